@@ -1,0 +1,11 @@
+"""Django's registration of the mail system."""
+
+from django.apps import AppConfig
+
+
+class MailcoreConfig(AppConfig):
+    name = "mailcore"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from mailcore import checks  # noqa: F401  (registers the configuration checks)

@@ -1,0 +1,118 @@
+"""Every parameter: environment (`MAIL_<NAME>`) over the settings table over the default.
+
+`current()` is what all rooms call: a frozen snapshot, no database in the way. A process that lives
+long calls `refresh()` when the news says that settings changed; `set_value` validates first.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from django.conf import settings
+from django.db import connection
+
+from mailcore.conf.kinds import expand
+from mailcore.conf.parameters import SPECS, Parameters, Spec
+
+__all__ = ["SPECS", "Parameters", "Spec", "current", "effective", "origin", "raw", "refresh", "set_value", "unset"]
+
+_current: Parameters | None = None
+
+
+def current() -> Parameters:
+    """The values in force; read once and kept until `refresh()`."""
+    return _current or refresh()
+
+
+def refresh() -> Parameters:
+    """Read the settings table anew. A wrong value in it falls back to its default: a running server
+    does not stop because of a typing error, and `manage.py check` names it."""
+    global _current
+    _current = _build(_table())
+    return _current
+
+
+def _table() -> dict[str, str]:
+    from mailcore.models import Setting
+
+    if Setting._meta.db_table not in connection.introspection.table_names():
+        return {}
+    return dict(Setting.objects.values_list("name", "value"))
+
+
+def _environment(name: str) -> str | None:
+    from mailcore.settings import env
+
+    key = f"MAIL_{name.upper()}"
+    return env.str(key) if key in env.ENVIRON else None
+
+
+def raw(name: str, table: Mapping[str, str]) -> str:
+    """The text in force for one parameter, $name not expanded. KeyError: no such parameter."""
+    spec = SPECS[name]
+    given = _environment(name)
+    if given is not None:
+        return given
+    value = table.get(name, spec.default)
+    if name == "mydomain" and not value:
+        host = raw("myhostname", table)
+        return host.partition(".")[2] or "localdomain"
+    if name == "inet_interfaces" and not value:
+        return str(settings.HOST)
+    return value
+
+
+def _parse(name: str, table: Mapping[str, str]) -> object:
+    def value_of(other: str) -> str:
+        return raw(other, table) if other in SPECS else ""
+
+    return SPECS[name].kind.parse(expand(raw(name, table), value_of))
+
+
+def _build(table: Mapping[str, str]) -> Parameters:
+    values: dict[str, object] = {}
+    for name, spec in SPECS.items():
+        try:
+            values[name] = _parse(name, table)
+        except ValueError:
+            values[name] = _parse(name, {**table, name: spec.default})
+    return Parameters(**values)  # type: ignore[arg-type]
+
+
+def problems() -> dict[str, str]:
+    """Parameters whose text cannot be understood, with the reason."""
+    table, wrong = _table(), {}
+    for name in SPECS:
+        try:
+            _parse(name, table)
+        except ValueError as error:
+            wrong[name] = str(error)
+    return wrong
+
+
+def origin(name: str) -> Literal["environment", "set", "default"]:
+    if _environment(name) is not None:
+        return "environment"
+    return "set" if name in _table() else "default"
+
+
+def effective() -> dict[str, str]:
+    """Every parameter's text in force, as `postconf` shows it ($name not expanded)."""
+    table = _table()
+    return {name: raw(name, table) for name in sorted(SPECS)}
+
+
+def set_value(name: str, value: str, by: str = "") -> None:
+    """Set a parameter from now on. KeyError: unknown name; ValueError: the value is not of its kind."""
+    from mailcore.models import Setting
+
+    _parse(name, {**_table(), name: value})
+    Setting.objects.update_or_create(name=name, defaults={"value": value, "changed_by": by})
+    refresh()
+
+
+def unset(name: str) -> None:
+    """Back to the default."""
+    from mailcore.models import Setting
+
+    Setting.objects.filter(name=name).delete()
+    refresh()

@@ -1,0 +1,144 @@
+"""Every mail parameter: Postfix's (or Dovecot's) name, its kind, its default in main.cf's words, its help.
+
+A parameter is one line of the class below; the rest of the project reads it as an attribute of
+`conf.current()`. To add one, add a line: `postconf`, the settings screen and the environment
+(`MAIL_<NAME>`) know it at once.
+"""
+
+import socket
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from mailcore.conf.kinds import BOOLEAN, DAYS, HOURS, INTEGER, LIST, OCTETS, SECONDS, TEXT, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    name: str
+    kind: Kind
+    default: str  # main.cf text, $name not expanded
+    help: Any  # lazy translation
+    secret: bool = False  # never shown, never logged
+
+
+def _parameter(kind: Kind, default: str, help_text: Any, *, secret: bool = False) -> Any:
+    return field(metadata={"kind": kind, "default": default, "help": help_text, "secret": secret})
+
+
+def text(default: str, help_text: Any, *, secret: bool = False) -> str:
+    return _parameter(TEXT, default, help_text, secret=secret)  # type: ignore[no-any-return]
+
+
+def boolean(default: str, help_text: Any) -> bool:
+    return _parameter(BOOLEAN, default, help_text)  # type: ignore[no-any-return]
+
+
+def integer(default: str, help_text: Any) -> int:
+    return _parameter(INTEGER, default, help_text)  # type: ignore[no-any-return]
+
+
+def octets(default: str, help_text: Any) -> int:
+    return _parameter(OCTETS, default, help_text)  # type: ignore[no-any-return]
+
+
+def words(default: str, help_text: Any) -> tuple[str, ...]:
+    return _parameter(LIST, default, help_text)  # type: ignore[no-any-return]
+
+
+def seconds(default: str, help_text: Any) -> int:
+    return _parameter(SECONDS, default, help_text)  # type: ignore[no-any-return]
+
+
+def hours(default: str, help_text: Any) -> int:
+    return _parameter(HOURS, default, help_text)  # type: ignore[no-any-return]
+
+
+def days(default: str, help_text: Any) -> int:
+    return _parameter(DAYS, default, help_text)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """One consistent set of values. Times are seconds, sizes octets; 0 as a limit means no limit."""
+
+    # --- Names (S17) ---
+    myhostname: str = text(socket.getfqdn(), _("The internet host name of this mail system."))
+    mydomain: str = text("", _("The internet domain; empty: myhostname without its first part."))
+    myorigin: str = text("$mydomain", _("The domain added to addresses that have none."))
+    mydestination: tuple[str, ...] = words(
+        "$myhostname, localhost.$mydomain, localhost, $mydomain",
+        _("Domains delivered here besides those in the table of domains."),
+    )
+    inet_interfaces: tuple[str, ...] = words("", _("Addresses to listen on; empty: HOST; \"all\": every address."))
+    mail_name: str = text("Youju", _("The name of the mail system in banners and Received headers."))
+    home_mailbox: str = text("Maildir/", _("Where mail lies below an account's directory; always a Maildir."))
+    recipient_delimiter: str = text("+", _("What parts user and extension in user+extension@domain."))
+    mynetworks: tuple[str, ...] = words("127.0.0.0/8, [::1]/128", _("Clients that may relay."))
+
+    # --- Sizes (S27, S28) ---
+    message_size_limit: int = octets("10240000", _("Largest message, headers included; 0: no limit."))
+    mailbox_size_limit: int = octets("51200000", _("Default quota of accounts in mydestination; 0: no limit."))
+    virtual_mailbox_limit: int = octets("51200000", _("Default quota of accounts; 0: no limit."))
+    virtual_overquota_bounce: bool = boolean("no", _("Return mail for a full mailbox at once instead of waiting."))
+    header_size_limit: int = octets("102400", _("Largest header; what is beyond is not looked at."))
+    line_length_limit: int = octets("2048", _("Longest command line."))
+    bounce_size_limit: int = octets("50000", _("Largest original returned whole in a bounce."))
+
+    # --- SMTP server ---
+    smtpd_banner: str = text("$myhostname ESMTP $mail_name", _("What follows 220 in the greeting."))
+    smtpd_timeout: int = seconds("300s", _("Time for a command to arrive."))
+    smtpd_recipient_limit: int = integer("1000", _("Recipients of one message."))
+    smtpd_soft_error_limit: int = integer("10", _("Errors after which answers are delayed."))
+    smtpd_hard_error_limit: int = integer("20", _("Errors after which the client is disconnected."))
+    smtpd_error_sleep_time: int = seconds("1s", _("The delay of answers past smtpd_soft_error_limit."))
+    smtpd_client_connection_count_limit: int = integer("50", _("Connections at once from one client."))
+    smtpd_helo_required: bool = boolean("no", _("HELO or EHLO must come before MAIL."))
+    disable_vrfy_command: bool = boolean("no", _("VRFY is not answered."))
+    smtpd_recipient_restrictions: tuple[str, ...] = words(
+        "permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination",
+        _("What is asked about each recipient, in order; the first decision wins."),
+    )
+    smtpd_relay_restrictions: tuple[str, ...] = words(
+        "permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination",
+        _("Who may relay, asked before smtpd_recipient_restrictions."),
+    )
+    smtpd_sasl_auth_enable: bool = boolean("yes", _("Offer AUTH."))
+    smtpd_sasl_security_options: tuple[str, ...] = words("noanonymous", _("What AUTH must not allow."))
+    smtpd_tls_auth_only: bool = boolean("no", _("Offer AUTH only under TLS."))
+    smtpd_forbid_bare_newline: bool = boolean("yes", _("Refuse bare CR and bare LF in content."))
+    hopcount_limit: int = integer("50", _("Received headers after which a message is in a loop."))
+    queue_minfree: int = octets("0", _("Free octets the queue's file system must keep; 0: 1.5 × message_size_limit."))
+
+    # --- Queue ---
+    minimal_backoff_time: int = seconds("300s", _("Shortest time between two attempts."))
+    maximal_backoff_time: int = seconds("4000s", _("Longest time between two attempts."))
+    queue_run_delay: int = seconds("300s", _("Time between two scans of the queue."))
+    maximal_queue_lifetime: int = days("5d", _("After this a message that cannot be delivered is returned."))
+    bounce_queue_lifetime: int = days("5d", _("The same for bounces, which are then dropped."))
+    delay_warning_time: int = hours("0h", _("After this the sender is told that the message waits; 0: never."))
+    qmgr_message_active_limit: int = integer("20000", _("Messages being delivered at once."))
+    default_destination_concurrency_limit: int = integer("20", _("Connections at once to one destination."))
+    virtual_alias_expansion_limit: int = integer("1000", _("Addresses one alias may expand to."))
+    virtual_alias_recursion_limit: int = integer("1000", _("How deep aliases may nest."))
+    queue_history_time: int = days("7d", _("How long settled messages stay findable."))
+    courier_batch: int = integer("100", _("Letters a courier claims at once."))
+    courier_lease_time: int = seconds("600s", _("After this a lost courier's letters are taken by another."))
+
+    # --- Mail access ---
+    protocols: tuple[str, ...] = words("imap, pop3, lmtp", _("Mail access protocols served."))
+    disable_plaintext_auth: bool = boolean("no", _("Passwords in the clear only under TLS or from this machine."))
+    ssl_disable: bool = boolean("no", _("Offer no TLS at all."))
+    mail_max_userip_connections: int = integer("50", _("IMAP or POP3 connections of one user from one address."))
+    auth_failure_delay: int = seconds("2s", _("How long a failed sign-in waits for its answer."))
+    auth_cache_ttl: int = seconds("600s", _("How long a checked password is remembered (as a keyed hash)."))
+    imap_idle_timeout: int = seconds("30m", _("An IMAP connection without commands ends after this."))
+    pop3_idle_timeout: int = seconds("10m", _("A POP3 connection without commands ends after this."))
+    imap_max_line_length: int = octets("65536", _("Longest IMAP command line without literals."))
+
+
+SPECS: dict[str, Spec] = {
+    f.name: Spec(f.name, f.metadata["kind"], f.metadata["default"], f.metadata["help"], f.metadata["secret"])
+    for f in fields(Parameters)
+}

@@ -1,0 +1,30 @@
+"""The tables, and nothing but tables: what makes wrong states impossible is a constraint here,
+what makes them right is a function in `store` (letters at rest) or `post` (letters on the way).
+
+Times that mail software compares are whole numbers: microseconds since 1970 UTC where the name
+ends in `_us`, seconds where it ends in `_at` on an index row. Calendar things are DateTimeFields.
+"""
+
+from mailcore.models.directory import Account, Alias, AppPassword, Domain
+from mailcore.models.journal import Event
+from mailcore.models.mailbox import Expunged, Mailbox, Message, MessageText, Subscription
+from mailcore.models.setting import AccessEntry, Setting
+from mailcore.models.spool import Attempt, Queued, Recipient
+
+__all__ = [
+    "AccessEntry",
+    "Account",
+    "Alias",
+    "AppPassword",
+    "Attempt",
+    "Domain",
+    "Event",
+    "Expunged",
+    "Mailbox",
+    "Message",
+    "MessageText",
+    "Queued",
+    "Recipient",
+    "Setting",
+    "Subscription",
+]

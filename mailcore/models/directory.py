@@ -1,0 +1,140 @@
+"""Who has mail here: domains, accounts, aliases, and the passwords made for programs."""
+
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+
+class Domain(models.Model):
+    """A domain we answer for. Names are lower case, international ones as A-labels (RFC 5890)."""
+
+    class Kind(models.TextChoices):
+        LOCAL = "local", _("Mailboxes here")
+        ALIAS = "alias", _("Another name for a domain")
+        RELAY = "relay", _("Relayed to another server")
+
+    name = models.CharField(_("domain"), max_length=255, unique=True)
+    kind = models.CharField(_("kind"), max_length=8, choices=Kind, default=Kind.LOCAL)
+    target = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="alias_domains")
+    active = models.BooleanField(_("active"), default=True)
+    # null: the parameter virtual_mailbox_limit decides; 0: no limit
+    account_quota_bytes = models.PositiveBigIntegerField(_("quota of an account"), null=True, blank=True)
+    account_quota_messages = models.PositiveIntegerField(_("messages of an account"), null=True, blank=True)
+    total_quota_bytes = models.PositiveBigIntegerField(_("quota of the domain"), null=True, blank=True)
+    max_accounts = models.PositiveIntegerField(_("accounts at most"), null=True, blank=True)
+    catch_all = models.CharField(_("catch-all address"), max_length=320, blank=True)
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="domain_target_iff_alias",
+                condition=Q(kind="alias", target__isnull=False) | (~Q(kind="alias") & Q(target__isnull=True)),
+            ),
+            models.CheckConstraint(name="domain_name_given", condition=~Q(name="")),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AccountManager(BaseUserManager["Account"]):
+    def get_by_natural_key(self, username: str | None) -> "Account":
+        return self.get(address=(username or "").lower())
+
+
+class Account(AbstractBaseUser):
+    """One person's (or role's) mail and sign-in; the user model of the project.
+
+    `used_*` are exact: whatever changes a mailbox changes them in the same transaction.
+    """
+
+    class State(models.TextChoices):
+        ACTIVE = "active", _("Active")
+        NO_LOGIN = "no-login", _("No sign-in")
+        RECEIVE_ONLY = "receive-only", _("Receives only")
+        SEND_ONLY = "send-only", _("Sends only")
+        HOLD = "hold", _("Incoming mail is held")
+        OFF = "off", _("Switched off")
+
+    class Role(models.TextChoices):
+        OWNER = "owner", _("Own account only")
+        DOMAIN = "domain", _("Administrator of domains")
+        AUDITOR = "auditor", _("Sees everything, changes nothing")
+        ADMINISTRATOR = "administrator", _("Administrator")
+
+    address = models.CharField(_("address"), max_length=320, unique=True)
+    local_part = models.CharField(max_length=64)
+    domain = models.ForeignKey(Domain, models.PROTECT, related_name="accounts")
+    name = models.CharField(_("name"), max_length=200, blank=True)
+    state = models.CharField(_("state"), max_length=16, choices=State, default=State.ACTIVE)
+    expires = models.DateField(_("expires on"), null=True, blank=True)
+    role = models.CharField(_("role"), max_length=16, choices=Role, default=Role.OWNER)
+    managed_domains = models.ManyToManyField(Domain, blank=True, related_name="administrators")
+    language = models.CharField(_("language"), max_length=16, blank=True)
+    time_zone = models.CharField(_("time zone"), max_length=64, blank=True)
+    quota_bytes = models.PositiveBigIntegerField(_("quota"), null=True, blank=True)  # null: the domain's
+    quota_messages = models.PositiveIntegerField(_("messages at most"), null=True, blank=True)
+    used_bytes = models.BigIntegerField(default=0)
+    used_messages = models.BigIntegerField(default=0)
+    created = models.DateTimeField(auto_now_add=True)
+
+    USERNAME_FIELD = "address"
+    EMAIL_FIELD = "address"
+    REQUIRED_FIELDS: list[str] = []
+
+    objects = AccountManager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="account_once_in_domain", fields=["domain", "local_part"]),
+            models.CheckConstraint(
+                name="account_usage_not_negative", condition=Q(used_bytes__gte=0, used_messages__gte=0)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.address
+
+    @property
+    def is_active(self) -> bool:  # type: ignore[override]
+        """May sign in (Django's word for it)."""
+        return self.state not in (self.State.OFF, self.State.NO_LOGIN)
+
+
+class Alias(models.Model):
+    """An address that stands for others: a second name, a forward, or a group."""
+
+    address = models.CharField(_("alias"), max_length=320, unique=True)
+    local_part = models.CharField(max_length=64)
+    domain = models.ForeignKey(Domain, models.CASCADE, related_name="aliases")
+    targets = models.JSONField(_("delivers to"), default=list)  # list of addresses, in order, at least one
+    active = models.BooleanField(_("active"), default=True)
+    comment = models.CharField(_("comment"), max_length=200, blank=True)
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="alias_once_in_domain", fields=["domain", "local_part"])]
+        verbose_name_plural = "aliases"
+
+    def __str__(self) -> str:
+        return self.address
+
+
+class AppPassword(models.Model):
+    """A password made for one program or one web session; revoked by deleting the row.
+
+    The secret is random and long, so a plain keyed hash of it is kept: checking costs no argon2.
+    """
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="app_passwords")
+    label = models.CharField(_("used by"), max_length=100)
+    digest = models.CharField(max_length=64, unique=True)
+    created = models.DateTimeField(auto_now_add=True)
+    last_used = models.DateTimeField(null=True, blank=True)
+    expires = models.DateTimeField(null=True, blank=True)  # web sessions' credentials end
+    session = models.BooleanField(default=False)  # made for a web session, not by the owner
+
+    def __str__(self) -> str:
+        return self.label

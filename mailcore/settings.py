@@ -1,0 +1,195 @@
+"""Django's settings, read from the environment (and a `.env` file beside manage.py).
+
+Mail parameters (Postfix's names) are not here but in `mailcore.conf`; this file holds what Django
+and the processes need before a database can be asked.
+"""
+
+import secrets
+from pathlib import Path
+
+import environ
+from django.utils.translation import gettext_lazy as _
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+environ.Env.read_env(BASE_DIR / ".env", overwrite=False)
+
+DEBUG = env.bool("DEBUG", default=False)
+
+# --- Where things lie -----------------------------------------------------------------------------
+DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "data"))).absolute()
+MAIL_ROOT = DATA_DIR / "mail"  # MAIL_ROOT/benet.com/lisi/Maildir
+QUEUE_ROOT = DATA_DIR / "queue"  # letters on the way, one file each
+CORRUPT_ROOT = DATA_DIR / "corrupt"  # letters that could not be read
+RUN_ROOT = DATA_DIR / "run"  # sockets of the running processes
+ATTACH_ROOT = DATA_DIR / "attach"  # uploads of letters being written
+TLS_ROOT = DATA_DIR / "tls"
+LOG_ROOT = DATA_DIR / "log"
+
+
+def _secret_key() -> str:
+    """The key from the environment, else one made at first use and kept, readable by us alone."""
+    if given := env.str("SECRET_KEY", default=""):
+        return given
+    path = DATA_DIR / "secret_key"
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        DATA_DIR.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600, exist_ok=True)
+        # Two first starts at once: the one that finds the file filled takes what is there.
+        if not path.read_text():
+            path.write_text(secrets.token_urlsafe(50))
+        return path.read_text()
+
+
+SECRET_KEY = _secret_key()
+
+# --- Listeners (an empty port switches a service off) ---------------------------------------------
+HOST = env.str("HOST", default="127.0.0.1")
+
+
+def _port(name: str, default: int) -> int | None:
+    value = env.str(name, default=str(default)).strip()
+    return int(value) if value else None
+
+
+PORTS: dict[str, int | None] = {
+    "smtp": _port("SMTP_PORT", 2525),
+    "submission": _port("SUBMISSION_PORT", 5587),
+    "submissions": _port("SUBMISSIONS_PORT", 4465),
+    "lmtp": _port("LMTP_PORT", 2424),
+    "pop3": _port("POP3_PORT", 1110),
+    "pop3s": _port("POP3S_PORT", 1995),
+    "imap": _port("IMAP_PORT", 1143),
+    "imaps": _port("IMAPS_PORT", 1993),
+    "web": _port("WEB_PORT", 8000),
+}
+
+# --- Database -------------------------------------------------------------------------------------
+DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'youju.sqlite3'}")}
+_database = DATABASES["default"]
+_database["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", default=600)
+match _database["ENGINE"]:
+    case "django.db.backends.sqlite3":
+        _database["OPTIONS"] = {
+            # A writer waits for its turn at BEGIN, never half way through.
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 60,
+            # FULL: a commit is on the disk when it returns; promise 1 rests on it.
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384;"
+            "PRAGMA temp_store=MEMORY; PRAGMA mmap_size=1073741824; PRAGMA journal_size_limit=67108864;",
+            **_database.get("OPTIONS", {}),
+        }
+        _database["CONN_MAX_AGE"] = None  # a file needs no fresh connection
+    case "django.db.backends.mysql":
+        import pymysql
+
+        pymysql.version_info = (2, 2, 1, "final", 0)  # Django asks for mysqlclient's version
+        pymysql.install_as_MySQLdb()
+        _database["OPTIONS"] = {
+            "charset": "utf8mb4",
+            "isolation_level": "read committed",
+            # Mailbox names differ by case; the tables are made with this collation.
+            "init_command": "SET NAMES utf8mb4 COLLATE utf8mb4_bin, SESSION sql_mode='STRICT_TRANS_TABLES'",
+            **_database.get("OPTIONS", {}),
+        }
+        _database["TEST"] = {"CHARSET": "utf8mb4", "COLLATION": "utf8mb4_bin"}
+
+REDIS_URL = env.str("REDIS_URL", default="")
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+
+# --- Django ---------------------------------------------------------------------------------------
+ALLOWED_HOSTS = env.list(
+    "ALLOWED_HOSTS",
+    default=["localhost", "127.0.0.1", "[::1]", HOST, env.str("MAIL_MYHOSTNAME", default="localhost")],
+)
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+INSTALLED_APPS = [
+    "mailcore",
+    "webmail",
+    "mailadmin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "mailcore.urls"
+WSGI_APPLICATION = "mailcore.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": False,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+            "loaders": [
+                ("django.template.loaders.cached.Loader", ["django.template.loaders.filesystem.Loader"])
+            ],
+        },
+    }
+]
+AUTH_USER_MODEL = "mailcore.Account"
+AUTHENTICATION_BACKENDS = ["mailcore.store.login.AccountBackend"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+     "OPTIONS": {"user_attributes": ("address", "name")}},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "sign-in"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = env.bool("COOKIE_SECURE", default=False)
+CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
+CSRF_COOKIE_HTTPONLY = True
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY", default=False) else None
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "SAMEORIGIN"
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+
+# --- Language -------------------------------------------------------------------------------------
+# The site's language where neither the user, a cookie nor the browser asks for another.
+_names = {"zh_CN": "zh-hans", "zh_TW": "zh-hant"}
+_default = env.str("DEFAULT_LANGUAGE", default="zh_CN")
+LANGUAGE_CODE = _names.get(_default, _default.replace("_", "-").lower())
+LANGUAGES = [("zh-hans", _("Simplified Chinese")), ("en", _("English"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = env.str("TZ", default="Asia/Shanghai" if LANGUAGE_CODE == "zh-hans" else "UTC")
+
+# --- The webmail, a guest at any IMAP and SMTP server ---------------------------------------------
+WEBMAIL = {
+    "IMAP_SERVER": env.str("IMAP_SERVER", default=""),  # host:port; empty: the bundled server
+    "SMTP_SERVER": env.str("SMTP_SERVER", default=""),
+}
+
+LOGGING_CONFIG = None  # mailcore.log sets up the mail log; Django's own messages join it

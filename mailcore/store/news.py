@@ -1,0 +1,96 @@
+"""News between processes: "mailbox 7 changed", "there is work in the queue", "settings changed".
+
+News is only a bell: whoever hears it looks at the database, whoever misses it finds out at the next
+look. Every process that listens binds one datagram socket in RUN_ROOT, named after its audience;
+whoever has news writes to all sockets of that audience and never waits. With REDIS_URL set the same
+words also go through Redis, so that they reach other machines.
+
+`publish` is called by whatever changes a mailbox, inside its transaction: the news goes out on commit.
+"""
+
+import os
+import socket
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+
+# Audiences: a process listens as one of these.
+SERVERS = "servers"  # mailbox and settings news
+COURIERS = "couriers"  # queue and settings news
+
+MAILBOX, QUEUE, SETTINGS = b"M", b"Q", b"S"
+
+_sender: socket.socket | None = None
+_listeners: tuple[int, dict[str, list[str]]] = (-1, {})
+
+
+def publish(mailbox_ids: Iterable[int]) -> None:
+    """These mailboxes change when the running transaction commits."""
+    words = [MAILBOX, *(b"%d" % i for i in sorted(set(mailbox_ids)))]
+    if len(words) > 1:
+        transaction.on_commit(lambda: _send(SERVERS, b" ".join(words)))
+
+
+def ring_couriers() -> None:
+    """There is (or may be) work in the queue, once the running transaction commits."""
+    transaction.on_commit(lambda: _send(COURIERS, QUEUE))
+
+
+def settings_changed() -> None:
+    """Parameters, domains or accounts changed, once the running transaction commits."""
+    transaction.on_commit(lambda: [_send(audience, SETTINGS) for audience in (SERVERS, COURIERS)])
+
+
+def listen(audience: str) -> socket.socket:
+    """A non-blocking datagram socket that hears what is said to `audience` from now on. Each datagram
+    is words parted by spaces: `M 7 12` (mailbox ids), `Q`, `S`. Close it with `stop_listening`."""
+    settings.RUN_ROOT.mkdir(parents=True, exist_ok=True, mode=0o750)
+    name = f"{audience}-{os.getpid()}"
+    (settings.RUN_ROOT / name).unlink(missing_ok=True)
+    hearing = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    hearing.setblocking(False)
+    hearing.bind(_reachable(name))
+    return hearing
+
+
+def stop_listening(hearing: socket.socket, audience: str) -> None:
+    hearing.close()
+    (settings.RUN_ROOT / f"{audience}-{os.getpid()}").unlink(missing_ok=True)
+
+
+_run_root: tuple[Path, int] | None = None
+
+
+def _reachable(name: str) -> str:
+    """A path to a socket in RUN_ROOT short enough for sun_path (108 octets on Linux)."""
+    global _run_root
+    path = str(settings.RUN_ROOT / name)
+    if len(path.encode()) < 100 or not sys.platform.startswith("linux"):
+        return path
+    if _run_root is None or _run_root[0] != settings.RUN_ROOT:
+        _run_root = (settings.RUN_ROOT, os.open(settings.RUN_ROOT, os.O_RDONLY | os.O_DIRECTORY))
+    return f"/proc/self/fd/{_run_root[1]}/{name}"
+
+
+def _send(audience: str, words: bytes) -> None:
+    global _sender, _listeners
+    try:
+        changed = os.stat(settings.RUN_ROOT).st_mtime_ns
+    except FileNotFoundError:
+        return  # nobody ever listened
+    if changed != _listeners[0]:
+        names = os.listdir(settings.RUN_ROOT)
+        _listeners = (changed, {a: [n for n in names if n.startswith(a)] for a in (SERVERS, COURIERS)})
+    if _sender is None:
+        _sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        _sender.setblocking(False)
+    for name in _listeners[1][audience]:
+        try:
+            _sender.sendto(words, _reachable(name))
+        except ConnectionRefusedError:  # its process died
+            (settings.RUN_ROOT / name).unlink(missing_ok=True)
+        except OSError:
+            pass  # its buffer is full: it has much to look at already; or it has just gone

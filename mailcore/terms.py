@@ -1,0 +1,181 @@
+"""The values that cross rooms: frozen, Django-free, the field's own words.
+
+Refusals and outcomes are values; faults are exceptions.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+class TemporaryFault(Exception):
+    """Something of ours failed (database, disk): the client is told 451 4.3.0 and tries again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An SMTP reply: `code` 250, `enhanced` "2.1.0" or "" (RFC 3463), `text` without either."""
+
+    code: int
+    enhanced: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.enhanced} {self.text}" if self.enhanced else f"{self.code} {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What `post.accept` decides about one recipient. `reply` is what the client is told.
+
+    `final` is the one local address the letter will reach when that is certain already (no alias,
+    no group), so that its file can be written with its trace headers; else "".
+    """
+
+    accepted: bool
+    reply: Reply
+    final: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who is at the other end of an SMTP session."""
+
+    address: str  # IP address, IPv6 without brackets
+    name: str = "unknown"  # reverse DNS name that resolves back, else "unknown"
+    helo: str = ""
+    protocol: str = "SMTP"  # RFC 3848: SMTP, ESMTP, ESMTPS, ESMTPSA, LMTP, …
+    login: str = ""  # address signed in with, "" without AUTH
+    tls: str = ""  # "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384", "" in the clear
+
+
+@dataclass(frozen=True, slots=True)
+class LetterRecipient:
+    """One RCPT that was accepted. `notify` and `orcpt` as the client gave them (RFC 3461)."""
+
+    address: str
+    notify: str = ""
+    orcpt: str = ""
+    original: str = ""  # "" = the address itself
+
+    @property
+    def given(self) -> str:
+        return self.original or self.address
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A letter whose content file is written and durable, about to enter the queue."""
+
+    id: int  # queue id
+    sender: str  # "" = the null sender
+    recipients: tuple[LetterRecipient, ...]
+    size: int  # octets of the content, our Received included, local trace headers not
+    received_us: int
+    client: Client
+    trace_size: int = 0  # octets of local trace headers at the file's start
+    message_id: str = ""
+    envelope_id: str = ""
+    return_full: bool | None = None
+    eight_bit: bool = False
+    smtputf8: bool = False
+    hold: bool = False
+    due_us: int = 0  # not before (RFC 4865); 0 = now
+    hops: int = 0
+
+    @property
+    def queue_id(self) -> str:
+        return f"{self.id:X}"
+
+
+# --- Where a recipient's way leads (post.route) ---------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Into the mailboxes of an account."""
+
+    account_id: int
+    address: str  # the account's own address: Delivered-To
+    detail: str = ""  # what stood after recipient_delimiter
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """To another host: `next_hop` is a domain to look up MX for, or "[host]:port" to go straight to."""
+
+    address: str
+    next_hop: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """Replaced by these addresses; `sender` is the new envelope sender where owner-alias says so."""
+
+    targets: tuple[str, ...]
+    sender: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nobody by that name, a loop, a relay we do not do: the recipient fails (or waits, code 4xx)."""
+
+    reply: Reply
+
+
+Route = Local | Remote | Expanded | Refused
+
+
+# --- How an attempt ended (post.deliver, post.remote) ---------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of one delivery attempt to one recipient.
+
+    `kind` decides what happens next: delivered and failed settle the recipient, deferred waits.
+    `dsn` is the enhanced status code, `text` the words for the log and a bounce, `relay` who said so.
+    """
+
+    kind: Literal["delivered", "deferred", "failed"]
+    dsn: str
+    text: str
+    relay: str = "local"
+
+
+def delivered(text: str, relay: str = "local", dsn: str = "2.0.0") -> Outcome:
+    return Outcome("delivered", dsn, text, relay)
+
+
+def deferred(dsn: str, text: str, relay: str = "none") -> Outcome:
+    return Outcome("deferred", dsn, text, relay)
+
+
+def failed(dsn: str, text: str, relay: str = "none") -> Outcome:
+    return Outcome("failed", dsn, text, relay)
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """An account that signed in. `address` is its full address whatever name was typed."""
+
+    account_id: int
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A letter to put into a mailbox: `file` is a readable file whose first `skip` octets are not
+    part of it; `trace` goes before what remains. `link` says the file may be hard-linked instead of
+    copied: its first `skip` octets are exactly `trace`."""
+
+    account_id: int
+    base_name: str  # unique for this letter and recipient: makes delivery happen once
+    file: Path
+    skip: int
+    trace: bytes
+    link: bool
+    internal_at: int  # seconds
+    mailbox: str = "INBOX"
+    flags: int = 0
+    keywords: tuple[str, ...] = ()
