@@ -1,0 +1,245 @@
+"""Putting messages into mailboxes: the one way in, for couriers, APPEND and imports alike.
+
+Two steps, so that no transaction waits for a disk: `stage` writes the files, makes them durable and
+scans them; `enter`, inside the caller's transaction, gives them UIDs and makes them visible. Entering
+the same (mailbox, base name) twice makes one message, which is what makes local delivery happen once.
+"""
+
+import hashlib
+import mmap
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from time import time
+
+from django.db import connection
+
+from mailcore.models import Account, Mailbox, Message, MessageText
+from mailcore.store import maildir, news, quota
+from mailcore.terms import Arrival, Reply
+from mailcore.wire import flags as wire_flags
+from mailcore.wire.scan import Scan, scan
+
+# Above this a message is scanned where it lies instead of being read into memory.
+_MAP_ABOVE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A message whose file is durable at `path`, ready to be entered."""
+
+    arrival: Arrival
+    mailbox_id: int
+    path: str
+    size: int  # octets of the file
+    scan: Scan
+    email_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A message that is visible now. `again`: it was there already, from an earlier attempt."""
+
+    mailbox_id: int
+    uid_validity: int
+    uid: int
+    again: bool = False
+
+
+def stage(arrivals: Sequence[Arrival]) -> list[Staged | Reply]:
+    """Write and scan the files of `arrivals`; in the same order, a Reply where there is no mailbox.
+
+    A file that several arrivals share is scanned once. OSError: the disk refused; nothing is lost, for
+    the source files stay.
+    """
+    places = _places(arrivals)
+    scans: dict[tuple[object, int], tuple[Scan, str]] = {}
+    changed: set[str] = set()
+    staged: list[Staged | Reply] = []
+    for arrival in arrivals:
+        place = places.get((arrival.account_id, arrival.mailbox))
+        if place is None:
+            staged.append(Reply(550, "5.1.1", "User unknown"))
+            continue
+        mailbox_id, where = place
+        key = (arrival.file, arrival.skip)
+        with _Content(arrival) as content:
+            if key not in scans:
+                below = content.below_trace()
+                scans[key] = (scan(below), hashlib.blake2b(below, digest_size=16).hexdigest())
+            if arrival.link:
+                path = maildir.link(str(arrival.file), where, arrival.base_name)
+                size = content.size
+            else:
+                path = maildir.write(where, arrival.base_name, (arrival.trace, content.below_trace()))
+                size = content.size - arrival.skip + len(arrival.trace)
+        changed.add(os.path.dirname(path))
+        staged.append(Staged(arrival, mailbox_id, path, size, *scans[key]))
+    maildir.sync_directories(changed)
+    return staged
+
+
+class _Content:
+    """The octets of an arrival's file: read if small, mapped if large."""
+
+    def __init__(self, arrival: Arrival) -> None:
+        self._arrival = arrival
+
+    def __enter__(self) -> "_Content":
+        self._file = open(self._arrival.file, "rb", buffering=0)
+        self.size = os.fstat(self._file.fileno()).st_size
+        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) if self.size > _MAP_ABOVE else None
+        self._octets = self._map if self._map is not None else self._file.read()
+        return self
+
+    def below_trace(self) -> bytes | memoryview:
+        if self._map is not None:
+            self._view = memoryview(self._map)[self._arrival.skip :]
+            return self._view
+        assert isinstance(self._octets, bytes)
+        return self._octets[self._arrival.skip :] if self._arrival.skip else self._octets
+
+    def __exit__(self, *_: object) -> None:
+        if self._map is not None:
+            self._view.release()
+            self._map.close()
+        self._file.close()
+
+
+def _places(arrivals: Sequence[Arrival]) -> dict[tuple[int, str], tuple[int, str]]:
+    """(account, mailbox name) → (mailbox id, directory)."""
+    rows = Mailbox.objects.filter(
+        account_id__in={a.account_id for a in arrivals}, name__in={a.mailbox for a in arrivals}, selectable=True
+    ).values_list("account_id", "name", "id", "account__address", "folder")
+    return {(account, name): (id_, maildir.directory(address, folder)) for account, name, id_, address, folder in rows}
+
+
+def enter(staged: Sequence[Staged | Reply]) -> list[Stored | Reply]:
+    """Give staged messages their UIDs; call inside `transaction.atomic()`.
+
+    Returns in the same order what became of each: Stored, or a Reply (4.2.2 or 5.2.2 over quota, with
+    the file removed again; or the Reply that stood there before).
+    """
+    fresh = [s for s in staged if isinstance(s, Staged)]
+    # Rows are locked in the order of their ids everywhere, so that two writers never wait in a circle.
+    ids = {s.mailbox_id for s in fresh}
+    mailboxes = {
+        row[0]: _Counters(*row)
+        for row in Mailbox.objects.select_for_update()
+        .filter(id__in=ids)
+        .order_by("id")
+        .values_list("id", "account_id", "uid_validity", "uid_next", "highest_modseq")
+    }
+    known = {
+        (mailbox_id, base_name): uid
+        for mailbox_id, base_name, uid in Message.objects.filter(
+            mailbox_id__in=ids, base_name__in=[s.arrival.base_name for s in fresh]
+        ).values_list("mailbox_id", "base_name", "uid")
+    }
+    purses = quota.lock({box.account_id for box in mailboxes.values()})
+    results: list[Stored | Reply] = []
+    rows: list[Message] = []
+    texts: list[MessageText] = []
+    now = int(time())
+    for item in staged:
+        if isinstance(item, Reply):
+            results.append(item)
+            continue
+        box = mailboxes.get(item.mailbox_id)
+        if box is None:  # deleted since it was staged
+            results.append(Reply(550, "5.1.1", "User unknown"))
+            continue
+        uid = known.get((box.id, item.arrival.base_name))
+        if uid is not None:
+            results.append(Stored(box.id, box.uid_validity, uid, again=True))
+            continue
+        if (refusal := purses[box.account_id].take(item.size)) is not None:
+            os.unlink(item.path)
+            results.append(refusal)
+            continue
+        uid = box.add(item)
+        known[box.id, item.arrival.base_name] = uid
+        rows.append(_row(item, uid, box.highest_modseq + 1, now))
+        texts.append(MessageText(message=rows[-1], headers=_headers_text(item), body=item.scan.body_text))
+        results.append(Stored(box.id, box.uid_validity, uid))
+    Message.objects.bulk_create(rows)
+    for text in texts:
+        text.message_id = text.message.pk
+    MessageText.objects.bulk_create(texts)
+    _count([box for box in mailboxes.values() if box.messages], purses.values())
+    news.publish(box.id for box in mailboxes.values() if box.messages)
+    return results
+
+
+@dataclass(slots=True)
+class _Counters:
+    """A locked mailbox row and what this transaction adds to it."""
+
+    id: int
+    account_id: int
+    uid_validity: int
+    uid_next: int
+    highest_modseq: int
+    messages: int = 0
+    unseen: int = 0
+    size: int = 0
+
+    def add(self, item: Staged) -> int:
+        uid, self.uid_next = self.uid_next, self.uid_next + 1
+        self.messages += 1
+        self.unseen += not item.arrival.flags & wire_flags.SEEN
+        self.size += item.size
+        return uid
+
+
+def _count(boxes: Sequence[_Counters], purses: Iterable[quota.Purse]) -> None:
+    """Add the batch to the counters: one statement a mailbox, one an account."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"UPDATE {Mailbox._meta.db_table} SET uid_next = %s, highest_modseq = %s, messages = messages + %s,"
+            " unseen = unseen + %s, size = size + %s WHERE id = %s",
+            [(b.uid_next, b.highest_modseq + 1, b.messages, b.unseen, b.size, b.id) for b in boxes],
+        )
+        cursor.executemany(
+            f"UPDATE {Account._meta.db_table} SET used_bytes = used_bytes + %s, used_messages = used_messages + %s"
+            " WHERE id = %s",
+            [(p.added_bytes, p.added_messages, p.account_id) for p in purses if p.added_messages],
+        )
+
+
+def _row(item: Staged, uid: int, modseq: int, now: int) -> Message:
+    arrival, seen = item.arrival, item.scan
+    root = seen.references.split(" ", 1)[0] or seen.message_id or item.email_id
+    return Message(
+        mailbox_id=item.mailbox_id,
+        uid=uid,
+        modseq=modseq,
+        flags=arrival.flags,
+        keywords=" ".join(arrival.keywords),
+        base_name=arrival.base_name,
+        size=item.size,
+        internal_at=arrival.internal_at,
+        saved_at=now,
+        envelope=seen.envelope,
+        body_structure=seen.body_structure,
+        sent_at=seen.sent_at if seen.sent_at is not None else arrival.internal_at,
+        subject_key=seen.subject_key,
+        from_key=seen.from_key,
+        to_key=seen.to_key,
+        cc_key=seen.cc_key,
+        from_display=seen.from_display,
+        to_display=seen.to_display,
+        message_id=seen.message_id[:255],
+        references=seen.references,
+        preview=seen.preview,
+        has_attachment=seen.has_attachment,
+        email_id=item.email_id,
+        thread_id=hashlib.blake2b(root.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(),
+    )
+
+
+def _headers_text(item: Staged) -> str:
+    trace = item.arrival.trace
+    if not trace:
+        return item.scan.headers_text
+    return trace.decode("utf-8", "replace").replace("\r\n", "\n").casefold() + item.scan.headers_text

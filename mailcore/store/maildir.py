@@ -1,0 +1,136 @@
+"""Maildir++ folders on disk: where a message's file is, how it gets there, how it is found again.
+
+Called by everything in `store` that touches content. A file is written once, made durable, and then
+appears under its final name in one step (cr.yp.to/proto/maildir.html); other programs may read and
+rename it at any time. `folder` is Mailbox.folder: "" for the INBOX, ".Sent" for others.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from django.conf import settings
+
+from mailcore.wire import flags as wire_flags
+
+_PLAIN = re.compile(r"[\w+=~-][\w.+=~-]*", re.ASCII)
+
+
+def home(address: str) -> str:
+    """The directory of an account: MAIL_ROOT/domain/local-part. What could not be a file name is
+    percent-encoded, so no address leads out of MAIL_ROOT."""
+    local, _, domain = address.rpartition("@")
+    return os.path.join(settings.MAIL_ROOT, _component(domain), _component(local))
+
+
+def _component(name: str) -> str:
+    return name if _PLAIN.fullmatch(name) else quote(name, safe="+=").replace(".", "%2E")
+
+
+def directory(address: str, folder: str) -> str:
+    """The directory that holds `tmp`, `new` and `cur` of one folder."""
+    maildir = os.path.join(home(address), "Maildir")
+    return os.path.join(maildir, folder) if folder else maildir
+
+
+def make(address: str, folder: str) -> None:
+    """Make the folder's directories, durably; nothing happens where they stand already."""
+    where = directory(address, folder)
+    for name in ("tmp", "new", "cur"):
+        os.makedirs(os.path.join(where, name), mode=0o700, exist_ok=True)
+    if folder:
+        # Maildir++: this empty file tells a delivery agent that the directory is a folder.
+        os.close(os.open(os.path.join(where, "maildirfolder"), os.O_CREAT | os.O_WRONLY, 0o600))
+    sync_directories([where, os.path.dirname(where)])
+
+
+def link(source: str, where: str, base_name: str) -> str:
+    """Give a finished, durable file a second name in `new`. The same name again is no fault: the
+    message is there already. Returns the path."""
+    path = os.path.join(where, "new", base_name)
+    with contextlib.suppress(FileExistsError):
+        os.link(source, path)
+    return path
+
+
+def write(where: str, base_name: str, parts: Iterable[bytes | memoryview]) -> str:
+    """Write a new file and make its content durable; `sync_directories` makes its name durable."""
+    temporary = os.path.join(where, "tmp", base_name)
+    path = os.path.join(where, "new", base_name)
+    handle = os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+    try:
+        for part in parts:
+            view = memoryview(part)
+            while view:
+                view = view[os.write(handle, view) :]
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    os.rename(temporary, path)
+    return path
+
+
+def sync_directories(directories: Iterable[str]) -> None:
+    """Make names in these directories durable."""
+    for name in directories:
+        handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def expected(where: str, base_name: str, flags: int) -> str:
+    """Where the file is if nobody else renamed it and its flags are written."""
+    if flags:
+        return f"{where}/cur/{base_name}{wire_flags.to_info(flags)}"
+    return f"{where}/new/{base_name}"
+
+
+def locate(where: str, base_name: str, flags: int) -> str:
+    """The path of a message's file, whatever its name has become. FileNotFoundError if it is gone."""
+    path = expected(where, base_name, flags)
+    if os.path.exists(path):
+        return path
+    for name in (f"{where}/new/{base_name}", f"{where}/cur/{base_name}:2,"):
+        if os.path.exists(name):
+            return name
+    prefix = base_name + ":2,"
+    with os.scandir(f"{where}/cur") as entries:
+        for entry in entries:
+            if entry.name == base_name or entry.name.startswith(prefix):
+                return entry.path
+    raise FileNotFoundError(path)
+
+
+def read(where: str, base_name: str, flags: int) -> bytes:
+    """The whole message. FileNotFoundError if its file is gone."""
+    try:
+        handle = os.open(expected(where, base_name, flags), os.O_RDONLY)
+    except FileNotFoundError:
+        handle = os.open(locate(where, base_name, flags), os.O_RDONLY)
+    try:
+        size = os.fstat(handle).st_size
+        content = os.read(handle, size)
+        while len(content) < size and (more := os.read(handle, size - len(content))):
+            content += more
+        return content
+    finally:
+        os.close(handle)
+
+
+def rename_flags(where: str, base_name: str, flags: int) -> None:
+    """Write the flags into the file's name. A file that is gone is left to whoever reads it."""
+    with contextlib.suppress(FileNotFoundError):
+        path = locate(where, base_name, flags)
+        wanted = f"{where}/cur/{base_name}{wire_flags.to_info(flags)}"
+        if path != wanted:
+            os.rename(path, wanted)
+
+
+def remove(where: str, base_name: str, flags: int) -> None:
+    """Remove a message's file; it may be gone already."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(locate(where, base_name, flags))
