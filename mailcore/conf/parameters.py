@@ -133,6 +133,7 @@ class Parameters:
     mail_max_userip_connections: int = integer("50", _("IMAP or POP3 connections of one user from one address."))
     auth_failure_delay: int = seconds("2s", _("How long a failed sign-in waits for its answer."))
     auth_cache_ttl: int = seconds("600s", _("How long a checked password is remembered (as a keyed hash)."))
+    directory_cache_time: int = seconds("5s", _("How long a process may remember who has mail here."))
     imap_idle_timeout: int = seconds("30m", _("An IMAP connection without commands ends after this."))
     pop3_idle_timeout: int = seconds("10m", _("A POP3 connection without commands ends after this."))
     imap_max_line_length: int = octets("65536", _("Longest IMAP command line without literals."))

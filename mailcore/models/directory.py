@@ -136,5 +136,9 @@ class AppPassword(models.Model):
     expires = models.DateTimeField(null=True, blank=True)  # web sessions' credentials end
     session = models.BooleanField(default=False)  # made for a web session, not by the owner
 
+    class Meta:
+        # A web session finds its credential by its label, a keyed hash of the session's key.
+        indexes = [models.Index(name="app_password_by_label", fields=["label"])]
+
     def __str__(self) -> str:
         return self.label

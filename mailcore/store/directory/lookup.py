@@ -1,0 +1,157 @@
+"""Who is who, for routing: asked for every recipient of every letter, so answers are remembered.
+
+Called by `post` (accept, route) and by sign-in. One query a question; the answer, "nobody" included, is
+kept in this process for directory_cache_time seconds, so a change made by another process takes effect
+after that at the latest, and at once in processes that call `forget` when the news says that settings
+changed. A process's own writes forget by themselves.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from threading import Lock
+from time import monotonic
+from typing import Generic, TypeVar
+
+from django.utils import timezone
+
+from mailcore import conf
+from mailcore.models import Account, Alias, Domain
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class DomainEntry:
+    """A domain in the table that is switched on. `target` is the domain an alias domain stands for."""
+
+    id: int
+    name: str
+    kind: str  # "local", "alias" or "relay"
+    target: str = ""
+    catch_all: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountEntry:
+    """An account, whatever its state; `domain_active` is False when its domain is switched off."""
+
+    id: int
+    address: str
+    state: str  # Account.State
+    expires: date | None
+    domain_active: bool
+
+    @property
+    def open(self) -> bool:
+        """Is there a mailbox here today: neither switched off nor expired?"""
+        expired = self.expires is not None and self.expires < timezone.localdate()
+        return self.state != Account.State.OFF and self.domain_active and not expired
+
+    @property
+    def receives(self) -> bool:
+        return self.open and self.state != Account.State.SEND_ONLY
+
+    @property
+    def sends(self) -> bool:
+        return self.open and self.state != Account.State.RECEIVE_ONLY
+
+    @property
+    def held(self) -> bool:
+        """Mail for it waits in the queue until the administrator lets it go."""
+        return self.state == Account.State.HOLD
+
+
+@dataclass(frozen=True, slots=True)
+class AliasEntry:
+    """An alias that is switched on; `targets` in order, at least one."""
+
+    address: str
+    targets: tuple[str, ...]
+
+
+class _Answers(Generic[T]):
+    """Answers to one kind of question, each good for directory_cache_time seconds."""
+
+    LIMIT = 20_000
+
+    def __init__(self, ask: Callable[[str], T]) -> None:
+        self._ask = ask
+        self._known: dict[str, tuple[float, T]] = {}
+        self._generation = 0
+        self._lock = Lock()
+
+    def get(self, key: str) -> T:
+        known = self._known.get(key)
+        now = monotonic()
+        if known is not None and known[0] > now:
+            return known[1]
+        generation = self._generation
+        answer = self._ask(key)
+        with self._lock:
+            # An answer from before a `forget` must not outlive it.
+            if generation == self._generation:
+                if len(self._known) >= self.LIMIT:
+                    self._known.clear()
+                self._known[key] = (now + conf.current().directory_cache_time, answer)
+        return answer
+
+    def forget(self) -> None:
+        with self._lock:
+            self._generation += 1
+            self._known.clear()
+
+
+def _ask_account(address: str) -> AccountEntry | None:
+    row = Account.objects.filter(address=address).values_list("id", "address", "state", "expires", "domain__active")
+    found = row.first()
+    return AccountEntry(*found) if found else None
+
+
+def _ask_alias(address: str) -> AliasEntry | None:
+    found = Alias.objects.filter(address=address, active=True).values_list("address", "targets").first()
+    return AliasEntry(found[0], tuple(found[1])) if found else None
+
+
+def _ask_domain(name: str) -> DomainEntry | None:
+    row = Domain.objects.filter(name=name, active=True).values_list("id", "name", "kind", "target__name", "catch_all")
+    found = row.first()
+    return DomainEntry(found[0], found[1], found[2], found[3] or "", found[4]) if found else None
+
+
+def _ask_home(_: str) -> str:
+    names = Domain.objects.filter(kind=Domain.Kind.LOCAL).order_by("name").values_list("name", flat=True)[:2]
+    only = list(names)
+    return only[0] if len(only) == 1 else ""
+
+
+_accounts = _Answers(_ask_account)
+_aliases = _Answers(_ask_alias)
+_domains = _Answers(_ask_domain)
+_home = _Answers(_ask_home)
+
+
+def find_account(address: str) -> AccountEntry | None:
+    """The account with exactly this address (any case), in whatever state."""
+    return _accounts.get(address.lower())
+
+
+def find_alias(address: str) -> AliasEntry | None:
+    """The alias with exactly this address (any case) that is switched on."""
+    return _aliases.get(address.lower())
+
+
+def find_domain(name: str) -> DomainEntry | None:
+    """The domain by this name (any case, A-labels) that is switched on."""
+    return _domains.get(name.lower())
+
+
+def home_domain() -> str:
+    """The domain of names without one: the only local domain, else mydomain."""
+    return _home.get("") or conf.current().mydomain
+
+
+def forget() -> None:
+    """Ask the database again from now on."""
+    for answers in (_accounts, _aliases, _domains, _home):
+        answers.forget()
