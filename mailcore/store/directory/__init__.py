@@ -5,6 +5,23 @@ each, called by the admin screens, the administrator's programs and the demo. A 
 what cannot be granted is a `Problem` with words for a person, and then nothing was written.
 """
 
+from mailcore.store.directory.accounts import (
+    AccountDraft,
+    change_account,
+    change_own,
+    create_account,
+    delete_account,
+    set_password,
+)
+from mailcore.store.directory.aliases import change_alias, create_alias, delete_alias, split_targets
+from mailcore.store.directory.domains import (
+    Contents,
+    DomainDraft,
+    change_domain,
+    create_domain,
+    delete_domain,
+    domain_contents,
+)
 from mailcore.store.directory.lookup import (
     AccountEntry,
     AliasEntry,
@@ -18,13 +35,29 @@ from mailcore.store.directory.lookup import (
 from mailcore.store.directory.problem import Problem
 
 __all__ = [
+    "AccountDraft",
     "AccountEntry",
     "AliasEntry",
+    "Contents",
+    "DomainDraft",
     "DomainEntry",
     "Problem",
+    "change_account",
+    "change_alias",
+    "change_domain",
+    "change_own",
+    "create_account",
+    "create_alias",
+    "create_domain",
+    "delete_account",
+    "delete_alias",
+    "delete_domain",
+    "domain_contents",
     "find_account",
     "find_alias",
     "find_domain",
     "forget",
     "home_domain",
+    "set_password",
+    "split_targets",
 ]

@@ -1,0 +1,240 @@
+"""Writing accounts: make, change, set a password, delete. Also what their owners may change themselves."""
+
+import contextlib
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from time import time
+from zoneinfo import available_timezones
+
+from django.conf import settings
+from django.contrib.auth.hashers import identify_hasher
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import Count, QuerySet, Sum
+from django.utils.translation import gettext as _
+
+from mailcore.models import Account, Domain, Expunged, Mailbox, Message, MessageText
+from mailcore.store import maildir
+from mailcore.store.directory import aliases
+from mailcore.store.directory.problem import Problem, changed
+from mailcore.wire import address as addresses
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDraft:
+    """An account as the administrator wants it. Octets; None: the domain's limit decides; 0: no limit."""
+
+    name: str = ""
+    state: str = "active"
+    role: str = "owner"
+    managed_domains: tuple[int, ...] = ()  # ids; counts for role "domain"
+    expires: date | None = None
+    quota_bytes: int | None = None
+    quota_messages: int | None = None
+    language: str = ""
+    time_zone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    accounts: int
+    octets: int
+    messages: int
+
+
+def create_account(
+    address: str, password: str, draft: AccountDraft = AccountDraft(), *, password_hash: str = ""
+) -> int:
+    """Make an account with its mailboxes and Maildir; returns its id.
+
+    With `password_hash` (as Django stores it; for imports and demos) the password is not looked at.
+    Problem: no address, its domain not here, taken, the domain full, the password too weak.
+    """
+    local_part, domain = _place(address)
+    account = Account(address=f"{local_part}@{domain.name}", local_part=local_part, domain=domain)
+    try:
+        with transaction.atomic():
+            domain = Domain.objects.select_for_update().get(pk=domain.pk)
+            if domain.max_accounts is not None and domain.accounts.count() >= domain.max_accounts:
+                raise Problem({"address": _("%(domain)s has all the accounts it may have.") % {"domain": domain.name}})
+            _fill(account, draft)
+            _take_password(account, password, password_hash)
+            account.save(force_insert=True)
+            account.managed_domains.set(draft.managed_domains)
+            _make_inbox(account)
+            changed()
+    except IntegrityError as error:
+        raise Problem({"address": _("%(address)s is there already.") % {"address": account.address}}) from error
+    log.info("account created: %s", account.address)
+    return account.pk
+
+
+def change_account(account_id: int, draft: AccountDraft) -> None:
+    """Make the account what the draft says. Problem: it is gone, the draft is wrong, or nobody would be
+    left to administrate."""
+    with transaction.atomic():
+        account = _locked(account_id)
+        administrated = _administrates(account)
+        _fill(account, draft)
+        account.save()
+        account.managed_domains.set(draft.managed_domains)
+        if administrated and not _administrates(account):
+            _someone_must_administrate()
+        changed()
+    log.info("account changed: %s", account.address)
+
+
+def change_own(account_id: int, *, name: str, language: str, time_zone: str) -> None:
+    """What an owner may change about their own account."""
+    with transaction.atomic():
+        account = _locked(account_id)
+        account.name, account.language = name.strip(), _language(language)
+        account.time_zone = _time_zone(time_zone)
+        account.save(update_fields=["name", "language", "time_zone"])
+        changed()
+
+
+def set_password(account_id: int, password: str) -> None:
+    """From now on only this password opens the account (app passwords stay). Problem: too weak, or gone."""
+    with transaction.atomic():
+        account = _locked(account_id)
+        _take_password(account, password)
+        account.save(update_fields=["password"])
+        changed()
+    log.info("password changed: %s", account.address)
+
+
+def delete_account(account_id: int) -> None:
+    """Delete an account with all its mail, for good, and take it out of the aliases that name it. Problem:
+    it is gone, or the last administrator."""
+    with transaction.atomic():
+        account = _locked(account_id)
+        gone = account.address
+        _delete(Account.objects.filter(pk=account_id))
+        aliases.drop_targets(f'"{gone}"', lambda target: target == gone)
+        changed()
+    log.info("account deleted: %s", gone)
+
+
+def delete_all_in(domain_id: int) -> None:
+    """Delete every account of a domain, within the caller's transaction (`domains.delete_domain`)."""
+    _delete(Account.objects.filter(domain=domain_id))
+
+
+def usage_of(rows: QuerySet[Account]) -> Usage:
+    sums = rows.aggregate(accounts=Count("pk"), octets=Sum("used_bytes"), messages=Sum("used_messages"))
+    return Usage(sums["accounts"], sums["octets"] or 0, sums["messages"] or 0)
+
+
+# --- Parts ----------------------------------------------------------------------------------------
+
+
+def _place(address: str) -> tuple[str, Domain]:
+    """(local part, domain) of a new account; Problem where there can be none."""
+    try:
+        address = addresses.parse(address.strip().lower())
+    except addresses.AddressError as error:
+        raise Problem({"address": _("“%(address)s” is not an address.") % {"address": address}}) from error
+    local_part, name = addresses.split(address)
+    domain = Domain.objects.filter(name=name, kind=Domain.Kind.LOCAL).first()
+    if domain is None:
+        message = _("%(domain)s is not a domain with mailboxes here.") % {"domain": name or "?"}
+        raise Problem({"address": message})
+    if set(local_part) & set(' "\\/@') or not local_part.isprintable():
+        raise Problem({"address": _("An account's name has no spaces, quotes, slashes or “@”.")})
+    return local_part, domain
+
+
+def _make_inbox(account: Account) -> None:
+    Mailbox.objects.create(account=account, name="INBOX", folder="", uid_validity=int(time()))
+    maildir.make(account.address, "")
+
+
+def _locked(account_id: int) -> Account:
+    row = Account.objects.select_for_update().filter(pk=account_id).first()
+    if row is None:
+        raise Problem({"": _("This account is gone.")})
+    return row
+
+
+def _fill(account: Account, draft: AccountDraft) -> None:
+    if draft.state not in Account.State.values:
+        raise Problem({"state": _("There is no such state.")})
+    if draft.role not in Account.Role.values:
+        raise Problem({"role": _("There is no such role.")})
+    account.name = draft.name.strip()
+    account.state, account.role, account.expires = draft.state, draft.role, draft.expires
+    account.quota_bytes, account.quota_messages = draft.quota_bytes, draft.quota_messages
+    account.language, account.time_zone = _language(draft.language), _time_zone(draft.time_zone)
+
+
+def _language(code: str) -> str:
+    if code and code not in dict(settings.LANGUAGES):
+        raise Problem({"language": _("There is no such language.")})
+    return code
+
+
+def _time_zone(name: str) -> str:
+    if name and name not in available_timezones():
+        raise Problem({"time_zone": _("There is no such time zone.")})
+    return name
+
+
+def _take_password(account: Account, password: str, password_hash: str = "") -> None:
+    if password_hash:
+        try:
+            identify_hasher(password_hash)
+        except ValueError as error:
+            raise Problem({"password": _("This is not a password hash of a known kind.")}) from error
+        account.password = password_hash
+        return
+    try:
+        validate_password(password, account)
+    except ValidationError as error:
+        raise Problem({"password": " ".join(error.messages)}) from error
+    account.set_password(password)
+
+
+def _administrates(account: Account) -> bool:
+    return account.role == Account.Role.ADMINISTRATOR and account.is_active
+
+
+def _someone_must_administrate() -> None:
+    """Problem if what this transaction did leaves nobody who can sign in and administrate."""
+    administrators = Account.objects.filter(role=Account.Role.ADMINISTRATOR)
+    if not administrators.exclude(state__in=(Account.State.OFF, Account.State.NO_LOGIN)).exists():
+        raise Problem({"": _("This is the last administrator: make another one first.")})
+
+
+def _delete(rows: QuerySet[Account]) -> None:
+    """Delete rows now, files once that is certain."""
+    homes = [maildir.home(address) for address in rows.values_list("address", flat=True)]
+    administrated = rows.filter(role=Account.Role.ADMINISTRATOR).exists()
+    # From the leaves inwards, each in one statement: cascading would read every message first.
+    for table in (
+        MessageText.objects.filter(message__mailbox__account__in=rows),
+        Message.objects.filter(mailbox__account__in=rows),
+        Expunged.objects.filter(mailbox__account__in=rows),
+    ):
+        table._raw_delete(table.db)
+    rows.delete()
+    if administrated:
+        _someone_must_administrate()
+    transaction.on_commit(lambda: _remove_trees(homes))
+
+
+def _remove_trees(homes: Iterable[str]) -> None:
+    """First out of the way in one step, so that a new account of the same name never sees old mail."""
+    for home in homes:
+        away = os.path.join(settings.MAIL_ROOT, f".removed-{uuid.uuid4().hex}")
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(home, away)
+            shutil.rmtree(away, ignore_errors=True)

@@ -1,0 +1,169 @@
+"""Writing aliases: an address that stands for one or many others."""
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from mailcore import conf
+from mailcore.models import Account, Alias, Domain
+from mailcore.store.directory.problem import Problem, changed
+from mailcore.wire import address as addresses
+
+log = logging.getLogger(__name__)
+
+
+def create_alias(address: str, targets: Iterable[str], *, active: bool = True, comment: str = "") -> int:
+    """Make an alias; returns its id. A target without a domain is one of the alias's own.
+
+    An alias with the address of an account takes the account's mail; it may name the account itself, to
+    forward and keep a copy. Problem: no address, its domain not here, taken, a target that is wrong or
+    nobody, a circle.
+    """
+    local_part, domain = _place(address)
+    row = Alias(address=f"{local_part}@{domain.name}", local_part=local_part, domain=domain)
+    try:
+        with transaction.atomic():
+            _fill(row, targets, active, comment)
+            row.save(force_insert=True)
+            changed()
+    except IntegrityError as error:
+        raise Problem({"address": _("%(address)s is there already.") % {"address": row.address}}) from error
+    log.info("alias created: %s", row.address)
+    return row.pk
+
+
+def change_alias(alias_id: int, targets: Iterable[str], *, active: bool = True, comment: str = "") -> None:
+    """Let the alias stand for these targets. Problem as for `create_alias`, or it is gone."""
+    with transaction.atomic():
+        row = _locked(alias_id)
+        _fill(row, targets, active, comment)
+        row.save()
+        changed()
+    log.info("alias changed: %s", row.address)
+
+
+def delete_alias(alias_id: int) -> None:
+    with transaction.atomic():
+        row = _locked(alias_id)
+        row.delete()
+        changed()
+    log.info("alias deleted: %s", row.address)
+
+
+def split_targets(text: str) -> list[str]:
+    """The addresses in what a person typed: parted by commas, semicolons, white space or new lines, their
+    full-width forms included."""
+    return [word for word in re.split(r"[\s,;，；、]+", text) if word]
+
+
+def naming(address: str) -> list[str]:
+    """The aliases that deliver to this address, by name."""
+    return [row.address for row in _rows_naming(f'"{address}"') if address in row.targets]
+
+
+def drop_targets(fragment: str, gone: Callable[[str], bool]) -> None:
+    """Take deleted addresses out of all aliases, within the caller's transaction; an alias that stands for
+    nobody any more goes too. `fragment` is in the JSON text of every target that could be `gone`."""
+    for row in _rows_naming(fragment):
+        kept = [target for target in row.targets if not gone(target)]
+        if not kept:
+            row.delete()
+        elif kept != row.targets:
+            row.targets = kept
+            row.save(update_fields=["targets"])
+
+
+def _rows_naming(fragment: str) -> Iterable[Alias]:
+    return Alias.objects.filter(targets__icontains=fragment).order_by("address")
+
+
+def _place(address: str) -> tuple[str, Domain]:
+    try:
+        address = addresses.parse(address.strip().lower())
+    except addresses.AddressError as error:
+        raise Problem({"address": _("“%(address)s” is not an address.") % {"address": address}}) from error
+    local_part, name = addresses.split(address)
+    domain = Domain.objects.filter(name=name, kind=Domain.Kind.LOCAL).first()
+    if domain is None:
+        message = _("%(domain)s is not a domain with mailboxes here.") % {"domain": name or "?"}
+        raise Problem({"address": message})
+    return local_part, domain
+
+
+def _locked(alias_id: int) -> Alias:
+    row = Alias.objects.select_for_update().filter(pk=alias_id).first()
+    if row is None:
+        raise Problem({"": _("This alias is gone.")})
+    return row
+
+
+def _fill(row: Alias, targets: Iterable[str], active: bool, comment: str) -> None:
+    row.targets = _checked(row, targets)
+    row.active, row.comment = active, comment.strip()
+
+
+def _checked(row: Alias, given: Iterable[str]) -> list[str]:
+    """The targets, cleaned, each once, in order."""
+    targets: dict[str, None] = {}
+    for text in given:
+        try:
+            address = addresses.parse(text.strip().lower())
+        except addresses.AddressError as error:
+            raise Problem({"targets": _("“%(address)s” is not an address.") % {"address": text}}) from error
+        targets[address if "@" in address else f"{address}@{row.domain.name}"] = None
+    if not targets:
+        raise Problem({"targets": _("An alias delivers to at least one address.")})
+    limit = conf.current().virtual_alias_expansion_limit
+    if len(targets) > limit:
+        raise Problem({"targets": _("An alias delivers to at most %(limit)d addresses.") % {"limit": limit}})
+    _refuse_nobody(targets, row.address)
+    _refuse_circle(row.address, list(targets))
+    return list(targets)
+
+
+def _refuse_nobody(targets: Iterable[str], itself: str) -> None:
+    """Problem where a target's domain is ours and has nobody by its name."""
+    names = {addresses.split(target)[1] for target in targets}
+    ours = set(
+        Domain.objects.filter(name__in=names, kind=Domain.Kind.LOCAL, catch_all="").values_list("name", flat=True)
+    )
+    delimiter = conf.current().recipient_delimiter
+    for target in targets:
+        local_part, domain = addresses.split(target)
+        if domain not in ours or target == itself:
+            continue
+        known = (target, f"{addresses.without_detail(local_part, delimiter)[0]}@{domain}")
+        if not (Account.objects.filter(address__in=known).exists() or Alias.objects.filter(address__in=known).exists()):
+            raise Problem({"targets": _("Nobody here is called %(address)s.") % {"address": target}})
+
+
+def _refuse_circle(start: str, targets: Sequence[str]) -> None:
+    """Problem where following the aliases from `targets` leads back to `start`.
+
+    An alias that names itself means the account of the same address; without one it leads nowhere.
+    """
+    if start in targets and not Account.objects.filter(address=start).exists():
+        raise Problem({"targets": _("%(address)s would deliver to itself.") % {"address": start}})
+    came_from: dict[str, str] = {target: start for target in targets if target != start}
+    level = list(came_from)
+    while level:
+        following: list[str] = []
+        for address, listed in Alias.objects.filter(address__in=level).values_list("address", "targets"):
+            for target in listed:
+                if target == start:
+                    way = " → ".join([*_way(address, came_from), start])
+                    raise Problem({"targets": _("This goes round in a circle: %(way)s") % {"way": way}})
+                if target not in came_from:
+                    came_from[target] = address
+                    following.append(target)
+        level = following
+
+
+def _way(address: str, came_from: dict[str, str]) -> list[str]:
+    way = [address]
+    while way[-1] in came_from:
+        way.append(came_from[way[-1]])
+    return way[::-1]
