@@ -1,9 +1,21 @@
-"""One pass over a message, at delivery, for everything listings, sorting and searching need later."""
+"""One pass over a message, at delivery, for everything listings, sorting and searching need later.
+
+Called by the store for every message that enters a mailbox. Never raises, whatever the octets are;
+time and memory are bounded by the caps of `headers`, `mime` and `text`.
+"""
 
 from dataclasses import dataclass
 
+from mailcore.wire import addresslist, dates, headers, mime, structure, subject, text
+from mailcore.wire.charsets import fold
+from mailcore.wire.headers import Fields
+from mailcore.wire.mime import Content, Part
 
-@dataclass(frozen=True, slots=True)
+KEY = 255  # longest key, in characters
+MAX_REFERENCES = 100  # message-ids kept: the first, and the latest of the others
+
+
+@dataclass(slots=True)
 class Scan:
     """What a message says about itself. Rendered parts are ready to be sent by FETCH."""
 
@@ -24,6 +36,124 @@ class Scan:
     body_text: str  # for searches: decoded and folded text of all text parts
 
 
-def scan(content: bytes) -> Scan:
-    """Never raises, whatever the octets are."""
-    raise NotImplementedError
+def scan(content: Content) -> Scan:
+    """Everything at once. `content` may be a mapped file: only what is needed of it is copied."""
+    root = mime.parse(content)
+    first: dict[str, str] = {}
+    for name, value in root.fields:
+        first.setdefault(name, value)
+    sent = dates.sent(first["date"]) if "date" in first else None
+    from_key, from_display = _person(first.get("from"))
+    to_key, to_display = _person(first.get("to"))
+    ids = headers.message_ids(first.get("message-id", "")[:1000])
+    body_text, words = _texts(content, root)
+    return Scan(
+        envelope=structure.envelope(root.fields).encode("latin-1"),
+        body_structure=structure.body_structure(content, root).encode("latin-1"),
+        sent_at=sent[0] if sent else None,
+        subject_key=_subject_key(first.get("subject")),
+        from_key=from_key,
+        to_key=to_key,
+        cc_key=_person(first.get("cc"))[0],
+        from_display=from_display,
+        to_display=to_display,
+        message_id=_storable(ids[0])[:KEY] if ids else "",
+        references=_references(first.get("references", ""), first.get("in-reply-to", "")),
+        preview=words,
+        has_attachment=any(_is_attachment(leaf) for leaf in text.leaves(root)) if root.kind != "text" else False,
+        headers_text=_headers_text(root.fields),
+        body_text=body_text,
+    )
+
+
+def _subject_key(value: str | None) -> str:
+    return subject.base(fold(headers.decoded(value)))[0][:KEY] if value else ""
+
+
+def _person(value: str | None) -> tuple[str, str]:
+    """(mailbox, display) of the first address, folded (RFC 5256 §3 FROM, RFC 5957 §3 DISPLAYFROM)."""
+    if not value:
+        return "", ""
+    for address in addresslist.parse(value[:2000]):
+        if address.mailbox and address.host is not None:
+            mailbox = fold(_utf8(address.mailbox))[:KEY]
+            if address.name:
+                return mailbox, fold(headers.decoded(address.name))[:KEY]
+            return mailbox, fold(_utf8(f"{address.mailbox}@{address.host}"))[:KEY]
+    return "", ""
+
+
+def _references(references: str, in_reply_to: str) -> str:
+    """RFC 5256 §3 (REFERENCES): References, else the first id of In-Reply-To."""
+    found = headers.message_ids(references) or headers.message_ids(in_reply_to)[:1]
+    if len(found) > MAX_REFERENCES:
+        found = found[:1] + found[1 - MAX_REFERENCES :]
+    return _storable(" ".join(each[:KEY] for each in found))
+
+
+def _headers_text(fields: Fields) -> str:
+    lines = "\n".join([f"{name}: {value}" for name, value in fields])
+    if lines.isascii() and "=?" not in lines:
+        return fold(lines.replace("\t", " "))
+    return fold("\n".join([f"{name}: {headers.decoded(value)}" for name, value in fields]))
+
+
+def _texts(content: Content, root: Part) -> tuple[str, str]:
+    """(folded text of all parts, preview). Names of files and headers of nested messages count as text."""
+    pieces: list[str] = []
+    left, plain, marked_up = text.MAX_TEXT, "", ""
+
+    def visit(part: Part) -> None:
+        nonlocal left, plain, marked_up
+        if left <= 0:
+            return
+        piece = ""
+        if part.children:
+            for child in part.children:
+                visit(child)
+        elif part.message is not None:
+            piece = _headers_text(part.message.fields)
+            visit(part.message)
+        elif part.kind == "text":
+            piece = text.readable(content, part, left)
+            if not plain and part.subtype not in ("html", "xhtml"):
+                plain = text.preview(piece)
+            elif not marked_up:
+                marked_up = text.preview(piece)
+        if part is not root and (name := file_name(part)):
+            pieces.append(name)
+        if piece:
+            pieces.append(piece)
+            left -= len(piece)
+
+    visit(root)
+    joined = "\n".join(pieces)[: text.MAX_TEXT]
+    return fold(joined).replace("\n", " "), plain or marked_up
+
+
+def file_name(part: Part) -> str:
+    """The name a part gives its file, decoded; "" without."""
+    disposition = part.field("content-disposition")
+    if disposition and (name := headers.structured(disposition).text("filename")):
+        return name
+    return part.content_type.text("name") if part.content_type.parameters else ""
+
+
+def _is_attachment(leaf: Part) -> bool:
+    """What a person would call an attachment: not the text, not its pictures, not a signature's octets."""
+    disposition = headers.structured(leaf.field("content-disposition")).value.lower()
+    if disposition == "attachment":
+        return leaf.subtype not in ("pgp-signature", "pkcs7-signature", "x-pkcs7-signature")
+    if leaf.kind == "text":
+        return bool(disposition and file_name(leaf))
+    if leaf.kind == "image" and (disposition == "inline" or leaf.field("content-id")):
+        return False
+    return leaf.subtype not in ("pgp-signature", "pkcs7-signature", "x-pkcs7-signature", "pgp-encrypted")
+
+
+def _utf8(raw: str) -> str:
+    return raw if raw.isascii() else headers.decoded(raw)
+
+
+def _storable(raw: str) -> str:
+    return raw.replace("\0", "") if "\0" in raw else raw

@@ -1,0 +1,89 @@
+"""The readable text of a message, for searches and previews: parts decoded, markup removed.
+
+Bounded: at most MAX_TEXT characters come out and little more than that is ever decoded.
+"""
+
+import binascii
+import html
+import re
+
+from mailcore.wire import headers
+from mailcore.wire.charsets import decode
+from mailcore.wire.mime import Content, Part
+
+MAX_TEXT = 256 * 1024
+# Markup takes room that text does not: so many octets of an HTML part are looked at.
+_HTML_SHARE = 4
+
+_TAG = re.compile(r"<[^<>]*>")
+_BLOCK = re.compile(r"</?(?:p|div|br|tr|td|th|li|ul|ol|h[1-6]|table|blockquote|hr|pre)\b[^<>]*>", re.IGNORECASE)
+_HIDDEN = re.compile(r"<(script\b|style\b|title\b|head\b|!--)", re.IGNORECASE)
+_CLOSE = {name: re.compile(f"</{name}[^<>]*>?", re.IGNORECASE) for name in ("script", "style", "title", "head")}
+_CLOSE["!--"] = re.compile("-->")
+_CHARSET = re.compile(rb"""<meta[^>]{1,200}?charset\s*=\s*["']?([\w.:-]{2,40})""", re.IGNORECASE)
+
+
+def octets(content: Content, part: Part, limit: int) -> bytes:
+    """A part's body with its transfer encoding undone, about `limit` octets at most."""
+    match part.encoding:
+        case "base64":
+            return headers.base64(content[part.body : min(part.end, part.body + limit * 4 // 3 + limit // 16 + 4)])
+        case "quoted-printable":
+            return binascii.a2b_qp(content[part.body : min(part.end, part.body + limit * 3)])
+        case "x-uuencode" | "uuencode" | "x-uue":
+            return b""
+    return content[part.body : min(part.end, part.body + limit)]
+
+
+def readable(content: Content, part: Part, limit: int = MAX_TEXT) -> str:
+    """The text of one text part, lines parted by LF."""
+    is_html = part.subtype in ("html", "xhtml")
+    data = octets(content, part, limit * _HTML_SHARE if is_html else limit)
+    label = part.content_type.raw("charset")
+    if is_html and not label and (match := _CHARSET.search(data[:2000])):
+        label = match[1].decode("latin-1")
+    text = decode(data, label)
+    if is_html:
+        text = plain(text)
+    return text.replace("\r\n", "\n") if "\r" in text else text
+
+
+def plain(markup: str) -> str:
+    """HTML without its tags, scripts and styles. In linear time; not a sanitizer."""
+    out: list[str] = []
+    unclosed: set[str] = set()
+    at = 0
+    while match := _HIDDEN.search(markup, at):
+        name = match[1].lower()
+        end = None if name in unclosed else _CLOSE[name].search(markup, match.end())
+        if end is not None:
+            out.append(markup[at : match.start()])
+            at = end.end()
+        elif name in ("script", "style"):  # never ends: nothing after it is text
+            return _strip(" ".join((*out, markup[at : match.start()])))
+        else:
+            out.append(markup[at : match.end()])
+            unclosed.add(name)
+            at = match.end()
+    return _strip(" ".join((*out, markup[at:])))
+
+
+def _strip(markup: str) -> str:
+    return html.unescape(_TAG.sub("", _BLOCK.sub("\n", markup)))
+
+
+def leaves(part: Part) -> list[Part]:
+    """The parts that have content of their own, in order; those inside nested messages too."""
+    if part.children:
+        return [leaf for child in part.children for leaf in leaves(child)]
+    if part.message is not None:
+        return leaves(part.message)
+    return [] if part.kind == "multipart" else [part]
+
+
+def preview(text: str, length: int = 200) -> str:
+    """The first words of a text (RFC 8970): one line; quoted lines only if there is nothing else."""
+    lines = text[: length * 10].split("\n")
+    own = [line for line in lines if not line.startswith(">")]
+    words = " ".join(" ".join(own).split()) or " ".join(" ".join(lines).split())
+    return words[:length].replace("\0", "")
