@@ -78,6 +78,7 @@ class Account(AbstractBaseUser):
     quota_messages = models.PositiveIntegerField(_("messages at most"), null=True, blank=True)
     used_bytes = models.BigIntegerField(default=0)
     used_messages = models.BigIntegerField(default=0)
+    last_uid_validity = models.PositiveBigIntegerField(default=0)  # no mailbox gets one twice (RFC 9051 §2.3.1.1)
     created = models.DateTimeField(auto_now_add=True)
 
     USERNAME_FIELD = "address"

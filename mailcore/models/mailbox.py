@@ -23,6 +23,7 @@ class Mailbox(models.Model):
     uid_validity = models.PositiveIntegerField()
     uid_next = models.PositiveBigIntegerField(default=1)
     highest_modseq = models.PositiveBigIntegerField(default=1)
+    recent_uid = models.PositiveBigIntegerField(default=1)  # UIDs from here on no session has selected yet: \Recent
     messages = models.PositiveIntegerField(default=0)
     unseen = models.PositiveIntegerField(default=0)
     size = models.PositiveBigIntegerField(default=0)  # octets
@@ -66,6 +67,7 @@ class Message(models.Model):
     envelope = models.BinaryField()  # as in FETCH ENVELOPE, parentheses included
     body_structure = models.BinaryField()  # as in FETCH BODYSTRUCTURE
     sent_at = models.BigIntegerField()  # Date: header, else internal_at, seconds
+    sent_zone = models.SmallIntegerField(default=0)  # minutes Date:'s zone is ahead of UTC; SENTON asks for its day
     subject_key = models.CharField(max_length=255)  # base subject (RFC 5256 §2.1), folded
     from_key = models.CharField(max_length=255)  # mailbox of the first From, folded
     to_key = models.CharField(max_length=255)

@@ -66,7 +66,7 @@ def stage(arrivals: Sequence[Arrival]) -> list[Staged | Reply]:
         with _Content(arrival) as content:
             if key not in scans:
                 below = content.below_trace()
-                scans[key] = (scan(below), hashlib.blake2b(below, digest_size=16).hexdigest())
+                scans[key] = (scan(content.octets, arrival.skip), hashlib.blake2b(below, digest_size=16).hexdigest())
             if arrival.link:
                 path = maildir.link(str(arrival.file), where, arrival.base_name)
                 size = content.size
@@ -89,15 +89,15 @@ class _Content:
         self._file = open(self._arrival.file, "rb", buffering=0)
         self.size = os.fstat(self._file.fileno()).st_size
         self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) if self.size > _MAP_ABOVE else None
-        self._octets = self._map if self._map is not None else self._file.read()
+        self.octets = self._map if self._map is not None else self._file.read()
         return self
 
     def below_trace(self) -> bytes | memoryview:
         if self._map is not None:
             self._view = memoryview(self._map)[self._arrival.skip :]
             return self._view
-        assert isinstance(self._octets, bytes)
-        return self._octets[self._arrival.skip :] if self._arrival.skip else self._octets
+        assert isinstance(self.octets, bytes)
+        return self.octets[self._arrival.skip :] if self._arrival.skip else self.octets
 
     def __exit__(self, *_: object) -> None:
         if self._map is not None:
@@ -223,6 +223,7 @@ def _row(item: Staged, uid: int, modseq: int, now: int) -> Message:
         envelope=seen.envelope,
         body_structure=seen.body_structure,
         sent_at=seen.sent_at if seen.sent_at is not None else arrival.internal_at,
+        sent_zone=seen.sent_zone,
         subject_key=seen.subject_key,
         from_key=seen.from_key,
         to_key=seen.to_key,

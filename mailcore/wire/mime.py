@@ -63,9 +63,9 @@ def header_end(content: Content, start: int, end: int) -> int:
     return at + 3 if at >= 0 else end
 
 
-def parse(content: Content) -> Part:
-    """The tree of a whole message."""
-    return _Walk(content).message(0, len(content), 0)
+def parse(content: Content, start: int = 0) -> Part:
+    """The tree of the message from octet `start` to the end."""
+    return _Walk(content).message(start, len(content), 0)
 
 
 class _Walk:
@@ -107,12 +107,10 @@ class _Walk:
         content = self._content
         found: list[tuple[int, int, bool]] = []
         missed, length = 0, len(delimiter)
-        at = max(start - 1, 0)
-        if start == 0 and content[: length - 1] == delimiter[1:]:
-            at = -1  # a message that begins with a delimiter: no line end before it
+        at = start - 1  # the end of the empty line that ended the header
         while missed < MAX_FALSE_BOUNDARIES and len(found) < MAX_PARTS:
-            hit = content.find(delimiter, at, end) if at >= 0 else -1
-            if at >= 0 and hit < 0:
+            hit = content.find(delimiter, at, end)
+            if hit < 0:
                 break
             after = hit + length
             tail = content[after : min(after + 100, end)]

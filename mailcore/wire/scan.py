@@ -22,6 +22,7 @@ class Scan:
     envelope: bytes  # "(...)" as FETCH ENVELOPE sends it
     body_structure: bytes  # "(...)" as FETCH BODYSTRUCTURE sends it
     sent_at: int | None  # Date: in seconds; None where there is none that can be read
+    sent_zone: int  # minutes its zone is ahead of UTC
     subject_key: str  # base subject (RFC 5256 §2.1), folded, at most 255 characters; so are the next five
     from_key: str
     to_key: str
@@ -36,9 +37,10 @@ class Scan:
     body_text: str  # for searches: decoded and folded text of all text parts
 
 
-def scan(content: Content) -> Scan:
-    """Everything at once. `content` may be a mapped file: only what is needed of it is copied."""
-    root = mime.parse(content)
+def scan(content: Content, start: int = 0) -> Scan:
+    """Everything at once, of the message that begins at octet `start`. `content` may be a mapped file: only
+    what is needed of it is copied."""
+    root = mime.parse(content, start)
     first: dict[str, str] = {}
     for name, value in root.fields:
         first.setdefault(name, value)
@@ -51,6 +53,7 @@ def scan(content: Content) -> Scan:
         envelope=structure.envelope(root.fields).encode("latin-1"),
         body_structure=structure.body_structure(content, root).encode("latin-1"),
         sent_at=sent[0] if sent else None,
+        sent_zone=sent[1] if sent else 0,
         subject_key=_subject_key(first.get("subject")),
         from_key=from_key,
         to_key=to_key,
