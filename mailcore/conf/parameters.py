@@ -97,8 +97,7 @@ class Parameters:
     smtpd_helo_required: bool = boolean("no", _("HELO or EHLO must come before MAIL."))
     disable_vrfy_command: bool = boolean("no", _("VRFY is not answered."))
     smtpd_recipient_restrictions: tuple[str, ...] = words(
-        "permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination",
-        _("What is asked about each recipient, in order; the first decision wins."),
+        "", _("What is asked about each recipient, in order; the first decision wins.")
     )
     smtpd_relay_restrictions: tuple[str, ...] = words(
         "permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination",
@@ -109,6 +108,7 @@ class Parameters:
     smtpd_tls_auth_only: bool = boolean("no", _("Offer AUTH only under TLS."))
     smtpd_forbid_bare_newline: bool = boolean("yes", _("Refuse bare CR and bare LF in content."))
     hopcount_limit: int = integer("50", _("Received headers after which a message is in a loop."))
+    listen_backlog: int = integer("511", _("Connections waiting to be taken at a listening socket."))
     queue_minfree: int = octets("0", _("Free octets the queue's file system must keep; 0: 1.5 × message_size_limit."))
 
     # --- Queue ---
@@ -126,6 +126,14 @@ class Parameters:
     courier_batch: int = integer("100", _("Letters a courier claims at once."))
     courier_lease_time: int = seconds("600s", _("After this a lost courier's letters are taken by another."))
 
+    # --- Remote delivery ---
+    smtp_connect_timeout: int = seconds("30s", _("Time for another host to take our connection."))
+    dns_timeout: int = seconds("10s", _("Time for a name server to answer."))
+
+    # --- Log ---
+    maillog_file: str = text("", _("Where the mail log goes: a file, /dev/stdout, \"syslog\"; empty: log/maillog."))
+    syslog_name: str = text("youju", _("The name before the program's in log lines."))
+
     # --- Mail access ---
     protocols: tuple[str, ...] = words("imap, pop3, lmtp", _("Mail access protocols served."))
     disable_plaintext_auth: bool = boolean("no", _("Passwords in the clear only under TLS or from this machine."))
@@ -136,6 +144,8 @@ class Parameters:
     directory_cache_time: int = seconds("5s", _("How long a process may remember who has mail here."))
     imap_idle_timeout: int = seconds("30m", _("An IMAP connection without commands ends after this."))
     pop3_idle_timeout: int = seconds("10m", _("A POP3 connection without commands ends after this."))
+    login_timeout: int = seconds("3m", _("Time to sign in to IMAP or POP3."))
+    mail_max_bad_commands: int = integer("20", _("Wrong commands, or failed sign-ins, that end a POP3 connection."))
     imap_max_line_length: int = octets("65536", _("Longest IMAP command line without literals."))
 
 

@@ -1,0 +1,401 @@
+"""The POP3 server (RFC 1939, 2449, 2595, 3206, 5034, 6856).
+
+Started by the supervisor, one `Pop3Server` for each listening socket. A session is a coroutine that reads
+a command, does it, answers, and reads on; grammar and texts are in wire/pop3, mailboxes in store/pop3drop.
+Nothing is deleted before QUIT, and then everything or nothing.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from mailcore import conf
+from mailcore.servers.bridge import Bridge
+from mailcore.servers.lines import Gone, Idle, LineConnection, TooLong
+from mailcore.store import login, pop3drop
+from mailcore.terms import Owner
+from mailcore.wire import pop3 as wire
+from mailcore.wire.flags import SEEN
+from mailcore.wire.pop3 import Command, CommandError
+
+log = logging.getLogger(__name__)
+
+# Above this a message is read and sent in pieces.
+_WHOLE = 1 << 20
+
+
+class Pop3Server:
+    """Serves POP3 on one socket; `implicit_tls` is port 995's way, else STLS is offered with a context."""
+
+    def __init__(self, bridge: Bridge, tls_context: ssl.SSLContext | None, implicit_tls: bool) -> None:
+        self.bridge = bridge
+        self.tls_context = tls_context
+        self._implicit_tls = implicit_tls
+        self._server: asyncio.Server | None = None
+        self._sessions: dict[asyncio.Task[None], Session] = {}
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Serve on a bound socket from now on."""
+        loop = asyncio.get_running_loop()
+        context = self.tls_context if self._implicit_tls else None
+        self._server = await loop.create_server(
+            lambda: LineConnection(self._begin), sock=sock, ssl=context, backlog=1024
+        )
+
+    def _begin(self, connection: LineConnection) -> None:
+        session = Session(self, connection)
+        task = asyncio.get_running_loop().create_task(session.run())
+        self._sessions[task] = session
+        task.add_done_callback(lambda done: self._sessions.pop(done, None))
+
+    async def close(self, grace: float) -> None:
+        """Take no more connections; end those that wait for a command now, the others when their command
+        is done, or after `grace` seconds."""
+        if self._server is not None:
+            self._server.close()
+        for session in self._sessions.values():
+            session.leave()
+        if self._sessions:
+            _, late = await asyncio.wait(list(self._sessions), timeout=grace)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+
+
+@dataclass(slots=True)
+class _Count:
+    """What the line in the log tells at the end."""
+
+    retrieved: set[int] = field(default_factory=set)
+    retrieved_octets: int = 0
+    top: int = 0
+
+
+class Session:
+    """One connection. Before sign-in there is no drop; after, `_drop` stays until the end."""
+
+    def __init__(self, server: Pop3Server, connection: LineConnection) -> None:
+        self._bridge = server.bridge
+        self._tls_context = server.tls_context
+        self._connection = connection
+        self._peer = connection.peer
+        self._name = ""  # given with USER
+        self._owner: Owner | None = None
+        self._drop: pop3drop.Maildrop | None = None
+        self._deleted: set[int] = set()
+        self._count = _Count()
+        self._bad = 0
+        self._waiting = False
+        self._leaving = False
+
+    # --- The conversation ---
+
+    async def run(self) -> None:
+        """The one place where faults end: whatever happens, the lock is let go and the connection closed."""
+        reason = "Connection closed"
+        try:
+            reason = await self._converse()
+        except Gone:
+            pass
+        except asyncio.CancelledError:
+            reason = "Server shutting down"
+        except Exception:
+            log.exception("pop3: internal error, client=%s", self._peer)
+            self._connection.write(wire.err("[SYS/TEMP] Internal error."))
+            reason = "Internal error"
+        finally:
+            self._finish(reason)
+
+    def _finish(self, reason: str) -> None:
+        if self._drop is not None and self._owner is not None:
+            pop3drop.close_drop(self._drop)
+            log.info(
+                "pop3: %s: user=<%s>, client=%s, top=%d, retr=%d/%d, del=%d/%d",
+                reason,
+                self._owner.address,
+                self._peer,
+                self._count.top,
+                len(self._count.retrieved),
+                self._count.retrieved_octets,
+                len(self._deleted),
+                len(self._drop.uids),
+            )
+        self._connection.close()
+
+    async def _converse(self) -> str:
+        """Greeting to goodbye; returns why it ended."""
+        connection = self._connection
+        connection.write(wire.ok(f"{conf.current().mail_name} ready."))
+        while not self._leaving:
+            try:
+                command = wire.parse(await self._line(wire.COMMAND_LIMIT), self._state)
+                if await _ACTIONS[command.word](self, command):
+                    return "Logged out"
+                self._bad = 0
+            except TooLong:
+                self._refuse("Input line too long.")
+            except CommandError as error:
+                self._refuse(str(error))
+            except Idle:
+                connection.write(wire.err("Disconnected for inactivity."))
+                return "Inactivity"
+            if self._bad >= conf.current().mail_max_bad_commands:
+                connection.write(wire.err("Too many bad commands."))
+                return "Too many bad commands"
+            await connection.drain(self._patience)
+        connection.write(wire.err("[SYS/TEMP] Server shutting down."))
+        return "Server shutting down"
+
+    async def _line(self, limit: int) -> bytes:
+        self._waiting = True
+        try:
+            return await self._connection.line(limit, self._patience)
+        finally:
+            self._waiting = False
+
+    def _refuse(self, words: str) -> None:
+        self._bad += 1
+        self._connection.write(wire.err(words))
+
+    def leave(self) -> None:
+        """The server shuts down: end now if nothing is being done, else after the running command."""
+        self._leaving = True
+        if self._waiting:
+            self._connection.write(wire.err("[SYS/TEMP] Server shutting down."))
+            self._connection.close()
+
+    @property
+    def _state(self) -> str:
+        return wire.BEFORE if self._drop is None else wire.AFTER
+
+    @property
+    def _patience(self) -> float:
+        parameters = conf.current()
+        return parameters.login_timeout if self._drop is None else parameters.pop3_idle_timeout
+
+    @property
+    def _plaintext_allowed(self) -> bool:
+        """Passwords in the clear: under TLS, from this machine, or where the administrator does not mind."""
+        connection = self._connection
+        return (
+            not conf.current().disable_plaintext_auth
+            or connection.tls is not None
+            or connection.peer == connection.own
+        )
+
+    # --- Before sign-in ---
+
+    async def _capa(self, _: Command) -> None:
+        starttls = self._tls_context is not None and self._connection.tls is None and self._drop is None
+        tags = wire.capabilities(
+            plaintext=self._plaintext_allowed, starttls=starttls, implementation=conf.current().mail_name
+        )
+        self._connection.write(wire.lines("", tags))
+
+    async def _stls(self, _: Command) -> None:
+        if self._connection.tls is not None:
+            raise CommandError("TLS is already active.")
+        if self._tls_context is None:
+            raise CommandError("TLS support isn't enabled.")
+        self._connection.write(wire.ok("Begin TLS negotiation now."))
+        self._name = ""
+        await self._connection.start_tls(self._tls_context)
+
+    async def _utf8(self, _: Command) -> None:
+        # Nothing changes: mail is sent as it is stored, which this command allows (RFC 6856 §2.1).
+        self._connection.write(wire.OK)
+
+    async def _user(self, command: Command) -> None:
+        self._mind_plaintext()
+        if not command.argument:
+            raise CommandError("No username given.")
+        self._name = wire.text(command.argument)
+        self._connection.write(wire.OK)
+
+    async def _pass(self, command: Command) -> None:
+        self._mind_plaintext()
+        if not self._name:
+            raise CommandError("No username given.")
+        name, self._name = self._name, ""
+        await self._sign_in(name, wire.text(command.argument))
+
+    async def _auth(self, command: Command) -> None:
+        self._mind_plaintext()
+        if not command.argument:
+            self._connection.write(wire.lines("", wire.MECHANISMS))
+            return
+        mechanism, response = wire.sasl_start(command.argument)
+        if mechanism == "PLAIN":
+            given = response if response is not None else await self._challenge(b"")
+            name, password = wire.plain_credentials(given)
+        else:
+            name = wire.text(response if response else await self._challenge(b"Username:"))
+            password = wire.text(await self._challenge(b"Password:"))
+        await self._sign_in(name, password)
+
+    async def _challenge(self, question: bytes) -> bytes:
+        self._connection.write(wire.challenge(question))
+        return wire.from_base64(await self._line(wire.SASL_LIMIT))
+
+    def _mind_plaintext(self) -> None:
+        if not self._plaintext_allowed:
+            words = "Plaintext authentication disallowed on non-secure (SSL/TLS) connections."
+            raise CommandError(f"[AUTH] {words}")
+
+    async def _sign_in(self, name: str, password: str) -> None:
+        owner = await self._bridge.run(login.sign_in, name, password, "pop3", self._peer)
+        if owner is None:
+            await asyncio.sleep(conf.current().auth_failure_delay)
+            raise CommandError("[AUTH] Authentication failed.")
+        try:
+            self._drop = await self._bridge.run(pop3drop.open_drop, owner)
+        except pop3drop.Locked:
+            raise CommandError("[IN-USE] Mailbox is locked by another POP3 session.") from None
+        self._owner = owner
+        self._connection.write(wire.ok("Logged in."))
+
+    # --- After it ---
+
+    @property
+    def _mine(self) -> pop3drop.Maildrop:
+        assert self._drop is not None
+        return self._drop
+
+    async def _stat(self, _: Command) -> None:
+        kept = self._kept()
+        self._connection.write(wire.ok(f"{len(kept)} {sum(size for _, size in kept)}"))
+
+    def _kept(self) -> list[tuple[int, int]]:
+        """(index, size) of the messages not marked as deleted."""
+        return [(i, size) for i, size in enumerate(self._mine.sizes) if i not in self._deleted]
+
+    async def _list(self, command: Command) -> None:
+        if command.argument:
+            index = self._index(command.argument)
+            self._connection.write(wire.ok(f"{index + 1} {self._mine.sizes[index]}"))
+            return
+        kept = self._kept()
+        self._connection.write(wire.lines(f"{len(kept)} messages:", (f"{i + 1} {size}" for i, size in kept)))
+
+    async def _uidl(self, command: Command) -> None:
+        drop = self._mine
+        if command.argument:
+            index = self._index(command.argument)
+            self._connection.write(wire.ok(f"{index + 1} {wire.unique_id(drop.uid_validity, drop.uids[index])}"))
+            return
+        rows = (f"{i + 1} {wire.unique_id(drop.uid_validity, drop.uids[i])}" for i, _ in self._kept())
+        self._connection.write(wire.lines("", rows))
+
+    def _index(self, argument: bytes) -> int:
+        return wire.message_number(argument, self._mine.sizes, self._deleted)
+
+    async def _dele(self, command: Command) -> None:
+        self._deleted.add(self._index(command.argument))
+        self._connection.write(wire.ok("Marked to be deleted."))
+
+    async def _rset(self, _: Command) -> None:
+        self._deleted.clear()
+        self._connection.write(wire.OK)
+
+    async def _noop(self, _: Command) -> None:
+        self._connection.write(wire.OK)
+
+    async def _retr(self, command: Command) -> None:
+        index = self._index(command.argument)
+        if self._mine.sizes[index] > _WHOLE:
+            octets = await self._send_pieces(index)
+        else:
+            content, outgoing = await self._content(index), wire.Outgoing()
+            body = outgoing.feed(content) + outgoing.finish()
+            octets = outgoing.octets
+            self._connection.write(wire.ok(f"{octets} octets") + body)
+        self._count.retrieved.add(index)
+        self._count.retrieved_octets += octets
+        if self._connection.has_line:
+            await asyncio.sleep(0)  # a client that pipelines leaves room for others
+
+    async def _send_pieces(self, index: int) -> int:
+        """A large message: read once to count (it is in the page cache then), once to send."""
+        outgoing = wire.Outgoing()
+        octets = await self._bridge.run(_count_octets, self._mine, index)
+        self._connection.write(wire.ok(f"{octets} octets"))
+        pieces = pop3drop.pieces(self._mine, index)
+        with contextlib.closing(pieces):
+            while piece := await self._bridge.run(next, pieces, b""):
+                self._connection.write(outgoing.feed(piece))
+                await self._connection.drain(self._patience)
+        self._connection.write(outgoing.finish())
+        return octets
+
+    async def _content(self, index: int) -> bytes:
+        try:
+            return await self._bridge.read(pop3drop.content, self._mine, index)
+        except FileNotFoundError:
+            log.error("pop3: file is gone: mailbox=%d, uid=%d", self._mine.mailbox_id, self._mine.uids[index])
+            raise CommandError("[SYS/PERM] This message cannot be read.") from None
+
+    async def _top(self, command: Command) -> None:
+        index, count = wire.top_arguments(command.argument, self._mine.sizes, self._deleted)
+        outgoing = wire.Outgoing()
+        body = outgoing.feed(wire.top(await self._content(index), count)) + outgoing.finish()
+        self._connection.write(wire.OK + body)
+        self._count.top += 1
+
+    # --- Both ---
+
+    async def _lang(self, command: Command) -> None:
+        """RFC 6856 §3: the texts are English, so that programs that read them keep working."""
+        tag = wire.text(command.argument).lower()
+        if not tag:
+            self._connection.write(wire.lines("Language listing follows:", ["en English"]))
+        elif tag in ("*", "en", "i-default") or tag.startswith("en-"):
+            self._connection.write(wire.ok("en Language changed."))
+        else:
+            raise CommandError("This language is not supported.")
+
+    async def _quit(self, _: Command) -> bool:
+        if self._drop is None:
+            self._connection.write(wire.ok("Logging out"))
+            return True
+        seen = {index for index in self._count.retrieved if not self._drop.flags[index] & SEEN}
+        if self._deleted or seen:
+            await self._bridge.run(pop3drop.settle, self._drop, self._deleted, seen)
+        words = "Logging out, messages deleted." if self._deleted else "Logging out."
+        self._connection.write(wire.ok(words))
+        return True
+
+
+def _count_octets(drop: pop3drop.Maildrop, index: int) -> int:
+    outgoing = wire.Outgoing()
+    for piece in pop3drop.pieces(drop, index):
+        outgoing.feed(piece)
+    outgoing.finish()
+    return outgoing.octets
+
+
+_Action = Callable[[Session, Command], Awaitable[bool | None]]
+
+# What each command of wire.COMMANDS does; true ends the session.
+_ACTIONS: dict[str, _Action] = {
+    "AUTH": Session._auth,
+    "CAPA": Session._capa,
+    "DELE": Session._dele,
+    "LANG": Session._lang,
+    "LIST": Session._list,
+    "NOOP": Session._noop,
+    "PASS": Session._pass,
+    "QUIT": Session._quit,
+    "RETR": Session._retr,
+    "RSET": Session._rset,
+    "STAT": Session._stat,
+    "STLS": Session._stls,
+    "TOP": Session._top,
+    "UIDL": Session._uidl,
+    "USER": Session._user,
+    "UTF8": Session._utf8,
+}

@@ -1,0 +1,161 @@
+"""A maildrop: the INBOX as one POP3 session sees it, from sign-in to QUIT (RFC 1939 §4, §6).
+
+Called by servers/pop3.py. `open_drop` locks it (across processes: a lock on a file in the account's
+directory) and lists it once; messages that come later wait for the next session. `settle` is the
+session's end: deletions and \\Seen in one transaction, or nothing.
+"""
+
+import fcntl
+import os
+from collections.abc import Collection, Generator, Iterator
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import F
+
+from mailcore.models import Account, Expunged, Mailbox, Message, MessageText
+from mailcore.store import maildir, news
+from mailcore.terms import Owner
+from mailcore.wire import flags as wire_flags
+
+_LOCK_FILE = "pop3.lock"
+_BATCH = 1000  # messages in one statement
+_PIECE = 1 << 18  # octets of a large message read at once
+
+
+@dataclass(frozen=True, slots=True)
+class Maildrop:
+    """What a session works on. The messages in order, one tuple for each column; the number a client
+    gives is the index plus one. `lock` is an open file; `close_drop` lets it go."""
+
+    mailbox_id: int
+    account_id: int
+    directory: str
+    lock: int
+    uid_validity: int
+    uids: tuple[int, ...]
+    sizes: tuple[int, ...]
+    base_names: tuple[str, ...]
+    flags: tuple[int, ...]
+
+
+class Locked(Exception):
+    """Another session has this maildrop."""
+
+
+def open_drop(owner: Owner) -> Maildrop:
+    """Lock and list the owner's INBOX. Locked: another session has it."""
+    lock = _lock(owner.address)
+    try:
+        return _list(owner, lock)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def _lock(address: str) -> int:
+    home = maildir.home(address)
+    os.makedirs(home, mode=0o700, exist_ok=True)
+    handle = os.open(os.path.join(home, _LOCK_FILE), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise Locked(address) from error
+    return handle
+
+
+def _list(owner: Owner, lock: int) -> Maildrop:
+    mailbox_id, uid_validity = Mailbox.objects.values_list("id", "uid_validity").get(
+        account_id=owner.account_id, name="INBOX"
+    )
+    rows = Message.objects.filter(mailbox_id=mailbox_id).order_by("uid")
+    columns = list(zip(*rows.values_list("uid", "size", "base_name", "flags"), strict=True)) or [()] * 4
+    where = maildir.directory(owner.address, "")
+    return Maildrop(mailbox_id, owner.account_id, where, lock, uid_validity, *columns)
+
+
+def close_drop(drop: Maildrop) -> None:
+    os.close(drop.lock)
+
+
+def content(drop: Maildrop, index: int) -> bytes:
+    """A whole message. FileNotFoundError: its file is gone."""
+    return maildir.read(drop.directory, drop.base_names[index], drop.flags[index])
+
+
+def pieces(drop: Maildrop, index: int) -> Generator[bytes, None, None]:
+    """A large message, piece by piece. FileNotFoundError: its file is gone."""
+    path = maildir.locate(drop.directory, drop.base_names[index], drop.flags[index])
+    with open(path, "rb", buffering=0) as file:
+        while piece := file.read(_PIECE):
+            yield piece
+
+
+def settle(drop: Maildrop, deleted: Collection[int], retrieved: Collection[int]) -> None:
+    """Delete the messages at the indexes `deleted` and mark those `retrieved` as seen, all or nothing.
+
+    What another program deleted meanwhile is passed over. Files go after the commit.
+    """
+    gone = sorted(drop.uids[index] for index in deleted)
+    seen = sorted(drop.uids[index] for index in set(retrieved) - set(deleted))
+    with transaction.atomic():
+        # Mailboxes before accounts, as everywhere, so that two writers never wait in a circle.
+        box = Mailbox.objects.select_for_update().get(pk=drop.mailbox_id)
+        modseq = box.highest_modseq + 1
+        marked = _mark_seen(box.pk, seen, modseq)
+        removed = _remove(box.pk, gone, modseq)
+        if not (marked or removed.files):
+            return
+        Mailbox.objects.filter(pk=box.pk).update(
+            highest_modseq=modseq,
+            messages=F("messages") - len(removed.files),
+            unseen=F("unseen") - marked - removed.unseen,
+            size=F("size") - removed.octets,
+        )
+        if removed.files:
+            Account.objects.filter(pk=drop.account_id).update(
+                used_bytes=F("used_bytes") - removed.octets, used_messages=F("used_messages") - len(removed.files)
+            )
+        news.publish([box.pk])
+    for base_name, flags in removed.files:
+        maildir.remove(drop.directory, base_name, flags)
+
+
+@dataclass(slots=True)
+class _Removed:
+    files: list[tuple[str, int]]
+    octets: int = 0
+    unseen: int = 0
+
+
+def _batches(uids: list[int]) -> Iterator[list[int]]:
+    for start in range(0, len(uids), _BATCH):
+        yield uids[start : start + _BATCH]
+
+
+def _mark_seen(mailbox_id: int, uids: list[int], modseq: int) -> int:
+    """Returns how many were not seen before."""
+    marked = 0
+    for batch in _batches(uids):
+        unseen = Message.objects.filter(mailbox_id=mailbox_id, uid__in=batch)
+        unseen = unseen.annotate(seen=F("flags").bitand(wire_flags.SEEN)).filter(seen=0)
+        marked += unseen.update(flags=F("flags").bitor(wire_flags.SEEN), modseq=modseq)
+    return marked
+
+
+def _remove(mailbox_id: int, uids: list[int], modseq: int) -> _Removed:
+    removed = _Removed([])
+    for batch in _batches(uids):
+        rows = Message.objects.filter(mailbox_id=mailbox_id, uid__in=batch)
+        expunged = []
+        for uid, base_name, flags, size in rows.values_list("uid", "base_name", "flags", "size"):
+            expunged.append(Expunged(mailbox_id=mailbox_id, uid=uid, modseq=modseq))
+            removed.files.append((base_name, flags))
+            removed.octets += size
+            removed.unseen += not flags & wire_flags.SEEN
+        Expunged.objects.bulk_create(expunged)
+        # One statement each: cascading would read every message first.
+        MessageText.objects.filter(message__in=rows)._raw_delete(rows.db)
+        rows._raw_delete(rows.db)
+    return removed

@@ -1,0 +1,234 @@
+"""POP3's grammar and answers (RFC 1939, 2449, 2595, 5034, 6856): octets in, values out, and back.
+
+Called by servers/pop3.py. A session's commands and its states stand in the table below; what a command
+does stands in the server. Texts are those of Dovecot, which clients and scripts know.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+COMMAND_LIMIT = 255  # octets of a command line with CRLF (RFC 2449 §4); a SASL line may be longer
+SASL_LIMIT = 12288  # octets of a line in AUTH (RFC 4954 §4)
+MECHANISMS = ("PLAIN", "LOGIN")
+
+# Command → the states in which it may be used (RFC 1939 §3).
+BEFORE, AFTER = "authorization", "transaction"
+COMMANDS: dict[str, frozenset[str]] = {
+    "AUTH": frozenset({BEFORE}),
+    "CAPA": frozenset({BEFORE, AFTER}),
+    "DELE": frozenset({AFTER}),
+    "LANG": frozenset({BEFORE, AFTER}),
+    "LIST": frozenset({AFTER}),
+    "NOOP": frozenset({AFTER}),
+    "PASS": frozenset({BEFORE}),
+    "QUIT": frozenset({BEFORE, AFTER}),
+    "RETR": frozenset({AFTER}),
+    "RSET": frozenset({AFTER}),
+    "STAT": frozenset({AFTER}),
+    "STLS": frozenset({BEFORE}),
+    "TOP": frozenset({AFTER}),
+    "UIDL": frozenset({AFTER}),
+    "USER": frozenset({BEFORE}),
+    "UTF8": frozenset({BEFORE}),
+}
+
+OK = b"+OK\r\n"
+END = b".\r\n"
+
+
+class CommandError(ValueError):
+    """What the client said cannot be done; its text stands after "-ERR "."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command line: the word in upper case, and what came after it, undecoded."""
+
+    word: str
+    argument: bytes
+
+
+def parse(line: bytes, state: str) -> Command:
+    """The command in a line (without its line end). CommandError: there is none such in this state."""
+    word, _, argument = line.partition(b" ")
+    name = word.upper().decode("ascii", "replace")
+    if state not in COMMANDS.get(name, ()):
+        raise CommandError("Unknown command." if state == BEFORE else f"Unknown command: {printable(word)}")
+    return Command(name, argument)
+
+
+def printable(octets: bytes, limit: int = 64) -> str:
+    """What a client sent, fit to stand in an answer to it."""
+    text = octets[:limit].decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def text(argument: bytes) -> str:
+    """A name or a password: UTF-8; other octets arrive as lone surrogates, which open nothing."""
+    return argument.decode("utf-8", "surrogateescape")
+
+
+def message_number(argument: bytes, sizes: Sequence[int], deleted: set[int]) -> int:
+    """The index (from 0) of the message whose number `argument` is."""
+    return _live(_number(argument, "message number"), sizes, deleted)
+
+
+def top_arguments(argument: bytes, sizes: Sequence[int], deleted: set[int]) -> tuple[int, int]:
+    """(index, lines) of a TOP command."""
+    first, _, rest = argument.partition(b" ")
+    index = _live(_number(first, "message number"), sizes, deleted)
+    return index, _number(rest, "line count")
+
+
+_DIGITS = re.compile(rb"\d{1,10}", re.ASCII)
+
+
+def _number(argument: bytes, what: str) -> int:
+    argument = argument.strip(b" ")
+    digits = _DIGITS.match(argument)
+    if digits is None:
+        raise CommandError(f"Invalid {what}: {printable(argument)}")
+    if digits.end() != len(argument):
+        raise CommandError(f"Noise after {what}: {printable(argument[digits.end() :])}")
+    return int(argument)
+
+
+def _live(number: int, sizes: Sequence[int], deleted: set[int]) -> int:
+    if not 1 <= number <= len(sizes):
+        raise CommandError(f"There's no message {number}.")
+    if number - 1 in deleted:
+        raise CommandError("Message is deleted.")
+    return number - 1
+
+
+# --- SASL (RFC 5034, 4616) ------------------------------------------------------------------------
+
+
+def sasl_start(argument: bytes) -> tuple[str, bytes | None]:
+    """(mechanism, initial response or None) of an AUTH command. CommandError: a mechanism we have not."""
+    name, space, response = argument.partition(b" ")
+    mechanism = name.upper().decode("ascii", "replace")
+    if mechanism not in MECHANISMS:
+        raise CommandError("Unsupported authentication mechanism.")
+    return mechanism, from_base64(response) if space else None
+
+
+def challenge(octets: bytes = b"") -> bytes:
+    return b"+ " + base64.b64encode(octets) + b"\r\n"
+
+
+def from_base64(line: bytes) -> bytes:
+    """A client's response; "=" is an empty one. CommandError: not base64, or the client gave up ("*")."""
+    if line == b"*":
+        raise CommandError("[AUTH] Authentication aborted by client.")
+    try:
+        return b"" if line == b"=" else base64.b64decode(line, validate=True)
+    except binascii.Error as error:
+        raise CommandError("Invalid base64 data in continued response.") from error
+
+
+def plain_credentials(response: bytes) -> tuple[str, str]:
+    """(name, password) of a PLAIN response (RFC 4616). Acting for somebody else is refused."""
+    parts = response.split(b"\0")
+    if len(parts) != 3:
+        raise CommandError("[AUTH] Invalid argument.")
+    acting_for, name, password = parts
+    if acting_for not in (b"", name):
+        raise CommandError("[AUTH] Authentication failed.")
+    return text(name), text(password)
+
+
+# --- Answers --------------------------------------------------------------------------------------
+
+
+def ok(words: str = "") -> bytes:
+    return b"+OK " + words.encode() + b"\r\n" if words else OK
+
+
+def err(words: str) -> bytes:
+    return b"-ERR " + words.encode() + b"\r\n"
+
+
+def lines(first: str, rest: Iterable[str]) -> bytes:
+    """A multi-line answer. No line of ours begins with a dot."""
+    body = "\r\n".join(rest)
+    return ok(first) + (body.encode() + b"\r\n" if body else b"") + END
+
+
+def capabilities(*, plaintext: bool, starttls: bool, implementation: str) -> list[str]:
+    """What CAPA lists; `plaintext`: passwords may be sent now, `starttls`: STLS would work now."""
+    tags = ["TOP", "UIDL", "RESP-CODES", "PIPELINING", "AUTH-RESP-CODE", "UTF8 USER", "LANG"]
+    if starttls:
+        tags.append("STLS")
+    if plaintext:
+        tags += ["USER", "SASL " + " ".join(MECHANISMS)]
+    return [*tags, "EXPIRE NEVER", "LOGIN-DELAY 0", f"IMPLEMENTATION {implementation}"]
+
+
+def unique_id(uid_validity: int, uid: int) -> str:
+    """The unique-id of a message (RFC 1939 §7), in the form Dovecot gives by default, so that clients of
+    a mailbox that moved here with its UIDs do not fetch it again."""
+    return f"{uid:08x}{uid_validity:08x}"
+
+
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_DOT_LINE = re.compile(rb"\n\.")  # a search by this finds nothing three times as fast as `in` does
+
+
+class Outgoing:
+    """A message on its way out: every line ends in CRLF, the last too (other programs store bare LF), and
+    a line that begins with a dot gets a second one (RFC 1939 §3). Feed it in pieces of any size; `octets`
+    counts what was sent without the second dots, as "+OK n octets" does.
+    """
+
+    __slots__ = ("_held", "_line_start", "octets")
+
+    def __init__(self) -> None:
+        self.octets = 0
+        self._held = b""  # a CR at a piece's end: half of a line end, perhaps
+        self._line_start = True
+
+    def feed(self, content: bytes) -> bytes:
+        if self._held:
+            content, self._held = self._held + content, b""
+        if content.endswith(b"\r"):
+            content, self._held = content[:-1], b"\r"
+        # As many CR as LF: they are pairs (a bare one of each in one piece may pass; clients bear it).
+        if content.count(b"\n") != content.count(b"\r"):
+            content = _BARE_LF.sub(b"\r\n", content)
+        if not content:
+            return b""
+        self.octets += len(content)
+        first_dot = self._line_start and content.startswith(b".")
+        self._line_start = content.endswith(b"\n")
+        if _DOT_LINE.search(content):
+            content = content.replace(b"\n.", b"\n..")
+        return b"." + content if first_dot else content
+
+    def finish(self) -> bytes:
+        """What ends the message, the final dot included."""
+        rest = self._held
+        if not self._line_start or rest:
+            rest += b"\n" if rest else b"\r\n"
+        self.octets += len(rest)
+        return rest + END
+
+
+_EMPTY_LINE = re.compile(rb"(?:\A|\n)\r?\n")
+
+
+def top(content: bytes, count: int) -> bytes:
+    """The header, the empty line and the first `count` lines of the body; all where there is no body."""
+    empty_line = _EMPTY_LINE.search(content)
+    if empty_line is None:
+        return content
+    end = empty_line.end()
+    for _ in range(count):
+        following = content.find(b"\n", end)
+        if following < 0:
+            return content
+        end = following + 1
+    return content[:end]
