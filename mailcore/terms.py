@@ -81,7 +81,6 @@ class Letter:
     smtputf8: bool = False
     hold: bool = False
     due_us: int = 0  # not before (RFC 4865); 0 = now
-    hops: int = 0
 
     @property
     def queue_id(self) -> str:

@@ -39,9 +39,6 @@ class Queued(models.Model):
     return_full = models.BooleanField(null=True)  # RET=FULL / RET=HDRS / not given
     eight_bit = models.BooleanField(default=False)  # BODY=8BITMIME
     smtputf8 = models.BooleanField(default=False)
-    # Expansions a letter has gone through, so that alias loops across queue passes end.
-    hops = models.PositiveSmallIntegerField(default=0)
-
     class Meta:
         indexes = [
             models.Index(name="queued_due", fields=["state", "due_us"]),
@@ -79,6 +76,7 @@ class Recipient(models.Model):
     address = models.CharField(max_length=320)
     original = models.CharField(max_length=320)  # as given at RCPT: X-Original-To, orig_to
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    final = models.BooleanField(default=False)  # came out of an alias: not expanded again
     notify = models.CharField(max_length=24, blank=True)  # NOTIFY, as given: "SUCCESS,DELAY", "NEVER", ""
     orcpt = models.CharField(max_length=500, blank=True)  # ORCPT, as given: "rfc822;a@b"
     dsn = models.CharField(max_length=12, blank=True)  # of the last attempt: "2.0.0"
@@ -90,8 +88,11 @@ class Recipient(models.Model):
 
     class Meta:
         constraints = [
-            # The same address twice in one letter is one delivery, as in Postfix.
-            models.UniqueConstraint(name="recipient_once_in_letter", fields=["letter", "address", "original"]),
+            # The same address twice in one letter is one delivery, as in Postfix; an alias that names itself
+            # has one row for the alias and one (final) for the copy that stays.
+            models.UniqueConstraint(
+                name="recipient_once_in_letter", fields=["letter", "address", "original", "final"]
+            ),
         ]
         indexes = [models.Index(name="recipient_address", fields=["address"])]
 

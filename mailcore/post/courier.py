@@ -1,0 +1,108 @@
+"""A courier: claims letters, delivers them, and goes on until told to stop.
+
+Run by `runmailserver` in a process of its own, or by Celery's task on any machine. Local letters are
+delivered in the courier's own thread, batch by batch; letters for other hosts are handed to an event
+loop beside it (`remote.Dispatch`), so that a slow host never holds up anybody else.
+"""
+
+import os
+import select
+import socket
+from collections.abc import Callable
+
+from django.db import close_old_connections, transaction
+
+from mailcore import conf, log
+from mailcore.post import deliver, intake, queue
+from mailcore.post.remote import Dispatch
+from mailcore.store import directory, news
+
+_HOUSEKEEPING_US = 3600 * queue.MICRO
+_LOOK_AGAIN = 5.0  # seconds: a missed bell is found out after this at the latest
+
+
+class Courier:
+    """`run` until `stop`; `run_until_idle` for one visit."""
+
+    def __init__(self) -> None:
+        self.name = f"{socket.gethostname()}/{os.getpid()}"
+        self._dispatch = Dispatch()
+        self._stopping = False
+        self._housekept_us = 0
+
+    def stop(self) -> None:
+        """Finish the batch at hand, then give back what is left. May be called from a signal handler."""
+        self._stopping = True
+
+    def run(self, bell: socket.socket) -> None:
+        """Work whenever the bell (a `news.listen(COURIERS)` socket) rings or something falls due."""
+        while not self._stopping:
+            close_old_connections()
+            if not self.step():
+                self._housekeep()
+                self._wait(bell)
+        self.close()
+
+    def run_until_idle(self) -> int:
+        """Deliver everything that is due now; returns the number of letters claimed."""
+        total = 0
+        while (count := self.step(wait=True)) and not self._stopping:
+            total += count
+        self.close()
+        return total
+
+    def close(self) -> None:
+        self._dispatch.close()
+        self._settle_remote()
+        queue.give_back(self.name)
+
+    def step(self, *, wait: bool = False) -> int:
+        """One batch. Returns how many letters it moved; 0 when nothing is due and nothing is under way."""
+        settled = self._settle_remote()
+        room = conf.current().qmgr_message_active_limit - self._dispatch.letters
+        claims = queue.claim(self.name, min(conf.current().courier_batch, room)) if room > 0 else []
+        if claims:
+            self._dispatch.submit(deliver.deliver(self.name, claims))
+        elif wait and self._dispatch.letters:
+            self._dispatch.wait(_LOOK_AGAIN)
+            return self._settle_remote() or 1
+        return len(claims) + settled
+
+    def _settle_remote(self) -> int:
+        finished = self._dispatch.finished()
+        if finished:
+            with transaction.atomic():
+                deliver.settle(self.name, finished)
+            deliver.clear(finished)
+        return len(finished)
+
+    def _wait(self, bell: socket.socket) -> None:
+        due = queue.seconds_until_due()
+        timeout = _LOOK_AGAIN if due is None else min(due, _LOOK_AGAIN)
+        ready, _, _ = select.select([bell, self._dispatch.bell], [], [], timeout)
+        if bell in ready:
+            _drain(bell, self._settings_changed)
+
+    def _settings_changed(self) -> None:
+        conf.refresh()
+        directory.forget()
+
+    def _housekeep(self) -> None:
+        now = queue.now_us()
+        if now - self._housekept_us > _HOUSEKEEPING_US:
+            self._housekept_us = now
+            forgotten, stray = queue.forget_settled(), intake.sweep()
+            if forgotten or stray:
+                log.write("qmgr", f"forgot {forgotten} settled letters, removed {stray} stray files")
+
+
+def _drain(bell: socket.socket, settings_changed: Callable[[], None]) -> None:
+    """Hear everything that was said; the same news twice is one piece of news."""
+    heard: set[bytes] = set()
+    while True:
+        try:
+            heard.add(bell.recv(65536)[:1])
+        except BlockingIOError:
+            break
+    if news.SETTINGS in heard:
+        settings_changed()

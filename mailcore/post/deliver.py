@@ -1,0 +1,197 @@
+"""One delivery pass over claimed letters: route everybody, deliver what is local, say what is remote.
+
+Called by the courier (`mailcore.post.courier`). A local delivery and the record that it happened are
+one transaction; the file is durable before it. A pass that dies half way is simply done again: the
+Maildir base name, made from queue id and recipient, keeps the second from doubling the first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from django.db import transaction
+
+from mailcore import conf, log
+from mailcore.post import bounce, files, queue
+from mailcore.post.queue import MICRO, Claim, Duty, Settlement
+from mailcore.post.route import route
+from mailcore.store import delivery
+from mailcore.terms import Arrival, Expanded, Local, Outcome, Refused, Remote, Reply, deferred, delivered, failed
+from mailcore.wire import trace
+
+_RELAY = "virtual"  # Postfix's name for delivery to Maildirs, in log lines
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteJob:
+    """Recipients of one letter that share a next hop."""
+
+    claim: Claim
+    next_hop: str
+    duties: tuple[Duty, ...]
+
+
+@dataclass(slots=True)
+class _Plan:
+    claim: Claim
+    local: list[tuple[Duty, Local]] = field(default_factory=list)
+    remote: dict[str, list[Duty]] = field(default_factory=dict)
+    outcomes: list[tuple[Duty, Outcome]] = field(default_factory=list)
+
+
+def deliver(courier: str, claims: Sequence[Claim]) -> list[RemoteJob]:
+    """Serve every local recipient of `claims`; what is left for other hosts is returned, its letters
+    still active."""
+    plans = [plan for claim in claims if (plan := _readable(courier, claim)) is not None]
+    _route(plans)
+    _deliver_local(courier, plans)
+    return [
+        RemoteJob(plan.claim, next_hop, tuple(duties)) for plan in plans for next_hop, duties in plan.remote.items()
+    ]
+
+
+def _readable(courier: str, claim: Claim) -> _Plan | None:
+    """A letter without its file is corrupt: it is set aside where the administrator sees it."""
+    if Path(files.path(claim.id)).exists():
+        return _Plan(claim)
+    if queue.spoil(courier, claim.id):
+        log.write("qmgr", f"{claim.queue_id}: warning: content file is missing, moved to corrupt")
+    return None
+
+
+def _route(plans: Sequence[_Plan]) -> None:
+    expansions = []
+    for plan in plans:
+        for duty in plan.claim.duties:
+            way = route(duty.address, final=duty.final)
+            if isinstance(way, Expanded):
+                expansions.append((plan.claim, duty, way.targets))
+    if expansions:
+        queue.expand(expansions)
+    for plan in plans:
+        for duty in plan.claim.duties:
+            match route(duty.address, final=duty.final):
+                case Local() as way:
+                    plan.local.append((duty, way))
+                case Remote(next_hop=next_hop):
+                    plan.remote.setdefault(next_hop, []).append(duty)
+                case Refused(reply=reply):
+                    plan.outcomes.append((duty, refusal(reply)))
+                case Expanded():
+                    # The directory changed between the two looks; the next pass sees it settled.
+                    plan.outcomes.append((duty, deferred("4.3.0", "alias changed during delivery")))
+
+
+def refusal(reply: Reply, relay: str = "none") -> Outcome:
+    """The outcome a reply stands for: 4xx waits, anything else fails."""
+    if 400 <= reply.code < 500:
+        return deferred(reply.enhanced, reply.text, relay)
+    return failed(reply.enhanced, reply.text, relay)
+
+
+def _deliver_local(courier: str, plans: Sequence[_Plan]) -> None:
+    wanted: list[tuple[_Plan, Duty]] = []
+    arrivals: list[Arrival] = []
+    for plan in plans:
+        seen = _delivered_to(plan)
+        for duty, way in plan.local:
+            if way.address in seen:
+                plan.outcomes.append((duty, failed("5.4.6", f"mail forwarding loop for {way.address}")))
+                continue
+            wanted.append((plan, duty))
+            arrivals.append(_arrival(plan.claim, duty, way))
+    staged = delivery.stage(arrivals)
+    with transaction.atomic():
+        results = delivery.enter(staged)
+        for (plan, duty), result in zip(wanted, results, strict=True):
+            if isinstance(result, Reply):
+                plan.outcomes.append((duty, refusal(result, _RELAY)))
+            else:
+                plan.outcomes.append((duty, delivered("delivered to maildir", _RELAY)))
+        settlements = [Settlement(p.claim, p.outcomes, last=not p.remote) for p in plans]
+        settle(courier, settlements)
+    clear(settlements)
+
+
+def _delivered_to(plan: _Plan) -> set[str]:
+    """Where this letter has been already, by its Delivered-To headers; a letter whose trace headers were
+    written at DATA was looked at there."""
+    if not plan.local or plan.claim.trace_size:
+        return set()
+    return trace.delivered_to(
+        trace.header_of(files.header(plan.claim.id, 0, conf.current().header_size_limit))
+    )
+
+
+def _arrival(claim: Claim, duty: Duty, way: Local) -> Arrival:
+    headers = trace.local(claim.sender, duty.original, way.address)
+    return Arrival(
+        account_id=way.account_id,
+        base_name=f"{claim.received_us // MICRO}.Q{claim.queue_id}R{duty.id:X}.{_host()}",
+        file=Path(files.path(claim.id)),
+        skip=claim.trace_size,
+        trace=headers,
+        # The file begins with trace headers written for its one recipient at DATA. They are what we
+        # would write now as long as their length says so: sender and original are the letter's own.
+        link=len(headers) == claim.trace_size and not duty.final,
+        internal_at=claim.received_us // MICRO,
+    )
+
+
+def _host() -> str:
+    """The host part of Maildir names, without what Maildir or a shell would trip over."""
+    return conf.current().myhostname.replace("/", "\\057").replace(":", "\\072")
+
+
+def settle(courier: str, settlements: Sequence[Settlement]) -> None:
+    """Record the outcomes, make the bounces they call for, and write Postfix's log lines. Call inside a
+    transaction."""
+    final = [_expire(settlement) for settlement in settlements]
+    queue.settle(courier, final)
+    bounce.bounce(final)
+    now = queue.now_us()
+    lines: list[str] = []
+    for settlement in final:
+        claim = settlement.claim
+        for duty, outcome in settlement.outcomes:
+            lines.append(_log_line(claim, duty, outcome, now))
+        if settlement.done:
+            lines.append(f"{claim.queue_id}: removed")
+    transaction.on_commit(lambda: log.write("qmgr", *lines))
+
+
+def _expire(settlement: Settlement) -> Settlement:
+    """Deferred outcomes of a letter past its lifetime are failures (checked only after a failed try)."""
+    claim, parameters = settlement.claim, conf.current()
+    lifetime = parameters.maximal_queue_lifetime if claim.sender else parameters.bounce_queue_lifetime
+    if queue.now_us() - claim.received_us < lifetime * MICRO:
+        return settlement
+    outcomes = [
+        (duty, Outcome("failed", "5" + o.dsn[1:], o.text, o.relay) if o.kind == "deferred" else o)
+        for duty, o in settlement.outcomes
+    ]
+    if outcomes != list(settlement.outcomes):
+        log.write("qmgr", f"{claim.queue_id}: from=<{claim.sender}>, status=expired, returned to sender")
+    return Settlement(claim, outcomes, settlement.last)
+
+
+_STATUS = {"delivered": "sent", "deferred": "deferred", "failed": "bounced"}
+
+
+def _log_line(claim: Claim, duty: Duty, outcome: Outcome, now: int) -> str:
+    """ID: to=<a>, orig_to=<b>, relay=r, delay=s, delays=a/b/c/d, dsn=x.y.z, status=sent (text)"""
+    original = f" orig_to=<{duty.original}>," if duty.original != duty.address else ""
+    total = (now - claim.received_us) / MICRO
+    waited = (claim.claimed_us - claim.received_us) / MICRO
+    return (
+        f"{claim.queue_id}: to=<{duty.address}>,{original} relay={outcome.relay}, delay={total:.2g},"
+        f" delays={waited:.2g}/0/0/{total - waited:.2g}, dsn={outcome.dsn},"
+        f" status={_STATUS[outcome.kind]} ({outcome.text})"
+    )
+
+
+def clear(settlements: Sequence[Settlement]) -> None:
+    """Remove the files of letters that are done, once the transaction that says so is committed."""
+    for settlement in settlements:
+        if settlement.done:
+            files.remove(settlement.claim.id)

@@ -1,0 +1,99 @@
+"""Taking letters in: from here on we owe their delivery.
+
+`take_in` is called by the SMTP and LMTP servers, the sendmail command and the bounce maker. It returns
+when the letters survive a power failure: the content files are durable (their writer synced them), the
+queue directory and one transaction for all of them follow here. Only then may anybody say 250.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from django.db import DatabaseError, transaction
+
+from mailcore.models import Queued, Recipient
+from mailcore.post import files
+from mailcore.store import news
+from mailcore.terms import Client, Letter, LetterRecipient, TemporaryFault
+
+__all__ = ["take_in", "write_and_take_in"]
+
+
+def take_in(letters: Sequence[Letter]) -> None:
+    """Enter letters whose content files are finished; all of them, or none and TemporaryFault. The files
+    of letters that did not get in are their writer's to discard."""
+    try:
+        files.sync_directory()
+        with transaction.atomic():
+            enter(letters)
+    except (DatabaseError, OSError) as error:
+        raise TemporaryFault("queue file write error") from error
+
+
+def enter(letters: Sequence[Letter]) -> None:
+    """The rows of letters, inside the caller's transaction; couriers hear of them on commit."""
+    Queued.objects.bulk_create(
+        Queued(
+            id=letter.id,
+            state=Queued.State.HOLD if letter.hold else Queued.State.INCOMING,
+            due_us=letter.due_us or letter.received_us,
+            received_us=letter.received_us,
+            sender=letter.sender,
+            size=letter.size,
+            trace_size=letter.trace_size,
+            message_id=letter.message_id,
+            client_name=letter.client.name,
+            client_address=letter.client.address,
+            helo=letter.client.helo,
+            protocol=letter.client.protocol,
+            login=letter.client.login,
+            envelope_id=letter.envelope_id,
+            return_full=letter.return_full,
+            eight_bit=letter.eight_bit,
+            smtputf8=letter.smtputf8,
+        )
+        for letter in letters
+    )
+    Recipient.objects.bulk_create(
+        Recipient(
+            letter_id=letter.id,
+            address=recipient.address,
+            original=recipient.given,
+            notify=recipient.notify,
+            orcpt=recipient.orcpt,
+        )
+        for letter in letters
+        for recipient in _once(letter.recipients)
+    )
+    news.ring_couriers()
+
+
+def _once(recipients: Sequence[LetterRecipient]) -> list[LetterRecipient]:
+    """An address given twice is served once; the first mention counts."""
+    return list({(r.address, r.given): r for r in reversed(recipients)}.values())[::-1]
+
+
+def write_and_take_in(
+    content: bytes, sender: str, recipients: Sequence[LetterRecipient], client: Client, received_us: int, **more: object
+) -> Letter:
+    """One letter of our own making (a bounce, a notice, `sendmail`'s input), from octets to the queue."""
+    file = files.ContentFile()
+    file.open()
+    file.write(content)
+    file.finish()
+    letter = Letter(file.id, sender, tuple(recipients), len(content), received_us, client, **more)  # type: ignore[arg-type]
+    try:
+        take_in([letter])
+    except TemporaryFault:
+        file.discard()
+        raise
+    return letter
+
+
+def sweep() -> int:
+    """Remove content files that never became letters; returns how many."""
+    stray = list(files.unclaimed())
+    known = set(Queued.objects.filter(id__in=stray).exclude(state=Queued.State.DONE).values_list("id", flat=True))
+    for letter_id in stray:
+        if letter_id not in known:
+            Path(files.path(letter_id)).unlink(missing_ok=True)
+    return len(set(stray) - known)

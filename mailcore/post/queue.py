@@ -1,0 +1,372 @@
+"""The queue: which letter is in which state, and every legal move between states.
+
+Only this module writes Queued.state and Recipient.state. A move is an UPDATE guarded by the state it
+starts from, so that couriers, administrators and dying processes cannot tread on each other: whoever
+comes second changes nothing.
+
+    move       from                        to         who and when
+    ─────────  ──────────────────────────  ─────────  ──────────────────────────────────────────────────
+    enter      (nothing)                   incoming   intake: durable, we answered 250
+    enter      (nothing)                   hold       intake, when a restriction said HOLD
+    claim      incoming, deferred (due)    active     a courier, with a lease
+    claim      active (lease ran out)      active     another courier: the first is dead or stuck
+    settle     active (own)                done       every recipient is delivered, failed or removed
+    settle     active (own)                deferred   somebody still waits; due by the back-off rule
+    settle     hold                        done       held while under way, and every recipient got served
+    give back  active (own)                deferred   the courier stops early; due at once
+    hold       incoming, active, deferred  hold       the administrator; a delivery under way may still end
+    release    hold                        deferred   the administrator; due at once, age kept
+    requeue    incoming, deferred, hold,   incoming   the administrator: new queue id, fresh time; an active
+               active                                 letter is refused until its courier settled it
+    flush      deferred                    deferred   due at once
+    spoil      active (own)                corrupt    its content cannot be read; kept and shown
+    remove     any but done                done       the administrator; waiting recipients become removed
+
+A recipient only ever moves from waiting to delivered, failed, expanded or removed, once. An outcome
+is recorded whatever has become of the letter meanwhile: what was delivered was delivered.
+"""
+
+import contextlib
+import os
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from time import time
+
+from django.db import connection, transaction
+from django.db.models import Q
+
+from mailcore import conf
+from mailcore.models import Attempt, Queued, Recipient
+from mailcore.post import files
+from mailcore.store import news
+from mailcore.terms import Outcome
+
+State = Queued.State
+MICRO = 1_000_000
+
+
+def now_us() -> int:
+    return int(time() * MICRO)
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """One recipient still to be served."""
+
+    id: int
+    address: str
+    original: str
+    final: bool
+    notify: str = ""
+    orcpt: str = ""
+    delay_notified: bool = False
+
+
+@dataclass(slots=True)
+class Claim:
+    """A letter a courier holds, with everybody it must still reach."""
+
+    id: int
+    sender: str
+    size: int
+    trace_size: int
+    received_us: int
+    claimed_us: int
+    first: bool  # never tried before
+    message_id: str
+    login: str
+    envelope_id: str
+    return_full: bool | None
+    eight_bit: bool
+    smtputf8: bool
+    duties: list[Duty] = field(default_factory=list)
+
+    @property
+    def queue_id(self) -> str:
+        return f"{self.id:X}"
+
+
+_CLAIM_FIELDS = (
+    "id",
+    "sender",
+    "size",
+    "trace_size",
+    "received_us",
+    "state",
+    "message_id",
+    "login",
+    "envelope_id",
+    "return_full",
+    "eight_bit",
+    "smtputf8",
+)
+
+
+def claim(courier: str, limit: int) -> list[Claim]:
+    """Take up to `limit` letters that are due, oldest first, for courier_lease_time."""
+    now = now_us()
+    due = Q(state__in=(State.INCOMING, State.DEFERRED), due_us__lte=now)
+    lost = Q(state=State.ACTIVE, lease_us__lt=now)
+    with transaction.atomic():
+        rows = _take(due, limit)
+        if len(rows) < limit:
+            rows += _take(lost, limit - len(rows))
+        if not rows:
+            return []
+        Queued.objects.filter(due | lost, id__in=[row[0] for row in rows]).update(
+            state=State.ACTIVE, courier=courier, lease_us=now + conf.current().courier_lease_time * MICRO
+        )
+    claims = {
+        row[0]: Claim(*row[:5], now, row[5] == State.INCOMING, *row[6:])  # type: ignore[arg-type]
+        for row in rows
+    }
+    duties = (
+        Recipient.objects.filter(letter_id__in=claims, state=Recipient.State.WAITING)
+        .order_by("id")
+        .values_list("letter_id", "id", "address", "original", "final", "notify", "orcpt", "delay_notified")
+    )
+    for letter_id, *duty in duties:
+        claims[letter_id].duties.append(Duty(*duty))
+    return list(claims.values())
+
+
+def _take(condition: Q, limit: int) -> list[tuple[object, ...]]:
+    chosen = Queued.objects.filter(condition).order_by("due_us")
+    if connection.features.has_select_for_update_skip_locked:
+        chosen = chosen.select_for_update(skip_locked=True)
+    return list(chosen.values_list(*_CLAIM_FIELDS)[:limit])
+
+
+def extend(courier: str, letter_ids: Collection[int]) -> None:
+    """The courier is still at work on these: a new lease."""
+    Queued.objects.filter(id__in=letter_ids, state=State.ACTIVE, courier=courier).update(
+        lease_us=now_us() + conf.current().courier_lease_time * MICRO
+    )
+
+
+def give_back(courier: str) -> None:
+    """The courier stops: what it still holds is due again at once."""
+    Queued.objects.filter(state=State.ACTIVE, courier=courier).update(
+        state=State.DEFERRED, courier="", lease_us=0, due_us=now_us()
+    )
+    news.ring_couriers()
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What one delivery pass over a letter came to: an outcome for each duty."""
+
+    claim: Claim
+    outcomes: Sequence[tuple[Duty, Outcome]]
+    last: bool = True  # False: other outcomes of this pass are still to come
+
+    @property
+    def done(self) -> bool:
+        """Nobody waits any more. The claim knows the duties of the pass; earlier outcomes took theirs off."""
+        return self.last and not self.claim.duties
+
+
+def next_delay(age_us: int) -> int:
+    """Microseconds until the next attempt: the letter's age, within the two backoff times."""
+    parameters = conf.current()
+    low, high = parameters.minimal_backoff_time * MICRO, parameters.maximal_backoff_time * MICRO
+    return min(max(age_us, low), high)
+
+
+def settle(courier: str, settlements: Sequence[Settlement]) -> None:
+    """Record outcomes; call inside the transaction that makes local deliveries visible."""
+    now = now_us()
+    for settlement in settlements:
+        served = {duty.id for duty, outcome in settlement.outcomes if outcome.kind != "deferred"}
+        settlement.claim.duties[:] = [duty for duty in settlement.claim.duties if duty.id not in served]
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"UPDATE {Recipient._meta.db_table} SET state = %s, dsn = %s, relay = %s, reason = %s, settled_us = %s"
+            " WHERE id = %s AND state = 'waiting'",
+            [
+                (
+                    "waiting" if outcome.kind == "deferred" else outcome.kind,
+                    outcome.dsn,
+                    outcome.relay[:255],
+                    outcome.text,
+                    None if outcome.kind == "deferred" else now,
+                    duty.id,
+                )
+                for settlement in settlements
+                for duty, outcome in settlement.outcomes
+            ],
+        )
+    Attempt.objects.bulk_create(
+        Attempt(
+            recipient_id=duty.id,
+            at_us=now,
+            relay=outcome.relay[:255],
+            status=outcome.kind,
+            dsn=outcome.dsn,
+            reason=outcome.text,
+        )
+        for settlement in settlements
+        for duty, outcome in settlement.outcomes
+        if outcome.kind != "delivered" or outcome.relay != "virtual"
+    )
+    finished = [s.claim.id for s in settlements if s.done]
+    Queued.objects.filter(id__in=finished, state__in=(State.ACTIVE, State.HOLD)).update(
+        state=State.DONE, courier="", lease_us=0, settled_us=now
+    )
+    for settlement in settlements:
+        if settlement.last and not settlement.done:
+            held = settlement.claim
+            Queued.objects.filter(id=held.id, state=State.ACTIVE, courier=courier).update(
+                state=State.DEFERRED,
+                courier="",
+                lease_us=0,
+                due_us=now + next_delay(now - held.received_us),
+            )
+
+
+def expand(expansions: Iterable[tuple[Claim, Duty, Sequence[str]]]) -> None:
+    """Put the targets of aliases in the place of the recipients that named them; the claims then hold
+    the new duties. One transaction."""
+    now = now_us()
+    wanted = list(expansions)
+    with transaction.atomic():
+        Recipient.objects.filter(id__in=[duty.id for _, duty, _ in wanted], state=Recipient.State.WAITING).update(
+            state=Recipient.State.EXPANDED, settled_us=now
+        )
+        Recipient.objects.bulk_create(
+            (
+                Recipient(
+                    letter_id=held.id,
+                    address=target,
+                    original=duty.original,
+                    final=True,
+                    notify=duty.notify,
+                    orcpt=duty.orcpt,
+                )
+                for held, duty, targets in wanted
+                for target in targets
+            ),
+            # Two aliases of one letter may lead to the same place, and a pass cut short comes here again.
+            ignore_conflicts=True,
+        )
+    claims = {held.id: held for held, _, _ in wanted}
+    gone = {duty.id for _, duty, _ in wanted}
+    known: set[tuple[int, str]] = set()
+    for held in claims.values():
+        held.duties = [duty for duty in held.duties if duty.id not in gone]
+        known.update((held.id, duty.id) for duty in held.duties)  # type: ignore[arg-type]
+    rows = (
+        Recipient.objects.filter(letter_id__in=claims, state=Recipient.State.WAITING, final=True)
+        .order_by("id")
+        .values_list("letter_id", "id", "address", "original", "final", "notify", "orcpt", "delay_notified")
+    )
+    for letter_id, *duty in rows:
+        if (letter_id, duty[0]) not in known:
+            claims[letter_id].duties.append(Duty(*duty))
+
+
+def spoil(courier: str, letter_id: int) -> bool:
+    """The content cannot be read: the letter is set aside, its file (if there is one) kept."""
+    moved = Queued.objects.filter(id=letter_id, state=State.ACTIVE, courier=courier).update(
+        state=State.CORRUPT, courier="", lease_us=0
+    )
+    return bool(moved)
+
+
+def hold(letter_ids: Collection[int]) -> int:
+    """incoming, active, deferred → hold. Returns how many moved."""
+    return Queued.objects.filter(
+        id__in=letter_ids, state__in=(State.INCOMING, State.ACTIVE, State.DEFERRED)
+    ).update(state=State.HOLD, courier="", lease_us=0)
+
+
+def release(letter_ids: Collection[int]) -> int:
+    """hold → deferred, due at once; the age stays."""
+    count = Queued.objects.filter(id__in=letter_ids, state=State.HOLD).update(state=State.DEFERRED, due_us=now_us())
+    news.ring_couriers()
+    return count
+
+
+def flush(letter_ids: Collection[int] | None = None) -> int:
+    """Deferred letters are due at once: these, or all. Held ones stay."""
+    chosen = Queued.objects.filter(state=State.DEFERRED)
+    if letter_ids is not None:
+        chosen = chosen.filter(id__in=letter_ids)
+    count = chosen.update(due_us=now_us())
+    news.ring_couriers()
+    return count
+
+
+def remove(letter_ids: Collection[int]) -> int:
+    """Any state but done → done; who still waited is removed without a bounce. Returns how many."""
+    now = now_us()
+    with transaction.atomic():
+        moving = list(
+            Queued.objects.select_for_update()
+            .filter(id__in=letter_ids)
+            .exclude(state=State.DONE)
+            .values_list("id", flat=True)
+        )
+        Recipient.objects.filter(letter_id__in=moving, state=Recipient.State.WAITING).update(
+            state=Recipient.State.REMOVED, settled_us=now
+        )
+        Queued.objects.filter(id__in=moving).update(state=State.DONE, courier="", lease_us=0, settled_us=now)
+    for letter_id in moving:
+        files.remove(letter_id)
+    return len(moving)
+
+
+def requeue(letter_id: int) -> int | None:
+    """A new life under a new queue id: fresh time, addresses looked up again. None: not possible now
+    (active, done or corrupt). Returns the new id."""
+    new_id = files.ContentFile().open()
+    now = now_us()
+    os.link(files.path(letter_id), files.path(new_id))
+    files.sync_directory()
+    with transaction.atomic():
+        old = (
+            Queued.objects.select_for_update()
+            .filter(id=letter_id, state__in=(State.INCOMING, State.DEFERRED, State.HOLD))
+            .first()
+        )
+        if old is None:
+            files.remove(new_id)
+            return None
+        waiting = list(Recipient.objects.filter(letter=old, state=Recipient.State.WAITING))
+        Queued.objects.filter(id=letter_id).update(state=State.DONE, settled_us=now, courier="", lease_us=0)
+        Recipient.objects.filter(letter=old, state=Recipient.State.WAITING).update(
+            state=Recipient.State.REMOVED, settled_us=now
+        )
+        old.id, old.state, old.received_us, old.due_us = new_id, State.INCOMING, now, now
+        old.save(force_insert=True)
+        Recipient.objects.bulk_create(
+            Recipient(
+                letter_id=new_id,
+                address=r.original,
+                original=r.original,
+                notify=r.notify,
+                orcpt=r.orcpt,
+            )
+            for r in {r.original: r for r in waiting}.values()
+        )
+        news.ring_couriers()
+    files.remove(letter_id)
+    return new_id
+
+
+def forget_settled() -> int:
+    """Drop the history of letters settled longer ago than queue_history_time; returns how many."""
+    before = now_us() - conf.current().queue_history_time * MICRO
+    old = list(Queued.objects.filter(state=State.DONE, settled_us__lt=before).values_list("id", flat=True)[:10_000])
+    for letter_id in old:
+        with contextlib.suppress(OSError):
+            files.remove(letter_id)
+    Queued.objects.filter(id__in=old).delete()
+    return len(old)
+
+
+def seconds_until_due() -> float | None:
+    """How long until the next letter is due; None when nothing waits."""
+    waiting = Queued.objects.filter(state__in=(State.INCOMING, State.DEFERRED)).order_by("due_us")
+    first = waiting.values_list("due_us", flat=True).first()
+    return None if first is None else max(0.0, (first - now_us()) / MICRO)

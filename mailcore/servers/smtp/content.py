@@ -1,0 +1,127 @@
+"""From the wire to the queue: the content of one letter as it comes in, and the commit it shares.
+
+Memory stays flat whatever a client sends: what exceeds ContentFile.spill goes to the disk in a thread,
+what exceeds message_size_limit is read and dropped.
+"""
+
+import asyncio
+import contextlib
+
+from mailcore import conf
+from mailcore.post import intake
+from mailcore.post.files import ContentFile
+from mailcore.servers.bridge import Bridge
+from mailcore.terms import Letter, Reply, TemporaryFault
+from mailcore.wire import trace
+
+
+class Committer:
+    """Group commit: letters that are ready while a transaction is under way share the next one."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+        self._waiting: list[tuple[Letter, asyncio.Future[None]]] = []
+        self._running: asyncio.Task[None] | None = None
+
+    async def take_in(self, letter: Letter) -> None:
+        """Returns when the letter is ours for good; TemporaryFault when it is not."""
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append((letter, done))
+        if self._running is None:
+            self._running = asyncio.get_running_loop().create_task(self._run())
+        await done
+
+    async def _run(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting, []
+            await self._commit(group)
+        self._running = None
+
+    async def _commit(self, group: list[tuple[Letter, asyncio.Future[None]]]) -> None:
+        try:
+            await self._bridge.run(intake.take_in, [letter for letter, _ in group])
+        except TemporaryFault as fault:
+            if len(group) > 1:
+                # One letter's trouble is not the others': each tries alone.
+                for one in group:
+                    await self._commit([one])
+                return
+            _end(group[0][1], fault)
+        except Exception as error:  # whoever waits must hear of it
+            for _, done in group:
+                _end(done, error)
+        else:
+            for _, done in group:
+                _end(done, None)
+
+
+def _end(done: "asyncio.Future[None]", error: Exception | None) -> None:
+    if done.cancelled():
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)
+
+
+class Reception:
+    """One letter's content, between 354 and the answer to its end."""
+
+    def __init__(self, bridge: Bridge, limit: int) -> None:
+        self.file = ContentFile()
+        self.id = self.file.open()
+        self.size = 0  # octets the client sent, dots and our headers not counted
+        self.bare = False  # a CR or LF stood alone
+        self._bridge = bridge
+        self._limit = limit
+        self._head = b""
+        self._head_complete = False
+        self._header_limit = conf.current().header_size_limit
+
+    @property
+    def queue_id(self) -> str:
+        return f"{self.id:X}"
+
+    def begin(self, headers: bytes) -> None:
+        """Our own headers, on top."""
+        self.file.write(headers)
+
+    @property
+    def too_big(self) -> bool:
+        return bool(self._limit) and self.size > self._limit
+
+    async def add(self, content: bytes) -> None:
+        """More content, dots already taken out."""
+        self.size += len(content)
+        if self.too_big:
+            return
+        if not self._head_complete:
+            self._head += content
+            self._head_complete = b"\r\n\r\n" in self._head or len(self._head) > self._header_limit
+        self.file.write(content)
+        if self.file.full:
+            await self._bridge.run(self.file.flush)
+
+    def header(self) -> bytes:
+        return trace.header_of(self._head[: self._header_limit])
+
+    def refusal(self) -> Reply | None:
+        """Why this content is not taken, whoever sends it; None if it is."""
+        if self.too_big:
+            return Reply(552, "5.3.4", "Error: message file too big")
+        if self.bare and conf.current().smtpd_forbid_bare_newline:
+            return Reply(550, "5.5.2", "Error: bare <LF> or bare <CR> received")
+        if trace.hops(self.header()) > conf.current().hopcount_limit:
+            return Reply(554, "5.4.0", "Error: too many hops")
+        return None
+
+    async def finish(self) -> None:
+        """Make the content durable. TemporaryFault when the disk refuses."""
+        try:
+            await self._bridge.run(self.file.finish)
+        except OSError as error:
+            raise TemporaryFault("queue file write error") from error
+
+    async def discard(self) -> None:
+        with contextlib.suppress(OSError):
+            await self._bridge.run(self.file.discard)

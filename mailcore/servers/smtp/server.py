@@ -1,0 +1,68 @@
+"""Listening for SMTP: one server for each service, many sessions."""
+
+import asyncio
+import contextlib
+import ssl
+from collections import Counter
+from dataclasses import dataclass
+from socket import socket
+
+from mailcore import conf
+from mailcore.servers.bridge import Bridge
+from mailcore.servers.smtp.content import Committer
+from mailcore.servers.smtp.session import SmtpSession
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What makes one port differ from another."""
+
+    name: str  # as in log lines: smtpd, submission/smtpd, lmtp
+    lmtp: bool = False  # RFC 2033
+    auth_required: bool = False
+    implicit_tls: bool = False
+
+
+SERVICES: dict[str, Service] = {
+    "smtp": Service("smtpd"),
+    "submission": Service("submission/smtpd", auth_required=True),
+    "submissions": Service("submissions/smtpd", auth_required=True, implicit_tls=True),
+    "lmtp": Service("lmtpd", lmtp=True),
+}
+
+
+class SmtpServer:
+    """Serves one of SERVICES on the sockets it is given."""
+
+    def __init__(self, service: str, bridge: Bridge, tls_context: ssl.SSLContext | None, committer: Committer) -> None:
+        self.service = SERVICES[service]
+        self.bridge = bridge
+        self.tls_context = tls_context
+        self.committer = committer
+        self.sessions: set[SmtpSession] = set()
+        self.connections: Counter[str] = Counter()  # by client address
+        self.closing = False
+        self._listeners: list[asyncio.Server] = []
+
+    async def listen(self, sock: socket) -> None:
+        """Serve a bound socket from now on."""
+        loop = asyncio.get_running_loop()
+        tls = self.tls_context if self.service.implicit_tls else None
+        listener = await loop.create_server(
+            lambda: SmtpSession(self, loop), sock=sock, ssl=tls, backlog=conf.current().listen_backlog
+        )
+        self._listeners.append(listener)
+
+    async def close(self, grace: float) -> None:
+        """Take no more connections, say 421 to idle clients, let letters under way finish for `grace` seconds."""
+        self.closing = True
+        for listener in self._listeners:
+            listener.close()
+        for session in list(self.sessions):
+            session.shut_down()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                while self.sessions:
+                    await asyncio.sleep(0.05)
+        for session in list(self.sessions):
+            session.abort()

@@ -1,0 +1,85 @@
+"""Trace headers: what a mail system writes on top of a letter (RFC 5321 §4.4, compat: Postfix's local(8))."""
+
+import re
+import time
+from email.utils import formatdate
+
+_HEADER_END = re.compile(rb"\r?\n\r?\n")
+_MESSAGE_ID = re.compile(rb"^message-id:[ \t]*(?:\r?\n[ \t]+)?<([^>\r\n]{1,250})>", re.IGNORECASE | re.MULTILINE)
+_RECEIVED = re.compile(rb"^received:", re.IGNORECASE | re.MULTILINE)
+_DELIVERED_TO = re.compile(rb"^delivered-to:[ \t]*([^\r\n]+)", re.IGNORECASE | re.MULTILINE)
+_PLAIN_TEXT = re.compile(r"[^\x20-\x7e\x80-\U0010ffff]|[()\\]")
+
+_stamp: tuple[int, str] = (0, "")
+
+
+def date_header(at: float) -> str:
+    """RFC 5322 §3.3 in local time; one rendering a second serves all letters of it."""
+    global _stamp
+    if _stamp[0] != int(at):
+        _stamp = (int(at), formatdate(int(at), localtime=True) + f" ({time.strftime('%Z', time.localtime(at))})")
+    return _stamp[1]
+
+
+def received(
+    *,
+    helo: str,
+    client_name: str,
+    client_address: str,
+    hostname: str,
+    mail_name: str,
+    protocol: str,
+    queue_id: str,
+    recipient: str,
+    at: float,
+    tls: str = "",
+    login: str = "",
+) -> bytes:
+    """Our Received header. `recipient` only for a letter with one; "" leaves the clause out."""
+    address = f"IPv6:{client_address}" if ":" in client_address else client_address
+    lines = [f"Received: from {_comment(helo) or 'unknown'} ({_comment(client_name)} [{address}])"]
+    if tls:
+        lines.append(f"\t(using {tls})")
+    if login:
+        lines.append(f"\t(Authenticated sender: {_comment(login)})")
+    lines.append(f"\tby {hostname} ({mail_name}) with {protocol} id {queue_id}")
+    if recipient:
+        lines.append(f"\tfor <{recipient}>; {date_header(at)}")
+    else:
+        lines[-1] += f"; {date_header(at)}"
+    return ("\r\n".join(lines) + "\r\n").encode("utf-8", "surrogateescape")
+
+
+def local(sender: str, original: str, final: str) -> bytes:
+    """The three headers of a local delivery, in Postfix's order."""
+    text = f"Return-Path: <{sender}>\r\nX-Original-To: {original}\r\nDelivered-To: {final}\r\n"
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _comment(text: str) -> str:
+    """Text that cannot end the comment or the header it stands in."""
+    return _PLAIN_TEXT.sub("?", text)[:255]
+
+
+def header_of(content: bytes) -> bytes:
+    """The header at the start of `content`, up to its empty line (or all of it)."""
+    if content.startswith((b"\r\n", b"\n")):
+        return b""
+    end = _HEADER_END.search(content)
+    return content[: end.start() + 1] if end else content
+
+
+def message_id(header: bytes) -> str:
+    """The Message-ID without its brackets, "" where there is none."""
+    match = _MESSAGE_ID.search(header)
+    return match[1].decode("utf-8", "replace").replace("\0", "") if match else ""
+
+
+def hops(header: bytes) -> int:
+    """How many Received headers there are."""
+    return len(_RECEIVED.findall(header))
+
+
+def delivered_to(header: bytes) -> set[str]:
+    """The addresses this letter has already been delivered to, in lower case."""
+    return {found.decode("utf-8", "replace").strip().lower() for found in _DELIVERED_TO.findall(header)}
