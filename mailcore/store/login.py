@@ -235,6 +235,11 @@ class _Remembered:
 _remembered = _Remembered()
 
 
+def forget() -> None:
+    """Ask the backends again from now on: after a reload, for what other directories (PAM, LDAP) changed."""
+    _remembered.clear()
+
+
 # --- Django's side --------------------------------------------------------------------------------
 
 

@@ -1,0 +1,33 @@
+"""What every test stands on: folders of its own, and no memory of the test before."""
+
+from pathlib import Path
+
+import pytest
+from django.conf import settings as django_settings
+
+from mailcore import conf
+from mailcore.store import directory, login
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A database in a file: servers under test use several connections, as in life."""
+    database = django_settings.DATABASES["default"]
+    if database["ENGINE"] == "django.db.backends.sqlite3":
+        database.setdefault("TEST", {})["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+
+
+@pytest.fixture(autouse=True)
+def own_folders(settings, tmp_path: Path) -> None:
+    """Mail, queue and sockets lie below this test's directory."""
+    settings.DATA_DIR = tmp_path
+    for name in ("mail", "queue", "corrupt", "run", "attach", "tls", "log"):
+        setattr(settings, f"{name.upper()}_ROOT", tmp_path / name)
+
+
+@pytest.fixture(autouse=True)
+def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process remembers for speed is forgotten between tests."""
+    directory.forget()
+    login.forget()
+    monkeypatch.setattr(conf, "_current", None)
