@@ -63,7 +63,7 @@ def days(default: str, help_text: Any) -> int:
 class Parameters:
     """One consistent set of values. Times are seconds, sizes octets; 0 as a limit means no limit."""
 
-    # --- Names (S17) ---
+    # --- Names ---
     myhostname: str = text(socket.getfqdn(), _("The internet host name of this mail system."))
     mydomain: str = text("", _("The internet domain; empty: myhostname without its first part."))
     myorigin: str = text("$mydomain", _("The domain added to addresses that have none."))
@@ -77,7 +77,15 @@ class Parameters:
     recipient_delimiter: str = text("+", _("What parts user and extension in user+extension@domain."))
     mynetworks: tuple[str, ...] = words("127.0.0.0/8, [::1]/128", _("Clients that may relay."))
 
-    # --- Sizes (S27, S28) ---
+    # --- Processes ---
+    mail_owner: str = text("youju", _("The user the system becomes after it was started as root."))
+    server_processes: int = integer("0", _("Server processes; 0: one a core."))
+    server_threads: int = integer("16", _("Threads, and so database connections, of one server process."))
+    courier_processes: int = integer("1", _("Couriers run by runmailserver where there is no REDIS_URL."))
+    web_processes: int = integer("0", _("Web server processes; 0: one a core."))
+    web_threads: int = integer("8", _("Requests one web process serves at once."))
+
+    # --- Sizes ---
     message_size_limit: int = octets("10240000", _("Largest message, headers included; 0: no limit."))
     mailbox_size_limit: int = octets("51200000", _("Default quota of accounts in mydestination; 0: no limit."))
     virtual_mailbox_limit: int = octets("51200000", _("Default quota of accounts; 0: no limit."))
@@ -105,6 +113,8 @@ class Parameters:
     )
     smtpd_sasl_auth_enable: bool = boolean("yes", _("Offer AUTH."))
     smtpd_sasl_security_options: tuple[str, ...] = words("noanonymous", _("What AUTH must not allow."))
+    smtpd_tls_cert_file: str = text("", _("Certificate chain (PEM); empty: one signed by ourselves."))
+    smtpd_tls_key_file: str = text("$smtpd_tls_cert_file", _("Its private key (PEM)."))
     smtpd_tls_auth_only: bool = boolean("no", _("Offer AUTH only under TLS."))
     smtpd_forbid_bare_newline: bool = boolean("yes", _("Refuse bare CR and bare LF in content."))
     hopcount_limit: int = integer("50", _("Received headers after which a message is in a loop."))

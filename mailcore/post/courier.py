@@ -34,13 +34,14 @@ class Courier:
         """Finish the batch at hand, then give back what is left. May be called from a signal handler."""
         self._stopping = True
 
-    def run(self, bell: socket.socket) -> None:
-        """Work whenever the bell (a `news.listen(COURIERS)` socket) rings or something falls due."""
+    def run(self, bell: socket.socket, parent: int) -> None:
+        """Work whenever the bell (a `news.listen(COURIERS)` socket) rings or something falls due, until
+        `stop`, or until `parent` (a pipe's reading end) says that the supervisor is gone."""
         while not self._stopping:
             close_old_connections()
             if not self.step():
                 self._housekeep()
-                self._wait(bell)
+                self._wait(bell, parent)
         self.close()
 
     def run_until_idle(self) -> int:
@@ -76,10 +77,12 @@ class Courier:
             deliver.clear(finished)
         return len(finished)
 
-    def _wait(self, bell: socket.socket) -> None:
+    def _wait(self, bell: socket.socket, parent: int) -> None:
         due = queue.seconds_until_due()
         timeout = _LOOK_AGAIN if due is None else min(due, _LOOK_AGAIN)
-        ready, _, _ = select.select([bell, self._dispatch.bell], [], [], timeout)
+        ready, _, _ = select.select([bell, self._dispatch.bell, parent], [], [], timeout)
+        if parent in ready:
+            self._stopping = True
         if bell in ready:
             _drain(bell, self._settings_changed)
 

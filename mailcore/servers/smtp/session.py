@@ -8,6 +8,7 @@ A session holds no letter: what is not committed when the connection ends is gon
 import asyncio
 import base64
 import binascii
+import logging
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,8 @@ from mailcore.wire.smtp import DotStream, SyntaxFault
 
 if TYPE_CHECKING:
     from mailcore.servers.smtp.server import SmtpServer
+
+_logger = logging.getLogger("mailcore.smtpd")
 
 _OK = Reply(250, "2.0.0", "Ok")
 _BYE = Reply(221, "2.0.0", "Bye")
@@ -180,8 +183,8 @@ class SmtpSession(SMTP):
             return _BUSY
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError):
             raise
-        except Exception as error:
-            log.write(self.server.service.name, f"error: {type(error).__name__} in command from {self._who}")
+        except Exception:
+            _logger.exception("in a command from %s", self._who)
             return Reply(451, "4.3.0", "Error: internal error")
 
     def _count_errors(self, reply: Reply) -> None:
@@ -542,7 +545,7 @@ class SmtpSession(SMTP):
         return reply
 
     async def _take_in(self, reception: Reception) -> Reply:
-        refusal = reception.refusal() or self._loop(reception)
+        refusal = reception.refusal() or self._mail_loop(reception)
         if refusal is not None:
             await reception.discard()
             log.write(
@@ -567,7 +570,7 @@ class SmtpSession(SMTP):
         await reception.finish()
         await self.server.committer.take_in(letter)
 
-    def _loop(self, reception: Reception) -> Reply | None:
+    def _mail_loop(self, reception: Reception) -> Reply | None:
         if self.final and self.final in trace.delivered_to(reception.header()):
             return Reply(554, "5.4.6", f"mail forwarding loop for {self.final}")
         return None

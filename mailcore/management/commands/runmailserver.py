@@ -1,0 +1,90 @@
+"""`manage.py runmailserver`: the whole mail system, until it is told to stop."""
+
+import os
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from mailcore import conf, log
+from mailcore.post import files
+from mailcore.servers.supervisor import ACCESS_SERVICES, SERVICES, SMTP_SERVICES, StartFault, Supervisor
+
+
+class Command(BaseCommand):
+    help = (
+        "Serve SMTP, submission, LMTP, IMAP, POP3 and the web, and deliver the queue. "
+        "SIGTERM stops gracefully, SIGHUP reads settings and certificates anew."
+    )
+    requires_system_checks: list[str] = []  # they run below, after the demo has made its database
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--demo", action="store_true", help="build the demo site benet.com if there is nothing yet")
+        parser.add_argument("--demo-users", type=int, default=0, metavar="N", help="with --demo: also user000 … ")
+        parser.add_argument("--json", action="store_true", help="print the listeners and pids as one JSON object")
+        parser.add_argument("--no-smtp", action="store_true", help="no SMTP, submission and LMTP here")
+        parser.add_argument("--no-access", action="store_true", help="no IMAP and POP3 here")
+        parser.add_argument("--no-couriers", action="store_true", help="nothing is delivered from here")
+        parser.add_argument("--no-web", action="store_true", help="no webmail and administration here")
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        if options["demo"]:
+            self._build_demo(options["demo_users"], quiet=options["json"])
+        elif _unmigrated():
+            raise CommandError("the database is not up to date: run `manage.py migrate` first")
+        call_command("check", fail_level="ERROR", databases=["default"])
+        files.make_directories()
+        log.set_up()
+        supervisor = Supervisor(
+            couriers=0 if options["no_couriers"] or settings.REDIS_URL else conf.current().courier_processes,
+            servers=conf.current().server_processes or os.cpu_count() or 1,
+            webs=conf.current().web_processes or os.cpu_count() or 1,
+            services=tuple(_services(options)),
+        )
+        try:
+            supervisor.open()
+            supervisor.drop_privileges(demo=options["demo"])
+            supervisor.run(as_json=options["json"])
+        except StartFault as fault:
+            raise CommandError(str(fault)) from fault
+
+    def _build_demo(self, users: int, *, quiet: bool) -> None:
+        if settings.HOST not in ("127.0.0.1", "::1", "localhost"):
+            raise CommandError("the demo has a password everybody knows: it runs on loopback only (HOST=127.0.0.1)")
+        from mailcore.post import demo
+
+        settings.DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o750)
+        if _unmigrated():
+            call_command("migrate", verbosity=0)
+        files.make_directories()
+        lines = demo.build(users)
+        if not quiet:
+            self.stdout.write("\n".join(lines))
+
+
+def _services(options: dict[str, Any]) -> list[str]:
+    off: set[str] = set()
+    if options["no_smtp"]:
+        off.update(SMTP_SERVICES)
+    if options["no_access"]:
+        off.update(ACCESS_SERVICES)
+    if options["no_web"]:
+        off.add("web")
+    protocols = conf.current().protocols
+    for protocol in ("imap", "pop3"):
+        if protocol not in protocols:
+            off.update((protocol, f"{protocol}s"))
+    if "lmtp" not in protocols:
+        off.add("lmtp")
+    if conf.current().ssl_disable:
+        off.update(("imaps", "pop3s", "submissions"))
+    return [name for name in SERVICES if name not in off]
+
+
+def _unmigrated() -> bool:
+    executor = MigrationExecutor(connection)
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))

@@ -1,0 +1,119 @@
+"""One server process: an event loop that serves SMTP, LMTP, IMAP and POP3 on sockets it was given.
+
+Started by the supervisor, once per core; all processes accept on the same sockets.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import uvloop
+
+from mailcore import conf, log
+from mailcore.servers import tls
+from mailcore.servers.bridge import Bridge
+try:
+    from mailcore.servers.imap import ImapServer
+except ImportError:
+    ImapServer=None
+from mailcore.servers.pop3 import Pop3Server
+from mailcore.servers.smtp import SmtpServer
+from mailcore.servers.smtp.content import Committer
+from mailcore.store import directory, news
+
+_GRACE = 10.0  # seconds a stopping process gives to letters under way
+
+
+class _Server(Protocol):
+    async def listen(self, sock: socket.socket) -> None: ...
+
+    async def close(self, grace: float) -> None: ...
+
+
+def run(sockets: Mapping[str, Sequence[socket.socket]], parent: int, ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM, or until `parent` (a pipe's reading end) says that the supervisor is gone."""
+    # Short reads run on the loop itself (see bridge); Django would refuse them there.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    uvloop.run(_Process(sockets).serve(parent, ready))
+
+
+class _Process:
+    def __init__(self, sockets: Mapping[str, Sequence[socket.socket]]) -> None:
+        self._sockets = sockets
+        self._bridge = Bridge(conf.current().server_threads)
+        self._servers: list[_Server] = []
+        self._imap: list[ImapServer] = []
+        self._stop = asyncio.Event()
+
+    async def serve(self, parent: int, ready: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        context = tls.server_context()
+        committer = Committer(self._bridge)
+        for name, sockets in self._sockets.items():
+            server = self._make(name, context, committer)
+            for sock in sockets:
+                await server.listen(sock)
+        hearing = news.listen(news.SERVERS)
+        loop.add_reader(hearing, self._hear, hearing)
+        loop.add_reader(parent, self._stop.set)
+        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor passes it on as SIGTERM
+        loop.add_signal_handler(signal.SIGHUP, self._reload, context)
+        ready()
+        await self._stop.wait()
+        loop.remove_reader(hearing)
+        news.stop_listening(hearing, news.SERVERS)
+        await asyncio.gather(*(server.close(_GRACE) for server in self._servers))
+        self._bridge.close()
+
+    def _make(self, name: str, context: ssl.SSLContext | None, committer: Committer) -> _Server:
+        server: _Server
+        if name in ("imap", "imaps"):
+            server = ImapServer(self._bridge, context, implicit_tls=name == "imaps")
+            self._imap.append(server)
+        elif name in ("pop3", "pop3s"):
+            server = Pop3Server(self._bridge, context, implicit_tls=name == "pop3s")
+        else:
+            server = SmtpServer(name, self._bridge, context, committer)
+        self._servers.append(server)
+        return server
+
+    def _hear(self, hearing: socket.socket) -> None:
+        """News: many pieces that came together are one."""
+        changed: set[int] = set()
+        while True:
+            try:
+                kind, *words = hearing.recv(1 << 20).split()
+            except BlockingIOError:
+                break
+            if kind == news.MAILBOX:
+                changed.update(map(int, words))
+            elif kind == news.SETTINGS:
+                asyncio.get_running_loop().create_task(self._bridge.run(_read_settings))
+        if changed:
+            for server in self._imap:
+                server.heard(changed)
+
+    def _reload(self, context: ssl.SSLContext | None) -> None:
+        """SIGHUP: settings and certificates anew, the log file reopened."""
+        asyncio.get_running_loop().create_task(self._bridge.run(_reload, context))
+
+
+def _read_settings() -> None:
+    conf.refresh()
+    directory.forget()
+
+
+def _reload(context: ssl.SSLContext | None) -> None:
+    _read_settings()
+    log.reopen()
+    parameters = conf.current()
+    if context is not None and parameters.smtpd_tls_cert_file:
+        try:
+            context.load_cert_chain(parameters.smtpd_tls_cert_file, parameters.smtpd_tls_key_file or None)
+        except (OSError, ssl.SSLError) as error:
+            log.write("master", f"error: certificate not reloaded: {error}")

@@ -1,0 +1,293 @@
+"""The supervisor: opens the sockets, gives up root, starts the parts, keeps them alive, stops them.
+
+Called by `manage.py runmailserver`. Each part is a forked child: server processes that share the
+listening sockets, couriers, web servers. A child that dies is started again; the children hold the end
+of a pipe that tells them when the supervisor itself is gone, so nothing is left behind holding a port.
+"""
+
+import errno
+import json
+import os
+import pwd
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.db import connections
+
+from mailcore import conf, log
+
+SMTP_SERVICES = ("smtp", "submission", "submissions", "lmtp")
+ACCESS_SERVICES = ("imap", "imaps", "pop3", "pop3s")
+SERVICES = (*SMTP_SERVICES, *ACCESS_SERVICES, "web")
+
+_GRACE = 15.0  # seconds from SIGTERM to SIGKILL
+_BACK_OFF = 1.0  # seconds between two starts of the same part
+
+
+class StartFault(Exception):
+    """The system cannot start; the text says why and what to do."""
+
+
+@dataclass(slots=True)
+class Part:
+    """One child: what it runs, and the process that runs it now."""
+
+    name: str
+    body: Callable[[Callable[[], None]], None]
+    pid: int = 0
+    started: float = 0.0
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """`open`, `drop_privileges`, `run`, in this order."""
+
+    couriers: int
+    servers: int
+    webs: int
+    services: tuple[str, ...]
+    sockets: dict[str, list[socket.socket]] = field(default_factory=dict)
+    parts: list[Part] = field(default_factory=list)
+    _stopping: bool = False
+    _reload: bool = False
+    _wake: int = -1
+    _gone: int = -1
+    _alive: int = -1
+
+    def open(self) -> None:
+        """Bind every socket. StartFault: a port is taken, or not ours to take."""
+        for name in self.services:
+            port = settings.PORTS[name]
+            if port is None:
+                continue
+            self.sockets[name] = [_bind(name, address, port) for address in _addresses()]
+
+    def drop_privileges(self, *, demo: bool) -> None:
+        """Become mail_owner when started as root; from then on the data folder is mail_owner's."""
+        if os.getuid() != 0:
+            return
+        owner = conf.current().mail_owner
+        try:
+            user = pwd.getpwnam(owner)
+        except KeyError:
+            if demo:
+                return  # on loopback, on somebody's own machine: root for once
+            raise StartFault(
+                f'started as root, and there is no user "{owner}" to become:'
+                f" make one (useradd --system --no-create-home --shell /usr/sbin/nologin {owner}),"
+                " name another (mail_owner), or start as an ordinary user"
+            ) from None
+        for path in (settings.DATA_DIR, *settings.DATA_DIR.rglob("*")):
+            if path.stat().st_uid == 0:
+                os.chown(path, user.pw_uid, user.pw_gid)
+        os.initgroups(owner, user.pw_gid)
+        os.setgid(user.pw_gid)
+        os.setuid(user.pw_uid)
+        os.environ["HOME"] = user.pw_dir
+
+    def run(self, *, as_json: bool) -> None:
+        """Start everything, say so, and watch until SIGTERM or SIGINT."""
+        self._plan()
+        signal.signal(signal.SIGTERM, self._on_stop)
+        signal.signal(signal.SIGINT, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_reload)
+        self._wake = _self_pipe()
+        self._gone, self._alive = os.pipe()  # children see the end of `_gone` when we are gone
+        heard, said = os.pipe()
+        for part in self.parts:
+            self._start(part, said)
+        self._await_ready(heard)
+        os.close(heard)
+        os.close(said)
+        self._announce(as_json)
+        while not self._stopping:
+            select.select([self._wake], [], [], 1.0)
+            _drain(self._wake)
+            if self._reload:
+                self._reload = False
+                self._pass_on(signal.SIGHUP)
+            self._restart_dead()
+        self._stop()
+
+    def _plan(self) -> None:
+        from mailcore.servers import process, web
+
+        mail = {name: sockets for name, sockets in self.sockets.items() if name != "web"}
+        if mail:
+            for number in range(self.servers):
+                self.parts.append(
+                    Part(f"server-{number + 1}", lambda ready: process.run(mail, self._gone, ready))
+                )
+        for number in range(self.couriers):
+            self.parts.append(Part(f"courier-{number + 1}", self._courier))
+        if "web" in self.sockets:
+            for number in range(self.webs):
+                self.parts.append(
+                    Part(f"web-{number + 1}", lambda ready: web.run(self.sockets["web"], self._gone, ready))
+                )
+
+    def _courier(self, ready: Callable[[], None]) -> None:
+        from mailcore.post.courier import Courier
+        from mailcore.store import news
+
+        bell = news.listen(news.COURIERS)
+        courier = Courier()
+        signal.signal(signal.SIGTERM, lambda *_: courier.stop())
+        signal.signal(signal.SIGHUP, lambda *_: log.reopen())
+        ready()
+        courier.run(bell, self._gone)
+        news.stop_listening(bell, news.COURIERS)
+
+    # --- Children ---------------------------------------------------------------------------------
+
+    def _start(self, part: Part, said: int | None) -> None:
+        connections.close_all()  # a database connection does not survive a fork
+        sys.stdout.flush()
+        sys.stderr.flush()
+        part.started = time.monotonic()
+        part.pid = os.fork()
+        if part.pid:
+            return
+        status = 1
+        try:
+            os.close(self._alive)
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+            def ready() -> None:
+                if said is not None:
+                    os.write(said, b".")
+
+            part.body(ready)
+            status = 0
+        except BaseException as error:
+            log.write("master", f"fatal: {part.name}: {type(error).__name__}: {error}")
+            sys.stderr.write(f"{part.name}: {type(error).__name__}: {error}\n")
+        finally:
+            os._exit(status)
+
+    def _await_ready(self, heard: int) -> None:
+        waiting = len(self.parts)
+        while waiting and not self._stopping:
+            ready, _, _ = select.select([heard], [], [], 1.0)
+            if ready:
+                waiting -= len(os.read(heard, 100))
+            for part in self.parts:
+                if _reap(part):
+                    self._pass_on(signal.SIGTERM)
+                    raise StartFault(f"{part.name} ended while starting")
+
+    def _restart_dead(self) -> None:
+        for part in self.parts:
+            if part.pid and _reap(part):
+                log.write("master", f"warning: {part.name} ended unexpectedly, starting it again")
+            if not part.pid and time.monotonic() - part.started > _BACK_OFF and not self._stopping:
+                self._start(part, None)
+
+    def _stop(self) -> None:
+        self._pass_on(signal.SIGTERM)
+        deadline = time.monotonic() + _GRACE
+        while any(part.pid for part in self.parts):
+            for part in self.parts:
+                if part.pid:
+                    _reap(part)
+            if time.monotonic() > deadline:
+                self._pass_on(signal.SIGKILL)
+            select.select([self._wake], [], [], 0.05)
+            _drain(self._wake)
+        log.write("master", "terminating on signal 15")
+
+    def _pass_on(self, number: int) -> None:
+        for part in self.parts:
+            if part.pid:
+                os.kill(part.pid, number)
+
+    def _on_stop(self, *_: object) -> None:
+        self._stopping = True
+
+    def _on_reload(self, *_: object) -> None:
+        self._reload = True
+
+    # --- What is said -----------------------------------------------------------------------------
+
+    def _announce(self, as_json: bool) -> None:
+        listeners = {
+            name: ["{}:{}".format(*sock.getsockname()[:2]) for sock in sockets]
+            for name, sockets in self.sockets.items()
+        }
+        if as_json:
+            pids = {"supervisor": os.getpid(), **{part.name: part.pid for part in self.parts}}
+            print("ready " + json.dumps({"listeners": listeners, "pids": pids}), flush=True)
+            return
+        for name, addresses in listeners.items():
+            print(f"{name:12} {' '.join(addresses)}")
+        print(f"ready: {len(self.parts)} processes under {os.getpid()}", flush=True)
+
+
+def _addresses() -> list[str]:
+    """inet_interfaces as addresses to bind."""
+    found: list[str] = []
+    for word in conf.current().inet_interfaces:
+        match word:
+            case "all":
+                found.append("0.0.0.0")
+            case "loopback-only":
+                found.append("127.0.0.1")
+            case _:
+                found.append(word.strip("[]"))
+    return list(dict.fromkeys(found)) or [settings.HOST]
+
+
+def _bind(name: str, address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setblocking(False)
+    try:
+        sock.bind((address, port))
+        sock.listen(conf.current().listen_backlog)
+    except OSError as error:
+        why = {
+            errno.EADDRINUSE: "another program has it",
+            errno.EACCES: "ports below 1024 are root's: start as root (privileges are dropped after this)",
+            errno.EADDRNOTAVAIL: "this machine does not have that address",
+        }.get(error.errno or 0, str(error))
+        raise StartFault(f"cannot listen on {address}:{port} for {name}: {why}") from error
+    return sock
+
+
+def _reap(part: Part) -> bool:
+    """Has this child ended? Then it has no pid any more."""
+    try:
+        ended, _ = os.waitpid(part.pid, os.WNOHANG)
+    except ChildProcessError:
+        ended = part.pid
+    if ended:
+        part.pid = 0
+    return bool(ended)
+
+
+def _self_pipe() -> int:
+    """A descriptor that becomes readable when a signal arrives."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    return reading
+
+
+def _drain(descriptor: int) -> None:
+    try:
+        while os.read(descriptor, 4096):
+            pass
+    except BlockingIOError:
+        pass
+
