@@ -7,7 +7,7 @@ ends in `_us`, seconds where it ends in `_at` on an index row. Calendar things a
 
 from mailcore.models.directory import Account, Alias, AppPassword, Domain
 from mailcore.models.journal import Event
-from mailcore.models.mailbox import Expunged, Mailbox, Message, MessageText, Subscription
+from mailcore.models.mailbox import Expunged, Mailbox, Message, MessageSummary, MessageText, Subscription
 from mailcore.models.setting import AccessEntry, Setting
 from mailcore.models.spool import Attempt, Queued, Recipient
 
@@ -22,6 +22,7 @@ __all__ = [
     "Expunged",
     "Mailbox",
     "Message",
+    "MessageSummary",
     "MessageText",
     "Queued",
     "Recipient",

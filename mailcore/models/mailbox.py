@@ -23,6 +23,7 @@ class Mailbox(models.Model):
     uid_validity = models.PositiveIntegerField()
     uid_next = models.PositiveBigIntegerField(default=1)
     highest_modseq = models.PositiveBigIntegerField(default=1)
+    keywords = models.TextField(blank=True, default="")  # every keyword ever used here, space separated
     recent_uid = models.PositiveBigIntegerField(default=1)  # UIDs from here on no session has selected yet: \Recent
     messages = models.PositiveIntegerField(default=0)
     unseen = models.PositiveIntegerField(default=0)
@@ -53,7 +54,8 @@ class Subscription(models.Model):
 
 
 class Message(models.Model):
-    """One message in one mailbox, with everything a listing shows already rendered."""
+    """One message in one mailbox: what commands change and choose by. Thin, for a STORE of all messages
+    writes every row; what listings show stands in MessageSummary."""
 
     mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="index", db_index=False)
     uid = models.PositiveBigIntegerField()
@@ -64,17 +66,33 @@ class Message(models.Model):
     size = models.PositiveBigIntegerField()  # RFC822.SIZE, octets
     internal_at = models.BigIntegerField()  # INTERNALDATE, seconds
     saved_at = models.BigIntegerField()  # SAVEDATE (RFC 8514), seconds
-    envelope = models.BinaryField()  # as in FETCH ENVELOPE, parentheses included
-    body_structure = models.BinaryField()  # as in FETCH BODYSTRUCTURE
     sent_at = models.BigIntegerField()  # Date: header, else internal_at, seconds
     sent_zone = models.SmallIntegerField(default=0)  # minutes Date:'s zone is ahead of UTC; SENTON asks for its day
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="message_uid_once", fields=["mailbox", "uid"]),
+            models.UniqueConstraint(name="message_file_once", fields=["mailbox", "base_name"]),
+        ]
+        indexes = [models.Index(name="message_by_change", fields=["mailbox", "modseq"])]
+
+    def __str__(self) -> str:
+        return f"{self.mailbox_id}:{self.uid}"
+
+
+class MessageSummary(models.Model):
+    """What listings show of a message, already rendered, and what they are sorted by. Never changes."""
+
+    message = models.OneToOneField(Message, models.CASCADE, primary_key=True, related_name="summary")
+    envelope = models.BinaryField()  # as in FETCH ENVELOPE, parentheses included
+    body_structure = models.BinaryField()  # as in FETCH BODYSTRUCTURE
     subject_key = models.CharField(max_length=255)  # base subject (RFC 5256 §2.1), folded
     from_key = models.CharField(max_length=255)  # mailbox of the first From, folded
     to_key = models.CharField(max_length=255)
     cc_key = models.CharField(max_length=255)
     from_display = models.CharField(max_length=255)  # SORT=DISPLAY (RFC 5957), folded
     to_display = models.CharField(max_length=255)
-    message_id = models.CharField(max_length=255, blank=True)  # without <>; cut at 255
+    header_message_id = models.CharField(max_length=255, blank=True)  # without <>; cut at 255
     references = models.TextField(blank=True, default="")  # message-ids, oldest first, space separated
     preview = models.CharField(max_length=256, blank=True)  # RFC 8970
     has_attachment = models.BooleanField(default=False)
@@ -82,17 +100,10 @@ class Message(models.Model):
     thread_id = models.CharField(max_length=32)
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(name="message_uid_once", fields=["mailbox", "uid"]),
-            models.UniqueConstraint(name="message_file_once", fields=["mailbox", "base_name"]),
-        ]
-        indexes = [
-            models.Index(name="message_by_change", fields=["mailbox", "modseq"]),
-            models.Index(name="message_by_message_id", fields=["message_id"]),
-        ]
+        indexes = [models.Index(name="summary_by_message_id", fields=["header_message_id"])]
 
     def __str__(self) -> str:
-        return f"{self.mailbox_id}:{self.uid}"
+        return str(self.pk)
 
 
 class MessageText(models.Model):

@@ -14,7 +14,7 @@ from time import time
 
 from django.db import connection
 
-from mailcore.models import Account, Mailbox, Message, MessageText
+from mailcore.models import Account, Mailbox, Message, MessageSummary, MessageText
 from mailcore.store import maildir, news, quota
 from mailcore.terms import Arrival, Reply
 from mailcore.wire import flags as wire_flags
@@ -139,6 +139,7 @@ def enter(staged: Sequence[Staged | Reply]) -> list[Stored | Reply]:
     purses = quota.lock({box.account_id for box in mailboxes.values()})
     results: list[Stored | Reply] = []
     rows: list[Message] = []
+    summaries: list[MessageSummary] = []
     texts: list[MessageText] = []
     now = int(time())
     for item in staged:
@@ -160,11 +161,13 @@ def enter(staged: Sequence[Staged | Reply]) -> list[Stored | Reply]:
         uid = box.add(item)
         known[box.id, item.arrival.base_name] = uid
         rows.append(_row(item, uid, box.highest_modseq + 1, now))
+        summaries.append(_summary(rows[-1], item))
         texts.append(MessageText(message=rows[-1], headers=_headers_text(item), body=item.scan.body_text))
         results.append(Stored(box.id, box.uid_validity, uid))
     Message.objects.bulk_create(rows)
-    for text in texts:
-        text.message_id = text.message.pk
+    for row, summary, text in zip(rows, summaries, texts, strict=True):
+        summary.message_id = text.message_id = row.pk
+    MessageSummary.objects.bulk_create(summaries)
     MessageText.objects.bulk_create(texts)
     _count([box for box in mailboxes.values() if box.messages], purses.values())
     news.publish(box.id for box in mailboxes.values() if box.messages)
@@ -209,7 +212,6 @@ def _count(boxes: Sequence[_Counters], purses: Iterable[quota.Purse]) -> None:
 
 def _row(item: Staged, uid: int, modseq: int, now: int) -> Message:
     arrival, seen = item.arrival, item.scan
-    root = seen.references.split(" ", 1)[0] or seen.message_id or item.email_id
     return Message(
         mailbox_id=item.mailbox_id,
         uid=uid,
@@ -220,17 +222,25 @@ def _row(item: Staged, uid: int, modseq: int, now: int) -> Message:
         size=item.size,
         internal_at=arrival.internal_at,
         saved_at=now,
-        envelope=seen.envelope,
-        body_structure=seen.body_structure,
         sent_at=seen.sent_at if seen.sent_at is not None else arrival.internal_at,
         sent_zone=seen.sent_zone,
+    )
+
+
+def _summary(message: Message, item: Staged) -> MessageSummary:
+    seen = item.scan
+    root = seen.references.split(" ", 1)[0] or seen.message_id or item.email_id
+    return MessageSummary(
+        message=message,
+        envelope=seen.envelope,
+        body_structure=seen.body_structure,
         subject_key=seen.subject_key,
         from_key=seen.from_key,
         to_key=seen.to_key,
         cc_key=seen.cc_key,
         from_display=seen.from_display,
         to_display=seen.to_display,
-        message_id=seen.message_id[:255],
+        header_message_id=seen.message_id,
         references=seen.references,
         preview=seen.preview,
         has_attachment=seen.has_attachment,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.db.models import F
 
-from mailcore.models import Account, Expunged, Mailbox, Message, MessageText
+from mailcore.models import Account, Expunged, Mailbox, Message, MessageSummary, MessageText
 from mailcore.store import maildir, news
 from mailcore.terms import Owner
 from mailcore.wire import flags as wire_flags
@@ -157,5 +157,6 @@ def _remove(mailbox_id: int, uids: list[int], modseq: int) -> _Removed:
         Expunged.objects.bulk_create(expunged)
         # One statement each: cascading would read every message first.
         MessageText.objects.filter(message__in=rows)._raw_delete(rows.db)
+        MessageSummary.objects.filter(message__in=rows)._raw_delete(rows.db)
         rows._raw_delete(rows.db)
     return removed

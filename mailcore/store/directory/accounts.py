@@ -19,7 +19,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, QuerySet, Sum
 from django.utils.translation import gettext as _
 
-from mailcore.models import Account, Domain, Expunged, Mailbox, Message, MessageText
+from mailcore.models import Account, Domain, Expunged, Mailbox, Message, MessageSummary, MessageText
 from mailcore.store import maildir
 from mailcore.store.directory import aliases
 from mailcore.store.directory.problem import Problem, changed
@@ -221,6 +221,7 @@ def _delete(rows: QuerySet[Account]) -> None:
     # From the leaves inwards, each in one statement: cascading would read every message first.
     for table in (
         MessageText.objects.filter(message__mailbox__account__in=rows),
+        MessageSummary.objects.filter(message__mailbox__account__in=rows),
         Message.objects.filter(mailbox__account__in=rows),
         Expunged.objects.filter(mailbox__account__in=rows),
     ):
