@@ -1,0 +1,10 @@
+"""IMAP's grammar without sockets (RFC 9051, RFC 3501 and their extensions): octets ⇄ values.
+
+framing    a stream of octets → commands and literals
+cursor     reading one command's arguments
+sequence   sets of numbers
+names      mailbox names and LIST patterns
+fetch      what FETCH asks for
+search     what SEARCH, SORT and THREAD ask for
+render     how responses are spelled
+"""

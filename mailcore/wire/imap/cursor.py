@@ -1,0 +1,226 @@
+"""Reading a command's arguments left to right (RFC 9051 §9). Every method takes what it names or raises
+BadSyntax; nothing else is ever raised. Literals stand in the text as they were sent."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import TypeVar
+
+from mailcore.wire.dates import MONTHS, day_number
+from mailcore.wire.imap import names
+from mailcore.wire.imap.sequence import SAVED, NumberSet, Ranges, parse_ranges
+
+T = TypeVar("T")
+
+_ATOM = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
+_ASTRING = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\]+')
+_PATTERN = re.compile(rb'[^\x00-\x20\x7f-\xff(){"\\]+')
+_FLAG = re.compile(rb'\\?[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
+_QUOTED = re.compile(rb'"((?:[^"\\\r\n\x00]|\\["\\])*+)"')
+_LITERAL = re.compile(rb"~?\{(\d{1,12})[+-]?\}\r?\n")
+_NUMBER = re.compile(rb"\d{1,20}")
+_SET = re.compile(rb"[0-9:,*]+")
+_DATE = re.compile(rb'"?(\d{1,2})-([A-Za-z]{3})-(\d{4})"?')
+_DATE_TIME = re.compile(rb'"([ \d]\d)-([A-Za-z]{3})-(\d{4}) (\d{2}):(\d{2}):(\d{2}) ([+-])(\d{2})(\d{2})"')
+_TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]+')
+_MONTH = {name.encode(): number for number, name in enumerate(MONTHS, 1)}
+
+
+class BadSyntax(Exception):
+    """The command does not follow the grammar; the text is for the BAD response."""
+
+
+class Cursor:
+    __slots__ = ("at", "text", "utf8")
+
+    def __init__(self, text: bytes, at: int = 0, utf8: bool = False) -> None:
+        self.text = text
+        self.at = at
+        self.utf8 = utf8  # mailbox names are UTF-8 instead of modified UTF-7
+
+    # --- Single characters ---
+
+    def space(self) -> None:
+        if self.text[self.at : self.at + 1] != b" ":
+            raise BadSyntax("Missing argument" if self.at >= len(self.text) else "Space expected")
+        self.at += 1
+
+    def end(self) -> None:
+        if self.at < len(self.text):
+            if not self.text[self.at :].strip():  # trailing blanks, as some clients send
+                return
+            raise BadSyntax("Too many arguments")
+
+    def at_end(self) -> bool:
+        return self.at >= len(self.text)
+
+    def sees(self, token: bytes) -> bool:
+        return self.text.startswith(token, self.at)
+
+    def skip(self, token: bytes) -> bool:
+        """Take exactly these octets if they come next."""
+        if self.text.startswith(token, self.at):
+            self.at += len(token)
+            return True
+        return False
+
+    def expect(self, token: bytes) -> None:
+        if not self.skip(token):
+            raise BadSyntax(f"{token.decode('ascii')} expected")
+
+    def skip_word(self, word: bytes) -> bool:
+        """Take a word in any case if it comes next, up to a delimiter."""
+        end = self.at + len(word)
+        if self.text[self.at : end].upper() == word and self.text[end : end + 1] in (b"", b" ", b")", b"("):
+            self.at = end
+            return True
+        return False
+
+    # --- Words ---
+
+    def _match(self, pattern: re.Pattern[bytes], what: str) -> bytes:
+        match = pattern.match(self.text, self.at)
+        if match is None:
+            raise BadSyntax(f"{what} expected")
+        self.at = match.end()
+        return match[0]
+
+    def tag(self) -> bytes:
+        return self._match(_TAG, "Tag")
+
+    def atom(self) -> bytes:
+        return self._match(_ATOM, "Atom")
+
+    def keyword(self) -> str:
+        """An atom in upper case: a command's or item's name."""
+        return self._match(_ATOM, "Word").upper().decode("ascii")
+
+    def number(self) -> int:
+        value = int(self._match(_NUMBER, "Number"))
+        if value >= 1 << 63:
+            raise BadSyntax("Number too large")
+        return value
+
+    def nz_number(self) -> int:
+        value = self.number()
+        if not value:
+            raise BadSyntax("Number must not be zero")
+        return value
+
+    def string(self) -> bytes:
+        """Quoted or literal."""
+        if match := _QUOTED.match(self.text, self.at):
+            self.at = match.end()
+            value = match[1]
+            return re.sub(rb'\\(["\\])', rb"\1", value) if b"\\" in value else value
+        if match := _LITERAL.match(self.text, self.at):
+            start, size = match.end(), int(match[1])
+            if start + size > len(self.text):
+                raise BadSyntax("Literal is cut off")
+            self.at = start + size
+            return self.text[start : self.at]
+        raise BadSyntax("String expected")
+
+    def astring(self) -> bytes:
+        if match := _ASTRING.match(self.text, self.at):
+            self.at = match.end()
+            return match[0]
+        return self.string()
+
+    def nstring(self) -> bytes | None:
+        if self.skip_word(b"NIL"):
+            return None
+        return self.string()
+
+    def text_astring(self, what: str = "Argument") -> str:
+        """An astring that must be UTF-8 text."""
+        try:
+            return self.astring().decode("utf-8")
+        except UnicodeDecodeError:
+            raise BadSyntax(f"{what} is not UTF-8") from None
+
+    # --- Names and flags ---
+
+    def mailbox(self) -> str:
+        """A mailbox name, decoded; INBOX in any case is INBOX."""
+        return self._name(self.astring())
+
+    def _name(self, raw: bytes) -> str:
+        try:
+            return names.decode(raw, utf8=self.utf8)
+        except ValueError:
+            raise BadSyntax("Mailbox name is not valid") from None
+
+    def list_mailbox(self) -> str:
+        """A LIST pattern: like a mailbox name, with wildcards."""
+        if match := _PATTERN.match(self.text, self.at):
+            self.at = match.end()
+            return self._name(match[0])
+        return self._name(self.string())
+
+    def flag(self) -> str:
+        return self._match(_FLAG, "Flag").decode("ascii")
+
+    def flags(self) -> list[str]:
+        """A parenthesized list of flags, or bare flags up to the end as STORE allows."""
+        if self.sees(b"("):
+            return self.list_of(self.flag)
+        found = [self.flag()]
+        while self.skip(b" "):
+            found.append(self.flag())
+        return found
+
+    def list_of(self, read: Callable[[], T]) -> list[T]:
+        """ "(" [item *(SP item)] ")"."""
+        self.expect(b"(")
+        found: list[T] = []
+        if self.skip(b")"):
+            return found
+        while True:
+            found.append(read())
+            if self.skip(b")"):
+                return found
+            self.space()
+
+    # --- Sets, dates ---
+
+    def sequence_set(self) -> NumberSet:
+        """sequence-set, or "$" (RFC 5182)."""
+        if self.skip(b"$"):
+            return SAVED
+        ranges = parse_ranges(self._match(_SET, "Sequence set"))
+        if ranges is None:
+            raise BadSyntax("Sequence set is not valid")
+        return ranges
+
+    def ranges(self) -> Ranges:
+        """A sequence-set without "$" or, where the grammar has known-uids, without "*" being refused."""
+        found = self.sequence_set()
+        if not isinstance(found, tuple):
+            raise BadSyntax("Saved result is not allowed here")
+        return found
+
+    def date(self) -> int:
+        """A date, as days since 1970-01-01."""
+        match = _DATE.match(self.text, self.at)
+        if match is None or (month := _MONTH.get(match[2].lower())) is None or not 1 <= int(match[1]) <= 31:
+            raise BadSyntax("Date expected")
+        self.at = match.end()
+        return day_number(int(match[3]), month, int(match[1]))
+
+    def date_time(self) -> int:
+        """A quoted date-time, as seconds since 1970 UTC."""
+        match = _DATE_TIME.match(self.text, self.at)
+        if match is None:
+            raise BadSyntax("Date and time expected")
+        self.at = match.end()
+        offset = timedelta(hours=int(match[8]), minutes=int(match[9]))
+        try:
+            zone = timezone(-offset if match[7] == b"-" else offset)
+            moment = datetime(
+                int(match[3]), _MONTH[match[2].lower()], int(match[1]),
+                int(match[4]), int(match[5]), min(int(match[6]), 59), tzinfo=zone,
+            )  # fmt: skip
+            return int(moment.timestamp())
+        except (ValueError, KeyError, OverflowError):
+            raise BadSyntax("Date and time expected") from None

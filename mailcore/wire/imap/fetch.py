@@ -1,0 +1,252 @@
+"""What FETCH asks for (RFC 9051 §6.4.5, with BINARY, OBJECTID, SAVEDATE, PREVIEW, CONDSTORE)."""
+
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Literal
+
+from mailcore.wire.imap.cursor import BadSyntax, Cursor
+from mailcore.wire.section import Section, What
+
+# Items that the index answers without opening a file.
+ATTRIBUTES = frozenset(
+    {"UID", "FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODYSTRUCTURE", "BODY", "MODSEQ", "EMAILID",
+     "THREADID", "SAVEDATE", "PREVIEW"}
+)  # fmt: skip
+_MACROS = {
+    b"ALL": ("FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE"),
+    b"FAST": ("FLAGS", "INTERNALDATE", "RFC822.SIZE"),
+    b"FULL": ("FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODY"),
+}
+_WHATS: dict[str, What] = {
+    "HEADER.FIELDS.NOT": "HEADER.FIELDS.NOT",
+    "HEADER.FIELDS": "HEADER.FIELDS",
+    "HEADER": "HEADER",
+    "TEXT": "TEXT",
+    "MIME": "MIME",
+}
+_PATH = re.compile(rb"([1-9]\d{0,5}(?:\.[1-9]\d{0,5})*)(\.)?")
+_PARTIAL = re.compile(rb"<(\d{1,10})\.([1-9]\d{0,9})>")
+_WORD = re.compile(rb"[A-Za-z0-9.]+")
+MAX_PATH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Octets of the message. `label` is what the response calls them, without the partial's origin."""
+
+    label: bytes
+    section: Section
+    peek: bool
+    kind: Literal["raw", "binary", "binary size"] = "raw"
+    partial: tuple[int, int] | None = None  # first octet, at most so many
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """`attributes` in the order asked for, each once; `changed_since` None without."""
+
+    attributes: tuple[str, ...]
+    contents: tuple[Content, ...]
+    lazy_preview: bool = False
+
+    @property
+    def sets_seen(self) -> bool:
+        return any(not content.peek and content.kind != "binary size" for content in self.contents)
+
+
+@dataclass(frozen=True, slots=True)
+class Modifiers:
+    changed_since: int | None = None
+    vanished: bool = False
+    partial: tuple[int, int] | None = None  # RFC 9394
+
+
+def wanted(cursor: Cursor) -> Wanted:
+    """Macro, one item, or a list of items; up to the end or the modifiers."""
+    start = cursor.at
+    end = _plain_end(cursor.text, start)
+    if end is not None:
+        cursor.at = end
+        return _cached(cursor.text[start:end])
+    return _read(cursor)
+
+
+def _plain_end(text: bytes, start: int) -> int | None:
+    """Where the items end, when they are simple enough to be remembered by their spelling."""
+    if b"{" in text or len(text) - start > 300:
+        return None
+    if text[start : start + 1] != b"(":
+        return None if b"(" in text[start:] else len(text)
+    depth = 0
+    for match in re.finditer(rb"[()]", text[start:]):
+        depth += 1 if match[0] == b"(" else -1
+        if not depth:
+            return start + match.end()
+    return None
+
+
+@lru_cache(1024)
+def _cached(text: bytes) -> Wanted:
+    cursor = Cursor(text)
+    found = _read(cursor)
+    cursor.end()
+    return found
+
+
+@dataclass(slots=True)
+class _Collected:
+    attributes: dict[str, None] = field(default_factory=dict)
+    contents: dict[Content, None] = field(default_factory=dict)
+    lazy: bool = False
+
+
+def _read(cursor: Cursor) -> Wanted:
+    found = _Collected()
+    if cursor.sees(b"("):
+        cursor.list_of(lambda: _item(cursor, found))
+    else:
+        match = _WORD.match(cursor.text, cursor.at)
+        if match and (macro := _MACROS.get(match[0].upper())):
+            cursor.at = match.end()
+            found.attributes.update(dict.fromkeys(macro))
+        else:
+            _item(cursor, found)
+    if not found.attributes and not found.contents:
+        raise BadSyntax("Nothing to fetch")
+    return Wanted(tuple(found.attributes), tuple(found.contents), found.lazy)
+
+
+def _item(cursor: Cursor, found: _Collected) -> None:
+    match = _WORD.match(cursor.text, cursor.at)
+    if match is None:
+        raise BadSyntax("Item to fetch expected")
+    cursor.at = match.end()
+    word = match[0].upper().decode("ascii")
+    bracket = cursor.sees(b"[")
+    if word in ("BODY", "BODY.PEEK") and bracket:
+        found.contents[_body(cursor, peek=word == "BODY.PEEK")] = None
+    elif word in ("BINARY", "BINARY.PEEK", "BINARY.SIZE") and bracket:
+        found.contents[_binary(cursor, word)] = None
+    elif word in ATTRIBUTES:
+        found.attributes[word] = None
+        if word == "PREVIEW" and cursor.skip(b" ("):
+            if cursor.keyword() != "LAZY":
+                raise BadSyntax("Unknown PREVIEW modifier")
+            cursor.expect(b")")
+            found.lazy = True
+    elif word in ("RFC822", "RFC822.HEADER", "RFC822.TEXT"):
+        what: Literal["", "HEADER", "TEXT"] = (
+            "HEADER" if word == "RFC822.HEADER" else "TEXT" if word == "RFC822.TEXT" else ""
+        )
+        content = Content(match[0].upper(), Section((), what), peek=word == "RFC822.HEADER")
+        found.contents[content] = None
+    else:
+        raise BadSyntax(f"Unknown item {word[:30]}")
+
+
+def _path(cursor: Cursor) -> tuple[tuple[int, ...], bool]:
+    """(numbers, whether a dot follows)."""
+    match = _PATH.match(cursor.text, cursor.at)
+    if match is None:
+        return (), False
+    cursor.at = match.end()
+    path = tuple(int(number) for number in match[1].split(b"."))
+    if len(path) > MAX_PATH:
+        raise BadSyntax("Section has too many levels")
+    return path, match[2] is not None
+
+
+def _body(cursor: Cursor, peek: bool) -> Content:
+    cursor.expect(b"[")
+    path, more = _path(cursor)
+    section = Section(path)
+    if more or (not path and not cursor.sees(b"]")):
+        word = cursor.keyword()
+        if word not in _WHATS or (word == "MIME" and not path):
+            raise BadSyntax("Unknown section")
+        names: tuple[str, ...] = ()
+        if word.startswith("HEADER.FIELDS"):
+            cursor.space()
+            names = tuple(cursor.list_of(lambda: cursor.astring().decode("latin-1")))
+            if not names:
+                raise BadSyntax("Header field expected")
+        section = Section(path, _WHATS[word], tuple(name.upper() for name in names))
+        label = spell(section)
+    else:
+        label = spell(section)
+    cursor.expect(b"]")
+    return Content(label, section, peek, "raw", _partial(cursor))
+
+
+def spell(section: Section) -> bytes:
+    """ "BODY[1.HEADER.FIELDS (FROM TO)]"."""
+    words = [str(number) for number in section.path] + ([section.what] if section.what else [])
+    names = b""
+    if section.fields:
+        each = [name.encode("latin-1") for name in section.fields]
+        names = b" (" + b" ".join(name if re.fullmatch(rb"[!-~]+", name) and not re.search(rb'[(){%*"\\\]]', name)
+                                  else b'"' + re.sub(rb'(["\\])', rb"\\\1", name) + b'"' for name in each) + b")"  # fmt: skip
+    return b"BODY[" + ".".join(words).encode("ascii") + names + b"]"
+
+
+def _binary(cursor: Cursor, word: str) -> Content:
+    cursor.expect(b"[")
+    path, more = _path(cursor)
+    if more:
+        raise BadSyntax("Unknown section")
+    cursor.expect(b"]")
+    size = word == "BINARY.SIZE"
+    label = (b"BINARY.SIZE[" if size else b"BINARY[") + ".".join(map(str, path)).encode("ascii") + b"]"
+    partial = None if size else _partial(cursor)
+    return Content(label, Section(path), size or word == "BINARY.PEEK", "binary size" if size else "binary", partial)
+
+
+def _partial(cursor: Cursor) -> tuple[int, int] | None:
+    if not cursor.sees(b"<"):
+        return None
+    match = _PARTIAL.match(cursor.text, cursor.at)
+    if match is None:
+        raise BadSyntax("Partial is not valid")
+    cursor.at = match.end()
+    return int(match[1]), int(match[2])
+
+
+_RANGE = re.compile(rb"(-?[1-9]\d{0,9}):(-?[1-9]\d{0,9})")
+
+
+def partial_range(cursor: Cursor) -> tuple[int, int]:
+    """RFC 9394 §4: both ends positive (from the first) or both negative (from the last)."""
+    match = _RANGE.match(cursor.text, cursor.at)
+    if match is None or (int(match[1]) < 0) != (int(match[2]) < 0):
+        raise BadSyntax("Range is not valid")
+    cursor.at = match.end()
+    return int(match[1]), int(match[2])
+
+
+def modifiers(cursor: Cursor) -> Modifiers:
+    """[SP "(" CHANGEDSINCE n [VANISHED] [PARTIAL a:b] ")"], then the end."""
+    if cursor.at_end():
+        return Modifiers()
+    cursor.space()
+    changed_since, vanished, partial = None, False, None
+
+    def one() -> None:
+        nonlocal changed_since, vanished, partial
+        word = cursor.keyword()
+        if word == "CHANGEDSINCE":
+            cursor.space()
+            changed_since = cursor.number()
+        elif word == "VANISHED":
+            vanished = True
+        elif word == "PARTIAL":
+            cursor.space()
+            partial = partial_range(cursor)
+        else:
+            raise BadSyntax("Unknown FETCH modifier")
+
+    cursor.list_of(one)
+    cursor.end()
+    if vanished and changed_since is None:
+        raise BadSyntax("VANISHED needs CHANGEDSINCE")
+    return Modifiers(changed_since, vanished, partial)
