@@ -8,6 +8,7 @@ asked for, `drain` waits while the client does not take what it asked for.
 import asyncio
 import ssl
 from collections.abc import Callable
+from typing import cast
 
 _READ_AHEAD = 1 << 16  # octets of commands kept while one is being answered
 
@@ -45,8 +46,7 @@ class LineConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         first = self._transport is None
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not say that it is one
         if first:
             self._connected(self)
 

@@ -90,17 +90,18 @@ class _Content:
         self.size = os.fstat(self._file.fileno()).st_size
         self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) if self.size > _MAP_ABOVE else None
         self.octets = self._map if self._map is not None else self._file.read()
+        # One view, however often it is asked for: the map closes only when nothing looks at it.
+        self._view = memoryview(self._map)[self._arrival.skip :] if self._map is not None else None
         return self
 
     def below_trace(self) -> bytes | memoryview:
-        if self._map is not None:
-            self._view = memoryview(self._map)[self._arrival.skip :]
+        if self._view is not None:
             return self._view
         assert isinstance(self.octets, bytes)
         return self.octets[self._arrival.skip :] if self._arrival.skip else self.octets
 
     def __exit__(self, *_: object) -> None:
-        if self._map is not None:
+        if self._view is not None and self._map is not None:
             self._view.release()
             self._map.close()
         self._file.close()

@@ -222,6 +222,7 @@ def _delete(rows: QuerySet[Account]) -> None:
     for table in (
         MessageText.objects.filter(message__mailbox__account__in=rows),
         MessageSummary.objects.filter(message__mailbox__account__in=rows),
+        MessageSummary.objects.filter(message__mailbox__account__in=rows),
         Message.objects.filter(mailbox__account__in=rows),
         Expunged.objects.filter(mailbox__account__in=rows),
     ):

@@ -1,0 +1,176 @@
+"""POP3's grammar and answers, as tables and properties."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailcore.wire import pop3
+from mailcore.wire.pop3 import AFTER, BEFORE, Command, CommandError, Outgoing
+
+
+@pytest.mark.parametrize(
+    "line, state, command",
+    [
+        (b"USER lisi", BEFORE, Command("USER", b"lisi")),
+        (b"user Li Si", BEFORE, Command("USER", b"Li Si")),
+        (b"PASS  two  spaces ", BEFORE, Command("PASS", b" two  spaces ")),
+        (b"STAT", AFTER, Command("STAT", b"")),
+        (b"Capa", AFTER, Command("CAPA", b"")),
+        ("PASS 密码".encode(), BEFORE, Command("PASS", "密码".encode())),
+    ],
+)
+def test_commands(line, state, command):
+    assert pop3.parse(line, state) == command
+
+
+@pytest.mark.parametrize(
+    "line, state, words",
+    [
+        (b"", BEFORE, "Unknown command."),
+        (b"RETR 1", BEFORE, "Unknown command."),
+        (b"USER lisi", AFTER, "Unknown command: USER"),
+        (b"XYZZY", AFTER, "Unknown command: XYZZY"),
+        (b"\x00\xff\x1b[2J", AFTER, "Unknown command: ?\ufffd?[2J"),
+        ("СТАТ".encode(), AFTER, "Unknown command: СТАТ"),
+    ],
+)
+def test_what_is_no_command(line, state, words):
+    with pytest.raises(CommandError) as caught:
+        pop3.parse(line, state)
+    assert str(caught.value) == words
+
+
+SIZES = [120, 200, 451]
+
+
+@pytest.mark.parametrize("argument, index", [(b"1", 0), (b"3", 2), (b" 3 ", 2), (b"0003", 2)])
+def test_message_numbers(argument, index):
+    assert pop3.message_number(argument, SIZES, {1}) == index
+
+
+@pytest.mark.parametrize(
+    "argument, words",
+    [
+        (b"0", "There's no message 0."),
+        (b"4", "There's no message 4."),
+        (b"99999999999999999999", "Noise after message number: 9999999999"),
+        (b"2", "Message is deleted."),
+        (b"", "Invalid message number: "),
+        (b"one", "Invalid message number: one"),
+        (b"-1", "Invalid message number: -1"),
+        ("１".encode(), "Invalid message number: １"),
+        (b"1 2", "Noise after message number:  2"),
+    ],
+)
+def test_what_is_no_message_number(argument, words):
+    with pytest.raises(CommandError) as caught:
+        pop3.message_number(argument, SIZES, {1})
+    assert str(caught.value) == words
+
+
+def test_top_takes_two_numbers():
+    assert pop3.top_arguments(b"3 10", SIZES, set()) == (2, 10)
+    assert pop3.top_arguments(b"3 0", SIZES, set()) == (2, 0)
+    for argument in (b"3", b"3 x", b"3 -1", b"3 1 2"):
+        with pytest.raises(CommandError):
+            pop3.top_arguments(argument, SIZES, set())
+
+
+def test_sasl():
+    assert pop3.sasl_start(b"plain") == ("PLAIN", None)
+    assert pop3.sasl_start(b"PLAIN =") == ("PLAIN", b"")
+    assert pop3.sasl_start(b"PLAIN AGxpc2kAMTIzNDU2") == ("PLAIN", b"\0lisi\x00123456")
+    assert pop3.plain_credentials(b"\0lisi\x00123456") == ("lisi", "123456")
+    assert pop3.plain_credentials(b"lisi\0lisi\x00123456") == ("lisi", "123456")
+    assert pop3.challenge() == b"+ \r\n"
+    for response in (b"", b"lisi", b"admin\0lisi\x00123456", b"\0a\0b\0c"):
+        with pytest.raises(CommandError):
+            pop3.plain_credentials(response)
+    for line in (b"*", b"?", b"A", b"AGxpc2kAMTIzNDU2 "):
+        with pytest.raises(CommandError):
+            pop3.from_base64(line)
+    with pytest.raises(CommandError):
+        pop3.sasl_start(b"CRAM-MD5")
+
+
+def sent(*pieces: bytes) -> tuple[bytes, int]:
+    outgoing = Outgoing()
+    octets = b"".join(outgoing.feed(piece) for piece in pieces) + outgoing.finish()
+    return octets, outgoing.octets
+
+
+@pytest.mark.parametrize(
+    "content, on_the_wire, octets",
+    [
+        (b"", b".\r\n", 0),
+        (b"a\r\n", b"a\r\n.\r\n", 3),
+        (b"a", b"a\r\n.\r\n", 3),
+        (b"a\r", b"a\r\n.\r\n", 3),
+        (b"a\n\nb\n", b"a\r\n\r\nb\r\n.\r\n", 8),
+        (b"a\r\nb\n", b"a\r\nb\r\n.\r\n", 6),
+        (b".\r\n..\r\na.\r\n", b"..\r\n...\r\na.\r\n.\r\n", 11),
+        (b"a\r\n.", b"a\r\n..\r\n.\r\n", 6),
+    ],
+)
+def test_messages_on_the_wire(content, on_the_wire, octets):
+    assert sent(content) == (on_the_wire, octets)
+    assert sent(*(content[i : i + 1] for i in range(len(content)))) == (on_the_wire, octets)
+
+
+def received(octets: bytes) -> bytes:
+    """What a client makes of it (RFC 1939 §3)."""
+    assert octets.endswith(b".\r\n")
+    lines = octets[:-3].split(b"\r\n")
+    assert b"." not in lines
+    return b"\r\n".join(line.removeprefix(b".") for line in lines)
+
+
+content = st.lists(st.sampled_from([b"a", b".", b"..", b"\r\n", b"\n", b" "]), max_size=40).map(b"".join)
+
+
+@given(content, st.lists(st.integers(0, 60), max_size=5))
+def test_a_client_reads_what_was_stored_with_crlf_wherever_the_pieces_are_cut(text, cuts):
+    cuts = sorted(min(cut, len(text)) for cut in cuts)
+    pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    octets, count = sent(*pieces)
+    wanted = text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    if wanted and not wanted.endswith(b"\r\n"):
+        wanted += b"\r\n"
+    assert received(octets) == wanted
+    assert count == len(wanted)
+
+
+@given(st.lists(st.binary(max_size=20), max_size=10))
+def test_no_octets_end_a_message_early(pieces):
+    octets, _ = sent(*pieces)
+    assert octets == b".\r\n" or octets.index(b"\r\n.\r\n") == len(octets) - 5
+
+
+@pytest.mark.parametrize(
+    "content, count, shown",
+    [
+        (b"A: 1\r\n\r\nb\r\nc\r\n", 0, b"A: 1\r\n\r\n"),
+        (b"A: 1\r\n\r\nb\r\nc\r\n", 1, b"A: 1\r\n\r\nb\r\n"),
+        (b"A: 1\r\n\r\nb\r\nc\r\n", 9, b"A: 1\r\n\r\nb\r\nc\r\n"),
+        (b"A: 1\n\nb\nc\n", 1, b"A: 1\n\nb\n"),
+        (b"\r\nb\r\nc\r\n", 1, b"\r\nb\r\n"),
+        (b"A: 1\r\n", 1, b"A: 1\r\n"),
+        (b"", 1, b""),
+    ],
+)
+def test_top(content, count, shown):
+    assert pop3.top(content, count) == shown
+
+
+def test_answers():
+    assert pop3.ok() == b"+OK\r\n"
+    assert pop3.lines("2 messages:", ["1 120", "2 200"]) == b"+OK 2 messages:\r\n1 120\r\n2 200\r\n.\r\n"
+    assert pop3.lines("", []) == b"+OK\r\n.\r\n"
+    assert pop3.unique_id(0x6564, 1) == "0000000100006564"
+
+
+def test_capabilities_follow_what_would_work_now():
+    shy = pop3.capabilities(plaintext=False, starttls=True, implementation="Youju")
+    assert "STLS" in shy and "USER" not in shy and not any(tag.startswith("SASL") for tag in shy)
+    open_ = pop3.capabilities(plaintext=True, starttls=False, implementation="Youju")
+    assert "STLS" not in open_ and "USER" in open_ and "SASL PLAIN LOGIN" in open_
