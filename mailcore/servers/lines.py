@@ -136,9 +136,9 @@ class LineConnection(asyncio.Protocol):
         """Has the client sent its next command already?"""
         return b"\n" in self._buffer
 
-    def write(self, octets: bytes) -> None:
+    def write(self, *parts: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(octets)
+            self._transport.writelines(parts)
 
     async def drain(self, seconds: float) -> None:
         """Wait until the client has taken most of what was written. Gone: it never will, or not within

@@ -88,6 +88,7 @@ class Session:
         self._owner: Owner | None = None
         self._drop: pop3drop.Maildrop | None = None
         self._deleted: set[int] = set()
+        self._seen: set[int] = set()  # marked at QUIT; their file names follow
         self._count = _Count()
         self._bad = 0
         self._waiting = False
@@ -110,6 +111,9 @@ class Session:
             reason = "Internal error"
         finally:
             self._finish(reason)
+        if self._drop is not None and self._seen:
+            # The client does not wait for this; who reads meanwhile finds the files by their base names.
+            await self._bridge.run(pop3drop.rename_seen, self._drop, self._seen)
 
     def _finish(self, reason: str) -> None:
         if self._drop is not None and self._owner is not None:
@@ -311,9 +315,9 @@ class Session:
             octets = await self._send_pieces(index)
         else:
             content, outgoing = await self._content(index), wire.Outgoing()
-            body = outgoing.feed(content) + outgoing.finish()
+            body, end = outgoing.feed(content), outgoing.finish()
             octets = outgoing.octets
-            self._connection.write(wire.ok(f"{octets} octets") + body)
+            self._connection.write(wire.ok(f"{octets} octets"), body, end)
         self._count.retrieved.add(index)
         self._count.retrieved_octets += octets
         if self._connection.has_line:
@@ -342,8 +346,8 @@ class Session:
     async def _top(self, command: Command) -> None:
         index, count = wire.top_arguments(command.argument, self._mine.sizes, self._deleted)
         outgoing = wire.Outgoing()
-        body = outgoing.feed(wire.top(await self._content(index), count)) + outgoing.finish()
-        self._connection.write(wire.OK + body)
+        body = outgoing.feed(wire.top(await self._content(index), count))
+        self._connection.write(wire.OK, body, outgoing.finish())
         self._count.top += 1
 
     # --- Both ---
@@ -365,6 +369,7 @@ class Session:
         seen = {index for index in self._count.retrieved if not self._drop.flags[index] & SEEN}
         if self._deleted or seen:
             await self._bridge.run(pop3drop.settle, self._drop, self._deleted, seen)
+            self._seen = seen - self._deleted
         words = "Logging out, messages deleted." if self._deleted else "Logging out."
         self._connection.write(wire.ok(words))
         return True

@@ -122,6 +122,12 @@ def settle(drop: Maildrop, deleted: Collection[int], retrieved: Collection[int])
         maildir.remove(drop.directory, base_name, flags)
 
 
+def rename_seen(drop: Maildrop, indexes: Collection[int]) -> None:
+    """Write \\Seen into the file names, after `settle`."""
+    for index in indexes:
+        maildir.rename_flags(drop.directory, drop.base_names[index], drop.flags[index] | wire_flags.SEEN)
+
+
 @dataclass(slots=True)
 class _Removed:
     files: list[tuple[str, int]]

@@ -179,40 +179,42 @@ _DOT_LINE = re.compile(rb"\n\.")  # a search by this finds nothing three times a
 
 
 class Outgoing:
-    """A message on its way out: every line ends in CRLF, the last too (other programs store bare LF), and
-    a line that begins with a dot gets a second one (RFC 1939 §3). Feed it in pieces of any size; `octets`
-    counts what was sent without the second dots, as "+OK n octets" does.
+    """A message on its way out: every line ends in CRLF, the last too, and a line that begins with a dot
+    gets a second one (RFC 1939 §3). Feed it in pieces of any size; `octets` counts what was sent without
+    the second dots, as "+OK n octets" does.
+
+    How lines end in a file is decided by its first one: other programs store bare LF throughout. A bare LF
+    in a file of CRLF passes; it harms nobody, and looking for it would cost as much as all the rest.
     """
 
-    __slots__ = ("_held", "_line_start", "octets")
+    __slots__ = ("_bare", "_last", "octets")
 
     def __init__(self) -> None:
         self.octets = 0
-        self._held = b""  # a CR at a piece's end: half of a line end, perhaps
-        self._line_start = True
+        self._bare: bool | None = None  # known when the first line end has been seen
+        self._last = b"\n"  # octet
 
     def feed(self, content: bytes) -> bytes:
-        if self._held:
-            content, self._held = self._held + content, b""
-        if content.endswith(b"\r"):
-            content, self._held = content[:-1], b"\r"
-        # As many CR as LF: they are pairs (a bare one of each in one piece may pass; clients bear it).
-        if content.count(b"\n") != content.count(b"\r"):
-            content = _BARE_LF.sub(b"\r\n", content)
         if not content:
             return b""
+        if self._bare is None and (first := content.find(b"\n")) >= 0:
+            self._bare = (content[first - 1 : first] if first else self._last) != b"\r"
+        last, self._last = self._last, content[-1:]
+        if self._bare:
+            # A line end may have been cut in two.
+            done = 1 if last == b"\r" and content.startswith(b"\n") else 0
+            content = content[:done] + _BARE_LF.sub(b"\r\n", content[done:])
         self.octets += len(content)
-        first_dot = self._line_start and content.startswith(b".")
-        self._line_start = content.endswith(b"\n")
+        first_dot = last == b"\n" and content.startswith(b".")
         if _DOT_LINE.search(content):
             content = content.replace(b"\n.", b"\n..")
         return b"." + content if first_dot else content
 
     def finish(self) -> bytes:
         """What ends the message, the final dot included."""
-        rest = self._held
-        if not self._line_start or rest:
-            rest += b"\n" if rest else b"\r\n"
+        if self._last == b"\n":
+            return END
+        rest = b"\n" if self._last == b"\r" else b"\r\n"
         self.octets += len(rest)
         return rest + END
 

@@ -246,7 +246,7 @@ def test_the_whole_session(lisi, put, serve):
         C: TOP 1 0
         S: +OK
         S: Subject: x
-        S: 
+        S:
         S: .
         C: NOOP
         S: +OK
@@ -310,7 +310,7 @@ def test_what_imap_deleted_meanwhile_does_not_disturb(lisi, put, serve):
         S: +OK Marked to be deleted.
         C: QUIT
         S: +OK Logging out, messages deleted.
-        S: 
+        S:
     """)
     assert Account.objects.values_list("used_bytes", "used_messages").get(pk=lisi) == (0, 0)
 
@@ -376,13 +376,13 @@ def test_sasl(lisi, serve):
         C: AUTH CRAM-MD5
         S: -ERR Unsupported authentication mechanism.
         C: AUTH PLAIN
-        S: + 
+        S: +
         C: *
         S: -ERR [AUTH] Authentication aborted by client.
         C: AUTH PLAIN AGxpc2kAd3Jvbmc=
         S: -ERR [AUTH] Authentication failed.
         C: AUTH PLAIN
-        S: + 
+        S: +
         C: AGxpc2kAMTIzNDU2
         S: +OK Logged in.
     """)
@@ -471,7 +471,7 @@ def test_lines_that_begin_with_dots_and_bare_line_feeds(lisi, put, serve):
         C: RETR 1
         S: +OK 29 octets
         S: Subject: dots
-        S: 
+        S:
         S: ..
         S: ...
         S: end
@@ -479,14 +479,14 @@ def test_lines_that_begin_with_dots_and_bare_line_feeds(lisi, put, serve):
         C: RETR 2
         S: +OK 28 octets
         S: Subject: unix
-        S: 
+        S:
         S: ..one
         S: two
         S: .
         C: TOP 2 1
         S: +OK
         S: Subject: unix
-        S: 
+        S:
         S: ..one
         S: .
     """)
