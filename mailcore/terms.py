@@ -178,3 +178,12 @@ class Arrival:
     mailbox: str = "INBOX"
     flags: int = 0
     keywords: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why something asked of mailboxes is not done: `code` of RFC 5530 ("NONEXISTENT", "OVERQUOTA", …) or "",
+    `text` for a person."""
+
+    code: str
+    text: str

@@ -8,7 +8,7 @@ rename it at any time. `folder` is Mailbox.folder: "" for the INBOX, ".Sent" for
 import contextlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from urllib.parse import quote
 
 from django.conf import settings
@@ -134,3 +134,32 @@ def remove(where: str, base_name: str, flags: int) -> None:
     """Remove a message's file; it may be gone already."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(locate(where, base_name, flags))
+
+
+def rename_many(where: str, wanted: Mapping[str, int]) -> None:
+    """Write the flags of many messages (base name → flags) into their files' names."""
+    if len(wanted) < 20:
+        for base_name, flags in wanted.items():
+            rename_flags(where, base_name, flags)
+        return
+    for name in ("new", "cur"):
+        with contextlib.suppress(FileNotFoundError):
+            for entry in os.listdir(f"{where}/{name}"):
+                base_name = entry.partition(":2,")[0]
+                if base_name not in wanted:
+                    continue
+                path = f"{where}/{name}/{entry}"
+                goal = f"{where}/cur/{base_name}{wire_flags.to_info(wanted[base_name])}"
+                if path != goal:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.rename(path, goal)
+
+
+def remove_many(where: str, gone: Collection[str]) -> None:
+    """Remove the files of many messages, given by their base names."""
+    for name in ("new", "cur"):
+        with contextlib.suppress(FileNotFoundError):
+            for entry in os.listdir(f"{where}/{name}"):
+                if entry.partition(":2,")[0] in gone:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(f"{where}/{name}/{entry}")

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from time import time
 from zoneinfo import available_timezones
 
 from django.conf import settings
@@ -19,8 +18,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, QuerySet, Sum
 from django.utils.translation import gettext as _
 
-from mailcore.models import Account, Domain, Expunged, Mailbox, Message, MessageSummary, MessageText
-from mailcore.store import maildir
+from mailcore.models import Account, Domain, Expunged, Message, MessageSummary, MessageText
+from mailcore.store import mailboxes, maildir
 from mailcore.store.directory import aliases
 from mailcore.store.directory.problem import Problem, changed
 from mailcore.wire import address as addresses
@@ -69,7 +68,7 @@ def create_account(
             _take_password(account, password, password_hash)
             account.save(force_insert=True)
             account.managed_domains.set(draft.managed_domains)
-            _make_inbox(account)
+            mailboxes.make_special(account.pk)
             changed()
     except IntegrityError as error:
         raise Problem({"address": _("%(address)s is there already.") % {"address": account.address}}) from error
@@ -153,9 +152,6 @@ def _place(address: str) -> tuple[str, Domain]:
     return local_part, domain
 
 
-def _make_inbox(account: Account) -> None:
-    Mailbox.objects.create(account=account, name="INBOX", folder="", uid_validity=int(time()))
-    maildir.make(account.address, "")
 
 
 def _locked(account_id: int) -> Account:

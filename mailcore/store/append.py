@@ -1,0 +1,131 @@
+"""APPEND (RFC 9051 §6.3.12) and its kin: messages a client uploads go in all together or not at all.
+
+Called by the IMAP server through the bridge. Content is in memory if it is small, in a file of ours if
+it is large; either way it is durable before the transaction.
+"""
+
+import contextlib
+import hashlib
+import mmap
+import os
+import secrets
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from time import time, time_ns
+
+from django.conf import settings
+from django.db import transaction
+
+from mailcore.models import Mailbox
+from mailcore.store import delivery, index, maildir
+from mailcore.store.box import NO_SUCH, Box
+from mailcore.store.delivery import Staged, Stored
+from mailcore.store.transfer import OVER_QUOTA
+from mailcore.terms import Arrival, Refusal
+from mailcore.wire.scan import scan
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One message: `content` its octets, or the path of a file made by `spool` that becomes ours."""
+
+    content: bytes | str
+    flags: int
+    keywords: tuple[str, ...]
+    internal_at: int | None  # seconds; None: now
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    uid_validity: int
+    uids: list[int]
+
+
+_NOTHING = Path()
+# A batch of files is made durable side by side, for the disk takes many at once in the time of one.
+_writers = ThreadPoolExecutor(8, thread_name_prefix="append")
+
+
+def spool() -> tuple[int, str]:
+    """A new file for a large upload, as (descriptor, path), on the file system the mail is on."""
+    directory = os.path.join(settings.MAIL_ROOT, ".uploads")
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    path = os.path.join(directory, f"{time_ns()}.{secrets.token_hex(6)}")
+    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600), path
+
+
+def discard(uploads: Sequence[Upload]) -> None:
+    """Spooled files nobody will append."""
+    for upload in uploads:
+        if isinstance(upload.content, str):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(upload.content)
+
+
+def append(box: Box, uploads: Sequence[Upload]) -> Appended | Refusal:
+    """All of them, or a refusal and none."""
+    staged: list[Staged] = []
+    kept = False
+    try:
+        stage = _writers.map if len(uploads) > 1 else map
+        staged += stage(lambda upload: _stage(box, upload), uploads)
+        maildir.sync_directories([f"{box.directory}/new"])
+        with transaction.atomic():
+            results = delivery.enter(staged)
+            stored = [each for each in results if isinstance(each, Stored)]
+            if len(stored) < len(staged):
+                transaction.set_rollback(True)
+                full = Mailbox.objects.filter(pk=box.id).exists()
+                return OVER_QUOTA if full else NO_SUCH
+            _remember_keywords(box.id, uploads)
+        kept = True
+    finally:
+        if not kept:
+            for each in staged:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(each.path)
+    return Appended(stored[0].uid_validity, [each.uid for each in stored])
+
+
+def _stage(box: Box, upload: Upload) -> Staged:
+    now = time_ns()
+    name = f"{now // 1_000_000_000}.M{now % 1_000_000_000 // 1000}P{os.getpid()}R{secrets.token_hex(6)}"
+    arrival = Arrival(
+        account_id=box.account_id,
+        base_name=name,
+        file=_NOTHING,
+        skip=0,
+        trace=b"",
+        link=False,
+        internal_at=int(time()) if upload.internal_at is None else upload.internal_at,
+        mailbox=box.name,
+        flags=upload.flags,
+        keywords=upload.keywords,
+    )
+    if isinstance(upload.content, bytes):
+        path = maildir.write(box.directory, name, [upload.content])
+        digest = hashlib.blake2b(upload.content, digest_size=16).hexdigest()
+        return Staged(arrival, box.id, path, len(upload.content), scan(upload.content), digest)
+    path = f"{box.directory}/new/{name}"
+    with open(upload.content, "rb") as file:
+        os.fsync(file.fileno())
+        size = os.fstat(file.fileno()).st_size
+        if size:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                seen, digest = scan(content), hashlib.blake2b(content, digest_size=16).hexdigest()
+        else:
+            seen, digest = scan(b""), hashlib.blake2b(b"", digest_size=16).hexdigest()
+    os.rename(upload.content, path)
+    return Staged(arrival, box.id, path, size, seen, digest)
+
+
+def _remember_keywords(mailbox_id: int, uploads: Sequence[Upload]) -> None:
+    given = dict.fromkeys(word for upload in uploads for word in upload.keywords)
+    if not given:
+        return
+    known = index.query(f"SELECT keywords FROM {index.MAILBOX} WHERE id = %s", (mailbox_id,))[0][0].split()
+    lower = {word.lower() for word in known}
+    if fresh := [word for word in given if word.lower() not in lower]:
+        Mailbox.objects.filter(pk=mailbox_id).update(keywords=" ".join(known + fresh))

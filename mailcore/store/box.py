@@ -1,0 +1,80 @@
+"""One mailbox found by its name, and opened: what a command works on and what a session starts from.
+
+Called by the IMAP server (SELECT, and every command that names a mailbox) and by the rest of `store`.
+"""
+
+from array import array
+from dataclasses import dataclass
+
+from mailcore.models import Mailbox
+from mailcore.store import index, maildir
+from mailcore.store.prepared import Prepared
+from mailcore.terms import Owner, Refusal
+
+NO_SUCH = Refusal("NONEXISTENT", "Mailbox does not exist")
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A mailbox somebody works on. `directory` holds its tmp, new and cur."""
+
+    id: int
+    account_id: int
+    name: str
+    directory: str
+    uid_validity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What SELECT tells of a mailbox, and what a session keeps of it."""
+
+    box: Box
+    uids: "array[int]"  # rising
+    uid_next: int
+    highest_modseq: int
+    recent_from: int  # UIDs from here on are recent to this session
+    first_unseen: int  # UID, 0 if all are seen
+    keywords: str  # ever used here
+    size: int
+
+
+_find = Prepared(
+    lambda account_id, name: Mailbox.objects.filter(account_id=account_id, name=name).values_list(
+        "id", "folder", "uid_validity", "selectable", "uid_next", "highest_modseq", "recent_uid", "unseen", "keywords",
+        "size", "messages",
+    ),
+    int,
+    str,
+)  # fmt: skip
+
+
+def find(owner: Owner, name: str) -> Box | Refusal:
+    """The mailbox of that name that messages can be in."""
+    row = _find.row(owner.account_id, name)
+    if row is None or not row[3]:
+        return NO_SUCH
+    return Box(row[0], owner.account_id, name, maildir.directory(owner.address, row[1]), row[2])
+
+
+def open_mailbox(owner: Owner, name: str, read_only: bool) -> Opened | Refusal:
+    """SELECT or EXAMINE. SELECT takes the recent messages: no other session is told of them as recent."""
+    row = _find.row(owner.account_id, name)
+    if row is None or not row[3]:
+        return NO_SUCH
+    id_, folder, uid_validity, _, uid_next, modseq, recent_uid, unseen, keywords, size, _ = row
+    if not read_only and recent_uid < uid_next:
+        # Only who changes the row has them; a second session that is as quick gets none.
+        taken = Mailbox.objects.filter(id=id_, recent_uid=recent_uid).update(recent_uid=uid_next)
+        recent_uid = recent_uid if taken else uid_next
+    uids = index.query(
+        f"SELECT uid FROM {index.MESSAGE} WHERE mailbox_id = %s AND uid < %s ORDER BY uid", (id_, uid_next)
+    )
+    first_unseen = 0
+    if unseen:
+        found = index.query(
+            f"SELECT uid FROM {index.MESSAGE} WHERE mailbox_id = %s AND flags %% 2 = 0 ORDER BY uid LIMIT 1", (id_,)
+        )
+        first_unseen = found[0][0] if found else 0
+    box = Box(id_, owner.account_id, name, maildir.directory(owner.address, folder), uid_validity)
+    return Opened(box, array("I", [uid for (uid,) in uids]), uid_next, modseq, recent_uid, first_unseen, keywords, size)

@@ -1,0 +1,80 @@
+"""Messages removed for good (RFC 9051 §6.4.3): rows now, their UIDs remembered for those who were away, files
+once the transaction stands."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import F
+
+from mailcore.models import Account, Mailbox
+from mailcore.store import index, maildir, news
+from mailcore.store.box import Box
+from mailcore.store.index import EXPUNGED, MESSAGE, SUMMARY, TEXT, UidRanges
+from mailcore.wire import flags as wire_flags
+from mailcore.wire.imap.sequence import compress
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """UIDs that are gone, in order; `files` are what `remove_files` has still to take away."""
+
+    uids: list[int]
+    modseq: int
+    files: list[tuple[str, int]]  # base name, flags
+
+
+def expunge(box: Box, ranges: UidRanges) -> Removed:
+    """Remove those messages in `ranges` that have \\Deleted."""
+    with transaction.atomic():
+        modseq = lock(box.id)
+        rows = index.select(box.id, ("uid", "id", "flags", "size", "base_name"), ranges)
+        rows = [row for row in rows if row[2] & wire_flags.DELETED]
+        if not rows or not modseq:
+            return Removed([], 0, [])
+        uids = [row[0] for row in rows]
+        for condition in index.conditions(compress(uids)):
+            chosen = f"SELECT m.id FROM {MESSAGE} m WHERE m.mailbox_id = %s AND {condition}"
+            index.change(f"DELETE FROM {TEXT} WHERE message_id IN ({chosen})", (box.id,))
+            index.change(f"DELETE FROM {SUMMARY} WHERE message_id IN ({chosen})", (box.id,))
+            index.change(
+                f"INSERT INTO {EXPUNGED} (mailbox_id, uid, modseq)"
+                f" SELECT m.mailbox_id, m.uid, %s FROM {MESSAGE} m WHERE m.mailbox_id = %s AND {condition}",
+                (modseq, box.id),
+            )
+            bare = condition.replace("m.uid", "uid")
+            index.change(f"DELETE FROM {MESSAGE} WHERE mailbox_id = %s AND {bare}", (box.id,))
+        octets = sum(row[3] for row in rows)
+        count_out(
+            box.id, modseq, rows=len(rows), unseen=sum(not row[2] & wire_flags.SEEN for row in rows), octets=octets
+        )
+        Account.objects.filter(pk=box.account_id).update(
+            used_bytes=F("used_bytes") - octets, used_messages=F("used_messages") - len(rows)
+        )
+        news.publish([box.id])
+    return Removed(uids, modseq, [(row[4], row[2]) for row in rows])
+
+
+def lock(mailbox_id: int) -> int:
+    """Lock a mailbox's row until the transaction ends; returns the modseq of what will be done, 0 if it is gone."""
+    modseq = Mailbox.objects.select_for_update().values_list("highest_modseq", flat=True).filter(pk=mailbox_id).first()
+    return modseq + 1 if modseq is not None else 0
+
+
+def count_out(mailbox_id: int, modseq: int, *, rows: int, unseen: int, octets: int) -> None:
+    """What left a mailbox leaves its counters."""
+    Mailbox.objects.filter(pk=mailbox_id).update(
+        highest_modseq=modseq,
+        messages=F("messages") - rows,
+        unseen=F("unseen") - unseen,
+        size=F("size") - octets,
+    )
+
+
+def remove_files(directory: str, files: Sequence[tuple[str, int]]) -> None:
+    """After the commit; a file that is gone already is no fault."""
+    if len(files) < 50:
+        for base_name, flags in files:
+            maildir.remove(directory, base_name, flags)
+    else:
+        maildir.remove_many(directory, {base_name for base_name, _ in files})

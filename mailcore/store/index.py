@@ -1,0 +1,121 @@
+"""Raw reads of the index: columns of messages by ranges of UIDs, values only, no model instances.
+
+Used by everything in `store` that lists, searches or changes many messages. The statements are few and
+constant, so the database keeps them prepared; numbers that a client gave go in as parameters or, where
+there are many, as digits.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from django.db import connection
+from django.db.models import Model
+
+from mailcore.models import Expunged, Mailbox, Message, MessageSummary, MessageText
+
+Row = tuple[Any, ...]
+UidRanges = Sequence[tuple[int, int]]  # rising, not overlapping, both ends included
+
+# So many separate ranges are asked for one by one; with more, everything between is read and sifted.
+_FEW_RANGES = 32
+BATCH = 1000  # numbers in one IN (…)
+
+
+def table(model: type[Model]) -> str:
+    return connection.ops.quote_name(model._meta.db_table)
+
+
+MAILBOX, MESSAGE, SUMMARY, TEXT, EXPUNGED = (
+    table(model) for model in (Mailbox, Message, MessageSummary, MessageText, Expunged)
+)
+
+_OF_MESSAGE = (
+    "id",
+    "uid",
+    "modseq",
+    "flags",
+    "keywords",
+    "base_name",
+    "size",
+    "internal_at",
+    "saved_at",
+    "sent_at",
+    "sent_zone",
+)
+_OF_SUMMARY = (
+    "envelope", "body_structure", "subject_key", "from_key", "to_key", "cc_key", "from_display", "to_display",
+    "header_message_id", "references", "preview", "email_id", "thread_id",
+)  # fmt: skip
+COLUMNS = {name: f"m.{name}" for name in _OF_MESSAGE} | {
+    name: f"s.{connection.ops.quote_name(name)}" for name in _OF_SUMMARY
+}
+
+
+def source(columns: Iterable[str]) -> str:
+    """The FROM clause that has these columns."""
+    if any(column in _OF_SUMMARY for column in columns):
+        return f"{MESSAGE} m JOIN {SUMMARY} s ON s.message_id = m.id"
+    return f"{MESSAGE} m"
+
+
+def query(sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        rows: list[Row] = cursor.fetchall()
+    return rows
+
+
+def change(sql: str, parameters: Sequence[Any] = ()) -> None:
+    """Runs a statement that writes."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+
+
+def change_many(sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.executemany(sql, rows)
+
+
+def select(mailbox_id: int, columns: Sequence[str], ranges: UidRanges, changed_since: int = -1) -> list[Row]:
+    """Rows of `columns`, the first of which is "uid", in the order of UIDs. With `changed_since` only
+    those with a higher modseq."""
+    start = f"SELECT {', '.join([COLUMNS[name] for name in columns])} FROM {source(columns)} WHERE m.mailbox_id = %s"
+    if changed_since >= 0:
+        start += f" AND m.modseq > {int(changed_since)}"
+    if len(ranges) == 1:
+        low, high = ranges[0]
+        if low == high:
+            return query(f"{start} AND m.uid = %s", (mailbox_id, low))
+        return query(f"{start} AND m.uid BETWEEN %s AND %s ORDER BY m.uid", (mailbox_id, low, high))
+    rows: list[Row] = []
+    for condition in conditions(ranges):
+        rows += query(f"{start} AND {condition}", (mailbox_id,))
+    rows.sort()
+    return rows
+
+
+def conditions(ranges: UidRanges) -> Iterator[str]:
+    """SQL conditions on m.uid which together choose exactly these UIDs, each row once."""
+    singles = [low for low, high in ranges if low == high]
+    wide = [(low, high) for low, high in ranges if low != high]
+    if len(wide) > _FEW_RANGES:
+        singles += [uid for low, high in wide for uid in range(low, high + 1)] if _count(wide) <= 20 * BATCH else []
+        if _count(wide) > 20 * BATCH:
+            yield from _grouped(wide)
+        wide = []
+    for at in range(0, len(singles), BATCH):
+        yield f"m.uid IN ({','.join(map(str, singles[at : at + BATCH]))})"
+    for low, high in wide:
+        yield f"m.uid BETWEEN {low:d} AND {high:d}"
+
+
+def _count(ranges: UidRanges) -> int:
+    return sum(high - low + 1 for low, high in ranges)
+
+
+def _grouped(ranges: UidRanges) -> Iterator[str]:
+    for at in range(0, len(ranges), _FEW_RANGES * 4):
+        group = ranges[at : at + _FEW_RANGES * 4]
+        either = " OR ".join([f"m.uid BETWEEN {low:d} AND {high:d}" for low, high in group])
+        yield f"m.uid BETWEEN {group[0][0]:d} AND {group[-1][1]:d} AND ({either})"

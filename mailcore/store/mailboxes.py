@@ -1,0 +1,302 @@
+"""The mailboxes of an account: made, listed, renamed, removed, subscribed to (RFC 9051 §6.3).
+
+Called by the IMAP server through the bridge, one function a command, one transaction each, and by
+whatever makes accounts. Names are decoded, levels parted by "/"; refusals are values.
+"""
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import time
+
+from django.db import IntegrityError, transaction
+from django.db.models import Count, F, Q
+
+from mailcore.models import Account, Expunged, Mailbox, Message, MessageSummary, MessageText, Subscription
+from mailcore.store import index, maildir, news, transfer
+from mailcore.store.box import NO_SUCH, Box, find
+from mailcore.terms import Owner, Refusal
+from mailcore.wire import flags as wire_flags
+from mailcore.wire.imap import names
+
+SPECIAL_USES = ("\\Archive", "\\Drafts", "\\Junk", "\\Sent", "\\Trash")
+_SPECIAL = (
+    ("Drafts", "\\Drafts"),
+    ("Sent", "\\Sent"),
+    ("Trash", "\\Trash"),
+    ("Junk", "\\Junk"),
+    ("Archive", "\\Archive"),
+)
+
+_IS_THERE = Refusal("ALREADYEXISTS", "Mailbox exists already")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One name LIST may show. `exists` False: only subscribed to."""
+
+    id: int
+    name: str
+    special_use: str
+    selectable: bool
+    subscribed: bool
+    exists: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """STATUS of one mailbox (RFC 9051 §6.3.11); sizes are octets."""
+
+    name: str
+    messages: int
+    uid_next: int
+    uid_validity: int
+    unseen: int
+    recent: int
+    size: int
+    highest_modseq: int
+    deleted: int
+    deleted_size: int
+    mailbox_id: int
+
+
+# --- Making, renaming, removing -------------------------------------------------------------------
+
+
+def make_special(account_id: int) -> None:
+    """INBOX and the special folders of a new account, subscribed to. Call inside a transaction."""
+    account = Account.objects.get(pk=account_id)
+    wanted = [("INBOX", ""), *_SPECIAL]
+    there = set(Mailbox.objects.filter(account=account).values_list("name", flat=True))
+    for name, special_use in wanted:
+        if name not in there:
+            _insert(account, name, special_use)
+    Subscription.objects.bulk_create(
+        [Subscription(account=account, name=name) for name, _ in wanted], ignore_conflicts=True
+    )
+
+
+def _insert(account: Account, name: str, special_use: str = "") -> Mailbox:
+    folder = names.folder(name)
+    maildir.make(account.address, folder)
+    return Mailbox.objects.create(
+        account=account, name=name, folder=folder, special_use=special_use, uid_validity=_next_uid_validity(account.pk)
+    )
+
+
+def _next_uid_validity(account_id: int) -> int:
+    """The time, but never a number that a mailbox of this account had before. Locks the account's row."""
+    last = Account.objects.select_for_update().values_list("last_uid_validity", flat=True).get(pk=account_id)
+    value = max(int(time()), last + 1)
+    Account.objects.filter(pk=account_id).update(last_uid_validity=value)
+    return value
+
+
+def create(owner: Owner, name: str, special_use: str = "") -> Box | Refusal:
+    """CREATE, its superior names too where they are missing; a trailing separator says only that there will
+    be names below (RFC 9051 §6.3.4)."""
+    name = name.removesuffix(names.SEPARATOR)
+    if name == "INBOX":
+        return _IS_THERE
+    if (flaw := names.flaw(name)) is not None:
+        return Refusal("CANNOT", flaw)
+    levels = name.split(names.SEPARATOR)
+    paths = [names.SEPARATOR.join(levels[: depth + 1]) for depth in range(len(levels))]
+    try:
+        with transaction.atomic():
+            account = Account.objects.select_for_update().get(pk=owner.account_id)
+            there = {box.name: box for box in Mailbox.objects.filter(account=account, name__in=paths)}
+            if name in there and there[name].selectable:
+                return _IS_THERE
+            if special_use and Mailbox.objects.filter(account=account, special_use=special_use).exists():
+                return Refusal("USEATTR", "Another mailbox has that use")
+            for path in paths[:-1]:
+                if path not in there and path != "INBOX":
+                    _insert(account, path)
+            if name in there:
+                box = there[name]
+                box.selectable, box.special_use = True, special_use
+                box.uid_validity = _next_uid_validity(account.pk)
+                box.uid_next = box.highest_modseq = box.recent_uid = 1
+                box.save()
+                maildir.make(account.address, box.folder)
+            else:
+                box = _insert(account, name, special_use)
+    except IntegrityError:
+        return _IS_THERE
+    return Box(box.pk, owner.account_id, name, maildir.directory(owner.address, box.folder), box.uid_validity)
+
+
+def delete(owner: Owner, name: str) -> Refusal | None:
+    """DELETE. A mailbox with others below it loses its messages and stays as a name (RFC 3501 §6.3.4)."""
+    if name == "INBOX":
+        return Refusal("CANNOT", "INBOX cannot be deleted")
+    with transaction.atomic():
+        box = Mailbox.objects.select_for_update().filter(account_id=owner.account_id, name=name).first()
+        if box is None:
+            return NO_SUCH
+        below = Mailbox.objects.filter(account_id=owner.account_id, name__startswith=name + names.SEPARATOR).exists()
+        if below and not box.selectable:
+            return Refusal("HASCHILDREN", "Mailbox has others below it")
+        _forget_messages(box)
+        if below:
+            Mailbox.objects.filter(pk=box.pk).update(
+                selectable=False, special_use="", messages=0, unseen=0, size=0, keywords=""
+            )
+        else:
+            Mailbox.objects.filter(pk=box.pk)._raw_delete("default")
+        directory = maildir.directory(owner.address, box.folder)
+        transaction.on_commit(lambda: _remove_tree(directory))
+        news.publish([box.pk])
+    return None
+
+
+def _forget_messages(box: Mailbox) -> None:
+    """All rows of a mailbox's messages, from the leaves inwards, each table in one statement."""
+    for rows in (
+        MessageText.objects.filter(message__mailbox=box),
+        MessageSummary.objects.filter(message__mailbox=box),
+        Message.objects.filter(mailbox=box),
+        Expunged.objects.filter(mailbox=box),
+    ):
+        rows._raw_delete(rows.db)
+    Account.objects.filter(pk=box.account_id).update(
+        used_bytes=F("used_bytes") - box.size, used_messages=F("used_messages") - box.messages
+    )
+
+
+def _remove_tree(directory: str) -> None:
+    """First out of the way in one step, so that a new mailbox of that name never sees old mail."""
+    away = os.path.join(os.path.dirname(directory), f".removed-{uuid.uuid4().hex}")
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(directory, away)
+        shutil.rmtree(away, ignore_errors=True)
+
+
+def rename(owner: Owner, old: str, new: str) -> Refusal | None:
+    """RENAME with everything below. INBOX's messages move to the new mailbox, INBOX stays (RFC 9051 §6.3.6)."""
+    new = new.removesuffix(names.SEPARATOR)
+    if (flaw := names.flaw(new)) is not None:
+        return Refusal("CANNOT", flaw)
+    if new == "INBOX" or new == old:
+        return _IS_THERE
+    if (new + names.SEPARATOR).startswith(old + names.SEPARATOR) and old != "INBOX":
+        return Refusal("CANNOT", "A mailbox cannot go below itself")
+    if old == "INBOX":
+        return _rename_inbox(owner, new)
+    undo: list[tuple[str, str]] = []
+    try:
+        with transaction.atomic():
+            refusal = _rename_rows(owner, old, new, undo)
+    except BaseException as error:
+        for before, after in reversed(undo):
+            os.rename(after, before)
+        if isinstance(error, IntegrityError):
+            return _IS_THERE
+        raise
+    return refusal
+
+
+def _rename_rows(owner: Owner, old: str, new: str, undo: list[tuple[str, str]]) -> Refusal | None:
+    """Rows, then directories; each directory that moved is noted in `undo` as (before, after)."""
+    rows = Mailbox.objects.select_for_update().filter(account_id=owner.account_id).order_by("id")
+    boxes = list(rows.filter(Q(name=old) | Q(name__startswith=old + names.SEPARATOR)))
+    if not any(box.name == old for box in boxes):
+        return NO_SUCH
+    if rows.filter(Q(name=new) | Q(name__startswith=new + names.SEPARATOR)).exists():
+        return _IS_THERE
+    renamed = [(box, new + box.name[len(old) :]) for box in boxes]
+    if any(names.flaw(name) for _, name in renamed):
+        return Refusal("CANNOT", "A name below would become too long")
+    _make_superiors(owner, new)
+    for box, name in renamed:
+        Mailbox.objects.filter(pk=box.pk).update(name=name, folder=names.folder(name))
+    for box, name in renamed:
+        before = maildir.directory(owner.address, box.folder)
+        after = maildir.directory(owner.address, names.folder(name))
+        os.rename(before, after)
+        undo.append((before, after))
+    maildir.sync_directories({os.path.dirname(after) for _, after in undo})
+    news.publish(box.pk for box in boxes)
+    return None
+
+
+def _make_superiors(owner: Owner, name: str) -> None:
+    levels = name.split(names.SEPARATOR)[:-1]
+    account = Account.objects.get(pk=owner.account_id)
+    for depth in range(len(levels)):
+        path = names.SEPARATOR.join(levels[: depth + 1])
+        if path != "INBOX" and not Mailbox.objects.filter(account=account, name=path).exists():
+            _insert(account, path)
+
+
+def _rename_inbox(owner: Owner, new: str) -> Refusal | None:
+    made = create(owner, new)
+    if isinstance(made, Refusal):
+        return made
+    inbox = find(owner, "INBOX")
+    if isinstance(inbox, Refusal):
+        return inbox
+    moved = transfer.move(inbox, [(1, (1 << 32) - 1)], made)
+    return moved if isinstance(moved, Refusal) else None
+
+
+# --- Listing --------------------------------------------------------------------------------------
+
+
+def listing(owner: Owner) -> list[Listed]:
+    """Every name of the account, by name: mailboxes, and names that are only subscribed to."""
+    subscribed = set(Subscription.objects.filter(account_id=owner.account_id).values_list("name", flat=True))
+    found = [
+        Listed(id_, name, special_use, selectable, name in subscribed)
+        for id_, name, special_use, selectable in Mailbox.objects.filter(account_id=owner.account_id).values_list(
+            "id", "name", "special_use", "selectable"
+        )
+    ]
+    there = {listed.name for listed in found}
+    found += [Listed(0, name, "", False, True, exists=False) for name in subscribed - there]
+    return sorted(found, key=lambda listed: listed.name)
+
+
+def subscribe(owner: Owner, name: str) -> Refusal | None:
+    """The name may be of no mailbox; it must be one that could be."""
+    name = name.removesuffix(names.SEPARATOR)
+    if (flaw := names.flaw(name)) is not None:
+        return Refusal("CANNOT", flaw)
+    Subscription.objects.bulk_create([Subscription(account_id=owner.account_id, name=name)], ignore_conflicts=True)
+    return None
+
+
+def unsubscribe(owner: Owner, name: str) -> Refusal | None:
+    name = name.removesuffix(names.SEPARATOR)
+    if not Subscription.objects.filter(account_id=owner.account_id, name=name).delete()[0]:
+        return Refusal("NONEXISTENT", "Not subscribed")
+    return None
+
+
+def status(owner: Owner, mailboxes: Sequence[str], with_deleted: bool = False) -> dict[str, Status]:
+    """STATUS of those of the named mailboxes that exist."""
+    rows = Mailbox.objects.filter(account_id=owner.account_id, selectable=True, name__in=mailboxes).values_list(
+        "id", "name", "messages", "uid_next", "uid_validity", "unseen", "recent_uid", "size", "highest_modseq"
+    )
+    found: dict[str, Status] = {}
+    for id_, name, messages, uid_next, uid_validity, unseen, recent_uid, size, modseq in rows:
+        deleted, deleted_size = _deleted(id_) if with_deleted else (0, 0)
+        recent = 0
+        if recent_uid < uid_next and messages:
+            recent = Message.objects.filter(mailbox_id=id_, uid__gte=recent_uid).aggregate(n=Count("id"))["n"]
+        found[name] = Status(
+            name, messages, uid_next, uid_validity, unseen, recent, size, modseq, deleted, deleted_size, id_
+        )
+    return found
+
+
+def _deleted(mailbox_id: int) -> tuple[int, int]:
+    row = index.query(
+        f"SELECT COUNT(*), COALESCE(SUM(size), 0) FROM {index.MESSAGE} WHERE mailbox_id = %s AND flags & %s <> 0",
+        (mailbox_id, wire_flags.DELETED),
+    )[0]
+    return int(row[0]), int(row[1])

@@ -1,0 +1,234 @@
+"""Messages as IMAP sees them: listed, read, flagged, and what changed since somebody last looked.
+
+Called by the IMAP server through the bridge; UIDs in, values out. Whoever changes something raises the
+mailbox's highest modseq by one in the same transaction, so every transaction has a number of its own.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from django.db import transaction
+from django.db.models import F
+
+from mailcore.models import Mailbox
+from mailcore.store import index, maildir, news
+from mailcore.store.box import Box
+from mailcore.store.index import BATCH, MAILBOX, MESSAGE, UidRanges
+from mailcore.wire import flags as wire_flags
+from mailcore.wire.imap.sequence import compress
+
+listed = index.select
+
+
+# --- What changed ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened to a mailbox after a modseq. `rows` are (uid, flags, keywords, modseq) of messages that are
+    new or have other flags, `gone` UIDs. `exists` False: the mailbox itself is gone."""
+
+    highest_modseq: int
+    uid_next: int
+    rows: list[tuple[int, int, str, int]]
+    gone: list[int]
+    keywords: str
+    exists: bool = True
+
+
+_STATE = f"SELECT highest_modseq, uid_next, keywords, selectable, uid_validity FROM {MAILBOX} WHERE id = %s"
+
+
+def changes(mailbox_id: int, uid_validity: int, since: int) -> Changes | None:
+    """None when nothing changed. Rows may tell of changes made while we look; telling twice does no harm."""
+    state = index.query(_STATE, (mailbox_id,))
+    if not state or not state[0][3] or state[0][4] != uid_validity:
+        return Changes(since, 0, [], [], "", exists=False)
+    highest, uid_next, keywords, _, _ = state[0]
+    if highest == since:
+        return None
+    rows = index.query(
+        f"SELECT uid, flags, keywords, modseq FROM {MESSAGE} WHERE mailbox_id = %s AND modseq > %s ORDER BY uid",
+        (mailbox_id, since),
+    )
+    return Changes(highest, uid_next, rows, vanished(mailbox_id, since), keywords)
+
+
+def vanished(mailbox_id: int, since: int, ranges: UidRanges | None = None) -> list[int]:
+    """UIDs expunged after a modseq (RFC 7162 §3.2.5), in order."""
+    sql = f"SELECT uid FROM {index.EXPUNGED} m WHERE mailbox_id = %s AND modseq > %s"
+    if ranges is None:
+        return [uid for (uid,) in index.query(sql + " ORDER BY uid", (mailbox_id, since))]
+    found = [
+        uid
+        for condition in index.conditions(ranges)
+        for (uid,) in index.query(f"{sql} AND {condition}", (mailbox_id, since))
+    ]
+    return sorted(found)
+
+
+# --- Reading --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """Where one message's content is looked for."""
+
+    uid: int
+    base_name: str
+    flags: int
+    size: int
+
+
+def files(mailbox_id: int, ranges: UidRanges) -> list[File]:
+    return [File(*row) for row in index.select(mailbox_id, ("uid", "base_name", "flags", "size"), ranges)]
+
+
+def read(box: Box, file: File) -> bytes | None:
+    """The whole message; None if its file is gone (its row will be, or the administrator is told)."""
+    try:
+        return maildir.read(box.directory, file.base_name, file.flags)
+    except FileNotFoundError:
+        pass
+    directory = _directory_now(box)
+    try:
+        return maildir.read(directory, file.base_name, file.flags) if directory else None
+    except FileNotFoundError:
+        return None
+
+
+def _directory_now(box: Box) -> str | None:
+    """The mailbox may have been renamed since it was opened."""
+    row = Mailbox.objects.filter(pk=box.id).values_list("account__address", "folder").first()
+    return maildir.directory(*row) if row else None
+
+
+def read_many(box: Box, wanted: Sequence[File]) -> list[bytes | None]:
+    return [read(box, file) for file in wanted]
+
+
+# --- Flags ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Flagged:
+    """The outcome of STORE. `rows` are (uid, flags, keywords, modseq) as they are now, of all messages asked
+    for that exist but those in `failed`, UIDs that changed since UNCHANGEDSINCE. `renamed` are UIDs whose file
+    names do not say their flags yet. `modseq` 0: nothing changed."""
+
+    rows: list[tuple[int, int, str, int]]
+    failed: list[int]
+    modseq: int
+    renamed: list[int]
+
+
+Mode = Literal["add", "remove", "replace"]
+
+
+def store_flags(
+    box: Box, ranges: UidRanges, mode: Mode, flags: int, keywords: Sequence[str], unchanged_since: int = -1
+) -> Flagged:
+    """STORE (RFC 9051 §6.4.6, RFC 7162 §3.1.3)."""
+    with transaction.atomic():
+        mailbox = (
+            Mailbox.objects.select_for_update().filter(pk=box.id).values_list("highest_modseq", "keywords").first()
+        )
+        if mailbox is None:
+            return Flagged([], [], 0, [])
+        modseq = mailbox[0] + 1
+        before = index.select(box.id, ("uid", "flags", "keywords", "modseq"), ranges)
+        rows: list[tuple[int, int, str, int]] = []
+        failed: list[int] = []
+        changed: dict[tuple[int, str], list[int]] = {}
+        unseen = 0
+        change = _Change(mode, flags, keywords)
+        for row in before:
+            uid, old_flags, old_keywords, old_modseq = row
+            if 0 <= unchanged_since < old_modseq:
+                failed.append(uid)
+                continue
+            new = change.of(old_flags, old_keywords)
+            if new == (old_flags, old_keywords):
+                rows.append(row)
+                continue
+            changed.setdefault(new, []).append(uid)
+            unseen += (old_flags & wire_flags.SEEN) - (new[0] & wire_flags.SEEN)
+            rows.append((uid, *new, modseq))
+        if not changed:
+            return Flagged(rows, failed, 0, [])
+        for (new_flags, new_keywords), uids in changed.items():
+            _update(box.id, uids, new_flags, new_keywords, modseq)
+        known = mailbox[1].split()
+        fresh = [word for word in keywords if word.lower() not in {each.lower() for each in known}]
+        Mailbox.objects.filter(pk=box.id).update(
+            highest_modseq=modseq,
+            unseen=F("unseen") + unseen,
+            keywords=" ".join(known + fresh) if mode != "remove" else mailbox[1],
+        )
+        news.publish([box.id])
+    return Flagged(rows, failed, modseq, sorted(uid for uids in changed.values() for uid in uids))
+
+
+class _Change:
+    """What a STORE makes of a message's flags; each combination is worked out once."""
+
+    def __init__(self, mode: Mode, flags: int, keywords: Sequence[str]) -> None:
+        self._mode = mode
+        self._flags = flags
+        self._keywords = keywords
+        self._lower = {word.lower() for word in keywords}
+        self._known: dict[tuple[int, str], tuple[int, str]] = {}
+
+    def of(self, flags: int, keywords: str) -> tuple[int, str]:
+        before = (flags, keywords)
+        after = self._known.get(before)
+        if after is None:
+            after = self._known[before] = self._work_out(flags, keywords)
+        return after
+
+    def _work_out(self, flags: int, keywords: str) -> tuple[int, str]:
+        words = keywords.split()
+        if self._mode == "replace":
+            return self._flags, " ".join(dict.fromkeys(self._keywords))
+        if self._mode == "remove":
+            return flags & ~self._flags, " ".join(word for word in words if word.lower() not in self._lower)
+        there = {word.lower() for word in words}
+        return flags | self._flags, " ".join(words + [word for word in self._keywords if word.lower() not in there])
+
+
+def _update(mailbox_id: int, uids: list[int], flags: int, keywords: str, modseq: int) -> None:
+    sql = f"UPDATE {MESSAGE} SET flags = %s, keywords = %s, modseq = %s WHERE mailbox_id = %s AND "
+    values = (flags, keywords, modseq, mailbox_id)
+    ranges = compress(uids)
+    if len(ranges) * 4 < len(uids):  # mostly neighbours
+        for low, high in ranges:
+            index.change(f"{sql} uid BETWEEN %s AND %s", (*values, low, high))
+        return
+    for at in range(0, len(uids), BATCH):
+        index.change(f"{sql} uid IN ({','.join(map(str, uids[at : at + BATCH]))})", values)
+
+
+def write_names(box: Box, uids: Sequence[int]) -> None:
+    """Bring file names up to the flags these messages have now. May come late and in any order."""
+    wanted = {
+        base_name: flags for _, base_name, flags in index.select(box.id, ("uid", "base_name", "flags"), compress(uids))
+    }
+    maildir.rename_many(box.directory, wanted)
+
+
+def batches(ranges: UidRanges, size: int = BATCH) -> Iterator[UidRanges]:
+    """Ranges cut so that no piece spans more than `size` UIDs."""
+    piece: list[tuple[int, int]] = []
+    room = size
+    for low, high in ranges:
+        while low <= high:
+            end = min(high, low + room - 1)
+            piece.append((low, end))
+            room -= end - low + 1
+            low = end + 1
+            if not room:
+                yield piece
+                piece, room = [], size
+    if piece:
+        yield piece

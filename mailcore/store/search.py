@@ -1,0 +1,212 @@
+"""SEARCH and SORT (RFC 9051 §6.4.4, RFC 5256): a program of keys becomes one SELECT, the database does the work.
+
+Called by the IMAP server through the bridge; gives UIDs. Texts were decoded and folded at delivery, so a
+search compares octets. Dates without time mean the server's time zone, as INTERNALDATE shows it.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from time import time
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import connection
+
+from mailcore.store import index
+from mailcore.store.index import COLUMNS, MESSAGE, SUMMARY, TEXT, UidRanges
+from mailcore.wire.imap import search as wire
+from mailcore.wire.imap.search import Key
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What the session knows and the program needs: the UIDs its sets mean, and what is recent to it."""
+
+    known: UidRanges  # all messages of the session
+    sets: dict[wire.Numbers, UidRanges]  # every set of the program as UIDs
+    recent: tuple[int, int]  # first UID that is recent, first that is not any more
+
+
+@dataclass(slots=True)
+class _Query:
+    frame: Frame
+    now: int
+    parameters: list[object] = field(default_factory=list)
+    tables: set[str] = field(default_factory=set)
+
+    def value(self, value: object) -> str:
+        self.parameters.append(value)
+        return "%s"
+
+    # Each returns a condition; parameters are appended in the order in which conditions are written.
+    def condition(self, key: Key) -> str:
+        match key:
+            case wire.All():
+                return "1 = 1"
+            case wire.And(keys):
+                return "(" + " AND ".join([self.condition(each) for each in _cheap_first(keys)]) + ")"
+            case wire.Or(left, right):
+                return f"({self.condition(left)} OR {self.condition(right)})"
+            case wire.Not(inner):
+                return f"NOT ({self.condition(inner)})"
+            case wire.HasFlag(bit):
+                return f"m.flags & {bit:d} <> 0"
+            case wire.HasKeyword(word):
+                return self._keyword(word)
+            case wire.IsRecent():
+                low, high = self.frame.recent
+                return f"(m.uid >= {low:d} AND m.uid < {high:d})"
+            case wire.Numbers():
+                return _among(self.frame.sets[key])
+            case wire.Day():
+                return _day(key)
+            case wire.Size(relation, octets):
+                return f"m.size {relation} {self.value(octets)}"
+            case wire.Age(relation, seconds):
+                sign = ">=" if relation == "younger" else "<="
+                return f"m.internal_at {sign} {self.value(self.now - min(seconds, self.now))}"
+            case wire.Modseq(at_least):
+                return f"m.modseq >= {self.value(at_least)}"
+            case wire.Same(name, value):
+                self.tables.add(SUMMARY)
+                return f"{COLUMNS[name]} = {self.value(value)}"
+            case wire.Contains(where, value):
+                self.tables.add(TEXT)
+                if not value:
+                    return "1 = 1"
+                body = self._holds("t.body", value)
+                return f"({self._holds('t.headers', value)} OR {body})" if where == "text" else body
+            case wire.HeaderContains(name, value):
+                return self._header(name, value)
+
+    def _keyword(self, word: str) -> str:
+        # Keywords are stored as first spelled and are the same in any case.
+        return self._holds("' ' || LOWER(m.keywords) || ' '", f" {word.lower()} ", concatenated=True)
+
+    def _holds(self, column: str, value: str, concatenated: bool = False) -> str:
+        placeholder = self.value(value)
+        if connection.vendor == "postgresql":
+            return f"POSITION({placeholder} IN {column}) > 0"
+        if connection.vendor == "mysql":
+            if concatenated:
+                column = "CONCAT(' ', LOWER(m.keywords), ' ')"
+            return f"LOCATE({placeholder}, {column}) > 0"
+        return f"INSTR({column}, {placeholder}) > 0"
+
+    def _header(self, name: str, value: str) -> str:
+        """A line that begins with the name and goes on to the value. First what is quick to say no."""
+        self.tables.add(TEXT)
+        begin = f"(^|\n){re.escape(name)}:"
+        if not value:
+            return self._matches(begin)
+        holds = self._holds("t.headers", value)
+        line = begin + "[^\n]*" + re.escape(value)
+        return f"({holds} AND {self._matches(line)})"
+
+    def _matches(self, pattern: str) -> str:
+        operator = "~" if connection.vendor == "postgresql" else "REGEXP"
+        return f"t.headers {operator} {self.value(pattern)}"
+
+
+def _cheap_first(keys: Sequence[Key]) -> list[Key]:
+    """Texts last: databases look at conditions from left to right."""
+    return sorted(keys, key=_cost)
+
+
+def _cost(key: Key) -> int:
+    match key:
+        case wire.Contains() | wire.HeaderContains():
+            return 2
+        case wire.And(keys):
+            return max(_cost(each) for each in keys)
+        case wire.Or(left, right):
+            return max(_cost(left), _cost(right))
+        case wire.Not(inner):
+            return _cost(inner)
+    return 0
+
+
+def _among(ranges: UidRanges) -> str:
+    either = [f"m.uid BETWEEN {low:d} AND {high:d}" for low, high in ranges if low != high]
+    singles = [low for low, high in ranges if low == high]
+    if singles:
+        either.append(f"m.uid IN ({','.join(map(str, singles))})")
+    return f"({' OR '.join(either)})" if either else "1 = 0"
+
+
+def _day(key: wire.Day) -> str:
+    if key.field == "sent":
+        column, start, end = "(m.sent_at + m.sent_zone * 60)", key.day * 86400, (key.day + 1) * 86400
+    else:
+        column = "m.internal_at" if key.field == "internal" else "m.saved_at"
+        start, end = midnight(key.day), midnight(key.day + 1)
+    match key.relation:
+        case "<":
+            return f"{column} < {start:d}"
+        case ">=":
+            return f"{column} >= {start:d}"
+    return f"({column} >= {start:d} AND {column} < {end:d})"
+
+
+def midnight(day: int) -> int:
+    """When a day (since 1970-01-01) begins in the server's time zone, in seconds."""
+    try:
+        date = (_EPOCH + timedelta(days=day)).date()
+        local = datetime(date.year, date.month, date.day, tzinfo=ZoneInfo(settings.TIME_ZONE))
+    except (OverflowError, ValueError):
+        return day * 86400
+    return int(local.timestamp())
+
+
+def find(mailbox_id: int, key: Key, frame: Frame) -> list[int]:
+    """UIDs of the messages that the session knows and that match, rising."""
+    sql, parameters = _statement(mailbox_id, "m.uid", key, frame, set())
+    return _known([uid for (uid,) in index.query(f"{sql} ORDER BY m.uid", parameters)], frame)
+
+
+def find_with_modseq(mailbox_id: int, key: Key, frame: Frame) -> list[tuple[int, int]]:
+    """The same as (uid, modseq)."""
+    sql, parameters = _statement(mailbox_id, "m.uid, m.modseq", key, frame, set())
+    return [(uid, modseq) for uid, modseq in index.query(f"{sql} ORDER BY m.uid", parameters)]
+
+
+def _statement(mailbox_id: int, columns: str, key: Key, frame: Frame, tables: set[str]) -> tuple[str, list[object]]:
+    asked = _Query(frame, int(time()), [mailbox_id], set(tables))
+    condition = asked.condition(key)
+    known = ""
+    if frame.known:
+        known = f" AND m.uid BETWEEN {frame.known[0][0]:d} AND {frame.known[-1][1]:d}"
+    joins = f" JOIN {SUMMARY} s ON s.message_id = m.id" if SUMMARY in asked.tables else ""
+    joins += f" JOIN {TEXT} t ON t.message_id = m.id" if TEXT in asked.tables else ""
+    return f"SELECT {columns} FROM {MESSAGE} m{joins} WHERE m.mailbox_id = %s{known} AND {condition}", asked.parameters
+
+
+def _known(uids: list[int], frame: Frame) -> list[int]:
+    return uids if frame.known else []
+
+
+# --- SORT -----------------------------------------------------------------------------------------
+
+_ORDER = {
+    "ARRIVAL": "m.internal_at",
+    "CC": "s.cc_key",
+    "DATE": "m.sent_at",
+    "FROM": "s.from_key",
+    "SIZE": "m.size",
+    "SUBJECT": "s.subject_key",
+    "TO": "s.to_key",
+    "DISPLAYFROM": "s.from_display",
+    "DISPLAYTO": "s.to_display",
+}
+
+
+def sort(mailbox_id: int, key: Key, frame: Frame, criteria: Sequence[tuple[str, bool]]) -> list[int]:
+    """UIDs in the order of the criteria; ties in the order of arrival (RFC 5256 §3)."""
+    order = [f"{_ORDER[name]}{' DESC' if reverse else ''}" for name, reverse in criteria]
+    tables = {SUMMARY} if any(_ORDER[name].startswith("s.") for name, _ in criteria) else set()
+    sql, parameters = _statement(mailbox_id, "m.uid", key, frame, tables)
+    return _known([uid for (uid,) in index.query(f"{sql} ORDER BY {', '.join(order)}, m.uid", parameters)], frame)

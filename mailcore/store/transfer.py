@@ -1,0 +1,235 @@
+"""COPY and MOVE (RFC 9051 §6.4.7, §6.4.8): a copy is a hard link and a row, a move a link and a changed row.
+
+Links are made and durable before the transaction, what is not needed after it is removed again; so a row
+always has its file.
+"""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import time, time_ns
+
+from django.db import transaction
+from django.db.models import F
+
+from mailcore.models import Account, Mailbox, Message
+from mailcore.store import expunge, index, maildir, news, quota
+from mailcore.store.box import NO_SUCH, Box
+from mailcore.store.index import BATCH, EXPUNGED, MESSAGE, SUMMARY, TEXT, UidRanges
+from mailcore.terms import Refusal
+from mailcore.wire import flags as wire_flags
+
+OVER_QUOTA = Refusal("OVERQUOTA", "Quota exceeded")
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """`source` and `target` are UIDs, pairwise. `modseq` is the source's after a move, else 0; `files` are
+    those a move leaves behind, for `expunge.remove_files`."""
+
+    uid_validity: int
+    source: list[int]
+    target: list[int]
+    modseq: int = 0
+    files: Sequence[tuple[str, int]] = ()
+
+
+@dataclass(slots=True)
+class _Linked:
+    """A message of the source whose file has a second name in the target."""
+
+    uid: int
+    id: int
+    flags: int
+    keywords: str
+    base_name: str
+    size: int
+    path: str
+    new_name: str
+
+
+def _new_name() -> str:
+    """A base name nobody else makes (cr.yp.to/proto/maildir.html)."""
+    now = time_ns()
+    return f"{now // 1_000_000_000}.M{now % 1_000_000_000 // 1000}P{os.getpid()}R{secrets.token_hex(6)}"
+
+
+def _link(box: Box, ranges: UidRanges, target: Box) -> list[_Linked]:
+    """A message whose file is gone is passed over."""
+    linked: list[_Linked] = []
+    columns = ("uid", "id", "flags", "keywords", "base_name", "size")
+    for row in index.select(box.id, columns, ranges):
+        uid, id_, flags, keywords, base_name, size = row
+        name = _new_name()
+        path = f"{target.directory}/cur/{name}{wire_flags.to_info(flags)}"
+        try:
+            try:
+                os.link(maildir.expected(box.directory, base_name, flags), path)
+            except FileNotFoundError:
+                os.link(maildir.locate(box.directory, base_name, flags), path)
+        except FileNotFoundError:
+            continue
+        linked.append(_Linked(uid, id_, flags, keywords, base_name, size, path, name))
+    if linked:
+        maildir.sync_directories([f"{target.directory}/cur"])
+    return linked
+
+
+def _unlink(linked: Sequence[_Linked]) -> None:
+    for each in linked:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(each.path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    uid_validity: int
+    uid_next: int
+    modseq: int
+
+
+def _lock_both(first: int, second: int) -> dict[int, tuple[int, int, int, str]]:
+    """Both mailboxes' rows, locked in the order of their ids."""
+    rows = Mailbox.objects.select_for_update().filter(id__in={first, second}, selectable=True).order_by("id")
+    return {row[0]: row[1:] for row in rows.values_list("id", "uid_validity", "uid_next", "highest_modseq", "keywords")}
+
+
+def copy(box: Box, ranges: UidRanges, target: Box) -> Transferred | Refusal:
+    linked = _link(box, ranges, target)
+    kept = False
+    try:
+        with transaction.atomic():
+            boxes = _lock_both(target.id, target.id)
+            if target.id not in boxes:
+                return NO_SUCH
+            octets = sum(each.size for each in linked)
+            if refusal := _take_quota(target.account_id, octets, len(linked)):
+                return refusal
+            uid_validity, uid_next, highest, keywords = boxes[target.id]
+            there = _still_there(box.id, linked)
+            rows = [each for each in linked if each.id in there]
+            _insert_copies(rows, target.id, uid_next, highest + 1)
+            _count_in(target.id, rows, uid_next, highest + 1, keywords)
+            news.publish([target.id])
+        kept = True
+        _unlink([each for each in linked if each.id not in there])
+    finally:
+        if not kept:
+            _unlink(linked)
+    return Transferred(uid_validity, [each.uid for each in rows], list(range(uid_next, uid_next + len(rows))))
+
+
+def _still_there(mailbox_id: int, linked: Sequence[_Linked]) -> set[int]:
+    """Ids of rows that nobody removed or moved since they were read; locked, so that they stay."""
+    found: set[int] = set()
+    for at in range(0, len(linked), BATCH):
+        ids = [each.id for each in linked[at : at + BATCH]]
+        rows = Message.objects.select_for_update().filter(mailbox_id=mailbox_id, id__in=ids)
+        found.update(rows.values_list("id", flat=True))
+    return found
+
+
+def _take_quota(account_id: int, octets: int, count: int) -> Refusal | None:
+    purse = quota.lock([account_id])[account_id]
+    if purse.limit_bytes and purse.used_bytes + octets > purse.limit_bytes:
+        return OVER_QUOTA
+    if purse.limit_messages and purse.used_messages + count > purse.limit_messages:
+        return OVER_QUOTA
+    Account.objects.filter(pk=account_id).update(
+        used_bytes=F("used_bytes") + octets, used_messages=F("used_messages") + count
+    )
+    return None
+
+
+_SUMMARY_FIELDS = ", ".join(index.COLUMNS[name].removeprefix("s.") for name in index._OF_SUMMARY) + ", has_attachment"
+
+
+def _insert_copies(rows: Sequence[_Linked], mailbox_id: int, uid_next: int, modseq: int) -> None:
+    """New rows that differ from their sources in mailbox, UID, modseq, file and the time they were saved."""
+    now = int(time())
+    index.change_many(
+        f"INSERT INTO {MESSAGE} (mailbox_id, uid, modseq, flags, keywords, base_name, size, internal_at, saved_at,"
+        " sent_at, sent_zone) SELECT %s, %s, %s, flags, keywords, %s, size, internal_at, %s, sent_at, sent_zone"
+        f" FROM {MESSAGE} WHERE id = %s",
+        [(mailbox_id, uid_next + at, modseq, each.new_name, now, each.id) for at, each in enumerate(rows)],
+    )
+    pairs = [(mailbox_id, uid_next + at, each.id) for at, each in enumerate(rows)]
+    made = f"(SELECT n.id FROM {MESSAGE} n WHERE n.mailbox_id = %s AND n.uid = %s)"
+    index.change_many(
+        f"INSERT INTO {SUMMARY} (message_id, {_SUMMARY_FIELDS}) SELECT {made}, {_SUMMARY_FIELDS} FROM {SUMMARY} WHERE message_id = %s",
+        pairs,
+    )
+    index.change_many(
+        f"INSERT INTO {TEXT} (message_id, headers, body) SELECT {made}, headers, body FROM {TEXT} WHERE message_id = %s",
+        pairs,
+    )
+
+
+def _count_in(mailbox_id: int, rows: Sequence[_Linked], uid_next: int, modseq: int, keywords: str) -> None:
+    known = keywords.split()
+    for words in {each.keywords for each in rows}:
+        known += [word for word in words.split() if word.lower() not in {each.lower() for each in known}]
+    Mailbox.objects.filter(pk=mailbox_id).update(
+        uid_next=uid_next + len(rows),
+        highest_modseq=modseq,
+        messages=F("messages") + len(rows),
+        unseen=F("unseen") + sum(not each.flags & wire_flags.SEEN for each in rows),
+        size=F("size") + sum(each.size for each in rows),
+        keywords=" ".join(known),
+    )
+
+
+def move(box: Box, ranges: UidRanges, target: Box) -> Transferred | Refusal:
+    """Out of one mailbox into another of the same account, or the same: all or nothing."""
+    linked = _link(box, ranges, target)
+    kept = False
+    try:
+        with transaction.atomic():
+            boxes = _lock_both(box.id, target.id)
+            if box.id not in boxes or target.id not in boxes:
+                return NO_SUCH
+            there = _still_there(box.id, linked)
+            rows = [each for each in linked if each.id in there]
+            uid_validity, uid_next, target_modseq, keywords = boxes[target.id]
+            octets = sum(each.size for each in rows)
+            if target.account_id != box.account_id:
+                if refusal := _take_quota(target.account_id, octets, len(rows)):
+                    return refusal
+                Account.objects.filter(pk=box.account_id).update(
+                    used_bytes=F("used_bytes") - octets, used_messages=F("used_messages") - len(rows)
+                )
+            modseq = boxes[box.id][2] + 1
+            target_modseq = modseq if target.id == box.id else target_modseq + 1
+            _move_rows(box.id, rows, target.id, uid_next, target_modseq, modseq)
+            unseen = sum(not each.flags & wire_flags.SEEN for each in rows)
+            expunge.count_out(box.id, modseq, rows=len(rows), unseen=unseen, octets=octets)
+            _count_in(target.id, rows, uid_next, target_modseq, keywords)
+            news.publish([box.id, target.id])
+        kept = True
+        _unlink([each for each in linked if each.id not in there])
+    finally:
+        if not kept:
+            _unlink(linked)
+    return Transferred(
+        uid_validity,
+        [each.uid for each in rows],
+        list(range(uid_next, uid_next + len(rows))),
+        modseq,
+        [(each.base_name, each.flags) for each in rows],
+    )
+
+
+def _move_rows(
+    source_id: int, rows: Sequence[_Linked], target_id: int, uid_next: int, target_modseq: int, modseq: int
+) -> None:
+    now = int(time())
+    index.change_many(
+        f"INSERT INTO {EXPUNGED} (mailbox_id, uid, modseq) VALUES (%s, %s, %s)",
+        [(source_id, each.uid, modseq) for each in rows],
+    )
+    index.change_many(
+        f"UPDATE {MESSAGE} SET mailbox_id = %s, uid = %s, modseq = %s, base_name = %s, saved_at = %s WHERE id = %s",
+        [(target_id, uid_next + at, target_modseq, each.new_name, now, each.id) for at, each in enumerate(rows)],
+    )
