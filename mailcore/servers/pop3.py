@@ -106,7 +106,7 @@ class Session:
         except asyncio.CancelledError:
             reason = "Server shutting down"
         except Exception:
-            log.exception("pop3: internal error, client=%s", self._peer)
+            log.exception("internal error: client=%s", self._peer)
             self._connection.write(wire.err("[SYS/TEMP] Internal error."))
             reason = "Internal error"
         finally:
@@ -119,7 +119,7 @@ class Session:
         if self._drop is not None and self._owner is not None:
             pop3drop.close_drop(self._drop)
             log.info(
-                "pop3: %s: user=<%s>, client=%s, top=%d, retr=%d/%d, del=%d/%d",
+                "%s: user=<%s>, client=%s, top=%d, retr=%d/%d, del=%d/%d",
                 reason,
                 self._owner.address,
                 self._peer,
@@ -340,7 +340,7 @@ class Session:
         try:
             return await self._bridge.read(pop3drop.content, self._mine, index)
         except FileNotFoundError:
-            log.error("pop3: file is gone: mailbox=%d, uid=%d", self._mine.mailbox_id, self._mine.uids[index])
+            log.error("file is gone: mailbox=%d, uid=%d", self._mine.mailbox_id, self._mine.uids[index])
             raise CommandError("[SYS/PERM] This message cannot be read.") from None
 
     async def _top(self, command: Command) -> None:

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import F
 
 from mailcore.models import Account, Expunged, Mailbox, Message, MessageSummary, MessageText
-from mailcore.store import maildir, news
+from mailcore.store import expunge, maildir, news
 from mailcore.terms import Owner
 from mailcore.wire import flags as wire_flags
 
@@ -100,26 +100,21 @@ def settle(drop: Maildrop, deleted: Collection[int], retrieved: Collection[int])
     gone = sorted(drop.uids[index] for index in deleted)
     seen = sorted(drop.uids[index] for index in set(retrieved) - set(deleted))
     with transaction.atomic():
-        # Mailboxes before accounts, as everywhere, so that two writers never wait in a circle.
-        box = Mailbox.objects.select_for_update().get(pk=drop.mailbox_id)
-        modseq = box.highest_modseq + 1
-        marked = _mark_seen(box.pk, seen, modseq)
-        removed = _remove(box.pk, gone, modseq)
+        modseq = expunge.lock(drop.mailbox_id)
+        if not modseq:
+            return  # the mailbox itself is gone
+        marked = _mark_seen(drop.mailbox_id, seen, modseq)
+        removed = _remove(drop.mailbox_id, gone, modseq)
         if not (marked or removed.files):
             return
-        Mailbox.objects.filter(pk=box.pk).update(
-            highest_modseq=modseq,
-            messages=F("messages") - len(removed.files),
-            unseen=F("unseen") - marked - removed.unseen,
-            size=F("size") - removed.octets,
-        )
-        if removed.files:
+        rows = len(removed.files)
+        expunge.count_out(drop.mailbox_id, modseq, rows=rows, unseen=removed.unseen + marked, octets=removed.octets)
+        if rows:
             Account.objects.filter(pk=drop.account_id).update(
-                used_bytes=F("used_bytes") - removed.octets, used_messages=F("used_messages") - len(removed.files)
+                used_bytes=F("used_bytes") - removed.octets, used_messages=F("used_messages") - rows
             )
-        news.publish([box.pk])
-    for base_name, flags in removed.files:
-        maildir.remove(drop.directory, base_name, flags)
+        news.publish([drop.mailbox_id])
+    expunge.remove_files(drop.directory, removed.files)
 
 
 def rename_seen(drop: Maildrop, indexes: Collection[int]) -> None:
