@@ -73,13 +73,14 @@ _database = DATABASES["default"]
 _database["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", default=600)
 match _database["ENGINE"]:
     case "django.db.backends.sqlite3":
+        _database["ENGINE"] = "mailcore.sqlite"
         _database["OPTIONS"] = {
             # A writer waits for its turn at BEGIN, never half way through.
             "transaction_mode": "IMMEDIATE",
             "timeout": 60,
             # FULL: a commit is on the disk when it returns; promise 1 rests on it.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384;"
-            "PRAGMA temp_store=MEMORY; PRAGMA mmap_size=1073741824; PRAGMA journal_size_limit=67108864;",
+            "PRAGMA wal_autocheckpoint=4000; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=1073741824; PRAGMA journal_size_limit=67108864;",
             **_database.get("OPTIONS", {}),
         }
         _database["CONN_MAX_AGE"] = None  # a file needs no fresh connection
@@ -190,6 +191,11 @@ TIME_ZONE = env.str("TZ", default="Asia/Shanghai" if LANGUAGE_CODE == "zh-hans" 
 WEBMAIL = {
     "IMAP_SERVER": env.str("IMAP_SERVER", default=""),  # host:port; empty: the bundled server
     "SMTP_SERVER": env.str("SMTP_SERVER", default=""),
+    # As a guest the IMAP server judges passwords; else the accounts here do, and a session gets a
+    # credential of its own from these two.
+    "GUEST": env.bool("WEBMAIL_GUEST", default=False),
+    "CREDENTIAL_MAKER": "mailcore.store.login.make_session_credential",
+    "CREDENTIAL_REVOKER": "mailcore.store.login.revoke_session_credential",
 }
 
 LOGGING_CONFIG = None  # mailcore.log sets up the mail log; Django's own messages join it

@@ -21,6 +21,9 @@ from django.conf import settings
 from django.db import connections
 
 from mailcore import conf, log
+from mailcore.post.courier import Courier
+from mailcore.servers import process, web
+from mailcore.store import news
 
 SMTP_SERVICES = ("smtp", "submission", "submissions", "lmtp")
 ACCESS_SERVICES = ("imap", "imaps", "pop3", "pop3s")
@@ -116,8 +119,6 @@ class Supervisor:
         self._stop()
 
     def _plan(self) -> None:
-        from mailcore.servers import process, web
-
         mail = {name: sockets for name, sockets in self.sockets.items() if name != "web"}
         if mail:
             for number in range(self.servers):
@@ -133,9 +134,6 @@ class Supervisor:
                 )
 
     def _courier(self, ready: Callable[[], None]) -> None:
-        from mailcore.post.courier import Courier
-        from mailcore.store import news
-
         bell = news.listen(news.COURIERS)
         courier = Courier()
         signal.signal(signal.SIGTERM, lambda *_: courier.stop())

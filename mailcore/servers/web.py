@@ -14,12 +14,11 @@ import uvicorn
 import uvloop
 
 from mailcore import conf
+from mailcore.asgi import application
 
 
 def run(sockets: Sequence[socket], parent: int, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM, or until `parent` (a pipe's reading end) says that the supervisor is gone."""
-    from mailcore.asgi import application
-
     config = uvicorn.Config(
         application,
         log_config=None,

@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce
 
 from mailcore import conf
 from mailcore.models import Account, Mailbox
+from mailcore.store.prepared import Prepared
 from mailcore.terms import Reply
 
 _FIELDS = (
@@ -88,10 +89,13 @@ def lock(account_ids: Iterable[int]) -> dict[int, Purse]:
     return {row[0]: _purse(row) for row in rows}
 
 
+_look = Prepared(lambda account_id: Account.objects.filter(id=account_id).values_list(*_FIELDS), int)
+
+
 def look(account_id: int) -> Purse | None:
     """One account's purse, unlocked; None where there is no such account."""
-    row = Account.objects.filter(id=account_id).values_list(*_FIELDS).first()
-    return _purse(row) if row else None
+    row = _look.row(account_id)
+    return _purse(row) if row else None  # type: ignore[arg-type]
 
 
 def room_for(account_id: int, size: int) -> Reply | None:

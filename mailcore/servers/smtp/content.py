@@ -6,6 +6,8 @@ what exceeds message_size_limit is read and dropped.
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from mailcore import conf
 from mailcore.post import intake
@@ -16,52 +18,72 @@ from mailcore.wire import trace
 
 
 class Committer:
-    """Group commit: letters that are ready while a transaction is under way share the next one."""
+    """Group commit: letters that are ready while a transaction is under way share the next one, and one
+    visit to a thread."""
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
-        self._waiting: list[tuple[Letter, asyncio.Future[None]]] = []
+        self._waiting: list[_Ready] = []
         self._running: asyncio.Task[None] | None = None
 
-    async def take_in(self, letter: Letter) -> None:
-        """Returns when the letter is ours for good; TemporaryFault when it is not."""
-        done = asyncio.get_running_loop().create_future()
-        self._waiting.append((letter, done))
+    async def take_in(self, file: ContentFile, letter: Letter) -> None:
+        """Returns when the letter is ours for good; TemporaryFault when it is not: its file is gone."""
+        ready = _Ready(file, letter, asyncio.get_running_loop().create_future())
+        self._waiting.append(ready)
         if self._running is None:
             self._running = asyncio.get_running_loop().create_task(self._run())
-        await done
+        await ready.done
 
     async def _run(self) -> None:
         while self._waiting:
             group, self._waiting = self._waiting, []
-            await self._commit(group)
+            try:
+                faults = await self._bridge.run(_commit, [(ready.file, ready.letter) for ready in group])
+            except Exception as error:  # whoever waits must hear of it
+                faults = [error] * len(group)
+            for ready, fault in zip(group, faults, strict=True):
+                if ready.done.cancelled():
+                    continue
+                if fault is None:
+                    ready.done.set_result(None)
+                else:
+                    ready.done.set_exception(fault)
         self._running = None
 
-    async def _commit(self, group: list[tuple[Letter, asyncio.Future[None]]]) -> None:
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    file: ContentFile
+    letter: Letter
+    done: "asyncio.Future[None]"
+
+
+def _commit(group: Sequence[tuple[ContentFile, Letter]]) -> list[Exception | None]:
+    """Make the files durable and the letters queued, in a thread; what went wrong with each, if anything."""
+    faults: dict[int, Exception] = {}
+    for file, letter in group:
         try:
-            await self._bridge.run(intake.take_in, [letter for letter, _ in group])
-        except TemporaryFault as fault:
-            if len(group) > 1:
-                # One letter's trouble is not the others': each tries alone.
-                for one in group:
-                    await self._commit([one])
-                return
-            _end(group[0][1], fault)
-        except Exception as error:  # whoever waits must hear of it
-            for _, done in group:
-                _end(done, error)
+            file.finish()
+        except OSError as error:
+            faults[letter.id] = TemporaryFault(f"queue file write error: {error}")
+    whole = [letter for _, letter in group if letter.id not in faults]
+    try:
+        intake.take_in(whole)
+    except TemporaryFault as fault:
+        if len(whole) == 1:
+            faults[whole[0].id] = fault
         else:
-            for _, done in group:
-                _end(done, None)
-
-
-def _end(done: "asyncio.Future[None]", error: Exception | None) -> None:
-    if done.cancelled():
-        return
-    if error is None:
-        done.set_result(None)
-    else:
-        done.set_exception(error)
+            # One letter's trouble is not the others': each tries alone.
+            for letter in whole:
+                try:
+                    intake.take_in([letter])
+                except TemporaryFault as own:
+                    faults[letter.id] = own
+    for file, letter in group:
+        if letter.id in faults:
+            with contextlib.suppress(OSError):
+                file.discard()
+    return [faults.get(letter.id) for _, letter in group]
 
 
 class Reception:
@@ -114,13 +136,6 @@ class Reception:
         if trace.hops(self.header()) > conf.current().hopcount_limit:
             return Reply(554, "5.4.0", "Error: too many hops")
         return None
-
-    async def finish(self) -> None:
-        """Make the content durable. TemporaryFault when the disk refuses."""
-        try:
-            await self._bridge.run(self.file.finish)
-        except OSError as error:
-            raise TemporaryFault("queue file write error") from error
 
     async def discard(self) -> None:
         with contextlib.suppress(OSError):

@@ -535,7 +535,6 @@ class SmtpSession(SMTP):
         try:
             reply = await self._take_in(reception)
         except TemporaryFault:
-            await reception.discard()
             reply = _BUSY
         self._reset()
         if self.server.service.lmtp:
@@ -554,7 +553,8 @@ class SmtpSession(SMTP):
             )
             return refusal
         letter = self._letter(reception)
-        await asyncio.shield(self._commit(reception, letter))
+        # Not to be interrupted: a letter is either in the queue, or its file is gone.
+        await asyncio.shield(self.server.committer.take_in(reception.file, letter))
         self.letters += 1
         log.write(
             self.server.service.name,
@@ -564,11 +564,6 @@ class SmtpSession(SMTP):
             f"{letter.queue_id}: from=<{letter.sender}>, size={letter.size}, nrcpt={len(letter.recipients)} (queue active)",
         )
         return Reply(250, "2.0.0", f"Ok: queued as {letter.queue_id}")
-
-    async def _commit(self, reception: Reception, letter: Letter) -> None:
-        """Not to be interrupted: a letter is either in the queue, or its file is gone."""
-        await reception.finish()
-        await self.server.committer.take_in(letter)
 
     def _mail_loop(self, reception: Reception) -> Reply | None:
         if self.final and self.final in trace.delivered_to(reception.header()):

@@ -1,0 +1,56 @@
+"""SQLite for several processes that write all day.
+
+SQLite lets one transaction write at a time; who comes second sleeps and looks again, up to 100 ms late.
+Here writers queue up at a lock file instead, before BEGIN IMMEDIATE, and the kernel wakes the next one
+the moment the lock is free. Statements outside a transaction still rely on SQLite's own waiting.
+"""
+
+import fcntl
+import os
+from typing import Any
+
+from django.db.backends.sqlite3.base import DatabaseWrapper as SqliteWrapper
+
+
+class DatabaseWrapper(SqliteWrapper):
+    _lock = -1
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        connection = super().get_new_connection(conn_params)
+        name = str(self.settings_dict["NAME"])
+        if self._lock < 0 and not self.is_in_memory_db():
+            self._lock = os.open(f"{name}-writers", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        return connection
+
+    def _start_transaction_under_autocommit(self) -> None:
+        if self._lock >= 0:
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            super()._start_transaction_under_autocommit()
+        except BaseException:
+            self._let_next_in()
+            raise
+
+    def _commit(self) -> Any:
+        try:
+            return super()._commit()
+        finally:
+            self._let_next_in()
+
+    def _rollback(self) -> Any:
+        try:
+            return super()._rollback()
+        finally:
+            self._let_next_in()
+
+    def _close(self) -> Any:
+        try:
+            return super()._close()
+        finally:
+            if self._lock >= 0:
+                os.close(self._lock)
+                self._lock = -1
+
+    def _let_next_in(self) -> None:
+        if self._lock >= 0:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
