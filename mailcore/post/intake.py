@@ -13,6 +13,7 @@ from django.db import DatabaseError, transaction
 from mailcore.models import Queued, Recipient
 from mailcore.post import files
 from mailcore.store import news
+from mailcore.store.prepared import insert
 from mailcore.terms import Client, Letter, LetterRecipient, TemporaryFault
 
 __all__ = ["take_in", "write_and_take_in"]
@@ -31,40 +32,53 @@ def take_in(letters: Sequence[Letter]) -> None:
 
 def enter(letters: Sequence[Letter]) -> None:
     """The rows of letters, inside the caller's transaction; couriers hear of them on commit."""
-    Queued.objects.bulk_create(
-        Queued(
-            id=letter.id,
-            state=Queued.State.HOLD if letter.hold else Queued.State.INCOMING,
-            due_us=letter.due_us or letter.received_us,
-            received_us=letter.received_us,
-            sender=letter.sender,
-            size=letter.size,
-            trace_size=letter.trace_size,
-            message_id=letter.message_id,
-            client_name=letter.client.name,
-            client_address=letter.client.address,
-            helo=letter.client.helo,
-            protocol=letter.client.protocol,
-            login=letter.client.login,
-            envelope_id=letter.envelope_id,
-            return_full=letter.return_full,
-            eight_bit=letter.eight_bit,
-            smtputf8=letter.smtputf8,
-        )
-        for letter in letters
-    )
-    Recipient.objects.bulk_create(
-        Recipient(
-            letter_id=letter.id,
-            address=recipient.address,
-            original=recipient.given,
-            notify=recipient.notify,
-            orcpt=recipient.orcpt,
-        )
-        for letter in letters
-        for recipient in _once(letter.recipients)
+    insert(Queued, _QUEUED, [_queued(letter) for letter in letters])
+    insert(
+        Recipient,
+        _RECIPIENT,
+        [
+            (letter.id, r.address, r.given, "waiting", False, r.notify, r.orcpt, "", "", "", False, False)
+            for letter in letters
+            for r in _once(letter.recipients)
+        ],
     )
     news.ring_couriers()
+
+
+_QUEUED = (
+    *("id", "state", "due_us", "lease_us", "courier", "received_us", "sender", "size", "trace_size", "message_id"),
+    *("client_name", "client_address", "helo", "protocol", "login", "envelope_id", "return_full", "eight_bit"),
+    "smtputf8",
+)
+_RECIPIENT = (
+    *("queued_id", "address", "original", "state", "final", "notify", "orcpt", "dsn", "relay", "reason", "notified"),
+    "delay_notified",
+)
+
+
+def _queued(letter: Letter) -> tuple[object, ...]:
+    client = letter.client
+    return (
+        letter.id,
+        "hold" if letter.hold else "incoming",
+        letter.due_us or letter.received_us,
+        0,
+        "",
+        letter.received_us,
+        letter.sender,
+        letter.size,
+        letter.trace_size,
+        letter.message_id,
+        client.name,
+        client.address,
+        client.helo[:255],
+        client.protocol,
+        client.login,
+        letter.envelope_id,
+        letter.return_full,
+        letter.eight_bit,
+        letter.smtputf8,
+    )
 
 
 def _once(recipients: Sequence[LetterRecipient]) -> list[LetterRecipient]:

@@ -31,6 +31,7 @@ import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from time import time
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Q
@@ -39,6 +40,7 @@ from mailcore import conf
 from mailcore.models import Attempt, Queued, Recipient
 from mailcore.post import files
 from mailcore.store import news
+from mailcore.store.prepared import Prepared, insert
 from mailcore.terms import Outcome
 
 State = Queued.State
@@ -105,36 +107,42 @@ _CLAIM_FIELDS = (
 def claim(courier: str, limit: int) -> list[Claim]:
     """Take up to `limit` letters that are due, oldest first, for courier_lease_time."""
     now = now_us()
-    due = Q(state__in=(State.INCOMING, State.DEFERRED), due_us__lte=now)
-    lost = Q(state=State.ACTIVE, lease_us__lt=now)
     with transaction.atomic():
-        rows = _take(due, limit)
-        if len(rows) < limit:
-            rows += _take(lost, limit - len(rows))
+        rows = [*_due.rows(now), *_lost.rows(now)][:limit]
         if not rows:
             return []
-        Queued.objects.filter(due | lost, id__in=[row[0] for row in rows]).update(
-            state=State.ACTIVE, courier=courier, lease_us=now + conf.current().courier_lease_time * MICRO
-        )
-    claims = {
-        row[0]: Claim(*row[:5], now, row[5] == State.INCOMING, *row[6:])  # type: ignore[arg-type]
-        for row in rows
-    }
-    duties = (
-        Recipient.objects.filter(letter_id__in=claims, state=Recipient.State.WAITING)
-        .order_by("id")
-        .values_list("letter_id", "id", "address", "original", "final", "notify", "orcpt", "delay_notified")
-    )
+        with connection.cursor() as cursor:
+            lease = now + conf.current().courier_lease_time * MICRO
+            cursor.executemany(
+                f"UPDATE {Queued._meta.db_table} SET state = 'active', courier = %s, lease_us = %s"
+                " WHERE id = %s AND (state IN ('incoming', 'deferred') OR (state = 'active' AND lease_us < %s))",
+                [(courier, lease, row[0], now) for row in rows],
+            )
+    claims = {row[0]: Claim(*row[:5], now, row[5] == State.INCOMING, *row[6:]) for row in rows}
+    duties = _waiting.rows(list(claims))
     for letter_id, *duty in duties:
         claims[letter_id].duties.append(Duty(*duty))
     return list(claims.values())
 
 
-def _take(condition: Q, limit: int) -> list[tuple[object, ...]]:
+_BATCH = 200  # letters one claim takes at most
+
+
+def _take(condition: Q) -> Any:
     chosen = Queued.objects.filter(condition).order_by("due_us")
     if connection.features.has_select_for_update_skip_locked:
         chosen = chosen.select_for_update(skip_locked=True)
-    return list(chosen.values_list(*_CLAIM_FIELDS)[:limit])
+    return chosen.values_list(*_CLAIM_FIELDS)[:_BATCH]
+
+
+_due = Prepared(lambda now: _take(Q(state__in=(State.INCOMING, State.DEFERRED), due_us__lte=now)), int)
+_lost = Prepared(lambda now: _take(Q(state=State.ACTIVE, lease_us__lt=now)), int)
+_waiting = Prepared(
+    lambda ids: Recipient.objects.filter(letter_id__in=ids, state=Recipient.State.WAITING)
+    .order_by("id")
+    .values_list("letter_id", "id", "address", "original", "final", "notify", "orcpt", "delay_notified"),
+    (int,),
+)
 
 
 def extend(courier: str, letter_ids: Collection[int]) -> None:
@@ -196,23 +204,22 @@ def settle(courier: str, settlements: Sequence[Settlement]) -> None:
                 for duty, outcome in settlement.outcomes
             ],
         )
-    Attempt.objects.bulk_create(
-        Attempt(
-            recipient_id=duty.id,
-            at_us=now,
-            relay=outcome.relay[:255],
-            status=outcome.kind,
-            dsn=outcome.dsn,
-            reason=outcome.text,
+    insert(
+        Attempt,
+        ("recipient_id", "at_us", "relay", "status", "dsn", "reason"),
+        [
+            (duty.id, now, outcome.relay[:255], outcome.kind, outcome.dsn, outcome.text)
+            for settlement in settlements
+            for duty, outcome in settlement.outcomes
+            if outcome.kind != "delivered" or outcome.relay != "virtual"
+        ],
+    )
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"UPDATE {Queued._meta.db_table} SET state = 'done', courier = '', lease_us = 0, settled_us = %s"
+            " WHERE id = %s AND state IN ('active', 'hold')",
+            [(now, s.claim.id) for s in settlements if s.done],
         )
-        for settlement in settlements
-        for duty, outcome in settlement.outcomes
-        if outcome.kind != "delivered" or outcome.relay != "virtual"
-    )
-    finished = [s.claim.id for s in settlements if s.done]
-    Queued.objects.filter(id__in=finished, state__in=(State.ACTIVE, State.HOLD)).update(
-        state=State.DONE, courier="", lease_us=0, settled_us=now
-    )
     for settlement in settlements:
         if settlement.last and not settlement.done:
             held = settlement.claim

@@ -16,6 +16,7 @@ from django.db import connection
 
 from mailcore.models import Account, Mailbox, Message, MessageSummary, MessageText
 from mailcore.store import maildir, news, quota
+from mailcore.store.prepared import Prepared, insert, insert_returning
 from mailcore.terms import Arrival, Reply
 from mailcore.wire import flags as wire_flags
 from mailcore.wire.scan import Scan, scan
@@ -107,12 +108,39 @@ class _Content:
         self._file.close()
 
 
+_find_places = Prepared(
+    lambda accounts, names: Mailbox.objects.filter(
+        account_id__in=accounts, name__in=names, selectable=True
+    ).values_list("account_id", "name", "id", "account__address", "folder"),
+    (int,),
+    (str,),
+)
+
+
 def _places(arrivals: Sequence[Arrival]) -> dict[tuple[int, str], tuple[int, str]]:
     """(account, mailbox name) → (mailbox id, directory)."""
-    rows = Mailbox.objects.filter(
-        account_id__in={a.account_id for a in arrivals}, name__in={a.mailbox for a in arrivals}, selectable=True
-    ).values_list("account_id", "name", "id", "account__address", "folder")
+    rows = (
+        _find_places.rows(list({a.account_id for a in arrivals}), list({a.mailbox for a in arrivals}))
+        if arrivals
+        else []
+    )
     return {(account, name): (id_, maildir.directory(address, folder)) for account, name, id_, address, folder in rows}
+
+
+_lock_mailboxes = Prepared(
+    lambda ids: Mailbox.objects.select_for_update()
+    .filter(id__in=ids)
+    .order_by("id")
+    .values_list("id", "account_id", "uid_validity", "uid_next", "highest_modseq"),
+    (int,),
+)
+_find_known = Prepared(
+    lambda ids, names: Message.objects.filter(mailbox_id__in=ids, base_name__in=names).values_list(
+        "mailbox_id", "base_name", "uid"
+    ),
+    (int,),
+    (str,),
+)
 
 
 def enter(staged: Sequence[Staged | Reply]) -> list[Stored | Reply]:
@@ -121,27 +149,19 @@ def enter(staged: Sequence[Staged | Reply]) -> list[Stored | Reply]:
     Returns in the same order what became of each: Stored, or a Reply (4.2.2 or 5.2.2 over quota, with
     the file removed again; or the Reply that stood there before).
     """
-    fresh = [s for s in staged if isinstance(s, Staged)]
+    wanted = [s for s in staged if isinstance(s, Staged)]
     # Rows are locked in the order of their ids everywhere, so that two writers never wait in a circle.
-    ids = {s.mailbox_id for s in fresh}
-    mailboxes = {
-        row[0]: _Counters(*row)
-        for row in Mailbox.objects.select_for_update()
-        .filter(id__in=ids)
-        .order_by("id")
-        .values_list("id", "account_id", "uid_validity", "uid_next", "highest_modseq")
-    }
+    ids = {s.mailbox_id for s in wanted}
+    if not wanted:
+        return [s for s in staged if isinstance(s, Reply)]
+    mailboxes = {row[0]: _Counters(*row) for row in _lock_mailboxes.rows(list(ids))}
     known = {
         (mailbox_id, base_name): uid
-        for mailbox_id, base_name, uid in Message.objects.filter(
-            mailbox_id__in=ids, base_name__in=[s.arrival.base_name for s in fresh]
-        ).values_list("mailbox_id", "base_name", "uid")
+        for mailbox_id, base_name, uid in _find_known.rows(list(ids), [s.arrival.base_name for s in wanted])
     }
     purses = quota.lock({box.account_id for box in mailboxes.values()})
     results: list[Stored | Reply] = []
-    rows: list[Message] = []
-    summaries: list[MessageSummary] = []
-    texts: list[MessageText] = []
+    fresh: list[tuple[Staged, int, int]] = []  # with UID and MODSEQ
     now = int(time())
     for item in staged:
         if isinstance(item, Reply):
@@ -161,15 +181,9 @@ def enter(staged: Sequence[Staged | Reply]) -> list[Stored | Reply]:
             continue
         uid = box.add(item)
         known[box.id, item.arrival.base_name] = uid
-        rows.append(_row(item, uid, box.highest_modseq + 1, now))
-        summaries.append(_summary(rows[-1], item))
-        texts.append(MessageText(message=rows[-1], headers=_headers_text(item), body=item.scan.body_text))
+        fresh.append((item, uid, box.highest_modseq + 1))
         results.append(Stored(box.id, box.uid_validity, uid))
-    Message.objects.bulk_create(rows)
-    for row, summary, text in zip(rows, summaries, texts, strict=True):
-        summary.message_id = text.message_id = row.pk
-    MessageSummary.objects.bulk_create(summaries)
-    MessageText.objects.bulk_create(texts)
+    _insert(fresh, now)
     _count([box for box in mailboxes.values() if box.messages], purses.values())
     news.publish(box.id for box in mailboxes.values() if box.messages)
     return results
@@ -211,42 +225,63 @@ def _count(boxes: Sequence[_Counters], purses: Iterable[quota.Purse]) -> None:
         )
 
 
-def _row(item: Staged, uid: int, modseq: int, now: int) -> Message:
-    arrival, seen = item.arrival, item.scan
-    return Message(
-        mailbox_id=item.mailbox_id,
-        uid=uid,
-        modseq=modseq,
-        flags=arrival.flags,
-        keywords=" ".join(arrival.keywords),
-        base_name=arrival.base_name,
-        size=item.size,
-        internal_at=arrival.internal_at,
-        saved_at=now,
-        sent_at=seen.sent_at if seen.sent_at is not None else arrival.internal_at,
-        sent_zone=seen.sent_zone,
+_MESSAGE = (
+    *("mailbox_id", "uid", "modseq", "flags", "keywords", "base_name", "size", "internal_at", "saved_at", "sent_at"),
+    "sent_zone",
+)
+_SUMMARY = (
+    *("message_id", "envelope", "body_structure", "subject_key", "from_key", "to_key", "cc_key", "from_display"),
+    *("to_display", "header_message_id", "references", "preview", "has_attachment", "email_id", "thread_id"),
+)
+
+
+def _insert(fresh: Sequence[tuple[Staged, int, int]], now: int) -> None:
+    keys = insert_returning(Message, _MESSAGE, [_message(item, uid, modseq, now) for item, uid, modseq in fresh])
+    items = [(key, item) for key, (item, _, _) in zip(keys, fresh, strict=True)]
+    insert(MessageSummary, _SUMMARY, [_summary(key, item) for key, item in items])
+    insert(
+        MessageText,
+        ("message_id", "headers", "body"),
+        [(key, _headers_text(item), item.scan.body_text) for key, item in items],
     )
 
 
-def _summary(message: Message, item: Staged) -> MessageSummary:
+def _message(item: Staged, uid: int, modseq: int, now: int) -> tuple[object, ...]:
+    arrival, seen = item.arrival, item.scan
+    return (
+        item.mailbox_id,
+        uid,
+        modseq,
+        arrival.flags,
+        " ".join(arrival.keywords),
+        arrival.base_name,
+        item.size,
+        arrival.internal_at,
+        now,
+        seen.sent_at if seen.sent_at is not None else arrival.internal_at,
+        seen.sent_zone,
+    )
+
+
+def _summary(key: int, item: Staged) -> tuple[object, ...]:
     seen = item.scan
     root = seen.references.split(" ", 1)[0] or seen.message_id or item.email_id
-    return MessageSummary(
-        message=message,
-        envelope=seen.envelope,
-        body_structure=seen.body_structure,
-        subject_key=seen.subject_key,
-        from_key=seen.from_key,
-        to_key=seen.to_key,
-        cc_key=seen.cc_key,
-        from_display=seen.from_display,
-        to_display=seen.to_display,
-        header_message_id=seen.message_id,
-        references=seen.references,
-        preview=seen.preview,
-        has_attachment=seen.has_attachment,
-        email_id=item.email_id,
-        thread_id=hashlib.blake2b(root.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(),
+    return (
+        key,
+        seen.envelope,
+        seen.body_structure,
+        seen.subject_key,
+        seen.from_key,
+        seen.to_key,
+        seen.cc_key,
+        seen.from_display,
+        seen.to_display,
+        seen.message_id,
+        seen.references,
+        seen.preview,
+        seen.has_attachment,
+        item.email_id,
+        hashlib.blake2b(root.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(),
     )
 
 

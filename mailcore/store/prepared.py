@@ -1,52 +1,104 @@
-"""SELECTs compiled once: the ORM says what is asked, a call costs no more than the query itself.
+"""Statements made once: the ORM says what is asked, a call costs no more than the statement itself.
 
-For questions asked per command or per letter, where building a queryset (about 200 µs) costs many times
-what the database needs. Values come back as the driver gives them: no converters, so plain types only.
+For what is done per command or per letter, where building a queryset (about 200 µs) or model instances
+costs many times what the database needs. Values go in and come back as the driver takes and gives them:
+no converters, so plain types only.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db import connection
+from django.db.models import Model
 
 _INTEGER = 7_000_000_000_000
 _TEXT = "\x01prepared parameter "
+_LISTS = (1, 4, 16, 64, 256, 1024)  # lengths that lists are filled up to, so that few statements serve all
+_AT_ONCE = 50  # rows of one INSERT
 
 
 class Prepared:
     """`Prepared(lambda account_id: Account.objects.filter(id=account_id).values_list(…), int)`, then
-    `.rows(7)` or `.row(7)`. The types (int or str) say what stands in for each parameter while compiling;
-    a slice of the queryset (`[:1]`) must be part of it."""
+    `.rows(7)` or `.row(7)`.
 
-    def __init__(self, build: Callable[..., Any], *types: type) -> None:
+    The kinds say what stands in for each parameter while compiling: int, str, or (int,) and (str,) for
+    the list of an `__in` lookup, which must not be empty. A slice (`[:1]`) is part of the queryset.
+    """
+
+    def __init__(self, build: Callable[..., Any], *kinds: type | tuple[type]) -> None:
         self._build = build
-        self._stand_ins = [
-            _INTEGER + number if kind is int else f"{_TEXT}{number}" for number, kind in enumerate(types)
+        self._kinds = kinds
+        self._compiled: dict[tuple[int, ...], tuple[str, list[tuple[int, int] | None], tuple[object, ...]]] = {}
+
+    def rows(self, *values: Any) -> list[tuple[Any, ...]]:
+        lengths = tuple(
+            _filled(len(value)) if isinstance(kind, tuple) else 0
+            for value, kind in zip(values, self._kinds, strict=True)
+        )
+        sql, places, fixed = self._compiled.get(lengths) or self._compile(lengths)
+        lists = [
+            (*value, *[value[-1]] * (length - len(value))) if length else (value,)
+            for value, length in zip(values, lengths, strict=True)
         ]
-        self._sql = ""
-        self._order: list[int | None] = []  # which value goes to which placeholder
-        self._fixed: list[object] = []  # parameters that are not values of ours
-
-    def _compile(self) -> None:
-        sql, parameters = self._build(*self._stand_ins).query.sql_with_params()
-        self._order = [self._stand_ins.index(p) if p in self._stand_ins else None for p in parameters]
-        self._fixed = list(parameters)
-        self._sql = sql
-
-    def rows(self, *values: object) -> list[tuple[Any, ...]]:
-        if not self._sql:
-            self._compile()
+        parameters = [
+            constant if place is None else lists[place[0]][place[1]]
+            for place, constant in zip(places, fixed, strict=True)
+        ]
         with connection.cursor() as cursor:
-            cursor.execute(
-                self._sql,
-                [
-                    fixed if place is None else values[place]
-                    for place, fixed in zip(self._order, self._fixed, strict=True)
-                ],
-            )
+            cursor.execute(sql, parameters)
             return cursor.fetchall()
 
-    def row(self, *values: object) -> tuple[Any, ...] | None:
+    def row(self, *values: Any) -> tuple[Any, ...] | None:
         """The first row, None where there is none."""
         rows = self.rows(*values)
         return rows[0] if rows else None
+
+    def _compile(
+        self, lengths: tuple[int, ...]
+    ) -> tuple[str, list[tuple[int, int] | None], tuple[object, ...]]:
+        origins: dict[object, tuple[int, int]] = {}
+        arguments: list[Any] = []
+        for number, (kind, length) in enumerate(zip(self._kinds, lengths, strict=True)):
+            plain = kind[0] if isinstance(kind, tuple) else kind
+            stand_ins = []
+            for index in range(length or 1):
+                mark = number * 10_000 + index
+                stand_in = _INTEGER + mark if plain is int else f"{_TEXT}{mark}"
+                origins[stand_in] = (number, index)
+                stand_ins.append(stand_in)
+            arguments.append(stand_ins if length else stand_ins[0])
+        sql, parameters = self._build(*arguments).query.sql_with_params()
+        compiled = (sql, [origins.get(p) for p in parameters], tuple(parameters))
+        self._compiled[lengths] = compiled
+        return compiled
+
+
+def _filled(length: int) -> int:
+    return next((size for size in _LISTS if size >= length), length)
+
+
+def insert(model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Insert rows whose keys are given. `columns` are database column names."""
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.executemany(f"{_into(model, columns)} VALUES ({', '.join(['%s'] * len(columns))})", rows)
+
+
+def insert_returning(model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[int]:
+    """Insert rows and return the keys the database gave them, in order."""
+    keys: list[int] = []
+    one = f"({', '.join(['%s'] * len(columns))})"
+    with connection.cursor() as cursor:
+        for start in range(0, len(rows), _AT_ONCE):
+            batch = rows[start : start + _AT_ONCE]
+            cursor.execute(
+                f"{_into(model, columns)} VALUES {', '.join([one] * len(batch))} RETURNING id",
+                [value for row in batch for value in row],
+            )
+            keys += [key for (key,) in cursor.fetchall()]
+    return keys
+
+
+def _into(model: type[Model], columns: Sequence[str]) -> str:
+    quote = connection.ops.quote_name
+    return f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(map(quote, columns))})"

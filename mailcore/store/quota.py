@@ -78,15 +78,19 @@ def _purse(row: tuple[int, int, int, int | None, int | None, int | None, int | N
     )
 
 
+_lock = Prepared(
+    lambda ids: Account.objects.select_for_update(of=("self",))
+    .filter(id__in=ids)
+    .order_by("id")
+    .values_list(*_FIELDS),
+    (int,),
+)
+
+
 def lock(account_ids: Iterable[int]) -> dict[int, Purse]:
     """The purses of these accounts, their rows locked until the transaction ends."""
-    rows = (
-        Account.objects.select_for_update(of=("self",))
-        .filter(id__in=set(account_ids))
-        .order_by("id")
-        .values_list(*_FIELDS)
-    )
-    return {row[0]: _purse(row) for row in rows}
+    ids = list(set(account_ids))
+    return {row[0]: _purse(row) for row in _lock.rows(ids)} if ids else {}  # type: ignore[arg-type]
 
 
 _look = Prepared(lambda account_id: Account.objects.filter(id=account_id).values_list(*_FIELDS), int)

@@ -6,6 +6,7 @@ after that at the latest, and at once in processes that call `forget` when the n
 changed. A process's own writes forget by themselves.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -17,6 +18,7 @@ from django.utils import timezone
 
 from mailcore import conf
 from mailcore.models import Account, Alias, Domain
+from mailcore.store.prepared import Prepared
 
 T = TypeVar("T")
 
@@ -102,15 +104,30 @@ class _Answers(Generic[T]):
             self._known.clear()
 
 
+_accounts_by_address = Prepared(
+    lambda address: Account.objects.filter(address=address).values_list(
+        "id", "address", "state", "expires", "domain__active"
+    ),
+    str,
+)
+_aliases_by_address = Prepared(
+    lambda address: Alias.objects.filter(address=address, active=True).values_list("address", "targets"), str
+)
+
+
 def _ask_account(address: str) -> AccountEntry | None:
-    row = Account.objects.filter(address=address).values_list("id", "address", "state", "expires", "domain__active")
-    found = row.first()
-    return AccountEntry(*found) if found else None
+    found = _accounts_by_address.row(address)
+    if found is None:
+        return None
+    account_id, full, state, expires, active = found
+    # SQLite's driver gives dates as text and truth as a number.
+    day = date.fromisoformat(expires) if isinstance(expires, str) else expires
+    return AccountEntry(account_id, full, state, day, bool(active))
 
 
 def _ask_alias(address: str) -> AliasEntry | None:
-    found = Alias.objects.filter(address=address, active=True).values_list("address", "targets").first()
-    return AliasEntry(found[0], tuple(found[1])) if found else None
+    found = _aliases_by_address.row(address)
+    return AliasEntry(found[0], tuple(json.loads(found[1]))) if found else None
 
 
 def _ask_domain(name: str) -> DomainEntry | None:
