@@ -196,6 +196,13 @@ def revoke_session_credential(session_key: str) -> None:
     AppPassword.objects.filter(label=_session_label(session_key), session=True).delete()
 
 
+def end_sessions(account_id: int, keep: str = "") -> None:
+    """Take back the credentials of an account's web sessions, but for the one with this key: their pages
+    end with the old password by themselves."""
+    rows = AppPassword.objects.filter(account_id=account_id, session=True)
+    (rows.exclude(label=_session_label(keep)) if keep else rows).delete()
+
+
 # --- Passwords that were checked a moment ago -----------------------------------------------------
 
 

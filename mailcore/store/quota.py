@@ -6,6 +6,7 @@ answer at RCPT time, before there is a letter. 0 as a limit means no limit.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Count, Sum
 from django.db.models.functions import Coalesce
@@ -23,7 +24,18 @@ _FIELDS = (
     "quota_messages",
     "domain__account_quota_bytes",
     "domain__account_quota_messages",
+    "domain_id",
+    "domain__total_quota_bytes",
 )
+
+
+@dataclass(slots=True)
+class DomainPurse:
+    """What a domain with a quota of its own has used. Read, not locked: writers at the same moment may go
+    over it by what they are writing, and then nobody writes until there is room."""
+
+    used_bytes: int
+    limit_bytes: int
 
 
 @dataclass(slots=True)
@@ -35,6 +47,7 @@ class Purse:
     used_messages: int
     limit_bytes: int
     limit_messages: int
+    domain: DomainPurse | None = None
     added_bytes: int = 0
     added_messages: int = 0
 
@@ -50,6 +63,8 @@ class Purse:
             never = size > self.limit_bytes
         elif self.limit_messages and messages_after > self.limit_messages:
             never = False
+        elif self.domain is not None and self.domain.used_bytes + size > self.domain.limit_bytes:
+            never = size > self.domain.limit_bytes
         else:
             return None
         if never or conf.current().virtual_overquota_bounce:
@@ -62,27 +77,49 @@ class Purse:
         if refusal is None:
             self.added_bytes += size
             self.added_messages += 1
+            if self.domain is not None:
+                self.domain.used_bytes += size
         return refusal
 
 
-def _purse(row: tuple[int, int, int, int | None, int | None, int | None, int | None]) -> Purse:
-    account_id, used_bytes, used_messages, own_bytes, own_messages, domain_bytes, domain_messages = row
-    limit_bytes = own_bytes if own_bytes is not None else domain_bytes
-    limit_messages = own_messages if own_messages is not None else domain_messages
-    return Purse(
-        account_id,
-        used_bytes,
-        used_messages,
-        conf.current().virtual_mailbox_limit if limit_bytes is None else limit_bytes,
-        limit_messages or 0,
-    )
+def limit_of(own: int | None, domain: int | None) -> int:
+    """The octets that count: the account's, else its domain's, else the parameter's; 0: no limit."""
+    limit = own if own is not None else domain
+    return conf.current().virtual_mailbox_limit if limit is None else limit
 
 
+def _purses(rows: Iterable[tuple[Any, ...]]) -> dict[int, Purse]:
+    purses: dict[int, Purse] = {}
+    domains: dict[int, DomainPurse] = {}
+    for row in rows:
+        account_id, used_bytes, used_messages, own_bytes, own_messages, domain_bytes, domain_messages = row[:7]
+        domain_id, domain_total = row[7:]
+        if domain_total and domain_id not in domains:
+            [(used,)] = _domain_usage.rows(domain_id)
+            domains[domain_id] = DomainPurse(used, domain_total)
+        purses[account_id] = Purse(
+            account_id,
+            used_bytes,
+            used_messages,
+            limit_of(own_bytes, domain_bytes),
+            (own_messages if own_messages is not None else domain_messages) or 0,
+            domains.get(domain_id),
+        )
+    return purses
+
+
+_domain_usage = Prepared(
+    lambda domain_id: (
+        Account.objects.filter(domain=domain_id)
+        .order_by()
+        .values_list("domain")
+        .annotate(octets=Sum("used_bytes"))
+        .values_list("octets")
+    ),
+    int,
+)
 _lock = Prepared(
-    lambda ids: Account.objects.select_for_update(of=("self",))
-    .filter(id__in=ids)
-    .order_by("id")
-    .values_list(*_FIELDS),
+    lambda ids: Account.objects.select_for_update(of=("self",)).filter(id__in=ids).order_by("id").values_list(*_FIELDS),
     (int,),
 )
 
@@ -90,7 +127,7 @@ _lock = Prepared(
 def lock(account_ids: Iterable[int]) -> dict[int, Purse]:
     """The purses of these accounts, their rows locked until the transaction ends."""
     ids = list(set(account_ids))
-    return {row[0]: _purse(row) for row in _lock.rows(ids)} if ids else {}  # type: ignore[arg-type]
+    return _purses(_lock.rows(ids)) if ids else {}
 
 
 _look = Prepared(lambda account_id: Account.objects.filter(id=account_id).values_list(*_FIELDS), int)
@@ -98,14 +135,13 @@ _look = Prepared(lambda account_id: Account.objects.filter(id=account_id).values
 
 def look(account_id: int) -> Purse | None:
     """One account's purse, unlocked; None where there is no such account."""
-    row = _look.row(account_id)
-    return _purse(row) if row else None  # type: ignore[arg-type]
+    return _purses(_look.rows(account_id)).get(account_id)
 
 
 def room_for(account_id: int, size: int) -> Reply | None:
     """The refusal at RCPT for a message that says it has `size` octets (0: it did not say)."""
     purse = look(account_id)
-    return purse.refuses(size) if purse else None
+    return purse.refuses(max(size, 1)) if purse else None
 
 
 def recount(account_id: int) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from django.utils import timezone, translation
 
 from mailcore.models import Account, Alias, Domain, Mailbox, Message, MessageSummary, MessageText
 from mailcore.store import demo, directory, login, maildir
-from mailcore.store.directory import AccountDraft, DomainDraft, Problem, aliases
+from mailcore.store.directory import AccountDraft, DomainDraft, Problem
 from mailcore.terms import Owner
 
 pytestmark = pytest.mark.django_db
@@ -167,7 +167,7 @@ def test_deleting_an_account_takes_its_mail_and_its_places_in_groups(benet, djan
     lisi, _ = person("lisi"), person("xiaoqi")
     directory.create_alias("all@benet.com", ["lisi", "xiaoqi"])
     directory.create_alias("li@benet.com", ["lisi"])
-    assert aliases.naming("lisi@benet.com") == ["all@benet.com", "li@benet.com"]
+    assert directory.aliases_naming("lisi@benet.com") == ["all@benet.com", "li@benet.com"]
     box = Mailbox.objects.get(account=lisi, name="INBOX")
     row = Message.objects.create(
         mailbox=box, uid=1, modseq=2, base_name="1.x", size=1, internal_at=0, saved_at=0, sent_at=0

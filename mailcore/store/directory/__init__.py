@@ -13,7 +13,7 @@ from mailcore.store.directory.accounts import (
     delete_account,
     set_password,
 )
-from mailcore.store.directory.aliases import change_alias, create_alias, delete_alias, split_targets
+from mailcore.store.directory.aliases import aliases_naming, change_alias, create_alias, delete_alias, split_targets
 from mailcore.store.directory.domains import (
     Contents,
     DomainDraft,
@@ -42,6 +42,7 @@ __all__ = [
     "DomainDraft",
     "DomainEntry",
     "Problem",
+    "aliases_naming",
     "change_account",
     "change_alias",
     "change_domain",

@@ -59,7 +59,7 @@ def split_targets(text: str) -> list[str]:
     return [word for word in re.split(r"[\s,;，；、]+", text) if word]
 
 
-def naming(address: str) -> list[str]:
+def aliases_naming(address: str) -> list[str]:
     """The aliases that deliver to this address, by name."""
     return [row.address for row in _rows_naming(f'"{address}"') if address in row.targets]
 
