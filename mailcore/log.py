@@ -49,7 +49,8 @@ class _Destination:
             host = conf.current().myhostname.partition(".")[0] or socket.gethostname()
             moment = time.localtime(now)
             self.second = now
-            self.stamp = f"{time.strftime('%b', moment)} {moment.tm_mday:2d} {time.strftime('%H:%M:%S', moment)} {host} "
+            day = f"{time.strftime('%b', moment)} {moment.tm_mday:2d}"
+            self.stamp = f"{day} {time.strftime('%H:%M:%S', moment)} {host} "
         return f"{self.stamp}{conf.current().syslog_name}/{program}[{os.getpid()}]: "
 
 

@@ -71,7 +71,7 @@ class Parameters:
         "$myhostname, localhost.$mydomain, localhost, $mydomain",
         _("Domains delivered here besides those in the table of domains."),
     )
-    inet_interfaces: tuple[str, ...] = words("", _("Addresses to listen on; empty: HOST; \"all\": every address."))
+    inet_interfaces: tuple[str, ...] = words("", _('Addresses to listen on; empty: HOST; "all": every address.'))
     mail_name: str = text("Youju", _("The name of the mail system in banners and Received headers."))
     home_mailbox: str = text("Maildir/", _("Where mail lies below an account's directory; always a Maildir."))
     recipient_delimiter: str = text("+", _("What parts user and extension in user+extension@domain."))
@@ -141,7 +141,7 @@ class Parameters:
     dns_timeout: int = seconds("10s", _("Time for a name server to answer."))
 
     # --- Log ---
-    maillog_file: str = text("", _("Where the mail log goes: a file, /dev/stdout, \"syslog\"; empty: log/maillog."))
+    maillog_file: str = text("", _('Where the mail log goes: a file, /dev/stdout, "syslog"; empty: log/maillog.'))
     syslog_name: str = text("youju", _("The name before the program's in log lines."))
 
     # --- Mail access ---

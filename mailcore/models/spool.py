@@ -39,6 +39,7 @@ class Queued(models.Model):
     return_full = models.BooleanField(null=True)  # RET=FULL / RET=HDRS / not given
     eight_bit = models.BooleanField(default=False)  # BODY=8BITMIME
     smtputf8 = models.BooleanField(default=False)
+
     class Meta:
         indexes = [
             models.Index(name="queued_due", fields=["state", "due_us"]),
@@ -53,8 +54,7 @@ class Queued(models.Model):
             ),
             models.CheckConstraint(
                 name="queued_settled_iff_done",
-                condition=Q(state="done", settled_us__isnull=False)
-                | (~Q(state="done") & Q(settled_us__isnull=True)),
+                condition=Q(state="done", settled_us__isnull=False) | (~Q(state="done") & Q(settled_us__isnull=True)),
             ),
         ]
 
@@ -90,9 +90,7 @@ class Recipient(models.Model):
         constraints = [
             # The same address twice in one letter is one delivery, as in Postfix; an alias that names itself
             # has one row for the alias and one (final) for the copy that stays.
-            models.UniqueConstraint(
-                name="recipient_once_in_letter", fields=["letter", "address", "original", "final"]
-            ),
+            models.UniqueConstraint(name="recipient_once_in_letter", fields=["letter", "address", "original", "final"]),
         ]
         indexes = [models.Index(name="recipient_address", fields=["address"])]
 

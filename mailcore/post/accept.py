@@ -28,7 +28,8 @@ def recipient(client: Client, sender: str, address: str, size: int) -> Verdict:
     if isinstance(way, Local):
         full = quota.room_for(way.account_id, size)
         if full is not None:
-            return Verdict(False, Reply(full.code, full.enhanced, f"<{address}>: Recipient address rejected: {full.text}"))
+            text = f"<{address}>: Recipient address rejected: {full.text}"
+            return Verdict(False, Reply(full.code, full.enhanced, text))
         return Verdict(True, _OK, final=way.address)
     return Verdict(True, _OK)
 
@@ -125,5 +126,3 @@ def sender_size(size: int) -> Reply | None:
     if limit and size > limit:
         return Reply(552, "5.3.4", "Message size exceeds fixed limit")
     return None
-
-

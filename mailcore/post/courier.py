@@ -87,10 +87,11 @@ class Courier:
     def _wait(self, bell: socket.socket, parent: int) -> None:
         due = queue.seconds_until_due()
         timeout = _LOOK_AGAIN if due is None else min(due, _LOOK_AGAIN)
-        ready, _, _ = select.select([bell, self._dispatch.bell, parent], [], [], timeout)
+        descriptors = [bell.fileno(), self._dispatch.bell, parent]
+        ready, _, _ = select.select(descriptors, [], [], timeout)
         if parent in ready:
             self._stopping = True
-        if bell in ready:
+        if bell.fileno() in ready:
             _drain(bell, self._settings_changed)
 
     def _settings_changed(self) -> None:

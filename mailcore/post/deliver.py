@@ -118,9 +118,7 @@ def _delivered_to(plan: _Plan) -> set[str]:
     written at DATA was looked at there."""
     if not plan.local or plan.claim.trace_size:
         return set()
-    return trace.delivered_to(
-        trace.header_of(files.header(plan.claim.id, 0, conf.current().header_size_limit))
-    )
+    return trace.delivered_to(trace.header_of(files.header(plan.claim.id, 0, conf.current().header_size_limit)))
 
 
 def _arrival(claim: Claim, duty: Duty, way: Local) -> Arrival:

@@ -89,19 +89,30 @@ class Claim:
 
 
 _CLAIM_FIELDS = (
-    "id",
-    "sender",
-    "size",
-    "trace_size",
-    "received_us",
-    "state",
-    "message_id",
-    "login",
-    "envelope_id",
-    "return_full",
-    "eight_bit",
-    "smtputf8",
+    *("id", "sender", "size", "trace_size", "received_us", "state", "message_id", "login", "envelope_id"),
+    *("return_full", "eight_bit", "smtputf8"),
 )
+
+
+def _claim(row: tuple[Any, ...], now: int) -> Claim:
+    letter_id, sender, size, trace_size, received_us, state, message_id, login, envelope_id, *marks = row
+    # SQLite's driver gives truth as a number.
+    return_full, eight_bit, smtputf8 = (None if mark is None else bool(mark) for mark in marks)
+    return Claim(
+        id=letter_id,
+        sender=sender,
+        size=size,
+        trace_size=trace_size,
+        received_us=received_us,
+        claimed_us=now,
+        first=state == State.INCOMING,
+        message_id=message_id,
+        login=login,
+        envelope_id=envelope_id,
+        return_full=return_full,
+        eight_bit=bool(eight_bit),
+        smtputf8=bool(smtputf8),
+    )
 
 
 def claim(courier: str, limit: int) -> list[Claim]:
@@ -118,7 +129,7 @@ def claim(courier: str, limit: int) -> list[Claim]:
                 " WHERE id = %s AND (state IN ('incoming', 'deferred') OR (state = 'active' AND lease_us < %s))",
                 [(courier, lease, row[0], now) for row in rows],
             )
-    claims = {row[0]: Claim(*row[:5], now, row[5] == State.INCOMING, *row[6:]) for row in rows}
+    claims = {row[0]: _claim(row, now) for row in rows}
     duties = _waiting.rows(list(claims))
     for letter_id, *duty in duties:
         claims[letter_id].duties.append(Duty(*duty))
@@ -138,9 +149,11 @@ def _take(condition: Q) -> Any:
 _due = Prepared(lambda now: _take(Q(state__in=(State.INCOMING, State.DEFERRED), due_us__lte=now)), int)
 _lost = Prepared(lambda now: _take(Q(state=State.ACTIVE, lease_us__lt=now)), int)
 _waiting = Prepared(
-    lambda ids: Recipient.objects.filter(letter_id__in=ids, state=Recipient.State.WAITING)
-    .order_by("id")
-    .values_list("letter_id", "id", "address", "original", "final", "notify", "orcpt", "delay_notified"),
+    lambda ids: (
+        Recipient.objects.filter(letter_id__in=ids, state=Recipient.State.WAITING)
+        .order_by("id")
+        .values_list("letter_id", "id", "address", "original", "final", "notify", "orcpt", "delay_notified")
+    ),
     (int,),
 )
 
@@ -257,19 +270,10 @@ def expand(expansions: Iterable[tuple[Claim, Duty, Sequence[str]]]) -> None:
             ignore_conflicts=True,
         )
     claims = {held.id: held for held, _, _ in wanted}
-    gone = {duty.id for _, duty, _ in wanted}
-    known: set[tuple[int, str]] = set()
     for held in claims.values():
-        held.duties = [duty for duty in held.duties if duty.id not in gone]
-        known.update((held.id, duty.id) for duty in held.duties)  # type: ignore[arg-type]
-    rows = (
-        Recipient.objects.filter(letter_id__in=claims, state=Recipient.State.WAITING, final=True)
-        .order_by("id")
-        .values_list("letter_id", "id", "address", "original", "final", "notify", "orcpt", "delay_notified")
-    )
-    for letter_id, *duty in rows:
-        if (letter_id, duty[0]) not in known:
-            claims[letter_id].duties.append(Duty(*duty))
+        held.duties.clear()
+    for letter_id, *duty in _waiting.rows(list(claims)):
+        claims[letter_id].duties.append(Duty(*duty))
 
 
 def spoil(courier: str, letter_id: int) -> bool:
@@ -282,9 +286,9 @@ def spoil(courier: str, letter_id: int) -> bool:
 
 def hold(letter_ids: Collection[int]) -> int:
     """incoming, active, deferred → hold. Returns how many moved."""
-    return Queued.objects.filter(
-        id__in=letter_ids, state__in=(State.INCOMING, State.ACTIVE, State.DEFERRED)
-    ).update(state=State.HOLD, courier="", lease_us=0)
+    return Queued.objects.filter(id__in=letter_ids, state__in=(State.INCOMING, State.ACTIVE, State.DEFERRED)).update(
+        state=State.HOLD, courier="", lease_us=0
+    )
 
 
 def release(letter_ids: Collection[int]) -> int:

@@ -82,8 +82,8 @@ async def send(job: RemoteJob) -> list[tuple[Duty, Outcome]]:
     last = deferred("4.4.1", f"connect to {job.next_hop}: no host to try")
     for host in hosts:
         client = aiosmtplib.SMTP(
-            host.name,
-            host.port,
+            hostname=host.name,
+            port=host.port,
             local_hostname=conf.current().myhostname,
             timeout=conf.current().smtp_connect_timeout,
             start_tls=None,  # opportunistic (RFC 7435): certificates are not judged

@@ -16,10 +16,7 @@ import uvloop
 from mailcore import conf, log
 from mailcore.servers import tls
 from mailcore.servers.bridge import Bridge
-try:
-    from mailcore.servers.imap import ImapServer
-except ImportError:
-    ImapServer=None
+from mailcore.servers.imap import ImapServer
 from mailcore.servers.pop3 import Pop3Server
 from mailcore.servers.smtp import SmtpServer
 from mailcore.servers.smtp.content import Committer

@@ -122,9 +122,7 @@ class Supervisor:
         mail = {name: sockets for name, sockets in self.sockets.items() if name != "web"}
         if mail:
             for number in range(self.servers):
-                self.parts.append(
-                    Part(f"server-{number + 1}", lambda ready: process.run(mail, self._gone, ready))
-                )
+                self.parts.append(Part(f"server-{number + 1}", lambda ready: process.run(mail, self._gone, ready)))
         for number in range(self.couriers):
             self.parts.append(Part(f"courier-{number + 1}", self._courier))
         if "web" in self.sockets:
@@ -288,4 +286,3 @@ def _drain(descriptor: int) -> None:
             pass
     except BlockingIOError:
         pass
-

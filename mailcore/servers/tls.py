@@ -55,9 +55,7 @@ def _self_signed(hostname: str) -> tuple[Path, Path]:
     )
     _write(
         key_path,
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ),
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
     )
     _write(certificate_path, certificate.public_bytes(serialization.Encoding.PEM))
     return certificate_path, key_path

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from time import time
+from typing import Self
 
 from django.db import connection
 
@@ -86,7 +87,7 @@ class _Content:
     def __init__(self, arrival: Arrival) -> None:
         self._arrival = arrival
 
-    def __enter__(self) -> "_Content":
+    def __enter__(self) -> Self:
         self._file = open(self._arrival.file, "rb", buffering=0)
         self.size = os.fstat(self._file.fileno()).st_size
         self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) if self.size > _MAP_ABOVE else None
@@ -128,10 +129,12 @@ def _places(arrivals: Sequence[Arrival]) -> dict[tuple[int, str], tuple[int, str
 
 
 _lock_mailboxes = Prepared(
-    lambda ids: Mailbox.objects.select_for_update()
-    .filter(id__in=ids)
-    .order_by("id")
-    .values_list("id", "account_id", "uid_validity", "uid_next", "highest_modseq"),
+    lambda ids: (
+        Mailbox.objects.select_for_update()
+        .filter(id__in=ids)
+        .order_by("id")
+        .values_list("id", "account_id", "uid_validity", "uid_next", "highest_modseq")
+    ),
     (int,),
 )
 _find_known = Prepared(

@@ -41,7 +41,8 @@ def ring_couriers() -> None:
 
 def settings_changed() -> None:
     """Parameters, domains or accounts changed, once the running transaction commits."""
-    transaction.on_commit(lambda: [_send(audience, SETTINGS) for audience in (SERVERS, COURIERS)])
+    transaction.on_commit(lambda: _send(SERVERS, SETTINGS))
+    transaction.on_commit(lambda: _send(COURIERS, SETTINGS))
 
 
 def listen(audience: str) -> socket.socket:

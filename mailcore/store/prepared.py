@@ -17,6 +17,10 @@ _LISTS = (1, 4, 16, 64, 256, 1024)  # lengths that lists are filled up to, so th
 _AT_ONCE = 50  # rows of one INSERT
 
 
+# SQL; for each placeholder the (value, index in it) that goes there, or None for the constant beside it.
+_Compiled = tuple[str, list[tuple[int, int] | None], tuple[Any, ...]]
+
+
 class Prepared:
     """`Prepared(lambda account_id: Account.objects.filter(id=account_id).values_list(…), int)`, then
     `.rows(7)` or `.row(7)`.
@@ -28,7 +32,7 @@ class Prepared:
     def __init__(self, build: Callable[..., Any], *kinds: type | tuple[type]) -> None:
         self._build = build
         self._kinds = kinds
-        self._compiled: dict[tuple[int, ...], tuple[str, list[tuple[int, int] | None], tuple[object, ...]]] = {}
+        self._compiled: dict[tuple[int, ...], _Compiled] = {}
 
     def rows(self, *values: Any) -> list[tuple[Any, ...]]:
         lengths = tuple(
@@ -46,16 +50,15 @@ class Prepared:
         ]
         with connection.cursor() as cursor:
             cursor.execute(sql, parameters)
-            return cursor.fetchall()
+            found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
 
     def row(self, *values: Any) -> tuple[Any, ...] | None:
         """The first row, None where there is none."""
         rows = self.rows(*values)
         return rows[0] if rows else None
 
-    def _compile(
-        self, lengths: tuple[int, ...]
-    ) -> tuple[str, list[tuple[int, int] | None], tuple[object, ...]]:
+    def _compile(self, lengths: tuple[int, ...]) -> _Compiled:
         origins: dict[object, tuple[int, int]] = {}
         arguments: list[Any] = []
         for number, (kind, length) in enumerate(zip(self._kinds, lengths, strict=True)):
@@ -77,14 +80,14 @@ def _filled(length: int) -> int:
     return next((size for size in _LISTS if size >= length), length)
 
 
-def insert(model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def insert(model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Insert rows whose keys are given. `columns` are database column names."""
     if rows:
         with connection.cursor() as cursor:
             cursor.executemany(f"{_into(model, columns)} VALUES ({', '.join(['%s'] * len(columns))})", rows)
 
 
-def insert_returning(model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[int]:
+def insert_returning(model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[int]:
     """Insert rows and return the keys the database gave them, in order."""
     keys: list[int] = []
     one = f"({', '.join(['%s'] * len(columns))})"

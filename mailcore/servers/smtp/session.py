@@ -12,7 +12,7 @@ import logging
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiosmtpd.smtp import SMTP
 
@@ -20,7 +20,7 @@ from mailcore import conf, log
 from mailcore.post import accept
 from mailcore.servers.smtp.content import Reception
 from mailcore.store.login import sign_in
-from mailcore.terms import Client, Letter, LetterRecipient, Reply, TemporaryFault
+from mailcore.terms import Client, Letter, LetterRecipient, Reply, TemporaryFault, Verdict
 from mailcore.wire import smtp as grammar
 from mailcore.wire import trace
 from mailcore.wire.smtp import DotStream, SyntaxFault
@@ -240,7 +240,7 @@ class SmtpSession(SMTP):
 
     @property
     def tls(self) -> str:
-        """"TLSv1.3 with cipher …"; "" in the clear."""
+        """ "TLSv1.3 with cipher …"; "" in the clear."""
         tls = self.transport.get_extra_info("ssl_object") if self.transport is not None else None
         if tls is None:
             return ""
@@ -426,7 +426,7 @@ class SmtpSession(SMTP):
         self.recipients.append((LetterRecipient(path.address, notify.upper(), orcpt), verdict.final))
         return verdict.reply
 
-    async def _verdict(self, address: str) -> accept.Verdict:
+    async def _verdict(self, address: str) -> Verdict:
         size = int(self.mail_parameters.get("SIZE", "0"))
         return await self.server.bridge.read(accept.recipient, self._client(), self.sender or "", address, size)
 
@@ -561,7 +561,8 @@ class SmtpSession(SMTP):
             f"{letter.queue_id}: client={self._who}"
             + (f", sasl_method=PLAIN, sasl_username={self.login}" if self.login else ""),
             f"{letter.queue_id}: message-id=<{letter.message_id}>",
-            f"{letter.queue_id}: from=<{letter.sender}>, size={letter.size}, nrcpt={len(letter.recipients)} (queue active)",
+            f"{letter.queue_id}: from=<{letter.sender}>, size={letter.size},"
+            f" nrcpt={len(letter.recipients)} (queue active)",
         )
         return Reply(250, "2.0.0", f"Ok: queued as {letter.queue_id}")
 
@@ -596,7 +597,7 @@ def _check_notify(value: str) -> None:
         raise SyntaxFault("5.5.4", "Error: Bad NOTIFY parameter syntax")
 
 
-_Command = Callable[[SmtpSession, str], Awaitable[Any]]
+_Command = Callable[[SmtpSession, str], Awaitable[Reply | None]]
 _COMMANDS: dict[str, _Command] = {
     "HELO": SmtpSession._helo,
     "EHLO": SmtpSession._ehlo,
