@@ -1,1 +1,128 @@
-"""Configuration checks (`manage.py check`)."""
+"""Configuration checks: `manage.py check` finds what is wrong before a server starts.
+
+Each check reports under an id of its own, with what to do in the hint.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+from django.core.checks import Warning as Caution
+from django.db import DatabaseError, connection
+
+from mailcore import conf
+
+# What keeps a stranger's letter to a stranger out (postconf(5), smtpd_recipient_restrictions).
+_GUARDS = frozenset(("reject", "defer", "defer_if_permit", "reject_unauth_destination", "defer_unauth_destination"))
+
+
+@register()
+def check_database(**_: Any) -> Iterable[CheckMessage]:
+    """The database answers, and compares names as mailboxes need it. (An unknown kind of database stops
+    the settings already.)"""
+    try:
+        connection.ensure_connection()
+    except DatabaseError as error:
+        yield Error(f"the database does not answer: {error}", hint="see DATABASE_URL", id="mailcore.E002")
+        return
+    if connection.vendor == "mysql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @@collation_database")
+            (collation,) = cursor.fetchone()
+        if not collation.endswith("_bin"):
+            yield Error(
+                f"the database compares names by {collation}: mailboxes A and a would be one",
+                hint="ALTER DATABASE … CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, before the first migrate",
+                id="mailcore.E003",
+            )
+
+
+@register()
+def check_folders(**_: Any) -> Iterable[CheckMessage]:
+    """The data folder can be written, and letters can be moved within it by renaming."""
+    folder = Path(settings.DATA_DIR)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        yield Error(
+            f"the data folder {folder} cannot be written: {error.strerror}",
+            hint="make it the property of the user that runs the server, or set DATA_DIR",
+            id="mailcore.E004",
+        )
+        return
+    roots = [root for root in (settings.MAIL_ROOT, settings.QUEUE_ROOT) if root.exists()]
+    if len({os.stat(root).st_dev for root in roots}) > 1:
+        yield Error(
+            "mail and queue lie on different file systems",
+            hint="letters are linked from the queue into the Maildirs: put both on one",
+            id="mailcore.E005",
+        )
+
+
+@register()
+def check_parameters(**_: Any) -> Iterable[CheckMessage]:
+    """Every parameter can be understood, and they do not contradict each other."""
+    try:
+        wrong = conf.problems()
+    except DatabaseError:
+        return  # said by check_database
+    for name, reason in wrong.items():
+        yield Error(f"{name}: {reason}", hint=f"postconf -e {name}=…", id="mailcore.E010")
+    if wrong:
+        return
+    parameters = conf.refresh()
+    yield from _check_sizes(parameters)
+    yield from _check_times(parameters)
+    yield from _check_relay(parameters)
+
+
+def _check_sizes(parameters: conf.Parameters) -> Iterable[CheckMessage]:
+    message = parameters.message_size_limit
+    for name in ("mailbox_size_limit", "virtual_mailbox_limit"):
+        limit = getattr(parameters, name)
+        if limit and (not message or limit < message):
+            yield Error(
+                f"{name} ({limit}) is smaller than message_size_limit ({message or 'no limit'})",
+                hint="a mailbox must hold the largest message that is accepted",
+                id="mailcore.E011",
+            )
+    if message and parameters.header_size_limit > message:
+        yield Error(
+            f"header_size_limit ({parameters.header_size_limit}) is larger than message_size_limit ({message})",
+            id="mailcore.E012",
+        )
+
+
+def _check_times(parameters: conf.Parameters) -> Iterable[CheckMessage]:
+    if parameters.minimal_backoff_time > parameters.maximal_backoff_time:
+        yield Error("minimal_backoff_time is longer than maximal_backoff_time", id="mailcore.E013")
+    if parameters.smtpd_soft_error_limit > parameters.smtpd_hard_error_limit:
+        yield Error("smtpd_soft_error_limit is larger than smtpd_hard_error_limit", id="mailcore.E014")
+
+
+def _check_relay(parameters: conf.Parameters) -> Iterable[CheckMessage]:
+    """An open relay is refused at start."""
+    given = {*parameters.smtpd_relay_restrictions, *parameters.smtpd_recipient_restrictions}
+    if not given & _GUARDS:
+        yield Error(
+            "open relay: neither smtpd_relay_restrictions nor smtpd_recipient_restrictions keeps strangers out",
+            hint="one of them needs " + ", ".join(sorted(_GUARDS)),
+            id="mailcore.E020",
+        )
+    for network in parameters.mynetworks:
+        if network.endswith("/0"):
+            yield Error(
+                f"open relay: mynetworks names everybody ({network})",
+                hint="name your own networks only",
+                id="mailcore.E021",
+            )
+    if not parameters.smtpd_sasl_auth_enable and not parameters.mynetworks:
+        yield Caution(
+            "nobody can send mail out: smtpd_sasl_auth_enable is no and mynetworks is empty", id="mailcore.W022"
+        )

@@ -4,10 +4,13 @@ Mail parameters (Postfix's names) are not here but in `mailcore.conf`; this file
 and the processes need before a database can be asked.
 """
 
+import contextlib
+import os
 import secrets
 from pathlib import Path
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -33,15 +36,23 @@ def _secret_key() -> str:
     if given := env.str("SECRET_KEY", default=""):
         return given
     path = DATA_DIR / "secret_key"
+    if path.exists():
+        return path.read_text()
+    fresh = secrets.token_urlsafe(50)
     try:
+        DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o750)
+        # Two first starts at once: the one that comes second reads what the first wrote.
+        with contextlib.suppress(FileExistsError):
+            temporary = DATA_DIR / f".secret_key.{os.getpid()}"
+            with os.fdopen(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+                file.write(fresh)
+            try:
+                os.link(temporary, path)
+            finally:
+                temporary.unlink()
         return path.read_text()
-    except FileNotFoundError:
-        DATA_DIR.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600, exist_ok=True)
-        # Two first starts at once: the one that finds the file filled takes what is there.
-        if not path.read_text():
-            path.write_text(secrets.token_urlsafe(50))
-        return path.read_text()
+    except OSError:
+        return fresh  # nothing can be kept here: `manage.py check` says so
 
 
 SECRET_KEY = _secret_key()
@@ -98,6 +109,13 @@ match _database["ENGINE"]:
             **_database.get("OPTIONS", {}),
         }
         _database["TEST"] = {"CHARSET": "utf8mb4", "COLLATION": "utf8mb4_bin"}
+
+    case "django.db.backends.postgresql":
+        pass
+    case unknown:
+        raise ImproperlyConfigured(
+            f"DATABASE_URL: no database of ours ({unknown}): sqlite:///…, postgres://…, mysql://…"
+        )
 
 REDIS_URL = env.str("REDIS_URL", default="")
 CELERY_BROKER_URL = REDIS_URL

@@ -1,1 +1,8 @@
-urlpatterns = []
+from django.urls import include, path
+
+from mailcore.health import healthz
+
+urlpatterns = [
+    path("healthz", healthz, name="healthz"),
+    path("", include("webmail.urls")),
+]

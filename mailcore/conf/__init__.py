@@ -13,7 +13,19 @@ from django.db import connection
 from mailcore.conf.kinds import expand
 from mailcore.conf.parameters import SPECS, Parameters, Spec
 
-__all__ = ["SPECS", "Parameters", "Spec", "current", "effective", "origin", "raw", "refresh", "set_value", "unset"]
+__all__ = [
+    "SPECS",
+    "Parameters",
+    "Spec",
+    "current",
+    "effective",
+    "origin",
+    "problems",
+    "raw",
+    "refresh",
+    "set_value",
+    "unset",
+]
 
 _current: Parameters | None = None
 

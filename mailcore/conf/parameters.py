@@ -156,6 +156,7 @@ class Parameters:
     pop3_idle_timeout: int = seconds("10m", _("A POP3 connection without commands ends after this."))
     login_timeout: int = seconds("3m", _("Time to sign in to IMAP or POP3."))
     mail_max_bad_commands: int = integer("20", _("Wrong commands, or failed sign-ins, that end a POP3 connection."))
+    imap_idle_notify_interval: int = seconds("2m", _("How often an IDLE client gets a sign of life; 0: never."))
     imap_max_line_length: int = octets("65536", _("Longest IMAP command line without literals."))
 
 

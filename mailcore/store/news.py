@@ -57,6 +57,15 @@ def listen(audience: str) -> socket.socket:
     return hearing
 
 
+def listeners(audience: str) -> int:
+    """How many living processes listen as `audience`."""
+    living = 0
+    for path in settings.RUN_ROOT.glob(f"{audience}-*"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+            living += probe.connect_ex(_reachable(path.name)) == 0
+    return living
+
+
 def stop_listening(hearing: socket.socket, audience: str) -> None:
     hearing.close()
     (settings.RUN_ROOT / f"{audience}-{os.getpid()}").unlink(missing_ok=True)

@@ -1,0 +1,51 @@
+"""`/healthz`: are all parts up? For load balancers and monitoring; says nothing about anybody's mail."""
+
+import socket
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, JsonResponse
+
+from mailcore import conf
+from mailcore.store import news
+
+_PATIENCE = 1.0  # seconds a listener has to take a connection
+
+
+def healthz(request: HttpRequest) -> JsonResponse:
+    """200 and each part's state when every part is up; 503 when one is not."""
+    parts = {"database": _database(), "couriers": _couriers()}
+    for name, port in settings.PORTS.items():
+        if port is not None and name != "web" and _offered(name):
+            parts[name] = _listens(port)
+    return JsonResponse({"parts": parts}, status=200 if all(parts.values()) else 503)
+
+
+def _database() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return False
+    return True
+
+
+def _couriers() -> bool:
+    """With Redis, Celery's workers deliver, and they are watched where they run."""
+    return bool(settings.REDIS_URL) or news.listeners(news.COURIERS) > 0
+
+
+def _offered(name: str) -> bool:
+    parameters = conf.current()
+    if parameters.ssl_disable and name in ("imaps", "pop3s", "submissions"):
+        return False
+    protocol = name.removesuffix("s") if name in ("imaps", "pop3s") else name
+    return protocol not in ("imap", "pop3", "lmtp") or protocol in parameters.protocols
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection((settings.HOST, port), timeout=_PATIENCE):
+            return True
+    except OSError:
+        return False
