@@ -5,4 +5,5 @@ from mailcore.health import healthz
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("", include("webmail.urls")),
+    path("", include("mailadmin.urls")),
 ]

@@ -1,0 +1,123 @@
+"""Addresses: as servers give them, as pages show them, as persons type them."""
+
+import re
+from dataclasses import dataclass
+from email.header import Header
+
+from django.utils.translation import gettext as _
+
+from mailcore.wire import address as grammar
+from mailcore.wire import addresslist
+from webmail import words
+from webmail.answers import Value
+
+# Full-width signs and the enumeration comma, which Chinese keyboards write between addresses.
+_WIDE = str.maketrans("，、；;＠（）＜＞\u3000", ",,,,@()<> ")
+_NAME_PLAIN = re.compile(r"[A-Za-z0-9 !#$%&'*+\-/=?^_`{|}~]*")
+
+
+class BadAddress(ValueError):
+    """What was typed is not an address; the words say which part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    name: str
+    mail: str
+
+    @property
+    def short(self) -> str:
+        """For lists: the name, else the part before the @."""
+        return self.name or self.mail.partition("@")[0] or self.mail
+
+    @property
+    def full(self) -> str:
+        """As a person would type it."""
+        if not self.name:
+            return self.mail
+        name = self.name if not re.search(r'[",;<>@()\\:\[\]]', self.name) else _quoted(self.name)
+        return f"{name} <{self.mail}>"
+
+    @property
+    def coded(self) -> str:
+        """As a header field carries it (RFC 5322 §3.4, the name as RFC 2047 words where it must be)."""
+        mail = grammar.render(self.mail)
+        if not self.name:
+            return mail
+        if _NAME_PLAIN.fullmatch(self.name):
+            return f"{self.name} <{mail}>"
+        if self.name.isascii():
+            return f"{_quoted(self.name)} <{mail}>"
+        return f"{Header(self.name, 'utf-8').encode(maxlinelen=0)} <{mail}>"
+
+
+def _quoted(name: str) -> str:
+    return '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
+
+
+def from_envelope(value: Value) -> tuple[Address, ...]:
+    """An address list of ENVELOPE (RFC 9051 §7.5.2); group marks are left out, their members kept."""
+    if not isinstance(value, tuple):
+        return ()
+    found = []
+    for item in value:
+        if not isinstance(item, tuple) or len(item) < 4 or item[3] is None:
+            continue
+        name, local, host = (words.header(x if isinstance(x, bytes) else None) for x in (item[0], item[2], item[3]))
+        # What Dovecot writes where an address has no such part.
+        host = "" if host.upper() in (".MISSING-HOST-NAME.", "MISSING_DOMAIN") else host
+        local = "" if local.upper() == "MISSING_MAILBOX" else local
+        mail = f"{local}@{host}" if host else local
+        if mail or name:
+            found.append(Address(name, mail))
+    return tuple(found)
+
+
+def from_header(value: str) -> tuple[Address, ...]:
+    """The addresses of a raw field (Latin-1). Encoded words are decoded after parting, never before."""
+    found = []
+    for item in addresslist.parse(value):
+        if item.host is None:
+            continue
+        name, local, host = (words.header((x or "").encode("latin-1")) for x in (item.name, item.mailbox, item.host))
+        if local or name:
+            found.append(Address(name, f"{local}@{host}" if host else local))
+    return tuple(found)
+
+
+def typed(text: str) -> tuple[Address, ...]:
+    """What a person typed into a recipient field; each address once. Raises BadAddress with words
+    for that person."""
+    if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", text):
+        raise BadAddress(_("A control character is not allowed here."))
+    found: dict[str, Address] = {}
+    for piece in _pieces(text.translate(_WIDE)):
+        match = re.fullmatch(r"(?P<name>.*?)\s*<\s*(?P<mail>[^<>]*?)\s*>", piece)
+        name, mail = (match["name"].strip(), match["mail"]) if match else ("", piece)
+        if len(name) > 1 and name[0] == name[-1] == '"':
+            name = re.sub(r"\\(.)", r"\1", name[1:-1])
+        try:
+            mail = grammar.parse(mail)
+        except grammar.AddressError:
+            mail = ""
+        if "@" not in mail:
+            raise BadAddress(_("“%s” is not an e-mail address.") % piece[:80])
+        found.setdefault(grammar.fold(mail), Address(name, mail))
+    return tuple(found.values())
+
+
+def _pieces(text: str) -> list[str]:
+    """Parted at commas and line ends that are not inside quotes; empty pieces fall away."""
+    pieces: list[str] = []
+    current: list[str] = []
+    quoted = False
+    for sign in text:
+        if sign == '"' and (not current or current[-1] != "\\"):
+            quoted = not quoted
+        if sign in "\r\n" or (sign == "," and not quoted):
+            pieces.append("".join(current))
+            current, quoted = [], False
+        else:
+            current.append(sign)
+    pieces.append("".join(current))
+    return [piece.strip() for piece in pieces if piece.strip()]

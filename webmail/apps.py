@@ -1,0 +1,8 @@
+"""Django's registration of the webmail."""
+
+from django.apps import AppConfig
+
+
+class WebmailConfig(AppConfig):
+    name = "webmail"
+    default_auto_field = "django.db.models.BigAutoField"

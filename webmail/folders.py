@@ -1,0 +1,113 @@
+"""Folders as a person sees them: special ones first and named in the visitor's language."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.utils.translation import gettext_lazy as _
+
+ROLES = {
+    "inbox": _("Inbox"),
+    "drafts": _("Drafts"),
+    "sent": _("Sent"),
+    "archive": _("Archive"),
+    "junk": _("Junk"),
+    "trash": _("Trash"),
+}
+_SPECIAL_USE = {  # RFC 6154
+    b"\\drafts": "drafts",
+    b"\\sent": "sent",
+    b"\\archive": "archive",
+    b"\\junk": "junk",
+    b"\\trash": "trash",
+}
+# Names other programs gave such folders, for servers without SPECIAL-USE.
+_USUAL_NAMES = {
+    "drafts": ("drafts", "draft", "草稿箱", "草稿"),
+    "sent": ("sent", "sent messages", "sent items", "sent mail", "已发送", "寄件備份"),
+    "archive": ("archive", "archives", "存档"),
+    "junk": ("junk", "spam", "junk e-mail", "垃圾邮件"),
+    "trash": ("trash", "deleted messages", "deleted items", "已删除"),
+}
+STANDARD_NAMES = {"drafts": "Drafts", "sent": "Sent", "archive": "Archive", "junk": "Junk", "trash": "Trash"}
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """One folder. `name` is the whole decoded name, levels parted by `delimiter` ("" = flat)."""
+
+    name: str
+    delimiter: str = "/"
+    role: str = ""  # key of ROLES or ""
+    selectable: bool = True
+    subscribed: bool = True
+    messages: int = 0
+    unseen: int = 0
+
+    @property
+    def leaf(self) -> str:
+        return self.name.rpartition(self.delimiter)[2] if self.delimiter else self.name
+
+    @property
+    def depth(self) -> int:
+        return self.name.count(self.delimiter) if self.delimiter else 0
+
+    @property
+    def parent(self) -> str:
+        return self.name.rpartition(self.delimiter)[0] if self.delimiter else ""
+
+    @property
+    def title(self) -> str:
+        """What the page calls it: the localised name of a special folder, else its last level."""
+        return str(ROLES[self.role]) if self.role else self.leaf
+
+    @property
+    def path(self) -> str:
+        """The whole name for a choice list, its levels parted visibly."""
+        return str(ROLES[self.role]) if self.role else self.name.replace(self.delimiter or "/", " / ")
+
+
+def role_of(name: str, attributes: Iterable[bytes]) -> str:
+    """The role the server gives a folder (SPECIAL-USE), or "inbox"."""
+    if name.upper() == "INBOX":
+        return "inbox"
+    return next((_SPECIAL_USE[a.lower()] for a in attributes if a.lower() in _SPECIAL_USE), "")
+
+
+def arranged(folders: Iterable[Folder]) -> tuple[Folder, ...]:
+    """Special folders first in the order of ROLES, then the others as a tree, names compared folded.
+
+    A role no folder claims goes to the one with a usual name; of two claims the first wins.
+    """
+    by_name = {folder.name: folder for folder in folders}
+    taken: dict[str, str] = {}
+    for folder in by_name.values():
+        if folder.role:
+            taken.setdefault(folder.role, folder.name)
+    for role, usual in _USUAL_NAMES.items():
+        if role not in taken:
+            for folder in by_name.values():
+                if not folder.role and folder.selectable and folder.leaf.casefold() in usual and _near_top(folder):
+                    taken[role] = folder.name
+                    break
+    roles = {name: role for role, name in taken.items()}
+    order = list(ROLES)
+
+    def place(folder: Folder) -> tuple[object, ...]:
+        levels = folder.name.split(folder.delimiter) if folder.delimiter else [folder.name]
+        tops = [roles.get(folder.delimiter.join(levels[: n + 1]), "") for n in range(len(levels))]
+        first = next((order.index(role) for role in tops if role), len(order))
+        return (first, [level.casefold() for level in levels])
+
+    named = (
+        Folder(f.name, f.delimiter, roles.get(f.name, ""), f.selectable, f.subscribed, f.messages, f.unseen)
+        for f in by_name.values()
+    )
+    return tuple(sorted(named, key=place))
+
+
+def _near_top(folder: Folder) -> bool:
+    return folder.depth == 0 or (folder.depth == 1 and folder.parent.upper() == "INBOX")
+
+
+def find(folders: Iterable[Folder], role: str) -> Folder | None:
+    return next((folder for folder in folders if folder.role == role), None)

@@ -1,0 +1,132 @@
+"""One letter as a page shows it: who, when, the text or HTML, images inside, files.
+
+Brings together what `imap` fetches and `parts` says of it; called by the reading and composing pages.
+"""
+
+import base64
+from dataclasses import dataclass
+
+from mailcore.wire import headers
+from webmail import gate, imap, parts, plain, rows, words
+from webmail.addresses import Address, from_header
+from webmail.parts import Part, Shown
+
+INSIDE_LIMIT = 8_000_000  # octets of images put into one letter's HTML
+TEXT_LIMIT = 2_000_000  # octets of text parts fetched to be shown
+RASTER = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"})
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The header fields a page shows; `fields` is all of them, decoded, in order."""
+
+    fields: tuple[tuple[str, str], ...]
+    raw: headers.Fields
+
+    def first(self, name: str) -> str:
+        return next((words.header(value.encode("latin-1")) for key, value in self.raw if key == name), "")
+
+    def addresses(self, name: str) -> tuple[Address, ...]:
+        return tuple(a for key, value in self.raw if key == name for a in from_header(value))
+
+    @property
+    def subject(self) -> str:
+        return self.first("subject")
+
+    @property
+    def ids(self) -> str:
+        """The References an answer carries on: those of this letter and its own id (RFC 5322 §3.6.4)."""
+        found = headers.message_ids(self.raw_first("references") or self.raw_first("in-reply-to"))
+        return " ".join(f"<{each}>" for each in [*found[-20:], *headers.message_ids(self.raw_first("message-id"))])
+
+    def raw_first(self, name: str) -> str:
+        return next((value for key, value in self.raw if key == name), "")
+
+    @property
+    def priority(self) -> str:
+        """ "high", "low" or ""."""
+        given = self.raw_first("x-priority") or self.raw_first("importance") or self.raw_first("priority")
+        given = given.strip().lower()
+        if given[:1] in ("1", "2") or given in ("high", "urgent"):
+            return "high"
+        return "low" if given[:1] in ("4", "5") or given in ("low", "non-urgent") else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    row: rows.Row
+    head: Head
+    root: Part
+    shown: Shown
+    section: str = ""  # of the message/rfc822 part it is, "" for the letter itself
+
+
+def head_of(raw: bytes) -> Head:
+    fields = headers.split(raw)
+    decoded = tuple((name.title(), words.header(value.encode("latin-1"))) for name, value in fields)
+    return Head(decoded, fields)
+
+
+def letter(mail: imap.Mail, found: imap.Found, section: str = "") -> Letter | None:
+    """The letter itself, or the one enclosed at `section`; None if there is none."""
+    root = parts.tree(found.structure)
+    if not section:
+        return Letter(found.row, head_of(found.head), root, parts.shown(root))
+    part = part_at(root, section)
+    if part is None or part.kind != "message/rfc822" or not part.children:
+        return None
+    return Letter(found.row, head_of(mail.heads(found.row.uid, section)), root, parts.shown(part.children[0]), section)
+
+
+def part_at(root: Part, section: str) -> Part | None:
+    return next((part for part in root.walk() if part.section == section and part.main != "multipart"), None)
+
+
+def raw_parts(mail: imap.Mail, uid: int, wanted: tuple[Part, ...], *, mark: bool = False) -> dict[str, bytes]:
+    """The octets of these parts, as many as fit TEXT_LIMIT."""
+    sections: list[str] = []
+    total = 0
+    for part in wanted:
+        total += part.size
+        if not sections or total <= TEXT_LIMIT:
+            sections.append(part.section)
+    return mail.contents(uid, sections, mark=mark)
+
+
+def text(wanted: tuple[Part, ...], raw: dict[str, bytes]) -> str:
+    """The text of these parts, one after the other; HTML as text."""
+    out = []
+    for part in wanted:
+        if part.section in raw:
+            content = parts.text_of(part, raw[part.section])
+            out.append(plain.from_html(gate.clean(content).html) if part.kind == "text/html" else content)
+    return "\n\n".join(piece.rstrip() for piece in out)
+
+
+def html(wanted: tuple[Part, ...], raw: dict[str, bytes], images: dict[str, str], *, remote: bool) -> gate.Cleaned:
+    """The HTML of these parts through the gate; plain text among them as HTML."""
+    pieces = [
+        parts.text_of(part, raw[part.section])
+        if part.kind == "text/html"
+        else f'<div style="white-space:pre-wrap">{plain.to_html(parts.text_of(part, raw[part.section]))}</div>'
+        for part in wanted
+        if part.section in raw
+    ]
+    cleaned = [gate.clean(piece, images, remote=remote) for piece in pieces]
+    joined = "<hr>".join(c.html for c in cleaned)
+    return gate.Cleaned(joined, sum(c.blocked for c in cleaned), any(c.cut for c in cleaned))
+
+
+def images_inside(mail: imap.Mail, uid: int, inside: tuple[Part, ...]) -> dict[str, str]:
+    """Content-ID to data: URL, for raster images up to INSIDE_LIMIT together."""
+    wanted, total = [], 0
+    for part in inside:
+        total += part.octets
+        if part.kind in RASTER and total <= INSIDE_LIMIT:
+            wanted.append(part)
+    raw = mail.contents(uid, [part.section for part in wanted])
+    return {
+        part.content_id: f"data:{part.kind};base64,{base64.b64encode(parts.decoded(part, raw[part.section])).decode()}"
+        for part in wanted
+        if part.section in raw
+    }

@@ -1,0 +1,135 @@
+"""Signing in and out, and the language before anybody is known."""
+
+import hashlib
+
+from django.conf import settings
+from django.contrib.auth import authenticate, login
+from django.core.cache import cache
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.utils.translation import override
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+
+from mailcore import conf
+from webmail import imap, options, pool, uploads, visitor
+from webmail.servers import is_guest
+
+FAILURES_ALLOWED = 8  # of one address for one name, within FAILURE_MEMORY seconds
+FAILURE_MEMORY = 600
+_YEAR = 365 * 86400
+
+
+@never_cache
+@sensitive_post_parameters("password")
+def sign_in(request: HttpRequest) -> HttpResponseBase:
+    target = _target(request)
+    if request.method != "POST":
+        if visitor.current(request) is not None:
+            return visitor.with_seal(request, redirect(target))
+        return _form(request, target)
+    name, password = request.POST.get("username", "").strip(), request.POST.get("password", "")
+    problem = _attempt(request, name, password)
+    if problem:
+        return _form(request, target, name, problem)
+    if not request.POST.get("remember"):
+        request.session.set_expiry(0)
+    person = visitor.current(request)
+    if person is None:
+        return _form(request, target, name, _("Signing in did not work. Please try again."))
+    uploads.sweep(person.address)
+    chosen = person.options.language or request.POST.get("language", "")
+    return visitor.with_seal(request, _with_language(redirect(target), chosen))
+
+
+def _attempt(request: HttpRequest, name: str, password: str) -> str:
+    """Open a session for this name and password: "" or why not, in words for the person."""
+    if not name or not password:
+        return _("Please enter your name and your password.")
+    if any(ord(sign) < 32 or 0x7F <= ord(sign) < 0xA0 for sign in name + password):
+        return _("The name or the password is not right.")
+    counter = "sign-in:" + hashlib.sha256(f"{request.META.get('REMOTE_ADDR')} {name.casefold()}".encode()).hexdigest()
+    if cache.get(counter, 0) >= FAILURES_ALLOWED:
+        return _("Too many attempts. Please wait ten minutes.")
+    problem = _as_guest(request, name, password) if is_guest() else _with_account(request, name, password)
+    if problem:
+        cache.add(counter, 0, FAILURE_MEMORY)
+        cache.incr(counter)
+    return problem
+
+
+def _with_account(request: HttpRequest, name: str, password: str) -> str:
+    user = authenticate(request, username=name, password=password)
+    if user is None:
+        return _("The name or the password is not right.")
+    login(request, user)
+    return ""
+
+
+def _as_guest(request: HttpRequest, name: str, password: str) -> str:
+    try:
+        with pool.borrow(name, password):
+            pass
+    except imap.BadCredential:
+        return _("The name or the password is not right.")
+    except (imap.Unreachable, imap.Refused):
+        return _("The mail server cannot be reached. Please try again in a moment.")
+    address = name if "@" in name else f"{name}@{conf.current().mydomain}"
+    visitor.begin_as_guest(request, name, password, address.lower())
+    return ""
+
+
+@require_POST
+def sign_out(request: HttpRequest) -> HttpResponse:
+    visitor.end(request)
+    response = redirect("sign-in")
+    response.delete_cookie(visitor.SEAL)
+    return response
+
+
+@require_POST
+def language(request: HttpRequest) -> HttpResponse:
+    """The language of pages seen before signing in; kept in a cookie."""
+    return _with_language(redirect(_target(request, reverse("sign-in"))), request.POST.get("language", ""))
+
+
+def _with_language(response: HttpResponse, code: str) -> HttpResponse:
+    if code in dict(settings.LANGUAGES):
+        response.set_cookie(settings.LANGUAGE_COOKIE_NAME, code, max_age=_YEAR, samesite="Lax", httponly=True)
+    return response
+
+
+def _target(request: HttpRequest, default: str = "") -> str:
+    """Where to go on to: a page of this site, nowhere else."""
+    wanted = request.POST.get("next") or request.GET.get("next") or ""
+    safe = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
+    return wanted if safe and "\\" not in wanted else default or reverse("box")
+
+
+def _form(request: HttpRequest, target: str, name: str = "", problem: str = "") -> HttpResponse:
+    context = {
+        "next": target if target != reverse("box") else "",
+        "name": name,
+        "problem": problem,
+        "languages": languages(),
+        "domain": conf.current().mydomain,
+        "is_guest": is_guest(),
+    }
+    return render(request, "webmail/sign_in.html", context, status=401 if problem else 200)
+
+
+def languages() -> list[tuple[str, str]]:
+    """Each language in its own words."""
+    found = []
+    for code, name in settings.LANGUAGES:
+        with override(code):
+            found.append((code, str(name)))
+    return found
+
+
+def remembered_language(response: HttpResponse, chosen: options.Options) -> HttpResponse:
+    return _with_language(response, chosen.language)

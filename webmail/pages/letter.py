@@ -1,0 +1,220 @@
+"""Reading a letter: the page, the frame its HTML is shown in, its files, its source."""
+
+from typing import Any
+from urllib.parse import quote
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.safestring import mark_safe
+from django.views.decorators.cache import never_cache
+from django.views.decorators.clickjacking import xframe_options_sameorigin
+from django.views.decorators.http import require_safe
+
+from webmail import gate, imap, letters, parts, plain
+from webmail.pages import frame
+from webmail.pages.box import COLUMNS
+from webmail.parts import Part
+from webmail.visitor import Request, signed_in
+
+_FRAME_POLICY = (
+    "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src data: 'self'{remote}; "
+    "style-src 'unsafe-inline'; frame-ancestors 'self'; form-action 'none'; base-uri 'none'"
+)
+# Kinds a browser may show in place; everything else is only downloaded.
+_VIEWABLE = letters.RASTER | {"application/pdf", "text/plain"}
+
+
+@never_cache
+@require_safe
+@signed_in
+def read(request: Request, mail: imap.Mail, uid: int) -> HttpResponse:
+    box = frame.box_of(request)
+    opened = mail.open(box, fresh=False)
+    sort = request.GET.get("sort", "")
+    found = mail.find(uid)
+    letter = letters.letter(mail, found, request.GET.get("part", "")) if found else None
+    if found is None or letter is None:
+        raise Http404
+    shown = letter.shown
+    options = request.visitor.options
+    view = request.GET.get("view") or ("html" if options.html_first else "text")
+    as_html = bool(shown.html) and (view == "html" or not shown.text)
+    remote = options.remote_images or request.GET.get("images") == "1"
+    wanted = shown.html if as_html else shown.text
+    raw = letters.raw_parts(mail, uid, wanted, mark="\\seen" not in letter.row.flags)
+    previous, following = _neighbours(mail, found, sort)
+    context = frame.around(request, mail, box)
+    keep = {"sort": sort, "page": request.GET.get("page", "")}
+    context |= {
+        "letter": letter,
+        "row": letter.row,
+        "head": letter.head,
+        "validity": opened.validity,
+        "as_html": as_html,
+        "has_both": bool(shown.html and shown.text),
+        "remote": remote,
+        "previous": previous,
+        "following": following,
+        "keep": keep,
+        "self": reverse("read", args=[uid]) + frame.open_query(box, **keep, part=letter.section),
+        "on": frame.in_box(box, **keep),
+        "compose": reverse("compose") + frame.open_query(box, of=uid) + "mode=",
+        "enclosed": frame.open_query(box) + "part=",
+        "writers": letter.head.addresses("from"),
+        "inner": frame.in_box(box, part=letter.section),
+        "back": frame.list_address(box, **keep),
+        "files": [(part, _is_viewable(part)) for part in shown.files],
+        "all_headers": request.GET.get("headers") == "all",
+        "targets": [f for f in context["folders"] if f.selectable and f.name != box],
+        "people": _people(letter.head),
+    }
+    if as_html:
+        context["blocked"] = letters.html(wanted, raw, {}, remote=remote).blocked
+        context["body"] = reverse("body", args=[uid]) + frame.in_box(box, part=letter.section, images=int(remote))
+    else:
+        text = letters.text(wanted, raw)
+        context["text"] = mark_safe(gate.clean_text(plain.to_html(text)))  # noqa: S308 (it just passed the gate)
+        context["empty"] = not text.strip()
+    return render(request, "webmail/letter.html", context)
+
+
+def _neighbours(mail: imap.Mail, found: imap.Found, sort: str) -> tuple[int | None, int | None]:
+    """The letters above and below in the list the visitor came from."""
+    if sort.lstrip("-") in COLUMNS and mail.can("SORT"):
+        order = mail.sorted(sort.lstrip("-"), reverse=sort.startswith("-"))
+        if found.row.uid in order:
+            at = order.index(found.row.uid)
+            return (order[at - 1] if at else None), (order[at + 1] if at + 1 < len(order) else None)
+    older, newer = mail.neighbours(found.row.sequence)
+    return (older, newer) if sort == "arrival" else (newer, older)
+
+
+def _people(head: letters.Head) -> list[tuple[str, tuple[object, ...]]]:
+    return [(name, people) for name in ("to", "cc", "bcc", "reply-to") if (people := head.addresses(name))]
+
+
+def _is_viewable(part: Part) -> bool:
+    return part.kind in _VIEWABLE
+
+
+def _found(request: Request, mail: imap.Mail, uid: int) -> letters.Letter:
+    """The letter a request names; 404 if it is gone."""
+    mail.open(frame.box_of(request), fresh=False)
+    found = mail.find(uid)
+    letter = letters.letter(mail, found, request.GET.get("part", "")) if found else None
+    if letter is None:
+        raise Http404
+    return letter
+
+
+@never_cache
+@require_safe
+@xframe_options_sameorigin
+@signed_in
+def body(request: Request, mail: imap.Mail, uid: int) -> HttpResponse:
+    """The letter's HTML, alone, for the sandboxed frame."""
+    letter = _found(request, mail, uid)
+    remote = request.GET.get("images") == "1"
+    raw = letters.raw_parts(mail, uid, letter.shown.html)
+    images = letters.images_inside(mail, uid, letter.shown.inside)
+    cleaned = letters.html(letter.shown.html, raw, images, remote=remote)
+    page = render_to_string("webmail/body.html", {"html": mark_safe(cleaned.html), "cut": cleaned.cut})  # noqa: S308
+    return _framed(HttpResponse(page), remote)
+
+
+@never_cache
+@require_safe
+@signed_in
+def printed(request: Request, mail: imap.Mail, uid: int) -> HttpResponse:
+    """The letter on one plain sheet, under the same policy as the frame."""
+    letter = _found(request, mail, uid)
+    shown, remote = letter.shown, request.GET.get("images") == "1"
+    context: dict[str, Any] = {
+        "letter": letter,
+        "head": letter.head,
+        "row": letter.row,
+        "writers": letter.head.addresses("from"),
+        "people": _people(letter.head),
+        "files": shown.files,
+    }
+    if shown.html:
+        raw = letters.raw_parts(mail, uid, shown.html)
+        images = letters.images_inside(mail, uid, shown.inside)
+        context["html"] = mark_safe(letters.html(shown.html, raw, images, remote=remote).html)  # noqa: S308
+    else:
+        text = letters.text(shown.text, letters.raw_parts(mail, uid, shown.text))
+        context["text"] = mark_safe(gate.clean_text(plain.to_html(text)))  # noqa: S308
+    return _framed(render(request, "webmail/printed.html", context), remote)
+
+
+def _framed(response: HttpResponse, remote: bool) -> HttpResponse:
+    response["Content-Security-Policy"] = _FRAME_POLICY.format(remote=" http: https:" if remote else "")
+    response["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+@never_cache
+@require_safe
+@signed_in
+def part(request: Request, mail: imap.Mail, uid: int, section: str) -> HttpResponse:
+    """A file of the letter: shown in place where that is safe and wanted (?view=1), else downloaded."""
+    mail.open(frame.box_of(request), fresh=False)
+    found = mail.find(uid)
+    wanted = letters.part_at(parts.tree(found.structure), section) if found else None
+    if wanted is None:
+        raise Http404
+    if wanted.kind == "message/rfc822":
+        content = mail.contents(uid, [section]).get(section, b"")
+    else:
+        content = parts.decoded(wanted, mail.contents(uid, [section]).get(section, b""))
+    view = request.GET.get("view") == "1" and _is_viewable(wanted)
+    kind = wanted.kind if view or wanted.kind in _VIEWABLE else "application/octet-stream"
+    if kind == "text/plain":
+        content = parts.text_of(wanted, mail.contents(uid, [section]).get(section, b"")).encode() if view else content
+        kind = "text/plain; charset=utf-8" if view else "text/plain"
+    return _file(content, kind, wanted.title or f"part-{section}", inline=view)
+
+
+@never_cache
+@require_safe
+@signed_in
+def source(request: Request, mail: imap.Mail, uid: int) -> HttpResponse:
+    return _file(_whole(request, mail, uid), "text/plain; charset=utf-8", "", inline=True)
+
+
+@never_cache
+@require_safe
+@signed_in
+def download(request: Request, mail: imap.Mail, uid: int) -> HttpResponse:
+    mail.open(frame.box_of(request), fresh=False)
+    found = mail.find(uid)
+    if found is None:
+        raise Http404
+    name = parts.file_name(letters.head_of(found.head).subject) or f"message-{uid}"
+    return _file(_whole(request, mail, uid), "message/rfc822", f"{name}.eml", inline=False)
+
+
+def _whole(request: Request, mail: imap.Mail, uid: int) -> bytes:
+    mail.open(frame.box_of(request), fresh=False)
+    found = mail.contents(uid, [""])
+    if "" not in found:
+        raise Http404
+    return found[""]
+
+
+def _file(content: bytes, kind: str, name: str, *, inline: bool) -> HttpResponse:
+    """Never a page of this site: nosniff, no scripts, its name as RFC 6266 has it."""
+    response = HttpResponse(content, content_type=kind)
+    manner = "inline" if inline else "attachment"
+    if name:
+        plain_name = "".join(c if c.isascii() and (c.isalnum() or c in " ._-") else "_" for c in name)
+        manner += f"; filename=\"{plain_name}\"; filename*=UTF-8''{quote(name, safe='')}"
+    response["Content-Disposition"] = manner
+    response["X-Content-Type-Options"] = "nosniff"
+    # A browser's own PDF viewer does not run in a sandbox.
+    sandbox = "" if kind == "application/pdf" else "sandbox; "
+    policy = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'self'"
+    response["Content-Security-Policy"] = sandbox + policy
+    return response

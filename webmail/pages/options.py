@@ -1,0 +1,75 @@
+"""The visitor's options."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo, available_timezones
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import override
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from webmail import imap
+from webmail import options as kept
+from webmail.addresses import BadAddress, typed
+from webmail.pages import frame
+from webmail.pages.entrance import languages, remembered_language
+from webmail.visitor import Request, signed_in
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def options(request: Request, mail: imap.Mail) -> HttpResponse:
+    person = request.visitor
+    errors: dict[str, str] = {}
+    chosen = person.options
+    if request.method == "POST":
+        chosen, errors = _posted(request, person.options)
+        if not errors:
+            kept.save(person.address, chosen)
+            with override(chosen.language or None):
+                messages.success(request, _("Your options were saved."))
+            return remembered_language(redirect("options"), chosen)
+    context = frame.around(request, mail) | {
+        "chosen": chosen,
+        "errors": errors,
+        "page_sizes": kept.PAGE_SIZES,
+        "languages": languages(),
+        "zones": _zones(),
+    }
+    return render(request, "webmail/options.html", context, status=422 if errors else 200)
+
+
+def _posted(request: HttpRequest, before: kept.Options) -> tuple[kept.Options, dict[str, str]]:
+    post, errors = request.POST, {}
+    name = " ".join(post.get("name", "").split())[:200]
+    if any(ord(sign) < 32 or ord(sign) == 127 for sign in name):
+        errors["name"] = _("A control character is not allowed here.")
+    try:
+        typed(post.get("reply_to", ""))
+    except BadAddress as error:
+        errors["reply_to"] = str(error)
+    size = post.get("page_size", "")
+    values = {
+        "name": name,
+        "reply_to": post.get("reply_to", "").strip()[:1000],
+        "signature": post.get("signature", "").replace("\r\n", "\n"),
+        "language": post.get("language", ""),
+        "time_zone": post.get("time_zone", ""),
+        "page_size": int(size) if size.isdecimal() and len(size) < 5 else before.page_size,
+        "html_first": post.get("html_first") == "1",
+        "remote_images": post.get("remote_images") == "1",
+        "after_action": post.get("after_action", ""),
+        "reply_above": post.get("reply_above") == "1",
+        "greeted": True,
+    }
+    return kept.changed(before, values), errors
+
+
+def _zones() -> list[tuple[str, str]]:
+    """Time zones by name, with their offset today."""
+    names = sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/"))
+    return [(name, f"{name} ({datetime.now(ZoneInfo(name)):%z})") for name in ["UTC", *names]]

@@ -1,0 +1,137 @@
+"""One row of a message list, made from what FETCH says of it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mailcore.wire import dates
+from webmail import words
+from webmail.addresses import Address, from_envelope
+from webmail.answers import Value
+
+ITEMS = "UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE"
+_MONTHS = {m: n for n, m in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    uid: int
+    sequence: int
+    flags: frozenset[str]
+    arrived: datetime | None
+    sent: datetime | None
+    size: int
+    subject: str
+    senders: tuple[Address, ...]
+    recipients: tuple[Address, ...]
+    attachments: bool
+    message_id: str = ""
+    folder: str = ""
+
+    @property
+    def seen(self) -> bool:
+        return "\\seen" in self.flags
+
+    @property
+    def flagged(self) -> bool:
+        return "\\flagged" in self.flags
+
+    @property
+    def answered(self) -> bool:
+        return "\\answered" in self.flags
+
+    @property
+    def forwarded(self) -> bool:
+        return "$forwarded" in self.flags
+
+    @property
+    def draft(self) -> bool:
+        return "\\draft" in self.flags
+
+
+def row(uid: int, data: dict[bytes, Value], folder: str = "") -> Row:
+    envelope = data.get(b"ENVELOPE")
+    parts = envelope if isinstance(envelope, tuple) and len(envelope) >= 10 else (None,) * 10
+    return Row(
+        uid=uid,
+        sequence=_number(data.get(b"SEQ")),
+        flags=flags(data.get(b"FLAGS")),
+        arrived=internal_date(data.get(b"INTERNALDATE")),
+        sent=header_date(_octets(parts[0])),
+        size=_number(data.get(b"RFC822.SIZE")),
+        subject=words.header(_octets(parts[1])),
+        senders=from_envelope(parts[2]),
+        recipients=from_envelope(parts[5]),
+        attachments=attached(data.get(b"BODYSTRUCTURE")),
+        message_id=_octets(parts[9]).decode("ascii", "replace"),
+        folder=folder,
+    )
+
+
+def flags(value: Value) -> frozenset[str]:
+    """Flags and keywords, folded to lower case (RFC 9051 §2.3.2: they are case-insensitive)."""
+    if not isinstance(value, tuple):
+        return frozenset()
+    return frozenset(flag.decode("ascii", "replace").lower() for flag in value if isinstance(flag, bytes))
+
+
+def internal_date(value: Value) -> datetime | None:
+    """INTERNALDATE, " 2-Jan-2026 10:00:00 +0800", as an aware time."""
+    if not isinstance(value, bytes):
+        return None
+    try:
+        day, clock, zone = value.split()
+        number, month, year = day.split(b"-")
+        hour, minute, second = clock.split(b":")
+        offset = (int(zone[1:3]) * 3600 + int(zone[3:5]) * 60) * (-1 if zone[:1] == b"-" else 1)
+        local = datetime(int(year), _MONTHS[month], int(number), int(hour), int(minute), int(second), tzinfo=UTC)
+        return datetime.fromtimestamp(local.timestamp() - offset, UTC)
+    except (ValueError, KeyError, OverflowError, OSError):
+        return None
+
+
+def header_date(raw: bytes) -> datetime | None:
+    """A Date: field (RFC 5322 §3.3), obsolete forms included; None where it cannot be read."""
+    moment = dates.sent(raw.decode("latin-1"))
+    try:
+        return datetime.fromtimestamp(moment[0], UTC) if moment else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def attached(structure: Value) -> bool:
+    """Whether a BODYSTRUCTURE holds a file: a part marked attachment, or one that no page shows."""
+    if not isinstance(structure, tuple) or not structure:
+        return False
+    if isinstance(structure[0], tuple):
+        kinds = [item for item in structure if isinstance(item, tuple)]
+        return any(attached(kind) for kind in kinds if kind and isinstance(kind[0], bytes | tuple) and _is_part(kind))
+    if _disposition(structure) == b"attachment":
+        return True
+    kind = _octets(structure[0]).lower()
+    subtype = _octets(structure[1]).lower() if len(structure) > 1 else b""
+    if kind == b"text" or (kind == b"application" and subtype in (b"pgp-signature", b"pkcs7-signature")):
+        return False
+    if kind == b"image" and len(structure) > 3 and structure[3]:
+        return False  # has a Content-ID: shown inside the letter
+    return kind in (b"application", b"audio", b"video", b"image", b"model", b"font")
+
+
+def _is_part(value: tuple[Value, ...]) -> bool:
+    return isinstance(value[0], tuple) or (len(value) >= 7 and isinstance(value[1], bytes))
+
+
+def _disposition(structure: tuple[Value, ...]) -> bytes:
+    for item in structure[7:]:
+        if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], bytes):
+            return item[0].lower()
+    return b""
+
+
+def _octets(value: Value) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    return str(value).encode() if isinstance(value, int) else b""
+
+
+def _number(value: Value) -> int:
+    return value if isinstance(value, int) else 0

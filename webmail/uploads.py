@@ -1,0 +1,153 @@
+"""Letters being written, kept on this side: what was typed, and files attached to it.
+
+Every post of the compose page is kept before anything else is tried with it, so neither an expired
+session nor a broken connection loses a word. Files lie in ATTACH_ROOT under random names.
+"""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.core.signing import BadSignature, TimestampSigner
+from django.db import transaction
+from django.utils import timezone
+
+from webmail import parts
+from webmail.models import Composition, Upload
+
+KEPT_FOR = timedelta(days=14)
+_signer = TimestampSigner(salt="webmail.letter")
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A file that will go with the letter."""
+
+    id: int
+    name: str
+    media_type: str
+    size: int
+
+
+def new_ticket(owner: str) -> str:
+    """What a compose page carries: the letter's token and its owner, signed, so that a post is known to
+    come from a page of his even when the session is gone."""
+    return _signer.sign_object([secrets.token_urlsafe(18), owner], compress=False)
+
+
+def ticket_for(token: str, owner: str) -> str:
+    return _signer.sign_object([token, owner], compress=False)
+
+
+def read_ticket(ticket: str) -> tuple[str, str] | None:
+    """(token, owner), or None for anything we did not sign within KEPT_FOR."""
+    try:
+        token, owner = _signer.unsign_object(ticket, max_age=KEPT_FOR)
+    except (BadSignature, ValueError):
+        return None
+    return str(token), str(owner)
+
+
+def keep(token: str, owner: str, fields: dict[str, Any]) -> None:
+    Composition.objects.update_or_create(token=token, owner=owner, defaults={"fields": fields})
+
+
+def kept(token: str, owner: str) -> dict[str, Any] | None:
+    """What was typed into this letter, unless it is somebody else's or already sent."""
+    found = Composition.objects.filter(token=token, owner=owner, sent=False).values_list("fields", flat=True).first()
+    return found if isinstance(found, dict) else None
+
+
+def unfinished(owner: str, but: str = "") -> tuple[str, dict[str, Any]] | None:
+    """The owner's last letter that was neither sent nor given up."""
+    rows = Composition.objects.filter(owner=owner, sent=False).exclude(token=but).order_by("-changed")
+    return rows.values_list("token", "fields").first()
+
+
+def claim(token: str, owner: str) -> bool:
+    """Whether this letter may be sent now: true once, however often the button is pressed."""
+    return Composition.objects.filter(token=token, owner=owner, sent=False).update(sent=True) == 1
+
+
+def release(token: str) -> None:
+    """It was not sent after all."""
+    Composition.objects.filter(token=token).update(sent=False)
+
+
+def attach(token: str, file: "UploadedFile[bytes]") -> None:
+    """Keep an uploaded file for a letter that is kept already."""
+    settings.ATTACH_ROOT.mkdir(parents=True, exist_ok=True, mode=0o730)
+    stored = secrets.token_hex(24)
+    path = settings.ATTACH_ROOT / stored
+    size = 0
+    with path.open("xb") as target:
+        path.chmod(0o600)
+        for chunk in file.chunks():
+            target.write(chunk)
+            size += len(chunk)
+    _record(token, stored, file.name or "", file.content_type or "", size)
+
+
+def attach_octets(token: str, name: str, media_type: str, content: bytes) -> None:
+    """The same for a file taken out of another letter."""
+    settings.ATTACH_ROOT.mkdir(parents=True, exist_ok=True, mode=0o730)
+    stored = secrets.token_hex(24)
+    path = settings.ATTACH_ROOT / stored
+    path.touch(0o600)
+    path.write_bytes(content)
+    _record(token, stored, name, media_type, len(content))
+
+
+def _record(token: str, stored: str, name: str, media_type: str, size: int) -> None:
+    Upload.objects.create(
+        composition_id=token,
+        stored=stored,
+        name=parts.file_name(name) or "attachment",
+        media_type=media_type if parts.is_media_type(media_type) else "application/octet-stream",
+        size=size,
+    )
+
+
+def attached(token: str) -> list[Attached]:
+    rows = Upload.objects.filter(composition_id=token).values_list("id", "name", "media_type", "size")
+    return [Attached(*row) for row in rows]
+
+
+def content(token: str, upload_id: int) -> bytes:
+    stored = Upload.objects.filter(composition_id=token, id=upload_id).values_list("stored", flat=True).get()
+    return bytes((settings.ATTACH_ROOT / stored).read_bytes())
+
+
+def detach(token: str, upload_ids: Iterable[int]) -> None:
+    _remove(Upload.objects.filter(composition_id=token, id__in=list(upload_ids)).values_list("id", "stored"))
+
+
+def done(token: str) -> None:
+    """It was sent. The empty row stays for a while, so that a late second click sends nothing."""
+    _remove(Upload.objects.filter(composition_id=token).values_list("id", "stored"))
+    Composition.objects.filter(token=token).update(fields={})
+
+
+def discard(token: str, owner: str) -> None:
+    """The letter is done with: nothing of it stays here."""
+    with transaction.atomic():
+        _remove(Upload.objects.filter(composition_id=token, composition__owner=owner).values_list("id", "stored"))
+        Composition.objects.filter(token=token, owner=owner).delete()
+
+
+def sweep(owner: str) -> None:
+    """Give up this owner's letters nobody touched for KEPT_FOR."""
+    before = timezone.now() - KEPT_FOR
+    for token in Composition.objects.filter(owner=owner, changed__lt=before).values_list("token", flat=True):
+        discard(token, owner)
+
+
+def _remove(rows: Iterable[tuple[int, str]]) -> None:
+    rows = list(rows)
+    Upload.objects.filter(id__in=[upload_id for upload_id, _stored in rows]).delete()
+    for _upload_id, stored in rows:
+        (settings.ATTACH_ROOT / stored).unlink(missing_ok=True)

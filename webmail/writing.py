@@ -1,0 +1,215 @@
+"""A letter as octets (RFC 5322, RFC 2045 ff.), and what an answer or a forward begins with.
+
+`render` is what goes over SMTP and into Sent; it is built by hand, for file names must reach both old
+programs (RFC 2047 words in name=) and new ones (RFC 2231 in filename*=).
+"""
+
+import base64
+import quopri
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.header import Header
+from email.utils import format_datetime
+from urllib.parse import quote
+
+from django.utils.translation import gettext as _
+
+from webmail import plain
+from webmail.addresses import Address
+from webmail.letters import Head
+from webmail.rows import Row
+from webmail.templatetags.webmail import full_date
+
+_REPLY = re.compile(r"^(?:\s*(?:re|aw|sv|antw|回复|回覆|答复|答覆)(?:\[\d+\])?\s*[:：])+\s*", re.IGNORECASE)
+_FORWARD = re.compile(r"^(?:\s*(?:fwd?|wg|转发|轉寄|轉發)(?:\[\d+\])?\s*[:：])+\s*", re.IGNORECASE)
+_IDS = re.compile(r"(?:<[^<>\s\x00-\x20\x7f]{1,250}>\s*)*")
+PRIORITIES = {"high": ("1", "high"), "low": ("5", "low")}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    name: str
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A letter that is ready: every value checked, nothing typed left unparsed."""
+
+    sender: Address
+    to: tuple[Address, ...]
+    cc: tuple[Address, ...]
+    bcc: tuple[Address, ...]
+    subject: str
+    body: str
+    date: datetime
+    token: str
+    reply_to: tuple[Address, ...] = ()
+    in_reply_to: str = ""
+    references: str = ""
+    priority: str = ""
+    receipt: bool = False
+    files: tuple[File, ...] = ()
+
+    @property
+    def recipients(self) -> list[str]:
+        """Envelope addresses, each once."""
+        return list(dict.fromkeys(a.mail for a in (*self.to, *self.cc, *self.bcc)))
+
+    @property
+    def message_id(self) -> str:
+        """Made of the letter's token: sent twice by accident it is still one letter."""
+        return f"<{self.token}@{self.sender.mail.rpartition('@')[2] or 'localhost'}>"
+
+
+def render(letter: Outgoing, *, with_bcc: bool) -> bytes:
+    """The whole letter with CRLF line ends. Bcc only in our own copy."""
+    lines = [
+        f"Date: {format_datetime(letter.date)}",
+        f"From: {letter.sender.coded}",
+        *_people("To", letter.to),
+        *_people("Cc", letter.cc),
+        *(_people("Bcc", letter.bcc) if with_bcc else []),
+        *_people("Reply-To", letter.reply_to),
+        f"Subject: {_encoded(letter.subject, 9)}",
+        f"Message-ID: {letter.message_id}",
+    ]
+    if letter.in_reply_to:
+        lines.append(f"In-Reply-To: {letter.in_reply_to}")
+    if letter.references:
+        lines.append("References: " + "\r\n ".join(letter.references.split()))
+    if letter.priority in PRIORITIES:
+        number, word = PRIORITIES[letter.priority]
+        lines += [f"X-Priority: {number}", f"Importance: {word}"]
+    if letter.receipt:
+        lines.append(f"Disposition-Notification-To: {letter.sender.coded}")
+    lines.append("MIME-Version: 1.0")
+    head = "\r\n".join(lines).encode("utf-8")
+    text = _text_part(letter.body)
+    if not letter.files:
+        return head + b"\r\n" + text
+    boundary = f"=_{secrets.token_hex(16)}"
+    parts = [text, *(_file_part(file) for file in letter.files)]
+    mark = b"--" + boundary.encode()
+    return b"".join(
+        (
+            head,
+            f'\r\nContent-Type: multipart/mixed; boundary="{boundary}"\r\n\r\n'.encode(),
+            b"".join(mark + b"\r\n" + part + b"\r\n" for part in parts),
+            mark + b"--\r\n",
+        )
+    )
+
+
+def _people(name: str, people: Sequence[Address]) -> list[str]:
+    return [f"{name}: " + ",\r\n ".join(a.coded for a in people)] if people else []
+
+
+def _encoded(text: str, used: int) -> str:
+    text = " ".join(text.split())
+    if text.isascii() and len(text) + used <= 900 and "=?" not in text:
+        return text
+    return Header(text, "utf-8").encode(linesep="\r\n", maxlinelen=75)
+
+
+def _text_part(body: str) -> bytes:
+    lines = body.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    text = "\r\n".join(lines).rstrip("\r\n") + "\r\n"
+    octets = text.encode("utf-8", "replace")
+    head = b'Content-Type: text/plain; charset="utf-8"\r\nContent-Transfer-Encoding: '
+    if octets.isascii() and all(len(line) <= 990 for line in lines) and "\nFrom " not in text:
+        return head + b"7bit\r\n\r\n" + octets
+    if sum(octet > 127 for octet in octets) * 6 < len(octets):
+        coded = quopri.encodestring(octets.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
+        return head + b"quoted-printable\r\n\r\n" + coded
+    return head + b"base64\r\n\r\n" + _base64(octets)
+
+
+def _base64(octets: bytes) -> bytes:
+    return base64.encodebytes(octets).replace(b"\n", b"\r\n")
+
+
+def _file_part(file: File) -> bytes:
+    if file.media_type == "message/rfc822":  # its encoding must be 7bit or 8bit (RFC 2046 §5.2.1)
+        content = file.content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+        encoding = b"7bit" if content.isascii() else b"8bit"
+    else:
+        content, encoding = _base64(file.content), b"base64"
+    if file.name.isascii() and not re.search(r'["\\\x00-\x1f\x7f]', file.name):
+        kind, manner = f'; name="{file.name}"', f'; filename="{file.name}"'
+    else:
+        kind = f';\r\n name="{_encoded(file.name, 8)}"'
+        manner = f";\r\n filename*=utf-8''{quote(file.name, safe='')}"
+    head = f"Content-Type: {file.media_type}{kind}\r\nContent-Disposition: attachment{manner}\r\n"
+    return head.encode() + b"Content-Transfer-Encoding: " + encoding + b"\r\n\r\n" + content
+
+
+# --- Answers and forwards -------------------------------------------------------------------------
+
+
+def ids(text: str) -> str:
+    """Message-ids from a form field; "" for anything else (they go into header fields)."""
+    text = " ".join(text.split())
+    return text if _IDS.fullmatch(text) else ""
+
+
+def reply_subject(subject: str) -> str:
+    return "Re: " + _REPLY.sub("", subject)
+
+
+def forward_subject(subject: str) -> str:
+    return "Fwd: " + _FORWARD.sub("", subject)
+
+
+def without(people: Iterable[Address], own: Iterable[str]) -> tuple[Address, ...]:
+    """Each address once, none of one's own."""
+    seen = {mail.casefold() for mail in own}
+    kept = []
+    for person in people:
+        if person.mail and person.mail.casefold() not in seen:
+            seen.add(person.mail.casefold())
+            kept.append(person)
+    return tuple(kept)
+
+
+def joined(people: Iterable[Address]) -> str:
+    """As they stand in a recipient field."""
+    return ", ".join(person.full for person in people)
+
+
+def answer_body(head: Head, row: Row, text: str) -> str:
+    who = next(iter(head.addresses("from")), Address("", ""))
+    line = _("On %(date)s, %(name)s wrote:") % {"date": full_date(row.sent or row.arrived), "name": who.full}
+    return f"{line}\n{plain.quoted(unsigned(text))}\n"
+
+
+def forward_body(head: Head, row: Row, text: str) -> str:
+    lines = [
+        _("-------- Forwarded message --------"),
+        f"{_('Subject')}: {head.subject}",
+        f"{_('Date')}: {full_date(row.sent or row.arrived)}",
+        f"{_('From')}: {joined(head.addresses('from'))}",
+        f"{_('To')}: {joined(head.addresses('to'))}",
+    ]
+    if cc := head.addresses("cc"):
+        lines.append(f"{_('Cc')}: {joined(cc)}")
+    return "\n".join(lines) + f"\n\n{text}\n"
+
+
+def with_signature(body: str, signature: str, *, above: bool) -> str:
+    """The signature below the place for the text, before a quotation or after it; "-- " marks it."""
+    signed = f"-- \n{signature.strip()}\n" if signature.strip() else ""
+    if not body:
+        return f"\n\n{signed}" if signed else ""
+    if above:
+        return f"\n\n{signed}\n{body}" if signed else f"\n\n{body}"
+    return f"{body}\n{signed}"
+
+
+def unsigned(text: str) -> str:
+    """Without the signature at its end, which nobody wants quoted."""
+    return re.sub(r"\n-- ?\n(?:[^\n]*\n?){0,12}\Z", "\n", f"\n{text}").strip("\n")
