@@ -24,6 +24,7 @@ from mailcore.store.box import NO_SUCH, Box
 from mailcore.store.delivery import Staged, Stored
 from mailcore.store.transfer import OVER_QUOTA
 from mailcore.terms import Arrival, Refusal
+from mailcore.wire.binary import to_base64
 from mailcore.wire.scan import scan
 
 
@@ -35,6 +36,7 @@ class Upload:
     flags: int
     keywords: tuple[str, ...]
     internal_at: int | None  # seconds; None: now
+    binary: bool = False  # sent as literal8: parts that are binary are written as base64
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +106,29 @@ def _stage(box: Box, upload: Upload) -> Staged:
         flags=upload.flags,
         keywords=upload.keywords,
     )
-    if isinstance(upload.content, bytes):
-        path = maildir.write(box.directory, name, [upload.content])
-        digest = hashlib.blake2b(upload.content, digest_size=16).hexdigest()
-        return Staged(arrival, box.id, path, len(upload.content), scan(upload.content), digest)
+    content = _converted(upload) if upload.binary else upload.content
+    if isinstance(content, bytes):
+        path = maildir.write(box.directory, name, [content])
+        digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+        return Staged(arrival, box.id, path, len(content), scan(content), digest)
     path = f"{box.directory}/new/{name}"
-    with open(upload.content, "rb") as file:
+    with open(content, "rb") as file:
         os.fsync(file.fileno())
         size = os.fstat(file.fileno()).st_size
         if size:
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                seen, digest = scan(content), hashlib.blake2b(content, digest_size=16).hexdigest()
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                seen, digest = scan(mapped), hashlib.blake2b(mapped, digest_size=16).hexdigest()
         else:
             seen, digest = scan(b""), hashlib.blake2b(b"", digest_size=16).hexdigest()
-    os.rename(upload.content, path)
+    os.rename(content, path)
     return Staged(arrival, box.id, path, size, seen, digest)
+
+
+def _converted(upload: Upload) -> bytes:
+    if isinstance(upload.content, bytes):
+        return to_base64(upload.content)
+    with open(upload.content, "rb") as file:
+        return to_base64(file.read())
 
 
 def _remember_keywords(mailbox_id: int, uploads: Sequence[Upload]) -> None:

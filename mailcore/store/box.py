@@ -64,9 +64,7 @@ def open_mailbox(owner: Owner, name: str, read_only: bool) -> Opened | Refusal:
         return NO_SUCH
     id_, folder, uid_validity, _, uid_next, modseq, recent_uid, unseen, keywords, size, _ = row
     if not read_only and recent_uid < uid_next:
-        # Only who changes the row has them; a second session that is as quick gets none.
-        taken = Mailbox.objects.filter(id=id_, recent_uid=recent_uid).update(recent_uid=uid_next)
-        recent_uid = recent_uid if taken else uid_next
+        recent_uid = take_recent(id_, uid_next)
     uids = index.query(
         f"SELECT uid FROM {index.MESSAGE} WHERE mailbox_id = %s AND uid < %s ORDER BY uid", (id_, uid_next)
     )
@@ -78,3 +76,14 @@ def open_mailbox(owner: Owner, name: str, read_only: bool) -> Opened | Refusal:
         first_unseen = found[0][0] if found else 0
     box = Box(id_, owner.account_id, name, maildir.directory(owner.address, folder), uid_validity)
     return Opened(box, array("I", [uid for (uid,) in uids]), uid_next, modseq, recent_uid, first_unseen, keywords, size)
+
+
+def take_recent(mailbox_id: int, uid_next: int) -> int:
+    """The first UID below `uid_next` that no session was told of as recent (RFC 3501 §2.3.2); from now on the
+    caller was. `uid_next` if there is none."""
+    first = Mailbox.objects.filter(pk=mailbox_id).values_list("recent_uid", flat=True).first()
+    if first is None or first >= uid_next:
+        return uid_next
+    # Only who changes the row has them; a second session that is as quick gets none.
+    taken = Mailbox.objects.filter(pk=mailbox_id, recent_uid=first).update(recent_uid=uid_next)
+    return first if taken else uid_next

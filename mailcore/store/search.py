@@ -28,7 +28,7 @@ class Frame:
 
     known: UidRanges  # all messages of the session
     sets: dict[wire.Numbers, UidRanges]  # every set of the program as UIDs
-    recent: tuple[int, int]  # first UID that is recent, first that is not any more
+    recent: Sequence[tuple[int, int]]  # UIDs that are recent: first, and first after
 
 
 @dataclass(slots=True)
@@ -58,8 +58,7 @@ class _Query:
             case wire.HasKeyword(word):
                 return self._keyword(word)
             case wire.IsRecent():
-                low, high = self.frame.recent
-                return f"(m.uid >= {low:d} AND m.uid < {high:d})"
+                return _among([(first, after - 1) for first, after in self.frame.recent])
             case wire.Numbers():
                 return _among(self.frame.sets[key])
             case wire.Day():

@@ -12,6 +12,7 @@ from mailcore.wire.headers import Fields
 from mailcore.wire.mime import Content, Part
 
 KEY = 255  # longest key, in characters
+_PEOPLE = frozenset({"from", "sender", "reply-to", "to", "cc", "bcc"})
 MAX_REFERENCES = 100  # message-ids kept: the first, and the latest of the others
 
 
@@ -95,10 +96,18 @@ def _references(references: str, in_reply_to: str) -> str:
 
 
 def _headers_text(fields: Fields) -> str:
+    if any("(" in value for name, value in fields if name in _PEOPLE):
+        fields = [(name, _plainly(value) if name in _PEOPLE and "(" in value else value) for name, value in fields]
     lines = "\n".join([f"{name}: {value}" for name, value in fields])
     if lines.isascii() and "=?" not in lines:
         return fold(lines.replace("\t", " "))
-    return fold("\n".join([f"{name}: {headers.decoded(value)}" for name, value in fields]))
+    return fold("\n".join([f"{name}: {headers.decoded(value)}" for name, value in fields])).replace("\t", " ")
+
+
+def _plainly(value: str) -> str:
+    """An address list with comments, and its addresses again without them: both are searched for."""
+    found = [f"{each.mailbox}@{each.host}" for each in addresslist.parse(value[:2000]) if each.host]
+    return f"{value} {' '.join(found)}"
 
 
 def _texts(content: Content, root: Part) -> tuple[str, str]:

@@ -1,5 +1,5 @@
 """Reading a command's arguments left to right (RFC 9051 §9). Every method takes what it names or raises
-BadSyntax; nothing else is ever raised. Literals stand in the text as they were sent."""
+BadSyntax (BadName for a mailbox name); nothing else is ever raised. Literals stand in the text as they were sent."""
 
 import re
 from collections.abc import Callable
@@ -28,6 +28,10 @@ _MONTH = {name.encode(): number for number, name in enumerate(MONTHS, 1)}
 
 class BadSyntax(Exception):
     """The command does not follow the grammar; the text is for the BAD response."""
+
+
+class BadName(Exception):
+    """A mailbox name that is no modified UTF-7, or no UTF-8: no mailbox has it."""
 
 
 class Cursor:
@@ -149,14 +153,18 @@ class Cursor:
         try:
             return names.decode(raw, utf8=self.utf8)
         except ValueError:
-            raise BadSyntax("Mailbox name is not valid") from None
+            raise BadName from None
 
     def list_mailbox(self) -> str:
-        """A LIST pattern: like a mailbox name, with wildcards."""
-        if match := _PATTERN.match(self.text, self.at):
+        """A LIST pattern: like a mailbox name, with wildcards. One that is no name's just matches nothing."""
+        match = _PATTERN.match(self.text, self.at)
+        if match is not None:
             self.at = match.end()
-            return self._name(match[0])
-        return self._name(self.string())
+        raw = match[0] if match is not None else self.string()
+        try:
+            return self._name(raw)
+        except BadName:
+            return raw.decode("latin-1")
 
     def flag(self) -> str:
         return self._match(_FLAG, "Flag").decode("ascii")

@@ -28,6 +28,7 @@ _WHATS: dict[str, What] = {
 _PATH = re.compile(rb"([1-9]\d{0,5}(?:\.[1-9]\d{0,5})*)(\.)?")
 _PARTIAL = re.compile(rb"<(\d{1,10})\.([1-9]\d{0,9})>")
 _WORD = re.compile(rb"[A-Za-z0-9.]+")
+_SPECIAL = re.compile(rb'[ (){%*"\\\]]')
 MAX_PATH = 100
 
 
@@ -168,15 +169,19 @@ def _body(cursor: Cursor, peek: bool) -> Content:
         names: tuple[str, ...] = ()
         if word.startswith("HEADER.FIELDS"):
             cursor.space()
-            names = tuple(cursor.list_of(lambda: cursor.astring().decode("latin-1")))
+            names = tuple(cursor.list_of(lambda: _header_name(cursor)))
             if not names:
                 raise BadSyntax("Header field expected")
-        section = Section(path, _WHATS[word], tuple(name.upper() for name in names))
-        label = spell(section)
-    else:
-        label = spell(section)
+        section = Section(path, _WHATS[word], names)
     cursor.expect(b"]")
-    return Content(label, section, peek, "raw", _partial(cursor))
+    return Content(spell(section), section, peek, "raw", _partial(cursor))
+
+
+def _header_name(cursor: Cursor) -> str:
+    name = cursor.astring().upper()
+    if not re.fullmatch(rb"[ -~]+", name):
+        raise BadSyntax("Header field expected")
+    return name.decode("ascii")
 
 
 def spell(section: Section) -> bytes:
@@ -184,10 +189,13 @@ def spell(section: Section) -> bytes:
     words = [str(number) for number in section.path] + ([section.what] if section.what else [])
     names = b""
     if section.fields:
-        each = [name.encode("latin-1") for name in section.fields]
-        names = b" (" + b" ".join(name if re.fullmatch(rb"[!-~]+", name) and not re.search(rb'[(){%*"\\\]]', name)
-                                  else b'"' + re.sub(rb'(["\\])', rb"\\\1", name) + b'"' for name in each) + b")"  # fmt: skip
+        names = b" (" + b" ".join([_field_name(name) for name in section.fields]) + b")"
     return b"BODY[" + ".".join(words).encode("ascii") + names + b"]"
+
+
+def _field_name(name: str) -> bytes:
+    raw = name.encode("latin-1")
+    return b'"' + re.sub(rb'(["\\])', rb"\\\1", raw) + b'"' if _SPECIAL.search(raw) else raw
 
 
 def _binary(cursor: Cursor, word: str) -> Content:

@@ -98,7 +98,7 @@ class Framer:
             return TooLong() if len(self._buffer) - self._have > self._line_limit else None
         if end - self._have > self._line_limit:
             return TooLong()
-        if end and self._buffer[end - 1] == 0x7D or (end > 1 and self._buffer[end - 2 : end] == b"}\r"):
+        if (end and self._buffer[end - 1] == 0x7D) or (end > 1 and self._buffer[end - 2 : end] == b"}\r"):
             start = max(self._have, end - 20)
             if match := _LITERAL.search(self._buffer[start:end]):
                 self._size = int(match[2])

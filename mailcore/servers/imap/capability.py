@@ -1,0 +1,34 @@
+"""What the server says it can do, by state (RFC 9051 §7.2.2). Nothing stands here that does not work."""
+
+from typing import TYPE_CHECKING
+
+from mailcore import conf
+
+if TYPE_CHECKING:
+    from mailcore.servers.imap.session import Session
+
+_ALWAYS = "IMAP4rev1 SASL-IR ID ENABLE LITERAL+"
+_SIGNED_IN = (
+    "IDLE UIDPLUS MOVE NAMESPACE SPECIAL-USE CREATE-SPECIAL-USE CONDSTORE UNSELECT CHILDREN ESEARCH STATUS=SIZE WITHIN "
+    "LIST-EXTENDED LIST-STATUS SORT SORT=DISPLAY MULTIAPPEND BINARY SAVEDATE PREVIEW OBJECTID SEARCHRES I18NLEVEL=1"
+)
+
+
+def words(session: "Session") -> str:
+    """The capability list as it is for this client now."""
+    if session.owner is not None:
+        found = f"{_ALWAYS} {_SIGNED_IN}"
+        limit = conf.current().message_size_limit
+        if limit:
+            found += f" APPENDLIMIT={limit}"
+        return found
+    found = _ALWAYS
+    if session.server.tls_context is not None and not session.connection.tls:
+        found += " STARTTLS"
+    return found + (" AUTH=PLAIN AUTH=LOGIN" if plaintext_allowed(session) else " LOGINDISABLED")
+
+
+def plaintext_allowed(session: "Session") -> bool:
+    """Passwords in the clear: under TLS, from this machine, or where the administrator does not mind."""
+    connection = session.connection
+    return not conf.current().disable_plaintext_auth or connection.tls or connection.peer == connection.local

@@ -1,0 +1,80 @@
+"""Commands of any state, and those that only concern the session (RFC 9051 §6.1, §6.3.1, RFC 2177, RFC 2971)."""
+
+from typing import TYPE_CHECKING
+
+from mailcore import conf
+from mailcore.servers.imap import capability as capabilities
+from mailcore.servers.imap.answer import Answer, bad, ok
+from mailcore.wire.imap import render
+from mailcore.wire.imap.cursor import BadSyntax
+
+if TYPE_CHECKING:
+    from mailcore.servers.imap.session import Call
+
+_MAX_ID_PAIRS = 30
+
+
+async def capability(call: "Call") -> Answer:
+    call.args.end()
+    call.session.untagged(f"CAPABILITY {capabilities.words(call.session)}")
+    return ok("Capability completed.")
+
+
+async def noop(call: "Call") -> Answer:
+    """NOOP and CHECK: whatever changed is told."""
+    call.args.end()
+    return ok(f"{call.name.capitalize()} completed.")
+
+
+async def logout(call: "Call") -> Answer:
+    call.args.end()
+    session = call.session
+
+    async def leave() -> None:
+        session.leaving = True
+        session.connection.close()
+
+    session.untagged("BYE Logging out")
+    return Answer("OK", "Logout completed.", then=leave)
+
+
+async def identify(call: "Call") -> Answer:
+    """ID: what a client says of itself is not kept."""
+    args = call.args
+    if not args.skip_word(b"NIL"):
+        pairs = args.list_of(args.nstring)
+        if len(pairs) % 2 or None in pairs[::2]:
+            raise BadSyntax("Pairs of field and value expected")
+        if len(pairs) > 2 * _MAX_ID_PAIRS:
+            return bad("Too many fields")
+    args.end()
+    name = render.string(conf.current().mail_name.encode())
+    call.session.write(b'* ID ("name" %b)\r\n' % name)
+    return ok("ID completed.")
+
+
+ENABLES = ("CONDSTORE",)
+
+
+async def enable(call: "Call") -> Answer:
+    """RFC 5161: what is not known is passed over."""
+    args = call.args
+    words = [args.keyword()]
+    while args.skip(b" "):
+        words.append(args.keyword())
+    args.end()
+    session = call.session
+    fresh = [word for word in dict.fromkeys(words) if word in ENABLES and word not in session.enabled]
+    session.enable(*fresh)
+    session.untagged(" ".join(["ENABLED", *fresh]))
+    return ok("Enabled.")
+
+
+async def idle(call: "Call") -> None:
+    """RFC 2177. The answer comes when the client says DONE."""
+    call.args.end()
+    session = call.session
+    await session.go_on("idling")
+    session.begin_idle(call.tag)
+    if session.view is not None:
+        await session.tell(with_expunges=True)

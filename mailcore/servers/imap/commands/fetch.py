@@ -1,0 +1,193 @@
+"""FETCH and UID FETCH (RFC 9051 §6.4.5, RFC 3516, RFC 7162, RFC 8474, RFC 8514, RFC 8970).
+
+What the index knows is answered from it, column by column; files are opened only for content.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mailcore.servers.imap import columns
+from mailcore.servers.imap.answer import Answer, bad, no, ok
+from mailcore.servers.imap.view import View
+from mailcore.store import messages
+from mailcore.store.index import UidRanges
+from mailcore.store.messages import File
+from mailcore.wire import flags as wire_flags
+from mailcore.wire import section
+from mailcore.wire.imap import fetch as wire
+from mailcore.wire.imap import render
+from mailcore.wire.imap.sequence import SAVED, NumberSet
+
+if TYPE_CHECKING:
+    from mailcore.servers.imap.session import Call, Session
+
+_ROWS = 2000  # listed between two looks whether the client takes it
+_CONTENT_OCTETS = 1 << 22  # content read at once
+_INLINE_OCTETS = 1 << 17  # content short enough to be read without a thread
+
+
+async def fetch(call: "Call") -> Answer:
+    args, session = call.args, call.session
+    numbers = args.sequence_set()
+    args.space()
+    wanted = wire.wanted(args)
+    modifiers = wire.modifiers(args)
+    view = session.view
+    assert view is not None
+    if modifiers.vanished and not ("QRESYNC" in session.enabled and call.by_uid):
+        return bad("VANISHED needs QRESYNC and UID FETCH")
+    if modifiers.changed_since is not None or "MODSEQ" in wanted.attributes:
+        session.enable("CONDSTORE")
+    ranges = chosen(view, numbers, call.by_uid)
+    if ranges is None:
+        return bad("Invalid message sequence number")
+    if not ranges:
+        return ok("Fetch completed.")
+    if wanted.sets_seen and not view.read_only:
+        await _set_seen(session, view, ranges)
+    attributes = _attributes(call, wanted, modifiers.changed_since is not None)
+    since = -1 if modifiers.changed_since is None else modifiers.changed_since
+    if wanted.contents:
+        missing = await _with_contents(session, view, ranges, attributes, wanted.contents, since)
+        if missing:
+            return no(missing[0], missing[1])
+    else:
+        await _listed(session, view, ranges, attributes, since)
+    return ok("Fetch completed.")
+
+
+def chosen(view: View, numbers: NumberSet, by_uid: bool) -> UidRanges | None:
+    """The UIDs a command is about; None if a sequence number is no message's."""
+    if numbers is SAVED:
+        return view.saved
+    assert isinstance(numbers, tuple)
+    return view.uid_ranges(numbers) if by_uid else view.from_sequence(numbers)
+
+
+def _attributes(call: "Call", wanted: wire.Wanted, with_modseq: bool) -> list[str]:
+    attributes = list(wanted.attributes)
+    if call.by_uid and "UID" not in attributes:
+        attributes.insert(0, "UID")
+    if with_modseq and "MODSEQ" not in attributes:
+        attributes.append("MODSEQ")
+    return attributes
+
+
+async def _set_seen(session: "Session", view: View, ranges: UidRanges) -> None:
+    """BODY[] without PEEK; who asked is told of the new flags like everybody else."""
+    rows = await session.bridge.read(messages.listed, view.box.id, ("uid", "flags"), ranges)
+    unseen = [uid for uid, flags in rows if not flags & wire_flags.SEEN and view.sequence(uid)]
+    if unseen:
+        done = await session.bridge.run(
+            messages.store_flags, view.box, view.ranges_of(unseen), "add", wire_flags.SEEN, ()
+        )
+        session.in_background(messages.write_names, view.box, done.renamed)
+
+
+def _opening(session: "Session", view: View, rows: Sequence[tuple[Any, ...]]) -> tuple[bytes, list[int]]:
+    """How responses begin, and the number in each: sequence number or, with UIDONLY, UID."""
+    uids = [row[0] for row in rows]
+    if "UIDONLY" in session.enabled:
+        return b"* %d UIDFETCH (", uids
+    return b"* %d FETCH (", view.sequences(uids)
+
+
+async def _listed(session: "Session", view: View, ranges: UidRanges, attributes: list[str], since: int) -> None:
+    form = columns.shape(attributes)
+    for piece in messages.batches(ranges, _ROWS):
+        rows = await session.bridge.read(messages.listed, view.box.id, form.columns, piece, since)
+        if rows:
+            begin, numbers = _opening(session, view, rows)
+            arguments = columns.spell(form, rows)
+            _mark_recent(session, view, rows, form, attributes, arguments)
+            template = begin + form.template + b")\r\n"
+            session.write(b"".join(map(template.__mod__, zip(numbers, *arguments, strict=True))))
+            await session.connection.flush()
+
+
+def _mark_recent(
+    session: "Session", view: View, rows: Sequence[tuple[Any, ...]], form: columns.Shape, attributes: list[str],
+    arguments: list[Any],
+) -> None:  # fmt: skip
+    """\\Recent is the session's own knowledge: flags of recent messages are spelled again."""
+    if "FLAGS" not in attributes or not session.shows_recent or not view.recent_count:
+        return
+    flags, keywords = form.columns.index("flags"), form.columns.index("keywords")
+    arguments[attributes.index("FLAGS")] = [
+        render.flag_list(row[flags], row[keywords], view.is_recent(row[0])) for row in rows
+    ]
+
+
+# --- Content --------------------------------------------------------------------------------------
+
+
+async def _with_contents(
+    session: "Session", view: View, ranges: UidRanges, attributes: list[str], contents: Sequence[wire.Content],
+    since: int,
+) -> tuple[str, str] | None:  # fmt: skip
+    """Answers message by message; returns (text, code) of a failure that concerned some of them."""
+    form = columns.shape(attributes, ("base_name", "flags", "size"))
+    place = [form.columns.index(name) for name in ("base_name", "flags", "size")]
+    failure: tuple[str, str] | None = None
+    for piece in messages.batches(ranges, _ROWS):
+        rows = await session.bridge.read(messages.listed, view.box.id, form.columns, piece, since)
+        if not rows:
+            continue
+        begin, numbers = _opening(session, view, rows)
+        arguments = columns.spell(form, rows) if attributes else []
+        _mark_recent(session, view, rows, form, attributes, arguments)
+        template = begin + form.template
+        heads = list(map(template.__mod__, zip(numbers, *arguments, strict=True)))
+        files = [File(row[0], row[place[0]], row[place[1]], row[place[2]]) for row in rows]
+        for start, end in _portions(files):
+            found = await _read(session, view, files[start:end])
+            for head, content in zip(heads[start:end], found, strict=True):
+                if content is None:
+                    failure = ("Some messages could not be read", "EXPUNGEISSUED")
+                    continue
+                try:
+                    body = b" ".join([_spell(content, each) for each in contents])
+                except section.UndecodablePart:
+                    failure = ("Unknown transfer encoding", "UNKNOWN-CTE")
+                    continue
+                session.write(b"%b%b%b)\r\n" % (head, b" " if attributes else b"", body))
+            await session.connection.flush()
+    return failure
+
+
+def _portions(files: Sequence[File]) -> list[tuple[int, int]]:
+    """Runs of files that are read together: no more octets at once than memory should hold."""
+    found: list[tuple[int, int]] = []
+    start = octets = 0
+    for at, file in enumerate(files):
+        if at > start and octets + file.size > _CONTENT_OCTETS:
+            found.append((start, at))
+            start, octets = at, 0
+        octets += file.size
+    found.append((start, len(files)))
+    return found
+
+
+async def _read(session: "Session", view: View, files: Sequence[File]) -> list[bytes | None]:
+    if len(files) == 1 and files[0].size < _INLINE_OCTETS:
+        return [await session.bridge.read(messages.read, view.box, files[0])]
+    return await session.bridge.run(messages.read_many, view.box, files)
+
+
+def _spell(content: bytes, wanted: wire.Content) -> bytes:
+    if wanted.kind == "raw":
+        found = section.extract(content, wanted.section)
+    else:
+        found = section.decoded(content, wanted.section.path)
+        if wanted.kind == "binary size":
+            return b"%b %d" % (wanted.label, len(found or b""))
+    label = wanted.label
+    if wanted.partial is not None:
+        first, length = wanted.partial
+        label += b"<%d>" % first
+        if found is not None:
+            found = found[first : first + length]
+    if found is None:
+        return label + b" NIL"
+    spelled = render.literal8(found) if wanted.kind == "binary" and b"\0" in found else render.literal(found)
+    return b"%b %b" % (label, spelled)

@@ -1,0 +1,160 @@
+"""LIST, LSUB, STATUS (RFC 9051 §6.3.9, §6.3.11, RFC 3501 §6.3.9, RFC 5258, RFC 5819, RFC 6154, RFC 8438)."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from mailcore import conf
+from mailcore.servers.imap.answer import Answer, ok, refused
+from mailcore.store import mailboxes
+from mailcore.store.box import NO_SUCH
+from mailcore.store.mailboxes import Listed, Status
+from mailcore.wire.imap import listing as wire
+from mailcore.wire.imap import names
+from mailcore.wire.imap.listing import ListArguments
+
+if TYPE_CHECKING:
+    from mailcore.servers.imap.session import Call, Session
+
+
+async def list_names(call: "Call") -> Answer:
+    arguments = wire.arguments(call.args)
+    session = call.session
+    if arguments.patterns == ("",):
+        session.write(b'* LIST (\\Noselect) "/" ""\r\n')
+        return ok("List completed.")
+    everything = await session.bridge.read(mailboxes.listing, session.owner)
+    shown = _shown(everything, arguments)
+    statuses: dict[str, Status] = {}
+    if arguments.status:
+        wanted = [listed.name for listed, _ in shown if listed.selectable]
+        statuses = await session.bridge.run(mailboxes.status, session.owner, wanted, _wants_deleted(arguments.status))
+    parents = _parents(everything)
+    for listed, child_subscribed in shown:
+        attributes = _attributes(listed, parents, arguments)
+        line = b'* LIST (%b) "/" %b' % (" ".join(attributes).encode(), names.encode(listed.name, session.utf8))
+        session.write(line + (b' ("CHILDINFO" ("SUBSCRIBED"))\r\n' if child_subscribed else b"\r\n"))
+        if listed.name in statuses:
+            session.write(_status_response(session, statuses[listed.name], arguments.status))
+    return ok("List completed.")
+
+
+def _parents(everything: Iterable[Listed]) -> set[str]:
+    """Names that have existing names below them."""
+    return {
+        listed.name[:at]
+        for listed in everything
+        if listed.exists
+        for at, character in enumerate(listed.name)
+        if character == names.SEPARATOR
+    }
+
+
+def _shown(everything: list[Listed], arguments: ListArguments) -> list[tuple[Listed, bool]]:
+    """What is listed, and whether something subscribed below it is the reason to say so (RFC 5258 §3.5)."""
+    patterns = [names.pattern(names.canonical(arguments.reference + pattern)) for pattern in arguments.patterns]
+    subscribed_only = "SUBSCRIBED" in arguments.selections
+    recursive = "RECURSIVEMATCH" in arguments.selections
+    below = _parents_of_subscribed(everything) if recursive else set()
+    found: list[tuple[Listed, bool]] = []
+    for listed in everything:
+        if not any(pattern.fullmatch(listed.name) for pattern in patterns):
+            continue
+        if "SPECIAL-USE" in arguments.selections and not listed.special_use:
+            continue
+        if subscribed_only and not listed.subscribed:
+            if listed.name in below:
+                found.append((listed, True))
+            continue
+        if listed.exists or subscribed_only:
+            found.append((listed, listed.name in below))
+    return found
+
+
+def _parents_of_subscribed(everything: Iterable[Listed]) -> set[str]:
+    return {
+        listed.name[:at]
+        for listed in everything
+        if listed.subscribed
+        for at, character in enumerate(listed.name)
+        if character == names.SEPARATOR
+    }
+
+
+def _attributes(listed: Listed, parents: set[str], arguments: ListArguments) -> list[str]:
+    attributes = []
+    if not listed.exists:
+        attributes.append("\\NonExistent")
+    elif not listed.selectable:
+        attributes.append("\\Noselect")
+    attributes.append("\\HasChildren" if listed.name in parents else "\\HasNoChildren")
+    if listed.subscribed and ("SUBSCRIBED" in arguments.returns or "SUBSCRIBED" in arguments.selections):
+        attributes.append("\\Subscribed")
+    if listed.special_use:
+        attributes.append(listed.special_use)
+    return attributes
+
+
+async def list_subscribed(call: "Call") -> Answer:
+    """LSUB: a name that "%" stops at while something below is subscribed is listed as \\Noselect."""
+    args = call.args
+    reference = "" if args.skip(b'""') else args.mailbox()
+    args.space()
+    pattern = args.list_mailbox()
+    args.end()
+    session = call.session
+    matcher = names.pattern(names.canonical(reference + pattern))
+    found: dict[str, bool] = {}
+    everything = await session.bridge.read(mailboxes.listing, session.owner)
+    for listed in everything:
+        if not listed.subscribed:
+            continue
+        if matcher.fullmatch(listed.name):
+            found[listed.name] = listed.selectable or not listed.exists
+        elif pattern.endswith("%"):
+            for at, character in enumerate(listed.name):
+                if character == names.SEPARATOR and matcher.fullmatch(listed.name[:at]):
+                    found.setdefault(listed.name[:at], False)
+    for name, selectable in sorted(found.items()):
+        attributes = b"" if selectable else b"\\Noselect"
+        session.write(b'* LSUB (%b) "/" %b\r\n' % (attributes, names.encode(name, session.utf8)))
+    return ok("Lsub completed.")
+
+
+# --- STATUS ---------------------------------------------------------------------------------------
+
+
+async def status(call: "Call") -> Answer:
+    args, session = call.args, call.session
+    name = args.mailbox()
+    args.space()
+    items = wire.status_items(args)
+    args.end()
+    if "HIGHESTMODSEQ" in items:
+        session.enable("CONDSTORE")
+    found = await session.bridge.read(mailboxes.status, session.owner, [name], _wants_deleted(items))
+    if name not in found:
+        return refused(NO_SUCH)
+    session.write(_status_response(session, found[name], items))
+    return ok("Status completed.")
+
+
+def _wants_deleted(items: Iterable[str]) -> bool:
+    return any(item.startswith("DELETED") for item in items)
+
+
+def _status_response(session: "Session", found: Status, items: Iterable[str]) -> bytes:
+    values = {
+        "MESSAGES": found.messages,
+        "RECENT": found.recent,
+        "UIDNEXT": found.uid_next,
+        "UIDVALIDITY": found.uid_validity,
+        "UNSEEN": found.unseen,
+        "SIZE": found.size,
+        "HIGHESTMODSEQ": found.highest_modseq,
+        "DELETED": found.deleted,
+        "DELETED-STORAGE": found.deleted_size,
+        "APPENDLIMIT": conf.current().message_size_limit or "NIL",
+        "MAILBOXID": f"(F{found.mailbox_id})",
+    }
+    told = " ".join(f"{item} {values[item]}" for item in items)
+    return b"* STATUS %b (%b)\r\n" % (names.encode(found.name, session.utf8), told.encode())

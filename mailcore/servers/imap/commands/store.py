@@ -1,0 +1,136 @@
+"""STORE and EXPUNGE, with their UID forms (RFC 9051 §6.4.6, §6.4.3, RFC 4315, RFC 7162)."""
+
+from typing import TYPE_CHECKING
+
+from mailcore.servers.imap.answer import Answer, bad, no, ok
+from mailcore.servers.imap.commands.fetch import chosen
+from mailcore.servers.imap.view import View
+from mailcore.store import expunge as removal
+from mailcore.store import messages
+from mailcore.store.messages import Flagged, Mode
+from mailcore.wire import flags as wire_flags
+from mailcore.wire.imap import sequence
+from mailcore.wire.imap.cursor import BadSyntax, Cursor
+from mailcore.wire.imap.sequence import SAVED
+
+if TYPE_CHECKING:
+    from mailcore.servers.imap.session import Call, Session
+
+READ_ONLY = no("Mailbox is read-only", "READ-ONLY")
+_MODES: dict[str, Mode] = {"FLAGS": "replace", "+FLAGS": "add", "-FLAGS": "remove"}
+_NAMES_AT_ONCE = 8  # files renamed before the answer; more are left to the background
+MAX_KEYWORD = 100
+MAX_KEYWORDS = 100
+
+
+def split_flags(given: list[str]) -> tuple[int, tuple[str, ...]]:
+    """(bits, keywords). \\Recent cannot be set and is passed over; other unknown system flags are wrong."""
+    bits, keywords = 0, []
+    for name in given:
+        if name.startswith("\\"):
+            if (bit := wire_flags.BITS.get(name.lower())) is not None:
+                bits |= bit
+            elif name.lower() != "\\recent":
+                raise BadSyntax(f"Unknown system flag {name[:30]}")
+        elif len(name) > MAX_KEYWORD:
+            raise BadSyntax("Keyword is too long")
+        else:
+            keywords.append(name)
+    if len(keywords) > MAX_KEYWORDS:
+        raise BadSyntax("Too many keywords")
+    return bits, tuple(keywords)
+
+
+async def store(call: "Call") -> Answer:
+    args, session = call.args, call.session
+    numbers = args.sequence_set()
+    args.space()
+    unchanged_since = _unchanged_since(args)
+    word = args.keyword()
+    silent = word.endswith(".SILENT")
+    mode = _MODES.get(word.removesuffix(".SILENT"))
+    if mode is None:
+        raise BadSyntax("FLAGS, +FLAGS or -FLAGS expected")
+    args.space()
+    bits, keywords = split_flags(args.flags())
+    args.end()
+    view = session.view
+    assert view is not None
+    if view.read_only:
+        return READ_ONLY
+    ranges = chosen(view, numbers, call.by_uid)
+    if ranges is None:
+        return bad("Invalid message sequence number")
+    if unchanged_since >= 0:
+        session.enable("CONDSTORE")
+    if not ranges:
+        return ok("Store completed.")
+    done = await session.bridge.run(messages.store_flags, view.box, ranges, mode, bits, keywords, unchanged_since)
+    view.made(done.modseq)
+    _tell(call, view, done, silent)
+    session.in_background(messages.write_names, view.box, done.renamed)
+    if done.failed:
+        failed = done.failed if call.by_uid else view.sequences(done.failed)
+        return ok("Conditional STORE failed for some.", f"MODIFIED {sequence.render_numbers(failed).decode()}")
+    return ok("Store completed.")
+
+
+def _unchanged_since(args: Cursor) -> int:
+    if not args.skip(b"("):
+        return -1
+    if args.keyword() != "UNCHANGEDSINCE":
+        raise BadSyntax("UNCHANGEDSINCE expected")
+    args.space()
+    value = args.number()
+    args.expect(b")")
+    args.space()
+    return value
+
+
+def _tell(call: "Call", view: View, done: Flagged, silent: bool) -> None:
+    """Untagged FETCH for every message; a silent STORE tells MODSEQ alone, and that only with CONDSTORE."""
+    session = call.session
+    if silent and not session.condstore:
+        return
+    _tell_keywords(session, view, done)
+    numbers = view.sequences([row[0] for row in done.rows if row[0] < view.uid_next])
+    out = []
+    for number, (uid, flags, keywords, modseq) in zip(numbers, done.rows, strict=False):
+        if not silent:
+            out.append(session.flags_response(view, number, uid, flags, keywords, modseq, call.by_uid))
+        elif modseq == done.modseq:
+            if "UIDONLY" in session.enabled:
+                out.append(b"* %d UIDFETCH (MODSEQ (%d))\r\n" % (uid, modseq))
+            else:
+                out.append(b"* %d FETCH (UID %d MODSEQ (%d))\r\n" % (number, uid, modseq))
+    session.write(b"".join(out))
+
+
+def _tell_keywords(session: "Session", view: View, done: Flagged) -> None:
+    """A keyword is announced before it is seen."""
+    known = {word.lower() for word in view.keywords.split()}
+    used = dict.fromkeys(word for words in {row[2] for row in done.rows} for word in words.split())
+    if fresh := [word for word in used if word.lower() not in known]:
+        view.keywords = " ".join([*view.keywords.split(), *fresh])
+        session.tell_flags(view)
+
+
+async def expunge(call: "Call") -> Answer:
+    """EXPUNGE, or UID EXPUNGE of some (RFC 4315 §2.1)."""
+    args, session = call.args, call.session
+    view = session.view
+    assert view is not None
+    ranges = view.known
+    if call.by_uid:
+        numbers = args.sequence_set()
+        ranges = view.saved if numbers is SAVED else (chosen(view, numbers, by_uid=True) or ())
+    args.end()
+    if view.read_only:
+        return READ_ONLY
+    if not ranges:
+        return ok("Expunge completed.")
+    removed = await session.bridge.run(removal.expunge, view.box, ranges)
+    if removed.files:
+        session.in_background(removal.remove_files, view.box.directory, removed.files)
+    code = f"HIGHESTMODSEQ {removed.modseq}" if removed.modseq and session.condstore else ""
+    return ok("Expunge completed.", code)

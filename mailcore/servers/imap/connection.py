@@ -1,0 +1,259 @@
+"""One IMAP socket: octets become framing events for the session, what it writes goes out in order.
+
+An idle connection has no task and no buffers. Commands are worked off by one task that lives as long as
+there are any; input waits while it works (reading pauses when too much is waiting), output waits while
+the client does not take it.
+"""
+
+import asyncio
+import ssl
+import zlib
+from typing import TYPE_CHECKING, Any, cast
+
+from mailcore.wire.imap.framing import Event, Framer
+
+if TYPE_CHECKING:
+    from mailcore.servers.imap.session import Session
+
+_READ_AHEAD = 1 << 18  # octets of input waiting before reading pauses
+_WRITE_TOGETHER = 1 << 16  # octets of output gathered before they are handed to the transport
+_INFLATE_STEP = 1 << 18
+
+
+class Gone(Exception):
+    """The client has gone, or was sent away."""
+
+
+class Connection(asyncio.Protocol):
+    __slots__ = (
+        "_deflate",
+        "_drained",
+        "_framer",
+        "_inflate",
+        "_line_limit",
+        "_loop",
+        "_out",
+        "_out_size",
+        "_paused",
+        "_session",
+        "_task",
+        "_transport",
+        "_waiter",
+        "_writable",
+        "last_heard",
+        "local",
+        "lost",
+        "peer",
+    )
+
+    def __init__(self, line_limit: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._line_limit = line_limit
+        self._framer = Framer(line_limit)
+        self._transport: asyncio.Transport | None = None
+        self._session: Session | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._writable = True
+        self._paused = False
+        self._out: list[bytes] = []
+        self._out_size = 0
+        self._inflate: Any = None
+        self._deflate: Any = None
+        self.lost = False
+        self.last_heard = self._loop.time()
+        self.peer = self.local = ""
+
+    def attach(self, session: "Session") -> None:
+        self._session = session
+
+    # --- asyncio's side ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        first = self._transport is None
+        self._transport = cast(asyncio.Transport, transport)
+        if first and self._session is not None:
+            self.peer = _host(transport.get_extra_info("peername"))
+            self.local = _host(transport.get_extra_info("sockname"))
+            self._session.begin()
+
+    def data_received(self, data: bytes) -> None:
+        self.last_heard = self._loop.time()
+        if self._inflate is not None:
+            self._inflate_all(data)
+        else:
+            self._framer.feed(data)
+        if self._waiter is not None:
+            if not self._waiter.done():
+                self._waiter.set_result(None)
+        elif self._task is None and not self.lost:
+            self.start()
+        if self._framer.waiting_octets > _READ_AHEAD and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _inflate_all(self, data: bytes) -> None:
+        """RFC 4978. What one packet can grow to is bounded: the rest of it waits as it came."""
+        try:
+            while data:
+                self._framer.feed(self._inflate.decompress(data, _INFLATE_STEP))
+                data = self._inflate.unconsumed_tail
+                if self._framer.waiting_octets > 64 * _READ_AHEAD:
+                    self.abort()
+                    return
+        except zlib.error:
+            self.abort()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.lost = True
+        self._wake()
+        if self._session is not None and self._task is None:
+            self._session.end()
+
+    def pause_writing(self) -> None:
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def _wake(self) -> None:
+        for future in (self._waiter, self._drained):
+            if future is not None and not future.done():
+                future.set_result(None)
+
+    # --- Working off what came ---
+
+    @property
+    def working(self) -> bool:
+        return self._task is not None
+
+    def start(self) -> None:
+        """Let the session work off what is waiting."""
+        self._task = self._loop.create_task(self._work())
+
+    async def _work(self) -> None:
+        assert self._session is not None
+        try:
+            await self._session.work()
+            await self.flush()
+        except Gone:
+            pass
+        finally:
+            self._task = None
+            if self.lost:
+                self._session.end()
+
+    def next_event(self) -> Event | None:
+        """The next event if it is there."""
+        event = self._framer.next()
+        if self._paused and self._framer.waiting_octets < _READ_AHEAD // 2 and not self.lost:
+            self._paused = False
+            assert self._transport is not None
+            self._transport.resume_reading()
+        return event
+
+    async def event(self) -> Event:
+        """The next event, waited for. Gone: there will be none."""
+        while True:
+            event = self.next_event()
+            if event is not None:
+                return event
+            if self.lost:
+                raise Gone
+            await self.flush()
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
+    def keep_literal(self) -> None:
+        self._framer.keep()
+
+    def stream_literal(self) -> None:
+        self._framer.stream()
+
+    def refuse_literal(self, waits: bool) -> None:
+        self._framer.refuse(waits)
+
+    # --- Writing ---
+
+    def write(self, data: bytes) -> None:
+        self._out.append(data)
+        self._out_size += len(data)
+        if self._out_size > _WRITE_TOGETHER:
+            self._send()
+
+    def _send(self) -> None:
+        if not self._out or self._transport is None:
+            return
+        data = b"".join(self._out) if len(self._out) > 1 else self._out[0]
+        self._out = []
+        self._out_size = 0
+        if self._deflate is not None:
+            data = self._deflate.compress(data) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
+        if not self.lost:
+            self._transport.write(data)
+
+    async def flush(self) -> None:
+        """Everything written is with the transport, and the client takes it. Gone: it does not any more."""
+        self._send()
+        while not self._writable and not self.lost:
+            self._drained = self._loop.create_future()
+            await self._drained
+        if self.lost:
+            raise Gone
+
+    def flush_now(self) -> None:
+        """Hand over what was written, without waiting."""
+        self._send()
+
+    # --- Changing the transport ---
+
+    @property
+    def tls(self) -> bool:
+        return self._transport is not None and self._transport.get_extra_info("ssl_object") is not None
+
+    @property
+    def compressed(self) -> bool:
+        return self._deflate is not None
+
+    async def start_tls(self, context: ssl.SSLContext) -> None:
+        """RFC 9051 §6.2.1. What came before the handshake is forgotten, or it could be somebody else's."""
+        assert self._transport is not None
+        self._framer = Framer(self._line_limit)
+        try:
+            transport = await self._loop.start_tls(
+                self._transport, self, context, server_side=True, ssl_handshake_timeout=30
+            )
+        except (OSError, ssl.SSLError):
+            self.lost = True
+            raise Gone from None
+        if transport is None:
+            raise Gone
+        self._transport = transport
+
+    def start_compression(self) -> None:
+        """RFC 4978: raw DEFLATE both ways from now on."""
+        self._inflate = zlib.decompressobj(-15)
+        self._deflate = zlib.compressobj(3, zlib.DEFLATED, -15)
+
+    def close(self) -> None:
+        """After what was written has gone out."""
+        if self._transport is not None:
+            self._send()
+            self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _host(address: Any) -> str:
+    return str(address[0]) if isinstance(address, tuple) and address else ""

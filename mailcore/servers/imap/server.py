@@ -1,0 +1,137 @@
+"""Listens for IMAP, keeps the connections, and passes news on to sessions that idle.
+
+Made by the server process, one for each service; `listen` may be called for several sockets.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Coroutine, Iterable
+
+from mailcore import conf
+from mailcore.servers.bridge import Bridge
+from mailcore.servers.imap.connection import Connection
+from mailcore.servers.imap.session import Session
+
+_SWEEP = 5.0  # seconds between two looks for connections that have been silent too long
+
+
+class ImapServer:
+    """Serves IMAP; `implicit_tls` is port 993's way, else STARTTLS is offered when there is a context."""
+
+    def __init__(self, bridge: Bridge, tls_context: ssl.SSLContext | None, implicit_tls: bool) -> None:
+        self.bridge = bridge
+        self.tls_context = tls_context
+        self._implicit_tls = implicit_tls
+        self._servers: list[asyncio.Server] = []
+        self._sessions: set[Session] = set()
+        self._watching: dict[int, set[Session]] = {}
+        self._logins: Counter[tuple[int, str]] = Counter()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Serve on a bound socket from now on."""
+        loop = asyncio.get_running_loop()
+        context = self.tls_context if self._implicit_tls else None
+        self._servers.append(await loop.create_server(self._connect, sock=sock, ssl=context, backlog=1024))
+        if self._sweeper is None:
+            self._sweeper = loop.call_later(_SWEEP, self._sweep)
+
+    def _connect(self) -> Connection:
+        connection = Connection(conf.current().imap_max_line_length)
+        connection.attach(Session(self, connection))
+        return connection
+
+    async def close(self, grace: float) -> None:
+        """BYE to everybody; commands under way have `grace` seconds."""
+        for server in self._servers:
+            server.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        deadline = asyncio.get_running_loop().time() + grace
+        for session in list(self._sessions):
+            session.leaving = True
+            if not session.connection.working:
+                session.bye("Server shutting down.")
+        while self._sessions and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.02)
+            for session in list(self._sessions):
+                if not session.connection.working:
+                    session.bye("Server shutting down.")
+        for session in list(self._sessions):
+            session.connection.abort()
+        if self._background:
+            await asyncio.wait(self._background, timeout=grace)
+
+    # --- Sessions ---
+
+    def joined(self, session: Session) -> None:
+        self._sessions.add(session)
+
+    def left(self, session: Session) -> None:
+        self._sessions.discard(session)
+        if session.owner is not None:
+            self.signed_out(session)
+
+    def sign_in_allowed(self, session: Session, account_id: int) -> bool:
+        """Count a sign-in; False: this account has too many connections from there."""
+        key = (account_id, session.connection.peer)
+        limit = conf.current().mail_max_userip_connections
+        if limit and self._logins[key] >= limit:
+            return False
+        self._logins[key] += 1
+        return True
+
+    def signed_out(self, session: Session) -> None:
+        assert session.owner is not None
+        key = (session.owner.account_id, session.connection.peer)
+        self._logins[key] -= 1
+        if self._logins[key] <= 0:
+            del self._logins[key]
+
+    # --- News ---
+
+    def watch(self, mailbox_id: int, session: Session) -> None:
+        self._watching.setdefault(mailbox_id, set()).add(session)
+
+    def unwatch(self, mailbox_id: int, session: Session) -> None:
+        sessions = self._watching.get(mailbox_id)
+        if sessions is not None:
+            sessions.discard(session)
+            if not sessions:
+                del self._watching[mailbox_id]
+
+    def heard(self, mailbox_ids: Iterable[int]) -> None:
+        """These mailboxes changed: sessions that idle in them are told; others look by themselves."""
+        for mailbox_id in mailbox_ids:
+            for session in self._watching.get(mailbox_id, ()):
+                if session.idling and not session.connection.working:
+                    self.in_background(session.tell_idler())
+
+    def in_background(self, work: Coroutine[None, None, None]) -> None:
+        """Work nobody waits for; finished before the server ends."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    # --- Silence ---
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        parameters = conf.current()
+        for session in list(self._sessions):
+            silent = now - session.connection.last_heard
+            if session.owner is None:
+                if silent > parameters.login_timeout:
+                    session.bye("Disconnected for inactivity during authentication.")
+            elif silent > parameters.imap_idle_timeout:
+                if session.connection.working:
+                    session.connection.abort()  # it does not take what it asked for
+                else:
+                    session.bye("Disconnected for inactivity.")
+            else:
+                session.still_here(now, parameters.imap_idle_notify_interval)
+        self._sweeper = loop.call_later(_SWEEP, self._sweep)

@@ -1,0 +1,320 @@
+"""One client: its state, its commands one after another, and the one place where faults end.
+
+A command is read, done by its function (see `table`), then what changed in the selected mailbox is told, then
+the tagged answer goes out.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mailcore import conf
+from mailcore.servers.bridge import Bridge
+from mailcore.servers.imap import capability, table
+from mailcore.servers.imap.answer import Answer, bad, no
+from mailcore.servers.imap.connection import Connection, Gone
+from mailcore.servers.imap.view import Telling, View
+from mailcore.store import messages
+from mailcore.store.box import take_recent
+from mailcore.terms import Owner, TemporaryFault
+from mailcore.wire import flags as wire_flags
+from mailcore.wire.imap import render, sequence
+from mailcore.wire.imap.cursor import BadName, BadSyntax, Cursor
+from mailcore.wire.imap.framing import Announced, Line, Piece, TooLong
+
+if TYPE_CHECKING:
+    from mailcore.servers.imap.server import ImapServer
+
+log = logging.getLogger(__name__)
+
+# Commands whose literals are messages: they are handed over as they arrive.
+_STREAMING = (b"APPEND", b"REPLACE")
+_KEPT_LITERALS = 1 << 20  # octets of literals inside one command
+
+
+class Call:
+    """One command being done. `args` stands after the command's name (and the space, if there is one)."""
+
+    __slots__ = ("args", "by_uid", "name", "session", "tag")
+
+    def __init__(self, session: "Session", tag: bytes, name: str, args: Cursor) -> None:
+        self.session = session
+        self.tag = tag
+        self.name = name
+        self.args = args
+        self.by_uid = name.startswith("UID ")
+
+
+class Session:
+    __slots__ = (
+        "_bad",
+        "_idle_tag",
+        "_told_idle",
+        "announced",
+        "bridge",
+        "connection",
+        "enabled",
+        "leaving",
+        "owner",
+        "server",
+        "view",
+    )
+
+    def __init__(self, server: "ImapServer", connection: Connection) -> None:
+        self.server = server
+        self.bridge: Bridge = server.bridge
+        self.connection = connection
+        self.owner: Owner | None = None
+        self.view: View | None = None
+        self.enabled: frozenset[str] = frozenset()
+        self.leaving = False
+        self._idle_tag = b""
+        self._told_idle = 0.0
+        self._bad = 0
+        self.announced: Announced | None = None  # a literal the running command has not taken yet
+
+    # --- Beginning and end ---
+
+    def begin(self) -> None:
+        self.server.joined(self)
+        self.untagged(f"OK [CAPABILITY {capability.words(self)}] {conf.current().mail_name} ready.")
+        self.connection.flush_now()
+
+    def end(self) -> None:
+        """The connection is gone."""
+        self.leave_mailbox()
+        self.server.left(self)
+
+    def bye(self, text: str) -> None:
+        self.untagged(f"BYE {text}")
+        self.leaving = True
+        self.connection.close()
+
+    # --- State ---
+
+    @property
+    def state(self) -> str:
+        if self.owner is None:
+            return table.ANYONE
+        return table.SIGNED_IN if self.view is None else table.SELECTED
+
+    @property
+    def utf8(self) -> bool:
+        """Strings may hold UTF-8 (RFC 6855, RFC 9051)."""
+        return bool(self.enabled & {"UTF8=ACCEPT", "IMAP4REV2"})
+
+    @property
+    def condstore(self) -> bool:
+        """FETCH responses about flags carry MODSEQ (RFC 7162 §3.1)."""
+        return bool(self.enabled & {"CONDSTORE", "QRESYNC"})
+
+    @property
+    def idling(self) -> bool:
+        return bool(self._idle_tag)
+
+    def enable(self, *words: str) -> None:
+        self.enabled |= set(words)
+
+    def enter_mailbox(self, view: View) -> None:
+        self.view = view
+        self.server.watch(view.box.id, self)
+
+    def leave_mailbox(self) -> None:
+        if self.view is not None:
+            self.server.unwatch(self.view.box.id, self)
+            self.view = None
+
+    # --- Working ---
+
+    async def work(self) -> None:
+        """Everything that is waiting to be done; ends when more has to come first."""
+        while not self.leaving:
+            event = self.connection.next_event()
+            if event is None:
+                return
+            try:
+                await self._handle(event)
+            except Gone:
+                raise
+            except Exception:
+                log.exception("imap: internal error, client=%s", self.connection.peer)
+                self.bye("Internal error")
+                raise Gone from None
+
+    async def _handle(self, event: Line | Announced | Piece | TooLong) -> None:
+        match event:
+            case Line(text):
+                if self.idling:
+                    await self._end_idle(text)
+                else:
+                    await self._command(text, None)
+            case Announced(text, size, waits):
+                if self.idling:
+                    await self._end_idle(b"")
+                    self.connection.refuse_literal(waits)
+                elif _word(text) in _STREAMING:
+                    await self._command(text, event)
+                elif len(text) + size > _KEPT_LITERALS + conf.current().imap_max_line_length or (
+                    self.owner is None and size > 1 << 16
+                ):
+                    self.connection.refuse_literal(waits)
+                    self.connection.write(no("Literal is too long", "TOOBIG").render(_tag(text)))
+                else:
+                    self.connection.keep_literal()
+                    if waits:
+                        await self.go_on("OK")
+            case _:
+                self.bye("Line is too long")
+                raise Gone
+
+    async def go_on(self, text: str) -> None:
+        """A continuation request, on its way at once."""
+        self.connection.write(f"+ {text}\r\n".encode())
+        await self.connection.flush()
+
+    async def _command(self, text: bytes, announced: Announced | None) -> None:
+        cursor = Cursor(text, utf8=self.utf8)
+        tag = b"*"
+        answer: Answer | None
+        self.announced = announced
+        try:
+            tag = cursor.tag()
+            cursor.space()
+            command, name = table.lookup(cursor, self.state)
+            call = Call(self, tag, name, cursor)
+            answer = await command.run(call)
+            self._bad = 0
+            if answer is None:
+                return
+        except BadSyntax as error:
+            answer = bad(str(error))
+            self._bad += 1
+            command = table.NOTHING
+        except BadName:
+            answer = no("Mailbox name is not valid", "CANNOT")
+            command = table.NOTHING
+        except TemporaryFault:
+            answer = no("Temporary failure, try again later", "UNAVAILABLE")
+            command = table.NOTHING
+        if self.announced is not None:  # refused before it was taken
+            self.connection.refuse_literal(self.announced.waits)
+            self.announced = None
+        if self.view is not None and command.tells:
+            await self.tell(with_expunges=command.tells == "all" or "UIDONLY" in self.enabled)
+        self.connection.write(answer.render(tag))
+        if answer.then is not None:
+            await self.connection.flush()
+            await answer.then()
+        if self._bad >= conf.current().mail_max_bad_commands:
+            self.bye("Too many invalid commands")
+
+    def in_background(self, function: Callable[..., object], *values: object) -> None:
+        """Something nobody waits for; a fault in it is logged."""
+
+        async def work() -> None:
+            try:
+                await self.bridge.run(function, *values)
+            except Exception:
+                log.exception("imap: background work failed")
+
+        self.server.in_background(work())
+
+    # --- Responses ---
+
+    def untagged(self, text: str) -> None:
+        self.connection.write(f"* {text}\r\n".encode())
+
+    def write(self, data: bytes) -> None:
+        self.connection.write(data)
+
+    async def tell(self, with_expunges: bool) -> None:
+        """Tell what changed in the selected mailbox since the client was last told."""
+        view = self.view
+        assert view is not None
+        changes = await self.bridge.read(messages.changes, view.box.id, view.box.uid_validity, view.modseq)
+        telling = view.tell(changes, with_expunges)
+        if view.looked_until < view.uid_next and self.shows_recent and not view.read_only:
+            after = view.uid_next
+            view.add_recent(await self.bridge.run(take_recent, view.box.id, after), after)
+        if telling:
+            self._tell(view, telling)
+
+    def _tell(self, view: View, telling: Telling) -> None:
+        if telling.vanished_uids and self.enabled & {"QRESYNC", "UIDONLY"}:
+            self.connection.write(b"* VANISHED %b\r\n" % sequence.render_numbers(telling.vanished_uids))
+        else:
+            self.connection.write(b"".join([b"* %d EXPUNGE\r\n" % number for number in telling.vanished]))
+        if telling.exists is not None:
+            self.connection.write(b"* %d EXISTS\r\n" % telling.exists)
+            if "IMAP4REV2" not in self.enabled:
+                self.connection.write(b"* %d RECENT\r\n" % view.recent_count)
+        if telling.keywords:
+            self.tell_flags(view)
+        for number, uid, flags, keywords, modseq in telling.flags:
+            self.connection.write(self.flags_response(view, number, uid, flags, keywords, modseq))
+
+    def tell_flags(self, view: View) -> None:
+        names = " ".join([*wire_flags.NAMES.values(), *view.keywords.split()])
+        permanent = "" if view.read_only else f"{names} \\*"
+        self.untagged(f"FLAGS ({names})")
+        self.untagged(f"OK [PERMANENTFLAGS ({permanent})] Flags permitted.")
+
+    def flags_response(
+        self, view: View, number: int, uid: int, flags: int, keywords: str, modseq: int, with_uid: bool = False
+    ) -> bytes:
+        listed = render.flag_list(flags, keywords, self.shows_recent and view.is_recent(uid))
+        extra = b" MODSEQ (%d)" % modseq if self.condstore else b""
+        if "UIDONLY" in self.enabled:
+            return b"* %d UIDFETCH (FLAGS %b%b)\r\n" % (uid, listed, extra)
+        if with_uid or self.condstore or "IMAP4REV2" in self.enabled:
+            return b"* %d FETCH (UID %d FLAGS %b%b)\r\n" % (number, uid, listed, extra)
+        return b"* %d FETCH (FLAGS %b%b)\r\n" % (number, listed, extra)
+
+    @property
+    def shows_recent(self) -> bool:
+        return "IMAP4REV2" not in self.enabled
+
+    # --- IDLE (RFC 2177) ---
+
+    def begin_idle(self, tag: bytes) -> None:
+        self._idle_tag = tag
+        self._told_idle = self.connection.last_heard
+
+    async def _end_idle(self, text: bytes) -> None:
+        tag, self._idle_tag = self._idle_tag, b""
+        if self.view is not None:
+            await self.tell(with_expunges=True)
+        done = text.strip().upper() == b"DONE"
+        self.connection.write((Answer("OK", "Idle completed.") if done else bad("DONE expected")).render(tag))
+
+    async def tell_idler(self) -> None:
+        """News came for the mailbox of a session that idles; it may stop idling while we look."""
+        view = self.view
+        if view is None:
+            return
+        changes = await self.bridge.read(messages.changes, view.box.id, view.box.uid_validity, view.modseq)
+        if self.idling and self.view is view and not self.connection.working:
+            self._tell(view, view.tell(changes, with_expunges=True))
+            self.connection.flush_now()
+
+    def still_here(self, now: float, interval: float) -> None:
+        """A sign of life for clients that idle, so that no router on the way forgets them."""
+        if self.idling and interval and now - self._told_idle >= interval:
+            self._told_idle = now
+            self.untagged("OK Still here")
+            self.connection.flush_now()
+
+
+def _word(text: bytes) -> bytes:
+    """The command's name in upper case."""
+    words = text.split(None, 3)
+    if len(words) > 2 and words[1].upper() == b"UID":
+        return words[2].upper()
+    return words[1].upper() if len(words) > 1 else b""
+
+
+def _tag(text: bytes) -> bytes:
+    try:
+        return Cursor(text).tag()
+    except BadSyntax:
+        return b"*"

@@ -1,0 +1,85 @@
+"""What LIST, LSUB and STATUS ask for (RFC 9051 §6.3.9, §6.3.11, RFC 5258, RFC 5819, RFC 6154)."""
+
+from dataclasses import dataclass
+
+from mailcore.wire.imap.cursor import BadSyntax, Cursor
+
+STATUS_ITEMS = (
+    "MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "SIZE", "HIGHESTMODSEQ", "DELETED", "DELETED-STORAGE",
+    "APPENDLIMIT", "MAILBOXID",
+)  # fmt: skip
+_SELECTIONS = ("SUBSCRIBED", "REMOTE", "RECURSIVEMATCH", "SPECIAL-USE")
+_RETURNS = ("SUBSCRIBED", "CHILDREN", "SPECIAL-USE")
+MAX_PATTERNS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ListArguments:
+    reference: str
+    patterns: tuple[str, ...]
+    selections: frozenset[str] = frozenset()
+    returns: frozenset[str] = frozenset()
+    status: tuple[str, ...] = ()
+    extended: bool = False
+
+
+def arguments(cursor: Cursor) -> ListArguments:
+    """Everything after LIST, to the end."""
+    selections: list[str] = []
+    extended = False
+    if cursor.sees(b"("):
+        extended = True
+        selections = cursor.list_of(lambda: _one_of(cursor, _SELECTIONS, "selection option"))
+        cursor.space()
+    reference = cursor.mailbox() if not cursor.skip(b'""') else ""
+    cursor.space()
+    if cursor.sees(b"("):
+        extended = True
+        patterns = tuple(cursor.list_of(cursor.list_mailbox))
+        if not patterns or len(patterns) > MAX_PATTERNS:
+            raise BadSyntax("Patterns expected")
+    else:
+        patterns = (cursor.list_mailbox(),)
+    returns: frozenset[str] = frozenset()
+    status: tuple[str, ...] = ()
+    if cursor.skip(b" "):
+        extended = True
+        if cursor.keyword() != "RETURN":
+            raise BadSyntax("RETURN expected")
+        cursor.space()
+        returns, status = _return_options(cursor)
+    cursor.end()
+    if "RECURSIVEMATCH" in selections and "SUBSCRIBED" not in selections:
+        raise BadSyntax("RECURSIVEMATCH needs SUBSCRIBED")
+    return ListArguments(reference, patterns, frozenset(selections), returns, status, extended)
+
+
+def _one_of(cursor: Cursor, words: tuple[str, ...], what: str) -> str:
+    word = cursor.keyword()
+    if word not in words:
+        raise BadSyntax(f"Unknown {what} {word[:30]}")
+    return word
+
+
+def _return_options(cursor: Cursor) -> tuple[frozenset[str], tuple[str, ...]]:
+    returns: set[str] = set()
+    status: tuple[str, ...] = ()
+
+    def one() -> None:
+        nonlocal status
+        if cursor.skip_word(b"STATUS"):
+            cursor.space()
+            status = status_items(cursor)
+        else:
+            returns.add(_one_of(cursor, _RETURNS, "return option"))
+
+    cursor.list_of(one)
+    return frozenset(returns), status
+
+
+def status_items(cursor: Cursor) -> tuple[str, ...]:
+    """ "(" item … ")", each once."""
+    items = cursor.list_of(lambda: _one_of(cursor, STATUS_ITEMS, "status item"))
+    if not items:
+        raise BadSyntax("Status items expected")
+    return tuple(dict.fromkeys(items))
