@@ -5,6 +5,7 @@ attribute filter. Called for whole HTML letters (shown in a sandboxed frame from
 own) and for plain text that `webmail.plain` made into links.
 """
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from urllib.parse import quote, urlsplit
 import nh3
 
 from webmail import styles
+
+log = logging.getLogger(__name__)
 
 LARGEST = 2_000_000  # characters; beyond, a letter is cut
 
@@ -99,18 +102,23 @@ def clean(html: str, images: Mapping[str, str] | None = None, *, remote: bool = 
             blocked += 1
         return None
 
-    def attribute(tag: str, name: str, value: str) -> str | None:
+    def attribute(_tag: str, name: str, value: str) -> str | None:
         nonlocal blocked
-        match name:
-            case "style":
-                kept, dropped = styles.clean(value, remote=remote)
-                blocked += dropped
-                return kept or None
-            case "src" | "background":
-                return image(value)
-            case "href":
-                return link(value)
-        return value
+        # nh3 lets a value through unchanged when its filter raises: nothing may be raised from here.
+        try:
+            match name:
+                case "style":
+                    kept, dropped = styles.clean(value, remote=remote)
+                    blocked += dropped
+                    return kept or None
+                case "src" | "background":
+                    return image(value)
+                case "href":
+                    return link(value)
+            return value
+        except Exception:
+            log.warning("an attribute of a letter could not be judged and was dropped")
+            return None
 
     kept = nh3.clean(
         _BODY.sub(r"<\1div", html[:LARGEST]),
@@ -163,11 +171,18 @@ def clean_text(html: str) -> str:
         clean_content_tags=_DROPPED_WHOLE,
         attributes={"a": {"href"}},
         allowed_classes={"div": {"sig"}, "span": {"flowed"}},
-        attribute_filter=lambda _tag, name, value: link(value) if name == "href" else value,
+        attribute_filter=_text_attribute,
         url_schemes={"http", "https", "mailto", "tel"},
         link_rel="noopener noreferrer",
         set_tag_attribute_values={"a": {"target": "_blank"}},
     )
+
+
+def _text_attribute(_tag: str, name: str, value: str) -> str | None:
+    try:
+        return link(value) if name == "href" else value
+    except Exception:  # as above
+        return None
 
 
 def link(value: str) -> str | None:

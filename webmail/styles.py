@@ -35,7 +35,8 @@ _FUNCTIONS = frozenset(
     """rgb rgba hsl hsla hwb lab lch oklab oklch color calc min max clamp
     linear-gradient radial-gradient repeating-linear-gradient repeating-radial-gradient conic-gradient""".split()  # noqa: SIM905
 )
-_LONGEST = 20_000
+_LONGEST = 20_000  # characters of one attribute
+_DEEPEST = 12  # functions inside functions
 
 
 @lru_cache(4096)
@@ -46,6 +47,8 @@ def clean(text: str, *, remote: bool) -> tuple[str, int]:
     """
     kept: list[str] = []
     blocked = 0
+    if text.count("(") > _DEEPEST * 20:
+        return "", 0  # parsing is recursive
     for item in tinycss2.parse_blocks_contents(text[:_LONGEST], skip_comments=True, skip_whitespace=True):
         if not isinstance(item, Declaration) or item.lower_name not in _PROPERTIES:
             continue
