@@ -1,0 +1,245 @@
+"""The forms of the screens: what can be typed and how it becomes a draft for `mailcore.store.directory`.
+
+Whether a wish can be granted is decided there; its Problem comes back as errors beside the fields.
+"""
+
+from collections.abc import Iterable
+from functools import cache
+from zoneinfo import available_timezones
+
+from django import forms
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from mailadmin.octets import OctetsField
+from mailadmin.permissions import Reach
+from mailcore.models import Account, Domain
+from mailcore.store.directory import AccountDraft, DomainDraft, Problem, split_targets
+
+
+class Form(forms.Form):
+    """Our forms write beside each field themselves (templates/mailadmin/field.html)."""
+
+    use_required_attribute = True
+
+    def take(self, problem: Problem) -> None:
+        """Show what the store found wrong; what belongs to no field of ours stands on top."""
+        for name, message in problem.fields.items():
+            self.add_error(name if name in self.fields else None, message)
+
+
+@cache
+def time_zones() -> list[tuple[str, str]]:
+    names = sorted(name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "posix/")))
+    return [(name, name.replace("_", " ")) for name in names]
+
+
+def languages() -> list[tuple[str, object]]:
+    return [("", _("As the browser asks")), *settings.LANGUAGES]
+
+
+class DomainForm(Form):
+    name = forms.CharField(label=_("Domain"), max_length=255, widget=forms.TextInput(attrs={"autocapitalize": "none"}))
+    kind = forms.ChoiceField(label=_("Kind"), choices=Domain.Kind.choices)
+    target = forms.CharField(
+        label=_("Stands for"), required=False, help_text=_("For another name: the domain it stands for.")
+    )
+    active = forms.BooleanField(label=_("Active"), required=False, help_text=_("Switched off, it takes no mail."))
+    account_quota_bytes = OctetsField(
+        label=_("Quota of an account"), help_text=_("Empty: the system's default. 0: no limit.")
+    )
+    account_quota_messages = forms.IntegerField(
+        label=_("Messages of an account"), required=False, min_value=0, max_value=2**31 - 1
+    )
+    total_quota_bytes = OctetsField(label=_("Quota of the whole domain"), help_text=_("Empty or 0: no limit."))
+    max_accounts = forms.IntegerField(label=_("Accounts at most"), required=False, min_value=0, max_value=2**31 - 1)
+    catch_all = forms.CharField(
+        label=_("Catch-all address"), required=False, max_length=320, help_text=_("Receives mail for names that do not exist.")
+    )
+
+    def __init__(self, *values: object, new: bool, **named: object) -> None:
+        super().__init__(*values, **named)  # type: ignore[arg-type]
+        if not new:
+            del self.fields["name"]
+
+    def draft(self) -> DomainDraft:
+        given = self.cleaned_data
+        return DomainDraft(
+            kind=given["kind"],
+            target=given["target"],
+            active=given["active"],
+            account_quota_bytes=given["account_quota_bytes"],
+            account_quota_messages=given["account_quota_messages"],
+            total_quota_bytes=given["total_quota_bytes"],
+            max_accounts=given["max_accounts"],
+            catch_all=given["catch_all"],
+        )
+
+
+class AccountForm(Form):
+    """An account's settings; role and managed domains only for administrators of the whole system."""
+
+    name = forms.CharField(label=_("Full name"), required=False, max_length=200)
+    state = forms.ChoiceField(label=_("State"), choices=Account.State.choices)
+    expires = forms.DateField(
+        label=_("Expires on"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+        input_formats=["%Y-%m-%d"], help_text=_("The last day it can be used."),
+    )  # fmt: skip
+    quota_bytes = OctetsField(label=_("Quota"), help_text=_("Empty: as the domain says. 0: no limit."))
+    quota_messages = forms.IntegerField(
+        label=_("Messages at most"), required=False, min_value=0, max_value=2**31 - 1
+    )
+    language = forms.ChoiceField(label=_("Language"), required=False, choices=languages)
+    time_zone = forms.ChoiceField(
+        label=_("Time zone"), required=False, choices=lambda: [("", _("As the system")), *time_zones()]
+    )
+    role = forms.ChoiceField(label=_("Role"), choices=Account.Role.choices)
+    managed_domains = forms.ModelMultipleChoiceField(
+        label=_("Domains to manage"), queryset=Domain.objects.none(), required=False,
+        help_text=_("For an administrator of domains."),
+    )  # fmt: skip
+
+    def __init__(self, reach: Reach, *values: object, **named: object) -> None:
+        super().__init__(*values, **named)  # type: ignore[arg-type]
+        self._reach = reach
+        if reach.changes_system:
+            managed = self.fields["managed_domains"]
+            assert isinstance(managed, forms.ModelMultipleChoiceField)
+            managed.queryset = Domain.objects.order_by("name")
+        else:
+            del self.fields["role"], self.fields["managed_domains"]
+
+    def draft(self) -> AccountDraft:
+        given = self.cleaned_data
+        return AccountDraft(
+            name=given["name"],
+            state=given["state"],
+            role=given.get("role", Account.Role.OWNER),
+            managed_domains=tuple(domain.pk for domain in given.get("managed_domains", ())),
+            expires=given["expires"],
+            quota_bytes=given["quota_bytes"],
+            quota_messages=given["quota_messages"],
+            language=given["language"],
+            time_zone=given["time_zone"],
+        )
+
+
+def _domain_choices(domains: Iterable[Domain]) -> list[tuple[str, str]]:
+    return [(domain.name, f"@{domain.name}") for domain in domains]
+
+
+class NewAccountForm(AccountForm):
+    local_part = forms.CharField(
+        label=_("Address"), max_length=64, widget=forms.TextInput(attrs={"autocapitalize": "none"})
+    )
+    domain = forms.ChoiceField(label=_("Domain"))
+    password = forms.CharField(
+        label=_("Password"), required=False, strip=False, max_length=1000,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text=_("Leave empty to have one made; it is shown once."),
+    )  # fmt: skip
+    field_order = ("local_part", "domain", "password")
+
+    def __init__(self, reach: Reach, *values: object, **named: object) -> None:
+        super().__init__(reach, *values, **named)
+        _offer(self.fields["domain"], reach)
+
+    def take(self, problem: Problem) -> None:
+        fields = {"local_part" if name == "address" else name: text for name, text in problem.fields.items()}
+        super().take(Problem(fields))
+
+    @property
+    def address(self) -> str:
+        return f"{self.cleaned_data['local_part'].strip()}@{self.cleaned_data['domain']}"
+
+
+def _offer(field: forms.Field, reach: Reach) -> None:
+    """Let the field choose among the local domains the visitor reaches."""
+    assert isinstance(field, forms.ChoiceField)
+    field.choices = _domain_choices(reach.see_domains().filter(kind=Domain.Kind.LOCAL).order_by("name"))
+
+
+class PasswordForm(Form):
+    """A new password, typed twice; empty twice: one is made."""
+
+    password = forms.CharField(
+        label=_("New password"), required=False, strip=False, max_length=1000,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text=_("Leave empty to have one made; it is shown once."),
+    )  # fmt: skip
+    again = forms.CharField(
+        label=_("New password again"), required=False, strip=False, max_length=1000,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )  # fmt: skip
+
+    def clean_again(self) -> str:
+        again: str = self.cleaned_data["again"]
+        if again != self.cleaned_data.get("password"):
+            raise forms.ValidationError(_("The two passwords are not the same."))
+        return again
+
+
+class OwnPasswordForm(PasswordForm):
+    """An owner's: the present password is asked too, and none is made."""
+
+    present = forms.CharField(
+        label=_("Current password"), strip=False, max_length=1000,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )  # fmt: skip
+    field_order = ("present", "password", "again")
+
+    def __init__(self, *values: object, **named: object) -> None:
+        super().__init__(*values, **named)  # type: ignore[arg-type]
+        for name in ("password", "again"):
+            self.fields[name].required = True
+            self.fields[name].help_text = ""
+        self.fields["password"].help_text = _("At least eight characters, not only digits.")
+
+
+class AliasForm(Form):
+    local_part = forms.CharField(
+        label=_("Address"), max_length=64, widget=forms.TextInput(attrs={"autocapitalize": "none"})
+    )
+    domain = forms.ChoiceField(label=_("Domain"))
+    targets = forms.CharField(
+        label=_("Delivers to"), max_length=200_000, widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false"}),
+        help_text=_("One address or many, parted by commas or new lines. A name alone is one of this domain."),
+    )  # fmt: skip
+    active = forms.BooleanField(label=_("Active"), required=False, initial=True)
+    comment = forms.CharField(label=_("Comment"), required=False, max_length=200)
+
+    def __init__(self, reach: Reach, *values: object, new: bool, **named: object) -> None:
+        super().__init__(*values, **named)  # type: ignore[arg-type]
+        if new:
+            _offer(self.fields["domain"], reach)
+        else:
+            del self.fields["local_part"], self.fields["domain"]
+
+    def take(self, problem: Problem) -> None:
+        fields = {"local_part" if name == "address" else name: text for name, text in problem.fields.items()}
+        super().take(Problem(fields))
+
+    @property
+    def address(self) -> str:
+        return f"{self.cleaned_data['local_part'].strip()}@{self.cleaned_data['domain']}"
+
+    @property
+    def targets_given(self) -> list[str]:
+        return split_targets(self.cleaned_data["targets"])
+
+
+class OwnForm(Form):
+    """What an owner may change about their account."""
+
+    name = forms.CharField(label=_("Full name"), required=False, max_length=200)
+    language = forms.ChoiceField(label=_("Language"), required=False, choices=languages)
+    time_zone = forms.ChoiceField(
+        label=_("Time zone"), required=False, choices=lambda: [("", _("As the system")), *time_zones()]
+    )
+
+
+class AppPasswordForm(Form):
+    label = forms.CharField(
+        label=_("For which program?"), max_length=100,
+        widget=forms.TextInput(attrs={"placeholder": _("e.g. Thunderbird on my laptop")}),
+    )  # fmt: skip

@@ -1,0 +1,60 @@
+"""Sizes as people type and read them: "500 MB", "1.5 GB"; a kilobyte is 1024 octets, as everywhere in mail."""
+
+import re
+
+from django import forms
+from django.utils import formats
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+_UNITS = ("B", "KB", "MB", "GB", "TB")
+_TYPED = re.compile(r"(\d{1,15}(?:[.,]\d{1,3})?)\s*(?:([kmgt]?)(?:i?b|字节)?)?", re.IGNORECASE)
+
+
+def readable(octets: int) -> str:
+    """ "48.8 MB": short, for reading."""
+    value, unit = float(octets), 0
+    while value >= 1024 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{formats.number_format(value, 1 if unit and value < 100 else 0)} {_UNITS[unit]}"
+
+
+def exact(octets: int) -> str:
+    """ "512 MB", or "51200000 B" where no larger unit says it exactly: for a field to be edited."""
+    unit = 0
+    while octets and octets % 1024 == 0 and unit < len(_UNITS) - 1:
+        octets, unit = octets // 1024, unit + 1
+    return f"{octets} {_UNITS[unit]}" if octets else "0"
+
+
+def parse(text: str) -> int:
+    """Octets of what was typed. ValueError with words for a person."""
+    text = text.strip()
+    typed = _TYPED.fullmatch(text)
+    if typed is None:
+        raise ValueError(_("“%(text)s” is not a size such as 500 MB or 2 GB.") % {"text": text})
+    number, unit = typed[1].replace(",", "."), (typed[2] or "").upper()
+    plain = text[-1:].isdigit()
+    if plain and number != "0":
+        raise ValueError(_("Say which unit: “%(text)s MB”?") % {"text": text})
+    return int(float(number) * 1024 ** ("BKMGT".index(unit) if unit else 0))
+
+
+class OctetsField(forms.CharField):
+    """A size; empty means "as the wider limit says" and is None, 0 means no limit."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(required=False, max_length=30, **options)  # type: ignore[arg-type]
+        self.widget.attrs.setdefault("placeholder", gettext_lazy("e.g. 500 MB"))
+
+    def prepare_value(self, value: object) -> object:
+        return exact(value) if isinstance(value, int) else value
+
+    def clean(self, value: object) -> int | None:
+        text = str(value or "").strip()
+        if not text:
+            return None
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error

@@ -1,0 +1,187 @@
+"""Accounts: list with search, filters and sorting; make, change, set a password, delete."""
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_safe
+
+from mailadmin import listing
+from mailadmin.forms import AccountForm, NewAccountForm, PasswordForm
+from mailadmin.octets import readable
+from mailadmin.pages.answers import confirm_and_delete, done, make_password, show, shown_once
+from mailadmin.permissions import Reach, changing, seeing
+from mailcore.models import Account, Domain
+from mailcore.store import directory, login, quota
+from mailcore.store.directory import Problem
+
+_COLUMNS = {"address": "address", "name": "name", "state": "state", "used": "used_bytes", "created": "created"}
+_VALUES = (
+    "pk", "address", "name", "state", "role", "used_bytes", "used_messages", "quota_bytes",
+    "domain__account_quota_bytes", "created",
+)  # fmt: skip
+
+
+@require_safe
+@seeing
+def accounts(request: HttpRequest, reach: Reach) -> HttpResponse:
+    rows = reach.see_accounts()
+    q = listing.term(request)
+    state = listing.choice(request, "state", Account.State.values)
+    role = listing.choice(request, "role", Account.Role.values)
+    names = reach.see_domains().filter(kind=Domain.Kind.LOCAL).order_by("name").values_list("name", flat=True)
+    domain = listing.choice(request, "domain", list(names))
+    if q:
+        rows = rows.filter(Q(address__icontains=q.lower()) | Q(name__icontains=q))
+    if state:
+        rows = rows.filter(state=state)
+    if role:
+        rows = rows.filter(role=role)
+    if domain:
+        rows = rows.filter(domain__name=domain)
+    chosen = listing.sorting(request, _COLUMNS, "address")
+    page = listing.page(request, rows, _COLUMNS, chosen, _VALUES)
+    context = {
+        "section": "accounts",
+        "page": page,
+        "rows": [(row, quota.limit_of(row.quota_bytes, row.domain__account_quota_bytes)) for row in page],
+        "q": q,
+        "state": state,
+        "role": role,
+        "domain": domain,
+        "sorting": chosen,
+        "states": Account.State.choices,
+        "roles": Account.Role.choices,
+        "domains": names,
+    }
+    return show(request, reach, "accounts", context)
+
+
+@sensitive_post_parameters("password")
+@require_http_methods(["GET", "HEAD", "POST"])
+@changing
+def new_account(request: HttpRequest, reach: Reach) -> HttpResponse:
+    initial = {"state": "active", "role": "owner", "domain": request.GET.get("domain", "")}
+    form = NewAccountForm(reach, request.POST or None, initial=initial)
+    if form.is_valid():
+        given = form.cleaned_data["password"]
+        password = given or make_password()
+        try:
+            directory.create_account(form.address, password, form.draft())
+        except Problem as problem:
+            form.take(problem)
+        else:
+            address = form.address.lower()
+            if given:
+                words = _("%(address)s has been created.") % {"address": address}
+                return done(request, reach, words, "mailadmin:accounts")
+            title = _("%(address)s has been created.") % {"address": address}
+            back = reverse("mailadmin:accounts")
+            return shown_once(request, reach, title=title, address=address, secret=password, back=back)
+    return show(request, reach, "account_new", {"section": "accounts", "form": form}, 400 if form.errors else 200)
+
+
+def _row(reach: Reach, account_id: int) -> Account:
+    row = get_object_or_404(Account.objects.select_related("domain"), pk=account_id)
+    if not reach.covers(row.domain_id):
+        raise PermissionDenied
+    return row
+
+
+def _changeable(reach: Reach, account_id: int) -> Account:
+    row = _row(reach, account_id)
+    if not reach.may_change_account(row):
+        raise PermissionDenied
+    return row
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@seeing
+def account(request: HttpRequest, reach: Reach, account_id: int) -> HttpResponse:
+    row = _row(reach, account_id)
+    form = AccountForm(reach, request.POST or None, initial=_initial(row))
+    if request.method == "POST":
+        if not reach.may_change_account(row):
+            raise PermissionDenied
+        if form.is_valid():
+            try:
+                directory.change_account(row.pk, form.draft())
+            except Problem as problem:
+                form.take(problem)
+            else:
+                words = _("%(address)s has been saved.") % {"address": row.address}
+                return done(request, reach, words, "mailadmin:account", row.pk)
+    context = {
+        "section": "accounts",
+        "form": form,
+        "account": row,
+        "limit": quota.limit_of(row.quota_bytes, row.domain.account_quota_bytes),
+        "aliases": directory.aliases_naming(row.address),
+        "read_only": not reach.may_change_account(row),
+    }
+    return show(request, reach, "account", context, status=400 if form.errors else 200)
+
+
+def _initial(row: Account) -> dict[str, object]:
+    return {
+        "name": row.name,
+        "state": row.state,
+        "expires": row.expires,
+        "quota_bytes": row.quota_bytes,
+        "quota_messages": row.quota_messages,
+        "language": row.language,
+        "time_zone": row.time_zone,
+        "role": row.role,
+        "managed_domains": list(row.managed_domains.values_list("pk", flat=True)),
+    }
+
+
+@sensitive_post_parameters("password", "again")
+@require_http_methods(["GET", "HEAD", "POST"])
+@changing
+def password(request: HttpRequest, reach: Reach, account_id: int) -> HttpResponse:
+    row = _changeable(reach, account_id)
+    form = PasswordForm(request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        given = form.cleaned_data["password"]
+        secret = given or make_password()
+        try:
+            directory.set_password(row.pk, secret)
+        except Problem as problem:
+            form.take(problem)
+        else:
+            login.end_sessions(row.pk)
+            title = _("The password of %(address)s has been changed.") % {"address": row.address}
+            if given:
+                return done(request, reach, title, "mailadmin:account", row.pk)
+            back = reverse("mailadmin:account", args=[row.pk])
+            return shown_once(request, reach, title=title, address=row.address, secret=secret, back=back)
+    context = {"section": "accounts", "form": form, "account": row}
+    return show(request, reach, "password", context, status=400 if form.errors else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@changing
+def delete_account(request: HttpRequest, reach: Reach, account_id: int) -> HttpResponse:
+    row = _changeable(reach, account_id)
+    losses = [
+        ngettext("%(n)d message, %(size)s", "%(n)d messages, %(size)s", row.used_messages)
+        % {"n": row.used_messages, "size": readable(row.used_bytes)}
+    ]
+    if named := directory.aliases_naming(row.address):
+        losses.append(_("its place in %(aliases)s") % {"aliases": ", ".join(named)})
+    question = {
+        "section": "accounts",
+        "title": _("Delete %(name)s") % {"name": row.address},
+        "name": row.address,
+        "losses": losses,
+        "back": reverse("mailadmin:account", args=[row.pk]),
+    }
+    return confirm_and_delete(
+        request, reach, delete=lambda: directory.delete_account(row.pk), question=question,
+        words=_("%(name)s has been deleted.") % {"name": row.address}, to="mailadmin:accounts",
+    )  # fmt: skip

@@ -1,0 +1,82 @@
+"""The first page: how much there is, what waits, and whether everything answers."""
+
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.core.cache import cache
+from django.db.models import Count, Q, Sum
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from mailadmin.pages.answers import show
+from mailadmin.permissions import Reach, seeing
+from mailcore.models import Account, Queued
+
+_STATES = (
+    Queued.State.ACTIVE, Queued.State.INCOMING, Queued.State.DEFERRED, Queued.State.HOLD, Queued.State.CORRUPT,
+)  # fmt: skip
+_ANSWER_WITHIN = 0.3  # seconds
+_ASK_EVERY = 15  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    name: str
+    port: int
+    answers: bool
+
+
+@require_safe
+@seeing
+def dashboard(request: HttpRequest, reach: Reach) -> HttpResponse:
+    accounts = reach.see_accounts().aggregate(
+        count=Count("pk"),
+        octets=Sum("used_bytes"),
+        messages=Sum("used_messages"),
+        closed=Count("pk", filter=~Q(state=Account.State.ACTIVE)),
+    )
+    context: dict[str, object] = {
+        "section": "dashboard",
+        "accounts": accounts,
+        "domains": reach.see_domains().count(),
+        "aliases": reach.see_aliases().count(),
+    }
+    if reach.system:
+        context |= {"queue": _queue(), "settled": _settled_today(), "services": _services()}
+    return show(request, reach, "dashboard", context)
+
+
+def _queue() -> list[tuple[str, str, int]]:
+    """(state, its name, letters), every state in the queue listing's order."""
+    counts = dict(
+        Queued.objects.exclude(state=Queued.State.DONE).values_list("state").annotate(n=Count("pk")).order_by()
+    )
+    return [(state.value, str(state.label), counts.get(state.value, 0)) for state in _STATES]
+
+
+def _settled_today() -> int:
+    """Letters that left the queue within a day."""
+    return Queued.objects.filter(settled_us__gte=int((time.time() - 86400) * 1_000_000)).count()
+
+
+def _services() -> list[Service]:
+    """Every listener this installation has switched on, and whether it takes connections."""
+    found: list[Service] | None = cache.get("mailadmin.services")
+    if found is None:
+        found = list(_ask())
+        cache.set("mailadmin.services", found, _ASK_EVERY)
+    return found
+
+
+def _ask() -> Iterator[Service]:
+    host = settings.HOST if settings.HOST not in ("", "0.0.0.0", "::") else "localhost"
+    for name, port in settings.PORTS.items():
+        if port is not None:
+            try:
+                with socket.create_connection((host, port), _ANSWER_WITHIN):
+                    yield Service(name, port, True)
+            except OSError:
+                yield Service(name, port, False)

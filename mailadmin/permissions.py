@@ -1,0 +1,103 @@
+"""Who may see and change what: the one place that decides, asked by every view.
+
+    administrator   sees and changes everything
+    auditor         sees everything, changes nothing
+    domain          sees and changes accounts and aliases of the domains given to them
+    owner           their own account only, under /account/
+
+A view stands under `seeing` or `changing`; what it shows comes from the reach's querysets, and a row it is
+asked for by number goes through `covers`. Whoever is not signed in is sent to the sign-in page; whoever
+may not gets 403.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Concatenate, ParamSpec
+
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+
+from mailcore.models import Account, Alias, Domain
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far one visitor's hand goes. `domains` None: all of them."""
+
+    visitor: Account
+    domains: frozenset[int] | None
+    sees: bool
+    changes: bool
+
+    @property
+    def system(self) -> bool:
+        """Sees what belongs to no domain: queue, services, settings."""
+        return self.sees and self.domains is None
+
+    @property
+    def changes_system(self) -> bool:
+        """Changes domains themselves, roles, settings."""
+        return self.changes and self.domains is None
+
+    def covers(self, domain_id: int) -> bool:
+        return self.sees and (self.domains is None or domain_id in self.domains)
+
+    def may_change_account(self, account: Account) -> bool:
+        """An administrator of domains changes ordinary accounts there, not those of other administrators."""
+        if not (self.changes and self.covers(account.domain_id)):
+            return False
+        return self.changes_system or account.role == Account.Role.OWNER
+
+    def see_domains(self) -> QuerySet[Domain]:
+        return Domain.objects.all() if self.domains is None else Domain.objects.filter(pk__in=self.domains)
+
+    def see_accounts(self) -> QuerySet[Account]:
+        return Account.objects.all() if self.domains is None else Account.objects.filter(domain__in=self.domains)
+
+    def see_aliases(self) -> QuerySet[Alias]:
+        return Alias.objects.all() if self.domains is None else Alias.objects.filter(domain__in=self.domains)
+
+
+def reach_of(account: Account) -> Reach:
+    role = account.role
+    if role == Account.Role.ADMINISTRATOR:
+        return Reach(account, None, sees=True, changes=True)
+    if role == Account.Role.AUDITOR:
+        return Reach(account, None, sees=True, changes=False)
+    if role == Account.Role.DOMAIN:
+        return Reach(account, frozenset(account.managed_domains.values_list("pk", flat=True)), sees=True, changes=True)
+    return Reach(account, frozenset(), sees=False, changes=False)
+
+
+Page = Callable[Concatenate[HttpRequest, Reach, P], HttpResponse]
+
+
+def _page(
+    allows: Callable[[Reach], bool],
+) -> Callable[[Page[P]], Callable[Concatenate[HttpRequest, P], HttpResponse]]:
+    def wrap(view: Page[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+        @functools.wraps(view)
+        def asked(request: HttpRequest, /, *values: P.args, **named: P.kwargs) -> HttpResponse:
+            if not isinstance(request.user, Account):
+                return redirect_to_login(request.get_full_path())
+            reach = reach_of(request.user)
+            if not allows(reach):
+                raise PermissionDenied
+            return view(request, reach, *values, **named)
+
+        return asked
+
+    return wrap
+
+
+# What a view needs; it gets the visitor's Reach as its second argument.
+seeing = _page(lambda reach: reach.sees)
+changing = _page(lambda reach: reach.changes)
+seeing_system = _page(lambda reach: reach.system)
+changing_system = _page(lambda reach: reach.changes_system)
+own = _page(lambda reach: True)  # /account/: everybody's own

@@ -1,0 +1,27 @@
+"""The addresses of the administrator's screens and of everybody's own account."""
+
+from django.urls import path
+
+from mailadmin.pages import accounts, aliases, dashboard, domains, own
+
+app_name = "mailadmin"
+urlpatterns = [
+    path("admin/", dashboard.dashboard, name="dashboard"),
+    path("admin/domains/", domains.domains, name="domains"),
+    path("admin/domains/new", domains.new_domain, name="new-domain"),
+    path("admin/domains/<int:domain_id>", domains.domain, name="domain"),
+    path("admin/domains/<int:domain_id>/delete", domains.delete_domain, name="delete-domain"),
+    path("admin/accounts/", accounts.accounts, name="accounts"),
+    path("admin/accounts/new", accounts.new_account, name="new-account"),
+    path("admin/accounts/<int:account_id>", accounts.account, name="account"),
+    path("admin/accounts/<int:account_id>/password", accounts.password, name="password"),
+    path("admin/accounts/<int:account_id>/delete", accounts.delete_account, name="delete-account"),
+    path("admin/aliases/", aliases.aliases, name="aliases"),
+    path("admin/aliases/new", aliases.new_alias, name="new-alias"),
+    path("admin/aliases/<int:alias_id>", aliases.alias, name="alias"),
+    path("admin/aliases/<int:alias_id>/delete", aliases.delete_alias, name="delete-alias"),
+    path("account/", own.overview, name="own"),
+    path("account/password", own.own_password, name="own-password"),
+    path("account/app-passwords", own.app_passwords, name="app-passwords"),
+    path("account/app-passwords/<int:password_id>/revoke", own.revoke, name="revoke"),
+]
