@@ -87,6 +87,7 @@ class MessageSummary(models.Model):
     envelope = models.BinaryField()  # as in FETCH ENVELOPE, parentheses included
     body_structure = models.BinaryField()  # as in FETCH BODYSTRUCTURE
     subject_key = models.CharField(max_length=255)  # base subject (RFC 5256 §2.1), folded
+    is_reply = models.BooleanField(default=False)  # its subject said so (RFC 5256 §2.1)
     from_key = models.CharField(max_length=255)  # mailbox of the first From, folded
     to_key = models.CharField(max_length=255)
     cc_key = models.CharField(max_length=255)

@@ -235,6 +235,7 @@ _MESSAGE = (
 _SUMMARY = (
     *("message_id", "envelope", "body_structure", "subject_key", "from_key", "to_key", "cc_key", "from_display"),
     *("to_display", "header_message_id", "references", "preview", "has_attachment", "email_id", "thread_id"),
+    "is_reply",
 )
 
 
@@ -285,6 +286,7 @@ def _summary(key: int, item: Staged) -> tuple[object, ...]:
         seen.has_attachment,
         item.email_id,
         hashlib.blake2b(root.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(),
+        seen.is_reply,
     )
 
 

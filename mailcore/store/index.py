@@ -42,18 +42,19 @@ _OF_MESSAGE = (
     "sent_at",
     "sent_zone",
 )
-_OF_SUMMARY = (
+OF_SUMMARY = (
     "envelope", "body_structure", "subject_key", "from_key", "to_key", "cc_key", "from_display", "to_display",
     "header_message_id", "references", "preview", "email_id", "thread_id",
+    "is_reply",
 )  # fmt: skip
 COLUMNS = {name: f"m.{name}" for name in _OF_MESSAGE} | {
-    name: f"s.{connection.ops.quote_name(name)}" for name in _OF_SUMMARY
+    name: f"s.{connection.ops.quote_name(name)}" for name in OF_SUMMARY
 }
 
 
 def source(columns: Iterable[str]) -> str:
     """The FROM clause that has these columns."""
-    if any(column in _OF_SUMMARY for column in columns):
+    if any(column in OF_SUMMARY for column in columns):
         return f"{MESSAGE} m JOIN {SUMMARY} s ON s.message_id = m.id"
     return f"{MESSAGE} m"
 

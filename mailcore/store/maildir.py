@@ -136,6 +136,18 @@ def remove(where: str, base_name: str, flags: int) -> None:
         os.unlink(locate(where, base_name, flags))
 
 
+def rename_expected(where: str, changes: Iterable[tuple[str, int, int]]) -> list[str]:
+    """Rename files that are where they should be: (base name, flags before, flags now). Returns the base names of
+    those that are not."""
+    missed = []
+    for base_name, before, now in changes:
+        try:
+            os.rename(expected(where, base_name, before), f"{where}/cur/{base_name}{wire_flags.to_info(now)}")
+        except FileNotFoundError:
+            missed.append(base_name)
+    return missed
+
+
 def rename_many(where: str, wanted: Mapping[str, int]) -> None:
     """Write the flags of many messages (base name → flags) into their files' names."""
     if len(wanted) < 20:

@@ -11,7 +11,7 @@ from typing import Literal
 from django.db import transaction
 from django.db.models import F
 
-from mailcore.models import Mailbox
+from mailcore.models import Mailbox, Message
 from mailcore.store import index, maildir, news
 from mailcore.store.box import Box
 from mailcore.store.index import BATCH, MAILBOX, MESSAGE, UidRanges
@@ -114,13 +114,13 @@ def read_many(box: Box, wanted: Sequence[File]) -> list[bytes | None]:
 @dataclass(frozen=True, slots=True)
 class Flagged:
     """The outcome of STORE. `rows` are (uid, flags, keywords, modseq) as they are now, of all messages asked
-    for that exist but those in `failed`, UIDs that changed since UNCHANGEDSINCE. `renamed` are UIDs whose file
-    names do not say their flags yet. `modseq` 0: nothing changed."""
+    for that exist but those in `failed`, UIDs that changed since UNCHANGEDSINCE. `stale` are the files whose names
+    do not say their flags yet, for `write_names`. `modseq` 0: nothing changed."""
 
     rows: list[tuple[int, int, str, int]]
     failed: list[int]
     modseq: int
-    renamed: list[int]
+    stale: list[tuple[str, int, int]]  # base name, flags before, flags now
 
 
 Mode = Literal["add", "remove", "replace"]
@@ -137,21 +137,24 @@ def store_flags(
         if mailbox is None:
             return Flagged([], [], 0, [])
         modseq = mailbox[0] + 1
-        before = index.select(box.id, ("uid", "flags", "keywords", "modseq"), ranges)
+        before = index.select(box.id, ("uid", "flags", "keywords", "modseq", "base_name"), ranges)
         rows: list[tuple[int, int, str, int]] = []
         failed: list[int] = []
         changed: dict[tuple[int, str], list[int]] = {}
+        stale: list[tuple[str, int, int]] = []
         unseen = 0
         change = _Change(mode, flags, keywords)
         for row in before:
-            uid, old_flags, old_keywords, old_modseq = row
+            uid, old_flags, old_keywords, old_modseq, base_name = row
             if 0 <= unchanged_since < old_modseq:
                 failed.append(uid)
                 continue
             new = change.of(old_flags, old_keywords)
             if new == (old_flags, old_keywords):
-                rows.append(row)
+                rows.append(row[:4])
                 continue
+            if new[0] != old_flags:
+                stale.append((base_name, old_flags, new[0]))
             changed.setdefault(new, []).append(uid)
             unseen += (old_flags & wire_flags.SEEN) - (new[0] & wire_flags.SEEN)
             rows.append((uid, *new, modseq))
@@ -167,7 +170,7 @@ def store_flags(
             keywords=" ".join(known + fresh) if mode != "remove" else mailbox[1],
         )
         news.publish([box.id])
-    return Flagged(rows, failed, modseq, sorted(uid for uids in changed.values() for uid in uids))
+    return Flagged(rows, failed, modseq, stale)
 
 
 class _Change:
@@ -209,12 +212,13 @@ def _update(mailbox_id: int, uids: list[int], flags: int, keywords: str, modseq:
         index.change(f"{sql} uid IN ({','.join(map(str, uids[at : at + BATCH]))})", values)
 
 
-def write_names(box: Box, uids: Sequence[int]) -> None:
-    """Bring file names up to the flags these messages have now. May come late and in any order."""
-    wanted = {
-        base_name: flags for _, base_name, flags in index.select(box.id, ("uid", "base_name", "flags"), compress(uids))
-    }
-    maildir.rename_many(box.directory, wanted)
+def write_names(box: Box, stale: Sequence[tuple[str, int, int]]) -> None:
+    """Bring file names up to the flags their messages have (base name, flags before, flags now). May come late:
+    a file that is not where it was is looked up, and gets the flags it has by then."""
+    missed = maildir.rename_expected(box.directory, stale)
+    for at in range(0, len(missed), BATCH):
+        rows = Message.objects.filter(mailbox_id=box.id, base_name__in=missed[at : at + BATCH])
+        maildir.rename_many(box.directory, dict(rows.values_list("base_name", "flags")))
 
 
 def batches(ranges: UidRanges, size: int = BATCH) -> Iterator[UidRanges]:

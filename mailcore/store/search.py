@@ -17,7 +17,9 @@ from django.db import connection
 from mailcore.store import index
 from mailcore.store.index import COLUMNS, MESSAGE, SUMMARY, TEXT, UidRanges
 from mailcore.wire.imap import search as wire
+from mailcore.wire.imap import thread as threads
 from mailcore.wire.imap.search import Key
+from mailcore.wire.imap.thread import Node, Threaded
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -209,3 +211,21 @@ def sort(mailbox_id: int, key: Key, frame: Frame, criteria: Sequence[tuple[str, 
     tables = {SUMMARY} if any(_ORDER[name].startswith("s.") for name, _ in criteria) else set()
     sql, parameters = _statement(mailbox_id, "m.uid", key, frame, tables)
     return _known([uid for (uid,) in index.query(f"{sql} ORDER BY {', '.join(order)}, m.uid", parameters)], frame)
+
+
+# --- THREAD ---------------------------------------------------------------------------------------
+
+
+def threaded(mailbox_id: int, key: Key, frame: Frame) -> list[Threaded]:
+    """What threading needs of the messages that match, in the order of UIDs."""
+    columns = ("uid", "header_message_id", "references", "subject_key", "is_reply", "sent_at")
+    sql, parameters = _statement(mailbox_id, ", ".join(COLUMNS[name] for name in columns), key, frame, {SUMMARY})
+    return [Threaded(*row) for row in index.query(f"{sql} ORDER BY m.uid", parameters)] if frame.known else []
+
+
+def thread(mailbox_id: int, key: Key, frame: Frame, algorithm: str) -> list[Node]:
+    """THREAD (RFC 5256 §3): roots of the trees, their numbers UIDs."""
+    found = threaded(mailbox_id, key, frame)
+    if algorithm == "ORDEREDSUBJECT":
+        return threads.ordered_subject(found)
+    return threads.references(found, by_subject=algorithm == "REFERENCES")

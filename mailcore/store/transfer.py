@@ -143,7 +143,7 @@ def _take_quota(account_id: int, octets: int, count: int) -> Refusal | None:
     return None
 
 
-_SUMMARY_FIELDS = ", ".join(index.COLUMNS[name].removeprefix("s.") for name in index._OF_SUMMARY) + ", has_attachment"
+_SUMMARY_FIELDS = ", ".join([index.COLUMNS[name].removeprefix("s.") for name in index.OF_SUMMARY] + ["has_attachment"])
 
 
 def _insert_copies(rows: Sequence[_Linked], mailbox_id: int, uid_next: int, modseq: int) -> None:
@@ -158,11 +158,13 @@ def _insert_copies(rows: Sequence[_Linked], mailbox_id: int, uid_next: int, mods
     pairs = [(mailbox_id, uid_next + at, each.id) for at, each in enumerate(rows)]
     made = f"(SELECT n.id FROM {MESSAGE} n WHERE n.mailbox_id = %s AND n.uid = %s)"
     index.change_many(
-        f"INSERT INTO {SUMMARY} (message_id, {_SUMMARY_FIELDS}) SELECT {made}, {_SUMMARY_FIELDS} FROM {SUMMARY} WHERE message_id = %s",
+        f"INSERT INTO {SUMMARY} (message_id, {_SUMMARY_FIELDS})"
+        f" SELECT {made}, {_SUMMARY_FIELDS} FROM {SUMMARY} WHERE message_id = %s",
         pairs,
     )
     index.change_many(
-        f"INSERT INTO {TEXT} (message_id, headers, body) SELECT {made}, headers, body FROM {TEXT} WHERE message_id = %s",
+        f"INSERT INTO {TEXT} (message_id, headers, body)"
+        f" SELECT {made}, headers, body FROM {TEXT} WHERE message_id = %s",
         pairs,
     )
 

@@ -16,7 +16,10 @@ _GB = ("gb2312 gbk cp936 x-gbk gb_2312-80 gb231280 gb2312-80 euc-cn euccn gb1803
        "ms936 windows-936 csgb2312 iso-ir-58 chinese gb_2312 gb-2312 x-cp20936 hz-cp936")  # fmt: skip
 _BIG5 = "big5 big-5 cp950 big5-tw csbig5 x-x-big5 ms950 windows-950 big5-hkscs big5hkscs big5_hkscs"
 _LATIN = "iso-8859-1 iso8859-1 iso_8859-1 latin1 latin-1 l1 cp819 windows-1252 cp1252 x-ansi iso-8859-1-windows"
-_ASCII = "us-ascii ascii ansi_x3.4-1968 iso646-us iso-646-us x-unknown unknown-8bit unknown default 8bit binary x-user-defined"
+_ASCII = (
+    "us-ascii ascii ansi_x3.4-1968 iso646-us iso-646-us x-unknown unknown-8bit unknown default 8bit binary"
+    " x-user-defined"
+)
 # Text codecs of Python that are no charset of mail; punycode takes quadratic time.
 _NOT_CHARSETS = frozenset({"punycode", "idna", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
 

@@ -24,7 +24,8 @@ class Scan:
     body_structure: bytes  # "(...)" as FETCH BODYSTRUCTURE sends it
     sent_at: int | None  # Date: in seconds; None where there is none that can be read
     sent_zone: int  # minutes its zone is ahead of UTC
-    subject_key: str  # base subject (RFC 5256 §2.1), folded, at most 255 characters; so are the next five
+    subject_key: str  # base subject (RFC 5256 §2.1), folded, at most 255 characters; so are the keys below
+    is_reply: bool  # the subject said reply or forward
     from_key: str
     to_key: str
     cc_key: str
@@ -49,13 +50,15 @@ def scan(content: Content, start: int = 0) -> Scan:
     from_key, from_display = _person(first.get("from"))
     to_key, to_display = _person(first.get("to"))
     ids = headers.message_ids(first.get("message-id", "")[:1000])
+    subject_key, is_reply = _subject(first.get("subject"))
     body_text, words = _texts(content, root)
     return Scan(
         envelope=structure.envelope(root.fields).encode("latin-1"),
         body_structure=structure.body_structure(content, root).encode("latin-1"),
         sent_at=sent[0] if sent else None,
         sent_zone=sent[1] if sent else 0,
-        subject_key=_subject_key(first.get("subject")),
+        subject_key=subject_key,
+        is_reply=is_reply,
         from_key=from_key,
         to_key=to_key,
         cc_key=_person(first.get("cc"))[0],
@@ -70,8 +73,12 @@ def scan(content: Content, start: int = 0) -> Scan:
     )
 
 
-def _subject_key(value: str | None) -> str:
-    return subject.base(fold(headers.decoded(value)))[0][:KEY] if value else ""
+def _subject(value: str | None) -> tuple[str, bool]:
+    """(key, whether it says reply or forward)."""
+    if not value:
+        return "", False
+    base, is_reply = subject.base(fold(headers.decoded(value)))
+    return base[:KEY], is_reply
 
 
 def _person(value: str | None) -> tuple[str, str]:

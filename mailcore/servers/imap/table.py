@@ -81,6 +81,8 @@ COMMANDS: dict[str, Command] = {
     "UID SEARCH": Command(search.search, SELECTED),
     "SORT": Command(search.sort, SELECTED, "no expunges"),
     "UID SORT": Command(search.sort, SELECTED),
+    "THREAD": Command(search.thread, SELECTED, "no expunges"),
+    "UID THREAD": Command(search.thread, SELECTED),
     "COPY": Command(copy.copy, SELECTED, "no expunges"),
     "UID COPY": Command(copy.copy, SELECTED),
     "MOVE": Command(copy.move, SELECTED),

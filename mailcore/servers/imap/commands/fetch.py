@@ -81,7 +81,7 @@ async def _set_seen(session: "Session", view: View, ranges: UidRanges) -> None:
         done = await session.bridge.run(
             messages.store_flags, view.box, view.ranges_of(unseen), "add", wire_flags.SEEN, ()
         )
-        session.in_background(messages.write_names, view.box, done.renamed)
+        session.in_background(messages.write_names, view.box, done.stale)
 
 
 def _opening(session: "Session", view: View, rows: Sequence[tuple[Any, ...]]) -> tuple[bytes, list[int]]:

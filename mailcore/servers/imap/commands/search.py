@@ -1,8 +1,9 @@
 """SEARCH and SORT with their UID forms (RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5256, RFC 7162, RFC 9394)."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mailcore.servers.imap.answer import Answer, no, ok
+from mailcore.servers.imap.answer import Answer, bad, no, ok
 from mailcore.servers.imap.view import View
 from mailcore.store import search as store
 from mailcore.store.index import UidRanges
@@ -10,6 +11,7 @@ from mailcore.store.search import Frame
 from mailcore.wire.imap import fetch as fetch_wire
 from mailcore.wire.imap import search as wire
 from mailcore.wire.imap import sequence
+from mailcore.wire.imap import thread as threads
 from mailcore.wire.imap.sequence import SAVED
 
 if TYPE_CHECKING:
@@ -142,3 +144,29 @@ async def sort(call: "Call") -> Answer:
     numbers = uids if call.by_uid else view.sequences(uids)
     session.write(("* SORT" + "".join([f" {number}" for number in numbers]) + "\r\n").encode())
     return ok("Sort completed.")
+
+
+async def thread(call: "Call") -> Answer:
+    """RFC 5256 §4."""
+    args, session = call.args, call.session
+    view = session.view
+    assert view is not None
+    algorithm = args.keyword()
+    if algorithm not in threads.ALGORITHMS:
+        return bad("Unknown threading algorithm")
+    args.space()
+    charset = wire.charset(args)
+    args.space()
+    try:
+        key = wire.program(args, charset)
+    except wire.UnknownCharset:
+        return _BAD_CHARSET
+    number = None if call.by_uid else view.sequence
+    rendered = await session.bridge.run(_thread, view.box.id, key, frame(view, key), algorithm, number)
+    session.write(b"* THREAD" + (b" " + rendered if rendered else b"") + b"\r\n")
+    return ok("Thread completed.")
+
+
+def _thread(mailbox_id: int, key: wire.Key, known: Frame, algorithm: str, number: Callable[[int], int] | None) -> bytes:
+    """In a thread: trees of ten thousand messages take their time."""
+    return threads.render(store.thread(mailbox_id, key, known, algorithm), number)

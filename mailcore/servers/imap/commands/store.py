@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 READ_ONLY = no("Mailbox is read-only", "READ-ONLY")
 _MODES: dict[str, Mode] = {"FLAGS": "replace", "+FLAGS": "add", "-FLAGS": "remove"}
-_NAMES_AT_ONCE = 8  # files renamed before the answer; more are left to the background
 MAX_KEYWORD = 100
 MAX_KEYWORDS = 100
 
@@ -68,7 +67,8 @@ async def store(call: "Call") -> Answer:
     done = await session.bridge.run(messages.store_flags, view.box, ranges, mode, bits, keywords, unchanged_since)
     view.made(done.modseq)
     _tell(call, view, done, silent)
-    session.in_background(messages.write_names, view.box, done.renamed)
+    if done.stale:
+        session.in_background(messages.write_names, view.box, done.stale)
     if done.failed:
         failed = done.failed if call.by_uid else view.sequences(done.failed)
         return ok("Conditional STORE failed for some.", f"MODIFIED {sequence.render_numbers(failed).decode()}")
