@@ -1,11 +1,12 @@
 """What every test stands on: folders of its own, and no memory of the test before."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
 
-from mailcore import conf
+from mailcore import conf, log
 from mailcore.store import directory, login
 
 
@@ -31,3 +32,23 @@ def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     directory.forget()
     login.forget()
     monkeypatch.setattr(conf, "_current", None)
+
+
+@pytest.fixture
+def parameters(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`parameters(message_size_limit="100000")`: in force from now on, in this process."""
+
+    def change(**values: str) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(f"MAIL_{name.upper()}", value)
+        conf.refresh()
+
+    return change
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """The log file is opened anew where this test's folders are."""
+    log.reopen()
+    yield
+    log.reopen()

@@ -12,7 +12,7 @@ from django.db.models import Count, Sum
 from django.db.models.functions import Coalesce
 
 from mailcore import conf
-from mailcore.models import Account, Mailbox
+from mailcore.models import Account, Domain, Mailbox
 from mailcore.store.prepared import Prepared
 from mailcore.terms import Reply
 
@@ -118,8 +118,20 @@ _domain_usage = Prepared(
     ),
     int,
 )
+# The rows are locked without their domains: a domain is shared by all who receive at this moment.
 _lock = Prepared(
-    lambda ids: Account.objects.select_for_update(of=("self",)).filter(id__in=ids).order_by("id").values_list(*_FIELDS),
+    lambda ids: (
+        Account.objects.select_for_update()
+        .filter(id__in=ids)
+        .order_by("id")
+        .values_list("id", "used_bytes", "used_messages", "quota_bytes", "quota_messages", "domain_id")
+    ),
+    (int,),
+)
+_domain_limits = Prepared(
+    lambda ids: Domain.objects.filter(id__in=ids).values_list(
+        "id", "account_quota_bytes", "account_quota_messages", "total_quota_bytes"
+    ),
     (int,),
 )
 
@@ -127,7 +139,13 @@ _lock = Prepared(
 def lock(account_ids: Iterable[int]) -> dict[int, Purse]:
     """The purses of these accounts, their rows locked until the transaction ends."""
     ids = list(set(account_ids))
-    return _purses(_lock.rows(ids)) if ids else {}
+    if not ids:
+        return {}
+    rows = _lock.rows(ids)
+    if not rows:
+        return {}
+    limits = {domain: own for domain, *own in _domain_limits.rows(list({row[-1] for row in rows}))}
+    return _purses((*row[:5], *limits[row[-1]][:2], row[-1], limits[row[-1]][2]) for row in rows)
 
 
 _look = Prepared(lambda account_id: Account.objects.filter(id=account_id).values_list(*_FIELDS), int)

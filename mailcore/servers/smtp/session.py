@@ -12,7 +12,7 @@ import logging
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aiosmtpd.smtp import SMTP
 
@@ -103,8 +103,8 @@ class SmtpSession(SMTP):
             self.transport.close()
 
     def abort(self) -> None:
-        if isinstance(self.transport, asyncio.Transport):
-            self.transport.abort()
+        if self.transport is not None:
+            cast(asyncio.Transport, self.transport).abort()
 
     async def _handle_client(self) -> None:
         """The loop: a line in, its command's reply out; several lines that came together are answered
@@ -284,12 +284,12 @@ class SmtpSession(SMTP):
             return Reply(554, "5.5.1", "Error: TLS already active")
         if self.server.tls_context is None:
             return Reply(502, "5.5.1", "Error: command not implemented")
-        assert isinstance(self.transport, asyncio.Transport)
+        clear = cast(asyncio.Transport, self.transport)  # uvloop's is no subclass of it
         # Whatever came in the clear behind STARTTLS is forgotten (RFC 3207 §4.2: injection).
         self._reader._buffer.clear()  # type: ignore[attr-defined]
         self._reply(Reply(220, "2.0.0", "Ready to start TLS"))
         self._flush()
-        transport = await self.loop.start_tls(self.transport, self, self.server.tls_context, server_side=True)
+        transport = await self.loop.start_tls(clear, self, self.server.tls_context, server_side=True)
         assert transport is not None
         self._reader._buffer.clear()  # type: ignore[attr-defined]
         self.transport = transport
