@@ -54,8 +54,9 @@ class DomainForm(Form):
     total_quota_bytes = OctetsField(label=_("Quota of the whole domain"), help_text=_("Empty or 0: no limit."))
     max_accounts = forms.IntegerField(label=_("Accounts at most"), required=False, min_value=0, max_value=2**31 - 1)
     catch_all = forms.CharField(
-        label=_("Catch-all address"), required=False, max_length=320, help_text=_("Receives mail for names that do not exist.")
-    )
+        label=_("Catch-all address"), required=False, max_length=320,
+        help_text=_("Receives mail for names that do not exist."),
+    )  # fmt: skip
 
     def __init__(self, *values: object, new: bool, **named: object) -> None:
         super().__init__(*values, **named)  # type: ignore[arg-type]

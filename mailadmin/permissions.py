@@ -100,4 +100,4 @@ seeing = _page(lambda reach: reach.sees)
 changing = _page(lambda reach: reach.changes)
 seeing_system = _page(lambda reach: reach.system)
 changing_system = _page(lambda reach: reach.changes_system)
-own = _page(lambda reach: True)  # /account/: everybody's own
+own = _page(lambda _: True)  # /account/: everybody's own

@@ -70,7 +70,8 @@ def alias(request: HttpRequest, reach: Reach, alias_id: int) -> HttpResponse:
             except Problem as problem:
                 form.take(problem)
             else:
-                return done(request, reach, _("%(address)s has been saved.") % {"address": row.address}, "mailadmin:aliases")
+                words = _("%(address)s has been saved.") % {"address": row.address}
+                return done(request, reach, words, "mailadmin:aliases")
     context = {"section": "aliases", "form": form, "alias": row, "read_only": not reach.changes}
     return show(request, reach, "alias", context, status=400 if form.errors else 200)
 

@@ -3,10 +3,12 @@
 import logging
 import secrets
 from collections.abc import Callable, Mapping
+from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 
 from mailadmin.permissions import Reach
 from mailcore.store.directory import Problem
@@ -17,7 +19,9 @@ log = logging.getLogger("mailadmin")
 def show(
     request: HttpRequest, reach: Reach, template: str, context: Mapping[str, object], status: int = 200
 ) -> HttpResponse:
-    return render(request, f"mailadmin/{template}.html", {"reach": reach, **context}, status=status)
+    zone = reach.visitor.time_zone
+    with timezone.override(ZoneInfo(zone) if zone else None):
+        return render(request, f"mailadmin/{template}.html", {"reach": reach, **context}, status=status)
 
 
 def done(request: HttpRequest, reach: Reach, words: str, to: str, *values: object) -> HttpResponse:

@@ -72,7 +72,8 @@ def _services() -> list[Service]:
 
 
 def _ask() -> Iterator[Service]:
-    host = settings.HOST if settings.HOST not in ("", "0.0.0.0", "::") else "localhost"
+    everywhere = not settings.HOST.strip("0.:")  # "", 0.0.0.0, ::
+    host = "localhost" if everywhere else settings.HOST
     for name, port in settings.PORTS.items():
         if port is not None:
             try:

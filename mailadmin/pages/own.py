@@ -1,5 +1,6 @@
 """/account/: what everybody may do with their own account. The first page, the password, app passwords."""
 
+from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, authenticate
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -28,7 +29,9 @@ def overview(request: HttpRequest, reach: Reach) -> HttpResponse:
         except Problem as problem:
             form.take(problem)
         else:
-            return done(request, reach, _("Your profile has been saved."), "mailadmin:own")
+            return _in_language(
+                done(request, reach, _("Your profile has been saved."), "mailadmin:own"), form.cleaned_data["language"]
+            )
     context = {
         "section": "own",
         "form": form,
@@ -37,6 +40,15 @@ def overview(request: HttpRequest, reach: Reach) -> HttpResponse:
         "aliases": directory.aliases_naming(me.address),
     }
     return show(request, reach, "own", context, status=400 if form.errors else 200)
+
+
+def _in_language(response: HttpResponse, code: str) -> HttpResponse:
+    """Pages are in this language from now on; "" as the browser asks."""
+    if code:
+        response.set_cookie(settings.LANGUAGE_COOKIE_NAME, code, max_age=365 * 86400, samesite="Lax", httponly=True)
+    else:
+        response.delete_cookie(settings.LANGUAGE_COOKIE_NAME)
+    return response
 
 
 @sensitive_post_parameters("present", "password", "again")

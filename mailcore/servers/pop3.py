@@ -187,9 +187,7 @@ class Session:
         """Passwords in the clear: under TLS, from this machine, or where the administrator does not mind."""
         connection = self._connection
         return (
-            not conf.current().disable_plaintext_auth
-            or connection.tls is not None
-            or connection.peer == connection.own
+            not conf.current().disable_plaintext_auth or connection.tls is not None or connection.peer == connection.own
         )
 
     # --- Before sign-in ---

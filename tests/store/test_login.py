@@ -50,7 +50,7 @@ def test_a_name_under_an_alias_domain(lisi):
 
 
 @pytest.mark.parametrize(
-    "name, password",
+    ("name", "password"),
     [
         ("lisi", "wrong"),
         ("lisi", ""),
@@ -71,7 +71,7 @@ def test_everything_else_gets_the_same_no(lisi, name, password):
 
 
 @pytest.mark.parametrize(
-    "state, reading, sending",
+    ("state", "reading", "sending"),
     [
         ("active", True, True),
         ("receive-only", True, False),
@@ -95,7 +95,8 @@ def test_an_expired_account_and_a_domain_switched_off(lisi):
     assert not opens("lisi")
     directory.change_account(lisi, AccountDraft())
     domain = directory.find_domain("benet.com")
-    assert opens("lisi") and domain
+    assert opens("lisi")
+    assert domain
     directory.change_domain(domain.id, DomainDraft(active=False))
     assert not opens("lisi@benet.com")
 
@@ -114,7 +115,9 @@ def counting(monkeypatch) -> list[str]:
 
 def test_a_checked_password_is_remembered_until_it_changes(lisi, monkeypatch):
     asked = counting(monkeypatch)
-    assert opens("lisi") and opens("lisi") and opens("lisi@benet.com")
+    assert opens("lisi")
+    assert opens("lisi")
+    assert opens("lisi@benet.com")
     assert asked == ["lisi@benet.com"]
     directory.set_password(lisi, "another 1937 hutong")
     assert not opens("lisi")
@@ -124,7 +127,8 @@ def test_a_checked_password_is_remembered_until_it_changes(lisi, monkeypatch):
 def test_nothing_is_remembered_when_the_administrator_says_so(lisi, monkeypatch):
     monkeypatch.setenv("MAIL_AUTH_CACHE_TTL", "0")
     asked = counting(monkeypatch)
-    assert opens("lisi") and opens("lisi")
+    assert opens("lisi")
+    assert opens("lisi")
     assert len(asked) == 2
 
 
@@ -166,7 +170,8 @@ def test_failures_are_logged_without_the_password(lisi, caplog):
 def test_an_app_password_opens_until_it_is_revoked(lisi):
     secret = login.make_app_password(lisi, "Thunderbird")
     assert opens("lisi", secret)
-    assert opens("lisi", secret.replace(" ", "")) and opens("lisi", secret.upper().replace(" ", "-"))
+    assert opens("lisi", secret.replace(" ", ""))
+    assert opens("lisi", secret.upper().replace(" ", "-"))
     [shown] = login.app_passwords(lisi)
     assert (shown.label, shown.last_used is not None) == ("Thunderbird", True)
     assert secret not in str(AppPassword.objects.values())
@@ -194,12 +199,16 @@ def test_a_password_that_looks_like_an_app_password_still_works(lisi):
 def test_a_session_credential_lives_as_long_as_its_session(lisi):
     account = Account.objects.get(pk=lisi)
     name, secret = login.make_session_credential(account, "key-1")
-    assert name == "lisi@benet.com" and opens(name, secret)
+    assert name == "lisi@benet.com"
+    assert opens(name, secret)
     _, again = login.make_session_credential(account, "key-1")
     _, other = login.make_session_credential(account, "key-2")
-    assert not opens(name, secret) and opens(name, again) and opens(name, other)
+    assert not opens(name, secret)
+    assert opens(name, again)
+    assert opens(name, other)
     login.revoke_session_credential("key-1")
-    assert not opens(name, again) and opens(name, other)
+    assert not opens(name, again)
+    assert opens(name, other)
     assert login.app_passwords(lisi) == []
     AppPassword.objects.update(expires=timezone.now() - timedelta(seconds=1))
     assert not opens(name, other)
@@ -224,7 +233,9 @@ class Elsewhere(BaseBackend):
 
 def test_another_backend_is_a_setting(lisi, settings):
     settings.AUTHENTICATION_BACKENDS = [f"{__name__}.Elsewhere", "mailcore.store.login.AccountBackend"]
-    assert opens("lisi", "from elsewhere") and opens("lisi", "from elsewhere") and opens("lisi")
+    assert opens("lisi", "from elsewhere")
+    assert opens("lisi", "from elsewhere")
+    assert opens("lisi")
     directory.change_account(lisi, AccountDraft(state="off"))
     assert not opens("lisi", "from elsewhere")
 
@@ -232,6 +243,7 @@ def test_another_backend_is_a_setting(lisi, settings):
 def test_the_sessions_account_goes_when_it_is_switched_off(lisi):
     backend = login.AccountBackend()
     account = backend.get_user(lisi)
-    assert account and account.address == "lisi@benet.com"
+    assert account
+    assert account.address == "lisi@benet.com"
     directory.change_account(lisi, AccountDraft(state="off"))
     assert backend.get_user(lisi) is None

@@ -27,7 +27,8 @@ def used(account_id: int, octets: int, messages: int = 1) -> None:
 
 
 @pytest.mark.parametrize(
-    "own, domain, counts", [(None, None, 51_200_000), (None, 7, 7), (5, 7, 5), (0, 7, 0), (None, 0, 0), (9, None, 9)]
+    ("own", "domain", "counts"),
+    [(None, None, 51_200_000), (None, 7, 7), (5, 7, 5), (0, 7, 0), (None, 0, 0), (9, None, 9)],
 )
 def test_the_narrowest_word_counts_and_0_is_none(own, domain, counts):
     directory.create_domain("benet.com", DomainDraft(account_quota_bytes=domain))
@@ -36,7 +37,7 @@ def test_the_narrowest_word_counts_and_0_is_none(own, domain, counts):
 
 
 @pytest.mark.parametrize(
-    "limit, have, size, answer",
+    ("limit", "have", "size", "answer"),
     [
         (100, 0, 100, None),
         (100, 99, 1, None),

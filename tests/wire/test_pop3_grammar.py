@@ -11,7 +11,7 @@ from mailcore.wire.pop3 import AFTER, BEFORE, Command, CommandError, Outgoing
 
 
 @pytest.mark.parametrize(
-    "line, state, command",
+    ("line", "state", "command"),
     [
         (b"USER lisi", BEFORE, Command("USER", b"lisi")),
         (b"user Li Si", BEFORE, Command("USER", b"Li Si")),
@@ -26,7 +26,7 @@ def test_commands(line, state, command):
 
 
 @pytest.mark.parametrize(
-    "line, state, words",
+    ("line", "state", "words"),
     [
         (b"", BEFORE, "Unknown command."),
         (b"RETR 1", BEFORE, "Unknown command."),
@@ -45,13 +45,13 @@ def test_what_is_no_command(line, state, words):
 SIZES = [120, 200, 451]
 
 
-@pytest.mark.parametrize("argument, index", [(b"1", 0), (b"3", 2), (b" 3 ", 2), (b"0003", 2)])
+@pytest.mark.parametrize(("argument", "index"), [(b"1", 0), (b"3", 2), (b" 3 ", 2), (b"0003", 2)])
 def test_message_numbers(argument, index):
     assert pop3.message_number(argument, SIZES, {1}) == index
 
 
 @pytest.mark.parametrize(
-    "argument, words",
+    ("argument", "words"),
     [
         (b"0", "There's no message 0."),
         (b"4", "There's no message 4."),
@@ -102,7 +102,7 @@ def sent(*pieces: bytes) -> tuple[bytes, int]:
 
 
 @pytest.mark.parametrize(
-    "content, on_the_wire, octets",
+    ("content", "on_the_wire", "octets"),
     [
         (b"", b".\r\n", 0),
         (b"a\r\n", b"a\r\n.\r\n", 3),
@@ -148,11 +148,12 @@ def test_a_client_reads_what_was_stored_with_crlf_wherever_the_pieces_are_cut(te
 def test_no_octets_end_a_message_early(pieces):
     octets, _ = sent(*pieces)
     end = re.compile(rb"(?:\A|\n)\.\r?\n").search(octets)
-    assert end and end.end() == len(octets)
+    assert end
+    assert end.end() == len(octets)
 
 
 @pytest.mark.parametrize(
-    "content, count, shown",
+    ("content", "count", "shown"),
     [
         (b"A: 1\r\n\r\nb\r\nc\r\n", 0, b"A: 1\r\n\r\n"),
         (b"A: 1\r\n\r\nb\r\nc\r\n", 1, b"A: 1\r\n\r\nb\r\n"),
@@ -176,6 +177,10 @@ def test_answers():
 
 def test_capabilities_follow_what_would_work_now():
     shy = pop3.capabilities(plaintext=False, starttls=True, implementation="Youju")
-    assert "STLS" in shy and "USER" not in shy and not any(tag.startswith("SASL") for tag in shy)
+    assert "STLS" in shy
+    assert "USER" not in shy
+    assert not any(tag.startswith("SASL") for tag in shy)
     open_ = pop3.capabilities(plaintext=True, starttls=False, implementation="Youju")
-    assert "STLS" not in open_ and "USER" in open_ and "SASL PLAIN LOGIN" in open_
+    assert "STLS" not in open_
+    assert "USER" in open_
+    assert "SASL PLAIN LOGIN" in open_
