@@ -42,13 +42,14 @@ class Address:
     def coded(self) -> str:
         """As a header field carries it (RFC 5322 §3.4, the name as RFC 2047 words where it must be)."""
         mail = grammar.render(self.mail)
-        if not self.name:
+        name = " ".join(self.name.split())  # no sign that any program takes for a line's end
+        if not name:
             return mail
-        if _NAME_PLAIN.fullmatch(self.name):
-            return f"{self.name} <{mail}>"
-        if self.name.isascii():
-            return f"{_quoted(self.name)} <{mail}>"
-        return f"{Header(self.name, 'utf-8').encode(maxlinelen=0)} <{mail}>"
+        if _NAME_PLAIN.fullmatch(name):
+            return f"{name} <{mail}>"
+        if name.isascii():
+            return f"{_quoted(name)} <{mail}>"
+        return f"{Header(name, 'utf-8').encode(maxlinelen=0)} <{mail}>"
 
 
 def _quoted(name: str) -> str:
@@ -88,7 +89,7 @@ def from_header(value: str) -> tuple[Address, ...]:
 def typed(text: str) -> tuple[Address, ...]:
     """What a person typed into a recipient field; each address once. Raises BadAddress with words
     for that person."""
-    if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", text):
+    if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", text):
         raise BadAddress(_("A control character is not allowed here."))
     found: dict[str, Address] = {}
     for piece in _pieces(text.translate(_WIDE)):

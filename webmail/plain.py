@@ -66,6 +66,8 @@ def from_html(source: str) -> str:
     reader.close()
     text = "".join(reader.out)
     text = re.sub(r"[ \t]+\n", "\n", text)
+    text = re.sub(r"^(?:>+\n)+(?=[^>]|\Z)", "\n", text, flags=re.MULTILINE)  # a quotation's empty end
+    text = re.sub(r"^(>+\n)\1+", r"\1", text, flags=re.MULTILINE)
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
