@@ -23,7 +23,7 @@ from mailcore.store import delivery, index, maildir
 from mailcore.store.box import NO_SUCH, Box
 from mailcore.store.delivery import Staged, Stored
 from mailcore.store.transfer import OVER_QUOTA
-from mailcore.terms import Arrival, Refusal
+from mailcore.terms import Arrival, Refusal, Reply
 from mailcore.wire.binary import to_base64
 from mailcore.wire.scan import scan
 
@@ -73,14 +73,14 @@ def append(box: Box, uploads: Sequence[Upload]) -> Appended | Refusal:
     try:
         stage = _writers.map if len(uploads) > 1 else map
         staged += stage(lambda upload: _stage(box, upload), uploads)
-        maildir.sync_directories([f"{box.directory}/new"])
+        maildir.sync_directories({os.path.dirname(each.path) for each in staged})
         with transaction.atomic():
             results = delivery.enter(staged)
             stored = [each for each in results if isinstance(each, Stored)]
             if len(stored) < len(staged):
                 transaction.set_rollback(True)
-                full = Mailbox.objects.filter(pk=box.id).exists()
-                return OVER_QUOTA if full else NO_SUCH
+                is_full = any(isinstance(each, Reply) and each.enhanced.endswith(".2.2") for each in results)
+                return OVER_QUOTA if is_full else NO_SUCH
             _remember_keywords(box.id, uploads)
         kept = True
     finally:
@@ -106,12 +106,12 @@ def _stage(box: Box, upload: Upload) -> Staged:
         flags=upload.flags,
         keywords=upload.keywords,
     )
+    path = maildir.expected(box.directory, name, upload.flags)
     content = _converted(upload) if upload.binary else upload.content
     if isinstance(content, bytes):
-        path = maildir.write(box.directory, name, [content])
+        _write(box.directory, name, path, content)
         digest = hashlib.blake2b(content, digest_size=16).hexdigest()
         return Staged(arrival, box.id, path, len(content), scan(content), digest)
-    path = f"{box.directory}/new/{name}"
     with open(content, "rb") as file:
         os.fsync(file.fileno())
         size = os.fstat(file.fileno()).st_size
@@ -122,6 +122,21 @@ def _stage(box: Box, upload: Upload) -> Staged:
             seen, digest = scan(b""), hashlib.blake2b(b"", digest_size=16).hexdigest()
     os.rename(content, path)
     return Staged(arrival, box.id, path, size, seen, digest)
+
+
+def _write(directory: str, name: str, path: str, content: bytes) -> None:
+    """A new file, durable with its name. It is renamed before it is made durable, so that a journal takes both at
+    once and making the directory durable costs nothing more."""
+    temporary = os.path.join(directory, "tmp", name)
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(handle, view) :]
+        os.rename(temporary, path)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _converted(upload: Upload) -> bytes:

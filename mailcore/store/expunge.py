@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.db.models import F
 
-from mailcore.models import Account, Mailbox
+from mailcore.models import Account
 from mailcore.store import index, maildir, news
 from mailcore.store.box import Box
-from mailcore.store.index import EXPUNGED, MESSAGE, SUMMARY, TEXT, UidRanges
+from mailcore.store.index import EXPUNGED, MAILBOX, MESSAGE, SUMMARY, TEXT, UidRanges
 from mailcore.wire import flags as wire_flags
 from mailcore.wire.imap.sequence import compress
 
@@ -57,17 +57,16 @@ def expunge(box: Box, ranges: UidRanges) -> Removed:
 
 def lock(mailbox_id: int) -> int:
     """Lock a mailbox's row until the transaction ends; returns the modseq of what will be done, 0 if it is gone."""
-    modseq = Mailbox.objects.select_for_update().values_list("highest_modseq", flat=True).filter(pk=mailbox_id).first()
-    return modseq + 1 if modseq is not None else 0
+    mailbox = index.locked(mailbox_id, "highest_modseq")
+    return mailbox[0] + 1 if mailbox is not None else 0
 
 
 def count_out(mailbox_id: int, modseq: int, *, rows: int, unseen: int, octets: int) -> None:
     """What left a mailbox leaves its counters."""
-    Mailbox.objects.filter(pk=mailbox_id).update(
-        highest_modseq=modseq,
-        messages=F("messages") - rows,
-        unseen=F("unseen") - unseen,
-        size=F("size") - octets,
+    index.change(
+        f"UPDATE {MAILBOX} SET highest_modseq = %s, messages = messages - %s, unseen = unseen - %s, size = size - %s"
+        " WHERE id = %s",
+        (modseq, rows, unseen, octets, mailbox_id),
     )
 
 

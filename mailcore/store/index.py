@@ -6,6 +6,7 @@ there are many, as digits.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from django.db import connection
@@ -60,10 +61,32 @@ def source(columns: Iterable[str]) -> str:
 
 
 def query(sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+    """Rows of a SELECT as the driver gives them."""
+    if connection.vendor == "sqlite":
+        # Django's cursor takes three times as long as a short query does.
+        if connection.connection is None:
+            connection.ensure_connection()
+        found: list[Row] = connection.connection.execute(_with_question_marks(sql), parameters).fetchall()
+        return found
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         rows: list[Row] = cursor.fetchall()
     return rows
+
+
+def locked(mailbox_id: int, columns: str) -> Row | None:
+    """Columns of a mailbox's row, which stays locked until the transaction ends; None if it is gone."""
+    rows = query(f"SELECT {columns} FROM {MAILBOX} WHERE id = %s{_FOR_UPDATE}", (mailbox_id,))
+    return rows[0] if rows else None
+
+
+# SQLite has one writer at a time, which BEGIN IMMEDIATE waits to be.
+_FOR_UPDATE = "" if connection.vendor == "sqlite" else " FOR UPDATE"
+
+
+@lru_cache(1024)
+def _with_question_marks(sql: str) -> str:
+    return sql.replace("%s", "?").replace("%%", "%")
 
 
 def change(sql: str, parameters: Sequence[Any] = ()) -> None:

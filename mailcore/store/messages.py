@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from django.db import transaction
-from django.db.models import F
 
 from mailcore.models import Mailbox, Message
 from mailcore.store import index, maildir, news
@@ -131,46 +130,50 @@ def store_flags(
 ) -> Flagged:
     """STORE (RFC 9051 §6.4.6, RFC 7162 §3.1.3)."""
     with transaction.atomic():
-        mailbox = (
-            Mailbox.objects.select_for_update().filter(pk=box.id).values_list("highest_modseq", "keywords").first()
-        )
+        mailbox = index.locked(box.id, "highest_modseq, keywords")
         if mailbox is None:
             return Flagged([], [], 0, [])
-        modseq = mailbox[0] + 1
-        before = index.select(box.id, ("uid", "flags", "keywords", "modseq", "base_name"), ranges)
+        modseq, known = mailbox[0] + 1, mailbox[1]
         rows: list[tuple[int, int, str, int]] = []
         failed: list[int] = []
-        changed: dict[tuple[int, str], list[int]] = {}
         stale: list[tuple[str, int, int]] = []
+        changed: dict[tuple[int, str], list[int]] = {}
         unseen = 0
         change = _Change(mode, flags, keywords)
-        for row in before:
-            uid, old_flags, old_keywords, old_modseq, base_name = row
+        for uid, old_flags, old_keywords, old_modseq, base_name in index.select(box.id, _STORED, ranges):
             if 0 <= unchanged_since < old_modseq:
                 failed.append(uid)
                 continue
             new = change.of(old_flags, old_keywords)
             if new == (old_flags, old_keywords):
-                rows.append(row[:4])
+                rows.append((uid, old_flags, old_keywords, old_modseq))
                 continue
             if new[0] != old_flags:
                 stale.append((base_name, old_flags, new[0]))
+                unseen += (old_flags & wire_flags.SEEN) - (new[0] & wire_flags.SEEN)
             changed.setdefault(new, []).append(uid)
-            unseen += (old_flags & wire_flags.SEEN) - (new[0] & wire_flags.SEEN)
             rows.append((uid, *new, modseq))
         if not changed:
             return Flagged(rows, failed, 0, [])
-        for (new_flags, new_keywords), uids in changed.items():
-            _update(box.id, uids, new_flags, new_keywords, modseq)
-        known = mailbox[1].split()
-        fresh = [word for word in keywords if word.lower() not in {each.lower() for each in known}]
-        Mailbox.objects.filter(pk=box.id).update(
-            highest_modseq=modseq,
-            unseen=F("unseen") + unseen,
-            keywords=" ".join(known + fresh) if mode != "remove" else mailbox[1],
+        if mode != "replace" and not keywords and not failed:
+            _update_bits(box.id, ranges, mode, flags, modseq)
+        else:
+            for (new_flags, new_keywords), uids in changed.items():
+                _update(box.id, uids, new_flags, new_keywords, modseq)
+        index.change(
+            f"UPDATE {MAILBOX} SET highest_modseq = %s, unseen = unseen + %s, keywords = %s WHERE id = %s",
+            (modseq, unseen, known if mode == "remove" else _with_new(known, keywords), box.id),
         )
         news.publish([box.id])
     return Flagged(rows, failed, modseq, stale)
+
+
+_STORED = ("uid", "flags", "keywords", "modseq", "base_name")
+
+
+def _with_new(known: str, keywords: Sequence[str]) -> str:
+    there = {word.lower() for word in known.split()}
+    return " ".join([*known.split(), *[word for word in dict.fromkeys(keywords) if word.lower() not in there]])
 
 
 class _Change:
@@ -210,6 +213,20 @@ def _update(mailbox_id: int, uids: list[int], flags: int, keywords: str, modseq:
         return
     for at in range(0, len(uids), BATCH):
         index.change(f"{sql} uid IN ({','.join(map(str, uids[at : at + BATCH]))})", values)
+
+
+def _update_bits(mailbox_id: int, ranges: UidRanges, mode: Mode, bits: int, modseq: int) -> None:
+    """System flags alone: the database works them out."""
+    if mode == "add":
+        become, differs = f"flags | {bits:d}", f"flags & {bits:d} <> {bits:d}"
+    else:
+        become, differs = f"flags & {~bits & 0x7FFF:d}", f"flags & {bits:d} <> 0"
+    for condition in index.conditions(ranges):
+        index.change(
+            f"UPDATE {MESSAGE} SET flags = {become}, modseq = %s"
+            f" WHERE mailbox_id = %s AND {condition.replace('m.uid', 'uid')} AND {differs}",
+            (modseq, mailbox_id),
+        )
 
 
 def write_names(box: Box, stale: Sequence[tuple[str, int, int]]) -> None:

@@ -220,7 +220,7 @@ def threaded(mailbox_id: int, key: Key, frame: Frame) -> list[Threaded]:
     """What threading needs of the messages that match, in the order of UIDs."""
     columns = ("uid", "header_message_id", "references", "subject_key", "is_reply", "sent_at")
     sql, parameters = _statement(mailbox_id, ", ".join(COLUMNS[name] for name in columns), key, frame, {SUMMARY})
-    return [Threaded(*row) for row in index.query(f"{sql} ORDER BY m.uid", parameters)] if frame.known else []
+    return list(map(Threaded._make, index.query(f"{sql} ORDER BY m.uid", parameters))) if frame.known else []
 
 
 def thread(mailbox_id: int, key: Key, frame: Frame, algorithm: str) -> list[Node]:

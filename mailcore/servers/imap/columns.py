@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mailcore.servers.imap.timezone import utc_offset
+from mailcore.servers.imap.timezone import date_times
 from mailcore.wire.imap import render
 from mailcore.wire.imap.structure import without_extensions
 
@@ -29,10 +29,6 @@ class _Attribute:
     spell: Callable[..., Iterable[Any]] | None = None  # None: the column as it is
 
 
-def _dates(moments: Column) -> Iterable[bytes]:
-    return [render.date_time(moment, utc_offset(moment)) for moment in moments]
-
-
 def _flags(flags: Column, keywords: Column) -> Iterable[bytes]:
     return map(render.flag_list, flags, keywords)
 
@@ -48,7 +44,7 @@ def _previews(previews: Column) -> Iterable[bytes]:
 _ATTRIBUTES = {
     "UID": _Attribute(b"UID %d", ("uid",)),
     "FLAGS": _Attribute(b"FLAGS %b", ("flags", "keywords"), _flags),
-    "INTERNALDATE": _Attribute(b"INTERNALDATE %b", ("internal_at",), _dates),
+    "INTERNALDATE": _Attribute(b"INTERNALDATE %b", ("internal_at",), date_times),
     "RFC822.SIZE": _Attribute(b"RFC822.SIZE %d", ("size",)),
     "ENVELOPE": _Attribute(b"ENVELOPE %b", ("envelope",)),
     "BODYSTRUCTURE": _Attribute(b"BODYSTRUCTURE %b", ("body_structure",)),
@@ -56,7 +52,7 @@ _ATTRIBUTES = {
     "MODSEQ": _Attribute(b"MODSEQ (%d)", ("modseq",)),
     "EMAILID": _Attribute(b"EMAILID (M%b)", ("email_id",), _objects),
     "THREADID": _Attribute(b"THREADID (T%b)", ("thread_id",), _objects),
-    "SAVEDATE": _Attribute(b"SAVEDATE %b", ("saved_at",), _dates),
+    "SAVEDATE": _Attribute(b"SAVEDATE %b", ("saved_at",), date_times),
     "PREVIEW": _Attribute(b"PREVIEW %b", ("preview",), _previews),
 }
 

@@ -1,25 +1,45 @@
-"""The server's time zone, in which INTERNALDATE is shown and a search's day begins."""
+"""Moments as clients see them: INTERNALDATE and SAVEDATE in the server's time zone."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
+from mailcore.wire.imap import render
+
 _QUARTER = 900  # seconds: zones change at quarters of an hour
 
 
-def utc_offset(moment: int) -> int:
-    """Seconds the zone is ahead of UTC at `moment` (seconds since 1970)."""
-    return _offset(moment // _QUARTER)
+def date_times(moments: Iterable[int]) -> list[bytes]:
+    """Quoted date-times of seconds since 1970."""
+    out = []
+    for moment in moments:
+        before, clock, after = _quarter(moment // _QUARTER)
+        out.append(before + clock[moment % _QUARTER] + after)
+    return out
 
 
 @lru_cache(65536)
-def _offset(quarter: int) -> int:
+def _quarter(number: int) -> tuple[bytes, list[bytes], bytes]:
+    """What all moments of a quarter of an hour share: date and hour, minutes and seconds, zone."""
+    start = number * _QUARTER
+    offset = _offset(start)
+    first = render.date_time(start, offset)
+    return first[:16], _clock(int(first[16:18])), first[21:]
+
+
+@lru_cache(64)
+def _clock(minute: int) -> list[bytes]:
+    return [b"%02d:%02d" % (minute + second // 60, second % 60) for second in range(_QUARTER)]
+
+
+def _offset(moment: int) -> int:
     try:
-        when = datetime.fromtimestamp(quarter * _QUARTER, UTC)
+        when = datetime.fromtimestamp(moment, UTC)
     except (OverflowError, ValueError, OSError):
         return 0
     offset = when.astimezone(ZoneInfo(settings.TIME_ZONE)).utcoffset()
     seconds = int(offset.total_seconds()) if offset is not None else 0
-    return seconds - seconds % 60  # before standard time zones had seconds, IMAP's have none
+    return seconds - seconds % _QUARTER  # before there were standard zones they had odd seconds

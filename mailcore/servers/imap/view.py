@@ -73,6 +73,11 @@ class View:
         known = self.uids
         return [bisect_right(known, uid) for uid in uids]
 
+    def sequences_of_rows(self, uids: Sequence[int]) -> Sequence[int]:
+        """The same for rising UIDs, at once where they are neighbours."""
+        first, last = bisect_right(self.uids, uids[0]), bisect_right(self.uids, uids[-1])
+        return range(first, last + 1) if last - first + 1 == len(uids) else self.sequences(uids)
+
     @property
     def known(self) -> UidRanges:
         return ((self.uids[0], self.uids[-1]),) if self.uids else ()

@@ -84,12 +84,12 @@ async def _set_seen(session: "Session", view: View, ranges: UidRanges) -> None:
         session.in_background(messages.write_names, view.box, done.stale)
 
 
-def _opening(session: "Session", view: View, rows: Sequence[tuple[Any, ...]]) -> tuple[bytes, list[int]]:
+def _opening(session: "Session", view: View, rows: Sequence[tuple[Any, ...]]) -> tuple[bytes, Sequence[int]]:
     """How responses begin, and the number in each: sequence number or, with UIDONLY, UID."""
     uids = [row[0] for row in rows]
     if "UIDONLY" in session.enabled:
         return b"* %d UIDFETCH (", uids
-    return b"* %d FETCH (", view.sequences(uids)
+    return b"* %d FETCH (", view.sequences_of_rows(uids)
 
 
 async def _listed(session: "Session", view: View, ranges: UidRanges, attributes: list[str], since: int) -> None:
