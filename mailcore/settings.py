@@ -170,7 +170,7 @@ TEMPLATES = [
 AUTH_USER_MODEL = "mailcore.Account"
 AUTHENTICATION_BACKENDS = ["mailcore.store.login.AccountBackend"]
 PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "mailcore.store.passwords.Argon2",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [

@@ -43,7 +43,7 @@ _APP_SHAPE = re.compile(rf"[{_LETTERS}]{{20}}")
 _SESSION_MARK = "session."
 _SHUT = (Account.State.OFF, Account.State.NO_LOGIN)
 _MAY_NOT_SEND = (Account.State.RECEIVE_ONLY,)
-# A password check takes 100 MiB (argon2): only so many at once.
+# A password check takes a processor and 19 MiB (mailcore.store.passwords): only so many at once.
 _checks = BoundedSemaphore(max(2, os.cpu_count() or 1))
 
 

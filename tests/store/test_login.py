@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth import authenticate
 from django.contrib.auth.backends import BaseBackend
-from django.contrib.auth.hashers import make_password
+from django.contrib.auth.hashers import Argon2PasswordHasher, make_password
 from django.utils import timezone
 
 from mailcore.models import Account, AppPassword
@@ -148,10 +148,17 @@ def test_an_unknown_user_costs_a_hash_too(lisi, monkeypatch):
     assert made == [PASSWORD]
 
 
-def test_an_old_hash_is_brought_up_to_date(lisi):
-    Account.objects.filter(pk=lisi).update(password=make_password(PASSWORD, hasher="pbkdf2_sha256"))
+OTHERS = [
+    make_password(PASSWORD, hasher="pbkdf2_sha256"),
+    Argon2PasswordHasher().encode(PASSWORD, "salt of another program"),
+]
+
+
+@pytest.mark.parametrize("stored", OTHERS, ids=["PBKDF2", "argon2 that costs more"])
+def test_a_hash_of_another_kind_is_brought_to_ours(lisi, stored):
+    Account.objects.filter(pk=lisi).update(password=stored)
     assert opens("lisi")
-    assert Account.objects.get(pk=lisi).password.startswith("argon2")
+    assert "$argon2id$v=19$m=19456,t=2,p=1$" in Account.objects.get(pk=lisi).password
 
 
 def test_failures_are_logged_without_the_password(lisi, caplog):
