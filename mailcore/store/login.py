@@ -16,7 +16,7 @@ import re
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from threading import BoundedSemaphore, Lock
 from time import monotonic
@@ -32,6 +32,7 @@ from django.utils import timezone
 from mailcore import conf
 from mailcore.models import Account, AppPassword
 from mailcore.store import directory
+from mailcore.store.prepared import Prepared
 from mailcore.terms import Owner
 from mailcore.wire import address
 
@@ -55,24 +56,27 @@ def sign_in(name: str, password: str, service: str, client_address: str) -> Owne
     if not (_is_text(name) and _is_text(password)):
         name = password = ""  # nobody's, after the same work
     wanted = full_address(name)
-    account = _account(wanted)
-    if account is None or not (_take_made(account, password) or _remembered.knows(account, password)):
-        account = _ask_backends(wanted, password)
-    if account is None or not _is_open(account) or (service == "smtp" and account.state in _MAY_NOT_SEND):
+    person = _find(wanted)
+    if person is None or not (_take_made(person, password) or _remembered.knows(person, password)):
+        person = _ask_backends(wanted, password)
+    if person is None or not person.open or (service == "smtp" and person.state in _MAY_NOT_SEND):
         log.warning("auth failed: service=%s, user=<%s>, client=%s", service, _printable(name), client_address)
         return None
-    log.info("login: service=%s, user=<%s>, client=%s", service, account.address, client_address)
-    return Owner(account.pk, account.address)
+    log.info("login: service=%s, user=<%s>, client=%s", service, person.address, client_address)
+    return Owner(person.id, person.address)
 
 
-def _ask_backends(wanted: str, password: str) -> Account | None:
+def _ask_backends(wanted: str, password: str) -> "_Person | None":
     if password.startswith(_SESSION_MARK):
         return None  # made by us and not found: no person's password begins so
     user = authenticate(None, username=wanted, password=password)
     if not isinstance(user, Account):
         return None
-    _remembered.add(user, password)
-    return user
+    # Read anew: the backend may have brought the stored hash up to date, or made the account.
+    person = _find(user.address)
+    if person is not None:
+        _remembered.add(person, password)
+    return person
 
 
 def full_address(name: str) -> str:
@@ -87,14 +91,35 @@ def full_address(name: str) -> str:
     return f"{local}@{entry.target if entry and entry.target else domain}"
 
 
-def _account(wanted: str) -> Account | None:
-    return Account.objects.select_related("domain").filter(address=wanted).first()
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """What signing in needs to know of an account."""
+
+    id: int
+    address: str
+    password: str  # as stored: a hash
+    state: str
+    expires: date | str | None  # a date; text where the database has no dates
+    domain_active: bool | int
+
+    @property
+    def open(self) -> bool:
+        """May this account sign in today at all?"""
+        expired = self.expires is not None and str(self.expires) < timezone.localdate().isoformat()
+        return self.state not in _SHUT and not expired and bool(self.domain_active)
 
 
-def _is_open(account: Account) -> bool:
-    """May this account sign in today at all?"""
-    expired = account.expires is not None and account.expires < timezone.localdate()
-    return account.state not in _SHUT and not expired and account.domain.active
+_people = Prepared(
+    lambda wanted: Account.objects.filter(address=wanted).values_list(
+        "id", "address", "password", "state", "expires", "domain__active"
+    ),
+    str,
+)
+
+
+def _find(wanted: str) -> _Person | None:
+    row = _people.row(wanted)
+    return _Person(*row) if row else None
 
 
 def _is_text(given: str) -> bool:
@@ -124,7 +149,14 @@ def _bare(password: str) -> str:
     return re.sub(r"[\s-]+", "", password).lower() if len(password) < 40 else password
 
 
-def _take_made(account: Account, password: str) -> bool:
+_made_for = Prepared(
+    lambda account_id, digest: AppPassword.objects.filter(account_id=account_id, digest=digest).values_list("id"),
+    int,
+    str,
+)
+
+
+def _take_made(person: _Person, password: str) -> bool:
     """Is it a password made for one of the account's programs or web sessions?
 
     Only what has the form of one is looked up; a person's own password may have it too by chance.
@@ -132,15 +164,16 @@ def _take_made(account: Account, password: str) -> bool:
     secret = password if password.startswith(_SESSION_MARK) else _bare(password)
     if secret is not password and not _APP_SHAPE.fullmatch(secret):
         return False
-    now = timezone.now()
-    rows = AppPassword.objects.filter(Q(expires=None) | Q(expires__gt=now), account=account, digest=_digest(secret))
-    made = rows.values_list("id", "last_used", "session").first()
-    if made is None:
+    found = _made_for.row(person.id, _digest(secret))
+    if found is None:
         return False
-    made_id, last_used, session = made
+    made = AppPassword.objects.get(pk=found[0])
+    now = timezone.now()
+    if made.expires is not None and made.expires <= now:
+        return False
     # "Last used" is for people: a write every ten minutes tells them enough.
-    if not session and (last_used is None or now - last_used > timedelta(minutes=10)):
-        AppPassword.objects.filter(id=made_id).update(last_used=now)
+    if not made.session and (made.last_used is None or now - made.last_used > timedelta(minutes=10)):
+        AppPassword.objects.filter(pk=made.pk).update(last_used=now)
     return True
 
 
@@ -217,15 +250,15 @@ class _Remembered:
         self._until: OrderedDict[bytes, float] = OrderedDict()
         self._lock = Lock()
 
-    def _mark(self, account: Account, password: str) -> bytes:
-        mark = hashlib.blake2b(b"%d\0" % account.pk, key=self._key, digest_size=32)
+    def _mark(self, account: _Person, password: str) -> bytes:
+        mark = hashlib.blake2b(b"%d\0" % account.id, key=self._key, digest_size=32)
         mark.update(account.password.encode() + b"\0" + password.encode("utf-8", "surrogatepass"))
         return mark.digest()
 
-    def knows(self, account: Account, password: str) -> bool:
+    def knows(self, account: _Person, password: str) -> bool:
         return self._until.get(self._mark(account, password), 0.0) > monotonic()
 
-    def add(self, account: Account, password: str) -> None:
+    def add(self, account: _Person, password: str) -> None:
         ttl = conf.current().auth_cache_ttl
         if not ttl:
             return
@@ -258,15 +291,22 @@ class AccountBackend(BaseBackend):
     ) -> Account | None:
         if username is None or password is None:
             return None
-        account = _account(full_address(username))
+        account = Account.objects.select_related("domain").filter(address=full_address(username)).first()
         with _checks:
             if account is None or not account.has_usable_password():
                 make_password(password)  # the same work, and so the same time, as checking one
                 return None
             right = account.check_password(password)  # also brings an older hash up to date
-        return account if right and _is_open(account) else None
+        return account if right and _may_sign_in(account) else None
 
     def get_user(self, user_id: int) -> Account | None:
         """The session's account at each request: what was switched off since is signed out by that."""
         account = Account.objects.select_related("domain").filter(pk=user_id).first()
-        return account if account is not None and _is_open(account) else None
+        return account if account is not None and _may_sign_in(account) else None
+
+
+def _may_sign_in(account: Account) -> bool:
+    person = _Person(
+        account.pk, account.address, account.password, account.state, account.expires, account.domain.active
+    )
+    return person.open

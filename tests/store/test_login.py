@@ -135,7 +135,7 @@ def test_nothing_is_remembered_when_the_administrator_says_so(lisi, monkeypatch)
 def test_a_wrong_password_is_not_remembered_and_what_is_remembered_is_bounded(lisi, monkeypatch):
     monkeypatch.setattr(login._Remembered, "LIMIT", 2)
     remembered = login._Remembered()
-    account = Account.objects.get(pk=lisi)
+    account = login._find("lisi@benet.com")
     for password in ("a", "b", "c"):
         remembered.add(account, password)
     assert [remembered.knows(account, p) for p in ("a", "b", "c", "d")] == [False, True, True, False]

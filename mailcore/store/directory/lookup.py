@@ -7,6 +7,7 @@ changed. A process's own writes forget by themselves.
 """
 
 import json
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -18,6 +19,7 @@ from django.utils import timezone
 
 from mailcore import conf
 from mailcore.models import Account, Alias, Domain
+from mailcore.store.prepared import Prepared
 from mailcore.store.prepared import Prepared
 
 T = TypeVar("T")
@@ -115,24 +117,43 @@ _aliases_by_address = Prepared(
 )
 
 
+_account_rows = Prepared(
+    lambda address: Account.objects.filter(address=address).values_list(
+        "id", "address", "state", "expires", "domain__active"
+    ),
+    str,
+)
+_alias_rows = Prepared(
+    lambda address: Alias.objects.filter(address=address, active=True).values_list("address", "targets"), str
+)
+_domain_rows = Prepared(
+    lambda name: Domain.objects.filter(name=name, active=True).values_list(
+        "id", "name", "kind", "target__name", "catch_all"
+    ),
+    str,
+)
+
+
 def _ask_account(address: str) -> AccountEntry | None:
-    found = _accounts_by_address.row(address)
+    found = _account_rows.row(address)
     if found is None:
         return None
-    account_id, full, state, expires, active = found
-    # SQLite's driver gives dates as text and truth as a number.
+    id_, full, state, expires, domain_active = found
+    # Prepared statements bring values as the driver has them: SQLite has no dates and no booleans.
     day = date.fromisoformat(expires) if isinstance(expires, str) else expires
-    return AccountEntry(account_id, full, state, day, bool(active))
+    return AccountEntry(id_, full, state, day, bool(domain_active))
 
 
 def _ask_alias(address: str) -> AliasEntry | None:
-    found = _aliases_by_address.row(address)
-    return AliasEntry(found[0], tuple(json.loads(found[1]))) if found else None
+    found = _alias_rows.row(address)
+    if found is None:
+        return None
+    targets = json.loads(found[1]) if isinstance(found[1], str | bytes) else found[1]
+    return AliasEntry(found[0], tuple(targets))
 
 
 def _ask_domain(name: str) -> DomainEntry | None:
-    row = Domain.objects.filter(name=name, active=True).values_list("id", "name", "kind", "target__name", "catch_all")
-    found = row.first()
+    found = _domain_rows.row(name)
     return DomainEntry(found[0], found[1], found[2], found[3] or "", found[4]) if found else None
 
 
