@@ -7,7 +7,6 @@ changed. A process's own writes forget by themselves.
 """
 
 import json
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -19,7 +18,6 @@ from django.utils import timezone
 
 from mailcore import conf
 from mailcore.models import Account, Alias, Domain
-from mailcore.store.prepared import Prepared
 from mailcore.store.prepared import Prepared
 
 T = TypeVar("T")
@@ -104,17 +102,6 @@ class _Answers(Generic[T]):
         with self._lock:
             self._generation += 1
             self._known.clear()
-
-
-_accounts_by_address = Prepared(
-    lambda address: Account.objects.filter(address=address).values_list(
-        "id", "address", "state", "expires", "domain__active"
-    ),
-    str,
-)
-_aliases_by_address = Prepared(
-    lambda address: Alias.objects.filter(address=address, active=True).values_list("address", "targets"), str
-)
 
 
 _account_rows = Prepared(
