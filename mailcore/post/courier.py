@@ -41,6 +41,7 @@ class Courier:
     def run(self, bell: socket.socket, parent: int) -> None:
         """Work whenever the bell (a `news.listen(COURIERS)` socket) rings or something falls due, until
         `stop`, or until `parent` (a pipe's reading end) says that the supervisor is gone."""
+        self._relieve_dead()
         while not self._stopping:
             close_old_connections()
             began = monotonic()
@@ -50,6 +51,14 @@ class Courier:
                 self._housekeep()
                 self._wait(bell, parent)
         self.close()
+
+    def _relieve_dead(self) -> None:
+        """What a courier of this machine held when it was killed is due at once, without waiting for its
+        lease to end."""
+        for name in queue.holders():
+            host, _, pid = name.rpartition("/")
+            if host == socket.gethostname() and pid.isdigit() and not _is_alive(int(pid)):
+                queue.give_back(name)
 
     def run_until_idle(self) -> int:
         """Deliver everything that is due now; returns the number of letters claimed."""
@@ -105,6 +114,16 @@ class Courier:
             forgotten, stray = queue.forget_settled(), intake.sweep()
             if forgotten or stray:
                 log.write("qmgr", f"forgot {forgotten} settled letters, removed {stray} stray files")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _drain(bell: socket.socket, settings_changed: Callable[[], None]) -> None:

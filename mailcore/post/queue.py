@@ -173,6 +173,11 @@ def give_back(courier: str) -> None:
     news.ring_couriers()
 
 
+def holders() -> set[str]:
+    """The couriers that hold letters now, dead ones among them until their leases run out."""
+    return set(Queued.objects.filter(state=State.ACTIVE).values_list("courier", flat=True).distinct())
+
+
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """What one delivery pass over a letter came to: an outcome for each duty."""

@@ -11,6 +11,7 @@ from mailcore.store.directory import AccountDraft, Problem
 
 DOMAIN = "benet.com"
 PASSWORD = "123456"  # noqa: S105  (the book's; everybody knows it)
+_QUOTA = 5 * 1000**3  # octets: room to try things out with
 
 
 def build(users: int = 0) -> str:
@@ -31,7 +32,7 @@ def build(users: int = 0) -> str:
         people = {"xiaoqi": "小七", "lisi": "李四", **{f"user{number:03d}": "" for number in range(users)}}
         for name, full_name in people.items():
             directory.create_account(
-                f"{name}@{DOMAIN}", "", AccountDraft(name=full_name), password_hash=password_hash
+                f"{name}@{DOMAIN}", "", AccountDraft(name=full_name, quota_bytes=_QUOTA), password_hash=password_hash
             )
         directory.create_alias(f"all@{DOMAIN}", ["xiaoqi", "lisi"])
     return administrator_password

@@ -1,0 +1,192 @@
+"""Real messages through the whole system, every octet compared.
+
+    bench/corpus.py DIRECTORY [--json] [--limit N]
+
+Each file below DIRECTORY is one message. It is sent by SMTP, must come back below its trace headers
+octet for octet by IMAP and POP3, must answer FETCH ENVELOPE BODYSTRUCTURE validly, and must open in the
+webmail with status 200 within two seconds. A refusal counts as right when the message earned it: too
+large, or a bare CR. Exit status 0 when nothing is wrong.
+"""
+
+import argparse
+import http.cookiejar
+import json
+import poplib
+import re
+import smtplib
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections import Counter
+from pathlib import Path
+
+from imapclient import IMAPClient
+
+from demosite import Site, running
+
+poplib._MAXLINE = 1 << 30  # real mail has longer lines than poplib expects
+USER, PASSWORD = "xiaoqi@benet.com", "123456"
+TRACE = re.compile(
+    rb"Return-Path: <m(\d+)@corpus\.example>\r\nX-Original-To: \S+\r\nDelivered-To: \S+\r\n"
+    rb"Received: from [^\r]+\r\n(?:\t[^\r]+\r\n)+"
+)
+
+
+def as_sent(content: bytes) -> bytes:
+    """CRLF line ends, a last line that ends; a CR that stands alone stays alone."""
+    content = content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    return content if content.endswith(b"\r\n") else content + b"\r\n"
+
+
+def earned(content: bytes, code: int, limit: int) -> bool:
+    lone = content.count(b"\r") != content.count(b"\r\n")
+    hops = len(re.findall(rb"(?mi)^received:", content.partition(b"\r\n\r\n")[0])) > 50
+    return (code == 552 and len(content) > limit) or (code == 550 and lone) or (code == 554 and hops)
+
+
+class Check:
+    def __init__(self, site: Site, files: list[Path], show: bool) -> None:
+        self.site, self.show = site, show
+        self.sent = {number: as_sent(file.read_bytes()) for number, file in enumerate(files)}
+        self.names = {number: str(file) for number, file in enumerate(files)}
+        self.counts: Counter[str] = Counter()
+        self.wrong: list[str] = []
+        self.uids: dict[int, int] = {}  # message number → UID
+
+    def fail(self, number: int, what: str) -> None:
+        self.counts["wrong"] += 1
+        self.wrong.append(f"{self.names[number]}: {what}")
+
+    def progress(self, what: str, done: int, of: int) -> None:
+        if self.show:
+            print(f"\r{what} {done}/{of} ", end="" if done < of else "\n", file=sys.stderr, flush=True)
+
+    def send(self) -> None:
+        client = smtplib.SMTP("127.0.0.1", self.site.ports["smtp"])
+        client.ehlo()
+        for number, content in self.sent.items():
+            self.progress("smtp", number + 1, len(self.sent))
+            code, text = client.mail(f"m{number}@corpus.example", ["BODY=8BITMIME"])
+            if code == 250:
+                client.rcpt(USER)
+                code, text = client.docmd("DATA")
+                client.send(re.sub(rb"(?m)^\.", b"..", content) + b".\r\n")
+                code, text = client.getreply()
+            if code == 250:
+                self.counts["accepted"] += 1
+            elif earned(content, code, 10_240_000):
+                self.counts["refused as earned"] += 1
+            else:
+                self.fail(number, f"SMTP said {code} {text!r}")
+        client.quit()
+        self.site.await_empty_queue()
+
+    def imap(self) -> None:
+        client = IMAPClient("127.0.0.1", self.site.ports["imap"], ssl=False)
+        client.login(USER, PASSWORD)
+        client.select_folder("INBOX", readonly=True)
+        uids = client.search("ALL")
+        for done, uid in enumerate(uids, 1):
+            self.progress("imap", done, len(uids))
+            [got] = client.fetch([uid], ["BODY.PEEK[]", "RFC822.SIZE"]).values()
+            content = got[b"BODY[]"]
+            trace = TRACE.match(content)
+            if trace is None:
+                continue  # the welcome letter
+            number = int(trace[1])
+            if number in self.uids:
+                self.fail(number, "delivered twice")
+            self.uids[number] = uid
+            if content[trace.end() :] != self.sent[number]:
+                self.fail(number, "IMAP gives other octets back")
+            if got[b"RFC822.SIZE"] != len(content):
+                self.fail(number, "RFC822.SIZE is not the size")
+            try:
+                [parts] = client.fetch([uid], ["ENVELOPE", "BODYSTRUCTURE"]).values()
+                if b"ENVELOPE" not in parts or b"BODYSTRUCTURE" not in parts:
+                    self.fail(number, "no ENVELOPE or BODYSTRUCTURE")
+            except Exception as error:
+                self.fail(number, f"ENVELOPE BODYSTRUCTURE: {error}")
+            self.counts["identical over IMAP"] += 1
+        missing = self.counts["accepted"] - len(self.uids)
+        if missing:
+            self.counts["wrong"] += missing
+            self.wrong.append(f"{missing} accepted messages are not in the mailbox")
+        client.logout()
+
+    def pop3(self) -> None:
+        client = poplib.POP3("127.0.0.1", self.site.ports["pop3"])
+        client.user(USER)
+        client.pass_(PASSWORD)
+        count, _ = client.stat()
+        for index in range(1, count + 1):
+            self.progress("pop3", index, count)
+            content = b"\r\n".join(client.retr(index)[1]) + b"\r\n"
+            trace = TRACE.match(content)
+            if trace is None:
+                continue
+            if content[trace.end() :] != self.sent[int(trace[1])]:
+                self.fail(int(trace[1]), "POP3 gives other octets back")
+            self.counts["identical over POP3"] += 1
+        client.quit()
+
+    def webmail(self) -> None:
+        base = f"http://127.0.0.1:{self.site.ports['web']}"
+        jar = http.cookiejar.CookieJar()
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
+        page = opener.open(f"{base}/login/").read().decode()
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
+        assert token is not None
+        form = {"username": USER, "password": PASSWORD, "csrfmiddlewaretoken": token[1]}
+        opener.open(f"{base}/login/", urllib.parse.urlencode(form).encode())
+        slowest = 0.0
+        for done, (number, uid) in enumerate(self.uids.items(), 1):
+            self.progress("webmail", done, len(self.uids))
+            for path in (f"/mail/{uid}", f"/mail/{uid}/body"):
+                began = time.monotonic()
+                try:
+                    answer = opener.open(f"{base}{path}?in=INBOX")
+                    status = answer.status if f"/mail/{uid}" in answer.geturl() else 403  # sent to sign in
+                except urllib.error.HTTPError as error:
+                    status = error.code
+                took = time.monotonic() - began
+                slowest = max(slowest, took)
+                # A message without HTML has no frame to show.
+                if status != 200 and not (status == 404 and path.endswith("/body")):
+                    self.fail(number, f"{path} has status {status}")
+                if took > 2:
+                    self.fail(number, f"{path} took {took:.1f} s")
+            self.counts["opened in the webmail"] += 1
+        self.counts["slowest page, ms"] = round(slowest * 1000)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--limit", type=int, default=0, help="take only so many messages")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    files = sorted(path for path in options.directory.rglob("*") if path.is_file())
+    if not files:
+        parser.error(f"no files below {options.directory}")
+    with running() as site:
+        check = Check(site, files[: options.limit or None], show=sys.stderr.isatty())
+        check.send()
+        check.imap()
+        check.pop3()
+        check.webmail()
+    counts = {"messages": len(check.sent), "wrong": 0, **check.counts}
+    if options.json:
+        print(json.dumps({**counts, "what is wrong": check.wrong}, ensure_ascii=False))
+    else:
+        for name, count in counts.items():
+            print(f"{count:7} {name}")
+        for line in check.wrong:
+            print(f"  {line}")
+    return 1 if counts["wrong"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
