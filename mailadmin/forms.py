@@ -87,9 +87,7 @@ class AccountForm(Form):
         input_formats=["%Y-%m-%d"], help_text=_("The last day it can be used."),
     )  # fmt: skip
     quota_bytes = OctetsField(label=_("Quota"), help_text=_("Empty: as the domain says. 0: no limit."))
-    quota_messages = forms.IntegerField(
-        label=_("Messages at most"), required=False, min_value=0, max_value=2**31 - 1
-    )
+    quota_messages = forms.IntegerField(label=_("Messages at most"), required=False, min_value=0, max_value=2**31 - 1)
     language = forms.ChoiceField(label=_("Language"), required=False, choices=languages)
     time_zone = forms.ChoiceField(
         label=_("Time zone"), required=False, choices=lambda: [("", _("As the system")), *time_zones()]

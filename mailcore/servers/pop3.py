@@ -324,7 +324,10 @@ class Session:
     async def _send_pieces(self, index: int) -> int:
         """A large message: read once to count (it is in the page cache then), once to send."""
         outgoing = wire.Outgoing()
-        octets = await self._bridge.run(_count_octets, self._mine, index)
+        try:
+            octets = await self._bridge.run(_count_octets, self._mine, index)
+        except FileNotFoundError:
+            raise self._lost(index) from None
         self._connection.write(wire.ok(f"{octets} octets"))
         pieces = pop3drop.pieces(self._mine, index)
         with contextlib.closing(pieces):
@@ -335,11 +338,15 @@ class Session:
         return octets
 
     async def _content(self, index: int) -> bytes:
+        read = self._bridge.read if self._mine.sizes[index] <= _WHOLE else self._bridge.run
         try:
-            return await self._bridge.read(pop3drop.content, self._mine, index)
+            return await read(pop3drop.content, self._mine, index)
         except FileNotFoundError:
-            log.error("file is gone: mailbox=%d, uid=%d", self._mine.mailbox_id, self._mine.uids[index])
-            raise CommandError("[SYS/PERM] This message cannot be read.") from None
+            raise self._lost(index) from None
+
+    def _lost(self, index: int) -> CommandError:
+        log.error("file is gone: mailbox=%d, uid=%d", self._mine.mailbox_id, self._mine.uids[index])
+        return CommandError("[SYS/PERM] This message cannot be read.")
 
     async def _top(self, command: Command) -> None:
         index, count = wire.top_arguments(command.argument, self._mine.sizes, self._deleted)

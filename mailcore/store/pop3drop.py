@@ -149,15 +149,20 @@ def _remove(mailbox_id: int, uids: list[int], modseq: int) -> _Removed:
     removed = _Removed([])
     for batch in _batches(uids):
         rows = Message.objects.filter(mailbox_id=mailbox_id, uid__in=batch)
-        expunged = []
-        for uid, base_name, flags, size in rows.values_list("uid", "base_name", "flags", "size"):
+        ids, expunged = [], []
+        for id_, uid, base_name, flags, size in rows.values_list("id", "uid", "base_name", "flags", "size"):
+            ids.append(id_)
             expunged.append(Expunged(mailbox_id=mailbox_id, uid=uid, modseq=modseq))
             removed.files.append((base_name, flags))
             removed.octets += size
             removed.unseen += not flags & wire_flags.SEEN
         Expunged.objects.bulk_create(expunged)
-        # One statement each: cascading would read every message first.
-        MessageText.objects.filter(message__in=rows)._raw_delete(rows.db)
-        MessageSummary.objects.filter(message__in=rows)._raw_delete(rows.db)
-        rows._raw_delete(rows.db)
+        # By their keys, one statement a table: cascading would read every message first, and for a subquery
+        # MariaDB locks the rows of other mailboxes too.
+        for table in (
+            MessageText.objects.filter(message_id__in=ids),
+            MessageSummary.objects.filter(message_id__in=ids),
+            Message.objects.filter(id__in=ids),
+        ):
+            table._raw_delete(table.db)
     return removed

@@ -29,7 +29,7 @@ from mailcore.store.delivery import Stored
 from mailcore.terms import Arrival
 from mailcore.wire import flags
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 PASSWORD = "123456"
 HASH = make_password(PASSWORD)
@@ -542,6 +542,16 @@ def test_fifty_clients_at_once(serve, put):
     with ThreadPoolExecutor(50) as pool:
         assert set(pool.map(fetch, range(50))) == {3 * 2016}
     assert not Message.objects.exists()
+
+
+def test_a_large_message_whose_file_is_gone(lisi, put, serve):
+    put(lisi, b"Subject: large\r\n\r\n" + b"x" * 1_500_000)
+    client = serve().dial()
+    client.sign_in()
+    row = Message.objects.get()
+    maildir.remove(maildir.directory("lisi@benet.com", ""), row.base_name, 0)
+    lost = "-ERR [SYS/PERM] This message cannot be read."
+    client.talk(f"C: RETR 1\nS: {lost}\nC: TOP 1 0\nS: {lost}\nC: STAT\nS: +OK 1 …")
 
 
 # --- Limits ---------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from mailcore.store import demo, directory, login, maildir
 from mailcore.store.directory import AccountDraft, DomainDraft, Problem
 from mailcore.terms import Owner
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 # A hash nobody can open: these tests are not about passwords.
 SHUT = "argon2$argon2id$v=19$m=102400,t=2,p=8$cTB2YkdhNzRodUM4Rm5WTmd5RjdWMg$" + "A" * 43
@@ -121,8 +121,20 @@ def test_an_account_has_an_inbox_and_a_maildir(benet):
 
 
 @pytest.mark.parametrize(
-    "address", ["", "lisi", "lisi@", "@benet.com", "li si@benet.com", '"li si"@benet.com', "li/si@benet.com",
-                "lisi@elsewhere.org", "x" * 65 + "@benet.com", "lisi@benet.com\r\n", "li\0si@benet.com"],
+    "address",
+    [
+        "",
+        "lisi",
+        "lisi@",
+        "@benet.com",
+        "li si@benet.com",
+        '"li si"@benet.com',
+        "li/si@benet.com",
+        "lisi@elsewhere.org",
+        "x" * 65 + "@benet.com",
+        "lisi@benet.com\r\n",
+        "li\0si@benet.com",
+    ],
 )
 def test_addresses_that_no_account_can_have(benet, address):
     if address.strip() == "lisi@benet.com":
@@ -139,8 +151,12 @@ def test_weak_passwords(benet, password):
 
 @pytest.mark.parametrize(
     ("wish", "field"),
-    [({"state": "asleep"}, "state"), ({"role": "king"}, "role"), ({"language": "tlh"}, "language"),
-     ({"time_zone": "Asia/Atlantis"}, "time_zone")],
+    [
+        ({"state": "asleep"}, "state"),
+        ({"role": "king"}, "role"),
+        ({"language": "tlh"}, "language"),
+        ({"time_zone": "Asia/Atlantis"}, "time_zone"),
+    ],
 )
 def test_wishes_that_make_no_sense(benet, wish, field):
     assert set(refused(person, "lisi", **wish)) == {field}

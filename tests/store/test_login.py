@@ -13,7 +13,7 @@ from mailcore.models import Account, AppPassword
 from mailcore.store import directory, login
 from mailcore.store.directory import AccountDraft, DomainDraft
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 PASSWORD = "北京 hutong 1936"
 HASH = make_password(PASSWORD)

@@ -11,7 +11,7 @@ from mailcore.store.delivery import Stored
 from mailcore.store.directory import AccountDraft, DomainDraft
 from mailcore.terms import Arrival, Reply
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 SHUT = "argon2$argon2id$v=19$m=102400,t=2,p=8$cTB2YkdhNzRodUM4Rm5WTmd5RjdWMg$" + "A" * 43
 WAIT = Reply(452, "4.2.2", "Mailbox is full")

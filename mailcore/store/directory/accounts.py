@@ -152,8 +152,6 @@ def _place(address: str) -> tuple[str, Domain]:
     return local_part, domain
 
 
-
-
 def _locked(account_id: int) -> Account:
     row = Account.objects.select_for_update().filter(pk=account_id).first()
     if row is None:
