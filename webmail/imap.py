@@ -311,10 +311,20 @@ class Mail:
 
     def find(self, uid: int) -> Found | None:
         """One letter of the open folder, without marking it; None if it is gone."""
-        found = self._fetch("UID FETCH", str(uid), f"({rows.ITEMS} BODY.PEEK[HEADER])").get(uid)
+        found = self._letter(uid, f"({rows.ITEMS} BODY.PEEK[HEADER])")
         if found is None:
             return None
         return Found(rows.row(uid, found), _octets(found.get(b"BODY[HEADER]")), found.get(b"BODYSTRUCTURE"))
+
+    def _letter(self, uid: int, items: str) -> dict[bytes, answers.Value] | None:
+        """FETCH of one letter. What came since the last look this session has to be told of first."""
+        if not 0 < uid < 1 << 32:
+            return None
+        found = self._fetch("UID FETCH", str(uid), items).get(uid)
+        if found is None and self._opened is not None:
+            self.open(self._opened.name)
+            found = self._fetch("UID FETCH", str(uid), items).get(uid)
+        return found
 
     def neighbours(self, sequence: int) -> tuple[int | None, int | None]:
         """UIDs of the letters that arrived just before and after the one at this sequence number."""
@@ -342,7 +352,7 @@ class Mail:
     def heads(self, uid: int, section: str) -> bytes:
         """The header of a letter inside a letter (message/rfc822 at `section`)."""
         name = f"BODY.PEEK[{section}.HEADER]" if _SECTION.fullmatch(section) else "BODY.PEEK[HEADER]"
-        found = self._fetch("UID FETCH", str(uid), f"(UID {name})").get(uid, {})
+        found = self._letter(uid, f"(UID {name})") or {}
         return _octets(found.get(name.replace(".PEEK", "").encode()))
 
     def _fetch(self, command: str, numbers: str, items: str) -> dict[int, dict[bytes, answers.Value]]:

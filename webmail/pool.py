@@ -58,9 +58,15 @@ def _take(key: bytes) -> imap.Mail | None:
                 return None
             _since, mail = waiting.pop()
         # Something to read while nobody asked: news of the folder, or a farewell.
-        if not select.select([mail.socket()], [], [], 0)[0] or mail.is_alive():
+        if not _has_news(mail) or mail.is_alive():
             return mail
         mail.close()
+
+
+def _has_news(mail: imap.Mail) -> bool:
+    poll = select.poll()  # select() knows no file descriptor beyond 1023
+    poll.register(mail.socket(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _keep(key: bytes, mail: imap.Mail) -> None:

@@ -112,7 +112,7 @@ def _sorts(sort: str) -> dict[str, str]:
 def act(request: Request, mail: imap.Mail) -> HttpResponse:
     """One action on chosen letters; then back to the list, or on to a neighbour."""
     box = frame.box_of(request)
-    uids = [int(uid) for uid in request.POST.getlist("uid") if uid.isdecimal() and len(uid) < 11]
+    uids = [int(uid) for uid in request.POST.getlist("uid") if uid.isdecimal() and len(uid) < 11 and uid != "0"]
     action = request.POST.get("do", "")
     star, delete_and = request.POST.get("star", ""), request.POST.get("delete-and", "")
     if star.lstrip("-").isdecimal():

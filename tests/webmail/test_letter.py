@@ -1,0 +1,189 @@
+"""Reading."""
+
+import base64
+import re
+from email.message import EmailMessage
+
+import pytest
+from office import Browser, PostOffice, letter
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+HTML = (
+    '<html><body style="background:url(https://evil.example/b.gif)"><p>各位<b>同事</b></p><img src="cid:logo">'
+    '<img src="https://evil.example/t.gif"><script>alert(1)</script><a href="mailto:a@b.cn">写信</a></body></html>'
+)
+
+
+def rich() -> EmailMessage:
+    message = letter("多种内容", "各位同事\n> 引文\n见 https://www.example.com/议程 。\n")
+    message.add_alternative(HTML, subtype="html")
+    message.get_payload()[1].add_related(PIXEL, "image", "png", cid="<logo>")
+    message.add_attachment("会议议程\n".encode("gbk"), "text", "plain", filename="议程.txt", params={"charset": "gb2312"})
+    message.add_attachment(b"%PDF-1.4", "application", "pdf", filename="预算 2026.pdf")
+    message.add_attachment(b"<script>alert(1)</script>", "text", "html", filename="x.html")
+    return message
+
+
+@pytest.fixture
+def reading(office: PostOffice, lisi: Browser) -> Browser:
+    office.put(rich())
+    return lisi
+
+
+def test_a_plain_letter(office: PostOffice, lisi: Browser) -> None:
+    office.put(letter("会议", "各位：\n> 引文\n>> 更早\n<b>x</b>\n-- \n小七\n", Cc="王芳 <wang@benet.com>"))
+    lisi.see("/mail/1")
+    for words in ("<h1>会议", "小七", "xiaoqi@benet.com", "李四", "王芳", "&lt;b&gt;x&lt;/b&gt;", "Saturday 12 September 2026"):
+        assert words in lisi.page
+    assert lisi.page.count("<blockquote>") == 2
+    assert office.flags(1) == {"\\Seen"}
+
+
+def test_a_rich_letter_is_framed(reading: Browser) -> None:
+    reading.see("/mail/1")
+    assert re.search(r'<iframe src="/mail/1/body" sandbox="allow-popups allow-popups-to-escape-sandbox"', reading.page)
+    assert "Show images" in reading.page
+    assert "<script" not in reading.page
+    reading.see("/mail/1", view="text")
+    assert "<iframe" not in reading.page
+    assert 'href="https://www.example.com/议程"' in reading.page
+
+
+def test_the_frame_is_a_prison(reading: Browser) -> None:
+    response = reading.see("/mail/1/body")
+    policy = response["Content-Security-Policy"]
+    assert policy.startswith("sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src data: 'self'; ")
+    assert "frame-ancestors 'self'" in policy
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert response["Referrer-Policy"] == "no-referrer"
+    assert response["X-Frame-Options"] == "SAMEORIGIN"
+    assert "evil.example" not in reading.page
+    assert "alert" not in reading.page
+    assert f"data:image/png;base64,{base64.b64encode(PIXEL).decode()}" in reading.page
+    assert "/compose/?mailto=mailto%3Aa%40b.cn" in reading.page
+
+
+def test_images_from_the_network_on_request(reading: Browser) -> None:
+    response = reading.see("/mail/1/body", images="1")
+    assert "https://evil.example/t.gif" in reading.page
+    assert "img-src data: 'self' http: https:;" in response["Content-Security-Policy"]
+
+
+def test_every_page_that_carries_strangers_html_has_the_policy(reading: Browser) -> None:
+    for path in ("/mail/1/body", "/mail/1/print"):
+        assert reading.see(path)["Content-Security-Policy"].startswith("sandbox ")
+
+
+FILES = {  # section, view wanted: content type, manner
+    ("2", "1"): ("text/plain; charset=utf-8", "inline"),
+    ("2", ""): ("text/plain", "attachment"),
+    ("3", "1"): ("application/pdf", "inline"),
+    ("3", ""): ("application/pdf", "attachment"),
+    ("4", "1"): ("application/octet-stream", "attachment"),
+    ("4", ""): ("application/octet-stream", "attachment"),
+    ("1.2.1", "1"): ("application/octet-stream", "attachment"),
+}
+
+
+@pytest.mark.parametrize(("asked", "given"), FILES.items())
+def test_files(reading: Browser, asked: tuple[str, str], given: tuple[str, str]) -> None:
+    section, view = asked
+    response = reading.get(f"/mail/1/part/{section}", {"view": view})
+    assert response["Content-Type"] == given[0]
+    assert response["Content-Disposition"].startswith(given[1])
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert "default-src 'none'" in response["Content-Security-Policy"]
+
+
+def test_a_files_name_and_content(reading: Browser) -> None:
+    response = reading.get("/mail/1/part/3")
+    assert response["Content-Disposition"] == (
+        "attachment; filename=\"__ 2026.pdf\"; filename*=UTF-8''%E9%A2%84%E7%AE%97%202026.pdf"
+    )
+    assert response.content == b"%PDF-1.4"
+    assert reading.get("/mail/1/part/2", {"view": "1"}).content.decode() == "会议议程\n"
+
+
+@pytest.mark.parametrize("path", ["/mail/2", "/mail/1/part/9", "/mail/1/part/x", "/mail/1/part/1]%20BODY[2", "/mail/0", "/mail/99999999999999999999"])  # fmt: skip
+def test_what_is_not_there(reading: Browser, path: str) -> None:
+    assert reading.get(path).status_code == 404
+
+
+def test_all_headers_source_download_print(reading: Browser) -> None:
+    reading.see("/mail/1", headers="all")
+    assert "<th scope=\"row\">Message-Id</th>" in reading.page
+    source = reading.get("/mail/1/source")
+    assert source["Content-Type"] == "text/plain; charset=utf-8"
+    assert b"MIME-Version" in source.content
+    download = reading.get("/mail/1/download")
+    assert download["Content-Type"] == "message/rfc822"
+    assert "filename*=UTF-8''%E5%A4%9A%E7%A7%8D%E5%86%85%E5%AE%B9.eml" in download["Content-Disposition"]
+    assert "预算 2026.pdf" in reading.see("/mail/1/print").content.decode()
+
+
+def test_an_enclosed_letter_opens(office: PostOffice, lisi: Browser) -> None:
+    outer = letter("外面")
+    outer.add_attachment(rich())
+    office.put(outer)
+    lisi.see("/mail/1")
+    assert 'href="/mail/1?part=2"' in lisi.page
+    lisi.see("/mail/1", part="2")
+    assert "<h1>多种内容" in lisi.page
+    assert "This message is enclosed in another." in lisi.page
+    assert "同事" in lisi.see("/mail/1/body", part="2").content.decode()
+    assert lisi.get("/mail/1/part/2.3").content == b"%PDF-1.4"
+
+
+def test_from_letter_to_letter(office: PostOffice, lisi: Browser) -> None:
+    for subject in ("一", "二", "三"):
+        office.put(letter(subject))
+    lisi.see("/mail/2")
+    assert 'rel="prev" href="/mail/3"' in lisi.page
+    assert 'rel="next" href="/mail/1"' in lisi.page
+    lisi.press("/act/", **{"delete-and": "1", "in": "INBOX", "uid": "2", "validity": lisi.field("validity"), "from": "letter"})
+    assert "<h1>一" in lisi.page
+    lisi.see("/mail/1", sort="subject")
+    assert "<h1>一" in lisi.page
+
+
+def test_after_deleting_on_to_the_next_if_wished(office: PostOffice, lisi: Browser) -> None:
+    for subject in ("一", "二"):
+        office.put(letter(subject))
+    lisi.see("/options/")
+    lisi.press("/options/", after_action="next")
+    lisi.see("/mail/2")
+    lisi.press("/act/", do="delete", uid="2", then=lisi.field("then"), validity=lisi.field("validity"), **{"in": "INBOX"})
+    assert "<h1>一" in lisi.page
+
+
+TORTURE = {
+    "nothing at all": b"\r\n",
+    "no body": b"Subject: x\r\n\r\n",
+    "no header": b"\r\nhello\r\n",
+    "raw GBK": "Subject: 朱镕基\r\nFrom: 朱镕基 <a@b.cn>\r\n\r\n朱镕基\r\n".encode("gbk"),
+    "gb2312 by name": b"Subject: =?gb2312?B?1uzpRrv5?=\r\nContent-Type: text/plain; charset=gb2312\r\n\r\n" + "朱镕基".encode("gbk"),
+    "broken base64": b"Content-Transfer-Encoding: base64\r\n\r\n!!!!5Lya\r\n",
+    "boundary never comes": b'Content-Type: multipart/mixed; boundary="x"\r\n\r\nnothing\r\n',
+    "multipart of nothing": b'Content-Type: multipart/mixed; boundary="x"\r\n\r\n--x--\r\n',
+    "nested deep": b"".join(b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n' % (n, n) for n in range(60)) + b"\r\nx",
+    "nulls": b"Subject: a\0b\r\n\r\nx\0y\r\n",
+    "a long line": b"Subject: x\r\n\r\n" + b"x" * 200_000 + b"\r\n",
+    "nonsense date": b"Date: yesterday\r\nSubject: x\r\n\r\nx\r\n",
+    "year zero": b"Date: Mon, 1 Jan 0001 00:00:00 +0000\r\n\r\nx\r\n",
+    "far future": b"Date: Mon, 1 Jan 99999 00:00:00 +0000\r\n\r\nx\r\n",
+    "recipients galore": b"To: " + b", ".join(b"u%d@b.cn" % n for n in range(2000)) + b"\r\n\r\nx\r\n",
+    "quotes": b'From: "\\"<script>" <a@b.cn>\r\nSubject: "\'><script>\r\n\r\nx\r\n',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("content", TORTURE.values(), ids=TORTURE.keys())
+def test_odd_letters_open(office: PostOffice, lisi: Browser, content: bytes) -> None:
+    office.put(content)
+    for path in ("/", "/mail/1", "/mail/1?view=text&headers=all", "/mail/1/body", "/mail/1/print", "/mail/1/source", "/compose/?mode=all&of=1", "/compose/?mode=forward&of=1"):  # fmt: skip
+        response = lisi.get(path)
+        assert response.status_code == 200, path
+        assert b"<script" not in response.content or path.endswith("source")
+    if "朱镕基".encode("gbk") in content:
+        assert "朱镕基" in lisi.see("/mail/1", view="text").content.decode()
