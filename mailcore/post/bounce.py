@@ -61,7 +61,6 @@ def _send(claim: Claim, told: Sequence[tuple[Duty, Outcome]]) -> None:
     )
     file.write(content)
     file.finish()
-    files.sync_directory()
     letter = Letter(
         id=file.id,
         sender="",

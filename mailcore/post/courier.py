@@ -14,9 +14,12 @@ from time import monotonic, sleep
 from django.db import close_old_connections, transaction
 
 from mailcore import conf, log
-from mailcore.post import deliver, intake, queue
+from mailcore.post import deliver, intake, leftovers, queue
+from mailcore.post.leftovers import Leftovers
 from mailcore.post.remote import Dispatch
+from mailcore.post.route import route
 from mailcore.store import directory, news
+from mailcore.terms import Local
 
 _HOUSEKEEPING_US = 3600 * queue.MICRO
 _LOOK_AGAIN = 5.0  # seconds: a missed bell is found out after this at the latest
@@ -32,6 +35,7 @@ class Courier:
         self.name = f"{socket.gethostname()}/{os.getpid()}"
         self._dispatch = Dispatch()
         self._stopping = False
+        self._leftovers = Leftovers()
         self._housekept_us = 0
 
     def stop(self) -> None:
@@ -42,9 +46,12 @@ class Courier:
         """Work whenever the bell (a `news.listen(COURIERS)` socket) rings or something falls due, until
         `stop`, or until `parent` (a pipe's reading end) says that the supervisor is gone."""
         self._relieve_dead()
+        leftovers.recover(deliver.arrival, _account)
         while not self._stopping:
             close_old_connections()
             began = monotonic()
+            if self._leftovers.due:
+                self._leftovers.clear()
             if self.step():
                 sleep(max(0.0, began + _GATHER - monotonic()))
             else:
@@ -71,6 +78,7 @@ class Courier:
     def close(self) -> None:
         self._dispatch.close()
         self._settle_remote()
+        self._leftovers.clear()
         queue.give_back(self.name)
 
     def step(self, *, wait: bool = False) -> int:
@@ -79,7 +87,7 @@ class Courier:
         room = conf.current().qmgr_message_active_limit - self._dispatch.letters
         claims = queue.claim(self.name, min(conf.current().courier_batch, room)) if room > 0 else []
         if claims:
-            self._dispatch.submit(deliver.deliver(self.name, claims))
+            self._dispatch.submit(deliver.deliver(self.name, claims, self._leftovers))
         elif wait and self._dispatch.letters:
             self._dispatch.wait(_LOOK_AGAIN)
             return self._settle_remote() or 1
@@ -90,12 +98,14 @@ class Courier:
         if finished:
             with transaction.atomic():
                 deliver.settle(self.name, finished)
-            deliver.clear(finished)
+            self._leftovers.add(finished, ())
         return len(finished)
 
     def _wait(self, bell: socket.socket, parent: int) -> None:
         due = queue.seconds_until_due()
         timeout = _LOOK_AGAIN if due is None else min(due, _LOOK_AGAIN)
+        if self._leftovers.waiting:
+            timeout = min(timeout, 0.2)
         descriptors = [bell.fileno(), self._dispatch.bell, parent]
         ready, _, _ = select.select(descriptors, [], [], timeout)
         if parent in ready:
@@ -114,6 +124,11 @@ class Courier:
             forgotten, stray = queue.forget_settled(), intake.sweep()
             if forgotten or stray:
                 log.write("qmgr", f"forgot {forgotten} settled letters, removed {stray} stray files")
+
+
+def _account(address: str) -> Local | None:
+    way = route(address, final=True)
+    return way if isinstance(way, Local) else None
 
 
 def _is_alive(pid: int) -> bool:

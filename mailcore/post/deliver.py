@@ -13,6 +13,7 @@ from django.db import transaction
 
 from mailcore import conf, log
 from mailcore.post import bounce, files, queue
+from mailcore.post.leftovers import Leftovers
 from mailcore.post.queue import MICRO, Claim, Duty, Settlement
 from mailcore.post.route import route
 from mailcore.store import delivery
@@ -39,12 +40,12 @@ class _Plan:
     outcomes: list[tuple[Duty, Outcome]] = field(default_factory=list)
 
 
-def deliver(courier: str, claims: Sequence[Claim]) -> list[RemoteJob]:
+def deliver(courier: str, claims: Sequence[Claim], leftovers: Leftovers) -> list[RemoteJob]:
     """Serve every local recipient of `claims`; what is left for other hosts is returned, its letters
-    still active."""
+    still active. Content files of letters that are done go to `leftovers`."""
     plans = [plan for claim in claims if (plan := _readable(courier, claim)) is not None]
     _route(plans)
-    _deliver_local(courier, plans)
+    _deliver_local(courier, plans, leftovers)
     return [
         RemoteJob(plan.claim, next_hop, tuple(duties)) for plan in plans for next_hop, duties in plan.remote.items()
     ]
@@ -89,7 +90,7 @@ def refusal(reply: Reply, relay: str = "none") -> Outcome:
     return failed(reply.enhanced, reply.text, relay)
 
 
-def _deliver_local(courier: str, plans: Sequence[_Plan]) -> None:
+def _deliver_local(courier: str, plans: Sequence[_Plan], leftovers: Leftovers) -> None:
     wanted: list[tuple[_Plan, Duty]] = []
     arrivals: list[Arrival] = []
     for plan in plans:
@@ -99,7 +100,7 @@ def _deliver_local(courier: str, plans: Sequence[_Plan]) -> None:
                 plan.outcomes.append((duty, failed("5.4.6", f"mail forwarding loop for {way.address}")))
                 continue
             wanted.append((plan, duty))
-            arrivals.append(_arrival(plan.claim, duty, way))
+            arrivals.append(arrival(plan.claim, duty, way))
     staged = delivery.stage(arrivals)
     with transaction.atomic():
         results = delivery.enter(staged)
@@ -110,7 +111,7 @@ def _deliver_local(courier: str, plans: Sequence[_Plan]) -> None:
                 plan.outcomes.append((duty, delivered("delivered to maildir", _RELAY)))
         settlements = [Settlement(p.claim, p.outcomes, last=not p.remote) for p in plans]
         settle(courier, settlements)
-    clear(settlements)
+    leftovers.add(settlements, (s.path for s in staged if isinstance(s, delivery.Staged)))
 
 
 def _delivered_to(plan: _Plan) -> set[str]:
@@ -121,7 +122,8 @@ def _delivered_to(plan: _Plan) -> set[str]:
     return trace.delivered_to(trace.header_of(files.header(plan.claim.id, 0, conf.current().header_size_limit)))
 
 
-def _arrival(claim: Claim, duty: Duty, way: Local) -> Arrival:
+def arrival(claim: Claim, duty: Duty, way: Local) -> Arrival:
+    """The letter as `store.delivery` takes it: always the same for the same letter and recipient."""
     headers = trace.local(claim.sender, duty.original, way.address)
     return Arrival(
         account_id=way.account_id,
@@ -186,10 +188,3 @@ def _log_line(claim: Claim, duty: Duty, outcome: Outcome, now: int) -> str:
         f" delays={waited:.2g}/0/0/{total - waited:.2g}, dsn={outcome.dsn},"
         f" status={_STATUS[outcome.kind]} ({outcome.text})"
     )
-
-
-def clear(settlements: Sequence[Settlement]) -> None:
-    """Remove the files of letters that are done, once the transaction that says so is committed."""
-    for settlement in settlements:
-        if settlement.done:
-            files.remove(settlement.claim.id)

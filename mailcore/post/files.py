@@ -74,7 +74,7 @@ class ContentFile:
             view = view[os.write(self._handle, view) :]
 
     def finish(self) -> None:
-        """Write the rest and make the content durable. The directory is the intake's to sync."""
+        """Write the rest and make the content, and with it the new file's name, durable."""
         self.flush()
         os.fsync(self._handle)
         os.close(self._handle)
@@ -122,6 +122,13 @@ def header(letter_id: int, skip: int, limit: int) -> bytes:
     with open(path(letter_id), "rb") as file:
         file.seek(skip)
         return file.read(limit)
+
+
+def present() -> Iterator[int]:
+    """Ids of all content files."""
+    for name in os.listdir(settings.QUEUE_ROOT):
+        with contextlib.suppress(ValueError):
+            yield parse_id(name)
 
 
 def unclaimed() -> Iterator[int]:

@@ -1,8 +1,12 @@
 """Putting messages into mailboxes: the one way in, for couriers, APPEND and imports alike.
 
-Two steps, so that no transaction waits for a disk: `stage` writes the files, makes them durable and
-scans them; `enter`, inside the caller's transaction, gives them UIDs and makes them visible. Entering
-the same (mailbox, base name) twice makes one message, which is what makes local delivery happen once.
+Two steps, so that no transaction waits for a disk: `stage` puts the files in place and scans them;
+`enter`, inside the caller's transaction, gives them UIDs and makes them visible. Entering the same
+(mailbox, base name) twice makes one message, which is what makes local delivery happen once.
+
+The content of a staged file is durable, its new name not yet. A courier keeps the queue's file until it
+has made the names durable too, many letters at once (`post.leftovers`); `restore` is for what a power
+failure took in between.
 """
 
 import hashlib
@@ -49,14 +53,13 @@ class Stored:
 
 
 def stage(arrivals: Sequence[Arrival]) -> list[Staged | Reply]:
-    """Write and scan the files of `arrivals`; in the same order, a Reply where there is no mailbox.
+    """Place and scan the files of `arrivals`; in the same order, a Reply where there is no mailbox.
 
     A file that several arrivals share is scanned once. OSError: the disk refused; nothing is lost, for
     the source files stay.
     """
     places = _places(arrivals)
     scans: dict[tuple[object, int], tuple[Scan, str]] = {}
-    changed: set[str] = set()
     staged: list[Staged | Reply] = []
     for arrival in arrivals:
         place = places.get((arrival.account_id, arrival.mailbox))
@@ -75,10 +78,30 @@ def stage(arrivals: Sequence[Arrival]) -> list[Staged | Reply]:
             else:
                 path = maildir.write(where, arrival.base_name, (arrival.trace, content.below_trace()))
                 size = content.size - arrival.skip + len(arrival.trace)
-        changed.add(os.path.dirname(path))
         staged.append(Staged(arrival, mailbox_id, path, size, *scans[key]))
-    maildir.sync_directories(changed)
     return staged
+
+
+def restore(arrivals: Sequence[Arrival]) -> set[str]:
+    """After a power failure: place again the files of messages that were entered and whose names were
+    lost. Messages that have since been moved or expunged stay so. Returns the directories to sync."""
+    changed: set[str] = set()
+    places = _places(arrivals)
+    for arrival in arrivals:
+        mailbox_id, where = places.get((arrival.account_id, arrival.mailbox), (0, ""))
+        entered = _find_known.rows([mailbox_id], [arrival.base_name])
+        if not entered:
+            continue
+        changed.add(os.path.join(where, "new"))
+        try:
+            maildir.locate(where, arrival.base_name, 0)
+        except FileNotFoundError:
+            with _Content(arrival) as content:
+                if arrival.link:
+                    maildir.link(str(arrival.file), where, arrival.base_name)
+                else:
+                    maildir.write(where, arrival.base_name, (arrival.trace, content.below_trace()))
+    return changed
 
 
 class _Content:

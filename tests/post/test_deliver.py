@@ -9,7 +9,8 @@ from django.conf import settings
 from mailcore.models import Account, Message, Queued, Recipient
 from mailcore.post import deliver, files, intake, queue
 from mailcore.post.courier import Courier
-from mailcore.store import directory
+from mailcore.post.leftovers import Leftovers
+from mailcore.store import directory, news
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
@@ -38,11 +39,9 @@ def test_one_letter_to_many_is_many_messages_of_one_account_each(post, inbox):
 
 def test_delivering_twice_makes_one_message(post, inbox):
     """A courier dies after its delivery was committed and before anybody noted that the letter is done."""
-    letter = post("lisi")
+    post("lisi")
     claims = queue.claim("anna", 1)
-    kept = Path(files.path(letter.id)).read_bytes()
-    deliver.deliver("anna", claims)
-    Path(files.path(letter.id)).write_bytes(kept)
+    deliver.deliver("anna", claims, Leftovers())
     Recipient.objects.update(state="waiting", settled_us=None)
     Queued.objects.update(state="incoming", settled_us=None)
     visit()
@@ -62,13 +61,29 @@ def test_dying_between_the_file_and_the_row_loses_nothing_and_doubles_nothing(po
     with monkeypatch.context() as failing:
         failing.setattr(deliver.delivery, "enter", fail)
         with pytest.raises(PowerFailure):
-            deliver.deliver("anna", queue.claim("anna", 1))
+            deliver.deliver("anna", queue.claim("anna", 1), Leftovers())
     Queued.objects.update(lease_us=1)
     visit()
     assert len(inbox("lisi")) == 1
     new = os.listdir(settings.MAIL_ROOT / "benet.com/lisi/Maildir/new")
     assert [name for name in new if f"{letter.id:X}" in name] == new
     assert len(new) == 1
+
+
+@pytest.mark.parametrize("recipients", [["lisi"], ["all"]])
+def test_a_power_failure_that_takes_the_names_of_delivered_messages(post, inbox, recipients):
+    """The rows say delivered, the Maildirs' names were not yet durable; the queue still has the content."""
+    post(*recipients)
+    deliver.deliver("anna", queue.claim("anna", 1), Leftovers())
+    for path in (settings.MAIL_ROOT / "benet.com").glob("*/Maildir/new/*"):
+        path.unlink()
+    reading, writing = os.pipe()
+    os.close(writing)  # the courier stops as soon as it has recovered
+    bell = news.listen(news.COURIERS)
+    Courier().run(bell, reading)
+    news.stop_listening(bell, news.COURIERS)
+    assert len(inbox("lisi")) == 1
+    assert os.listdir(settings.QUEUE_ROOT) == []
 
 
 def test_a_letter_whose_file_is_gone_is_corrupt_and_shown(post):
