@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q
 
 from mailcore.models import Account, Expunged, Mailbox, Message, MessageSummary, MessageText, Subscription
-from mailcore.store import index, maildir, news, transfer
+from mailcore.store import expunge, index, maildir, news, transfer
 from mailcore.store.box import NO_SUCH, Box, find
 from mailcore.terms import Owner, Refusal
 from mailcore.wire import flags as wire_flags
@@ -241,7 +241,10 @@ def _rename_inbox(owner: Owner, new: str) -> Refusal | None:
     if isinstance(inbox, Refusal):
         return inbox
     moved = transfer.move(inbox, [(1, (1 << 32) - 1)], made)
-    return moved if isinstance(moved, Refusal) else None
+    if isinstance(moved, Refusal):
+        return moved
+    expunge.remove_files(inbox.directory, moved.files)
+    return None
 
 
 # --- Listing --------------------------------------------------------------------------------------

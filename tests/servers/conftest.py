@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conversation import Running, Server
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.contrib.auth.hashers import make_password
+from imap_client import ImapRunning
 
+from conversation import Running, Server
 from mailcore.post import files
 from mailcore.servers.bridge import Bridge
 from mailcore.store import directory
@@ -51,6 +52,24 @@ def serve(
 
     def start(make: Callable[[Bridge], Server]) -> Running:
         running.append(Running(make))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.stop()
+
+
+@pytest.fixture
+def imap(
+    benet: dict[str, int], monkeypatch: pytest.MonkeyPatch, parameters: Callable[..., None]
+) -> Iterator[Callable[..., ImapRunning]]:
+    """`imap()` starts an IMAP server; options: `context` for TLS, `implicit`."""
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    parameters(auth_failure_delay="0")
+    running: list[ImapRunning] = []
+
+    def start(**options: object) -> ImapRunning:
+        running.append(ImapRunning(**options))
         return running[-1]
 
     yield start

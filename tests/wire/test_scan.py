@@ -33,14 +33,16 @@ class Reader:
             end = self.data.index(b"}\r\n", self.at)
             size = int(self.data[self.at + 1 : end])
             value = self.data[end + 3 : end + 3 + size]
-            assert len(value) == size and b"\0" not in value
+            assert len(value) == size
+            assert b"\0" not in value
             self.at = end + 3 + size
             return value
         self.eat(b'"')
         value = bytearray()
         while not self.peek(b'"'):
             octet = self.data[self.at]
-            assert octet not in b"\r\n\0" and octet < 128
+            assert octet not in b"\r\n\0"
+            assert octet < 128
             if octet == 0x5C:
                 self.at += 1
                 assert self.data[self.at] in b'"\\'
@@ -187,7 +189,8 @@ def check(content: bytes):
     assert reader.at == len(found.body_structure)
     for key in (found.subject_key, found.from_key, found.to_key, found.cc_key, found.from_display, found.to_display):
         assert len(key) <= 255
-    assert len(found.message_id) <= 255 and len(found.preview) <= 200
+    assert len(found.message_id) <= 255
+    assert len(found.preview) <= 200
     everything = found.subject_key + found.from_display + found.message_id + found.references + found.preview
     everything += found.headers_text + found.body_text
     assert "\0" not in everything
@@ -201,7 +204,8 @@ def check_parts(content: bytes, part: mime.Part) -> None:
     assert part.start <= part.body <= part.end <= len(content)
     last = part.body
     for child in part.children:
-        assert last <= child.start and child.end <= part.end
+        assert last <= child.start
+        assert child.end <= part.end
         last = child.end
         check_parts(content, child)
     if part.message is not None:
@@ -236,7 +240,8 @@ PIECES = st.sampled_from(
         b"Content-Disposition: attachment; filename==?gb2312?B?1ebI?=\r\n", b"Content-Language: a, b\r\n",
         b"From: \"a\\\"b\" <a@b>, c (d (e)) , f: g@h, <@x,@y:z@w>;\r\n", b"To: (\r\n", b"Cc: <<@@>>,;:\"\r\n",
         b"Subject: =?utf-8?q?=E4=BD?= =?utf-8?q?=A0?= Re: [a] [b]\r\n", b"Subject: \xc4\xe3\xba\xc3\r\n",
-        b"Date: 31 Feb 2020 25:61:61 +9999\r\n", b"References: <a@b> <c@d\r\n", b"text\xe4\xbd\xa0 =3D", b"<script><b", b"\0",
+        b"Date: 31 Feb 2020 25:61:61 +9999\r\n", b"References: <a@b> <c@d\r\n",
+        b"text\xe4\xbd\xa0 =3D", b"<script><b", b"\0",
     ]
 )  # fmt: skip
 
@@ -255,7 +260,8 @@ def test_a_plain_letter() -> None:
     found, envelope = check(
         crlf(
             "Date: Thu, 15 Feb 2007 01:02:03 +0200\nFrom: 李四 <lisi@benet.com>\nTo: a@x, b@y\nCc: C <c@z>\n"
-            "Subject: =?gb2312?B?u9i4tKO6sbG+qQ==?=\nMessage-ID: <1@benet.com>\nIn-Reply-To: <0@x> and more\n\n你好，世界\n\n再见\n"
+            "Subject: =?gb2312?B?u9i4tKO6sbG+qQ==?=\nMessage-ID: <1@benet.com>\nIn-Reply-To: <0@x> and more\n\n"
+            "你好，世界\n\n再见\n"
         )
     )
     assert envelope[0] == b"Thu, 15 Feb 2007 01:02:03 +0200"
@@ -275,7 +281,8 @@ def test_a_letter_with_attachment() -> None:
         crlf(
             "Content-Type: multipart/mixed; boundary=b\n\nprologue\n--b\nContent-Type: text/html; charset=utf-8\n\n"
             "<style>p {}</style><p>Grüße &amp; mehr</p><!-- <b>no</b> -->\n--b\nContent-Type: application/pdf\n"
-            "Content-Disposition: attachment; filename*0*=utf-8''%E5%AD%A3; filename*1=a.pdf\nContent-Transfer-Encoding: base64\n\nAAAA\n--b--\nepilogue\n"
+            "Content-Disposition: attachment; filename*0*=utf-8''%E5%AD%A3; filename*1=a.pdf\n"
+            "Content-Transfer-Encoding: base64\n\nAAAA\n--b--\nepilogue\n"
         )
     )
     assert found.has_attachment
@@ -310,7 +317,8 @@ def test_raw_header_of_gb18030() -> None:
 
 def test_a_mapped_file_gives_the_same() -> None:
     content = crlf(
-        "Content-Type: multipart/mixed; boundary=b\n\n--b\n\nhello\nworld\n--b\nContent-Type: message/rfc822\n\nSubject: x\n\nhi\n--b--\n"
+        "Content-Type: multipart/mixed; boundary=b\n\n--b\n\nhello\nworld\n"
+        "--b\nContent-Type: message/rfc822\n\nSubject: x\n\nhi\n--b--\n"
     )
     with tempfile.TemporaryFile() as file:
         file.write(content)
@@ -351,7 +359,8 @@ def test_hostile_letters_take_bounded_time(name: str) -> None:
 
 MESSAGE = crlf(
     "From: a@b\nSubject: s\nContent-Type: multipart/mixed; boundary=o\n\n--o\nContent-Type: text/plain\n\none\n\n--o\n"
-    "Content-Type: message/rfc822\n\nFrom: c@d\nX: y\n z\nContent-Type: multipart/alternative; boundary=i\n\n--i\n\ninner one\n--i\n"
+    "Content-Type: message/rfc822\n\nFrom: c@d\nX: y\n z\nContent-Type: multipart/alternative; boundary=i\n\n"
+    "--i\n\ninner one\n--i\n"
     "Content-Type: text/html\n\ninner two\n--i--\n--o\n\nthree\n--o--\n"
 )
 

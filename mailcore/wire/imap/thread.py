@@ -83,7 +83,10 @@ def _link(messages: Sequence[Threaded]) -> list[Node]:
         node.subject, node.is_reply = message.subject, message.is_reply
         parent = None
         if message.references:
-            for reference in message.references.split(" "):
+            chain = message.references.split(" ")
+            # Nothing can stand below a message that nobody named before and that does not name itself.
+            is_new = is_new and message.message_id not in chain
+            for reference in chain:
                 other = by_id.get(reference)
                 if other is None:
                     other = by_id[reference] = Node()
