@@ -8,7 +8,7 @@ says NO to raises Refused, a server that is gone raises Unreachable.
 
 import imaplib
 import re
-import ssl
+import socket
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from imapclient.exceptions import IMAPClientError, LoginError
 from webmail import answers, folders, rows
 from webmail.folders import Folder
 from webmail.rows import Row
-from webmail.servers import Server
+from webmail.servers import Server, tls_context
 
 TIMEOUT = SocketTimeout(connect=10, read=60)
 FLAGS = {
@@ -110,11 +110,13 @@ def _faults() -> Iterator[None]:
 def connect(server: Server, login: str, secret: str) -> "Mail":
     """A signed-in connection. Raises BadCredential, Unreachable."""
     with _faults():
-        context = ssl.create_default_context()
+        context = tls_context() if server.tls else None
         client = IMAPClient(server.host, server.port, ssl=server.tls, ssl_context=context, timeout=TIMEOUT)
         try:
             if not server.tls and not server.near:
-                client.starttls(context)  # a server elsewhere that cannot do it is not given a password
+                client.starttls(tls_context())  # a server elsewhere that cannot do it is not given a password
+            # A command's end goes out as a packet of its own; Nagle would keep it back for 40 ms.
+            client.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.login(clean(login), clean(secret))
             return Mail(client)
         except BaseException:

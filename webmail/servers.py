@@ -1,6 +1,8 @@
 """Where the mail servers are: the bundled ones, or others the settings name."""
 
+import functools
 import ipaddress
+import ssl
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -22,6 +24,12 @@ class Server:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+
+@functools.cache
+def tls_context() -> ssl.SSLContext:
+    """Certificates are checked against those this machine trusts; reading them takes 25 ms, so once."""
+    return ssl.create_default_context()
 
 
 def imap_server() -> Server:

@@ -4,11 +4,10 @@ All recipients or none: if the server refuses one, nothing is sent and the perso
 """
 
 import smtplib
-import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 
-from webmail.servers import Server
+from webmail.servers import Server, tls_context
 
 TIMEOUT = 60
 
@@ -47,12 +46,11 @@ def send(server: Server, login: str, secret: str, sender: str, recipients: Seque
 
 
 def _connect(server: Server) -> smtplib.SMTP:
-    context = ssl.create_default_context()
     if server.tls:
-        return smtplib.SMTP_SSL(server.host, server.port, timeout=TIMEOUT, context=context)
+        return smtplib.SMTP_SSL(server.host, server.port, timeout=TIMEOUT, context=tls_context())
     client = smtplib.SMTP(server.host, server.port, timeout=TIMEOUT)
     if not server.near:
-        client.starttls(context=context)  # a server elsewhere that cannot do it is not given a password
+        client.starttls(context=tls_context())  # a server elsewhere that cannot do it is not given a password
     return client
 
 

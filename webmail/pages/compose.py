@@ -88,8 +88,9 @@ def _addressed(request: Request) -> dict[str, Any]:
             if name.lower() in given:
                 given[name.lower()] = value
     person = request.visitor.options
-    clean = {name: re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", " ", text)[:20_000] for name, text in given.items()}
-    return clean | {"body": writing.with_signature(clean["body"], person.signature, above=False)}
+    clean = {name: re.sub(r"[\x00-\x1f\x7f]+", " ", text)[:20_000] for name, text in given.items() if name != "body"}
+    body = re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", "", given["body"])[:20_000]
+    return clean | {"body": writing.with_signature(body, person.signature, above=False)}
 
 
 # --- What was posted ------------------------------------------------------------------------------
@@ -125,6 +126,18 @@ def _keep(request: HttpRequest) -> Kept | HttpResponse:
         uploads.attach(token, file)
     uploads.detach(token, [int(i) for i in request.POST.getlist("remove") if i.isdecimal() and len(i) < 19])
     return Kept(token, owner, fields, request.POST.get("do", ""))
+
+
+def forged(request: HttpRequest, reason: str = "") -> HttpResponseBase:
+    """Django's CSRF_FAILURE_VIEW. Often nothing is forged: somebody signed in anew in another tab. A letter
+    is kept and shown again, to be sent with a fresh token; anything else is not done."""
+    if request.path == reverse("compose") and uploads.read_ticket(request.POST.get("letter", "")):
+        kept = _keep(request)
+        if isinstance(kept, Kept):
+            messages.info(request, _("The page had become too old. Please press the button once more."))
+            return redirect("resume", kept.token)
+    advice = _("Nothing was done. Please go back, reload the page and try again.")
+    return visitor.problem(request, _("This page is too old."), advice, 403)
 
 
 def _posted(request: HttpRequest, kept: Kept) -> HttpResponseBase:

@@ -1,0 +1,177 @@
+"""Folders, search and options."""
+
+import re
+
+import pytest
+from office import Browser, PostOffice, letter
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def folders(office: PostOffice, name: str = "lisi") -> set[str]:
+    program = office.connect(name)
+    _said, lines = program.list()
+    program.logout()
+    return {line.rpartition(b'"/" ')[2].strip(b'"').decode() for line in lines}
+
+
+def change(browser: Browser, action: str, **form: str):
+    browser.see("/folders/")
+    return browser.press("/folders/", do=action, **form)
+
+
+def test_a_folder_is_made_renamed_and_deleted(office: PostOffice, lisi: Browser) -> None:
+    change(lisi, "create", new="客户", parent="")
+    assert "The folder “客户” was created." in lisi.page
+    change(lisi, "create", new="2026", parent="客户")
+    lisi.see("/", **{"in": "客户/2026"})
+    assert "<h1>2026</h1>" in lisi.page
+    change(lisi, "rename", name="客户", new="Kunden", parent="")
+    assert {"Kunden", "Kunden/2026"} <= folders(office)
+    change(lisi, "delete", name="Kunden/2026")
+    assert "Delete the folder “2026”?" in lisi.page
+    assert "Kunden/2026" in folders(office)
+    lisi.press("/folders/", do="delete", name="Kunden/2026", sure="yes")
+    assert "Kunden/2026" not in folders(office)
+
+
+def test_a_folder_hidden_from_the_list(office: PostOffice, lisi: Browser) -> None:
+    change(lisi, "create", new="Alt", parent="")
+    change(lisi, "unsubscribe", name="Alt")
+    lisi.see("/")
+    assert '?in=Alt"' not in lisi.page
+    change(lisi, "subscribe", name="Alt")
+    lisi.see("/")
+    assert '?in=Alt"' in lisi.page
+
+
+WRONG = {
+    "no name": ({"do": "create", "new": " ", "parent": ""}, "Please enter a name"),
+    "a name twice": ({"do": "create", "new": "Sent", "parent": ""}, "There is a folder of that name already."),
+    "inbox again": ({"do": "create", "new": "inbox", "parent": ""}, "There is a folder of that name already."),
+    "the delimiter": ({"do": "create", "new": "a/b", "parent": ""}, "cannot be used in the name"),
+    "a wildcard": ({"do": "create", "new": "a*", "parent": ""}, "cannot be used in the name"),
+    "a line end": ({"do": "create", "new": "a\r\nA1 DELETE Sent", "parent": ""}, "A control character is not allowed here."),
+    "a long name": ({"do": "create", "new": "x" * 300, "parent": ""}, "Please enter a name"),
+    "a parent that is not there": ({"do": "create", "new": "x", "parent": "Nowhere"}, "There is no such folder."),
+    "a special folder renamed": ({"do": "rename", "name": "Sent", "new": "x"}, "A special folder cannot be"),
+    "a special folder deleted": ({"do": "delete", "name": "INBOX", "sure": "yes"}, "A special folder cannot be"),
+    "one that is not there": ({"do": "delete", "name": "Nowhere", "sure": "yes"}, "There is no such folder."),
+    "nothing": ({}, "Please choose what to do."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "said"), WRONG.values(), ids=WRONG.keys())
+def test_what_cannot_be_done_with_folders(office: PostOffice, lisi: Browser, form: dict[str, str], said: str) -> None:
+    before = folders(office)
+    lisi.see("/folders/")
+    lisi.press("/folders/", **form)
+    assert said in lisi.page
+    assert folders(office) == before
+
+
+def test_a_folder_cannot_go_into_itself(office: PostOffice, lisi: Browser) -> None:
+    change(lisi, "create", new="A", parent="")
+    change(lisi, "create", new="B", parent="A")
+    change(lisi, "rename", name="A", new="C", parent="A/B")
+    assert "cannot be moved into itself" in lisi.page
+
+
+# --- Search -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def library(office: PostOffice, lisi: Browser) -> Browser:
+    office.put(letter("董事会议程", "请查收。\n"))
+    office.put(letter("周报", "会议纪要在这里。\n", "王芳 <wang@benet.com>"))
+    office.put(letter("Budget", "Nothing here.\n"), box="Archive")
+    office.put(letter("会议室", "x\n"), box="Archive")
+    return lisi
+
+
+def found(page: str) -> list[str]:
+    return re.findall(r'<span class="subject">(.*?)</span>', page)
+
+
+SEARCHES = {
+    ("会议", "subject", ""): ["董事会议程"],
+    ("会议", "text", ""): ["周报", "董事会议程"],
+    ("会议", "body", ""): ["周报"],
+    ("wang", "from", ""): ["周报"],
+    ("lisi", "to", ""): ["周报", "董事会议程"],
+    ("会议", "text", "all"): ["周报", "董事会议程", "会议室"],
+    ("budget", "subject", "all"): ["Budget"],
+    ("nothing of the kind", "text", ""): [],
+    ('"', "subject", ""): [],
+    ("\\", "subject", ""): [],
+    ("{5}", "text", ""): [],
+    (") ALL (", "subject", ""): [],
+    ("x" * 400, "text", ""): [],
+    ("会议", "nonsense", ""): ["周报", "董事会议程"],
+}
+
+
+@pytest.mark.parametrize(("asked", "subjects"), SEARCHES.items())
+def test_search(library: Browser, asked: tuple[str, str, str], subjects: list[str]) -> None:
+    words, field, where = asked
+    library.see("/search/", q=words, field=field, where=where)
+    assert found(library.page) == subjects
+
+
+@pytest.mark.parametrize("words", ["a\r\nA1 DELETE INBOX", "a\0b", "a\x1bb"])
+def test_search_words_are_words(library: Browser, words: str) -> None:
+    response = library.see("/search/", q=words)
+    assert response.status_code in (200, 400)
+    library.see("/")
+    assert len(found(library.page)) == 2
+
+
+def test_what_was_found_can_be_opened_and_moved(office: PostOffice, library: Browser) -> None:
+    library.see("/search/", q="会议室", where="all")
+    assert 'href="/mail/2?in=Archive"' in library.page
+    library.see("/search/", q="议程", field="subject")
+    library.press("/act/", do="delete", uid="1", validity=library.field("validity"), **{"in": "INBOX"})
+    assert len(office.letters("lisi", "Trash")) == 1
+
+
+# --- Options ----------------------------------------------------------------------------------------
+
+
+def test_options_are_kept(office: PostOffice, lisi: Browser) -> None:
+    lisi.see("/options/")
+    lisi.press("/options/", name="李四", language="zh-hans", time_zone="America/New_York", page_size="20")
+    assert "选项已保存。" in lisi.page
+    again = Browser()
+    again.sign_in()
+    assert "<h1>收件箱</h1>" in again.page
+    office.put(letter("x"))
+    again.see("/mail/1")
+    assert "2026年9月12日 星期六 02:05" in again.page
+
+
+ODD = [
+    {"page_size": "1000000"},
+    {"page_size": "-1"},
+    {"language": "xx"},
+    {"time_zone": "../../etc/passwd"},
+    {"after_action": "javascript:"},
+    {"signature": "x" * 100_000},
+    {"reply_to": "not an address"},
+    {"name": "a\0b"},
+]
+
+
+@pytest.mark.parametrize("form", ODD)
+def test_odd_options_do_no_harm(office: PostOffice, lisi: Browser, form: dict[str, str]) -> None:
+    lisi.see("/options/")
+    assert lisi.press("/options/", **form).status_code in (200, 422)
+    assert lisi.see("/").status_code == 200
+    assert lisi.see("/compose/").status_code == 200
+
+
+def test_the_signature_is_text_everywhere(office: PostOffice, lisi: Browser) -> None:
+    lisi.see("/options/")
+    lisi.press("/options/", signature="</textarea><script>alert(1)</script>", name='"><script>alert(2)</script>')
+    for path in ("/options/", "/compose/", "/"):
+        lisi.see(path)
+        assert "<script" not in lisi.page
