@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -37,6 +38,7 @@ class Site:
             **(environment or {}),
         }
         self.pids: dict[str, int] = {}
+        self.administrator_password = ""
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
@@ -47,8 +49,11 @@ class Site:
         )
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            if line.startswith("ready "):
-                self.pids = json.loads(line.removeprefix("ready "))["pids"]
+            if line.startswith("{"):
+                self.pids = json.loads(line)["pids"]
+            elif match := re.search(r"admin@benet\.com / (\S+)", line):
+                self.administrator_password = match[1]
+            elif line.startswith("ready"):
                 return
         raise RuntimeError(f"the site did not start: exit {self.process.wait()}")
 

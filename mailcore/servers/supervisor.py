@@ -220,10 +220,10 @@ class Supervisor:
         }
         if as_json:
             pids = {"supervisor": os.getpid(), **{part.name: part.pid for part in self.parts}}
-            print("ready " + json.dumps({"listeners": listeners, "pids": pids}), flush=True)
-            return
-        for name, addresses in listeners.items():
-            print(f"{name:12} {' '.join(addresses)}")
+            print(json.dumps({"listeners": listeners, "pids": pids}))
+        else:
+            for name, addresses in listeners.items():
+                print(f"{name:12} {' '.join(addresses)}")
         print(f"ready: {len(self.parts)} processes under {os.getpid()}", flush=True)
 
 

@@ -27,7 +27,7 @@ def parse(text: str) -> str:
     A source route ("@relay:user@domain") is dropped, as RFC 5321 appendix C asks; a bare local part
     is returned as it is ("postmaster"), the caller knows which domain to add.
     """
-    if _COMMON.fullmatch(text) and ".." not in text and text[0] != "." and ".@" not in text:
+    if len(text) < 256 and _COMMON.fullmatch(text) and ".." not in text and text[0] != "." and ".@" not in text:
         return text
     route = _SOURCE_ROUTE.match(text)
     if route:

@@ -6,8 +6,8 @@ import ssl
 from collections.abc import Callable
 
 import pytest
-from conversation import Conversation, Running
 
+from conversation import Conversation, Running
 from mailcore.models import Account, Message, Queued, Recipient
 from mailcore.post import files
 from mailcore.post.courier import Courier

@@ -25,7 +25,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--demo", action="store_true", help="build the demo site benet.com if there is nothing yet")
         parser.add_argument("--demo-users", type=int, default=0, metavar="N", help="with --demo: also user000 … ")
-        parser.add_argument("--json", action="store_true", help="print the listeners and pids as one JSON object")
+        parser.add_argument("--json", action="store_true", help="when ready, print listeners and pids as a JSON object")
         parser.add_argument("--no-smtp", action="store_true", help="no SMTP, submission and LMTP here")
         parser.add_argument("--no-access", action="store_true", help="no IMAP and POP3 here")
         parser.add_argument("--no-couriers", action="store_true", help="nothing is delivered from here")
@@ -33,10 +33,10 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         if options["demo"]:
-            self._build_demo(options["demo_users"], quiet=options["json"])
+            self._build_demo(options["demo_users"])
         elif _unmigrated():
             raise CommandError("the database is not up to date: run `manage.py migrate` first")
-        call_command("check", fail_level="ERROR", databases=["default"])
+        self.check(databases=["default"])
         files.make_directories()
         log.set_up()
         supervisor = Supervisor(
@@ -52,7 +52,7 @@ class Command(BaseCommand):
         except StartFault as fault:
             raise CommandError(str(fault)) from fault
 
-    def _build_demo(self, users: int, *, quiet: bool) -> None:
+    def _build_demo(self, users: int) -> None:
         if settings.HOST not in ("127.0.0.1", "::1", "localhost"):
             raise CommandError("the demo has a password everybody knows: it runs on loopback only (HOST=127.0.0.1)")
         from mailcore.post import demo
@@ -61,9 +61,7 @@ class Command(BaseCommand):
         if _unmigrated():
             call_command("migrate", verbosity=0)
         files.make_directories()
-        lines = demo.build(users)
-        if not quiet:
-            self.stdout.write("\n".join(lines))
+        self.stdout.write("\n".join(demo.build(users)))
 
 
 def _services(options: dict[str, Any]) -> list[str]:

@@ -1,0 +1,134 @@
+"""Pictures of every page: both languages, narrow and wide, light and dark, into screenshots/.
+
+    tests/screenshots.py [--out DIR] [--only WORD]
+
+Starts a demo site of its own, puts a few letters in, signs in as xiaoqi and as the administrator, and
+visits every page. For people to look at; nothing is compared.
+"""
+
+import argparse
+import itertools
+import os
+import shutil
+import smtplib
+import sys
+from email.message import EmailMessage
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
+from demosite import Site, running
+
+WEBMAIL = {
+    "list": "/",
+    "compose": "/compose/",
+    "folders": "/folders/",
+    "search": "/search/?q=会议",
+    "options": "/options/",
+    "account": "/account/",
+}
+ADMIN = {
+    "dashboard": "/admin/",
+    "domains": "/admin/domains/",
+    "accounts": "/admin/accounts/",
+    "new-account": "/admin/accounts/new/",
+    "aliases": "/admin/aliases/",
+}
+LETTERS = [
+    (
+        "李娜 <lina@example.cn>",
+        "关于下周董事会会议的通知",
+        "<p>各位同事：</p><p>董事会定于<b>下周三</b>下午两点在三楼会议室召开。</p>",
+    ),
+    (
+        "Alice Johnson <alice@example.com>",
+        "Quarterly report",
+        "<h2>Q3</h2><p>The figures are <a href='https://example.com'>here</a>.</p>",
+    ),
+    ("王芳 <wangfang@example.cn>", "出差申请已批准", ""),
+    ("Build Robot <robot@example.org>", "[ops] nightly build passed", ""),
+]
+
+
+def fill(site: Site) -> None:
+    with smtplib.SMTP("127.0.0.1", site.ports["smtp"]) as client:
+        for sender, subject, html in LETTERS:
+            letter = EmailMessage()
+            letter["From"], letter["To"], letter["Subject"] = sender, "小七 <xiaoqi@benet.com>", subject
+            letter["Date"] = "Sun, 22 Nov 2026 10:00:00 +0800"
+            letter.set_content("请查收。\n\n> 原文\n\nhttps://example.com/\n")
+            if html:
+                letter.add_alternative(html, subtype="html")
+                letter.add_attachment(b"%PDF-1.4 ...", maintype="application", subtype="pdf", filename="会议议程.pdf")
+            client.send_message(letter, "sender@example.com", ["xiaoqi@benet.com"])
+    site.await_empty_queue()
+
+
+def sign_in(page: Page, base: str, name: str, password: str) -> None:
+    page.goto(f"{base}/login/")
+    page.fill("[name=username]", name)
+    page.fill("[name=password]", password)
+    page.keyboard.press("Enter")
+    page.wait_for_load_state("networkidle")
+
+
+def shoot(browser: Browser, base: str, password: str, out: Path, only: str) -> int:
+    count = 0
+    for language, width, scheme in itertools.product(("zh-hans", "en"), (360, 1280), ("light", "dark")):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900 if width > 600 else 740}, color_scheme=scheme, locale=language
+        )
+        page = context.new_page()
+        # The address bar's own cookie is what the sign-in page's language choice sets.
+        context.add_cookies([{"name": "django_language", "value": language, "url": base}])
+
+        def picture(name: str, *, prefix: str = f"{language}-{width}-{scheme}", page: Page = page) -> None:
+            nonlocal count
+            if only in name:
+                page.screenshot(path=out / f"{prefix}-{name}.png")
+                count += 1
+
+        page.goto(f"{base}/login/")
+        picture("sign-in")
+        sign_in(page, base, "xiaoqi", "123456")
+        for name, path in WEBMAIL.items():
+            page.goto(base + path)
+            picture(name)
+        page.goto(base + "/")
+        links = page.eval_on_selector_all("a[href^='/mail/']", "all => all.map(a => a.getAttribute('href'))")
+        for number, link in enumerate(dict.fromkeys(links[:4])):
+            page.goto(base + link)
+            picture(f"read-{number}")
+        context.clear_cookies()
+        context.add_cookies([{"name": "django_language", "value": language, "url": base}])
+        sign_in(page, base, "admin@benet.com", password)
+        for name, path in ADMIN.items():
+            page.goto(base + path)
+            picture(f"admin-{name}")
+        context.close()
+    return count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("screenshots"))
+    parser.add_argument("--only", default="", help="pages whose name contains this word")
+    options = parser.parse_args()
+    shutil.rmtree(options.out, ignore_errors=True)
+    options.out.mkdir(parents=True)
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        parser.error("Chromium is not here")
+    with running() as site, sync_playwright() as playwright:
+        fill(site)
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        count = shoot(
+            browser, f"http://127.0.0.1:{site.ports['web']}", site.administrator_password, options.out, options.only
+        )
+        browser.close()
+    print(f"{count} pictures in {options.out}/")
+
+
+if __name__ == "__main__":
+    main()

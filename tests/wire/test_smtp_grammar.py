@@ -1,0 +1,114 @@
+"""SMTP's grammar: addresses, command arguments, and content cut anywhere."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailcore.wire import address as addresses
+from mailcore.wire import smtp
+from mailcore.wire.smtp import DotStream, SyntaxFault
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("lisi@benet.com", "lisi@benet.com"),
+        ("LiSi@Benet.COM", "LiSi@benet.com"),
+        ("lisi@benet.com.", "lisi@benet.com"),
+        ("postmaster", "postmaster"),
+        ('"li si"@benet.com', "li si@benet.com"),
+        ('"li\\"si"@benet.com', 'li"si@benet.com'),
+        ('"lisi"@benet.com', "lisi@benet.com"),
+        ("@a.example,@b.example:lisi@benet.com", "lisi@benet.com"),
+        ("lisi@[192.0.2.1]", "lisi@[192.0.2.1]"),
+        ("lisi@[IPv6:2001:db8::1]", "lisi@[ipv6:2001:db8::1]"),
+        ("李四@例子.中国", "李四@xn--fsqu00a.xn--fiqs8s"),
+    ],
+)
+def test_addresses(text, address):
+    assert addresses.parse(text) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "@", "@benet.com", "lisi@", "li si@benet.com", ".lisi@benet.com", "li..si@benet.com", "lisi.@benet.com"),
+        *("lisi@be net.com", "lisi@-benet.com", "lisi@benet..com", "a@b@c", "lisi@[1.2.3]", "x" * 65 + "@benet.com"),
+        *("lisi@benet.com\r\n", "li\0si@benet.com", '"lisi@benet.com', "lisi@" + "a." * 130 + "com"),
+    ],
+)
+def test_what_is_no_address(text):
+    with pytest.raises(addresses.AddressError):
+        addresses.parse(text)
+
+
+@given(st.text(max_size=80))
+def test_an_address_survives_being_written_and_read(text):
+    try:
+        address = addresses.parse(text)
+    except addresses.AddressError:
+        return
+    assert addresses.parse(addresses.render(address)) == address
+
+
+@given(st.binary(max_size=200))
+def test_a_command_line_is_read_or_a_syntax_fault(line):
+    try:
+        verb, argument = smtp.split_line(line)
+        smtp.parse_path(argument, "FROM")
+    except SyntaxFault as fault:
+        code = fault.code
+    else:
+        code, verb = 250, verb.upper()
+    assert code in (250, 500, 501)
+
+
+def test_paths():
+    assert smtp.parse_path("FROM:<a@b.example> SIZE=10 body=8BITMIME SMTPUTF8", "FROM").parameters == {
+        "SIZE": "10",
+        "BODY": "8BITMIME",
+        "SMTPUTF8": "",
+    }
+    assert smtp.parse_path("FROM: a@b.example", "FROM").address == "a@b.example"
+    assert smtp.parse_path("from:<>", "FROM").address == ""
+    for wrong in ("FROM:<> SIZE=", "FROM:<> SIZE=1 SIZE=2", "FROM:<> =1", "FROM:<a@b", "TO:<a@b>"):
+        with pytest.raises(SyntaxFault):
+            smtp.parse_path(wrong, "FROM")
+    with pytest.raises(SyntaxFault):
+        smtp.parse_path("TO:<>", "TO")
+
+
+@given(st.text())
+def test_xtext_there_and_back(text):
+    text = text.encode("utf-8", "replace").decode()
+    assert smtp.decode_xtext(smtp.encode_xtext(text)) == text
+
+
+LINES = st.lists(st.binary(max_size=6).map(lambda b: b.replace(b"\r", b".").replace(b"\n", b".")), max_size=8)
+
+
+@given(LINES, st.lists(st.integers(0, 60), max_size=5))
+def test_content_cut_anywhere_comes_out_as_it_was(lines, cuts):
+    content = b"".join(line + b"\r\n" for line in lines)
+    wire = smtp.dotted(content) + b"QUIT\r\n"
+    stream, got, position = DotStream(), b"", 0
+    for cut in [*sorted(cuts), len(wire)]:
+        if not stream.ended:
+            got += stream.feed(wire[position:cut])
+            position = max(position, cut)
+    assert stream.ended
+    assert not stream.bare
+    assert got == content
+    assert stream.rest + wire[position:] == b"QUIT\r\n"
+
+
+@pytest.mark.parametrize("wrong", [b"a\nb\r\n", b"a\rb\r\n", b"\n.\n\r\n", b"a\r\r\n", b"\r\n\n\r\n"])
+def test_line_ends_that_stand_alone_are_noticed_wherever_the_cut(wrong):
+    for cut in range(len(wrong) + 5):
+        stream = DotStream()
+        wire = wrong + b".\r\n"
+        stream.feed(wire[:cut])
+        if not stream.ended:
+            stream.feed(wire[cut:])
+        assert stream.ended
+        assert stream.bare
