@@ -334,10 +334,13 @@ def remove(letter_ids: Collection[int]) -> int:
 
 def requeue(letter_id: int) -> int | None:
     """A new life under a new queue id: fresh time, addresses looked up again. None: not possible now
-    (active, done or corrupt). Returns the new id."""
+    (active, done or corrupt, or its content is gone). Returns the new id."""
     new_id = files.ContentFile().open()
     now = now_us()
-    os.link(files.path(letter_id), files.path(new_id))
+    try:
+        os.link(files.path(letter_id), files.path(new_id))
+    except FileNotFoundError:
+        return None
     files.sync_directory()
     with transaction.atomic():
         old = (

@@ -1,0 +1,91 @@
+"""`postsuper`: delete, hold, release and requeue letters (postsuper(1))."""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from mailcore import log
+from mailcore.management.program import Fatal, Program, plural
+from mailcore.post import files, listing, queue
+
+_CHUNK = 500
+
+
+def _requeue(ids: Sequence[int]) -> int:
+    return sum(queue.requeue(letter_id) is not None for letter_id in ids)
+
+
+# option → (what it does, said of one letter, said of all, where letters may be); in Postfix's order.
+_ACTIONS: dict[str, tuple[Callable[[Sequence[int]], int], str, str, Sequence[str]]] = {
+    "r": (_requeue, "requeued", "Requeued", ("hold", "incoming", "active", "deferred")),
+    "d": (queue.remove, "removed", "Deleted", ("hold", "incoming", "active", "deferred", "corrupt")),
+    "h": (queue.hold, "placed on hold", "Placed on hold", ("incoming", "active", "deferred")),
+    "H": (queue.release, "released from hold", "Released from hold", ("hold",)),
+}
+
+
+class Command(Program):
+    help = (
+        "Delete, hold, release or requeue letters. An argument is a queue id, - (queue ids from standard input) or"
+        " ALL; with ALL, queues may be named: incoming, active, deferred, hold (deferred if -d ALL deferred, …)."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        for option, does in (
+            ("d", "delete, without a bounce"),
+            ("h", "put on hold: no delivery until released"),
+            ("H", "release from hold; the age stays"),
+            ("r", "requeue: new queue id, fresh time, addresses looked up again"),
+        ):
+            parser.add_argument(f"-{option}", dest=option, action="append", default=[], metavar="QUEUE_ID", help=does)
+        parser.add_argument("queues", nargs="*", metavar="queue", help="with ALL: only letters in these queues")
+
+    def run(self, options: dict[str, Any], given: Any) -> int:
+        queues = options["queues"]
+        for name in queues:
+            if name not in listing.ALL_QUEUES:
+                raise Fatal(f"invalid directory name: {name}")
+        if not any(options[option] for option in _ACTIONS):
+            raise Fatal("nothing to do: one of -d, -h, -H, -r is needed")
+        counts = {}
+        for option, (act, said, _, _) in _ACTIONS.items():
+            for argument in options[option]:
+                if argument == "ALL":
+                    count = self._act_on_all(option, queues)
+                else:
+                    count = sum(self._act_on_one(act, said, name) for name in _names(argument))
+                counts[option] = counts.get(option, 0) + count
+        for option, count in counts.items():
+            summary = f"{_ACTIONS[option][2]}: {plural(count, 'message')}"
+            self.say(summary)
+            log.write("postsuper", summary)
+        return 0
+
+    def _act_on_all(self, option: str, queues: Sequence[str]) -> int:
+        act, _, _, allowed = _ACTIONS[option]
+        # Unasked, nobody deletes what is kept because it cannot be read.
+        chosen = [name for name in queues or listing.QUEUES if name in allowed]
+        ids = listing.ids(chosen)
+        return sum(act(ids[start : start + _CHUNK]) for start in range(0, len(ids), _CHUNK))
+
+    def _act_on_one(self, act: Callable[[Sequence[int]], int], said: str, name: str) -> int:
+        try:
+            letter_id = files.parse_id(name)
+        except ValueError:
+            self.warn(f"invalid mail queue id: {name}")
+            return 0
+        count = act([letter_id])
+        if count:
+            self.say(f"{name}: {said}")
+            log.write("postsuper", f"{name}: {said}")
+        return count
+
+
+def _names(argument: str) -> Iterator[str]:
+    if argument != "-":
+        yield argument
+        return
+    for line in sys.stdin:
+        if name := line.strip():
+            yield name

@@ -1,0 +1,139 @@
+"""What the administrator's programs share: Postfix's manner of speaking, exit codes, and whom they run as.
+
+A program is a Django management command whose options are its own, as scripts written for Postfix give
+them. `run` returns the exit status. Messages go to standard error as "postqueue: fatal: …"; results go
+to standard output. Started as root, a program becomes the owner of the data folder before it touches
+anything, so that what it writes can be read by the server.
+"""
+
+import contextlib
+import os
+import pwd
+import re
+import sys
+from argparse import SUPPRESS, ArgumentParser
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import DatabaseError
+
+from mailcore.terms import TemporaryFault
+
+EX_UNAVAILABLE = os.EX_UNAVAILABLE
+EX_TEMPFAIL = os.EX_TEMPFAIL
+
+
+class Fatal(Exception):
+    """The program ends: its message and its exit status (None: the program's usual one)."""
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class _Parser(CommandParser):
+    """Complaints in Postfix's words."""
+
+    fatal_status = 1
+
+    def error(self, message: str) -> NoReturn:
+        if unknown := re.fullmatch(r"unrecognized arguments: -+(\S).*", message, re.DOTALL):
+            sys.stderr.write(f"{self.prog}: invalid option -- '{unknown[1]}'\n")
+        else:
+            sys.stderr.write(f"{self.prog}: {message}\n")
+        usage = " ".join(self.format_usage().split())
+        sys.stderr.write(f"{self.prog}: fatal: {usage}\n")
+        sys.exit(self.fatal_status)
+
+
+class Program(BaseCommand):
+    """Subclasses give `help`, `add_arguments` and `run`."""
+
+    requires_system_checks: list[str] = []
+    fatal_status = 1  # of usage errors and of what cannot be done
+    name = ""
+
+    def create_parser(self, prog_name: str, subcommand: str, **more: Any) -> CommandParser:
+        self.name = subcommand
+        parser = _Parser(
+            prog=subcommand, description=self.help, add_help=False, allow_abbrev=False, called_from_command_line=True
+        )
+        parser.fatal_status = self.fatal_status
+        parser.add_argument("--help", action="help", help="show this text and exit")
+        # Django's own, without getting in the way of -v and its kin.
+        for option in ("--settings", "--pythonpath"):
+            parser.add_argument(option, help=SUPPRESS)
+        parser.set_defaults(
+            force_color=False, no_color=True, traceback=False, verbosity=1, skip_checks=True, args=(), settings=None
+        )
+        self.add_arguments(parser)
+        return parser
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        try:
+            given = self.read(options)
+            become_owner()
+            status = self.run(options, given)
+            self.stdout.flush()
+        except Fatal as fatal:
+            self.say(f"fatal: {fatal}")
+            status = self.fatal_status if fatal.status is None else fatal.status
+        except TemporaryFault as fault:
+            self.say(f"fatal: {fault}")
+            status = EX_TEMPFAIL
+        except DatabaseError as error:
+            self.say(f"fatal: the database does not answer: {error}".rstrip())
+            status = EX_TEMPFAIL
+        except BrokenPipeError:
+            # Whoever read us has seen enough; nothing more can be written, not even at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = 0
+        except KeyboardInterrupt:
+            status = 130
+        if status:
+            sys.exit(status)
+
+    def read(self, options: dict[str, Any]) -> Any:
+        """What must be read as the user who started the program, such as a file only root may read."""
+        return None
+
+    def run(self, options: dict[str, Any], given: Any) -> int:
+        """Do it; returns the exit status."""
+        raise NotImplementedError
+
+    def print(self, line: str) -> None:
+        """A line of the result, on standard output."""
+        self.stdout.write(line + "\n", ending="")
+
+    def say(self, text: str) -> None:
+        """A message for a person, on standard error."""
+        self.stderr.write(f"{self.name}: {text}", lambda plain: plain)
+
+    def warn(self, text: str) -> None:
+        self.say(f"warning: {text}")
+
+
+def become_owner() -> None:
+    """Root becomes the owner of the data folder. A folder of root's own stays root's."""
+    with contextlib.suppress(FileNotFoundError):
+        folder = os.stat(settings.DATA_DIR)
+        if os.geteuid() != 0 or folder.st_uid == 0:
+            return
+        with contextlib.suppress(KeyError):
+            user = pwd.getpwuid(folder.st_uid)
+            os.initgroups(user.pw_name, folder.st_gid)
+        os.setgid(folder.st_gid)
+        os.setuid(folder.st_uid)
+
+
+def plural(count: int, noun: str) -> str:
+    """ "1 message", "2 messages"; programs speak English, as Postfix's do. """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def add_ignored(parser: ArgumentParser, flags: Sequence[str], help_text: str) -> None:
+    """Options scripts give out of habit and that change nothing here."""
+    for flag in flags:
+        parser.add_argument(flag, action="store_true", dest=f"ignored_{flag.strip('-')}", help=help_text)

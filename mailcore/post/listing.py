@@ -1,0 +1,100 @@
+"""What is in the queue, as values, for `postqueue`, `postsuper` and the screens.
+
+Read in pieces, so that the first lines are there at once and memory stays small however long the queue
+is. Letters that move while somebody reads may be shown twice or not at all, as in Postfix.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from django.db.models import Q
+
+from mailcore.models import Queued, Recipient
+from mailcore.post.queue import MICRO
+
+State = Queued.State
+
+# Postfix's order; corrupt letters are shown apart.
+QUEUES: tuple[str, ...] = (State.ACTIVE, State.INCOMING, State.DEFERRED, State.HOLD)
+ALL_QUEUES: tuple[str, ...] = (*QUEUES, State.CORRUPT)
+
+_FIRST, _MORE = 50, 1000  # letters read at once: few at first, so that somebody sees something
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A recipient still to be served; `reason` of the last attempt, "" before the first."""
+
+    address: str
+    original: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One letter in the queue. Octets, microseconds; `sender` "" is the null sender."""
+
+    id: int
+    queue: str
+    arrived_us: int
+    due_us: int
+    size: int
+    sender: str
+    recipients: tuple[Waiting, ...]
+
+    @property
+    def queue_id(self) -> str:
+        return f"{self.id:X}"
+
+    @property
+    def arrived_at(self) -> int:
+        return self.arrived_us // MICRO
+
+
+_COLUMNS = ("id", "state", "received_us", "due_us", "size", "sender")
+
+
+def entries(queues: Sequence[str] = QUEUES) -> Iterator[Entry]:
+    """Every letter in these queues, queue by queue, those due first in front."""
+    size = _FIRST
+    for name in queues:
+        due, last = -1, -1
+        while True:
+            # By the index (state, due): a page costs the same wherever it is.
+            after = Q(due_us__gte=due) & (Q(due_us__gt=due) | Q(id__gt=last))
+            rows = Queued.objects.filter(after, state=name).order_by("due_us", "id").values_list(*_COLUMNS)[:size]
+            page = list(rows)
+            if not page:
+                break
+            yield from _with_recipients(page)
+            last, _, _, due, _, _ = page[-1]
+            size = _MORE
+
+
+def _with_recipients(page: Sequence[tuple[int, str, int, int, int, str]]) -> Iterator[Entry]:
+    waiting: dict[int, list[Waiting]] = defaultdict(list)
+    rows = Recipient.objects.filter(letter_id__in=[row[0] for row in page], state=Recipient.State.WAITING)
+    for letter_id, address, original, reason in rows.order_by("id").values_list(
+        "letter_id", "address", "original", "reason"
+    ):
+        waiting[letter_id].append(Waiting(address, original, reason))
+    for letter_id, name, arrived, due, size, sender in page:
+        yield Entry(letter_id, name, arrived, due, size, sender, tuple(waiting[letter_id]))
+
+
+def ids(queues: Sequence[str]) -> list[int]:
+    """The letters in these queues at this moment."""
+    return list(Queued.objects.filter(state__in=queues).order_by("id").values_list("id", flat=True))
+
+
+def count(queue_name: str) -> int:
+    return Queued.objects.filter(state=queue_name).count()
+
+
+def waiting_for(domain: str) -> list[int]:
+    """Deferred letters with a recipient in this domain that still waits."""
+    rows = Recipient.objects.filter(
+        state=Recipient.State.WAITING, letter__state=State.DEFERRED, address__iendswith=f"@{domain}"
+    )
+    return list(rows.values_list("letter_id", flat=True).distinct())
