@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 
 from mailcore.conf.kinds import expand
 from mailcore.conf.parameters import SPECS, Parameters, Spec
@@ -17,8 +17,10 @@ __all__ = [
     "SPECS",
     "Parameters",
     "Spec",
+    "change",
     "current",
     "effective",
+    "expanded",
     "origin",
     "problems",
     "raw",
@@ -74,10 +76,14 @@ def raw(name: str, table: Mapping[str, str]) -> str:
 
 
 def _parse(name: str, table: Mapping[str, str]) -> object:
+    return _parse_text(name, raw(name, table), table)
+
+
+def _parse_text(name: str, text: str, table: Mapping[str, str]) -> object:
     def value_of(other: str) -> str:
         return raw(other, table) if other in SPECS else ""
 
-    return SPECS[name].kind.parse(expand(raw(name, table), value_of))
+    return SPECS[name].kind.parse(expand(text, value_of))
 
 
 def _build(table: Mapping[str, str]) -> Parameters:
@@ -86,7 +92,7 @@ def _build(table: Mapping[str, str]) -> Parameters:
         try:
             values[name] = _parse(name, table)
         except ValueError:
-            values[name] = _parse(name, {**table, name: spec.default})
+            values[name] = _parse_text(name, spec.default, table)
     return Parameters(**values)  # type: ignore[arg-type]
 
 
@@ -113,11 +119,39 @@ def effective() -> dict[str, str]:
     return {name: raw(name, table) for name in sorted(SPECS)}
 
 
+def expanded(name: str, text: str) -> str:
+    """A parameter's text with $name replaced; the text itself where that goes round in a circle."""
+    table = _table()
+    try:
+        return expand(text, lambda other: raw(other, table) if other in SPECS else "")
+    except ValueError:
+        return text
+
+
+def change(values: Mapping[str, str | None], by: str = "") -> None:
+    """Set parameters (None: back to the default), all together or, where one is wrong, none. KeyError: unknown
+    name; ValueError: a value is not of its kind, with the parameter's name in front."""
+    from mailcore.models import Setting
+
+    wanted = {name: value for name, value in values.items() if value is not None}
+    table = {**_table(), **wanted}
+    for name in wanted:
+        try:
+            SPECS[name].kind.parse(expand(wanted[name], lambda other: raw(other, table) if other in SPECS else ""))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+    with transaction.atomic():
+        Setting.objects.filter(name__in=[name for name, value in values.items() if value is None]).delete()
+        for name, value in wanted.items():
+            Setting.objects.update_or_create(name=name, defaults={"value": value, "changed_by": by})
+    refresh()
+
+
 def set_value(name: str, value: str, by: str = "") -> None:
     """Set a parameter from now on. KeyError: unknown name; ValueError: the value is not of its kind."""
     from mailcore.models import Setting
 
-    _parse(name, {**_table(), name: value})
+    _parse_text(name, value, _table())
     Setting.objects.update_or_create(name=name, defaults={"value": value, "changed_by": by})
     refresh()
 

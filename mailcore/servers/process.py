@@ -108,6 +108,7 @@ def _read_settings() -> None:
 def _reload(context: ssl.SSLContext | None) -> None:
     _read_settings()
     log.reopen()
+    log.write("master", "reloaded")
     parameters = conf.current()
     if context is not None and parameters.smtpd_tls_cert_file:
         try:

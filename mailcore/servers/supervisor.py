@@ -165,7 +165,7 @@ class Supervisor:
             status = 0
         except BaseException as error:
             log.write("master", f"fatal: {part.name}: {type(error).__name__}: {error}")
-            sys.stderr.write(f"{part.name}: {type(error).__name__}: {error}\n")
+            print(f"{part.name}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         finally:
             os._exit(status)
 

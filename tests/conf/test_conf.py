@@ -1,0 +1,117 @@
+"""Parameters: main.cf's texts, where a value comes from, and what is wrong before a server starts."""
+
+from pathlib import Path
+
+import pytest
+from django.core.checks import run_checks
+
+from mailcore import conf
+from mailcore.conf import kinds
+from mailcore.models import Setting
+
+VALUES = {"mydomain": "benet.com", "myhostname": "mail.$mydomain", "empty": "", "circle": "$circle"}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("$mydomain", "benet.com"),
+        ("${mydomain}, $(myhostname)", "benet.com, mail.benet.com"),
+        ("${empty:else}${mydomain:else}", "elsebenet.com"),
+        ("${empty?given}${mydomain?given}", "given"),
+        ("$unknown$$", "$"),
+    ],
+)
+def test_references(text, value):
+    assert kinds.expand(text, lambda name: VALUES.get(name, "")) == value
+
+
+def test_a_circle_is_found():
+    with pytest.raises(ValueError, match="refers to itself"):
+        kinds.expand("$circle", lambda name: VALUES.get(name, ""))
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (kinds.BOOLEAN, "yes", True),
+        (kinds.BOOLEAN, "No", False),
+        (kinds.SECONDS, "300", 300),
+        (kinds.SECONDS, "5m", 300),
+        (kinds.HOURS, "2", 7200),
+        (kinds.DAYS, "5d", 432000),
+        (kinds.DAYS, "1w", 604800),
+        (kinds.LIST, "a, b\n c,,d", ("a", "b", "c", "d")),
+        (kinds.LIST, " ", ()),
+        (kinds.OCTETS, "10240000", 10240000),
+    ],
+)
+def test_kinds(kind, text, value):
+    assert kind.parse(text) == value
+
+
+@pytest.mark.parametrize(("kind", "text"), [(kinds.BOOLEAN, "maybe"), (kinds.SECONDS, "5y"), (kinds.OCTETS, "-1")])
+def test_what_is_not_of_its_kind(kind, text):
+    with pytest.raises(ValueError, match=text):
+        kind.parse(text)
+
+
+def test_every_default_can_be_understood_and_explained():
+    for spec in conf.SPECS.values():
+        assert str(spec.help).strip().endswith((".", ";", ")")), spec.name
+
+
+@pytest.mark.django_db
+def test_environment_over_table_over_default(monkeypatch):
+    assert conf.current().smtpd_recipient_limit == 1000
+    assert conf.origin("smtpd_recipient_limit") == "default"
+    conf.set_value("smtpd_recipient_limit", "20", by="admin@benet.com")
+    assert conf.current().smtpd_recipient_limit == 20
+    assert conf.origin("smtpd_recipient_limit") == "set"
+    monkeypatch.setenv("MAIL_SMTPD_RECIPIENT_LIMIT", "7")
+    assert conf.refresh().smtpd_recipient_limit == 7
+    assert conf.origin("smtpd_recipient_limit") == "environment"
+    monkeypatch.delenv("MAIL_SMTPD_RECIPIENT_LIMIT")
+    conf.unset("smtpd_recipient_limit")
+    assert conf.current().smtpd_recipient_limit == 1000
+
+
+@pytest.mark.django_db
+def test_a_wrong_value_is_refused_when_set_and_survived_when_found():
+    with pytest.raises(ValueError, match="many"):
+        conf.set_value("smtpd_recipient_limit", "many")
+    with pytest.raises(KeyError):
+        conf.set_value("smtpd_recipient_limits", "1")
+    Setting.objects.create(name="smtpd_recipient_limit", value="many")
+    assert conf.refresh().smtpd_recipient_limit == 1000
+    assert "smtpd_recipient_limit" in conf.problems()
+
+
+def found() -> set[str]:
+    return {message.id for message in run_checks() if message.id.startswith("mailcore.")}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({}, None),
+        ({"message_size_limit": "60000000"}, "mailcore.E011"),
+        ({"message_size_limit": "0"}, "mailcore.E011"),
+        ({"header_size_limit": "20000000"}, "mailcore.E012"),
+        ({"minimal_backoff_time": "2h"}, "mailcore.E013"),
+        ({"smtpd_soft_error_limit": "30"}, "mailcore.E014"),
+        ({"smtpd_relay_restrictions": "permit", "smtpd_recipient_restrictions": ""}, "mailcore.E020"),
+        ({"mynetworks": "0.0.0.0/0"}, "mailcore.E021"),
+        ({"smtpd_timeout": "soon"}, "mailcore.E010"),
+    ],
+)
+def test_wrong_configuration_is_found_before_a_server_starts(parameters, values, problem):
+    parameters(**values)
+    assert found() == ({problem} if problem else set())
+
+
+@pytest.mark.django_db
+def test_a_data_folder_that_cannot_be_written(settings):
+    settings.DATA_DIR = Path("/proc/nowhere")
+    assert found() == {"mailcore.E004"}
