@@ -21,6 +21,7 @@ __all__ = [
     "current",
     "effective",
     "expanded",
+    "given",
     "origin",
     "problems",
     "raw",
@@ -117,6 +118,12 @@ def effective() -> dict[str, str]:
     """Every parameter's text in force, as `postconf` shows it ($name not expanded)."""
     table = _table()
     return {name: raw(name, table) for name in sorted(SPECS)}
+
+
+def given() -> dict[str, str]:
+    """The texts of parameters somebody set, in the table or in the environment."""
+    table = _table()
+    return {name: raw(name, table) for name in sorted(SPECS) if name in table or _environment(name) is not None}
 
 
 def expanded(name: str, text: str) -> str:

@@ -129,7 +129,7 @@ def become_owner() -> None:
 
 
 def plural(count: int, noun: str) -> str:
-    """ "1 message", "2 messages"; programs speak English, as Postfix's do. """
+    """ "1 message", "2 messages"; programs speak English, as Postfix's do."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 

@@ -78,6 +78,7 @@ class Account(AbstractBaseUser):
     quota_messages = models.PositiveIntegerField(_("messages at most"), null=True, blank=True)
     used_bytes = models.BigIntegerField(default=0)
     used_messages = models.BigIntegerField(default=0)
+    quota_warned = models.PositiveSmallIntegerField(default=0)  # percent the owner was last warned about
     last_uid_validity = models.PositiveBigIntegerField(default=0)  # no mailbox gets one twice (RFC 9051 §2.3.1.1)
     created = models.DateTimeField(auto_now_add=True)
 
@@ -113,6 +114,7 @@ class Alias(models.Model):
     targets = models.JSONField(_("delivers to"), default=list)  # list of addresses, in order, at least one
     active = models.BooleanField(_("active"), default=True)
     comment = models.CharField(_("comment"), max_length=200, blank=True)
+    source = models.CharField(max_length=255, blank=True)  # the alias file it came from, which may take it back
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:

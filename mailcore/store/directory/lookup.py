@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from mailcore import conf
 from mailcore.models import Account, Alias, Domain
+from mailcore.store import tables
 from mailcore.store.prepared import Prepared
 
 T = TypeVar("T")
@@ -177,6 +178,7 @@ def home_domain() -> str:
 
 
 def forget() -> None:
-    """Ask the database again from now on."""
+    """Ask the database again from now on, lookup tables too."""
     for answers in (_accounts, _aliases, _domains, _home):
         answers.forget()
+    tables.forget()

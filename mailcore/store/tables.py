@@ -1,0 +1,113 @@
+"""Lookup tables by name: access(5), transport(5), passwords for other hosts and their like.
+
+Restrictions and routing ask `find` with a key; `postmap` and the screens write. Keys are folded to lower
+case. A table named in a parameter may carry Postfix's type and directory ("hash:/etc/postfix/transport"):
+what counts is its last part, `table_name`. Answers are remembered for directory_cache_time, as the
+directory's are.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from time import monotonic
+
+from django.db import transaction
+
+from mailcore import conf
+from mailcore.models import AccessEntry
+from mailcore.store import news
+from mailcore.store.prepared import Prepared
+
+_LIMIT = 20_000
+_AT_ONCE = 500
+
+_known: dict[tuple[str, str], tuple[float, str | None]] = {}
+
+
+def table_name(text: str) -> str:
+    """ "transport" of "hash:/etc/postfix/transport"."""
+    return text.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
+
+
+_rows = Prepared(lambda table, key: AccessEntry.objects.filter(table=table, key=key).values_list("value"), str, str)
+
+
+def find(table: str, key: str) -> str | None:
+    """The value of a key, None where the table does not have it."""
+    asked = (table_name(table), key.lower())
+    now = monotonic()
+    if (known := _known.get(asked)) is not None and known[0] > now:
+        return known[1]
+    row = _rows.row(*asked)
+    value = None if row is None else str(row[0])
+    if len(_known) >= _LIMIT:
+        _known.clear()
+    _known[asked] = (now + conf.current().directory_cache_time, value)
+    return value
+
+
+def forget() -> None:
+    """Ask the database again from now on."""
+    _known.clear()
+
+
+def look(table: str, key: str) -> str | None:
+    """`find`, but as the database has it now and with the key as it is (for keys that were not folded)."""
+    found = AccessEntry.objects.filter(table=table_name(table), key__in=(key, key.lower()))
+    return dict(found.values_list("key", "value")).get(key, found.values_list("value", flat=True).first())
+
+
+def entries(table: str) -> Iterator[tuple[str, str]]:
+    """Every (key, value), by key."""
+    rows = AccessEntry.objects.filter(table=table_name(table)).order_by("key")
+    yield from rows.values_list("key", "value").iterator(chunk_size=1000)
+
+
+def names() -> list[str]:
+    """The tables that have entries."""
+    return list(AccessEntry.objects.order_by("table").values_list("table", flat=True).distinct())
+
+
+def replace(table: str, wanted: Mapping[str, str]) -> None:
+    """Let the table have these entries and no others, in one transaction."""
+    name = table_name(table)
+    with transaction.atomic():
+        AccessEntry.objects.filter(table=name).delete()
+        _insert(name, wanted.items())
+        _changed()
+
+
+def add(table: str, wanted: Mapping[str, str], *, overwrite: bool) -> list[str]:
+    """Add entries. Returns the keys that were there already: overwritten, or left as they were."""
+    name = table_name(table)
+    with transaction.atomic():
+        there: list[str] = []
+        keys = list(wanted)
+        for start in range(0, len(keys), _AT_ONCE):
+            rows = AccessEntry.objects.filter(table=name, key__in=keys[start : start + _AT_ONCE])
+            there += rows.values_list("key", flat=True)
+            if overwrite:
+                rows.delete()
+        skipped = set() if overwrite else set(there)
+        _insert(name, [(key, value) for key, value in wanted.items() if key not in skipped])
+        _changed()
+    return there
+
+
+def remove(table: str, keys: Iterable[str]) -> int:
+    """Remove entries; returns how many there were."""
+    wanted = {each for key in keys for each in (key, key.lower())}
+    with transaction.atomic():
+        count, _ = AccessEntry.objects.filter(table=table_name(table), key__in=wanted).delete()
+        _changed()
+    return count
+
+
+def _insert(name: str, wanted: Iterable[tuple[str, str]]) -> None:
+    AccessEntry.objects.bulk_create(
+        [AccessEntry(table=name, key=key, value=value) for key, value in wanted], batch_size=_AT_ONCE
+    )
+
+
+def _changed() -> None:
+    forget()
+    transaction.on_commit(forget)
+    news.settings_changed()
