@@ -77,6 +77,9 @@ class Parameters:
     recipient_delimiter: str = text("+", _("What parts user and extension in user+extension@domain."))
     mynetworks: tuple[str, ...] = words("127.0.0.0/8, [::1]/128", _("Clients that may relay."))
 
+    # --- Aliases and routing ---
+    alias_database: tuple[str, ...] = words("hash:/etc/aliases", _("The files newaliases reads."))
+
     # --- Processes ---
     mail_owner: str = text("youju", _("The user the system becomes after it was started as root."))
     server_processes: int = integer("0", _("Server processes; 0: one a core."))

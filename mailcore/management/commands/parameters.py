@@ -11,8 +11,9 @@ from mailcore.management.program import Program
 _HEAD = """\
 # Parameters
 
-Names, values and meanings are Postfix's (and Dovecot's, for mail access). Set one with `youju postconf -e name=value`, on the settings
-screen, or as `MAIL_<NAME>` in the environment, which decides over the others. Written by `make docs` from the registry; change it there.
+Names, values and meanings are Postfix's (and Dovecot's, for mail access). Set one with `youju postconf -e name=value`,
+on the settings screen, or as `MAIL_<NAME>` in the environment, which decides over the others. Written by `make docs`
+from the registry; change it there.
 
 | parameter | default | kind | what it does |
 |---|---|---|---|"""

@@ -1,0 +1,29 @@
+"""`newaliases`: read the alias files anew (newaliases(1))."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from mailcore import conf
+from mailcore.management.commands.postalias import Command as Postalias
+from mailcore.management.commands.postalias import plain_path, read_file
+from mailcore.management.program import Fatal
+from mailcore.store.directory import Problem
+
+
+class Command(Postalias):
+    help = "Read the files of alias_database anew."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """It has no options."""
+
+    def read(self, options: dict[str, Any]) -> dict[str, list[str]]:
+        paths = [plain_path(each) for each in conf.current().alias_database]
+        return {path: read_file(path) for path in paths}
+
+    def run(self, options: dict[str, Any], given: dict[str, list[str]]) -> int:
+        try:
+            for path, lines in given.items():
+                self.fill(path, lines, add=False, overwrite=False, quiet=False)
+        except Problem as problem:
+            raise Fatal(str(problem)) from problem
+        return 0
