@@ -79,8 +79,8 @@ def accept(site: Site, options: argparse.Namespace) -> None:
 
 def fill(site: Site, messages: int) -> imaplib.IMAP4:
     client = imaplib.IMAP4("127.0.0.1", site.ports["imap"])
+    client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     client.login("xiaoqi", PASSWORD)
-    client.select("INBOX")
     have = int(client.select("INBOX")[1][0] or 0)
     for n in range(have, messages):
         client.append("INBOX", None, None, MESSAGE.format(n=n).encode())
@@ -108,7 +108,7 @@ def listing(site: Site, options: argparse.Namespace) -> None:
 
         def command(text: str) -> None:
             sock.sendall(f"t {text}\r\n".encode())
-            held = b""
+            held = b"\r\n"
             while not (held.endswith(b"\r\n") and held.rpartition(b"\r\nt OK")[1]):
                 held = held[-4096:] + sock.recv(1 << 20)
 
