@@ -4,7 +4,7 @@
 answer at RCPT time, before there is a letter. 0 as a limit means no limit.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,6 +160,38 @@ def room_for(account_id: int, size: int) -> Reply | None:
     """The refusal at RCPT for a message that says it has `size` octets (0: it did not say)."""
     purse = look(account_id)
     return purse.refuses(max(size, 1)) if purse else None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one account uses of what it may; octets, 0 as a limit: none."""
+
+    account_id: int
+    address: str
+    used_bytes: int
+    limit_bytes: int
+    used_messages: int
+    limit_messages: int
+
+    @property
+    def percent(self) -> int:
+        """Of the limit that is nearer."""
+        return max(
+            self.used_bytes * 100 // self.limit_bytes if self.limit_bytes else 0,
+            self.used_messages * 100 // self.limit_messages if self.limit_messages else 0,
+        )
+
+
+def usages(addresses: Iterable[str] = ()) -> Iterator[Usage]:
+    """Every account's usage, or these accounts', by address."""
+    rows = Account.objects.order_by("address")
+    wanted = [address.lower() for address in addresses]
+    if wanted:
+        rows = rows.filter(address__in=wanted)
+    for row in rows.values_list("address", *_FIELDS).iterator(chunk_size=1000):
+        address, id_, used_bytes, used_messages, own_bytes, own_messages, domain_bytes, domain_messages, _, _ = row
+        messages = (own_messages if own_messages is not None else domain_messages) or 0
+        yield Usage(id_, address, used_bytes, limit_of(own_bytes, domain_bytes), used_messages, messages)
 
 
 def recount(account_id: int) -> tuple[int, int]:
