@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
+from django.core.cache import cache
 
 from mailcore import conf, log
 from mailcore.store import directory, login
@@ -29,6 +30,7 @@ def own_folders(settings, tmp_path: Path) -> None:
 @pytest.fixture(autouse=True)
 def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a process remembers for speed is forgotten between tests."""
+    cache.clear()
     directory.forget()
     login.forget()
     monkeypatch.setattr(conf, "_current", None)
