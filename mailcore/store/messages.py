@@ -67,6 +67,15 @@ def vanished(mailbox_id: int, since: int, ranges: UidRanges | None = None) -> li
     return sorted(found)
 
 
+def since(mailbox_id: int, modseq: int, ranges: UidRanges) -> tuple[list[tuple[int, int, str, int]], list[int]]:
+    """(uid, flags, keywords, modseq) of what was changed, and UIDs of what was expunged, after a modseq."""
+    if not ranges:
+        return [], []
+    return listed(mailbox_id, ("uid", "flags", "keywords", "modseq"), ranges, modseq), vanished(
+        mailbox_id, modseq, ranges
+    )
+
+
 # --- Reading --------------------------------------------------------------------------------------
 
 

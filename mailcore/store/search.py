@@ -165,12 +165,16 @@ def midnight(day: int) -> int:
 
 def find(mailbox_id: int, key: Key, frame: Frame) -> list[int]:
     """UIDs of the messages that the session knows and that match, rising."""
+    if not frame.known:
+        return []
     sql, parameters = _statement(mailbox_id, "m.uid", key, frame, set())
-    return _known([uid for (uid,) in index.query(f"{sql} ORDER BY m.uid", parameters)], frame)
+    return [uid for (uid,) in index.query(f"{sql} ORDER BY m.uid", parameters)]
 
 
 def find_with_modseq(mailbox_id: int, key: Key, frame: Frame) -> list[tuple[int, int]]:
     """The same as (uid, modseq)."""
+    if not frame.known:
+        return []
     sql, parameters = _statement(mailbox_id, "m.uid, m.modseq", key, frame, set())
     return [(uid, modseq) for uid, modseq in index.query(f"{sql} ORDER BY m.uid", parameters)]
 
@@ -178,16 +182,10 @@ def find_with_modseq(mailbox_id: int, key: Key, frame: Frame) -> list[tuple[int,
 def _statement(mailbox_id: int, columns: str, key: Key, frame: Frame, tables: set[str]) -> tuple[str, list[object]]:
     asked = _Query(frame, int(time()), [mailbox_id], set(tables))
     condition = asked.condition(key)
-    known = ""
-    if frame.known:
-        known = f" AND m.uid BETWEEN {frame.known[0][0]:d} AND {frame.known[-1][1]:d}"
+    known = f" AND m.uid BETWEEN {frame.known[0][0]:d} AND {frame.known[-1][1]:d}"
     joins = f" JOIN {SUMMARY} s ON s.message_id = m.id" if SUMMARY in asked.tables else ""
     joins += f" JOIN {TEXT} t ON t.message_id = m.id" if TEXT in asked.tables else ""
     return f"SELECT {columns} FROM {MESSAGE} m{joins} WHERE m.mailbox_id = %s{known} AND {condition}", asked.parameters
-
-
-def _known(uids: list[int], frame: Frame) -> list[int]:
-    return uids if frame.known else []
 
 
 # --- SORT -----------------------------------------------------------------------------------------
@@ -205,12 +203,15 @@ _ORDER = {
 }
 
 
-def sort(mailbox_id: int, key: Key, frame: Frame, criteria: Sequence[tuple[str, bool]]) -> list[int]:
-    """UIDs in the order of the criteria; ties in the order of arrival (RFC 5256 §3)."""
+def sort(mailbox_id: int, key: Key, frame: Frame, criteria: Sequence[tuple[str, bool]]) -> list[tuple[int, int]]:
+    """(uid, modseq) in the order of the criteria; ties in the order of arrival (RFC 5256 §3)."""
     order = [f"{_ORDER[name]}{' DESC' if reverse else ''}" for name, reverse in criteria]
     tables = {SUMMARY} if any(_ORDER[name].startswith("s.") for name, _ in criteria) else set()
-    sql, parameters = _statement(mailbox_id, "m.uid", key, frame, tables)
-    return _known([uid for (uid,) in index.query(f"{sql} ORDER BY {', '.join(order)}, m.uid", parameters)], frame)
+    if not frame.known:
+        return []
+    sql, parameters = _statement(mailbox_id, "m.uid, m.modseq", key, frame, tables)
+    rows: list[tuple[int, int]] = index.query(f"{sql} ORDER BY {', '.join(order)}, m.uid", parameters)
+    return rows
 
 
 # --- THREAD ---------------------------------------------------------------------------------------
@@ -218,9 +219,11 @@ def sort(mailbox_id: int, key: Key, frame: Frame, criteria: Sequence[tuple[str, 
 
 def threaded(mailbox_id: int, key: Key, frame: Frame) -> list[Threaded]:
     """What threading needs of the messages that match, in the order of UIDs."""
+    if not frame.known:
+        return []
     columns = ("uid", "header_message_id", "references", "subject_key", "is_reply", "sent_at")
     sql, parameters = _statement(mailbox_id, ", ".join(COLUMNS[name] for name in columns), key, frame, {SUMMARY})
-    return list(map(Threaded._make, index.query(f"{sql} ORDER BY m.uid", parameters))) if frame.known else []
+    return list(map(Threaded._make, index.query(f"{sql} ORDER BY m.uid", parameters)))
 
 
 def thread(mailbox_id: int, key: Key, frame: Frame, algorithm: str) -> list[Node]:

@@ -11,9 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.contrib.auth.hashers import make_password
-from imap_client import ImapRunning
 
 from conversation import Running, Server
+from imap_client import ImapRunning
 from mailcore.post import files
 from mailcore.servers.bridge import Bridge
 from mailcore.store import directory

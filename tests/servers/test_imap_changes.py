@@ -4,8 +4,8 @@ import re
 
 import pytest
 from django.db import transaction
-from imap_client import PLAIN, ImapRunning, Mailer
 
+from imap_client import PLAIN, ImapRunning, Mailer
 from mailcore.models import Account
 from mailcore.store import delivery
 from mailcore.terms import Arrival

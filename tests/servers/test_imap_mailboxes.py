@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from imap_client import PLAIN, ImapRunning, Mailer
 
+from imap_client import PLAIN, ImapRunning, Mailer
 from mailcore.models import Account, Mailbox
 from mailcore.store import maildir
 

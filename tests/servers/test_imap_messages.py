@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from imap_client import MIXED, PLAIN, ImapRunning, Mailer
 
+from imap_client import MIXED, PLAIN, ImapRunning, Mailer
 from mailcore.models import Account, Mailbox, Message
 from mailcore.store import maildir
 

@@ -4,6 +4,7 @@ import base64
 import socket
 
 import pytest
+
 from imap_client import PASSWORD, Mailer
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -29,8 +29,11 @@ def no(text: str, code: str = "") -> Answer:
     return Answer("NO", text, code)
 
 
-def bad(text: str) -> Answer:
-    return Answer("BAD", text)
+def bad(text: str, code: str = "") -> Answer:
+    return Answer("BAD", text, code)
+
+
+UID_REQUIRED = bad("Message numbers are not used any more", "UIDREQUIRED")  # RFC 9586 §3
 
 
 def refused(refusal: Refusal) -> Answer:

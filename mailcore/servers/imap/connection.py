@@ -27,6 +27,7 @@ class Gone(Exception):
 class Connection(asyncio.Protocol):
     __slots__ = (
         "_deflate",
+        "_deflated",
         "_drained",
         "_framer",
         "_inflate",
@@ -61,6 +62,7 @@ class Connection(asyncio.Protocol):
         self._out_size = 0
         self._inflate: Any = None
         self._deflate: Any = None
+        self._deflated = b""  # waiting to be inflated
         self.lost = False
         self.last_heard = self._loop.time()
         self.peer = self.local = ""
@@ -81,7 +83,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.last_heard = self._loop.time()
         if self._inflate is not None:
-            self._inflate_all(data)
+            self._inflate_some(data)
         else:
             self._framer.feed(data)
         if self._waiter is not None:
@@ -93,16 +95,15 @@ class Connection(asyncio.Protocol):
             self._paused = True
             self._transport.pause_reading()
 
-    def _inflate_all(self, data: bytes) -> None:
-        """RFC 4978. What one packet can grow to is bounded: the rest of it waits as it came."""
+    def _inflate_some(self, data: bytes) -> None:
+        """RFC 4978. A packet can grow to a thousand times its size: what there is no room for waits as it came."""
+        self._deflated += data
         try:
-            while data:
-                self._framer.feed(self._inflate.decompress(data, _INFLATE_STEP))
-                data = self._inflate.unconsumed_tail
-                if self._framer.waiting_octets > 64 * _READ_AHEAD:
-                    self.abort()
-                    return
+            while self._deflated and self._framer.waiting_octets <= _READ_AHEAD:
+                self._framer.feed(self._inflate.decompress(self._deflated, _INFLATE_STEP))
+                self._deflated = self._inflate.unconsumed_tail
         except zlib.error:
+            self._deflated = b""
             self.abort()
 
     def eof_received(self) -> bool:
@@ -152,6 +153,9 @@ class Connection(asyncio.Protocol):
     def next_event(self) -> Event | None:
         """The next event if it is there."""
         event = self._framer.next()
+        while event is None and self._deflated:
+            self._inflate_some(b"")
+            event = self._framer.next()
         if self._paused and self._framer.waiting_octets < _READ_AHEAD // 2 and not self.lost:
             self._paused = False
             assert self._transport is not None
@@ -242,6 +246,7 @@ class Connection(asyncio.Protocol):
     def start_compression(self) -> None:
         """RFC 4978: raw DEFLATE both ways from now on."""
         self._inflate = zlib.decompressobj(-15)
+        self._inflate_some(self._framer.take())
         self._deflate = zlib.compressobj(3, zlib.DEFLATED, -15)
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mailcore import conf
 from mailcore.servers.bridge import Bridge
 from mailcore.servers.imap import capability, table
-from mailcore.servers.imap.answer import Answer, bad, no
+from mailcore.servers.imap.answer import UID_REQUIRED, Answer, bad, no
 from mailcore.servers.imap.connection import Connection, Gone
 from mailcore.servers.imap.view import Telling, View
 from mailcore.store import messages
@@ -49,6 +49,7 @@ class Session:
     __slots__ = (
         "_bad",
         "_idle_tag",
+        "_looking",
         "_told_idle",
         "announced",
         "bridge",
@@ -70,6 +71,7 @@ class Session:
         self.leaving = False
         self._idle_tag = b""
         self._told_idle = 0.0
+        self._looking = 0  # news that came for who idles: 1 is being looked at, more waits
         self._bad = 0
         self.announced: Announced | None = None  # a literal the running command has not taken yet
 
@@ -89,6 +91,13 @@ class Session:
         self.untagged(f"BYE {text}")
         self.leaving = True
         self.connection.close()
+
+    def sign_out(self) -> None:
+        """As it was before anybody signed in."""
+        self.leave_mailbox()
+        self.server.signed_out(self)
+        self.owner = None
+        self.enabled = frozenset()
 
     # --- State ---
 
@@ -181,8 +190,10 @@ class Session:
             tag = cursor.tag()
             cursor.space()
             command, name = table.lookup(cursor, self.state)
-            call = Call(self, tag, name, cursor)
-            answer = await command.run(call)
+            if name in table.NUMBERED and "UIDONLY" in self.enabled:
+                answer = UID_REQUIRED
+            else:
+                answer = await command.run(Call(self, tag, name, cursor))
             self._bad = 0
             if answer is None:
                 return
@@ -232,12 +243,27 @@ class Session:
         view = self.view
         assert view is not None
         changes = await self.bridge.read(messages.changes, view.box.id, view.box.uid_validity, view.modseq)
+        results = await self._search_again(view) if view.contexts and changes is not None else {}
+        self._tell_leaving(view, results)
         telling = view.tell(changes, with_expunges)
         if view.looked_until < view.uid_next and self.shows_recent and not view.read_only:
             after = view.uid_next
             view.add_recent(await self.bridge.run(take_recent, view.box.id, after), after)
         if telling:
             self._tell(view, telling)
+        self._tell_joining(view, results)
+
+    async def _search_again(self, view: View) -> dict[bytes, list[int]]:
+        """What the contexts hold now, by tag."""
+        return {tag: await self.bridge.run(context.find, view.box.id) for tag, context in view.contexts.items()}
+
+    def _tell_leaving(self, view: View, results: dict[bytes, list[int]]) -> None:
+        for tag, now in results.items():
+            self.connection.write(b"".join(view.contexts[tag].leave(view, now)))
+
+    def _tell_joining(self, view: View, results: dict[bytes, list[int]]) -> None:
+        for tag, now in results.items():
+            self.connection.write(b"".join(view.contexts[tag].join(view, now)))
 
     def _tell(self, view: View, telling: Telling) -> None:
         if telling.vanished_uids and self.enabled & {"QRESYNC", "UIDONLY"}:
@@ -289,12 +315,24 @@ class Session:
 
     async def tell_idler(self) -> None:
         """News came for the mailbox of a session that idles; it may stop idling while we look."""
-        view = self.view
-        if view is None:
+        self._looking += 1
+        if self._looking > 1:
             return
+        try:
+            while self._looking and self.view is not None:
+                self._looking = 1
+                await self._tell_idler(self.view)
+                self._looking -= 1
+        finally:
+            self._looking = 0
+
+    async def _tell_idler(self, view: View) -> None:
         changes = await self.bridge.read(messages.changes, view.box.id, view.box.uid_validity, view.modseq)
+        results = await self._search_again(view) if view.contexts and changes is not None else {}
         if self.idling and self.view is view and not self.connection.working:
+            self._tell_leaving(view, results)
             self._tell(view, view.tell(changes, with_expunges=True))
+            self._tell_joining(view, results)
             self.connection.flush_now()
 
     def still_here(self, now: float, interval: float) -> None:

@@ -13,6 +13,7 @@ from mailcore.servers.imap.commands import (
     fetch,
     listing,
     mailbox,
+    quota,
     search,
     selection,
     store,
@@ -54,6 +55,10 @@ COMMANDS: dict[str, Command] = {
     "STARTTLS": Command(authentication.starttls, ANYONE, "", only=ANYONE),
     "LOGIN": Command(authentication.login, ANYONE, "", only=ANYONE),
     "AUTHENTICATE": Command(authentication.authenticate, ANYONE, "", only=ANYONE),
+    "COMPRESS": Command(authentication.compress, SIGNED_IN, ""),
+    "UNAUTHENTICATE": Command(authentication.unauthenticate, SIGNED_IN, ""),
+    "GETQUOTA": Command(quota.get_quota, SIGNED_IN),
+    "GETQUOTAROOT": Command(quota.get_quota_root, SIGNED_IN),
     "ENABLE": Command(basic.enable, SIGNED_IN),
     "IDLE": Command(basic.idle, SIGNED_IN, ""),
     "NAMESPACE": Command(mailbox.namespace, SIGNED_IN),
@@ -68,6 +73,7 @@ COMMANDS: dict[str, Command] = {
     "SELECT": Command(selection.select, SIGNED_IN, ""),
     "EXAMINE": Command(selection.select, SIGNED_IN, ""),
     "APPEND": Command(append.append, SIGNED_IN),
+    "CANCELUPDATE": Command(search.cancel_update, SELECTED),
     "CHECK": Command(basic.noop, SELECTED),
     "CLOSE": Command(selection.close, SELECTED, ""),
     "UNSELECT": Command(selection.unselect, SELECTED, ""),
@@ -88,6 +94,10 @@ COMMANDS: dict[str, Command] = {
     "MOVE": Command(copy.move, SELECTED),
     "UID MOVE": Command(copy.move, SELECTED),
 }
+
+
+# Commands about sequence numbers, which a client that enabled UIDONLY has none of (RFC 9586 §3).
+NUMBERED = frozenset(("FETCH", "STORE", "SEARCH", "SORT", "THREAD", "COPY", "MOVE", "REPLACE"))
 
 
 def lookup(cursor: Cursor, state: str) -> tuple[Command, str]:

@@ -6,11 +6,15 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mailcore.store.box import Box, Opened
 from mailcore.store.index import UidRanges
 from mailcore.store.messages import Changes
 from mailcore.wire.imap.sequence import Ranges, compress, merge, resolve
+
+if TYPE_CHECKING:
+    from mailcore.servers.imap.context import Context
 
 
 @dataclass(slots=True)
@@ -34,6 +38,7 @@ class View:
         "_gone",
         "_own",
         "box",
+        "contexts",
         "keywords",
         "looked_until",
         "modseq",
@@ -55,6 +60,7 @@ class View:
         self.looked_until = opened.uid_next  # below this it is known what is recent
         self.add_recent(opened.recent_from, opened.uid_next)
         self.saved: UidRanges = ()  # "$" (RFC 5182)
+        self.contexts: dict[bytes, Context] = {}  # by tag
         self._gone: list[int] = []  # UIDs that are gone, not told yet
         self._own: set[int] = set()  # modseqs of changes this client was told of when it made them
 

@@ -4,6 +4,7 @@ framing    a stream of octets → commands and literals
 cursor     reading one command's arguments
 sequence   sets of numbers
 names      mailbox names and LIST patterns
+select     what SELECT is asked besides the name
 fetch      what FETCH asks for
 search     what SEARCH, SORT and THREAD ask for
 render     how responses are spelled

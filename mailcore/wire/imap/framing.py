@@ -64,6 +64,12 @@ class Framer:
     def feed(self, data: bytes) -> None:
         self._buffer += data
 
+    def take(self) -> bytes:
+        """What waits and is no event yet, taken out: it was meant to be read otherwise."""
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        return data
+
     def next(self) -> Event | None:
         """The next event, None when more octets are needed (or an announced literal is not yet answered)."""
         while True:

@@ -10,7 +10,7 @@ from typing import Literal
 from mailcore.wire import flags as wire_flags
 from mailcore.wire.charsets import fold
 from mailcore.wire.imap.cursor import BadSyntax, Cursor
-from mailcore.wire.imap.sequence import NumberSet
+from mailcore.wire.imap.sequence import SAVED, NumberSet
 
 MAX_DEPTH = 50
 MAX_KEYS = 1000
@@ -288,6 +288,18 @@ def mentions_modseq(key: Key) -> bool:
     def visit(each: Key) -> None:
         nonlocal found
         found = found or isinstance(each, Modseq)
+
+    walk(key, visit)
+    return found
+
+
+def uses_sequence_numbers(key: Key) -> bool:
+    """Is a set of the program one of sequence numbers?"""
+    found = False
+
+    def visit(each: Key) -> None:
+        nonlocal found
+        found = found or (isinstance(each, Numbers) and not each.uid and each.ranges is not SAVED)
 
     walk(key, visit)
     return found

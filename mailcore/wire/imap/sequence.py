@@ -1,7 +1,7 @@
 """Sets of message numbers (RFC 9051 §9 sequence-set): ranges of sequence numbers or UIDs."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 
 STAR = 0  # "*", the largest number in use
@@ -90,3 +90,11 @@ def _end(number: int) -> str:
 def render_numbers(numbers: Iterable[int]) -> bytes:
     """Numbers in rising order, as short as a set can say them."""
     return render(compress(numbers))
+
+
+def part(wanted: tuple[int, int], numbers: Sequence[int]) -> Sequence[int]:
+    """From the first to the last wanted (RFC 9394 §3.1), counted from one, or from the end where negative."""
+    low, high = sorted((abs(wanted[0]), abs(wanted[1])))
+    if wanted[0] > 0:
+        return numbers[low - 1 : high]
+    return numbers[max(len(numbers) - high, 0) : len(numbers) - low + 1] if len(numbers) >= low else ()

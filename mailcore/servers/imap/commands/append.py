@@ -1,4 +1,5 @@
-"""APPEND of one or more messages (RFC 9051 §6.3.12, RFC 3502, RFC 3516, RFC 4315, RFC 7888, RFC 7889)."""
+"""APPEND of one or more messages (RFC 9051 §6.3.12, RFC 3502, RFC 3516, RFC 4315, RFC 6855,
+RFC 7888, RFC 7889)."""
 
 import os
 from typing import TYPE_CHECKING
@@ -32,11 +33,15 @@ async def append(call: "Call") -> Answer:
     taken = False
     try:
         while True:
-            upload = await _one(session, args)
+            bits, keywords, internal_at = _about(args)
+            in_list = _skip_utf8(session, args)
+            upload = await _one(session, args, bits, keywords, internal_at)
             if isinstance(upload, Answer):
                 return upload
             uploads.append(upload)
             args = await _rest(session)
+            if in_list:
+                args.expect(b")")
             if args.at_end():
                 break
             args.space()
@@ -52,8 +57,8 @@ async def append(call: "Call") -> Answer:
     return ok("Append completed.", f"APPENDUID {done.uid_validity} {sequence.render_numbers(done.uids).decode()}")
 
 
-async def _one(session: "Session", args: Cursor) -> Upload | Answer:
-    """[flags SP] [date SP] literal."""
+def _about(args: Cursor) -> tuple[int, tuple[str, ...], int | None]:
+    """[flags SP] [date SP]."""
     bits = 0
     keywords: tuple[str, ...] = ()
     if args.sees(b"("):
@@ -63,6 +68,24 @@ async def _one(session: "Session", args: Cursor) -> Upload | Answer:
     if args.sees(b'"'):
         internal_at = args.date_time()
         args.space()
+    return bits, keywords, internal_at
+
+
+def _skip_utf8(session: "Session", args: Cursor) -> bool:
+    """ "UTF8 (" before a message with UTF-8 in its header; a ")" follows it (RFC 6855 §4)."""
+    if not args.skip_word(b"UTF8"):
+        return False
+    if not session.utf8:
+        raise BadSyntax("UTF8=ACCEPT is not enabled")
+    args.space()
+    args.expect(b"(")
+    return True
+
+
+async def _one(
+    session: "Session", args: Cursor, bits: int, keywords: tuple[str, ...], internal_at: int | None
+) -> Upload | Answer:
+    """The literal."""
     announced = session.announced
     if announced is None or not (args.sees(b"{") or args.sees(b"~{")):
         raise BadSyntax("Literal expected")

@@ -1,4 +1,5 @@
-"""Signing in (RFC 9051 §6.2): LOGIN, AUTHENTICATE (PLAIN, LOGIN; RFC 4616, RFC 4959), STARTTLS."""
+"""Signing in and out (RFC 9051 §6.2): LOGIN, AUTHENTICATE (PLAIN, LOGIN; RFC 4616, RFC 4959), UNAUTHENTICATE; what
+changes the connection: STARTTLS, COMPRESS."""
 
 import asyncio
 import base64
@@ -29,6 +30,30 @@ async def starttls(call: "Call") -> Answer:
         await session.connection.start_tls(context)
 
     return Answer("OK", "Begin TLS negotiation now.", then=begin)
+
+
+async def compress(call: "Call") -> Answer:
+    """COMPRESS DEFLATE (RFC 4978)."""
+    mechanism = call.args.keyword()
+    call.args.end()
+    connection = call.session.connection
+    if mechanism != "DEFLATE":
+        return no("Unknown compression")
+    if connection.compressed:
+        return no("Compression is active already", "COMPRESSIONACTIVE")
+
+    async def begin() -> None:
+        connection.start_compression()
+
+    return Answer("OK", "Deflate active.", then=begin)
+
+
+async def unauthenticate(call: "Call") -> Answer:
+    """Back to the beginning, TLS and compression apart (RFC 8437)."""
+    call.args.end()
+    session = call.session
+    session.sign_out()
+    return ok("Unauthenticate completed.", f"CAPABILITY {capability.words(session)}")
 
 
 async def login(call: "Call") -> Answer:

@@ -53,7 +53,15 @@ async def identify(call: "Call") -> Answer:
     return ok("ID completed.")
 
 
-ENABLES = ("CONDSTORE",)
+# What can be enabled, and what comes with it (RFC 7162 §3.2.3).
+ENABLES = {
+    "CONDSTORE": ("CONDSTORE",),
+    "QRESYNC": ("QRESYNC", "CONDSTORE"),
+    "IMAP4REV2": ("IMAP4REV2",),
+    "UTF8=ACCEPT": ("UTF8=ACCEPT",),
+    "UIDONLY": ("UIDONLY",),
+}
+_SPELLED = {"IMAP4REV2": "IMAP4rev2"}
 
 
 async def enable(call: "Call") -> Answer:
@@ -65,8 +73,11 @@ async def enable(call: "Call") -> Answer:
     args.end()
     session = call.session
     fresh = [word for word in dict.fromkeys(words) if word in ENABLES and word not in session.enabled]
-    session.enable(*fresh)
-    session.untagged(" ".join(["ENABLED", *fresh]))
+    had_condstore = session.condstore
+    session.enable(*[each for word in fresh for each in ENABLES[word]])
+    session.untagged(" ".join(["ENABLED", *[_SPELLED.get(word, word) for word in fresh]]))
+    if session.view is not None and session.condstore and not had_condstore:
+        session.untagged(f"OK [HIGHESTMODSEQ {session.view.modseq}] Highest")
     return ok("Enabled.")
 
 

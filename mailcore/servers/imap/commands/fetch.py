@@ -1,4 +1,4 @@
-"""FETCH and UID FETCH (RFC 9051 §6.4.5, RFC 3516, RFC 7162, RFC 8474, RFC 8514, RFC 8970).
+"""FETCH and UID FETCH (RFC 9051 §6.4.5, RFC 3516, RFC 7162, RFC 8474, RFC 8514, RFC 8970, RFC 9394).
 
 What the index knows is answered from it, column by column; files are opened only for content.
 """
@@ -16,7 +16,7 @@ from mailcore.wire import flags as wire_flags
 from mailcore.wire import section
 from mailcore.wire.imap import fetch as wire
 from mailcore.wire.imap import render
-from mailcore.wire.imap.sequence import SAVED, NumberSet
+from mailcore.wire.imap.sequence import SAVED, NumberSet, part, render_numbers, resolve
 
 if TYPE_CHECKING:
     from mailcore.servers.imap.session import Call, Session
@@ -36,11 +36,17 @@ async def fetch(call: "Call") -> Answer:
     assert view is not None
     if modifiers.vanished and not ("QRESYNC" in session.enabled and call.by_uid):
         return bad("VANISHED needs QRESYNC and UID FETCH")
+    if modifiers.partial is not None and not call.by_uid:
+        return bad("PARTIAL needs UID FETCH")
     if modifiers.changed_since is not None or "MODSEQ" in wanted.attributes:
         session.enable("CONDSTORE")
     ranges = chosen(view, numbers, call.by_uid)
     if ranges is None:
         return bad("Invalid message sequence number")
+    if modifiers.vanished:
+        await _tell_vanished(session, view, numbers, modifiers.changed_since or 0)
+    if modifiers.partial is not None:
+        ranges = view.ranges_of(part(modifiers.partial, view.uids_in(ranges)))
     if not ranges:
         return ok("Fetch completed.")
     if wanted.sets_seen and not view.read_only:
@@ -64,9 +70,17 @@ def chosen(view: View, numbers: NumberSet, by_uid: bool) -> UidRanges | None:
     return view.uid_ranges(numbers) if by_uid else view.from_sequence(numbers)
 
 
+async def _tell_vanished(session: "Session", view: View, numbers: NumberSet, since: int) -> None:
+    """RFC 7162 §3.2.6: of the UIDs asked for, those that are gone; the client may not know them any more."""
+    ranges = view.saved if numbers is SAVED else resolve(numbers, view.uid_next - 1)
+    gone = await session.bridge.run(messages.vanished, view.box.id, since, ranges)
+    if gone := [uid for uid in gone if uid < view.uid_next and not view.sequence(uid)]:
+        session.write(b"* VANISHED (EARLIER) %b\r\n" % render_numbers(gone))
+
+
 def _attributes(call: "Call", wanted: wire.Wanted, with_modseq: bool) -> list[str]:
     attributes = list(wanted.attributes)
-    if call.by_uid and "UID" not in attributes:
+    if call.by_uid and "UID" not in attributes and "UIDONLY" not in call.session.enabled:
         attributes.insert(0, "UID")
     if with_modseq and "MODSEQ" not in attributes:
         attributes.append("MODSEQ")

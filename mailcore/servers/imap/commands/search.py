@@ -1,9 +1,11 @@
-"""SEARCH and SORT with their UID forms (RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5256, RFC 7162, RFC 9394)."""
+"""SEARCH, SORT and THREAD with their UID forms (RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5256, RFC 5267, RFC 7162,
+RFC 9394)."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mailcore.servers.imap.answer import Answer, bad, no, ok
+from mailcore.servers.imap.answer import UID_REQUIRED, Answer, bad, no, ok
+from mailcore.servers.imap.context import MAX_CONTEXTS, Context
 from mailcore.servers.imap.view import View
 from mailcore.store import search as store
 from mailcore.store.index import UidRanges
@@ -42,40 +44,90 @@ async def search(call: "Call") -> Answer:
     returning = wire.returning(args, fetch_wire.partial_range)
     charset = "UTF-8"
     if args.skip_word(b"CHARSET"):
+        if "UTF8=ACCEPT" in session.enabled:
+            return bad("CHARSET is not used with UTF8=ACCEPT")  # RFC 6855 §3
         args.space()
         charset = wire.charset(args)
         args.space()
-    try:
-        key = wire.program(args, charset)
-    except wire.UnknownCharset:
-        return _BAD_CHARSET
-    with_modseq = wire.mentions_modseq(key)
+    key = _program(call, charset)
+    if isinstance(key, Answer):
+        return key
     modseqs: list[int] = []
-    if with_modseq:
+    known = frame(view, key)
+    if wire.mentions_modseq(key):
         session.enable("CONDSTORE")
-        rows = await session.bridge.run(store.find_with_modseq, view.box.id, key, frame(view, key))
+        rows = await session.bridge.run(store.find_with_modseq, view.box.id, key, known)
         uids, modseqs = [row[0] for row in rows], [row[1] for row in rows]
     else:
-        uids = await session.bridge.run(store.find, view.box.id, key, frame(view, key))
+        uids = await session.bridge.run(store.find, view.box.id, key, known)
     if returning.extended or "IMAP4REV2" in session.enabled:
         _extended(call, view, returning, uids, modseqs)
+        _keep(call, view, returning, Context(call.tag, call.by_uid, key, known, (), uids))
     else:
-        numbers = uids if call.by_uid else view.sequences(uids)
-        words = "".join([f" {number}" for number in numbers])
-        modseq = f" (MODSEQ {max(modseqs)})" if modseqs else ""
-        session.write(f"* SEARCH{words}{modseq}\r\n".encode())
+        _plain(call, view, uids, modseqs)
     return ok("Search completed.")
 
 
+def _program(call: "Call", charset: str) -> wire.Key | Answer:
+    try:
+        key = wire.program(call.args, charset)
+    except wire.UnknownCharset:
+        return _BAD_CHARSET
+    if "UIDONLY" in call.session.enabled and wire.uses_sequence_numbers(key):
+        return UID_REQUIRED
+    return key
+
+
+def _plain(call: "Call", view: View, uids: list[int], modseqs: list[int]) -> None:
+    """SEARCH and SORT responses; with MODSEQ where it was asked about (RFC 7162 §3.1.5, §3.1.6)."""
+    numbers = uids if call.by_uid else view.sequences(uids)
+    words = "".join([f" {number}" for number in numbers])
+    modseq = f" (MODSEQ {max(modseqs)})" if modseqs else ""
+    call.session.write(f"* {call.name.removeprefix('UID ')}{words}{modseq}\r\n".encode())
+
+
+def _keep(call: "Call", view: View, returning: wire.Returning, context: Context) -> None:
+    """RETURN (UPDATE): the result is kept up to date, if there are not too many (RFC 5267 §4.3.1)."""
+    if not returning.update:
+        return
+    if len(view.contexts) >= MAX_CONTEXTS or call.tag in view.contexts:
+        call.session.untagged(f'NO [NOUPDATE "{call.tag.decode()}"] Too many contexts')
+    else:
+        view.contexts[call.tag] = context
+
+
+async def cancel_update(call: "Call") -> Answer:
+    """CANCELUPDATE (RFC 5267 §4.3.5)."""
+    args = call.args
+    tags = [args.string()]
+    while args.skip(b" "):
+        tags.append(args.string())
+    args.end()
+    view = call.session.view
+    assert view is not None
+    if any(tag not in view.contexts for tag in tags):
+        return bad("No such context")
+    for tag in tags:
+        del view.contexts[tag]
+    return ok("Contexts are gone.")
+
+
 def _extended(call: "Call", view: View, returning: wire.Returning, uids: list[int], modseqs: list[int]) -> None:
-    """An ESEARCH response; what was asked to be saved is saved."""
+    """An ESEARCH response; what was asked to be saved is saved. UIDs and the numbers told are in SORT's order."""
     session = call.session
     if returning.save:
         _save(view, returning, uids)
     numbers = uids if call.by_uid else view.sequences(uids)
-    told = [f'(TAG "{call.tag.decode()}")'.encode()]
-    if call.by_uid:
-        told.append(b"UID")
+    told = result(returning, numbers, modseqs)
+    if returning.save and not told and not _shows(returning):
+        return
+    kind = b" UID" if call.by_uid else b""
+    session.write(b" ".join([b'* ESEARCH (TAG "%b")%b' % (call.tag, kind), *told]) + b"\r\n")
+
+
+def result(returning: wire.Returning, numbers: list[int], modseqs: list[int]) -> list[bytes]:
+    """The items of an ESEARCH response (RFC 4731 §3.1)."""
+    told = []
     if numbers and returning.minimum:
         told.append(b"MIN %d" % numbers[0])
     if numbers and returning.maximum:
@@ -88,9 +140,7 @@ def _extended(call: "Call", view: View, returning: wire.Returning, uids: list[in
         told.append(_partial(returning.partial, numbers))
     if modseqs:
         told.append(b"MODSEQ %d" % _modseq(returning, modseqs))
-    if returning.save and len(told) == (2 if call.by_uid else 1) and not _shows(returning):
-        return
-    session.write(b"* ESEARCH " + b" ".join(told) + b"\r\n")
+    return told
 
 
 def _shows(returning: wire.Returning) -> bool:
@@ -111,11 +161,7 @@ def _modseq(returning: wire.Returning, modseqs: list[int]) -> int:
 
 def _partial(wanted: tuple[int, int], numbers: list[int]) -> bytes:
     """RFC 9394 §3.1: "PARTIAL (1:500 set)"."""
-    low, high = sorted((abs(wanted[0]), abs(wanted[1])))
-    if wanted[0] > 0:
-        chosen = numbers[low - 1 : high]
-    else:
-        chosen = numbers[max(len(numbers) - high, 0) : len(numbers) - low + 1] if len(numbers) >= low else []
+    chosen = sequence.part(wanted, numbers)
     rendered = sequence.render_numbers(chosen) if chosen else b"NIL"
     return b"PARTIAL (%d:%d %b)" % (*wanted, rendered)
 
@@ -125,24 +171,32 @@ def _save(view: View, returning: wire.Returning, uids: list[int]) -> None:
     if not (returning.all or returning.count or returning.partial) and (returning.minimum or returning.maximum):
         ends = ([uids[0]] if returning.minimum else []) + ([uids[-1]] if returning.maximum else []) if uids else []
         uids = sorted(set(ends))
-    view.saved = view.ranges_of(uids)
+    view.saved = view.ranges_of(sorted(uids))
 
 
 async def sort(call: "Call") -> Answer:
     args, session = call.args, call.session
     view = session.view
     assert view is not None
+    returning = wire.returning(args, fetch_wire.partial_range)
     criteria = wire.sort_criteria(args)
     args.space()
     charset = wire.charset(args)
     args.space()
-    try:
-        key = wire.program(args, charset)
-    except wire.UnknownCharset:
-        return _BAD_CHARSET
-    uids = await session.bridge.run(store.sort, view.box.id, key, frame(view, key), criteria)
-    numbers = uids if call.by_uid else view.sequences(uids)
-    session.write(("* SORT" + "".join([f" {number}" for number in numbers]) + "\r\n").encode())
+    key = _program(call, charset)
+    if isinstance(key, Answer):
+        return key
+    known = frame(view, key)
+    rows = await session.bridge.run(store.sort, view.box.id, key, known, criteria)
+    uids, modseqs = [row[0] for row in rows], []
+    if wire.mentions_modseq(key):
+        session.enable("CONDSTORE")
+        modseqs = [row[1] for row in rows]
+    if returning.extended:
+        _extended(call, view, returning, uids, modseqs)
+        _keep(call, view, returning, Context(call.tag, call.by_uid, key, known, criteria, uids))
+    else:
+        _plain(call, view, uids, modseqs)
     return ok("Sort completed.")
 
 
@@ -157,10 +211,9 @@ async def thread(call: "Call") -> Answer:
     args.space()
     charset = wire.charset(args)
     args.space()
-    try:
-        key = wire.program(args, charset)
-    except wire.UnknownCharset:
-        return _BAD_CHARSET
+    key = _program(call, charset)
+    if isinstance(key, Answer):
+        return key
     number = None if call.by_uid else view.sequence
     rendered = await session.bridge.run(_thread, view.box.id, key, frame(view, key), algorithm, number)
     session.write(b"* THREAD" + (b" " + rendered if rendered else b"") + b"\r\n")

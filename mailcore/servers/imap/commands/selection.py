@@ -2,13 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from mailcore.servers.imap.answer import Answer, ok, refused
+from mailcore.servers.imap.answer import UID_REQUIRED, Answer, bad, ok, refused
 from mailcore.servers.imap.view import View
 from mailcore.store import box as boxes
-from mailcore.store import expunge
+from mailcore.store import expunge, messages
 from mailcore.terms import Refusal
 from mailcore.wire.imap import names
-from mailcore.wire.imap.cursor import BadSyntax
+from mailcore.wire.imap import select as wire
+from mailcore.wire.imap.select import Resync
+from mailcore.wire.imap.sequence import MAX, render_numbers, resolve
 
 if TYPE_CHECKING:
     from mailcore.servers.imap.session import Call, Session
@@ -17,12 +19,13 @@ if TYPE_CHECKING:
 async def select(call: "Call") -> Answer:
     args, session = call.args, call.session
     name = args.mailbox()
-    if args.skip(b" "):
-        for word in args.list_of(args.keyword):
-            if word != "CONDSTORE":
-                raise BadSyntax(f"Unknown parameter {word[:30]}")
-            session.enable("CONDSTORE")
-    args.end()
+    asked = wire.parameters(args)
+    if asked.resync is not None and "QRESYNC" not in session.enabled:
+        return bad("QRESYNC is not enabled")
+    if asked.resync is not None and asked.resync.matched and "UIDONLY" in session.enabled:
+        return UID_REQUIRED
+    if asked.condstore:
+        session.enable("CONDSTORE")
     if session.view is not None:
         session.leave_mailbox()
         session.untagged("OK [CLOSED] Previous mailbox is now closed.")
@@ -33,6 +36,8 @@ async def select(call: "Call") -> Answer:
     view = View(opened, read_only)
     session.enter_mailbox(view)
     _describe(session, view, opened)
+    if asked.resync is not None and asked.resync.uid_validity == view.box.uid_validity:
+        await _resync(session, view, asked.resync)
     return ok(f"{call.name.capitalize()} completed.", "READ-ONLY" if read_only else "READ-WRITE")
 
 
@@ -49,6 +54,18 @@ def _describe(session: "Session", view: View, opened: boxes.Opened) -> None:
     session.untagged(f"OK [UIDNEXT {opened.uid_next}] Predicted next UID")
     session.untagged(f"OK [HIGHESTMODSEQ {opened.highest_modseq}] Highest")
     session.untagged(f"OK [MAILBOXID (F{view.box.id})] Ok")
+
+
+async def _resync(session: "Session", view: View, asked: Resync) -> None:
+    """What happened to the messages the client knows since it was here (RFC 7162 §3.2.5.1)."""
+    known = resolve(asked.known or ((1, MAX),), view.uid_next - 1)
+    rows, gone = await session.bridge.run(messages.since, view.box.id, asked.modseq, known)
+    # What went while we looked is told like to everybody else.
+    if gone := [uid for uid in gone if uid < view.uid_next and not view.sequence(uid)]:
+        session.write(b"* VANISHED (EARLIER) %b\r\n" % render_numbers(gone))
+    for uid, flags, keywords, modseq in rows:
+        if number := view.sequence(uid):
+            session.write(session.flags_response(view, number, uid, flags, keywords, modseq))
 
 
 async def close(call: "Call") -> Answer:

@@ -1,0 +1,69 @@
+"""Searches whose results the client wants kept up to date (RFC 5267 §4.3): SEARCH and SORT RETURN (UPDATE).
+
+The session asks for every context again when its mailbox changed, tells what left it before messages are told
+to be gone, and what joined it after new ones were told.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mailcore.store import search as store
+from mailcore.store.search import Frame
+from mailcore.wire.imap import search as wire
+from mailcore.wire.imap import sequence
+
+if TYPE_CHECKING:
+    from mailcore.servers.imap.view import View
+
+MAX_CONTEXTS = 16  # of one session
+
+
+@dataclass(slots=True)
+class Context:
+    """`criteria` () for SEARCH, whose results have no order of their own; `found` are UIDs as told last."""
+
+    tag: bytes
+    by_uid: bool
+    key: wire.Key
+    frame: Frame
+    criteria: Sequence[tuple[str, bool]]
+    found: list[int]
+
+    def find(self, mailbox_id: int) -> list[int]:
+        """What matches now: for a thread."""
+        everything = Frame(((1, sequence.MAX),), self.frame.sets, self.frame.recent)
+        if self.criteria:
+            return [uid for uid, _ in store.sort(mailbox_id, self.key, everything, self.criteria)]
+        return store.find(mailbox_id, self.key, everything)
+
+    def leave(self, view: "View", now: Sequence[int]) -> Iterator[bytes]:
+        """REMOVEFROM responses for what does not match any more, in numbers as they are before `view.tell`."""
+        there = set(now)
+        gone = [(at, uid) for at, uid in enumerate(self.found) if uid not in there]
+        for at, uids in reversed(self._runs(gone)):
+            yield self._response(b"REMOVEFROM", at, uids, view)
+        self.found = [uid for uid in self.found if uid in there]
+
+    def join(self, view: "View", now: Sequence[int]) -> Iterator[bytes]:
+        """ADDTO responses for what matches anew and the client knows, after `view.tell`."""
+        before = set(self.found)
+        self.found = [uid for uid in now if uid in before or view.sequence(uid)]
+        fresh = [(at, uid) for at, uid in enumerate(self.found) if uid not in before]
+        for at, uids in self._runs(fresh):
+            yield self._response(b"ADDTO", at, uids, view)
+
+    def _runs(self, places: list[tuple[int, int]]) -> list[tuple[int, list[int]]]:
+        """(place, UID) as (first place, UIDs): neighbours together, or all where there is no order."""
+        if not self.criteria:
+            return [(0, [uid for _, uid in places])] if places else []
+        uids = dict(places)
+        return [(low, [uids[at] for at in range(low, high + 1)]) for low, high in sequence.compress(uids)]
+
+    def _response(self, what: bytes, at: int, uids: Sequence[int], view: "View") -> bytes:
+        numbers = uids if self.by_uid else view.sequences(uids)
+        kind = b" UID" if self.by_uid else b""
+        place = at + 1 if self.criteria else 0
+        return b'* ESEARCH (TAG "%b")%b %b (%d %b)\r\n' % (
+            self.tag, kind, what, place, sequence.render_numbers(numbers),
+        )  # fmt: skip

@@ -1,0 +1,260 @@
+"""Extensions told as conversations, after the examples of their RFCs."""
+
+import re
+import zlib
+
+import pytest
+
+from imap_client import MIXED, PLAIN, ImapRunning, Mailer
+from mailcore.models import Account
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def running(imap) -> ImapRunning:
+    return imap()
+
+
+@pytest.fixture
+def lisi(running) -> Mailer:
+    return running.dial().sign_in()
+
+
+@pytest.fixture
+def two(running) -> tuple[Mailer, Mailer]:
+    """Two clients of lisi with five messages before them; nothing is recent."""
+    one, other = running.dial().sign_in(), running.dial().sign_in()
+    for number in range(5):
+        one.append(b"Subject: %c\r\n\r\n" % b"ebdac"[number])
+    for client in (one, one, other):
+        client.do("SELECT INBOX")
+    return one, other
+
+
+def validity(client: Mailer, name: str = "INBOX") -> tuple[int, int]:
+    """UIDVALIDITY and HIGHESTMODSEQ."""
+    [response] = client.do(f"STATUS {name} (UIDVALIDITY HIGHESTMODSEQ)")
+    first, second = re.findall(rb"\d+", response)
+    return int(first), int(second)
+
+
+# --- QRESYNC (RFC 7162) ---------------------------------------------------------------------------
+
+
+def test_who_comes_back_is_told_what_happened(two, running) -> None:
+    one, _ = two
+    uid_validity, modseq = validity(one)
+    one.do("STORE 2 +FLAGS.SILENT (\\Deleted)")
+    one.do("EXPUNGE")
+    one.do("UID STORE 4 +FLAGS.SILENT (\\Seen)")
+    one.append(PLAIN)
+    back = running.dial().sign_in()
+    back.do(f"SELECT INBOX (QRESYNC ({uid_validity} {modseq}))", "BAD")
+    assert back.do("ENABLE QRESYNC") == [b"* ENABLED QRESYNC"]
+    told = back.do(f"SELECT INBOX (QRESYNC ({uid_validity} {modseq}))")
+    assert told[-3:] == [
+        b"* VANISHED (EARLIER) 2",
+        b"* 3 FETCH (UID 4 FLAGS (\\Seen) MODSEQ (%d))" % (modseq + 3),
+        b"* 5 FETCH (UID 6 FLAGS () MODSEQ (%d))" % (modseq + 4),
+    ]
+    assert b"* OK [HIGHESTMODSEQ %d] Highest" % (modseq + 4) in told
+    # Only of what it says it knows; sequence numbers it gives besides change nothing.
+    told = back.do(f"SELECT INBOX (QRESYNC ({uid_validity} {modseq} 4:5 (1 1)))")
+    assert [line for line in told if b"VANISHED" in line or b"FETCH" in line] == [
+        b"* 3 FETCH (UID 4 FLAGS (\\Seen) MODSEQ (%d))" % (modseq + 3)
+    ]
+    # Another mailbox than the one it knew: nothing it knows holds.
+    told = back.do(f"SELECT INBOX (QRESYNC ({uid_validity + 1} {modseq}))")
+    assert b"VANISHED" not in b"".join(told)
+    assert back.do(f"UID FETCH 1:3 (FLAGS) (CHANGEDSINCE {modseq} VANISHED)") == [b"* VANISHED (EARLIER) 2"]
+    back.do(f"FETCH 1 (FLAGS) (CHANGEDSINCE {modseq} VANISHED)", "BAD")
+
+
+def test_vanished_instead_of_expunge(two) -> None:
+    one, other = two
+    other.do("ENABLE QRESYNC")
+    one.do("STORE 1,3:4 +FLAGS.SILENT (\\Deleted)")
+    one.do("EXPUNGE")
+    assert other.do("FETCH 1 UID") == []
+    assert other.do("NOOP") == [b"* VANISHED 1,3:4"]
+    other.do("STORE 1 +FLAGS.SILENT (\\Deleted)")
+    assert other.do("UID EXPUNGE 2") == [b"* VANISHED 2"]
+    assert re.match(r"OK \[HIGHESTMODSEQ \d+\] ", other.tagged)
+    assert re.match(rb"\* OK \[HIGHESTMODSEQ \d+\] ", one.do("ENABLE CONDSTORE")[1])
+
+
+# --- ESORT, CONTEXT, PARTIAL (RFC 5267, RFC 9394) ---------------------------------------------------
+
+
+def test_sorted_results_in_parts(two) -> None:
+    one, _ = two
+    assert one.do("UID SORT (SUBJECT) UTF-8 ALL") == [b"* SORT 4 2 5 3 1"]
+    assert one.do("UID SORT RETURN () (SUBJECT) UTF-8 ALL")[0].endswith(b" UID ALL 4,2,5,3,1")
+    told = one.do("SORT RETURN (MIN MAX COUNT) (SUBJECT) UTF-8 ALL")[0]
+    assert re.fullmatch(rb'\* ESEARCH \(TAG "t\d+"\) MIN 4 MAX 1 COUNT 5', told)
+    assert one.do("UID SORT RETURN (PARTIAL 2:3) (SUBJECT) UTF-8 ALL")[0].endswith(b" UID PARTIAL (2:3 2,5)")
+    assert one.do("UID SEARCH RETURN (PARTIAL -1:-2) ALL")[0].endswith(b" UID PARTIAL (-1:-2 4:5)")
+    assert one.do("UID SEARCH RETURN (PARTIAL 9:10) ALL")[0].endswith(b" UID PARTIAL (9:10 NIL)")
+    one.do("SEARCH RETURN (PARTIAL 1:2 ALL) ALL", "BAD")
+    assert one.do("UID FETCH 1:* (UID) (PARTIAL -1:-2)") == [b"* 4 FETCH (UID 4)", b"* 5 FETCH (UID 5)"]
+    one.do("FETCH 1:* (UID) (PARTIAL 1:2)", "BAD")
+    assert re.fullmatch(rb"\* SORT 4 5 \(MODSEQ \d+\)", one.do("SORT (SUBJECT) UTF-8 4:5 MODSEQ 1")[0])
+    assert one.do("SORT RETURN (SAVE) (SUBJECT) UTF-8 2,5") == []
+    assert one.do("FETCH $ UID") == [b"* 2 FETCH (UID 2)", b"* 5 FETCH (UID 5)"]
+
+
+def test_results_kept_up_to_date(two) -> None:
+    one, other = two
+    other.talk("""
+        C: B01 UID SEARCH RETURN (UPDATE COUNT) UNDELETED
+        S: * ESEARCH (TAG "B01") UID COUNT 5
+        S: B01 OK Search completed.
+        C: B02 UID SORT RETURN (UPDATE ALL) (SUBJECT) UTF-8 UNDELETED
+        S: * ESEARCH (TAG "B02") UID ALL 4,2,5,3,1
+        S: B02 OK Sort completed.
+    """)
+    one.do("STORE 2,5 +FLAGS.SILENT (\\Deleted)")
+    one.append(b"Subject: c\r\n\r\n")
+    other.talk("""
+        C: c NOOP
+        S: * ESEARCH (TAG "B01") UID REMOVEFROM (0 2,5)
+        S: * ESEARCH (TAG "B02") UID REMOVEFROM (2 2,5)
+        S: * 6 EXISTS
+        S: * … RECENT
+        S: * 2 FETCH (FLAGS (\\Deleted))
+        S: * 5 FETCH (FLAGS (\\Deleted))
+        S: * ESEARCH (TAG "B01") UID ADDTO (0 6)
+        S: * ESEARCH (TAG "B02") UID ADDTO (2 6)
+        S: c OK …
+        C: d CANCELUPDATE "B02"
+        S: d OK …
+        C: e CANCELUPDATE "B02"
+        S: e BAD …
+        C: f IDLE
+        S: + idling
+    """)
+    one.do("STORE 2 -FLAGS.SILENT (\\Deleted)")
+    other.talk("""
+        S: * 2 FETCH (FLAGS ())
+        S: * ESEARCH (TAG "B01") UID ADDTO (0 2)
+        C: DONE
+        S: f OK …
+    """)
+    one.do("EXPUNGE")
+    assert other.do("NOOP") == [b"* 5 EXPUNGE"]  # it had left the result when it was marked
+    for number in range(15):
+        assert b"NOUPDATE" not in b"".join(other.do(f"SEARCH RETURN (UPDATE COUNT) LARGER {number}"))
+    assert b"* NO [NOUPDATE " in b"".join(other.do("SEARCH RETURN (UPDATE COUNT) ALL"))
+
+
+# --- IMAP4rev2, UTF8=ACCEPT (RFC 9051, RFC 6855) ----------------------------------------------------
+
+
+def test_the_second_revision(two) -> None:
+    one, other = two
+    assert one.do("ENABLE IMAP4rev2") == [b"* ENABLED IMAP4rev2"]
+    told = one.do("SELECT INBOX")
+    assert b'* LIST () "/" INBOX' in told
+    assert not [line for line in told if b"RECENT" in line or b"UNSEEN" in line]
+    assert one.do("SEARCH 2:3") == [b'* ESEARCH (TAG "t%d") ALL 2:3' % one._tags]
+    assert one.do("SEARCH DELETED") == [b'* ESEARCH (TAG "t%d")' % one._tags]
+    other.append(PLAIN)
+    assert one.do("NOOP") == [b"* 6 EXISTS"]
+    one.do('CREATE "工作"')
+    assert '* LIST (\\HasNoChildren) "/" "工作"'.encode() in one.do('LIST "" *')
+    assert one.do('STATUS "工作" (MESSAGES)') == ['* STATUS "工作" (MESSAGES 0)'.encode()]
+
+
+def test_utf8(lisi: Mailer) -> None:
+    content = "Subject: 会议\r\n\r\n".encode()
+    lisi.do(b"APPEND INBOX UTF8 (~{%d+}\r\n%b)" % (len(content), content), "BAD")
+    lisi.do("ENABLE UTF8=ACCEPT")
+    lisi.do(b"APPEND INBOX (\\Seen) UTF8 (~{%d+}\r\n%b)" % (len(content), content))
+    assert re.match(r"OK \[APPENDUID \d+ 1\]", lisi.tagged)
+    lisi.do("SELECT INBOX")
+    assert lisi.do('SEARCH SUBJECT "会议"') == [b"* SEARCH 1"]
+    lisi.do("SEARCH CHARSET UTF-8 ALL", "BAD")
+    assert lisi.do("FETCH 1 BODY.PEEK[]")[0].count("会议".encode()) == 1
+
+
+# --- QUOTA (RFC 9208) -------------------------------------------------------------------------------
+
+
+def test_quota(lisi: Mailer) -> None:
+    Account.objects.filter(local_part="lisi").update(quota_bytes=2_000_000, quota_messages=10)
+    lisi.append(MIXED)
+    assert lisi.do("GETQUOTAROOT INBOX") == [
+        b'* QUOTAROOT INBOX "User quota"',
+        b'* QUOTA "User quota" (STORAGE 1 1953 MESSAGE 1 10)',
+    ]
+    assert lisi.do('GETQUOTA "User quota"') == [b'* QUOTA "User quota" (STORAGE 1 1953 MESSAGE 1 10)']
+    lisi.do('GETQUOTA "others"', "NO [NONEXISTENT]")
+    lisi.do("GETQUOTAROOT nothing", "NO [NONEXISTENT]")
+
+
+# --- COMPRESS (RFC 4978), UNAUTHENTICATE (RFC 8437) --------------------------------------------------
+
+
+class Deflated:
+    """The octets of a conversation after COMPRESS."""
+
+    def __init__(self, client: Mailer) -> None:
+        self.client = client
+        self.inflate = zlib.decompressobj(-15)
+        self.deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+        self.heard = b""
+
+    def talk(self, data: bytes, until: bytes) -> bytes:
+        self.client.socket.sendall(self.deflate.compress(data) + self.deflate.flush(zlib.Z_SYNC_FLUSH))
+        while until not in self.heard:
+            octets = self.client.socket.recv(65536)
+            assert octets
+            self.heard += self.inflate.decompress(octets)
+        heard, self.heard = self.heard, b""
+        return heard
+
+
+def test_compressed(lisi: Mailer) -> None:
+    lisi.do("COMPRESS GZIP", "NO")
+    lisi.do("COMPRESS DEFLATE", "OK Deflate active.")
+    client = Deflated(lisi)
+    content = b"Subject: large\r\n\r\n" + b"0" * 9_000_000  # a thousandth of it on the wire
+    client.talk(b"a APPEND INBOX {%d+}\r\n%b\r\n" % (len(content), content), b"a OK")
+    client.talk(b"b SELECT INBOX\r\n", b"b OK")
+    assert client.talk(b"c FETCH 1 BODY.PEEK[]\r\n", b"c OK").count(content) == 1
+    assert b"COMPRESS" not in client.talk(b"d CAPABILITY\r\n", b"d OK")
+    client.talk(b"e COMPRESS DEFLATE\r\n", b"e NO [COMPRESSIONACTIVE]")
+
+
+def test_unauthenticate(two) -> None:
+    one, _ = two
+    one.do("ENABLE CONDSTORE")
+    one.talk("""
+        C: a UNAUTHENTICATE
+        S: a OK [CAPABILITY IMAP4rev1 … AUTH=PLAIN AUTH=LOGIN] Unauthenticate completed.
+        C: b SELECT INBOX
+        S: b BAD …
+        C: c LOGIN xiaoqi 123456
+        S: c OK …
+    """)
+    assert one.do("STATUS INBOX (MESSAGES)") == [b"* STATUS INBOX (MESSAGES 0)"]
+    assert one.do("ENABLE CONDSTORE") == [b"* ENABLED CONDSTORE"]
+
+
+# --- UIDONLY (RFC 9586) -----------------------------------------------------------------------------
+
+
+def test_without_message_numbers(two) -> None:
+    one, other = two
+    assert other.do("ENABLE UIDONLY") == [b"* ENABLED UIDONLY"]
+    for command in ("FETCH 1 FLAGS", "STORE 1 +FLAGS \\Seen", "SEARCH ALL", "COPY 1 Trash", "UID SEARCH 1:2"):
+        other.do(command, "BAD [UIDREQUIRED]")
+    assert other.do("UID FETCH 2 (FLAGS)") == [b"* 2 UIDFETCH (FLAGS ())"]
+    assert other.do("UID STORE 2 +FLAGS (\\Seen)") == [b"* 2 UIDFETCH (FLAGS (\\Seen))"]
+    assert other.do("UID SEARCH UID 2:3") == [b"* SEARCH 2 3"]
+    one.do("UID STORE 1,4 +FLAGS.SILENT (\\Deleted)")
+    one.do("EXPUNGE")
+    one.do("UID STORE 3 +FLAGS.SILENT (\\Flagged)")
+    assert other.do("NOOP") == [b"* VANISHED 1,4", b"* 3 UIDFETCH (FLAGS (\\Flagged))"]
+    assert other.do("UID FETCH 3 BODY.PEEK[HEADER]") == [b"* 3 UIDFETCH (BODY[HEADER] {14}\r\nSubject: d\r\n\r\n)"]
