@@ -13,7 +13,8 @@ import hashlib
 import mmap
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from time import time
 from typing import Self
 
@@ -40,6 +41,7 @@ class Staged:
     size: int  # octets of the file
     scan: Scan
     email_id: str
+    uid: int = 0  # the UID an import wants kept; it gets the next one where that is used up
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,16 @@ def restore(arrivals: Sequence[Arrival]) -> set[str]:
                 else:
                     maildir.write(where, arrival.base_name, (arrival.trace, content.below_trace()))
     return changed
+
+
+NO_FILE = Path()  # of an arrival whose file is in its place already
+
+
+def in_place(arrival: Arrival, mailbox_id: int, path: str, *, uid: int = 0) -> Staged:
+    """A message that lies in its Maildir already, scanned. FileNotFoundError: it is gone."""
+    with _Content(replace(arrival, file=Path(path))) as content:
+        digest = hashlib.blake2b(content.below_trace(), digest_size=16).hexdigest()
+        return Staged(arrival, mailbox_id, path, content.size, scan(content.octets, 0), digest, uid)
 
 
 class _Content:
@@ -169,11 +181,12 @@ _find_known = Prepared(
 )
 
 
-def enter(staged: Sequence[Staged | Reply]) -> list[Stored | Reply]:
+def enter(staged: Sequence[Staged | Reply], *, quotas: bool = True) -> list[Stored | Reply]:
     """Give staged messages their UIDs; call inside `transaction.atomic()`.
 
     Returns in the same order what became of each: Stored, or a Reply (4.2.2 or 5.2.2 over quota, with
-    the file removed again; or the Reply that stood there before).
+    the file removed again; or the Reply that stood there before). Without `quotas` messages are counted
+    but never refused: they are somebody's already.
     """
     wanted = [s for s in staged if isinstance(s, Staged)]
     # Rows are locked in the order of their ids everywhere, so that two writers never wait in a circle.
@@ -201,7 +214,10 @@ def enter(staged: Sequence[Staged | Reply]) -> list[Stored | Reply]:
         if uid is not None:
             results.append(Stored(box.id, box.uid_validity, uid, again=True))
             continue
-        if (refusal := purses[box.account_id].take(item.size)) is not None:
+        purse = purses[box.account_id]
+        if not quotas:
+            purse.count(item.size)
+        elif (refusal := purse.take(item.size)) is not None:
             os.unlink(item.path)
             results.append(refusal)
             continue
@@ -229,7 +245,8 @@ class _Counters:
     size: int = 0
 
     def add(self, item: Staged) -> int:
-        uid, self.uid_next = self.uid_next, self.uid_next + 1
+        uid = max(self.uid_next, item.uid)
+        self.uid_next = uid + 1
         self.messages += 1
         self.unseen += not item.arrival.flags & wire_flags.SEEN
         self.size += item.size

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Sum
+from django.db import transaction
+from django.db.models import Sum
 from django.db.models.functions import Coalesce
 
 from mailcore import conf
@@ -75,11 +76,15 @@ class Purse:
         """Count a message of `size` octets in, or say why not."""
         refusal = self.refuses(size)
         if refusal is None:
-            self.added_bytes += size
-            self.added_messages += 1
-            if self.domain is not None:
-                self.domain.used_bytes += size
+            self.count(size)
         return refusal
+
+    def count(self, size: int) -> None:
+        """Count a message of `size` octets in, whether there is room or not."""
+        self.added_bytes += size
+        self.added_messages += 1
+        if self.domain is not None:
+            self.domain.used_bytes += size
 
 
 def limit_of(own: int | None, domain: int | None) -> int:
@@ -196,8 +201,11 @@ def usages(addresses: Iterable[str] = ()) -> Iterator[Usage]:
 
 def recount(account_id: int) -> tuple[int, int]:
     """Count an account's mailboxes anew; returns (octets, messages) as they are now."""
-    total = Mailbox.objects.filter(account_id=account_id).aggregate(
-        octets=Coalesce(Sum("size"), 0), count=Coalesce(Sum("messages"), 0), boxes=Count("id")
-    )
-    Account.objects.filter(id=account_id).update(used_bytes=total["octets"], used_messages=total["count"])
+    with transaction.atomic():
+        # Whoever adds or removes messages at this moment has this row, or waits for it and adds to the result.
+        Account.objects.select_for_update().filter(id=account_id).first()
+        total = Mailbox.objects.filter(account_id=account_id).aggregate(
+            octets=Coalesce(Sum("size"), 0), count=Coalesce(Sum("messages"), 0)
+        )
+        Account.objects.filter(id=account_id).update(used_bytes=total["octets"], used_messages=total["count"])
     return total["octets"], total["count"]

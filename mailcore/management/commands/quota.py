@@ -14,22 +14,22 @@ class Command(Program):
     help = "Show what accounts use (octets and messages), or count it anew from their mailboxes."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("action", nargs="?", choices=("list", "recount"), default="list")
-        parser.add_argument("addresses", nargs="*", metavar="address", help="these accounts; without: all")
+        parser.add_argument("words", nargs="*", metavar="[list|recount] address", help="without addresses: all")
         parser.add_argument("--over", type=int, metavar="PERCENT", help="only accounts that use at least so much")
         parser.add_argument("--json", action="store_true", help="one JSON object an account")
 
     def run(self, options: dict[str, Any], given: Any) -> int:
-        if options["action"] == "recount":
-            for usage in list(quota.usages(options["addresses"])):
+        action, wanted = _parted(options["words"])
+        if action == "recount":
+            for usage in list(quota.usages(wanted)):
                 octets, messages = quota.recount(usage.account_id)
                 if (octets, messages) != (usage.used_bytes, usage.used_messages):
                     self.say(f"{usage.address}: was {usage.used_bytes} octets in {usage.used_messages} messages")
-        shown = quota.usages(options["addresses"])
+        shown = quota.usages(wanted)
         if options["over"] is not None:
             shown = (usage for usage in shown if usage.percent >= options["over"])
         found = self._show(shown, as_json=options["json"])
-        missing = {address.lower() for address in options["addresses"]} - found
+        missing = {address.lower() for address in wanted} - found
         if missing and options["over"] is None:
             raise Fatal(f"no such account: {', '.join(sorted(missing))}")
         return 0
@@ -42,6 +42,13 @@ class Command(Program):
             found.add(usage.address)
             self.print(_object(usage) if as_json else _row(usage))
         return found
+
+
+def _parted(words: list[str]) -> tuple[str, list[str]]:
+    """(what to do, addresses)"""
+    if words and words[0] in ("list", "recount"):
+        return words[0], words[1:]
+    return "list", words
 
 
 def _row(usage: Usage) -> str:
