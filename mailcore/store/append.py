@@ -9,7 +9,7 @@ import hashlib
 import mmap
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,11 @@ from django.conf import settings
 from django.db import transaction
 
 from mailcore.models import Mailbox
-from mailcore.store import delivery, index, maildir
+from mailcore.store import delivery, expunge, index, maildir
 from mailcore.store.box import NO_SUCH, Box
 from mailcore.store.delivery import Staged, Stored
-from mailcore.store.transfer import OVER_QUOTA
+from mailcore.store.expunge import Removed
+from mailcore.store.transfer import OVER_QUOTA, lock_both
 from mailcore.terms import Arrival, Refusal, Reply
 from mailcore.wire.binary import to_base64
 from mailcore.wire.scan import scan
@@ -68,6 +69,35 @@ def discard(uploads: Sequence[Upload]) -> None:
 
 def append(box: Box, uploads: Sequence[Upload]) -> Appended | Refusal:
     """All of them, or a refusal and none."""
+    return _put(box, uploads, lambda: None)
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """`source` is what is gone, its files still to be removed."""
+
+    target: Appended
+    source: Removed
+
+
+def replace(source: Box, uid: int, box: Box, upload: Upload) -> Replaced | Refusal:
+    """One message goes, another comes in its place, perhaps elsewhere (RFC 8508): both or neither."""
+    gone: list[Removed] = []
+
+    def make_room() -> Refusal | None:
+        lock_both(source.id, box.id)
+        rows = index.select(source.id, expunge.COLUMNS, [(uid, uid)])
+        if not rows:
+            return Refusal("NONEXISTENT", "Message is gone")
+        gone.append(expunge.remove(source, rows, expunge.lock(source.id)))
+        return None
+
+    done = _put(box, [upload], make_room)
+    return done if isinstance(done, Refusal) else Replaced(done, gone[0])
+
+
+def _put(box: Box, uploads: Sequence[Upload], before: Callable[[], Refusal | None]) -> Appended | Refusal:
+    """Files, then in one transaction what is to be done `before` and the rows."""
     staged: list[Staged] = []
     kept = False
     try:
@@ -75,6 +105,8 @@ def append(box: Box, uploads: Sequence[Upload]) -> Appended | Refusal:
         staged += stage(lambda upload: _stage(box, upload), uploads)
         maildir.sync_directories({os.path.dirname(each.path) for each in staged})
         with transaction.atomic():
+            if (refusal := before()) is not None:
+                return refusal
             results = delivery.enter(staged)
             stored = [each for each in results if isinstance(each, Stored)]
             if len(stored) < len(staged):

@@ -10,9 +10,8 @@ from django.db.models import F
 from mailcore.models import Account
 from mailcore.store import index, maildir, news
 from mailcore.store.box import Box
-from mailcore.store.index import EXPUNGED, MAILBOX, MESSAGE, SUMMARY, TEXT, UidRanges
+from mailcore.store.index import BATCH, EXPUNGED, MAILBOX, MESSAGE, SUMMARY, TEXT, UidRanges
 from mailcore.wire import flags as wire_flags
-from mailcore.wire.imap.sequence import compress
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +27,34 @@ def expunge(box: Box, ranges: UidRanges) -> Removed:
     """Remove those messages in `ranges` that have \\Deleted."""
     with transaction.atomic():
         modseq = lock(box.id)
-        rows = index.select(box.id, ("uid", "id", "flags", "size", "base_name"), ranges)
+        rows = index.select(box.id, COLUMNS, ranges)
         rows = [row for row in rows if row[2] & wire_flags.DELETED]
         if not rows or not modseq:
             return Removed([], 0, [])
-        uids = [row[0] for row in rows]
-        for condition in index.conditions(compress(uids)):
-            chosen = f"SELECT m.id FROM {MESSAGE} m WHERE m.mailbox_id = %s AND {condition}"
-            index.change(f"DELETE FROM {TEXT} WHERE message_id IN ({chosen})", (box.id,))
-            index.change(f"DELETE FROM {SUMMARY} WHERE message_id IN ({chosen})", (box.id,))
-            index.change(
-                f"INSERT INTO {EXPUNGED} (mailbox_id, uid, modseq)"
-                f" SELECT m.mailbox_id, m.uid, %s FROM {MESSAGE} m WHERE m.mailbox_id = %s AND {condition}",
-                (modseq, box.id),
-            )
-            bare = condition.replace("m.uid", "uid")
-            index.change(f"DELETE FROM {MESSAGE} WHERE mailbox_id = %s AND {bare}", (box.id,))
-        octets = sum(row[3] for row in rows)
-        count_out(
-            box.id, modseq, rows=len(rows), unseen=sum(not row[2] & wire_flags.SEEN for row in rows), octets=octets
-        )
-        Account.objects.filter(pk=box.account_id).update(
-            used_bytes=F("used_bytes") - octets, used_messages=F("used_messages") - len(rows)
-        )
-        news.publish([box.id])
-    return Removed(uids, modseq, [(row[4], row[2]) for row in rows])
+        return remove(box, rows, modseq)
+
+
+COLUMNS = ("uid", "id", "flags", "size", "base_name")
+
+
+def remove(box: Box, rows: Sequence[index.Row], modseq: int) -> Removed:
+    """Remove messages of a locked mailbox, given as rows of COLUMNS, inside the caller's transaction. Rows go by
+    their keys, so that no other mailbox's are locked."""
+    for at in range(0, len(rows), BATCH):
+        piece = rows[at : at + BATCH]
+        ids = ",".join([str(row[1]) for row in piece])
+        index.change(f"DELETE FROM {TEXT} WHERE message_id IN ({ids})")
+        index.change(f"DELETE FROM {SUMMARY} WHERE message_id IN ({ids})")
+        index.change(f"DELETE FROM {MESSAGE} WHERE id IN ({ids})")
+        gone = ",".join([f"({box.id:d},{row[0]:d},{modseq:d})" for row in piece])
+        index.change(f"INSERT INTO {EXPUNGED} (mailbox_id, uid, modseq) VALUES {gone}")
+    octets = sum(row[3] for row in rows)
+    count_out(box.id, modseq, rows=len(rows), unseen=sum(not row[2] & wire_flags.SEEN for row in rows), octets=octets)
+    Account.objects.filter(pk=box.account_id).update(
+        used_bytes=F("used_bytes") - octets, used_messages=F("used_messages") - len(rows)
+    )
+    news.publish([box.id])
+    return Removed([row[0] for row in rows], modseq, [(row[4], row[2]) for row in rows])
 
 
 def lock(mailbox_id: int) -> int:

@@ -90,7 +90,7 @@ class _Target:
     modseq: int
 
 
-def _lock_both(first: int, second: int) -> dict[int, tuple[int, int, int, str]]:
+def lock_both(first: int, second: int) -> dict[int, tuple[int, int, int, str]]:
     """Both mailboxes' rows, locked in the order of their ids."""
     rows = Mailbox.objects.select_for_update().filter(id__in={first, second}, selectable=True).order_by("id")
     return {row[0]: row[1:] for row in rows.values_list("id", "uid_validity", "uid_next", "highest_modseq", "keywords")}
@@ -101,7 +101,7 @@ def copy(box: Box, ranges: UidRanges, target: Box) -> Transferred | Refusal:
     kept = False
     try:
         with transaction.atomic():
-            boxes = _lock_both(target.id, target.id)
+            boxes = lock_both(target.id, target.id)
             if target.id not in boxes:
                 return NO_SUCH
             octets = sum(each.size for each in linked)
@@ -189,7 +189,7 @@ def move(box: Box, ranges: UidRanges, target: Box) -> Transferred | Refusal:
     kept = False
     try:
         with transaction.atomic():
-            boxes = _lock_both(box.id, target.id)
+            boxes = lock_both(box.id, target.id)
             if box.id not in boxes or target.id not in boxes:
                 return NO_SUCH
             there = _still_there(box.id, linked)

@@ -258,3 +258,65 @@ def test_without_message_numbers(two) -> None:
     one.do("UID STORE 3 +FLAGS.SILENT (\\Flagged)")
     assert other.do("NOOP") == [b"* VANISHED 1,4", b"* 3 UIDFETCH (FLAGS (\\Flagged))"]
     assert other.do("UID FETCH 3 BODY.PEEK[HEADER]") == [b"* 3 UIDFETCH (BODY[HEADER] {14}\r\nSubject: d\r\n\r\n)"]
+
+
+# --- REPLACE (RFC 8508), CATENATE (RFC 4469) ----------------------------------------------------------
+
+
+def test_replacing(two) -> None:
+    one, other = two
+    new = b"Subject: new\r\n\r\n"
+    told = one.do(b"REPLACE 4 INBOX (\\Seen) {%d+}\r\n%b" % (len(new), new))
+    assert re.fullmatch(rb"\* OK \[APPENDUID \d+ 6\] Replacement is there.", told[0])
+    assert told[1:3] == [b"* 4 EXPUNGE", b"* 5 EXISTS"]
+    assert one.do("FETCH 4:5 (UID FLAGS)") == [
+        b"* 4 FETCH (UID 5 FLAGS ())",
+        b"* 5 FETCH (UID 6 FLAGS (\\Seen \\Recent))",
+    ]
+    assert other.do("NOOP")[:2] == [b"* 4 EXPUNGE", b"* 5 EXISTS"]
+    one.do(b"UID REPLACE 6 Drafts {%d+}\r\n%b" % (len(new), new))
+    assert one.do("STATUS Drafts (MESSAGES)") == [b"* STATUS Drafts (MESSAGES 1)"]
+    assert other.do("NOOP") == [b"* 5 EXPUNGE"]
+    one.do(b"UID REPLACE 6 Drafts {3+}\r\na:b", "NO [NONEXISTENT]")
+    one.do(b"REPLACE 99 Drafts {3+}\r\na:b", "BAD")
+    one.do(b"REPLACE 1 nothing {3+}\r\na:b", "NO [TRYCREATE]")
+    account = Account.objects.get(local_part="lisi")
+    assert account.used_messages == 5
+    Account.objects.filter(local_part="lisi").update(quota_messages=5)
+    one.do(b"REPLACE 1 INBOX {3+}\r\na:b")  # what goes makes room for what comes
+    Account.objects.filter(local_part="lisi").update(quota_messages=4)
+    one.do(b"REPLACE 1 INBOX {3+}\r\na:b", "NO [OVERQUOTA]")
+    assert len(one.do("FETCH 1:* UID")) == 4
+
+
+def test_putting_together(lisi: Mailer) -> None:
+    uid = lisi.append(MIXED)
+    [response] = lisi.do("STATUS INBOX (UIDVALIDITY)")
+    validity = int(re.findall(rb"\d+", response)[0])
+    lisi.talk(
+        f"""
+        C: a APPEND Drafts (\\Draft) CATENATE (URL "/INBOX;UIDVALIDITY={validity}/;UID={uid}/;SECTION=HEADER" TEXT {{5}}
+        S: + OK
+        C: --b
+        C:  URL "/inbox/;UID={uid}/;SECTION=1.MIME" URL {{24+}}
+        C: /INBOX/;UID={uid}/;SECTION=1 TEXT {{9+}}
+        C: --b--xx
+        C: )
+        S: a OK [APPENDUID …
+        C: b APPEND Drafts CATENATE (URL "/INBOX;UIDVALIDITY=9/;UID={uid}")
+        S: b NO [BADURL "/INBOX;UIDVALIDITY=9/;UID={uid}"] …
+        C: c APPEND Drafts CATENATE (URL "/INBOX/;UID=99/;SECTION=1" TEXT {{3+}}
+        C: abc)
+        S: c NO [BADURL …
+        C: d APPEND Drafts CATENATE (URL "http://example.com/")
+        S: d NO [BADURL …
+        C: e APPEND Drafts CATENATE ()
+        S: e BAD …
+        C: f NOOP
+        S: f OK …
+    """
+    )
+    lisi.do("SELECT Drafts")
+    header = MIXED[: MIXED.index(b"\r\n\r\n") + 4]
+    whole = header + b"--b\r\nContent-Type: text/plain\r\n\r\nfirst--b--xx\r\n"
+    assert lisi.do("FETCH 1:* BODY.PEEK[]") == [b"* 1 FETCH (BODY[] {%d}\r\n%b)" % (len(whole), whole)]

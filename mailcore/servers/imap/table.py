@@ -73,6 +73,8 @@ COMMANDS: dict[str, Command] = {
     "SELECT": Command(selection.select, SIGNED_IN, ""),
     "EXAMINE": Command(selection.select, SIGNED_IN, ""),
     "APPEND": Command(append.append, SIGNED_IN),
+    "REPLACE": Command(append.replace, SELECTED),
+    "UID REPLACE": Command(append.replace, SELECTED),
     "CANCELUPDATE": Command(search.cancel_update, SELECTED),
     "CHECK": Command(basic.noop, SELECTED),
     "CLOSE": Command(selection.close, SELECTED, ""),

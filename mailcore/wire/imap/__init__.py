@@ -6,6 +6,7 @@ sequence   sets of numbers
 names      mailbox names and LIST patterns
 select     what SELECT is asked besides the name
 fetch      what FETCH asks for
+url        messages and parts by URL
 search     what SEARCH, SORT and THREAD ask for
 render     how responses are spelled
 """

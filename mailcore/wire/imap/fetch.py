@@ -159,9 +159,15 @@ def _path(cursor: Cursor) -> tuple[tuple[int, ...], bool]:
 
 
 def _body(cursor: Cursor, peek: bool) -> Content:
+    found = section(cursor)
+    return Content(spell(found), found, peek, "raw", _partial(cursor))
+
+
+def section(cursor: Cursor) -> Section:
+    """ "[" section "]"."""
     cursor.expect(b"[")
     path, more = _path(cursor)
-    section = Section(path)
+    found = Section(path)
     if more or (not path and not cursor.sees(b"]")):
         word = cursor.keyword()
         if word not in _WHATS or (word == "MIME" and not path):
@@ -172,9 +178,9 @@ def _body(cursor: Cursor, peek: bool) -> Content:
             names = tuple(cursor.list_of(lambda: _header_name(cursor)))
             if not names:
                 raise BadSyntax("Header field expected")
-        section = Section(path, _WHATS[word], names)
+        found = Section(path, _WHATS[word], names)
     cursor.expect(b"]")
-    return Content(spell(section), section, peek, "raw", _partial(cursor))
+    return found
 
 
 def _header_name(cursor: Cursor) -> str:
@@ -184,12 +190,12 @@ def _header_name(cursor: Cursor) -> str:
     return name.decode("ascii")
 
 
-def spell(section: Section) -> bytes:
+def spell(wanted: Section) -> bytes:
     """ "BODY[1.HEADER.FIELDS (FROM TO)]"."""
-    words = [str(number) for number in section.path] + ([section.what] if section.what else [])
+    words = [str(number) for number in wanted.path] + ([wanted.what] if wanted.what else [])
     names = b""
-    if section.fields:
-        names = b" (" + b" ".join([_field_name(name) for name in section.fields]) + b")"
+    if wanted.fields:
+        names = b" (" + b" ".join([_field_name(name) for name in wanted.fields]) + b")"
     return b"BODY[" + ".".join(words).encode("ascii") + names + b"]"
 
 

@@ -1,17 +1,18 @@
-"""APPEND of one or more messages (RFC 9051 §6.3.12, RFC 3502, RFC 3516, RFC 4315, RFC 6855,
-RFC 7888, RFC 7889)."""
+"""APPEND of one or more messages, and REPLACE (RFC 9051 §6.3.12, RFC 3502, RFC 3516, RFC 4315, RFC 4469, RFC 6855,
+RFC 7888, RFC 7889, RFC 8508)."""
 
 import os
 from typing import TYPE_CHECKING
 
 from mailcore import conf
 from mailcore.servers.imap.answer import Answer, bad, no, ok, refused_target
-from mailcore.servers.imap.commands.store import split_flags
+from mailcore.servers.imap.commands.store import READ_ONLY, split_flags
 from mailcore.store import append as store
 from mailcore.store import box as boxes
+from mailcore.store import catenate, expunge
 from mailcore.store.append import Upload
 from mailcore.terms import Refusal
-from mailcore.wire.imap import sequence
+from mailcore.wire.imap import sequence, url
 from mailcore.wire.imap.cursor import BadSyntax, Cursor
 from mailcore.wire.imap.framing import Announced, Line, Piece
 
@@ -33,15 +34,10 @@ async def append(call: "Call") -> Answer:
     taken = False
     try:
         while True:
-            bits, keywords, internal_at = _about(args)
-            in_list = _skip_utf8(session, args)
-            upload = await _one(session, args, bits, keywords, internal_at)
+            upload, args = await _message(session, args)
             if isinstance(upload, Answer):
                 return upload
             uploads.append(upload)
-            args = await _rest(session)
-            if in_list:
-                args.expect(b")")
             if args.at_end():
                 break
             args.space()
@@ -50,16 +46,60 @@ async def append(call: "Call") -> Answer:
         taken = True
         done = await session.bridge.run(store.append, target, uploads)
     finally:
-        if not taken or any(isinstance(upload.content, str) for upload in uploads):
-            session.in_background(store.discard, uploads)
+        _discard(session, uploads, taken)
     if isinstance(done, Refusal):
         return refused_target(done)
-    return ok("Append completed.", f"APPENDUID {done.uid_validity} {sequence.render_numbers(done.uids).decode()}")
+    return ok("Append completed.", _appended(done))
 
 
-def _about(args: Cursor) -> tuple[int, tuple[str, ...], int | None]:
-    """[flags SP] [date SP]."""
-    bits = 0
+def _discard(session: "Session", uploads: list[Upload], taken: bool) -> None:
+    """Files nobody took."""
+    if not taken or any(isinstance(upload.content, str) for upload in uploads):
+        session.in_background(store.discard, uploads)
+
+
+def _appended(done: store.Appended) -> str:
+    return f"APPENDUID {done.uid_validity} {sequence.render_numbers(done.uids).decode()}"
+
+
+async def replace(call: "Call") -> Answer:
+    """REPLACE and UID REPLACE (RFC 8508): the message and its successor change places in one step."""
+    args, session = call.args, call.session
+    view = session.view
+    assert view is not None
+    number = args.nz_number()
+    args.space()
+    name = args.mailbox()
+    args.space()
+    if view.read_only:
+        return READ_ONLY
+    uid = number if call.by_uid else (view.uids[number - 1] if number <= len(view) else 0)
+    if not view.sequence(uid):
+        return no("No such message", "NONEXISTENT") if call.by_uid else bad("Invalid message sequence number")
+    target = await session.bridge.read(boxes.find, session.owner, name)
+    if isinstance(target, Refusal):
+        return refused_target(target)
+    upload, args = await _message(session, args)
+    if isinstance(upload, Answer):
+        return upload
+    taken = False
+    try:
+        args.end()
+        taken = True
+        done = await session.bridge.run(store.replace, view.box, uid, target, upload)
+    finally:
+        _discard(session, [upload], taken)
+    if isinstance(done, Refusal):
+        return refused_target(done)
+    session.in_background(expunge.remove_files, view.box.directory, done.source.files)
+    session.untagged(f"OK [{_appended(done.target)}] Replacement is there.")
+    return ok("Replace completed.")
+
+
+async def _message(session: "Session", args: Cursor) -> tuple[Upload | Answer, Cursor]:
+    """[flags SP] [date SP] and the message: a literal, one in UTF8 (…), or CATENATE (…). Returns what follows it,
+    too; after a refusal nothing does."""
+    bits: int = 0
     keywords: tuple[str, ...] = ()
     if args.sees(b"("):
         bits, keywords = split_flags(args.flags())
@@ -68,7 +108,21 @@ def _about(args: Cursor) -> tuple[int, tuple[str, ...], int | None]:
     if args.sees(b'"'):
         internal_at = args.date_time()
         args.space()
-    return bits, keywords, internal_at
+    if args.skip_word(b"CATENATE"):
+        args.space()
+        content, args = await _catenated(session, args)
+        return Upload(content, bits, keywords, internal_at) if not isinstance(content, Answer) else content, args
+    in_list = _skip_utf8(session, args)
+    announced = session.announced
+    content = await _literal(session, args)
+    if isinstance(content, Answer):
+        return content, args
+    args = await _rest(session)
+    upload = Upload(content, bits, keywords, internal_at, announced is not None and announced.binary)
+    if in_list and not args.skip(b")"):
+        _discard(session, [upload], taken=False)
+        raise BadSyntax(") expected")
+    return upload, args
 
 
 def _skip_utf8(session: "Session", args: Cursor) -> bool:
@@ -82,10 +136,7 @@ def _skip_utf8(session: "Session", args: Cursor) -> bool:
     return True
 
 
-async def _one(
-    session: "Session", args: Cursor, bits: int, keywords: tuple[str, ...], internal_at: int | None
-) -> Upload | Answer:
-    """The literal."""
+async def _literal(session: "Session", args: Cursor) -> bytes | str | Answer:
     announced = session.announced
     if announced is None or not (args.sees(b"{") or args.sees(b"~{")):
         raise BadSyntax("Literal expected")
@@ -94,8 +145,66 @@ async def _one(
         return no("Message is too large", "TOOBIG")
     if not announced.size:
         return bad("Message is empty")
-    content = await _content(session, announced)
-    return Upload(content, bits, keywords, internal_at, announced.binary)
+    return await _content(session, announced)
+
+
+async def _catenated(session: "Session", args: Cursor) -> tuple[bytes | str | Answer, Cursor]:
+    """ "(" ("URL" SP url / "TEXT" SP literal) … ")" (RFC 4469 §5)."""
+    parts: list[bytes | str] = []
+    kept = False
+    octets = 0
+    limit = conf.current().message_size_limit
+    args.expect(b"(")
+    try:
+        while True:
+            part, args = await _part(session, args)
+            if isinstance(part, Answer):
+                return part, args
+            parts.append(part)
+            octets += len(part) if isinstance(part, bytes) else os.path.getsize(part)
+            if limit and octets > limit:
+                return no("Message is too large", "TOOBIG"), args
+            if args.skip(b")"):
+                break
+            args.space()
+        if not octets:
+            return bad("Message is empty"), args
+        content = await session.bridge.run(catenate.join, parts)
+        kept = True
+        return content, args
+    finally:
+        if not kept:
+            _discard(session, [Upload(part, 0, (), None) for part in parts], taken=False)
+
+
+async def _part(session: "Session", args: Cursor) -> tuple[bytes | str | Answer, Cursor]:
+    if args.skip_word(b"TEXT"):
+        args.space()
+        part = await _literal(session, args)
+        return part, args if isinstance(part, Answer) else await _rest(session)
+    if not args.skip_word(b"URL"):
+        raise BadSyntax("URL or TEXT expected")
+    args.space()
+    if session.announced is not None and args.sees(b"{"):
+        raw = await _literal(session, args)
+        if not isinstance(raw, bytes):
+            return raw if isinstance(raw, Answer) else no("URL is too long"), args
+        args = await _rest(session)
+    else:
+        raw = args.astring()
+    given = raw.decode("utf-8", "replace")
+    try:
+        named = url.parse(given)
+    except url.BadUrl:
+        named = None
+    found = await session.bridge.run(catenate.part, session.owner, named) if named and not named.host else None
+    if found is None:
+        return no("No such part", f'BADURL "{_quotable(given)}"'), args
+    return found, args
+
+
+def _quotable(text: str) -> str:
+    return "".join(character for character in text if " " <= character <= "~" and character not in '"\\]')
 
 
 async def _content(session: "Session", announced: Announced) -> bytes | str:
