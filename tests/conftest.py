@@ -1,5 +1,6 @@
 """What every test stands on: folders of its own, and no memory of the test before."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,10 +14,14 @@ from mailcore.store import directory, login
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A database in a file: servers under test use several connections, as in life."""
+    """A database in a file: servers under test use several connections, as in life. On a database server
+    one of this run's own, for others may be testing there at the same time."""
     database = django_settings.DATABASES["default"]
     if "sqlite" in database["ENGINE"]:
-        database.setdefault("TEST", {})["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+        name = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+    else:
+        name = f"test_youju_{os.getpid()}"
+    database.setdefault("TEST", {})["NAME"] = name
 
 
 @pytest.fixture(autouse=True)
