@@ -141,6 +141,7 @@ class Parameters:
 
     # --- Remote delivery ---
     smtp_connect_timeout: int = seconds("30s", _("Time for another host to take our connection."))
+    smtp_timeout: int = seconds("300s", _("Time for another host to answer a command."))
     dns_timeout: int = seconds("10s", _("Time for a name server to answer."))
 
     # --- Log ---
@@ -160,6 +161,9 @@ class Parameters:
     login_timeout: int = seconds("3m", _("Time to sign in to IMAP or POP3."))
     mail_max_bad_commands: int = integer("20", _("Wrong commands, or failed sign-ins, that end a POP3 connection."))
     imap_idle_notify_interval: int = seconds("2m", _("How often an IDLE client gets a sign of life; 0: never."))
+    imap_progress_interval: int = seconds("15s", _("How often a client hears that its long command goes on; 0: never."))
+    imap_metadata_max_size: int = octets("65536", _("Largest value of an IMAP METADATA entry."))
+    imap_metadata_max_entries: int = integer("1000", _("IMAP METADATA entries of an account at most."))
     imap_max_line_length: int = octets("65536", _("Longest IMAP command line without literals."))
 
 

@@ -7,7 +7,7 @@ ends in `_us`, seconds where it ends in `_at` on an index row. Calendar things a
 
 from mailcore.models.directory import Account, Alias, AppPassword, Domain
 from mailcore.models.journal import Event
-from mailcore.models.mailbox import Expunged, Mailbox, Message, MessageSummary, MessageText, Subscription
+from mailcore.models.mailbox import Annotation, Expunged, Mailbox, Message, MessageSummary, MessageText, Subscription
 from mailcore.models.setting import AccessEntry, Setting
 from mailcore.models.spool import Attempt, Queued, Recipient
 
@@ -15,6 +15,7 @@ __all__ = [
     "AccessEntry",
     "Account",
     "Alias",
+    "Annotation",
     "AppPassword",
     "Attempt",
     "Domain",

@@ -28,6 +28,7 @@ class Mailbox(models.Model):
     messages = models.PositiveIntegerField(default=0)
     unseen = models.PositiveIntegerField(default=0)
     size = models.PositiveBigIntegerField(default=0)  # octets
+    url_key = models.CharField(max_length=64, blank=True, default="")  # vouches for URLs (RFC 4467); "": not yet made
 
     class Meta:
         constraints = [
@@ -48,6 +49,22 @@ class Subscription(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(name="subscription_once", fields=["account", "name"])]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Annotation(models.Model):
+    """A note of a client on a mailbox, or (no mailbox) on the account: an entry of METADATA (RFC 5464)."""
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="annotations")
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, null=True, related_name="annotations")
+    name = models.CharField(max_length=255)  # lower case, "/private/comment"
+    value = models.BinaryField()
+
+    class Meta:
+        # Entries without a mailbox are kept unique by whoever writes them.
+        constraints = [models.UniqueConstraint(name="annotation_once", fields=["account", "mailbox", "name"])]
 
     def __str__(self) -> str:
         return self.name

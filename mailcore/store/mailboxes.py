@@ -15,7 +15,7 @@ from time import time
 from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q
 
-from mailcore.models import Account, Expunged, Mailbox, Message, MessageSummary, MessageText, Subscription
+from mailcore.models import Account, Annotation, Expunged, Mailbox, Message, MessageSummary, MessageText, Subscription
 from mailcore.store import expunge, index, maildir, news, transfer
 from mailcore.store.box import NO_SUCH, Box, find
 from mailcore.terms import Owner, Refusal
@@ -155,12 +155,13 @@ def delete(owner: Owner, name: str) -> Refusal | None:
 
 
 def _forget_messages(box: Mailbox) -> None:
-    """All rows of a mailbox's messages, from the leaves inwards, each table in one statement."""
+    """All rows of a mailbox's messages, and notes on it, from the leaves inwards, each table in one statement."""
     for rows in (
         MessageText.objects.filter(message__mailbox=box),
         MessageSummary.objects.filter(message__mailbox=box),
         Message.objects.filter(mailbox=box),
         Expunged.objects.filter(mailbox=box),
+        Annotation.objects.filter(mailbox=box),
     ):
         rows._raw_delete(rows.db)
     Account.objects.filter(pk=box.account_id).update(

@@ -4,9 +4,10 @@ import re
 import zlib
 
 import pytest
+from django.db import transaction
 
 from imap_client import MIXED, PLAIN, ImapRunning, Mailer
-from mailcore.models import Account
+from mailcore.models import Account, Mailbox
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -320,3 +321,109 @@ def test_putting_together(lisi: Mailer) -> None:
     header = MIXED[: MIXED.index(b"\r\n\r\n") + 4]
     whole = header + b"--b\r\nContent-Type: text/plain\r\n\r\nfirst--b--xx\r\n"
     assert lisi.do("FETCH 1:* BODY.PEEK[]") == [b"* 1 FETCH (BODY[] {%d}\r\n%b)" % (len(whole), whole)]
+
+
+# --- METADATA (RFC 5464), LIST-METADATA (RFC 9590) ----------------------------------------------------
+
+
+def test_metadata(lisi: Mailer, parameters) -> None:
+    lisi.talk("""
+        C: a SETMETADATA INBOX (/private/comment {33}
+        S: + OK
+        C: My new comment across
+        C: two lines.)
+        S: a OK …
+        C: b GETMETADATA "INBOX" /private/comment
+        S: * METADATA INBOX (/private/comment {33}
+        S: My new comment across
+        S: two lines.)
+        S: b OK …
+        C: c SETMETADATA INBOX (/Private/Comment "Mine" /shared/comment "x" /private/comment/deep "d")
+        S: c OK …
+        C: d GETMETADATA INBOX (/shared/comment /private/COMMENT)
+        S: * METADATA INBOX (/shared/comment "x" /private/comment "Mine")
+        S: d OK …
+        C: e GETMETADATA (DEPTH 1) INBOX (/private/comment)
+        S: * METADATA INBOX (/private/comment "Mine" /private/comment/deep "d")
+        S: e OK …
+        C: f GETMETADATA (MAXSIZE 2) INBOX (/private/comment /shared/comment)
+        S: * METADATA INBOX (/shared/comment "x")
+        S: f OK [METADATA LONGENTRIES 4] …
+        C: g SETMETADATA INBOX (/shared/comment NIL)
+        S: g OK …
+        C: h GETMETADATA INBOX /shared/comment
+        S: * METADATA INBOX (/shared/comment NIL)
+        S: h OK …
+        C: i SETMETADATA "" (/shared/comment "The whole server")
+        S: i OK …
+        C: j GETMETADATA "" /shared/comment
+        S: * METADATA "" (/shared/comment "The whole server")
+        S: j OK …
+        C: k GETMETADATA nothing /shared/comment
+        S: k NO [NONEXISTENT] …
+        C: l SETMETADATA INBOX (/elsewhere/comment "x")
+        S: l BAD …
+        C: m LIST "" (INBOX Sent) RETURN (METADATA (/private/comment))
+        S: * LIST (\\HasNoChildren) "/" INBOX
+        S: * METADATA INBOX (/private/comment "Mine")
+        S: * LIST (\\HasNoChildren \\Sent) "/" Sent
+        S: * METADATA Sent (/private/comment NIL)
+        S: m OK …
+    """)
+    parameters(imap_metadata_max_size="4", imap_metadata_max_entries="4")
+    lisi.do('SETMETADATA INBOX (/private/a "12345")', "NO [METADATA MAXSIZE 4]")
+    lisi.do('SETMETADATA INBOX (/private/a "1" /private/b "2")', "NO [METADATA TOOMANY]")
+    lisi.do('SETMETADATA INBOX (/private/a "1")')
+    lisi.do("CREATE short")
+    lisi.do('SETMETADATA short (/private/a "1")', "NO [METADATA TOOMANY]")
+    lisi.do("SETMETADATA INBOX (/private/a NIL)")
+    lisi.do('SETMETADATA short (/private/a "1")')
+    lisi.do("DELETE short")
+    lisi.do("CREATE short")
+    assert lisi.do("GETMETADATA short /private/a") == [b"* METADATA short (/private/a NIL)"]
+
+
+# --- MULTISEARCH (RFC 7377) ---------------------------------------------------------------------------
+
+
+def test_searching_many_mailboxes(two) -> None:
+    one, other = two
+    one.do("CREATE folder/banana/peach")
+    one.append(PLAIN, "folder/banana")
+    one.append(PLAIN, "folder/banana/peach")
+    one.append(MIXED, "Sent")
+    inbox, banana, peach = (validity(one, name)[0] for name in ("INBOX", "folder/banana", "folder/banana/peach"))
+    other.do("CLOSE")
+    other.talk(f"""
+        C: tag1 ESEARCH IN (mailboxes "inbox" subtree "folder") UID 1:2
+        S: * ESEARCH (TAG "tag1" MAILBOX INBOX UIDVALIDITY {inbox}) UID ALL 1:2
+        S: * ESEARCH (TAG "tag1" MAILBOX folder/banana UIDVALIDITY {banana}) UID ALL 1
+        S: * ESEARCH (TAG "tag1" MAILBOX folder/banana/peach UIDVALIDITY {peach}) UID ALL 1
+        S: tag1 OK …
+        C: tag2 ESEARCH IN (subtree-one folder) RETURN (COUNT) FROM lisi
+        S: * ESEARCH (TAG "tag2" MAILBOX folder/banana UIDVALIDITY {banana}) UID COUNT 1
+        S: tag2 OK …
+        C: tag3 ESEARCH SUBJECT e
+        S: tag3 BAD …
+        C: tag4 ESEARCH IN (personal) 1:2
+        S: tag4 BAD …
+        C: tag5 ESEARCH IN (inboxes subscribed mailboxes nothing) SUBJECT e
+        S: * ESEARCH (TAG "tag5" MAILBOX INBOX UIDVALIDITY {inbox}) UID ALL 1
+        S: tag5 OK …
+    """)
+    assert one.do("ESEARCH RETURN (MIN MAX) ALL")[0].endswith(b"UID MIN 1 MAX 5")
+
+
+# --- INPROGRESS (RFC 9585) ----------------------------------------------------------------------------
+
+
+def test_a_long_command_says_that_it_goes_on(lisi: Mailer, running, parameters, monkeypatch) -> None:
+    monkeypatch.setattr("mailcore.servers.imap.server._SWEEP", 0.01)
+    parameters(imap_progress_interval="1s")
+    lisi.append(PLAIN)
+    lisi.do("SELECT INBOX")
+    with transaction.atomic():  # somebody else is at the mailbox
+        Mailbox.objects.select_for_update().get(name="INBOX", account__local_part="lisi")
+        lisi.say("a STORE 1 +FLAGS (\\Seen)")
+        assert lisi.hear() == '* OK [INPROGRESS ("a" NIL NIL)] Still working'
+    lisi.talk("S: * 1 FETCH (FLAGS (\\Seen \\Recent))\nS: a OK …")

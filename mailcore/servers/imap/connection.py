@@ -134,6 +134,11 @@ class Connection(asyncio.Protocol):
     def working(self) -> bool:
         return self._task is not None
 
+    @property
+    def reading(self) -> bool:
+        """The session waits for the client in the middle of a command."""
+        return self._waiter is not None
+
     def start(self) -> None:
         """Let the session work off what is waiting."""
         self._task = self._loop.create_task(self._work())

@@ -132,6 +132,8 @@ class ImapServer:
                     session.connection.abort()  # it does not take what it asked for
                 else:
                     session.bye("Disconnected for inactivity.")
-            else:
+            elif not session.connection.working:
                 session.still_here(now, parameters.imap_idle_notify_interval)
+            elif silent > parameters.imap_progress_interval:
+                session.still_working(now, parameters.imap_progress_interval)
         self._sweeper = loop.call_later(_SWEEP, self._sweep)

@@ -50,6 +50,7 @@ class Session:
         "_bad",
         "_idle_tag",
         "_looking",
+        "_running",
         "_told_idle",
         "announced",
         "bridge",
@@ -73,6 +74,7 @@ class Session:
         self._told_idle = 0.0
         self._looking = 0  # news that came for who idles: 1 is being looked at, more waits
         self._bad = 0
+        self._running = b""  # tag of the command under way
         self.announced: Announced | None = None  # a literal the running command has not taken yet
 
     # --- Beginning and end ---
@@ -193,6 +195,7 @@ class Session:
             if name in table.NUMBERED and "UIDONLY" in self.enabled:
                 answer = UID_REQUIRED
             else:
+                self._running = tag
                 answer = await command.run(Call(self, tag, name, cursor))
             self._bad = 0
             if answer is None:
@@ -207,6 +210,8 @@ class Session:
         except TemporaryFault:
             answer = no("Temporary failure, try again later", "UNAVAILABLE")
             command = table.NOTHING
+        finally:
+            self._running = b""
         if self.announced is not None:  # refused before it was taken
             self.connection.refuse_literal(self.announced.waits)
             self.announced = None
@@ -333,6 +338,13 @@ class Session:
             self._tell_leaving(view, results)
             self._tell(view, view.tell(changes, with_expunges=True))
             self._tell_joining(view, results)
+            self.connection.flush_now()
+
+    def still_working(self, now: float, interval: float) -> None:
+        """Says so of a command that takes long (RFC 9585). Not while it reads what the client sends."""
+        if self._running and interval and not self.connection.reading and now - self._told_idle >= interval:
+            self._told_idle = now
+            self.untagged(f'OK [INPROGRESS ("{self._running.decode()}" NIL NIL)] Still working')
             self.connection.flush_now()
 
     def still_here(self, now: float, interval: float) -> None:

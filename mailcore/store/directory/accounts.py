@@ -18,7 +18,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, QuerySet, Sum
 from django.utils.translation import gettext as _
 
-from mailcore.models import Account, Domain, Expunged, Message, MessageSummary, MessageText
+from mailcore.models import Account, Annotation, Domain, Expunged, Message, MessageSummary, MessageText
 from mailcore.store import mailboxes, maildir
 from mailcore.store.directory import aliases
 from mailcore.store.directory.problem import Problem, changed
@@ -219,6 +219,7 @@ def _delete(rows: QuerySet[Account]) -> None:
         MessageSummary.objects.filter(message__mailbox__account__in=rows),
         Message.objects.filter(mailbox__account__in=rows),
         Expunged.objects.filter(mailbox__account__in=rows),
+        Annotation.objects.filter(account__in=rows),
     ):
         table._raw_delete(table.db)
     rows.delete()

@@ -7,6 +7,8 @@ names      mailbox names and LIST patterns
 select     what SELECT is asked besides the name
 fetch      what FETCH asks for
 url        messages and parts by URL
+metadata   what GETMETADATA and SETMETADATA ask for
+scope      sets of mailboxes
 search     what SEARCH, SORT and THREAD ask for
 render     how responses are spelled
 """

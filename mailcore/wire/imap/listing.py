@@ -1,7 +1,8 @@
-"""What LIST, LSUB and STATUS ask for (RFC 9051 §6.3.9, §6.3.11, RFC 5258, RFC 5819, RFC 6154)."""
+"""What LIST, LSUB and STATUS ask for (RFC 9051 §6.3.9, §6.3.11, RFC 5258, RFC 5819, RFC 6154, RFC 9590)."""
 
 from dataclasses import dataclass
 
+from mailcore.wire.imap import metadata
 from mailcore.wire.imap.cursor import BadSyntax, Cursor
 
 STATUS_ITEMS = (
@@ -20,6 +21,7 @@ class ListArguments:
     selections: frozenset[str] = frozenset()
     returns: frozenset[str] = frozenset()
     status: tuple[str, ...] = ()
+    metadata: tuple[str, ...] = ()  # entries (RFC 9590)
     extended: bool = False
 
 
@@ -42,16 +44,17 @@ def arguments(cursor: Cursor) -> ListArguments:
         patterns = (cursor.list_mailbox(),)
     returns: frozenset[str] = frozenset()
     status: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
     if cursor.skip(b" "):
         extended = True
         if cursor.keyword() != "RETURN":
             raise BadSyntax("RETURN expected")
         cursor.space()
-        returns, status = _return_options(cursor)
+        returns, status, entries = _return_options(cursor)
     cursor.end()
     if "RECURSIVEMATCH" in selections and "SUBSCRIBED" not in selections:
         raise BadSyntax("RECURSIVEMATCH needs SUBSCRIBED")
-    return ListArguments(reference, patterns, frozenset(selections), returns, status, extended)
+    return ListArguments(reference, patterns, frozenset(selections), returns, status, entries, extended)
 
 
 def _one_of(cursor: Cursor, words: tuple[str, ...], what: str) -> str:
@@ -61,20 +64,25 @@ def _one_of(cursor: Cursor, words: tuple[str, ...], what: str) -> str:
     return word
 
 
-def _return_options(cursor: Cursor) -> tuple[frozenset[str], tuple[str, ...]]:
+def _return_options(cursor: Cursor) -> tuple[frozenset[str], tuple[str, ...], tuple[str, ...]]:
+    """(options, STATUS items, METADATA entries)."""
     returns: set[str] = set()
     status: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
 
     def one() -> None:
-        nonlocal status
+        nonlocal status, entries
         if cursor.skip_word(b"STATUS"):
             cursor.space()
             status = status_items(cursor)
+        elif cursor.skip_word(b"METADATA"):
+            cursor.space()
+            entries = metadata.entries(cursor)
         else:
             returns.add(_one_of(cursor, _RETURNS, "return option"))
 
     cursor.list_of(one)
-    return frozenset(returns), status
+    return frozenset(returns), status, entries
 
 
 def status_items(cursor: Cursor) -> tuple[str, ...]:

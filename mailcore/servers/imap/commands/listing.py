@@ -1,11 +1,13 @@
-"""LIST, LSUB, STATUS (RFC 9051 §6.3.9, §6.3.11, RFC 3501 §6.3.9, RFC 5258, RFC 5819, RFC 6154, RFC 8438)."""
+"""LIST, LSUB, STATUS (RFC 9051 §6.3.9, §6.3.11, RFC 3501 §6.3.9, RFC 5258, RFC 5819, RFC 6154, RFC 8438,
+RFC 9590)."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mailcore import conf
 from mailcore.servers.imap.answer import Answer, ok, refused
-from mailcore.store import mailboxes
+from mailcore.servers.imap.commands import metadata
+from mailcore.store import annotations, mailboxes
 from mailcore.store.box import NO_SUCH
 from mailcore.store.mailboxes import Listed, Status
 from mailcore.wire.imap import listing as wire
@@ -28,6 +30,10 @@ async def list_names(call: "Call") -> Answer:
     if arguments.status:
         wanted = [listed.name for listed, _ in shown if listed.selectable]
         statuses = await session.bridge.run(mailboxes.status, session.owner, wanted, _wants_deleted(arguments.status))
+    notes: dict[str, dict[str, bytes]] = {}
+    if arguments.metadata:
+        there = [listed.name for listed, _ in shown if listed.exists]
+        notes = await session.bridge.run(annotations.get_many, session.owner, there, arguments.metadata)
     parents = _parents(everything)
     for listed, child_subscribed in shown:
         attributes = _attributes(listed, parents, arguments)
@@ -35,6 +41,8 @@ async def list_names(call: "Call") -> Answer:
         session.write(line + (b' ("CHILDINFO" ("SUBSCRIBED"))\r\n' if child_subscribed else b"\r\n"))
         if listed.name in statuses:
             session.write(_status_response(session, statuses[listed.name], arguments.status))
+        if listed.name in notes:
+            metadata.tell(session, listed.name, {**dict.fromkeys(arguments.metadata), **notes[listed.name]})
     return ok("List completed.")
 
 
