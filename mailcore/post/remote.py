@@ -5,6 +5,7 @@ slow one holds up nobody. It touches no database: outcomes come back to the cour
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import re
@@ -81,19 +82,12 @@ async def send(job: RemoteJob) -> list[tuple[Duty, Outcome]]:
         return [(duty, error.outcome) for duty in job.duties]
     last = deferred("4.4.1", f"connect to {job.next_hop}: no host to try")
     for host in hosts:
-        client = aiosmtplib.SMTP(
-            hostname=host.name,
-            port=host.port,
-            local_hostname=conf.current().myhostname,
-            timeout=conf.current().smtp_connect_timeout,
-            start_tls=None,  # opportunistic (RFC 7435): certificates are not judged
-            tls_context=_unverified(),
-        )
         try:
-            await client.connect()
+            client = await _connect(host)
         except (aiosmtplib.SMTPException, OSError) as error:
             last = deferred("4.4.1", f"connect to {host.name}[{host.name}]:{host.port}: {error}", f"{host.name}")
             continue
+        client.timeout = conf.current().smtp_timeout
         try:
             return await _converse(client, job, f"{host.name}:{host.port}")
         except (aiosmtplib.SMTPException, OSError) as error:
@@ -101,6 +95,30 @@ async def send(job: RemoteJob) -> list[tuple[Duty, Outcome]]:
         finally:
             client.close()
     return [(duty, last) for duty in job.duties]
+
+
+async def _connect(host: Host) -> aiosmtplib.SMTP:
+    """A greeted connection, under TLS where the host offers it and it works (opportunistic, RFC 7435:
+    certificates are not judged, and a host whose TLS is broken is spoken to in the clear)."""
+
+    async def greet(*, tls: bool) -> aiosmtplib.SMTP:
+        client = aiosmtplib.SMTP(
+            hostname=host.name,
+            port=host.port,
+            local_hostname=conf.current().myhostname,
+            timeout=conf.current().smtp_connect_timeout,
+            start_tls=None if tls else False,
+            tls_context=_unverified() if tls else None,
+        )
+        await client.connect()
+        return client
+
+    try:
+        return await greet(tls=True)
+    except (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPConnectResponseError, aiosmtplib.SMTPConnectTimeoutError):
+        raise
+    except (aiosmtplib.SMTPException, ssl.SSLError):
+        return await greet(tls=False)
 
 
 def _unverified() -> ssl.SSLContext:
@@ -140,7 +158,9 @@ async def _converse(client: aiosmtplib.SMTP, job: RemoteJob, relay: str) -> list
         except aiosmtplib.SMTPResponseException as error:
             outcome = _outcome(error.code, error.message, relay)
         results += [(duty, outcome) for duty in taken]
-    await client.quit()
+    # The host has the letter or has refused it: how the conversation ends changes nothing any more.
+    with contextlib.suppress(aiosmtplib.SMTPException, OSError):
+        await client.quit()
     return results
 
 
