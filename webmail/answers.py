@@ -63,6 +63,13 @@ def _atom(text: bytes) -> Value:
     return None if text.upper() == b"NIL" else text
 
 
+def octets(value: Value) -> bytes:
+    """A string value; a number as its digits; b"" for NIL and lists."""
+    if isinstance(value, bytes):
+        return value
+    return str(value).encode() if isinstance(value, int) else b""
+
+
 def fetched(lines: list[bytes | tuple[bytes, bytes]]) -> dict[int, dict[bytes, Value]]:
     """FETCH answers by UID: {uid: {b"FLAGS": (...), b"SEQ": n, ...}}. Answers without a UID (flags
     changed elsewhere) are passed over."""

@@ -1,9 +1,12 @@
 """Folders as a person sees them: special ones first and named in the visitor's language."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from django.utils.translation import gettext_lazy as _
+
+from mailcore.wire.imap import names
+from webmail import answers
 
 ROLES = {
     "inbox": _("Inbox"),
@@ -66,6 +69,52 @@ class Folder:
         return str(ROLES[self.role]) if self.role else self.name.replace(self.delimiter or "/", " / ")
 
 
+Lines = Sequence[bytes | tuple[bytes, bytes] | None]
+
+
+def listed(lines: Lines) -> dict[bytes, Folder]:
+    """LIST answers (RFC 9051 §7.3.1) as folders by the name they have on the wire. Raises BadAnswer."""
+    values = list(answers.parse([line for line in lines if line]))
+    found: dict[bytes, Folder] = {}
+    for attributes, delimiter, name in zip(values[::3], values[1::3], values[2::3], strict=False):
+        raw = answers.octets(name)
+        marks = {answers.octets(mark).lower() for mark in attributes} if isinstance(attributes, tuple) else set()
+        text = _decoded(raw)
+        found[raw] = Folder(
+            name=text,
+            delimiter=answers.octets(delimiter).decode("ascii", "replace"),
+            role=role_of(text, marks),
+            selectable=not marks & {b"\\noselect", b"\\nonexistent"},
+            subscribed=b"\\subscribed" in marks or text == "INBOX",
+        )
+    return found
+
+
+def _decoded(raw: bytes) -> str:
+    """A name off the wire: modified UTF-7, or whatever a server sends instead."""
+    try:
+        text = names.from_utf7(raw)
+    except ValueError:
+        text = raw.decode("utf-8", "replace")
+    return "INBOX" if text.upper() == "INBOX" else text
+
+
+def counted(folders: dict[bytes, Folder], status: Lines) -> list[Folder]:
+    """The folders with what STATUS answers say of them: letters, and how many are unread."""
+    values = answers.parse([line for line in status if line])
+    for name, items in zip(values, values, strict=False):
+        raw = answers.octets(name)
+        if raw in folders and isinstance(items, tuple):
+            counts = {answers.octets(key).upper(): n for key, n in zip(items[::2], items[1::2], strict=False)}
+            messages, unseen = counts.get(b"MESSAGES"), counts.get(b"UNSEEN")
+            folders[raw] = replace(
+                folders[raw],
+                messages=messages if isinstance(messages, int) else 0,
+                unseen=unseen if isinstance(unseen, int) else 0,
+            )
+    return list(folders.values())
+
+
 def role_of(name: str, attributes: Iterable[bytes]) -> str:
     """The role the server gives a folder (SPECIAL-USE), or "inbox"."""
     if name.upper() == "INBOX":
@@ -95,13 +144,12 @@ def arranged(folders: Iterable[Folder]) -> tuple[Folder, ...]:
     def place(folder: Folder) -> tuple[object, ...]:
         levels = folder.name.split(folder.delimiter) if folder.delimiter else [folder.name]
         tops = [roles.get(folder.delimiter.join(levels[: n + 1]), "") for n in range(len(levels))]
-        first = next((order.index(role) for role in tops if role), len(order))
+        # What lies below INBOX (some servers keep everything there) is not special for that.
+        near = [role for role in reversed(tops) if role]
+        first = order.index(near[0]) if near and (near[0] != "inbox" or len(levels) == 1) else len(order)
         return (first, [level.casefold() for level in levels])
 
-    named = (
-        Folder(f.name, f.delimiter, roles.get(f.name, ""), f.selectable, f.subscribed, f.messages, f.unseen)
-        for f in by_name.values()
-    )
+    named = (replace(folder, role=roles.get(folder.name, "")) for folder in by_name.values())
     return tuple(sorted(named, key=place))
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from imapclient import IMAPClient, SocketTimeout, imap_utf7
+from imapclient import IMAPClient, SocketTimeout
 from imapclient.exceptions import IMAPClientError, LoginError
 
 from webmail import answers, folders, rows
@@ -180,27 +180,16 @@ class Mail:
         self._wire.untagged_responses.pop("STATUS", None)
         lines = self._client._raw_command_untagged(b"LIST", [b'""', b'"*"', b"RETURN", asked], uid=False)
         status = self._wire.untagged_responses.pop("STATUS", [])
-        values = answers.parse([line for line in status if line])
-        counts = {_octets(name): _pairs(items) for name, items in zip(values, values, strict=False)}
-        return [
-            replace(folder, messages=counts[raw].get(b"MESSAGES", 0), unseen=counts[raw].get(b"UNSEEN", 0))
-            if raw in counts
-            else folder
-            for raw, folder in _listed(lines)
-        ]
+        return folders.counted(folders.listed(lines), status)
 
     def _plain_list(self) -> list[Folder]:
         lines = self._client._raw_command_untagged(b"LIST", [b'""', b'"*"'], uid=False)
         subscribed = self._client._raw_command_untagged(b"LSUB", [b'""', b'"*"'], uid=False)
-        names = {raw for raw, _folder in _listed(subscribed)}
-        found = [(raw, replace(folder, subscribed=raw in names)) for raw, folder in _listed(lines)]
-        counted = []
-        for _raw, folder in found:
-            if folder.role == "inbox":
-                status = self._client.folder_status(folder.name, ["MESSAGES", "UNSEEN"])
-                folder = replace(folder, messages=status[b"MESSAGES"], unseen=status[b"UNSEEN"])
-            counted.append(folder)
-        return counted
+        names = set(folders.listed(subscribed))
+        found = {raw: replace(folder, subscribed=raw in names) for raw, folder in folders.listed(lines).items()}
+        self._wire.untagged_responses.pop("STATUS", None)
+        _kind, status = self._wire.status("INBOX", "(MESSAGES UNSEEN)")
+        return folders.counted(found, status)
 
     def create(self, name: str) -> None:
         with self._change():
@@ -307,16 +296,12 @@ class Mail:
             found = self._client.search(criteria, None if text.isascii() else "UTF-8")
         return sorted(found, reverse=True)
 
-    def unseen(self) -> list[int]:
-        with _faults():
-            return sorted(self._client.search(["UNSEEN"]))
-
     def find(self, uid: int) -> Found | None:
         """One letter of the open folder, without marking it; None if it is gone."""
         found = self._letter(uid, f"({rows.ITEMS} BODY.PEEK[HEADER])")
         if found is None:
             return None
-        return Found(rows.row(uid, found), _octets(found.get(b"BODY[HEADER]")), found.get(b"BODYSTRUCTURE"))
+        return Found(rows.row(uid, found), answers.octets(found.get(b"BODY[HEADER]")), found.get(b"BODYSTRUCTURE"))
 
     def _letter(self, uid: int, items: str) -> dict[bytes, answers.Value] | None:
         """FETCH of one letter. What came since the last look this session has to be told of first."""
@@ -349,13 +334,13 @@ class Mail:
         found = self._fetch("UID FETCH", str(uid), "(UID " + " ".join(f"{peek}[{s}]" for s in wanted) + ")").get(
             uid, {}
         )
-        return {s: _octets(found.get(f"BODY[{s}]".encode())) for s in wanted if f"BODY[{s}]".encode() in found}
+        return {s: answers.octets(found.get(f"BODY[{s}]".encode())) for s in wanted if f"BODY[{s}]".encode() in found}
 
     def heads(self, uid: int, section: str) -> bytes:
         """The header of a letter inside a letter (message/rfc822 at `section`)."""
         name = f"BODY.PEEK[{section}.HEADER]" if _SECTION.fullmatch(section) else "BODY.PEEK[HEADER]"
         found = self._letter(uid, f"(UID {name})") or {}
-        return _octets(found.get(name.replace(".PEEK", "").encode()))
+        return answers.octets(found.get(name.replace(".PEEK", "").encode()))
 
     def _fetch(self, command: str, numbers: str, items: str) -> dict[int, dict[bytes, answers.Value]]:
         items = items if items.startswith("(") or " " not in items else f"({items})"
@@ -366,7 +351,7 @@ class Mail:
             else:
                 kind, lines = self._wire.uid("FETCH", numbers, items)
             if kind != "OK":
-                raise Refused(_octets(lines[-1]).decode("utf-8", "replace"))
+                raise Refused(answers.octets(lines[-1]).decode("utf-8", "replace"))
             return answers.fetched(lines)
 
     # --- Changing ---------------------------------------------------------------------------------
@@ -422,36 +407,6 @@ class Mail:
             answer = self._client.append(clean(name), content, [FLAGS[flag] for flag in flags])
         match = re.search(rb"\[APPENDUID \d+ (\d+)\]", answer or b"")
         return int(match[1]) if match else None
-
-
-def _listed(lines: Sequence[Any]) -> list[tuple[bytes, Folder]]:
-    """LIST answers as (name on the wire, Folder)."""
-    values = list(answers.parse([line for line in lines if line]))
-    found = []
-    for flags, delimiter, name in zip(values[::3], values[1::3], values[2::3], strict=False):
-        raw = _octets(name)
-        marks = {_octets(flag).lower() for flag in flags} if isinstance(flags, tuple) else set()
-        decoded = imap_utf7.decode(raw)
-        decoded = "INBOX" if decoded.upper() == "INBOX" else decoded
-        folder = Folder(
-            name=decoded,
-            delimiter=_octets(delimiter).decode("ascii", "replace"),
-            role=folders.role_of(decoded, marks),
-            selectable=not marks & {b"\\noselect", b"\\nonexistent"},
-            subscribed=b"\\subscribed" in marks or decoded == "INBOX",
-        )
-        found.append((raw, folder))
-    return found
-
-
-def _pairs(items: answers.Value) -> dict[bytes, int]:
-    if not isinstance(items, tuple):
-        return {}
-    return {_octets(k).upper(): v for k, v in zip(items[::2], items[1::2], strict=False) if isinstance(v, int)}
-
-
-def _octets(value: answers.Value) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode() if isinstance(value, int) else b""
 
 
 def _set(uids: Sequence[int]) -> str:

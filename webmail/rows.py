@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mailcore.wire import dates
-from webmail import words
+from webmail import answers, words
 from webmail.addresses import Address, from_envelope
 from webmail.answers import Value
 
@@ -26,6 +26,15 @@ class Row:
     attachments: bool
     message_id: str = ""
     folder: str = ""
+
+    @property
+    def moment(self) -> datetime | None:
+        """The time a list shows: what the letter says, else when it came."""
+        return self.sent or self.arrived
+
+    @property
+    def writer(self) -> str:
+        return ", ".join(address.short for address in self.senders[:2])
 
     @property
     def seen(self) -> bool:
@@ -56,13 +65,13 @@ def row(uid: int, data: dict[bytes, Value], folder: str = "") -> Row:
         sequence=_number(data.get(b"SEQ")),
         flags=flags(data.get(b"FLAGS")),
         arrived=internal_date(data.get(b"INTERNALDATE")),
-        sent=header_date(_octets(parts[0])),
+        sent=header_date(answers.octets(parts[0])),
         size=_number(data.get(b"RFC822.SIZE")),
-        subject=words.header(_octets(parts[1])),
+        subject=words.header(answers.octets(parts[1])),
         senders=from_envelope(parts[2]),
         recipients=from_envelope(parts[5]),
         attachments=attached(data.get(b"BODYSTRUCTURE")),
-        message_id=_octets(parts[9]).decode("ascii", "replace"),
+        message_id=answers.octets(parts[9]).decode("ascii", "replace"),
         folder=folder,
     )
 
@@ -107,8 +116,8 @@ def attached(structure: Value) -> bool:
         return any(attached(kind) for kind in kinds if kind and isinstance(kind[0], bytes | tuple) and _is_part(kind))
     if _disposition(structure) == b"attachment":
         return True
-    kind = _octets(structure[0]).lower()
-    subtype = _octets(structure[1]).lower() if len(structure) > 1 else b""
+    kind = answers.octets(structure[0]).lower()
+    subtype = answers.octets(structure[1]).lower() if len(structure) > 1 else b""
     if kind == b"text" or (kind == b"application" and subtype in (b"pgp-signature", b"pkcs7-signature")):
         return False
     if kind == b"image" and len(structure) > 3 and structure[3]:
@@ -125,12 +134,6 @@ def _disposition(structure: tuple[Value, ...]) -> bytes:
         if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], bytes):
             return item[0].lower()
     return b""
-
-
-def _octets(value: Value) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    return str(value).encode() if isinstance(value, int) else b""
 
 
 def _number(value: Value) -> int:

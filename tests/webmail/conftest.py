@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.core.cache import cache
-from office import PASSWORD, Browser, PostOffice
 
 from mailcore.post import files
 from mailcore.store import directory
+from office import PASSWORD, Browser, PostOffice
 
 QUICK = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # passwords are not what is tested here
 HASH = MD5PasswordHasher().encode(PASSWORD, "s" * 22)

@@ -40,9 +40,13 @@ def test_what_is_no_address_is_said_so(text: str) -> None:
         typed(text)
 
 
-@given(st.text(min_size=1, max_size=40).filter(lambda t: t.isprintable() and t.strip() == t and t == " ".join(t.split())))
+@given(
+    st.text(min_size=1, max_size=40).filter(lambda t: t.isprintable() and t.strip() == t and t == " ".join(t.split()))
+)
 def test_a_name_comes_back_from_the_header_as_it_went(name: str) -> None:
-    message = email.message_from_string(f"To: {Address(name, 'lisi@benet.com').coded}\n\n", policy=email.policy.compat32)
+    message = email.message_from_string(
+        f"To: {Address(name, 'lisi@benet.com').coded}\n\n", policy=email.policy.compat32
+    )
     assert from_header(message["To"]) == (Address(name, "lisi@benet.com"),)
 
 
@@ -59,7 +63,11 @@ def test_a_header_never_holds_a_line_end(name: str) -> None:
 
 
 def test_an_envelope_with_a_group() -> None:
-    group = ((None, None, b"friends", None), (b"=?gb2312?B?wO7LxA==?=", None, b"lisi", b"benet.com"), (None, None, None, None))
+    group = (
+        (None, None, b"friends", None),
+        (b"=?gb2312?B?wO7LxA==?=", None, b"lisi", b"benet.com"),
+        (None, None, None, None),
+    )
     assert from_envelope(group) == (Address("李四", "lisi@benet.com"),)
 
 

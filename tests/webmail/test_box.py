@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from office import Browser, PostOffice, letter
 
+from office import Browser, PostOffice, letter
 from webmail import imap
 from webmail.pages.box import pager
 
@@ -163,7 +163,10 @@ ODD = {
     "nothing chosen": ({"do": "delete"}, "Please select messages first."),
     "no action": ({"do": "explode", "uid": "1"}, "Please choose what to do."),
     "no folder": ({"do": "move", "uid": "1"}, "Please choose a folder first."),
-    "a folder that is not there": ({"do": "move", "uid": "1", "target": "Nowhere\r\nA1 LOGOUT"}, "Please choose a folder first."),
+    "a folder that is not there": (
+        {"do": "move", "uid": "1", "target": "Nowhere\r\nA1 LOGOUT"},
+        "Please choose a folder first.",
+    ),
     "a number that is none": ({"do": "delete", "uid": "1:*"}, "Please select messages first."),
     "a letter that is gone": ({"do": "read", "uid": "4711"}, "<h1>Inbox</h1>"),
 }
@@ -211,7 +214,9 @@ def test_new_mail_is_there_at_the_next_look(office: PostOffice, ten: Browser) ->
     assert "1–8 of 8" in ten.page
 
 
-def test_four_journeys_to_the_server_are_enough(office: PostOffice, ten: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_four_journeys_to_the_server_are_enough(
+    office: PostOffice, ten: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     commands: list[str] = []
     import imaplib
 
@@ -224,7 +229,9 @@ def test_four_journeys_to_the_server_are_enough(office: PostOffice, ten: Browser
     monkeypatch.setattr(imaplib.IMAP4, "_command", counted)
     raw = imap.IMAPClient._raw_command
     monkeypatch.setattr(
-        imap.IMAPClient, "_raw_command", lambda self, name, *args, **more: commands.append(name) or raw(self, name, *args, **more)
+        imap.IMAPClient,
+        "_raw_command",
+        lambda self, name, *args, **more: commands.append(name) or raw(self, name, *args, **more),
     )
     ten.see("/")
     assert len(commands) <= 4, commands

@@ -8,8 +8,8 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import override_settings
-from office import PASSWORD, Browser, PostOffice, letter
 
+from office import PASSWORD, Browser, PostOffice, letter
 from webmail import imap, uploads
 from webmail.models import Composition, Upload
 
@@ -84,7 +84,9 @@ def test_an_attachment_beyond_the_limit(office: PostOffice, lisi: Browser, param
 
 
 def test_an_answer(office: PostOffice, lisi: Browser) -> None:
-    office.put(letter("会议", "您好\n-- \n小七\n", Cc="王芳 <wang@benet.com>, lisi@benet.com", References="<first@benet.com>"))
+    office.put(
+        letter("会议", "您好\n-- \n小七\n", Cc="王芳 <wang@benet.com>, lisi@benet.com", References="<first@benet.com>")
+    )
     lisi.see("/compose/", mode="reply", of="1")
     assert lisi.field("to") == "小七 <xiaoqi@benet.com>"
     assert lisi.field("cc") == ""
@@ -128,7 +130,9 @@ def test_a_forward_takes_the_files_along(office: PostOffice, lisi: Browser) -> N
     write(lisi, to="xiaoqi@benet.com", carry=["1:2"])
     office.deliver()
     [arrived] = office.letters("xiaoqi")
-    assert [(p.get_filename(), p.get_content()) for p in parsed(arrived).iter_attachments()] == [("预算.pdf", b"%PDF-1.4")]
+    assert [(p.get_filename(), p.get_content()) for p in parsed(arrived).iter_attachments()] == [
+        ("预算.pdf", b"%PDF-1.4")
+    ]
     assert "$Forwarded" in office.flags(1)
 
 
@@ -240,7 +244,9 @@ def test_a_token_that_has_changed_costs_no_text(office: PostOffice, lisi: Browse
     page = lisi.page
     lisi.press("/logout/")
     lisi.sign_in()
-    lisi.page = re.sub(r'name="csrfmiddlewaretoken" value="\w+"', 'name="csrfmiddlewaretoken" value="' + "x" * 64 + '"', page)
+    lisi.page = re.sub(
+        r'name="csrfmiddlewaretoken" value="\w+"', 'name="csrfmiddlewaretoken" value="' + "x" * 64 + '"', page
+    )
     write(lisi, to="xiaoqi@benet.com", body="viel Text")
     assert "Please press the button once more." in lisi.page
     assert lisi.body() == "viel Text"

@@ -2,9 +2,9 @@
 
 import pytest
 from django.contrib.sessions.models import Session
-from office import PASSWORD, Browser
 
 from mailcore.models import AppPassword
+from office import PASSWORD, Browser
 from webmail import pool
 
 pytestmark = pytest.mark.django_db(transaction=True)

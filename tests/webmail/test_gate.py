@@ -42,7 +42,7 @@ ATTACKS = {
     "svg use": '<svg><use href="https://evil.example/x.svg#a"/></svg>',
     "svg foreign object": "<svg><foreignObject><iframe src=x></iframe></foreignObject></svg>",
     "svg style comment": "<svg><style><!--</style><img src=x onerror=alert(1)>--></style></svg>",
-    "math": '<math><mtext><mglyph><style><img src=x onerror=alert(1)>',
+    "math": "<math><mtext><mglyph><style><img src=x onerror=alert(1)>",
     "math with a link": '<math href="javascript:alert(1)">x</math>',
     "mutation by math and table": "<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 onerror=alert(1)&gt;'>",
     "mutation by noscript": '<noscript><p title="</noscript><img src=x onerror=alert(1)>">',
@@ -74,7 +74,7 @@ ATTACKS = {
     "style background quoted": "<p style=\"background:url('https://evil.example/t.gif')\">x</p>",
     "style with an escape": '<p style="background:\\75rl(https://evil.example/t.gif)">x</p>',
     "style with a comment": '<p style="background:u/**/rl(https://evil.example/t.gif)">x</p>',
-    "style image-set": '<p style="background-image:image-set(\'https://evil.example/t.gif\' 1x)">x</p>',
+    "style image-set": "<p style=\"background-image:image-set('https://evil.example/t.gif' 1x)\">x</p>",
     "style cross-fade": '<p style="background-image:cross-fade(url(https://evil.example/a), red)">x</p>',
     "style list image": '<ul style="list-style-image:url(https://evil.example/t.gif)"><li>x</ul>',
     "style list shorthand": '<ul style="list-style:url(https://evil.example/t.gif)"><li>x</ul>',
@@ -114,7 +114,7 @@ ATTACKS = {
     "custom element": "<x-element onclick=alert(1)>x</x-element>",
     "frame": '<frameset><frame src="https://evil.example"></frameset>',
     "marquee": '<marquee onstart="alert(1)">x</marquee>',
-    "isindex": '<isindex type=image src=1 onerror=alert(1)>',
+    "isindex": "<isindex type=image src=1 onerror=alert(1)>",
     "keygen": "<keygen autofocus onfocus=alert(1)>",
     "details": "<details open ontoggle=alert(1)>x</details>",
     "overlong attribute": f'<p title="{"x" * 100_000}" onclick=alert(1)>x</p>',
@@ -128,7 +128,6 @@ ATTACKS = {
     "cid of nobody": '<img src="cid:unknown@x">',
     "cid with a script": '<img src="cid:javascript:alert(1)">',
 }
-
 
 
 class _Seen(HTMLParser):
@@ -180,7 +179,8 @@ def harmless(html: str, *, remote: bool = False) -> None:
                 assert re.match(r"(?:https?:|tel:|/compose/\?mailto=)", value, re.IGNORECASE), value
             elif name == "style":
                 for address in addresses_in(value):
-                    assert remote and re.match(r"https?:", address.strip(), re.IGNORECASE), value
+                    assert remote, value
+                    assert re.match(r"https?:", address.strip(), re.IGNORECASE), value
                 assert not re.search(r"position\s*:|z-index|expression|behavior|binding", value, re.IGNORECASE)
             elif name == "target":
                 assert value == "_blank"
@@ -320,5 +320,3 @@ def test_plain_text_survives_as_it_was(text: str) -> None:
 
 def _bare(text: str) -> str:
     return re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", "", text.replace("\ufffd", ""))
-
-

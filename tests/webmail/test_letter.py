@@ -5,11 +5,14 @@ import re
 from email.message import EmailMessage
 
 import pytest
+
 from office import Browser, PostOffice, letter
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 HTML = (
     '<html><body style="background:url(https://evil.example/b.gif)"><p>各位<b>同事</b></p><img src="cid:logo">'
     '<img src="https://evil.example/t.gif"><script>alert(1)</script><a href="mailto:a@b.cn">写信</a></body></html>'
@@ -20,7 +23,9 @@ def rich() -> EmailMessage:
     message = letter("多种内容", "各位同事\n> 引文\n见 https://www.example.com/议程 。\n")
     message.add_alternative(HTML, subtype="html")
     message.get_payload()[1].add_related(PIXEL, "image", "png", cid="<logo>")
-    message.add_attachment("会议议程\n".encode("gbk"), "text", "plain", filename="议程.txt", params={"charset": "gb2312"})
+    message.add_attachment(
+        "会议议程\n".encode("gbk"), "text", "plain", filename="议程.txt", params={"charset": "gb2312"}
+    )
     message.add_attachment(b"%PDF-1.4", "application", "pdf", filename="预算 2026.pdf")
     message.add_attachment(b"<script>alert(1)</script>", "text", "html", filename="x.html")
     return message
@@ -35,7 +40,15 @@ def reading(office: PostOffice, lisi: Browser) -> Browser:
 def test_a_plain_letter(office: PostOffice, lisi: Browser) -> None:
     office.put(letter("会议", "各位：\n> 引文\n>> 更早\n<b>x</b>\n-- \n小七\n", Cc="王芳 <wang@benet.com>"))
     lisi.see("/mail/1")
-    for words in ("<h1>会议", "小七", "xiaoqi@benet.com", "李四", "王芳", "&lt;b&gt;x&lt;/b&gt;", "Saturday 12 September 2026"):
+    for words in (
+        "<h1>会议",
+        "小七",
+        "xiaoqi@benet.com",
+        "李四",
+        "王芳",
+        "&lt;b&gt;x&lt;/b&gt;",
+        "Saturday 12 September 2026",
+    ):
         assert words in lisi.page
     assert lisi.page.count("<blockquote>") == 2
     assert office.flags(1) == {"\\Seen"}
@@ -54,7 +67,9 @@ def test_a_rich_letter_is_framed(reading: Browser) -> None:
 def test_the_frame_is_a_prison(reading: Browser) -> None:
     response = reading.see("/mail/1/body")
     policy = response["Content-Security-Policy"]
-    assert policy.startswith("sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src data: 'self'; ")
+    assert policy.startswith(
+        "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src data: 'self'; "
+    )
     assert "frame-ancestors 'self'" in policy
     assert response["X-Content-Type-Options"] == "nosniff"
     assert response["Referrer-Policy"] == "no-referrer"
@@ -113,7 +128,7 @@ def test_what_is_not_there(reading: Browser, path: str) -> None:
 
 def test_all_headers_source_download_print(reading: Browser) -> None:
     reading.see("/mail/1", headers="all")
-    assert "<th scope=\"row\">Message-Id</th>" in reading.page
+    assert '<th scope="row">Message-Id</th>' in reading.page
     source = reading.get("/mail/1/source")
     assert source["Content-Type"] == "text/plain; charset=utf-8"
     assert b"MIME-Version" in source.content
@@ -142,7 +157,9 @@ def test_from_letter_to_letter(office: PostOffice, lisi: Browser) -> None:
     lisi.see("/mail/2")
     assert 'rel="prev" href="/mail/3"' in lisi.page
     assert 'rel="next" href="/mail/1"' in lisi.page
-    lisi.press("/act/", **{"delete-and": "1", "in": "INBOX", "uid": "2", "validity": lisi.field("validity"), "from": "letter"})
+    lisi.press(
+        "/act/", **{"delete-and": "1", "in": "INBOX", "uid": "2", "validity": lisi.field("validity"), "from": "letter"}
+    )
     assert "<h1>一" in lisi.page
     lisi.see("/mail/1", sort="subject")
     assert "<h1>一" in lisi.page
@@ -154,7 +171,9 @@ def test_after_deleting_on_to_the_next_if_wished(office: PostOffice, lisi: Brows
     lisi.see("/options/")
     lisi.press("/options/", after_action="next")
     lisi.see("/mail/2")
-    lisi.press("/act/", do="delete", uid="2", then=lisi.field("then"), validity=lisi.field("validity"), **{"in": "INBOX"})
+    lisi.press(
+        "/act/", do="delete", uid="2", then=lisi.field("then"), validity=lisi.field("validity"), **{"in": "INBOX"}
+    )
     assert "<h1>一" in lisi.page
 
 

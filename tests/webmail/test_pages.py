@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from office import Browser, PostOffice, letter
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -10,8 +10,12 @@ TEXT = b'("TEXT" "PLAIN" ("CHARSET" "utf-8") NIL NIL "8BIT" 12 1 NIL NIL NIL NIL
 HTML = b'("TEXT" "HTML" ("CHARSET" "gb2312") NIL NIL "BASE64" 40 1 NIL NIL NIL NIL)'
 LOGO = b'("IMAGE" "PNG" ("NAME" "logo.png") "<logo>" NIL "BASE64" 400 NIL ("INLINE" NIL) NIL NIL)'
 PHOTO = b'("IMAGE" "JPEG" ("NAME" "a.jpg") NIL NIL "BASE64" 400 NIL ("ATTACHMENT" ("FILENAME" "a.jpg")) NIL NIL)'
-PDF = b"(\"APPLICATION\" \"PDF\" NIL NIL NIL \"BASE64\" 4000 NIL (\"ATTACHMENT\" (\"FILENAME*\" \"utf-8''%E9%A2%84%E7%AE%97.pdf\")) NIL NIL)"
-INNER = b'("MESSAGE" "RFC822" NIL NIL NIL "7BIT" 900 ("date" "s" NIL NIL NIL NIL NIL NIL NIL "<i@d>") ' + TEXT + b" 30 NIL NIL NIL NIL)"
+PDF = b'("APPLICATION" "PDF" NIL NIL NIL "BASE64" 4000 NIL ("ATTACHMENT" ("FILENAME*" "utf-8\'\'%E9%A2%84%E7%AE%97.pdf")) NIL NIL)'
+INNER = (
+    b'("MESSAGE" "RFC822" NIL NIL NIL "7BIT" 900 ("date" "s" NIL NIL NIL NIL NIL NIL NIL "<i@d>") '
+    + TEXT
+    + b" 30 NIL NIL NIL NIL)"
+)
 NOTE = b'("TEXT" "PLAIN" ("NAME" "note.txt") NIL NIL "7BIT" 10 1 NIL ("ATTACHMENT" NIL) NIL NIL)'
 
 
@@ -38,7 +42,14 @@ SHAPES = {
     "an enclosed letter": (several(b"MIXED", TEXT, INNER), ["1"], [], [], ["2"], False),
     "an image nobody names": (several(b"RELATED", TEXT, LOGO), ["1"], [], [], ["2"], False),
     "a file alone": (PDF, [], [], [], ["1"], True),
-    "a list's footer": (several(b"MIXED", several(b"ALTERNATIVE", TEXT, HTML), TEXT), ["1.1", "2"], ["1.2", "2"], [], [], False),
+    "a list's footer": (
+        several(b"MIXED", several(b"ALTERNATIVE", TEXT, HTML), TEXT),
+        ["1.1", "2"],
+        ["1.2", "2"],
+        [],
+        [],
+        False,
+    ),
 }
 
 
@@ -59,8 +70,11 @@ def test_the_parts_of_an_enclosed_letter_are_numbered_below_it() -> None:
 
 
 NAMES = {
-    "RFC 2231": (b"\"FILENAME*\" \"utf-8''%E9%A2%84%E7%AE%97.pdf\"", "预算.pdf"),
-    "RFC 2231 in pieces": (b"\"FILENAME*0*\" \"utf-8''%E9%A2\" \"FILENAME*1*\" \"%84%E7%AE%97\" \"FILENAME*2\" \".pdf\"", "预算.pdf"),
+    "RFC 2231": (b'"FILENAME*" "utf-8\'\'%E9%A2%84%E7%AE%97.pdf"', "预算.pdf"),
+    "RFC 2231 in pieces": (
+        b'"FILENAME*0*" "utf-8\'\'%E9%A2" "FILENAME*1*" "%84%E7%AE%97" "FILENAME*2" ".pdf"',
+        "预算.pdf",
+    ),
     "RFC 2047": (b'"FILENAME" "=?gb2312?B?1KTL4y5wZGY=?="', "预算.pdf"),
     "raw GBK": (b'"FILENAME" "' + "朱镕基.pdf".encode("gbk") + b'"', "朱镕基.pdf"),
     "raw UTF-8": (b'"FILENAME" "' + "预算.pdf".encode() + b'"', "预算.pdf"),
@@ -74,7 +88,9 @@ NAMES = {
 
 @pytest.mark.parametrize(("said", "name"), NAMES.values(), ids=NAMES.keys())
 def test_file_names(said: bytes, name: str) -> None:
-    [structure] = answers.parse([b'("APPLICATION" "PDF" NIL NIL NIL "BASE64" 4 NIL ("ATTACHMENT" (' + said + b")) NIL NIL)"])
+    [structure] = answers.parse(
+        [b'("APPLICATION" "PDF" NIL NIL NIL "BASE64" 4 NIL ("ATTACHMENT" (' + said + b")) NIL NIL)"]
+    )
     assert parts.tree(structure).file_name == name
 
 

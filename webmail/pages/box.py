@@ -143,7 +143,7 @@ def _do(request: Request, mail: imap.Mail, box: str, action: str, uids: list[int
         case "flag" | "unflag":
             mail.mark(uids, "flagged", on=action == "flag")
         case "delete" if frame.folder_named(pane, box).role != "trash":
-            mail.move(uids, _place(mail, pane, "trash"))
+            mail.move(uids, frame.home_of(mail, "trash"))
             said = ngettext("%d message moved to Trash.", "%d messages moved to Trash.", count)
             messages.success(request, said % count)
         case "delete" | "destroy":
@@ -152,7 +152,7 @@ def _do(request: Request, mail: imap.Mail, box: str, action: str, uids: list[int
         case "archive" | "junk":
             if action == "junk":
                 mail.mark(uids, "junk", on=True)
-            mail.move(uids, _place(mail, pane, action))
+            mail.move(uids, frame.home_of(mail, action))
             _told(request, count, str(folders.ROLES[action]))
         case "notjunk":
             mail.mark(uids, "junk", on=False)
@@ -184,17 +184,6 @@ def _to_target(
 def _told(request: HttpRequest, count: int, folder: str) -> None:
     said = ngettext("%(count)d message moved to %(folder)s.", "%(count)d messages moved to %(folder)s.", count)
     messages.success(request, said % {"count": count, "folder": folder})
-
-
-def _place(mail: imap.Mail, pane: tuple[folders.Folder, ...], role: str) -> str:
-    """The folder of a role, made where there is none."""
-    found = folders.find(pane, role)
-    if found is None:
-        box = mail.opened_name()
-        mail.create(folders.STANDARD_NAMES[role])
-        mail.open(box)  # creating may have left it
-        return folders.STANDARD_NAMES[role]
-    return found.name
 
 
 def _empty(request: Request, mail: imap.Mail, box: str) -> HttpResponse:

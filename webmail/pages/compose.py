@@ -21,7 +21,7 @@ from django.views.decorators.http import require_http_methods
 from mailcore import conf
 from webmail import imap, letters, parts, smtp, uploads, visitor, writing
 from webmail.addresses import Address, BadAddress, typed
-from webmail.folders import STANDARD_NAMES, find
+from webmail.folders import find
 from webmail.pages import frame
 from webmail.pages.letter_source import Source, begin
 from webmail.servers import smtp_server
@@ -327,7 +327,7 @@ def _file_away(request: Request, mail: imap.Mail, kept: Kept, letter: writing.Ou
     """Our copy, the mark on the original, the end of the draft. The letter is gone by now: what fails
     here is told, never tried as a second sending."""
     try:
-        sent = _place(mail, "sent")
+        sent = frame.home_of(mail, "sent")
         mail.append(sent, writing.render(letter, with_bcc=True), ["seen"])
     except (imap.Refused, imap.Unreachable) as fault:
         messages.warning(request, _("No copy could be kept in the folder for sent mail: %s") % fault)
@@ -347,7 +347,7 @@ def _save_draft(request: Request, mail: imap.Mail, kept: Kept) -> HttpResponse:
     letter = _outgoing(request, mail, kept, draft=True)
     if isinstance(letter, dict):
         return _page(request, mail, kept.token, kept.fields, letter)
-    drafts = _place(mail, "drafts")
+    drafts = frame.home_of(mail, "drafts")
     uid = mail.append(drafts, writing.render(letter, with_bcc=True), ["draft", "seen"])
     old = kept.fields["draft"]
     kept.fields["draft"] = str(uid or "")
@@ -364,11 +364,3 @@ def _drop_draft(mail: imap.Mail, uid: str) -> None:
         found = mail.find(int(uid))
         if found is not None and found.row.draft:
             mail.destroy([int(uid)])
-
-
-def _place(mail: imap.Mail, role: str) -> str:
-    found = find(mail.folders(younger_than=30), role)
-    if found is None:
-        mail.create(STANDARD_NAMES[role])
-        return STANDARD_NAMES[role]
-    return found.name

@@ -37,6 +37,18 @@ def folder_named(pane: tuple[Folder, ...], name: str) -> Folder:
     return next((folder for folder in pane if folder.name == name), Folder(name, role=folders.role_of(name, ())))
 
 
+def home_of(mail: imap.Mail, role: str) -> str:
+    """The folder of a role ("sent", "trash", …), made where there is none. The open folder stays open."""
+    found = folders.find(mail.folders(younger_than=30), role)
+    if found is not None:
+        return found.name
+    opened = mail.opened_name()
+    mail.create(folders.STANDARD_NAMES[role])
+    if opened:
+        mail.open(opened)
+    return folders.STANDARD_NAMES[role]
+
+
 def box_of(request: HttpRequest) -> str:
     """The folder a request is about. A name with control characters is no folder: INBOX then."""
     name = (request.POST if request.method == "POST" else request.GET).get("in", "") or INBOX

