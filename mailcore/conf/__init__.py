@@ -58,7 +58,8 @@ def _environment(name: str) -> str | None:
     from mailcore.settings import env
 
     key = f"MAIL_{name.upper()}"
-    return env.str(key) if key in env.ENVIRON else None
+    # As it stands: "$mydomain" is main.cf's way to name another parameter, not django-environ's.
+    return env.ENVIRON.get(key)
 
 
 def raw(name: str, table: Mapping[str, str]) -> str:

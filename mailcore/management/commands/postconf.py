@@ -67,7 +67,7 @@ def _assignment(text: str) -> tuple[str, str]:
         raise Fatal(f"missing '=' after attribute name: \"{text}\"")
     if not name:
         raise Fatal(f'missing attribute name: "{text}"')
-    return name, value
+    return name, " ".join(value.split())
 
 
 def _values(options: dict[str, Any]) -> dict[str, str]:
@@ -83,4 +83,4 @@ def _values(options: dict[str, Any]) -> dict[str, str]:
 def _line(name: str, value: str, options: dict[str, Any]) -> str:
     if options["no_names"]:
         return value
-    return name if options["no_values"] else f"{name} = {value}"
+    return name if options["no_values"] else f"{name} = {value}".rstrip()
