@@ -72,7 +72,8 @@ def submit(submission: Submission) -> Letter | Refused:
         file.write(content)
         file.finish()
     except OSError as error:
-        file.discard()
+        with contextlib.suppress(OSError):
+            file.discard()
         raise TemporaryFault(f"queue file write error: {error.strerror}") from error
     letter = Letter(
         id=letter_id,

@@ -84,8 +84,9 @@ def _directories(where: str) -> list[str]:
 # --- Looking --------------------------------------------------------------------------------------
 
 
-def examine(owner: Owner) -> Iterator[Folder]:
-    """Every folder on disk and every mailbox of the account, one after the other; nothing is changed."""
+def examine(owner: Owner, *, offline: bool = False) -> Iterator[Folder]:
+    """Every folder on disk and every mailbox of the account, one after the other; nothing is changed.
+    `offline`: nothing else runs, so a young file is nobody's delivery under way."""
     rows = {
         folder: (id_, name, uid_next)
         for id_, name, folder, uid_next in Mailbox.objects.filter(
@@ -103,7 +104,7 @@ def examine(owner: Owner) -> Iterator[Folder]:
             if not name or names.flaw(name) or names.folder(name) != folder:
                 yield Folder(folder, directory, 0, problem="not the name of a mailbox")
                 continue
-        yield _examined(Folder(name, directory, mailbox_id), fresh=uid_next == 1)
+        yield _examined(Folder(name, directory, mailbox_id), fresh=uid_next == 1, offline=offline)
 
 
 def _folders(owner: Owner) -> set[str]:
@@ -116,7 +117,7 @@ def _folders(owner: Owner) -> set[str]:
     return {""} | {name for name in inner if os.path.isdir(f"{top}/{name}/cur")}
 
 
-def _examined(folder: Folder, *, fresh: bool) -> Folder:
+def _examined(folder: Folder, *, fresh: bool, offline: bool) -> Folder:
     """The folder with what differs. Dovecot's UIDs count while the mailbox is `fresh`: never had a message."""
     uid_list = dovecot.uid_list(_lines(f"{folder.directory}/dovecot-uidlist")) if fresh else dovecot.UidList()
     letters = dovecot.keyword_letters(_lines(f"{folder.directory}/dovecot-keywords"))
@@ -124,7 +125,7 @@ def _examined(folder: Folder, *, fresh: bool) -> Folder:
     rows = dict(Message.objects.filter(mailbox_id=folder.mailbox_id).values_list("base_name", "uid"))
     files = _files(folder.directory)
     for base_name, path in files.items():
-        if base_name in rows or _is_on_its_way(path, base_name):
+        if base_name in rows or (not offline and _is_on_its_way(path, base_name)):
             continue
         info = path.rpartition(":2,")[2] if ":2," in path else ""
         keywords = [letters[letter] for letter in info if letter in letters]

@@ -20,6 +20,9 @@ class Command(Program):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("-n", "--dry-run", action="store_true", help="report only: change nothing")
+        parser.add_argument(
+            "--offline", action="store_true", help="no server runs: files of deliveries minutes ago are entered too"
+        )
         parser.add_argument("--json", action="store_true", help="one JSON object a folder that differs")
         parser.add_argument("addresses", nargs="*", metavar="address", help="these accounts; without: all")
 
@@ -30,7 +33,7 @@ class Command(Program):
             raise Fatal(f"no such account: {', '.join(sorted(missing))}")
         entered = amiss = 0
         for number, owner in enumerate(owners, 1):
-            for folder in adopt.examine(owner):
+            for folder in adopt.examine(owner, offline=options["offline"]):
                 done = 0
                 if not (options["dry_run"] or folder.problem):
                     for count in adopt.enter(owner, folder):

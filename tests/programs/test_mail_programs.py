@@ -1,0 +1,335 @@
+"""sendmail, maillog, quota and mailindex."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from mailcore.models import Account, Mailbox, Message, Queued, Recipient
+from mailcore.post import files, queue
+from mailcore.post.courier import Courier
+from mailcore.store import maildir
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
+
+
+def deliver() -> None:
+    Courier().run_until_idle()
+
+
+def content() -> bytes:
+    return Path(files.path(Queued.objects.get().id)).read_bytes()
+
+
+def recipients() -> list[str]:
+    return list(Recipient.objects.order_by("id").values_list("address", flat=True))
+
+
+# --- sendmail -------------------------------------------------------------------------------------
+
+
+def test_a_letter_goes_straight_into_the_queue_and_arrives(benet, run, inbox):
+    ran = run("sendmail", "-f", "me@other.example", "-F", "Me Myself", "lisi", stdin="Subject: hi\n\nbody\n")
+    assert (ran.status, ran.out, ran.err) == (0, "", "")
+    letter = Queued.objects.get()
+    deliver()
+    [received] = inbox("lisi")
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert body == b"body\r\n"
+    assert head.startswith(b"Return-Path: <me@other.example>\r\nX-Original-To: lisi@benet.com\r\n")
+    assert f"\tid {letter.id:X}; ".encode() in head
+    assert b"Received: by mail.benet.com (Youju, from userid %d)\r\n" % os.getuid() in head
+    assert head.endswith(b"From: Me Myself <me@other.example>")
+    assert letter.message_id.encode() in head
+
+
+def test_recipients_from_the_header_and_bcc_is_taken_out(benet, run):
+    letter = "To: A <a@x.example>,\n\tb@x.example\nCc: lisi\nBcc: secret@x.example\nSubject: s\n\n.\nend\n"
+    run("sendmail", "-t", "extra@x.example", stdin=letter)
+    assert recipients() == ["extra@x.example", "a@x.example", "b@x.example", "lisi@benet.com", "secret@x.example"]
+    assert b"secret" not in content()
+    assert content().endswith(b"\r\n\r\n")  # a dot alone ended it
+
+
+@pytest.mark.parametrize("option", ["-i", "-oi"])
+def test_a_dot_alone_is_text_when_asked_for(benet, run, option):
+    run("sendmail", option, "lisi", stdin="Subject: s\n\na\n.\nb\n")
+    assert content().endswith(b"\r\n\r\na\r\n.\r\nb\r\n")
+
+
+def test_what_is_no_header_is_text(benet, run):
+    run("sendmail", "lisi", stdin="just words\nand more")
+    assert content().endswith(b"\r\n\r\njust words\r\nand more\r\n")
+
+
+def test_the_null_sender(benet, run):
+    run("sendmail", "-f", "<>", "lisi", stdin="Subject: s\n\n")
+    assert Queued.objects.get().sender == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ((), 75, "Recipient addresses must be specified on the command line or via the -t option"),
+        (("-t",), 75, "No recipient addresses found in message header"),
+        (("-f", "a b <", "lisi"), 64, "-f option specified malformed sender"),
+        (("-N", "always", "lisi"), 64, "bad -N option value"),
+    ],
+)
+def test_what_sendmail_refuses(benet, run, arguments, status, message):
+    ran = run("sendmail", *arguments, stdin="Subject: s\n\n")
+    assert ran.status == status
+    assert message in ran.err
+    assert not Queued.objects.exists()
+
+
+def test_too_big(benet, run, parameters):
+    parameters(message_size_limit="1000")
+    ran = run("sendmail", "lisi", stdin="Subject: s\n\n" + "x" * 2000)
+    assert (ran.status, "message file too big" in ran.err) == (os.EX_UNAVAILABLE, True)
+    assert list(files.present()) == []
+
+
+def test_when_the_queue_cannot_be_written_the_sender_may_try_again(benet, run):
+    settings.QUEUE_ROOT.rmdir()
+    settings.QUEUE_ROOT.write_text("not a directory")
+    ran = run("sendmail", "lisi", stdin="Subject: s\n\n")
+    assert (ran.status, "queue file write error" in ran.err) == (os.EX_TEMPFAIL, True)
+
+
+def test_mailq_by_its_old_name(benet, run):
+    assert run("sendmail", "-bp").out == "Mail queue is empty\n"
+
+
+@pytest.mark.program
+def test_the_same_envelopes_and_headers_as_postfix(benet, run, running_postfix):
+    letter = "To: a@x.example, B <b@x.example>\nCc: c@x.example\nBcc: d@x.example\nSubject: hi\n\n.\nrest\n"
+    arguments = ("-t", "-f", "me@other.example", "-F", "Me Myself")
+    assert run("sendmail", *arguments, stdin=letter).status == 0
+    assert running_postfix("sendmail", *arguments, stdin=letter).status == 0
+    deadline = time.monotonic() + 60
+    while '"deferred"' not in (listed := running_postfix("postqueue", "-j").out) and time.monotonic() < deadline:
+        pass
+    theirs = json.loads(listed)
+    assert recipients() == [each["address"] for each in theirs["recipients"]]
+    written = running_postfix("postcat", "-qhb", theirs["queue_id"]).out
+    assert _names(content().decode().replace("\r\n", "\n")) == _names(written)
+
+
+def _names(letter: str) -> list[str]:
+    return [line.partition(":")[0] for line in letter.split("\n") if not line.startswith("\t")]
+
+
+# --- maillog --------------------------------------------------------------------------------------
+
+LOG = """\
+Nov 22 14:05:09 mail youju/smtpd[11]: connect from unknown[192.0.2.7]
+Nov 22 14:05:09 mail youju/smtpd[11]: NOQUEUE: reject: RCPT from unknown[192.0.2.7]: 554 5.7.1 Relay access denied
+Nov 22 14:05:10 mail youju/qmgr[12]: 9E45D8A762C: warning: content file is missing, moved to corrupt
+Nov 22 14:05:11 mail youju/imap[13]: error: the disk is full
+Nov 22 14:05:12 mail youju/qmgr[12]: 9E45D8A762C: removed
+"""
+
+
+@pytest.fixture
+def log_lines() -> list[str]:
+    settings.LOG_ROOT.mkdir(parents=True)
+    (settings.LOG_ROOT / "maillog").write_text(LOG)
+    return LOG.splitlines()
+
+
+def test_reading_and_searching(run, log_lines):
+    assert run("maillog").lines == log_lines
+    assert run("maillog", "QMGR", "9e45d8a762c").lines == [log_lines[2], log_lines[4]]
+    assert run("maillog", "-n", "2").lines == log_lines[-2:]
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"), [("reject", [1, 2, 3]), ("warning", [2, 3]), ("error", [3]), ("fatal", []), ("panic", [])]
+)
+def test_levels(run, log_lines, level, expected):
+    assert run("maillog", "--level", level).lines == [log_lines[number] for number in expected]
+
+
+def test_without_a_log(run):
+    assert run("maillog").status == 1
+
+
+def test_following_goes_on_after_rotation(log_lines):
+    from mailcore.management.commands.maillog import follow
+
+    path = settings.LOG_ROOT / "maillog"
+    lines = follow(str(path), path.stat().st_size)
+    with path.open("a") as file:
+        file.write("one\n")
+    assert next(lines) == "one"
+    path.rename(path.with_suffix(".1"))
+    path.write_text("two\n")
+    assert next(lines) == "two"
+
+
+def test_a_letters_story(post, run):
+    letter = post("all", message_id="x1@other.example")
+    deliver()
+    for named in (letter.queue_id, "<x1@other.example>", "xiaoqi@benet.com", "a@other.example"):
+        ran = run("maillog", "--story", named)
+        assert ran.lines[0].startswith(f"{letter.queue_id}: from=<a@other.example>, message-id=<x1@other.example>")
+        assert [line.split()[2] for line in ran.lines[1:]] == ["received", "expanded", "delivered", "delivered"]
+    story = json.loads(run("maillog", "--story", letter.queue_id, "--json").out)
+    assert story["moments"][2]["text"] == "delivered to maildir"
+    assert run("maillog", "--story", "nobody@benet.com").status == 1
+
+
+# --- quota ----------------------------------------------------------------------------------------
+
+
+def test_quota(post, run):
+    post("lisi")
+    deliver()
+    Account.objects.filter(address="lisi@benet.com").update(quota_bytes=1000)
+    used = Account.objects.get(address="lisi@benet.com").used_bytes
+    shown = json.loads(run("quota", "--json", "lisi@benet.com").out)
+    assert shown == {
+        "address": "lisi@benet.com",
+        "used_bytes": used,
+        "limit_bytes": 1000,
+        "used_messages": 1,
+        "limit_messages": 0,
+        "percent": used * 100 // 1000,
+    }
+    assert len(run("quota").lines) == 3
+    assert len(run("quota", "--over", "1").lines) == 2
+    assert run("quota", "nobody@benet.com").status == 1
+
+
+def test_recounting(post, run):
+    post("lisi")
+    deliver()
+    right = Account.objects.values_list("used_bytes", "used_messages").get(address="lisi@benet.com")
+    Account.objects.filter(address="lisi@benet.com").update(used_bytes=7, used_messages=9)
+    ran = run("quota", "recount")
+    assert "lisi@benet.com: was 7 octets in 9 messages" in ran.err
+    assert Account.objects.values_list("used_bytes", "used_messages").get(address="lisi@benet.com") == right
+
+
+# --- mailindex ------------------------------------------------------------------------------------
+
+
+def place(folder: str, name: str, content: bytes = b"Subject: old\r\n\r\nbody\r\n", part: str = "cur") -> Path:
+    where = Path(maildir.directory("lisi@benet.com", folder))
+    for each in ("new", "cur", "tmp"):
+        (where / each).mkdir(parents=True, exist_ok=True)
+    path = where / part / name
+    path.write_bytes(content)
+    return path
+
+
+@pytest.fixture
+def dovecots_maildir(benet) -> Path:
+    """What Dovecot left: three messages, one without UID, a folder of its own, keywords, a subscription."""
+    place("", "1700000002.M2P1.host,S=22,W=23:2,Sab")
+    place("", "1700000001.M1P1.host:2,FT")
+    place("", "1700000003.M3P1.host", part="new")
+    place(".Work.2026", "1700000004.M4P1.host:2,RS")
+    top = Path(maildir.directory("lisi@benet.com", ""))
+    (top / "dovecot-uidlist").write_text(
+        "3 V1234567890 N90 G0123\n40 :1700000002.M2P1.host,S=22,W=23\n57 W23 S22 :1700000001.M1P1.host:2,FT\n"
+    )
+    (top / "dovecot-keywords").write_text("0 $Label1\n1 later\n")
+    (top / "subscriptions").write_text("V\t2\n\nWork\t2026\nElsewhere\n")
+    return top
+
+
+def rows(mailbox: str) -> list[tuple[int, int, str, str]]:
+    box = Mailbox.objects.get(account__address="lisi@benet.com", name=mailbox)
+    return list(
+        Message.objects.filter(mailbox=box).order_by("uid").values_list("uid", "flags", "keywords", "base_name")
+    )
+
+
+def test_a_dry_run_reports_and_changes_nothing(dovecots_maildir, run):
+    ran = run("mailindex", "--dry-run", "lisi@benet.com")
+    assert ran.status == 1
+    assert f"lisi@benet.com INBOX: file without row: {dovecots_maildir}/cur/1700000001.M1P1.host:2,FT" in ran.lines
+    assert "lisi@benet.com Work/2026: folder without mailbox" in ran.lines
+    assert not Message.objects.exists()
+
+
+def test_adopting_what_dovecot_kept(dovecots_maildir, run):
+    ran = run("mailindex")
+    assert ran.status == 0, ran
+    assert ran.err.endswith("mailindex: 2 accounts, 4 messages entered\n")
+    assert rows("INBOX") == [
+        (40, 1, "$Label1 later", "1700000002.M2P1.host,S=22,W=23"),
+        (57, 12, "", "1700000001.M1P1.host"),
+        (58, 0, "", "1700000003.M3P1.host"),
+    ]
+    assert rows("Work/2026") == [(1, 3, "", "1700000004.M4P1.host")]
+    inbox = Mailbox.objects.get(account__address="lisi@benet.com", name="INBOX")
+    assert (inbox.uid_validity, inbox.uid_next, inbox.messages, inbox.unseen) == (1234567890, 90, 3, 2)
+    assert inbox.keywords == "$Label1 later"
+    account = Account.objects.get(address="lisi@benet.com")
+    assert (account.used_messages, account.used_bytes) == (4, 4 * 22)
+    assert set(account.subscriptions.values_list("name", flat=True)) >= {"Work/2026", "Elsewhere"}
+    assert run("mailindex").err.endswith("mailindex: 2 accounts, 0 messages entered\n")
+
+
+def test_a_full_mailbox_is_adopted_all_the_same(dovecots_maildir, run):
+    Account.objects.filter(address="lisi@benet.com").update(quota_bytes=1)
+    run("mailindex")
+    assert len(rows("INBOX")) == 3
+    assert len(list((dovecots_maildir / "cur").iterdir())) == 2
+
+
+def test_uids_of_a_mailbox_in_use_stay(post, run, dovecots_maildir):
+    post("lisi")
+    deliver()
+    [(first, *_)] = rows("INBOX")
+    validity = Mailbox.objects.get(account__address="lisi@benet.com", name="INBOX").uid_validity
+    run("mailindex")
+    assert [uid for uid, *_ in rows("INBOX")] == [first, 2, 3, 4]
+    assert Mailbox.objects.get(account__address="lisi@benet.com", name="INBOX").uid_validity == validity
+
+
+def test_a_row_without_its_file_is_reported_and_stays(post, run):
+    post("lisi")
+    deliver()
+    [(uid, _, _, base_name)] = rows("INBOX")
+    next((settings.MAIL_ROOT / "benet.com/lisi/Maildir/new").iterdir()).unlink()
+    ran = run("mailindex")
+    assert ran.status == 1
+    assert ran.lines == [f"lisi@benet.com INBOX: row without file: UID {uid} {base_name}"]
+    [report] = [json.loads(line) for line in run("mailindex", "--json", "lisi@benet.com").lines]
+    assert report["rows_without_file"] == [{"uid": uid, "base_name": base_name}]
+    assert len(rows("INBOX")) == 1
+
+
+def test_what_a_delivery_has_just_placed_is_left_to_it(post, run):
+    letter = post("lisi")
+    [duty] = queue.claim("anna", 1)[0].duties
+    place("", f"1700000000.Q{letter.queue_id}R{duty.id:X}.mail.benet.com", part="new")
+    assert run("mailindex").err.endswith("0 messages entered\n")
+
+
+def test_mail_of_nobody_is_named(benet, run):
+    (settings.MAIL_ROOT / "benet.com/gone/Maildir/cur").mkdir(parents=True)
+    ran = run("mailindex")
+    assert ran.status == 1
+    assert f"{settings.MAIL_ROOT}/benet.com/gone: mail of nobody" in ran.err
+
+
+def test_the_index_is_built_anew_from_the_files(post, run, inbox):
+    for number in range(3):
+        post("lisi", content=b"Subject: %d\r\n\r\n" % number)
+    deliver()
+    before = inbox("lisi")
+    Message.objects.all().delete()
+    Mailbox.objects.update(messages=0, unseen=0, size=0)
+    Account.objects.update(used_bytes=0, used_messages=0)
+    run("mailindex", "--offline")
+    assert sorted(inbox("lisi")) == sorted(before)
+    account = Account.objects.get(address="lisi@benet.com")
+    assert (account.used_messages, account.used_bytes) == (3, sum(map(len, before)))
