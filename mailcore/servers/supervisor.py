@@ -12,6 +12,7 @@ import pwd
 import select
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from django.db import connections
 
 from mailcore import conf, log
 from mailcore.post.courier import Courier
-from mailcore.servers import process, web
+from mailcore.servers import process, tls, web
 from mailcore.store import news
 
 SMTP_SERVICES = ("smtp", "submission", "submissions", "lmtp")
@@ -96,6 +97,10 @@ class Supervisor:
 
     def run(self, *, as_json: bool) -> None:
         """Start everything, say so, and watch until SIGTERM or SIGINT."""
+        try:
+            tls.server_context()  # makes our own certificate before several processes want it
+        except (OSError, ssl.SSLError) as error:
+            raise StartFault(f"the certificate cannot be used: {error} (smtpd_tls_cert_file)") from error
         self._plan()
         signal.signal(signal.SIGTERM, self._on_stop)
         signal.signal(signal.SIGINT, self._on_stop)

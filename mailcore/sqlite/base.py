@@ -7,23 +7,23 @@ the moment the lock is free. Statements outside a transaction still rely on SQLi
 
 import fcntl
 import os
-from typing import Any
+from typing import IO, Any
 
 from django.db.backends.sqlite3.base import DatabaseWrapper as SqliteWrapper
 
 
 class DatabaseWrapper(SqliteWrapper):
-    _lock = -1
+    _lock: IO[str] | None = None  # a file object: it closes itself when its thread, and so this wrapper, ends
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         connection = super().get_new_connection(conn_params)
         name = str(self.settings_dict["NAME"])
-        if self._lock < 0 and not self.is_in_memory_db():
-            self._lock = os.open(f"{name}-writers", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        if self._lock is None and not self.is_in_memory_db():
+            self._lock = open(f"{name}-writers", "a", opener=_private)  # noqa: SIM115  (for the connection's life)
         return connection
 
     def _start_transaction_under_autocommit(self) -> None:
-        if self._lock >= 0:
+        if self._lock is not None:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
             super()._start_transaction_under_autocommit()
@@ -47,10 +47,14 @@ class DatabaseWrapper(SqliteWrapper):
         try:
             return super()._close()
         finally:
-            if self._lock >= 0:
-                os.close(self._lock)
-                self._lock = -1
+            if self._lock is not None:
+                self._lock.close()
+                self._lock = None
 
     def _let_next_in(self) -> None:
-        if self._lock >= 0:
+        if self._lock is not None:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
