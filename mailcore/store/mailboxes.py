@@ -125,6 +125,7 @@ def create(owner: Owner, name: str, special_use: str = "") -> Box | Refusal:
                 maildir.make(account.address, box.folder)
             else:
                 box = _insert(account, name, special_use)
+            news.publish([-account.pk])
     except IntegrityError:
         return _IS_THERE
     return Box(box.pk, owner.account_id, name, maildir.directory(owner.address, box.folder), box.uid_validity)
@@ -150,7 +151,7 @@ def delete(owner: Owner, name: str) -> Refusal | None:
             Mailbox.objects.filter(pk=box.pk)._raw_delete("default")
         directory = maildir.directory(owner.address, box.folder)
         transaction.on_commit(lambda: _remove_tree(directory))
-        news.publish([box.pk])
+        news.publish([box.pk, -owner.account_id])
     return None
 
 
@@ -221,7 +222,7 @@ def _rename_rows(owner: Owner, old: str, new: str, undo: list[tuple[str, str]]) 
         os.rename(before, after)
         undo.append((before, after))
     maildir.sync_directories({os.path.dirname(after) for _, after in undo})
-    news.publish(box.pk for box in boxes)
+    news.publish([-owner.account_id, *[box.pk for box in boxes]])
     return None
 
 
@@ -270,14 +271,18 @@ def subscribe(owner: Owner, name: str) -> Refusal | None:
     name = name.removesuffix(names.SEPARATOR)
     if (flaw := names.flaw(name)) is not None:
         return Refusal("CANNOT", flaw)
-    Subscription.objects.bulk_create([Subscription(account_id=owner.account_id, name=name)], ignore_conflicts=True)
+    with transaction.atomic():
+        Subscription.objects.bulk_create([Subscription(account_id=owner.account_id, name=name)], ignore_conflicts=True)
+        news.publish([-owner.account_id])
     return None
 
 
 def unsubscribe(owner: Owner, name: str) -> Refusal | None:
     name = name.removesuffix(names.SEPARATOR)
-    if not Subscription.objects.filter(account_id=owner.account_id, name=name).delete()[0]:
-        return Refusal("NONEXISTENT", "Not subscribed")
+    with transaction.atomic():
+        if not Subscription.objects.filter(account_id=owner.account_id, name=name).delete()[0]:
+            return Refusal("NONEXISTENT", "Not subscribed")
+        news.publish([-owner.account_id])
     return None
 
 

@@ -28,7 +28,8 @@ _listeners: tuple[int, dict[str, list[str]]] = (-1, {})
 
 
 def publish(mailbox_ids: Iterable[int]) -> None:
-    """These mailboxes change when the running transaction commits."""
+    """These mailboxes change when the running transaction commits. The negative of an account's id stands for the
+    list of its mailboxes."""
     words = [MAILBOX, *(b"%d" % i for i in sorted(set(mailbox_ids)))]
     if len(words) > 1:
         transaction.on_commit(lambda: _send(SERVERS, b" ".join(words)))

@@ -427,3 +427,64 @@ def test_a_long_command_says_that_it_goes_on(lisi: Mailer, running, parameters, 
         lisi.say("a STORE 1 +FLAGS (\\Seen)")
         assert lisi.hear() == '* OK [INPROGRESS ("a" NIL NIL)] Still working'
     lisi.talk("S: * 1 FETCH (FLAGS (\\Seen \\Recent))\nS: a OK …")
+
+
+# --- NOTIFY (RFC 5465) --------------------------------------------------------------------------------
+
+
+def test_being_told_without_asking(two) -> None:
+    one, other = two
+    other.talk("""
+        C: a NOTIFY SET STATUS (selected (MessageNew (uid body.peek[header.fields (subject)]) MessageExpunge FlagChange)) (mailboxes (Sent work) (MessageNew MessageExpunge MailboxName SubscriptionChange)) (personal (MailboxName))
+        S: * STATUS Sent (MESSAGES 0 UIDNEXT 1 UIDVALIDITY … UNSEEN 0)
+        S: a OK …
+    """)
+    one.append(b"Subject: fresh\r\n\r\n")
+    other.talk("""
+        S: * 6 EXISTS
+        S: * … RECENT
+        S: * 6 FETCH (UID 6 BODY[HEADER.FIELDS (SUBJECT)] {18}
+        S: Subject: fresh
+        S:
+        S: )
+    """)
+    one.do("STORE 2 +FLAGS.SILENT (\\Deleted)")
+    other.talk("S: * 2 FETCH (FLAGS (\\Deleted))")
+    one.do("EXPUNGE")
+    other.talk("S: * 2 EXPUNGE")
+    one.append(PLAIN, "Sent")
+    other.talk("S: * STATUS Sent (MESSAGES 1 UIDNEXT 2 UIDVALIDITY … UNSEEN 1)")
+    one.append(PLAIN, "Trash")  # nobody asked
+    one.do("CREATE job")
+    other.talk('S: * LIST (\\HasNoChildren) "/" job')
+    one.do("RENAME job work")
+    other.talk('S: * LIST (\\HasNoChildren) "/" work ("OLDNAME" (job))')
+    one.do("SUBSCRIBE work")
+    other.talk('S: * LIST (\\HasNoChildren \\Subscribed) "/" work')
+    one.append(PLAIN, "work")
+    other.talk("S: * STATUS work (MESSAGES 1 UIDNEXT 2 UIDVALIDITY … UNSEEN 1)")
+    one.do("UNSUBSCRIBE work")
+    other.talk('S: * LIST (\\HasNoChildren) "/" work')
+    one.do("DELETE work")
+    other.talk("""
+        S: * LIST (\\NonExistent \\HasNoChildren) "/" work
+        C: b NOTIFY SET (selected-delayed (MessageNew MessageExpunge))
+        S: b OK …
+    """)
+    one.do("UID STORE 3 +FLAGS.SILENT (\\Deleted)")
+    other.talk("S: * 2 FETCH (FLAGS (\\Deleted))")
+    one.do("EXPUNGE")
+    one.append(PLAIN)
+    other.talk("""
+        S: * 6 EXISTS
+        S: * … RECENT
+        C: c NOOP
+        S: * 2 EXPUNGE
+        S: c OK …
+        C: d NOTIFY NONE
+        S: d OK …
+        C: e NOTIFY SET (personal (AnnotationChange))
+        S: e NO [BADEVENT (FlagChange MailboxName MessageExpunge MessageNew SubscriptionChange)] …
+        C: f NOTIFY SET (personal (MessageNew))
+        S: f BAD …
+    """)

@@ -26,6 +26,7 @@ class Gone(Exception):
 
 class Connection(asyncio.Protocol):
     __slots__ = (
+        "_again",
         "_deflate",
         "_deflated",
         "_drained",
@@ -58,6 +59,7 @@ class Connection(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self._writable = True
         self._paused = False
+        self._again = False  # something came while the session was at work
         self._out: list[bytes] = []
         self._out_size = 0
         self._inflate: Any = None
@@ -89,7 +91,7 @@ class Connection(asyncio.Protocol):
         if self._waiter is not None:
             if not self._waiter.done():
                 self._waiter.set_result(None)
-        elif self._task is None and not self.lost:
+        else:
             self.start()
         if self._framer.waiting_octets > _READ_AHEAD and not self._paused and self._transport is not None:
             self._paused = True
@@ -140,14 +142,18 @@ class Connection(asyncio.Protocol):
         return self._waiter is not None
 
     def start(self) -> None:
-        """Let the session work off what is waiting."""
-        self._task = self._loop.create_task(self._work())
+        """Let the session work off what is waiting: now, or once more when it is done with what it works on."""
+        self._again = True
+        if self._task is None and not self.lost:
+            self._task = self._loop.create_task(self._work())
 
     async def _work(self) -> None:
         assert self._session is not None
         try:
-            await self._session.work()
-            await self.flush()
+            while self._again:
+                self._again = False
+                await self._session.work()
+                await self.flush()
         except Gone:
             pass
         finally:

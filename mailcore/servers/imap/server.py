@@ -104,11 +104,10 @@ class ImapServer:
                 del self._watching[mailbox_id]
 
     def heard(self, mailbox_ids: Iterable[int]) -> None:
-        """These mailboxes changed: sessions that idle in them are told; others look by themselves."""
+        """These mailboxes changed: sessions that want to know are woken; others look by themselves."""
         for mailbox_id in mailbox_ids:
             for session in self._watching.get(mailbox_id, ()):
-                if session.idling and not session.connection.working:
-                    self.in_background(session.tell_idler())
+                session.hear(mailbox_id)
 
     def in_background(self, work: Coroutine[None, None, None]) -> None:
         """Work nobody waits for; finished before the server ends."""

@@ -12,7 +12,9 @@ from mailcore import conf
 from mailcore.servers.bridge import Bridge
 from mailcore.servers.imap import capability, table
 from mailcore.servers.imap.answer import UID_REQUIRED, Answer, bad, no
+from mailcore.servers.imap.commands import fetch
 from mailcore.servers.imap.connection import Connection, Gone
+from mailcore.servers.imap.notify import Notify
 from mailcore.servers.imap.view import Telling, View
 from mailcore.store import messages
 from mailcore.store.box import take_recent
@@ -49,7 +51,7 @@ class Session:
     __slots__ = (
         "_bad",
         "_idle_tag",
-        "_looking",
+        "_news",
         "_running",
         "_told_idle",
         "announced",
@@ -57,6 +59,7 @@ class Session:
         "connection",
         "enabled",
         "leaving",
+        "notify",
         "owner",
         "server",
         "view",
@@ -70,9 +73,10 @@ class Session:
         self.view: View | None = None
         self.enabled: frozenset[str] = frozenset()
         self.leaving = False
+        self.notify: Notify | None = None
         self._idle_tag = b""
         self._told_idle = 0.0
-        self._looking = 0  # news that came for who idles: 1 is being looked at, more waits
+        self._news = False  # heard of, not looked at yet
         self._bad = 0
         self._running = b""  # tag of the command under way
         self.announced: Announced | None = None  # a literal the running command has not taken yet
@@ -86,6 +90,7 @@ class Session:
 
     def end(self) -> None:
         """The connection is gone."""
+        self._stop_notifying()
         self.leave_mailbox()
         self.server.left(self)
 
@@ -96,10 +101,16 @@ class Session:
 
     def sign_out(self) -> None:
         """As it was before anybody signed in."""
+        self._stop_notifying()
         self.leave_mailbox()
         self.server.signed_out(self)
         self.owner = None
         self.enabled = frozenset()
+
+    def _stop_notifying(self) -> None:
+        if self.notify is not None:
+            self.notify.end(self)
+            self.notify = None
 
     # --- State ---
 
@@ -132,7 +143,8 @@ class Session:
 
     def leave_mailbox(self) -> None:
         if self.view is not None:
-            self.server.unwatch(self.view.box.id, self)
+            if self.notify is None or not self.notify.watches(self.view.box.id):
+                self.server.unwatch(self.view.box.id, self)
             self.view = None
 
     # --- Working ---
@@ -141,10 +153,10 @@ class Session:
         """Everything that is waiting to be done; ends when more has to come first."""
         while not self.leaving:
             event = self.connection.next_event()
-            if event is None:
+            if event is None and not self._news:
                 return
             try:
-                await self._handle(event)
+                await (self._handle(event) if event is not None else self._tell_news())
             except Gone:
                 raise
             except Exception:
@@ -243,7 +255,7 @@ class Session:
     def write(self, data: bytes) -> None:
         self.connection.write(data)
 
-    async def tell(self, with_expunges: bool) -> None:
+    async def tell(self, with_expunges: bool, claims_recent: bool = True) -> None:
         """Tell what changed in the selected mailbox since the client was last told."""
         view = self.view
         assert view is not None
@@ -251,12 +263,14 @@ class Session:
         results = await self._search_again(view) if view.contexts and changes is not None else {}
         self._tell_leaving(view, results)
         telling = view.tell(changes, with_expunges)
-        if view.looked_until < view.uid_next and self.shows_recent and not view.read_only:
+        if claims_recent and view.looked_until < view.uid_next and self.shows_recent and not view.read_only:
             after = view.uid_next
             view.add_recent(await self.bridge.run(take_recent, view.box.id, after), after)
         if telling:
             self._tell(view, telling)
         self._tell_joining(view, results)
+        if telling.fresh and self.notify is not None and self.notify.selected is not None:
+            await fetch.tell_new(self, view, telling.fresh, self.notify.selected.attributes)
 
     async def _search_again(self, view: View) -> dict[bytes, list[int]]:
         """What the contexts hold now, by tag."""
@@ -318,27 +332,22 @@ class Session:
         done = text.strip().upper() == b"DONE"
         self.connection.write((Answer("OK", "Idle completed.") if done else bad("DONE expected")).render(tag))
 
-    async def tell_idler(self) -> None:
-        """News came for the mailbox of a session that idles; it may stop idling while we look."""
-        self._looking += 1
-        if self._looking > 1:
-            return
-        try:
-            while self._looking and self.view is not None:
-                self._looking = 1
-                await self._tell_idler(self.view)
-                self._looking -= 1
-        finally:
-            self._looking = 0
+    def hear(self, mailbox_id: int) -> None:
+        """A mailbox that is watched changed: told at once to who idles or asked for it, after the running command."""
+        if self.notify is not None:
+            self.notify.heard(mailbox_id)
+        if self.notify is not None or self.idling:
+            self._news = True
+            self.connection.start()
 
-    async def _tell_idler(self, view: View) -> None:
-        changes = await self.bridge.read(messages.changes, view.box.id, view.box.uid_validity, view.modseq)
-        results = await self._search_again(view) if view.contexts and changes is not None else {}
-        if self.idling and self.view is view and not self.connection.working:
-            self._tell_leaving(view, results)
-            self._tell(view, view.tell(changes, with_expunges=True))
-            self._tell_joining(view, results)
-            self.connection.flush_now()
+    async def _tell_news(self) -> None:
+        self._news = False
+        if self.notify is not None:
+            await self.notify.tell(self)
+        selected = self.notify.selected if self.notify is not None else None
+        if self.view is not None and (self.idling or selected is not None):
+            delayed = selected is not None and selected.scope.kind == "SELECTED-DELAYED"
+            await self.tell(with_expunges=not delayed, claims_recent=False)
 
     def still_working(self, now: float, interval: float) -> None:
         """Says so of a command that takes long (RFC 9585). Not while it reads what the client sends."""

@@ -24,6 +24,7 @@ class Telling:
     vanished: list[int] = field(default_factory=list)  # sequence numbers, falling: each is true when it is told
     vanished_uids: list[int] = field(default_factory=list)  # the same messages, rising
     exists: int | None = None  # new count
+    fresh: list[int] = field(default_factory=list)  # UIDs that are new
     keywords: bool = False  # there are new ones
     flags: list[tuple[int, int, int, str, int]] = field(default_factory=list)  # (seq, uid, flags, keywords, modseq)
 
@@ -176,6 +177,7 @@ class View:
             self.uids.extend(fresh)
             self.uid_next = fresh[-1] + 1
             telling.exists = len(self.uids)
+            telling.fresh = fresh
         for uid, flags, keywords, modseq in changed:
             if sequence := self.sequence(uid):
                 telling.flags.append((sequence, uid, flags, keywords, modseq))

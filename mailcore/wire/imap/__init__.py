@@ -9,6 +9,7 @@ fetch      what FETCH asks for
 url        messages and parts by URL
 metadata   what GETMETADATA and SETMETADATA ask for
 scope      sets of mailboxes
+notify     what NOTIFY asks for
 search     what SEARCH, SORT and THREAD ask for
 render     how responses are spelled
 """

@@ -62,6 +62,19 @@ async def fetch(call: "Call") -> Answer:
     return ok("Fetch completed.")
 
 
+async def tell_new(session: "Session", view: View, uids: Sequence[int], wanted: wire.Wanted | None) -> None:
+    """FETCH responses for messages that came, as NOTIFY asked for them (RFC 5465 §5.2)."""
+    if wanted is None:
+        return
+    ranges, attributes = view.ranges_of(uids), list(wanted.attributes)
+    if "UID" not in attributes and "UIDONLY" not in session.enabled:
+        attributes.insert(0, "UID")
+    if wanted.contents:
+        await _with_contents(session, view, ranges, attributes, wanted.contents, -1)
+    else:
+        await _listed(session, view, ranges, attributes, -1)
+
+
 def chosen(view: View, numbers: NumberSet, by_uid: bool) -> UidRanges | None:
     """The UIDs a command is about; None if a sequence number is no message's."""
     if numbers is SAVED:

@@ -34,19 +34,29 @@ async def list_names(call: "Call") -> Answer:
     if arguments.metadata:
         there = [listed.name for listed, _ in shown if listed.exists]
         notes = await session.bridge.run(annotations.get_many, session.owner, there, arguments.metadata)
-    parents = _parents(everything)
+    above = parents(everything)
     for listed, child_subscribed in shown:
-        attributes = _attributes(listed, parents, arguments)
-        line = b'* LIST (%b) "/" %b' % (" ".join(attributes).encode(), names.encode(listed.name, session.utf8))
-        session.write(line + (b' ("CHILDINFO" ("SUBSCRIBED"))\r\n' if child_subscribed else b"\r\n"))
+        session.write(line(session, listed, above, arguments, child_subscribed))
         if listed.name in statuses:
-            session.write(_status_response(session, statuses[listed.name], arguments.status))
+            session.write(status_response(session, statuses[listed.name], arguments.status))
         if listed.name in notes:
             metadata.tell(session, listed.name, {**dict.fromkeys(arguments.metadata), **notes[listed.name]})
     return ok("List completed.")
 
 
-def _parents(everything: Iterable[Listed]) -> set[str]:
+def line(
+    session: "Session", listed: Listed, above: set[str], arguments: ListArguments, child_subscribed: bool = False,
+    old_name: str = "",
+) -> bytes:  # fmt: skip
+    """A LIST response. `above`: names that have others below them; `old_name`: what it was renamed from."""
+    attributes = " ".join(_attributes(listed, above, arguments)).encode()
+    extended = b' ("CHILDINFO" ("SUBSCRIBED"))' if child_subscribed else b""
+    if old_name:
+        extended = b' ("OLDNAME" (%b))' % names.encode(old_name, session.utf8)
+    return b'* LIST (%b) "/" %b%b\r\n' % (attributes, names.encode(listed.name, session.utf8), extended)
+
+
+def parents(everything: Iterable[Listed]) -> set[str]:
     """Names that have existing names below them."""
     return {
         listed.name[:at]
@@ -88,13 +98,13 @@ def _parents_of_subscribed(everything: Iterable[Listed]) -> set[str]:
     }
 
 
-def _attributes(listed: Listed, parents: set[str], arguments: ListArguments) -> list[str]:
+def _attributes(listed: Listed, above: set[str], arguments: ListArguments) -> list[str]:
     attributes = []
     if not listed.exists:
         attributes.append("\\NonExistent")
     elif not listed.selectable:
         attributes.append("\\Noselect")
-    attributes.append("\\HasChildren" if listed.name in parents else "\\HasNoChildren")
+    attributes.append("\\HasChildren" if listed.name in above else "\\HasNoChildren")
     if listed.subscribed and ("SUBSCRIBED" in arguments.returns or "SUBSCRIBED" in arguments.selections):
         attributes.append("\\Subscribed")
     if listed.special_use:
@@ -142,7 +152,7 @@ async def status(call: "Call") -> Answer:
     found = await session.bridge.read(mailboxes.status, session.owner, [name], _wants_deleted(items))
     if name not in found:
         return refused(NO_SUCH)
-    session.write(_status_response(session, found[name], items))
+    session.write(status_response(session, found[name], items))
     return ok("Status completed.")
 
 
@@ -150,7 +160,7 @@ def _wants_deleted(items: Iterable[str]) -> bool:
     return any(item.startswith("DELETED") for item in items)
 
 
-def _status_response(session: "Session", found: Status, items: Iterable[str]) -> bytes:
+def status_response(session: "Session", found: Status, items: Iterable[str]) -> bytes:
     values = {
         "MESSAGES": found.messages,
         "RECENT": found.recent,
