@@ -33,6 +33,11 @@ def test_dependencies_are_pinned_with_hashes_and_name_no_host():
         assert "://" not in text
 
 
+def test_every_text_is_translated_and_compiled():
+    done = subprocess.run([sys.executable, "locale/messages.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.django_db
 def test_migrations_are_in_step_with_the_models():
     from django.core.management import call_command
