@@ -194,6 +194,7 @@ class Session:
         """A continuation request, on its way at once."""
         self.connection.write(f"+ {text}\r\n".encode())
         await self.connection.flush()
+        self.connection.acknowledge_at_once()
 
     async def _command(self, text: bytes, announced: Announced | None) -> None:
         cursor = Cursor(text, utf8=self.utf8)
