@@ -79,6 +79,19 @@ class Parameters:
 
     # --- Aliases and routing ---
     alias_database: tuple[str, ...] = words("hash:/etc/aliases", _("The files newaliases reads."))
+    allow_mail_to_commands: tuple[str, ...] = words("", _('"alias": aliases from files may deliver to |commands.'))
+    allow_mail_to_files: tuple[str, ...] = words("", _('"alias": aliases from files may deliver to /directories/.'))
+    command_time_limit: int = seconds("1000s", _("How long a command may take with a message."))
+    relay_domains: tuple[str, ...] = words("", _("Domains relayed to, besides those in the table of domains."))
+    relay_recipient_maps: tuple[str, ...] = words("", _("Tables of the recipients in relay domains; empty: any."))
+    relayhost: str = text("", _("The next hop of all mail that is not for here: domain, or [host]:port."))
+    transport_maps: tuple[str, ...] = words("hash:transport", _("Tables of next hops by address or domain."))
+    sender_dependent_relayhost_maps: tuple[str, ...] = words(
+        "hash:sender_relay", _("Tables of relay hosts by the sender's address or @domain.")
+    )
+    smtp_sasl_password_maps: tuple[str, ...] = words(
+        "hash:sasl_passwd", _("Tables of user:password by next hop, or by sender's address.")
+    )
 
     # --- Processes ---
     mail_owner: str = text("youju", _("The user the system becomes after it was started as root."))

@@ -2,124 +2,153 @@
 
 Called by couriers for every recipient and by `accept` at RCPT, so that both always agree.
 
-An address is first expanded through aliases, to the end and in one go (virtual(5)); what comes out is
-final: it is an account of ours, another host's, or nobody. So an alias may name itself to keep a copy,
-and a circle of aliases ends where it closes.
+An address is first expanded through aliases, to the end and in one go (`expansion`); what comes out is
+final: it is an account of ours, another host's, a command or a directory, or nobody. The next hop of
+what is not for here is the transport table's, the sender's relay host, `relayhost`, or the domain itself,
+in this order (transport(5), postconf(5)).
 """
 
-from mailcore import conf
-from mailcore.store import directory
-from mailcore.terms import Expanded, Local, Refused, Remote, Reply, Route
+import re
+from collections.abc import Sequence
+
+from mailcore import conf, log
+from mailcore.post import expansion
+from mailcore.store import directory, tables
+from mailcore.terms import Command, Directory, Local, Refused, Remote, Reply, Route
 from mailcore.wire import address as addresses
+from mailcore.wire import tables as grammar
 
 UNKNOWN = Reply(550, "5.1.1", "User unknown in virtual mailbox table")
+_UNKNOWN_RELAY = Reply(550, "5.1.1", "User unknown in relay recipient table")
 _TOO_MANY = Reply(550, "5.4.6", "alias expands to too many addresses")
+_MISCONFIGURED = Reply(451, "4.3.5", "mail system configuration error")
+_RESTRICTED = Reply(550, "5.7.1", "mail to this destination is not allowed")
+_STATUS = re.compile(r"([45]\.\d{1,3}\.\d{1,3})\s*(.*)", re.DOTALL)
 
 
-def route(address: str, *, final: bool = False) -> Route:
+def route(address: str, *, final: bool = False, sender: str = "") -> Route:
     """The next step for `address`; `final` says that it came out of an alias already."""
-    address = _full(address)
+    if final and (special := grammar.special(address)):
+        return _special(special)
+    address = expansion.full(address)
     if not final:
         try:
-            targets = _expand(address)
-        except _Unreasonable:
+            expanded = expansion.expand(address)
+        except expansion.Unreasonable:
             return Refused(_TOO_MANY)
-        if targets != (address,):
-            return Expanded(targets) if targets else Refused(UNKNOWN)
-    return _destination(address)
+        except expansion.Misconfigured as fault:
+            log.write("local", f"warning: {address}: {fault}")
+            return Refused(_MISCONFIGURED)
+        if expanded.targets != (address,) or expanded.owned:
+            return expanded if expanded.targets or expanded.owned else Refused(UNKNOWN)
+    return _destination(address, sender)
 
 
 def is_local(domain_name: str) -> bool:
     """Is mail for this domain delivered (or renamed) here?"""
-    domain = _domain(domain_name)
+    domain = expansion.domain_of(domain_name)
     return domain is not None and domain.kind != "relay"
 
 
 def relays_for(domain_name: str) -> bool:
     """Is this a domain whose mail we pass on for anybody?"""
     domain = directory.find_domain(domain_name)
-    return domain is not None and domain.kind == "relay"
+    if domain is not None:
+        return domain.kind == "relay"
+    return domain_name in conf.current().relay_domains
 
 
-def _full(address: str) -> str:
-    local, domain = addresses.split(addresses.fold(address))
-    return f"{local}@{domain or conf.current().myorigin.lower()}"
-
-
-def _domain(name: str) -> directory.DomainEntry | None:
-    domain = directory.find_domain(name)
-    if domain is None and name in conf.current().mydestination:
-        # A name of this host itself ("localhost", myhostname): its users are those of the home domain.
-        domain = directory.find_domain(directory.home_domain())
-    return domain
-
-
-class _Unreasonable(Exception):
-    pass
-
-
-def _expand(address: str) -> tuple[str, ...]:
-    """The addresses `address` stands for when no alias is left, each once, in order."""
+def _special(target: str) -> Route:
+    """A command or a file; allowed only where the administrator said so."""
     parameters = conf.current()
-    found: dict[str, None] = {}
-    seen: set[str] = set()
-
-    def visit(name: str, depth: int) -> None:
-        if name in seen:
-            return
-        seen.add(name)
-        targets = _targets(name)
-        if targets is None or depth > parameters.virtual_alias_recursion_limit:
-            found[name] = None
-        else:
-            for target in targets:
-                if target == name:
-                    found[name] = None
-                else:
-                    visit(target, depth + 1)
-        if len(found) > parameters.virtual_alias_expansion_limit:
-            raise _Unreasonable(address)
-
-    visit(address, 0)
-    return tuple(found)
+    if target.startswith("|"):
+        return Command(target[1:].strip()) if "alias" in parameters.allow_mail_to_commands else Refused(_RESTRICTED)
+    if "alias" not in parameters.allow_mail_to_files:
+        return Refused(_RESTRICTED)
+    if not target.endswith("/"):
+        return Refused(Reply(550, "5.3.5", "mail goes to Maildirs only: the name must end with /"))
+    return Directory(target)
 
 
-def _targets(address: str) -> tuple[str, ...] | None:
-    """What one lookup makes of an address: an alias's targets, the same name in the domain another
-    stands for, a catch-all; None where it stands for itself."""
+def _destination(address: str, sender: str) -> Route:
     local, domain_name = addresses.split(address)
-    domain = _domain(domain_name)
+    if tabled := _transport(address, local, domain_name):
+        return tabled
+    domain = expansion.domain_of(domain_name)
     if domain is None or domain.kind == "relay":
-        return None
-    if domain.kind == "alias":
-        return (f"{local}@{domain.target}",)
-    for candidate in _candidates(local):
-        full = f"{candidate}@{domain.name}"
-        if (alias := directory.find_alias(full)) is not None:
-            # The alias of user may name user itself; for user+extension that is the same address.
-            return tuple(address if _full(t) == full else _full(t) for t in alias.targets)
-        if directory.find_account(full) is not None:
-            return None
-    if domain.catch_all and domain.catch_all != address:
-        return (domain.catch_all,)
-    return None
-
-
-def _candidates(local: str) -> tuple[str, ...]:
-    """user+extension is looked for before user (recipient_delimiter)."""
-    name, extension = addresses.without_detail(local, conf.current().recipient_delimiter)
-    return (local, name) if extension else (local,)
-
-
-def _destination(address: str) -> Route:
-    local, domain_name = addresses.split(address)
-    domain = _domain(domain_name)
-    if domain is None or domain.kind == "relay":
-        return Remote(address, domain_name)
-    for candidate in _candidates(local):
+        if relays_for(domain_name) and not _is_relay_recipient(address, domain_name):
+            return Refused(_UNKNOWN_RELAY)
+        return Remote(address, relay_host(sender) or domain_name)
+    for candidate in expansion.candidates(local):
         account = directory.find_account(f"{candidate}@{domain.name}")
         if account is not None:
             if not account.receives:
                 return Refused(UNKNOWN)
             return Local(account.id, account.address, local[len(candidate) + 1 :])
     return Refused(UNKNOWN)
+
+
+def _is_relay_recipient(address: str, domain_name: str) -> bool:
+    maps = conf.current().relay_recipient_maps
+    return not maps or tables.first(maps, (address, f"@{domain_name}")) is not None
+
+
+# --- Next hops ------------------------------------------------------------------------------------
+
+
+def _transport(address: str, local: str, domain_name: str) -> Route | None:
+    """What the transport table says of an address (transport(5)): user+ext@domain, user@domain, domain,
+    .parents, "*"; None where it says nothing, or names local delivery."""
+    maps = conf.current().transport_maps
+    users = [f"{each}@{domain_name}" for each in expansion.candidates(local)]
+    parts = domain_name.split(".")
+    parents = ["." + ".".join(parts[at:]) for at in range(1, len(parts))]
+    value = tables.first(maps, (*users, domain_name, *parents, "*"))
+    if not value:
+        return None
+    transport, _, next_hop = value.partition(":")
+    next_hop = next_hop.strip()
+    match transport.strip().lower():
+        case "smtp" | "relay" | "":
+            return Remote(address, next_hop or relay_host("") or domain_name) if next_hop or transport else None
+        case "local" | "virtual":
+            return None
+        case "error":
+            return Refused(_said(550, "5.0.0", next_hop))
+        case "retry":
+            return Refused(_said(450, "4.0.0", next_hop))
+    return Refused(Reply(451, "4.3.5", "mail transport unavailable"))
+
+
+def _said(code: int, status: str, text: str) -> Reply:
+    """error:5.1.1 gone away (error(8))"""
+    match = _STATUS.fullmatch(text)
+    if match is None:
+        return Reply(code, status, text or "Address is undeliverable")
+    return Reply(code, match[1], match[2] or "Address is undeliverable")
+
+
+def relay_host(sender: str) -> str:
+    """The relay host of a sender: sender_dependent_relayhost_maps, then relayhost; "": none."""
+    parameters = conf.current()
+    if sender:
+        _, domain = addresses.split(sender)
+        found = tables.first(parameters.sender_dependent_relayhost_maps, (sender, f"@{domain}"))
+        if found:
+            return "" if found.upper() == "DUNNO" else found
+    return parameters.relayhost
+
+
+def credentials(next_hop: str, sender: str) -> tuple[str, str] | None:
+    """(user, password) to sign in with at a next hop: the sender's own where the table has them, the next
+    hop's as it is written, its host's (smtp_sasl_password_maps)."""
+    host = next_hop.rsplit("]", 1)[0].lstrip("[").rsplit(":", 1)[0] if next_hop else ""
+    found = tables.first(conf.current().smtp_sasl_password_maps, _without_empty((sender, next_hop, host)))
+    if not found:
+        return None
+    user, _, password = found.partition(":")
+    return user, password
+
+
+def _without_empty(keys: Sequence[str]) -> list[str]:
+    return [key for key in dict.fromkeys(keys) if key]

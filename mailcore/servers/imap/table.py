@@ -20,6 +20,7 @@ from mailcore.servers.imap.commands import (
     search,
     selection,
     store,
+    urls,
 )
 from mailcore.wire.imap.cursor import BadSyntax, Cursor
 
@@ -66,6 +67,9 @@ COMMANDS: dict[str, Command] = {
     "SETMETADATA": Command(metadata.set_metadata, SIGNED_IN),
     "ESEARCH": Command(multisearch.esearch, SIGNED_IN),
     "NOTIFY": Command(notification.notify, SIGNED_IN),
+    "GENURLAUTH": Command(urls.generate, SIGNED_IN),
+    "URLFETCH": Command(urls.fetch, SIGNED_IN),
+    "RESETKEY": Command(urls.reset_key, SIGNED_IN),
     "ENABLE": Command(basic.enable, SIGNED_IN),
     "IDLE": Command(basic.idle, SIGNED_IN, ""),
     "NAMESPACE": Command(mailbox.namespace, SIGNED_IN),

@@ -6,6 +6,7 @@ from mailcore.servers.imap.answer import UID_REQUIRED, Answer, bad, ok, refused
 from mailcore.servers.imap.view import View
 from mailcore.store import box as boxes
 from mailcore.store import expunge, messages
+from mailcore.store.urlauth import MECHANISM
 from mailcore.terms import Refusal
 from mailcore.wire.imap import names
 from mailcore.wire.imap import select as wire
@@ -54,6 +55,7 @@ def _describe(session: "Session", view: View, opened: boxes.Opened) -> None:
     session.untagged(f"OK [UIDNEXT {opened.uid_next}] Predicted next UID")
     session.untagged(f"OK [HIGHESTMODSEQ {opened.highest_modseq}] Highest")
     session.untagged(f"OK [MAILBOXID (F{view.box.id})] Ok")
+    session.untagged(f"OK [URLMECH {MECHANISM}] Ok")
 
 
 async def _resync(session: "Session", view: View, asked: Resync) -> None:
