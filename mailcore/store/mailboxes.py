@@ -1,4 +1,4 @@
-"""The mailboxes of an account: made, listed, renamed, removed, subscribed to (RFC 9051 §6.3).
+"""The mailboxes of an account: made, listed, renamed, removed, subscribed to (RFC 9051 §6.3, RFC 6154).
 
 Called by the IMAP server through the bridge, one function a command, one transaction each, and by
 whatever makes accounts. Names are decoded, levels parted by "/"; refusals are values.

@@ -1,4 +1,5 @@
-"""SEARCH and SORT (RFC 9051 §6.4.4, RFC 5256): a program of keys becomes one SELECT, the database does the work.
+"""SEARCH and SORT (RFC 9051 §6.4.4, RFC 5256, RFC 5957): a program of keys becomes one SELECT, the database
+does the work.
 
 Called by the IMAP server through the bridge; gives UIDs. Texts were decoded and folded at delivery, so a
 search compares octets. Dates without time mean the server's time zone, as INTERNALDATE shows it.

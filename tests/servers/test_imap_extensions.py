@@ -488,3 +488,36 @@ def test_being_told_without_asking(two) -> None:
         C: f NOTIFY SET (personal (MessageNew))
         S: f BAD …
     """)
+
+
+# --- URLAUTH (RFC 4467) -------------------------------------------------------------------------------
+
+
+def test_urls_that_give_rights(lisi: Mailer, running, parameters) -> None:
+    parameters(myhostname="mail.benet.com", mydomain="benet.com")
+    lisi.append(MIXED)
+    other = running.dial().sign_in("xiaoqi")
+
+    def signed(rights: str) -> str:
+        [response] = lisi.do(
+            f'GENURLAUTH "imap://lisi@mail.benet.com/INBOX/;UID=1/;SECTION=1{rights}" INTERNAL',
+        )
+        return response.decode().removeprefix('* GENURLAUTH "').removesuffix('"')
+
+    def read(client: Mailer, url: str) -> bytes:
+        [response] = client.do(f'URLFETCH "{url}"')
+        return response.removeprefix(f'* URLFETCH "{url}" '.encode())
+
+    for_all, for_xiaoqi = signed(";URLAUTH=authuser"), signed(";URLAUTH=user+xiaoqi")
+    assert read(other, for_all) == read(other, for_xiaoqi) == b"{5}\r\nfirst"
+    assert read(lisi, for_xiaoqi) == b"NIL"
+    assert read(other, for_all[:-1] + ("0" if for_all[-1] != "0" else "1")) == b"NIL"
+    assert read(other, for_all.replace("UID=1", "UID=2")) == b"NIL"
+    assert read(other, signed(";EXPIRE=2009-01-17T00:00:00Z;URLAUTH=anonymous")) == b"NIL"
+    assert read(other, signed(";EXPIRE=2999-01-17T00:00:00Z;URLAUTH=anonymous")) == b"{5}\r\nfirst"
+    lisi.do("RESETKEY INBOX", "OK [URLMECH INTERNAL]")
+    assert read(other, for_all) == b"NIL"
+    lisi.do('GENURLAUTH "imap://xiaoqi@mail.benet.com/INBOX/;UID=1;URLAUTH=anonymous" INTERNAL', "BAD")
+    lisi.do('GENURLAUTH "imap://lisi@elsewhere/INBOX/;UID=1;URLAUTH=anonymous" INTERNAL', "BAD")
+    lisi.do('GENURLAUTH "imap://lisi@mail.benet.com/INBOX/;UID=1;URLAUTH=anonymous" X', "BAD")
+    lisi.do("RESETKEY nothing", "NO [NONEXISTENT]")

@@ -1,4 +1,4 @@
-"""What a command answers: the tagged response, as a value (RFC 9051 §7.1)."""
+"""What a command answers: the tagged response, as a value (RFC 9051 §7.1, RFC 5530)."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

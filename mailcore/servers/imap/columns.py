@@ -1,5 +1,6 @@
 """FETCH responses from index columns: every attribute says which columns it needs and how a whole column of
-values is spelled, so that ten thousand responses are a few passes in C and one join."""
+values is spelled, so that ten thousand responses are a few passes in C and one join.
+Among them OBJECTID (RFC 8474), SAVEDATE (RFC 8514) and PREVIEW (RFC 8970)."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

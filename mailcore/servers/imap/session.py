@@ -131,6 +131,11 @@ class Session:
         return bool(self.enabled & {"CONDSTORE", "QRESYNC"})
 
     @property
+    def uid_only(self) -> bool:
+        """Nothing speaks of sequence numbers any more (RFC 9586)."""
+        return "UIDONLY" in self.enabled
+
+    @property
     def idling(self) -> bool:
         return bool(self._idle_tag)
 
@@ -205,7 +210,7 @@ class Session:
             tag = cursor.tag()
             cursor.space()
             command, name = table.lookup(cursor, self.state)
-            if name in table.NUMBERED and "UIDONLY" in self.enabled:
+            if name in table.NUMBERED and self.uid_only:
                 answer = UID_REQUIRED
             else:
                 self._running = tag
@@ -229,7 +234,7 @@ class Session:
             self.connection.refuse_literal(self.announced.waits)
             self.announced = None
         if self.view is not None and command.tells:
-            await self.tell(with_expunges=command.tells == "all" or "UIDONLY" in self.enabled)
+            await self.tell(with_expunges=command.tells == "all" or self.uid_only)
         self.connection.write(answer.render(tag))
         if answer.then is not None:
             await self.connection.flush()
@@ -310,7 +315,7 @@ class Session:
     ) -> bytes:
         listed = render.flag_list(flags, keywords, self.shows_recent and view.is_recent(uid))
         extra = b" MODSEQ (%d)" % modseq if self.condstore else b""
-        if "UIDONLY" in self.enabled:
+        if self.uid_only:
             return b"* %d UIDFETCH (FLAGS %b%b)\r\n" % (uid, listed, extra)
         if with_uid or self.condstore or "IMAP4REV2" in self.enabled:
             return b"* %d FETCH (UID %d FLAGS %b%b)\r\n" % (number, uid, listed, extra)

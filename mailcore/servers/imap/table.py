@@ -1,4 +1,5 @@
-"""The commands as data: what each is called, when it may be given, what may be told after it."""
+"""The commands as data: what each is called, when it may be given, what may be told after it
+(RFC 9051 §6, RFC 3501 §6)."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

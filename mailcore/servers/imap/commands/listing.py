@@ -1,5 +1,5 @@
-"""LIST, LSUB, STATUS (RFC 9051 §6.3.9, §6.3.11, RFC 3501 §6.3.9, RFC 5258, RFC 5819, RFC 6154, RFC 8438,
-RFC 9590)."""
+"""LIST, LSUB, STATUS (RFC 9051 §6.3.9, §6.3.11, RFC 3501 §6.3.9, RFC 3348, RFC 5258, RFC 5819, RFC 6154,
+RFC 8438, RFC 9590)."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
