@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
+
 from imap_client import Mailer
 
 ROOT = Path(__file__).resolve().parents[2]

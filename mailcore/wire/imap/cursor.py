@@ -1,5 +1,6 @@
 """Reading a command's arguments left to right (RFC 9051 §9, RFC 4466). Every method takes what it names
-or raises BadSyntax (BadName for a mailbox name); nothing else is ever raised. Literals stand in the text as they were sent."""
+or raises BadSyntax (BadName for a mailbox name); nothing else is ever raised. Literals stand in the text as they
+were sent."""
 
 import re
 from collections.abc import Callable
