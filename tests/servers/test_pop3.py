@@ -1,28 +1,17 @@
 """POP3 conversations with a real server on a real socket. `C:` is what the client says, `S:` what it hears."""
 
-import asyncio
 import contextlib
-import datetime
-import ipaddress
-import re
-import socket
 import ssl
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import uvloop
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from django.contrib.auth.hashers import make_password
 from django.db import connection, transaction
 
-from mailcore import conf
+from conversation import Conversation, Running
 from mailcore.models import Account, Mailbox, Message
-from mailcore.servers.bridge import Bridge
 from mailcore.servers.pop3 import Pop3Server
 from mailcore.store import delivery, directory, maildir
 from mailcore.store.delivery import Stored
@@ -69,116 +58,19 @@ def put(tmp_path: Path) -> Callable[..., int]:
     return deliver
 
 
-class Conversation:
-    """One connection. `talk` plays a transcript; in its S: lines `…` stands for anything."""
-
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), 10)
-        self.file = self.socket.makefile("rb")
-
-    def say(self, line: str | bytes) -> None:
-        self.socket.sendall((line.encode() if isinstance(line, str) else line) + b"\r\n")
-
-    def hear(self) -> str:
-        line = self.file.readline()
-        assert line.endswith(b"\r\n") or not line
-        return line[:-2].decode()
-
-    def hear_all(self) -> list[str]:
-        """The rest of a multi-line answer, without the final dot."""
-        return list(iter(self.hear, "."))
-
-    def talk(self, transcript: str) -> None:
-        for step in transcript.strip().splitlines():
-            side, _, text = step.strip().partition(":")
-            text = text.removeprefix(" ")
-            if side == "C":
-                self.say(text)
-            elif side == "S":
-                heard = self.hear().rstrip()
-                assert re.fullmatch(re.escape(text).replace("…", ".*"), heard), f"{heard!r} is not {text!r}"
-
-    def sign_in(self, name: str = "lisi") -> None:
-        self.talk(f"S: +OK Youju ready.\nC: USER {name}\nS: +OK\nC: PASS {PASSWORD}\nS: +OK Logged in.")
-
-    def start_tls(self, context: ssl.SSLContext) -> None:
-        self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
-        self.file = self.socket.makefile("rb")
-
-    def close(self) -> None:
-        self.file.close()
-        self.socket.close()
-
-
-class Running:
-    """A server in a thread with its own loop."""
-
-    def __init__(self, context: ssl.SSLContext | None, implicit: bool) -> None:
-        conf.current()
-        self.bridge = Bridge(4)
-        self.server = Pop3Server(self.bridge, context, implicit)
-        listening = socket.create_server(("127.0.0.1", 0))
-        self.port = listening.getsockname()[1]
-        self.loop = uvloop.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever)
-        self.thread.start()
-        self.do(self.server.listen(listening))
-        self.open: list[Conversation] = []
-
-    def do(self, work) -> None:
-        asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
-
-    def dial(self) -> Conversation:
-        self.open.append(Conversation(self.port))
-        return self.open[-1]
-
-    def stop(self) -> None:
-        for conversation in self.open:
-            conversation.close()
-        self.do(self.server.close(5))
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join()
-        self.loop.close()
-        self.bridge.close()
+def sign_in(client: Conversation, name: str = "lisi") -> None:
+    client.talk(f"S: +OK Youju ready.\nC: USER {name}\nS: +OK\nC: PASS {PASSWORD}\nS: +OK Logged in.")
 
 
 @pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Running]]:
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    monkeypatch.setenv("MAIL_MAIL_NAME", "Youju")
-    monkeypatch.setenv("MAIL_AUTH_FAILURE_DELAY", "0")
-    running: list[Running] = []
+def serve(serve, parameters) -> Callable[..., Running]:
+    """`serve()` starts a POP3 server; options: `context` for TLS, `implicit`."""
+    parameters(mail_name="Youju")
 
     def start(context: ssl.SSLContext | None = None, *, implicit: bool = False) -> Running:
-        running.append(Running(context, implicit))
-        return running[-1]
+        return serve(lambda bridge: Pop3Server(bridge, context, implicit))
 
-    yield start
-    for server in running:
-        server.stop()
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """(server's context, context of a client that trusts it)."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(key, hashes.SHA256())
-        .public_bytes(serialization.Encoding.PEM)
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    path.write_bytes(private + made)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(path)
-    return server, ssl.create_default_context(cadata=made.decode())
+    return start
 
 
 # --- The book's dialogue --------------------------------------------------------------------------
@@ -215,7 +107,7 @@ def test_the_whole_session(lisi, put, serve):
     for size in (120, 200, 300):
         put(lisi, b"Subject: x\r\n\r\n" + b"a" * (size - 16) + b"\r\n")
     client = serve().dial()
-    client.sign_in("LISI@benet.com")
+    sign_in(client, "LISI@benet.com")
     client.talk("""
         C: STAT
         S: +OK 3 620
@@ -266,7 +158,7 @@ def test_deletions_happen_at_quit_and_are_counted(lisi, put, serve):
         put(lisi, b"\r\n" + text)
     server = serve()
     client = server.dial()
-    client.sign_in()
+    sign_in(client)
     client.talk("C: DELE 2\nS: +OK Marked to be deleted.\nC: DELE 3\nS: +OK Marked to be deleted.")
     assert Message.objects.count() == 3
     client.talk("C: QUIT\nS: +OK Logging out, messages deleted.\nS: ")
@@ -277,7 +169,7 @@ def test_deletions_happen_at_quit_and_are_counted(lisi, put, serve):
     assert Account.objects.values_list("used_bytes", "used_messages").get(pk=lisi) == (7, 1)
     assert len(list(Path(maildir.directory("lisi@benet.com", "")).glob("new/*"))) == 1
     again = server.dial()
-    again.sign_in()
+    sign_in(again)
     again.talk("C: UIDL\nS: +OK\nS: 1 00000001…\nS: .\nC: QUIT\nS: +OK Logging out.")
 
 
@@ -285,7 +177,7 @@ def test_without_quit_nothing_is_deleted(lisi, put, serve):
     put(lisi, b"\r\none\r\n")
     server = serve()
     client = server.dial()
-    client.sign_in()
+    sign_in(client)
     client.talk("C: DELE 1\nS: +OK Marked to be deleted.")
     client.close()
     server.do(server.server.close(5))
@@ -296,7 +188,7 @@ def test_without_quit_nothing_is_deleted(lisi, put, serve):
 def test_what_imap_deleted_meanwhile_does_not_disturb(lisi, put, serve):
     put(lisi, b"\r\none\r\n"), put(lisi, b"\r\ntwo\r\n")
     client = serve().dial()
-    client.sign_in()
+    sign_in(client)
     row = Message.objects.get(uid=1)
     maildir.remove(maildir.directory("lisi@benet.com", ""), row.base_name, 0)
     Message.objects.filter(uid=1).delete()
@@ -319,7 +211,7 @@ def test_what_imap_deleted_meanwhile_does_not_disturb(lisi, put, serve):
 def test_one_session_at_a_time(lisi, serve):
     one, two = serve(), serve()
     first, second = one.dial(), two.dial()
-    first.sign_in()
+    sign_in(first)
     second.talk(f"""
         S: +OK Youju ready.
         C: USER lisi
@@ -333,7 +225,7 @@ def test_one_session_at_a_time(lisi, serve):
 
 def test_messages_that_come_during_a_session_wait_for_the_next(lisi, put, serve):
     client = serve().dial()
-    client.sign_in()
+    sign_in(client)
     put(lisi, b"\r\nnew\r\n")
     client.talk("C: STAT\nS: +OK 0 0\nC: LIST\nS: +OK 0 messages:\nS: .\nC: QUIT\nS: +OK Logging out.")
 
@@ -422,8 +314,8 @@ def test_capabilities(lisi, serve):
     """)
 
 
-def test_plain_passwords_need_tls_where_the_administrator_says_so(lisi, serve, monkeypatch, certificate):
-    monkeypatch.setenv("MAIL_DISABLE_PLAINTEXT_AUTH", "yes")
+def test_plain_passwords_need_tls_where_the_administrator_says_so(lisi, serve, monkeypatch, certificate, parameters):
+    parameters(disable_plaintext_auth="yes")
     # A client on this machine is exempt; let it look as if it came from elsewhere.
     monkeypatch.setattr("mailcore.servers.lines.LineConnection.own", property(lambda self: "192.0.2.7"))
     server_context, client_context = certificate
@@ -457,7 +349,7 @@ def test_port_995(lisi, put, serve, certificate):
     put(lisi, b"\r\n" + b"x" * 3_000_000 + b"\r\n")
     client = serve(server_context, implicit=True).dial()
     client.start_tls(client_context)
-    client.sign_in()
+    sign_in(client)
     client.talk("C: RETR 1\nS: +OK 3000004 octets")
     assert [len(line) for line in client.hear_all()] == [0, 3_000_000]
 
@@ -469,7 +361,7 @@ def test_lines_that_begin_with_dots_and_bare_line_feeds(lisi, put, serve):
     put(lisi, b"Subject: dots\r\n\r\n.\r\n..\r\nend\r\n")
     put(lisi, b"Subject: unix\n\n.one\ntwo")
     client = serve().dial()
-    client.sign_in()
+    sign_in(client)
     client.talk("""
         C: RETR 1
         S: +OK 29 octets
@@ -499,7 +391,7 @@ def test_a_large_message_goes_in_pieces(lisi, put, serve):
     body = b"".join(b".%d\r\n" % number for number in range(400_000))
     put(lisi, b"Subject: large\r\n\r\n" + body)
     client = serve().dial()
-    client.sign_in()
+    sign_in(client)
     client.talk(f"C: RETR 1\nS: +OK {len(body) + 18} octets")
     heard = client.hear_all()
     assert len(heard) == 400_002
@@ -512,7 +404,7 @@ def test_pipelining(lisi, put, serve):
     for number in range(100):
         put(lisi, b"Subject: %d\r\n\r\n\r\n" % number)
     client = serve().dial()
-    client.sign_in()
+    sign_in(client)
     client.say("\r\n".join(f"RETR {n}" for n in range(1, 101)) + "\r\nSTAT")
     for number in range(100):
         client.talk(f"S: +OK …\nS: Subject: {number}\nS: \nS: \nS: .")
@@ -530,7 +422,7 @@ def test_fifty_clients_at_once(serve, put):
     def fetch(number: int) -> int:
         client = Conversation(server.port)
         with contextlib.closing(client):
-            client.sign_in(f"user{number:03d}")
+            sign_in(client, f"user{number:03d}")
             octets = 0
             for message in (1, 2, 3):
                 client.talk(f"C: RETR {message}\nS: +OK …")
@@ -547,7 +439,7 @@ def test_fifty_clients_at_once(serve, put):
 def test_a_large_message_whose_file_is_gone(lisi, put, serve):
     put(lisi, b"Subject: large\r\n\r\n" + b"x" * 1_500_000)
     client = serve().dial()
-    client.sign_in()
+    sign_in(client)
     row = Message.objects.get()
     maildir.remove(maildir.directory("lisi@benet.com", ""), row.base_name, 0)
     lost = "-ERR [SYS/PERM] This message cannot be read."
@@ -564,8 +456,8 @@ def test_lines_that_are_too_long(lisi, serve):
     client.talk("S: -ERR Input line too long.\nC: NOOP\nS: -ERR Unknown command.\nC: USER lisi\nS: +OK")
 
 
-def test_too_many_bad_commands(lisi, serve, monkeypatch):
-    monkeypatch.setenv("MAIL_MAIL_MAX_BAD_COMMANDS", "3")
+def test_too_many_bad_commands(lisi, serve, parameters):
+    parameters(mail_max_bad_commands="3")
     client = serve().dial()
     client.talk("""
         S: +OK Youju ready.
@@ -580,8 +472,8 @@ def test_too_many_bad_commands(lisi, serve, monkeypatch):
     client.talk("C: A\nS: -ERR …\nC: A\nS: -ERR …\nC: A\nS: -ERR …\nS: -ERR Too many bad commands.\nS: ")
 
 
-def test_silence_ends_a_session(lisi, serve, monkeypatch):
-    monkeypatch.setenv("MAIL_LOGIN_TIMEOUT", "0")
+def test_silence_ends_a_session(lisi, serve, parameters):
+    parameters(login_timeout="0")
     client = serve().dial()
     client.talk("S: +OK Youju ready.\nS: -ERR Disconnected for inactivity.\nS: ")
 
@@ -590,7 +482,7 @@ def test_the_server_goes(lisi, put, serve):
     put(lisi, b"\r\none\r\n")
     server = serve()
     client = server.dial()
-    client.sign_in()
+    sign_in(client)
     client.talk("C: DELE 1\nS: +OK Marked to be deleted.")
     server.do(server.server.close(5))
     client.talk("S: -ERR [SYS/TEMP] Server shutting down.\nS: ")
@@ -602,7 +494,7 @@ def test_the_server_goes(lisi, put, serve):
 def test_a_fault_is_told_without_its_reason(lisi, put, serve, caplog):
     put(lisi, b"\r\none\r\n")
     client = serve().dial()
-    client.sign_in()
+    sign_in(client)
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {Message._meta.db_table} RENAME TO away")
     try:
