@@ -6,8 +6,6 @@ A session holds no letter: what is not committed when the connection ends is gon
 """
 
 import asyncio
-import base64
-import binascii
 import logging
 import ssl
 import time
@@ -18,8 +16,8 @@ from aiosmtpd.smtp import SMTP
 
 from mailcore import conf, log
 from mailcore.post import accept
+from mailcore.servers.smtp.authentication import SEND_HELO, authenticate
 from mailcore.servers.smtp.content import Reception
-from mailcore.store.login import sign_in
 from mailcore.terms import Client, Letter, LetterRecipient, Reply, TemporaryFault, Verdict
 from mailcore.wire import smtp as grammar
 from mailcore.wire import trace
@@ -32,7 +30,6 @@ _logger = logging.getLogger("mailcore.smtpd")
 
 _OK = Reply(250, "2.0.0", "Ok")
 _BYE = Reply(221, "2.0.0", "Bye")
-_SEND_HELO = Reply(503, "5.5.1", "Error: send HELO/EHLO first")
 _BUSY = Reply(451, "4.3.0", "Error: queue file write error")
 _CHUNK = 65536
 
@@ -111,7 +108,7 @@ class SmtpSession(SMTP):
         together (RFC 2920)."""
         try:
             if await self._greet():
-                while not self._closing and (line := await self._next_line()) is not None:
+                while not self._closing and (line := await self.next_line()) is not None:
                     self._reset_timeout()
                     self._busy = True
                     reply = await self._obey(line)
@@ -134,17 +131,17 @@ class SmtpSession(SMTP):
         parameters = conf.current()
         limit = parameters.smtpd_client_connection_count_limit
         if limit and self.server.connections[self.client_address] > limit:
-            log.write(self.server.service.name, f"warning: Connection concurrency limit exceeded: {self._who}")
+            log.write(self.server.service.name, f"warning: Connection concurrency limit exceeded: {self.who}")
             self._reply(Reply(421, "4.7.0", f"{self.hostname} Error: too many connections from {self.client_address}"))
             return False
         self._reply(Reply(220, "", parameters.smtpd_banner))
         return True
 
     @property
-    def _who(self) -> str:
+    def who(self) -> str:
         return f"{self.client_name}[{self.client_address}]"
 
-    async def _next_line(self) -> bytes | None:
+    async def next_line(self) -> bytes | None:
         """The next command line without its line end; None when the client has no more to say."""
         if b"\n" not in self._reader._buffer:  # type: ignore[attr-defined]
             self._flush()
@@ -184,7 +181,7 @@ class SmtpSession(SMTP):
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError):
             raise
         except Exception:
-            _logger.exception("in a command from %s", self._who)
+            _logger.exception("in a command from %s", self.who)
             return Reply(451, "4.3.0", "Error: internal error")
 
     def _count_errors(self, reply: Reply) -> None:
@@ -198,6 +195,10 @@ class SmtpSession(SMTP):
 
     def _reply(self, reply: Reply) -> None:
         self._replies.append(f"{reply}\r\n".encode("utf-8", "surrogateescape"))
+
+    def say(self, line: bytes) -> None:
+        """A line that is no Reply, such as a challenge."""
+        self._replies.append(line)
 
     def _flush(self) -> None:
         if self._replies and self.transport is not None:
@@ -234,7 +235,7 @@ class SmtpSession(SMTP):
             words.append("VRFY")
         if self.server.tls_context is not None and not self.tls:
             words.append("STARTTLS")
-        if self._auth_offered:
+        if self.auth_offered:
             words.append("AUTH PLAIN LOGIN")
         return [*words, "ENHANCEDSTATUSCODES", "8BITMIME", "DSN", "SMTPUTF8", "CHUNKING"]
 
@@ -248,7 +249,7 @@ class SmtpSession(SMTP):
         return f"{tls.version()} with cipher {name} ({bits}/{bits} bits)"
 
     @property
-    def _auth_offered(self) -> bool:
+    def auth_offered(self) -> bool:
         parameters = conf.current()
         if not parameters.smtpd_sasl_auth_enable or self.server.service.lmtp:
             return False
@@ -299,67 +300,6 @@ class SmtpSession(SMTP):
         self._reset()
         return None
 
-    # --- AUTH (RFC 4954) --------------------------------------------------------------------------
-
-    async def _auth(self, argument: str) -> Reply:
-        if not self.extended:
-            return _SEND_HELO
-        if not self._auth_offered:
-            if conf.current().smtpd_sasl_auth_enable and not self.server.service.lmtp:
-                return Reply(538, "5.7.11", "Encryption required for requested authentication mechanism")
-            return Reply(503, "5.5.1", "Error: authentication not enabled")
-        if self.login:
-            return Reply(503, "5.5.1", "Error: already authenticated")
-        if self.sender is not None:
-            return Reply(503, "5.5.1", "Error: MAIL transaction in progress")
-        mechanism, _, initial = argument.partition(" ")
-        match mechanism.upper():
-            case "PLAIN":
-                name, password = await self._auth_plain(initial)
-            case "LOGIN":
-                name, password = await self._auth_login(initial)
-            case "":
-                return Reply(501, "5.5.4", "Syntax: AUTH mechanism")
-            case _:
-                return Reply(504, "5.5.4", "Error: unsupported authentication mechanism")
-        owner = await self.server.bridge.run(sign_in, name, password, "smtp", self.client_address)
-        if owner is None:
-            who = name.encode("ascii", "replace").decode()[:100]
-            log.write(self.server.service.name, f"warning: {self._who}: SASL authentication failed: user={who}")
-            await asyncio.sleep(conf.current().auth_failure_delay)
-            return Reply(535, "5.7.8", "Error: authentication failed")
-        self.login = owner.address
-        return Reply(235, "2.7.0", "Authentication successful")
-
-    async def _auth_plain(self, initial: str) -> tuple[str, str]:
-        """RFC 4616: [authzid] NUL authcid NUL password. Nobody may act for another."""
-        octets = self._decode64(initial) if initial else await self._challenge("")
-        parts = octets.split(b"\0")
-        if len(parts) != 3 or (parts[0] and parts[0] != parts[1]):
-            raise SyntaxFault("5.7.8", "Error: authentication failed", 535)
-        return parts[1].decode("utf-8", "replace"), parts[2].decode("utf-8", "replace")
-
-    async def _auth_login(self, initial: str) -> tuple[str, str]:
-        name = self._decode64(initial) if initial else await self._challenge("Username:")
-        password = await self._challenge("Password:")
-        return name.decode("utf-8", "replace"), password.decode("utf-8", "replace")
-
-    async def _challenge(self, text: str) -> bytes:
-        self._replies.append(b"334 " + base64.b64encode(text.encode()) + b"\r\n")
-        line = await self._next_line()
-        if line is None:
-            raise ConnectionAbortedError
-        if line == b"*":
-            raise SyntaxFault("5.7.0", "Error: authentication aborted")
-        return self._decode64(line.decode("ascii", "replace"))
-
-    @staticmethod
-    def _decode64(text: str) -> bytes:
-        try:
-            return b"" if text == "=" else base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise SyntaxFault("5.5.2", "Error: malformed authentication response") from error
-
     # --- The letter -------------------------------------------------------------------------------
 
     def _reset(self) -> None:
@@ -370,7 +310,7 @@ class SmtpSession(SMTP):
 
     async def _mail(self, argument: str) -> Reply:
         if not self.helo and (conf.current().smtpd_helo_required or self.server.service.lmtp):
-            return _SEND_HELO
+            return SEND_HELO
         if self.sender is not None:
             return Reply(503, "5.5.1", "Error: nested MAIL command")
         if self.server.service.auth_required and not self.login:
@@ -419,7 +359,7 @@ class SmtpSession(SMTP):
         if not verdict.accepted:
             log.write(
                 self.server.service.name,
-                f"NOQUEUE: reject: RCPT from {self._who}: {verdict.reply};"
+                f"NOQUEUE: reject: RCPT from {self.who}: {verdict.reply};"
                 f" from=<{self.sender}> to=<{path.address}> proto={self._protocol} helo=<{self.helo}>",
             )
             return verdict.reply
@@ -549,7 +489,7 @@ class SmtpSession(SMTP):
             await reception.discard()
             log.write(
                 self.server.service.name,
-                f"{reception.queue_id}: reject: END-OF-MESSAGE from {self._who}: {refusal}; from=<{self.sender}>",
+                f"{reception.queue_id}: reject: END-OF-MESSAGE from {self.who}: {refusal}; from=<{self.sender}>",
             )
             return refusal
         letter = self._letter(reception)
@@ -558,7 +498,7 @@ class SmtpSession(SMTP):
         self.letters += 1
         log.write(
             self.server.service.name,
-            f"{letter.queue_id}: client={self._who}"
+            f"{letter.queue_id}: client={self.who}"
             + (f", sasl_method=PLAIN, sasl_username={self.login}" if self.login else ""),
             f"{letter.queue_id}: message-id=<{letter.message_id}>",
             f"{letter.queue_id}: from=<{letter.sender}>, size={letter.size},"
@@ -603,7 +543,7 @@ _COMMANDS: dict[str, _Command] = {
     "EHLO": SmtpSession._ehlo,
     "LHLO": SmtpSession._ehlo,
     "STARTTLS": SmtpSession._starttls,
-    "AUTH": SmtpSession._auth,
+    "AUTH": authenticate,
     "MAIL": SmtpSession._mail,
     "RCPT": SmtpSession._rcpt,
     "DATA": SmtpSession._data,
