@@ -1,5 +1,4 @@
-"""SEARCH and SORT (RFC 9051 §6.4.4, RFC 5256, RFC 5957): a program of keys becomes one SELECT, the database
-does the work.
+"""SEARCH (RFC 9051 §6.4.4): a program of keys becomes one SELECT, the database does the work.
 
 Called by the IMAP server through the bridge; gives UIDs. Texts were decoded and folded at delivery, so a
 search compares octets. Dates without time mean the server's time zone, as INTERNALDATE shows it.
@@ -18,9 +17,7 @@ from django.db import connection
 from mailcore.store import index
 from mailcore.store.index import COLUMNS, MESSAGE, SUMMARY, TEXT, UidRanges
 from mailcore.wire.imap import search as wire
-from mailcore.wire.imap import thread as threads
 from mailcore.wire.imap.search import Key
-from mailcore.wire.imap.thread import Node, Threaded
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -168,7 +165,7 @@ def find(mailbox_id: int, key: Key, frame: Frame) -> list[int]:
     """UIDs of the messages that the session knows and that match, rising."""
     if not frame.known:
         return []
-    sql, parameters = _statement(mailbox_id, "m.uid", key, frame, set())
+    sql, parameters = statement(mailbox_id, "m.uid", key, frame, set())
     return [uid for (uid,) in index.query(f"{sql} ORDER BY m.uid", parameters)]
 
 
@@ -176,60 +173,15 @@ def find_with_modseq(mailbox_id: int, key: Key, frame: Frame) -> list[tuple[int,
     """The same as (uid, modseq)."""
     if not frame.known:
         return []
-    sql, parameters = _statement(mailbox_id, "m.uid, m.modseq", key, frame, set())
+    sql, parameters = statement(mailbox_id, "m.uid, m.modseq", key, frame, set())
     return [(uid, modseq) for uid, modseq in index.query(f"{sql} ORDER BY m.uid", parameters)]
 
 
-def _statement(mailbox_id: int, columns: str, key: Key, frame: Frame, tables: set[str]) -> tuple[str, list[object]]:
+def statement(mailbox_id: int, columns: str, key: Key, frame: Frame, tables: set[str]) -> tuple[str, list[object]]:
+    """SQL and parameters, without an order; `tables` are those that `columns` needs. `frame.known` is not empty."""
     asked = _Query(frame, int(time()), [mailbox_id], set(tables))
     condition = asked.condition(key)
     known = f" AND m.uid BETWEEN {frame.known[0][0]:d} AND {frame.known[-1][1]:d}"
     joins = f" JOIN {SUMMARY} s ON s.message_id = m.id" if SUMMARY in asked.tables else ""
     joins += f" JOIN {TEXT} t ON t.message_id = m.id" if TEXT in asked.tables else ""
     return f"SELECT {columns} FROM {MESSAGE} m{joins} WHERE m.mailbox_id = %s{known} AND {condition}", asked.parameters
-
-
-# --- SORT -----------------------------------------------------------------------------------------
-
-_ORDER = {
-    "ARRIVAL": "m.internal_at",
-    "CC": "s.cc_key",
-    "DATE": "m.sent_at",
-    "FROM": "s.from_key",
-    "SIZE": "m.size",
-    "SUBJECT": "s.subject_key",
-    "TO": "s.to_key",
-    "DISPLAYFROM": "s.from_display",
-    "DISPLAYTO": "s.to_display",
-}
-
-
-def sort(mailbox_id: int, key: Key, frame: Frame, criteria: Sequence[tuple[str, bool]]) -> list[tuple[int, int]]:
-    """(uid, modseq) in the order of the criteria; ties in the order of arrival (RFC 5256 §3)."""
-    order = [f"{_ORDER[name]}{' DESC' if reverse else ''}" for name, reverse in criteria]
-    tables = {SUMMARY} if any(_ORDER[name].startswith("s.") for name, _ in criteria) else set()
-    if not frame.known:
-        return []
-    sql, parameters = _statement(mailbox_id, "m.uid, m.modseq", key, frame, tables)
-    rows: list[tuple[int, int]] = index.query(f"{sql} ORDER BY {', '.join(order)}, m.uid", parameters)
-    return rows
-
-
-# --- THREAD ---------------------------------------------------------------------------------------
-
-
-def threaded(mailbox_id: int, key: Key, frame: Frame) -> list[Threaded]:
-    """What threading needs of the messages that match, in the order of UIDs."""
-    if not frame.known:
-        return []
-    columns = ("uid", "header_message_id", "references", "subject_key", "is_reply", "sent_at")
-    sql, parameters = _statement(mailbox_id, ", ".join(COLUMNS[name] for name in columns), key, frame, {SUMMARY})
-    return list(map(Threaded._make, index.query(f"{sql} ORDER BY m.uid", parameters)))
-
-
-def thread(mailbox_id: int, key: Key, frame: Frame, algorithm: str) -> list[Node]:
-    """THREAD (RFC 5256 §3): roots of the trees, their numbers UIDs."""
-    found = threaded(mailbox_id, key, frame)
-    if algorithm == "ORDEREDSUBJECT":
-        return threads.ordered_subject(found)
-    return threads.references(found, by_subject=algorithm == "REFERENCES")

@@ -75,8 +75,7 @@ def test_what_the_index_knows(three: Mailer) -> None:
         b'("Sat, 17 Jan 2009 17:33:50 +0800" "=?utf-8?q?=E4=BC=9A=E8=AE=AE?="'
         b' (("=?utf-8?b?5p2O5Zub?=" NIL "lisi" "benet.com")) (("=?utf-8?b?5p2O5Zub?=" NIL "lisi" "benet.com"))'
         b' (("=?utf-8?b?5p2O5Zub?=" NIL "lisi" "benet.com")) ((NIL NIL "xiaoqi" "benet.com")) NIL NIL NIL'
-        b' "<1@benet.com>"))'
-        % len(PLAIN)
+        b' "<1@benet.com>"))' % len(PLAIN)
     )
     [two] = three.do("FETCH 2 BODYSTRUCTURE")
     assert two.startswith(b'* 2 FETCH (BODYSTRUCTURE (("TEXT" "PLAIN" ("CHARSET" "us-ascii") NIL NIL "7BIT" 5 0 NIL')
@@ -396,3 +395,31 @@ def test_sorting_and_threading(three: Mailer) -> None:
     assert three.do("UID THREAD ORDEREDSUBJECT UTF-8 2,4") == [b"* THREAD (4 2)"]
     three.do("SORT () UTF-8 ALL", "BAD")
     three.do("THREAD NONE UTF-8 ALL", "BAD")
+
+
+def test_a_remembered_order_follows_the_mailbox(lisi: Mailer) -> None:
+    some = b" ".join([b"{%d+}\r\nSubject: %03d\r\n\r\n" % (16, number * 7 % 600) for number in range(600)])
+    lisi.do(b"APPEND INBOX " + some)
+    lisi.do("SELECT INBOX")
+
+    def in_order() -> list[int]:
+        [answer] = lisi.do("UID SORT (SUBJECT) UTF-8 ALL")
+        [again] = lisi.do("UID SORT (SUBJECT) UTF-8 ALL")
+        assert answer == again
+        return list(map(int, answer.split()[2:]))
+
+    def expected(uids: range) -> list[int]:
+        return sorted(uids, key=lambda uid: ((uid - 1) * 7 % 600, uid))
+
+    assert in_order() == expected(range(1, 601))
+    assert lisi.do("UID SORT (SUBJECT) UTF-8 1:3") == [b"* SORT 1 2 3"]
+    [trees] = lisi.do("THREAD REFERENCES UTF-8 ALL")
+    assert lisi.do("THREAD REFERENCES UTF-8 ALL") == [trees]
+    lisi.do("STORE 1:100 +FLAGS.SILENT (\\Deleted)")
+    lisi.do("EXPUNGE")
+    assert in_order() == expected(range(101, 601))
+    [fewer] = lisi.do("THREAD REFERENCES UTF-8 ALL")
+    assert fewer.count(b"(") == 500
+    lisi.append(b"Subject: -\r\n\r\n")
+    assert in_order() == [601, *expected(range(101, 601))]
+    assert lisi.do("THREAD REFERENCES UTF-8 ALL")[0].count(b"(") == 501

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mailcore.store import ordering
 from mailcore.store import search as store
+from mailcore.store.box import Box
 from mailcore.store.search import Frame
 from mailcore.wire.imap import search as wire
 from mailcore.wire.imap import sequence
@@ -30,12 +32,12 @@ class Context:
     criteria: Sequence[tuple[str, bool]]
     found: list[int]
 
-    def find(self, mailbox_id: int) -> list[int]:
+    def find(self, box: Box) -> list[int]:
         """What matches now: for a thread."""
         everything = Frame(((1, sequence.MAX),), self.frame.sets, self.frame.recent)
         if self.criteria:
-            return [uid for uid, _ in store.sort(mailbox_id, self.key, everything, self.criteria)]
-        return store.find(mailbox_id, self.key, everything)
+            return [uid for uid, _ in ordering.sort(box, self.key, everything, self.criteria)]
+        return store.find(box.id, self.key, everything)
 
     def leave(self, view: "View", now: Sequence[int]) -> Iterator[bytes]:
         """REMOVEFROM responses for what does not match any more, in numbers as they are before `view.tell`."""

@@ -280,7 +280,7 @@ class Session:
 
     async def _search_again(self, view: View) -> dict[bytes, list[int]]:
         """What the contexts hold now, by tag."""
-        return {tag: await self.bridge.run(context.find, view.box.id) for tag, context in view.contexts.items()}
+        return {tag: await self.bridge.run(context.find, view.box) for tag, context in view.contexts.items()}
 
     def _tell_leaving(self, view: View, results: dict[bytes, list[int]]) -> None:
         for tag, now in results.items():

@@ -1,12 +1,12 @@
 """SEARCH, SORT and THREAD with their UID forms (RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5256, RFC 5267, RFC 7162,
 RFC 9394)."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mailcore.servers.imap.answer import UID_REQUIRED, Answer, bad, no, ok
 from mailcore.servers.imap.context import MAX_CONTEXTS, Context
 from mailcore.servers.imap.view import View
+from mailcore.store import ordering
 from mailcore.store import search as store
 from mailcore.store.index import UidRanges
 from mailcore.store.search import Frame
@@ -187,7 +187,7 @@ async def sort(call: "Call") -> Answer:
     if isinstance(key, Answer):
         return key
     known = frame(view, key)
-    rows = await session.bridge.run(store.sort, view.box.id, key, known, criteria)
+    rows = await session.bridge.run(ordering.sort, view.box, key, known, criteria)
     uids, modseqs = [row[0] for row in rows], []
     if wire.mentions_modseq(key):
         session.enable("CONDSTORE")
@@ -214,12 +214,7 @@ async def thread(call: "Call") -> Answer:
     key = _program(call, charset)
     if isinstance(key, Answer):
         return key
-    number = None if call.by_uid else view.sequence
-    rendered = await session.bridge.run(_thread, view.box.id, key, frame(view, key), algorithm, number)
+    numbers_of = None if call.by_uid else view.sequences
+    rendered = await session.bridge.run(ordering.thread, view.box, key, frame(view, key), algorithm, numbers_of)
     session.write(b"* THREAD" + (b" " + rendered if rendered else b"") + b"\r\n")
     return ok("Thread completed.")
-
-
-def _thread(mailbox_id: int, key: wire.Key, known: Frame, algorithm: str, number: Callable[[int], int] | None) -> bytes:
-    """In a thread: trees of ten thousand messages take their time."""
-    return threads.render(store.thread(mailbox_id, key, known, algorithm), number)
