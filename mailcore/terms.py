@@ -108,11 +108,33 @@ class Remote:
 
 
 @dataclass(frozen=True, slots=True)
+class Command:
+    """Into a program's standard input, by an alias that says so (`allow_mail_to_commands`)."""
+
+    command: str  # without its |
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Into a Maildir that is no account's, by an alias that says so (`allow_mail_to_files`)."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """Members of a list that has an owner-: they get the letter from `sender`, who hears of failures."""
+
+    sender: str
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Expanded:
-    """Replaced by these addresses; `sender` is the new envelope sender where owner-alias says so."""
+    """Replaced by `targets`, and by those of `owned`, whose letters have another envelope sender."""
 
     targets: tuple[str, ...]
-    sender: str | None = None
+    owned: tuple[Owned, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +144,7 @@ class Refused:
     reply: Reply
 
 
-Route = Local | Remote | Expanded | Refused
+Route = Local | Remote | Command | Directory | Expanded | Refused
 
 
 # --- How an attempt ended (post.deliver, post.remote) ---------------------------------------------

@@ -89,6 +89,9 @@ class Parameters:
     sender_dependent_relayhost_maps: tuple[str, ...] = words(
         "hash:sender_relay", _("Tables of relay hosts by the sender's address or @domain.")
     )
+    smtp_sasl_security_options: tuple[str, ...] = words(
+        "noplaintext, noanonymous", _("noplaintext: no password is sent to another host without TLS.")
+    )
     smtp_sasl_password_maps: tuple[str, ...] = words(
         "hash:sasl_passwd", _("Tables of user:password by next hop, or by sender's address.")
     )

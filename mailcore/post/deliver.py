@@ -12,12 +12,25 @@ from pathlib import Path
 from django.db import transaction
 
 from mailcore import conf, log
-from mailcore.post import bounce, files, queue
+from mailcore.post import bounce, files, outside, queue
 from mailcore.post.leftovers import Leftovers
 from mailcore.post.queue import MICRO, Claim, Duty, Settlement
-from mailcore.post.route import route
+from mailcore.post.route import credentials, route
 from mailcore.store import delivery
-from mailcore.terms import Arrival, Expanded, Local, Outcome, Refused, Remote, Reply, deferred, delivered, failed
+from mailcore.terms import (
+    Arrival,
+    Command,
+    Directory,
+    Expanded,
+    Local,
+    Outcome,
+    Refused,
+    Remote,
+    Reply,
+    deferred,
+    delivered,
+    failed,
+)
 from mailcore.wire import trace
 
 _RELAY = "virtual"  # Postfix's name for delivery to Maildirs, in log lines
@@ -28,8 +41,9 @@ class RemoteJob:
     """Recipients of one letter that share a next hop."""
 
     claim: Claim
-    next_hop: str
+    next_hop: str  # as `terms.Remote` has it, or "|command"
     duties: tuple[Duty, ...]
+    login: tuple[str, str] | None = field(default=None, repr=False)  # user and password at the next hop
 
 
 @dataclass(slots=True)
@@ -47,7 +61,9 @@ def deliver(courier: str, claims: Sequence[Claim], leftovers: Leftovers) -> list
     _route(plans)
     _deliver_local(courier, plans, leftovers)
     return [
-        RemoteJob(plan.claim, next_hop, tuple(duties)) for plan in plans for next_hop, duties in plan.remote.items()
+        RemoteJob(plan.claim, next_hop, tuple(duties), credentials(next_hop, plan.claim.sender))
+        for plan in plans
+        for next_hop, duties in plan.remote.items()
     ]
 
 
@@ -64,18 +80,22 @@ def _route(plans: Sequence[_Plan]) -> None:
     expansions = []
     for plan in plans:
         for duty in plan.claim.duties:
-            way = route(duty.address, final=duty.final)
+            way = route(duty.address, final=duty.final, sender=plan.claim.sender)
             if isinstance(way, Expanded):
-                expansions.append((plan.claim, duty, way.targets))
+                expansions.append((plan.claim, duty, way))
     if expansions:
         queue.expand(expansions)
     for plan in plans:
         for duty in plan.claim.duties:
-            match route(duty.address, final=duty.final):
+            match route(duty.address, final=duty.final, sender=plan.claim.sender):
                 case Local() as way:
                     plan.local.append((duty, way))
                 case Remote(next_hop=next_hop):
                     plan.remote.setdefault(next_hop, []).append(duty)
+                case Command(command=command):
+                    plan.remote.setdefault(f"|{command}", []).append(duty)
+                case Directory(path=path):
+                    plan.outcomes.append((duty, outside.file_into(path, arrival(plan.claim, duty, _NOBODY))))
                 case Refused(reply=reply):
                     plan.outcomes.append((duty, refusal(reply)))
                 case Expanded():
@@ -122,9 +142,12 @@ def _delivered_to(plan: _Plan) -> set[str]:
     return trace.delivered_to(trace.header_of(files.header(plan.claim.id, 0, conf.current().header_size_limit)))
 
 
+_NOBODY = Local(0, "")  # a directory belongs to no account
+
+
 def arrival(claim: Claim, duty: Duty, way: Local) -> Arrival:
     """The letter as `store.delivery` takes it: always the same for the same letter and recipient."""
-    headers = trace.local(claim.sender, duty.original, way.address)
+    headers = trace.local(claim.sender, duty.original, way.address or duty.original)
     return Arrival(
         account_id=way.account_id,
         base_name=f"{claim.received_us // MICRO}.Q{claim.queue_id}R{duty.id:X}.{_host()}",

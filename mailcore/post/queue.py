@@ -41,7 +41,7 @@ from mailcore.models import Attempt, Queued, Recipient
 from mailcore.post import files
 from mailcore.store import news
 from mailcore.store.prepared import Prepared, insert
-from mailcore.terms import Outcome
+from mailcore.terms import Expanded, Outcome, Owned
 
 State = Queued.State
 MICRO = 1_000_000
@@ -249,9 +249,9 @@ def settle(courier: str, settlements: Sequence[Settlement]) -> None:
             )
 
 
-def expand(expansions: Iterable[tuple[Claim, Duty, Sequence[str]]]) -> None:
+def expand(expansions: Iterable[tuple[Claim, Duty, Expanded]]) -> None:
     """Put the targets of aliases in the place of the recipients that named them; the claims then hold
-    the new duties. One transaction."""
+    the new duties. Members of a list with an owner get a letter of their own. One transaction."""
     now = now_us()
     wanted = list(expansions)
     with transaction.atomic():
@@ -268,17 +268,42 @@ def expand(expansions: Iterable[tuple[Claim, Duty, Sequence[str]]]) -> None:
                     notify=duty.notify,
                     orcpt=duty.orcpt,
                 )
-                for held, duty, targets in wanted
-                for target in targets
+                for held, duty, way in wanted
+                for target in way.targets
             ),
             # Two aliases of one letter may lead to the same place, and a pass cut short comes here again.
             ignore_conflicts=True,
         )
+        for held, duty, way in wanted:
+            for part in way.owned:
+                _split(held.id, duty, part)
     claims = {held.id: held for held, _, _ in wanted}
     for held in claims.values():
         held.duties.clear()
-    for letter_id, *duty in _waiting.rows(list(claims)):
-        claims[letter_id].duties.append(Duty(*duty))
+    for letter_id, *fields in _waiting.rows(list(claims)):
+        claims[letter_id].duties.append(Duty(*fields))
+
+
+def _split(letter_id: int, duty: Duty, part: Owned) -> None:
+    """A letter of the same content and age for the members of a list, from the list's owner. What the sender
+    asked to be told (NOTIFY) ends at the list (RFC 3461 §5.2.7.3)."""
+    new_id = _copy_content(letter_id)
+    row = Queued.objects.get(id=letter_id)
+    row.id, row.state, row.due_us = new_id, State.INCOMING, now_us()
+    row.courier, row.lease_us, row.sender = "", 0, part.sender
+    row.save(force_insert=True)
+    Recipient.objects.bulk_create(
+        Recipient(letter_id=new_id, address=target, original=duty.original, final=True) for target in part.targets
+    )
+    news.ring_couriers()
+
+
+def _copy_content(letter_id: int) -> int:
+    """A new queue id for the same content. FileNotFoundError: it has none."""
+    new_id = files.ContentFile().open()
+    os.link(files.path(letter_id), files.path(new_id))
+    files.sync_directory()
+    return new_id
 
 
 def spoil(courier: str, letter_id: int) -> bool:
@@ -335,13 +360,11 @@ def remove(letter_ids: Collection[int]) -> int:
 def requeue(letter_id: int) -> int | None:
     """A new life under a new queue id: fresh time, addresses looked up again. None: not possible now
     (active, done or corrupt, or its content is gone). Returns the new id."""
-    new_id = files.ContentFile().open()
     now = now_us()
     try:
-        os.link(files.path(letter_id), files.path(new_id))
+        new_id = _copy_content(letter_id)
     except FileNotFoundError:
         return None
-    files.sync_directory()
     with transaction.atomic():
         old = (
             Queued.objects.select_for_update()

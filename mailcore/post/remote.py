@@ -22,7 +22,7 @@ import dns.exception
 import dns.resolver
 
 from mailcore import conf, log
-from mailcore.post import files
+from mailcore.post import files, outside
 from mailcore.post.deliver import RemoteJob
 from mailcore.post.queue import Claim, Duty, Settlement
 from mailcore.terms import Outcome, deferred, delivered, failed
@@ -76,6 +76,9 @@ async def hosts_for(next_hop: str) -> list[Host]:
 async def send(job: RemoteJob) -> list[tuple[Duty, Outcome]]:
     """Deliver to every recipient of the job; one outcome for each. The first host that talks to us
     decides; hosts that cannot be reached are passed over."""
+    if job.next_hop.startswith("|"):
+        outcome = await outside.run(job.next_hop[1:], job.claim, job.duties[0].original)
+        return [(duty, outcome) for duty in job.duties]
     try:
         hosts = await hosts_for(job.next_hop)
     except Unroutable as error:
@@ -130,6 +133,8 @@ def _unverified() -> ssl.SSLContext:
 
 async def _converse(client: aiosmtplib.SMTP, job: RemoteJob, relay: str) -> list[tuple[Duty, Outcome]]:
     claim = job.claim
+    if job.login is not None and (refusal := await _log_in(client, job.login, relay)) is not None:
+        return [(duty, refusal) for duty in job.duties]
     options = [f"SIZE={claim.size}"] if client.supports_extension("size") else []
     if claim.eight_bit and client.supports_extension("8bitmime"):
         options.append("BODY=8BITMIME")
@@ -162,6 +167,21 @@ async def _converse(client: aiosmtplib.SMTP, job: RemoteJob, relay: str) -> list
     with contextlib.suppress(aiosmtplib.SMTPException, OSError):
         await client.quit()
     return results
+
+
+async def _log_in(client: aiosmtplib.SMTP, login: tuple[str, str], relay: str) -> Outcome | None:
+    """Sign in; the outcome for everybody where that is not possible. The administrator can mend it, so mail waits."""
+    is_clear = client.get_transport_info("ssl_object") is None
+    if is_clear and "noplaintext" in conf.current().smtp_sasl_security_options:
+        return deferred("4.7.8", f"host {relay} offers no TLS to send a password under", relay)
+    try:
+        await client.login(*login)
+    except aiosmtplib.SMTPResponseException as error:
+        said = " ".join(f"{error.code} {error.message}".split())
+        return deferred("4.7.8", f"SASL authentication failed; host {relay} said: {said}", relay)
+    except aiosmtplib.SMTPNotSupported:
+        return deferred("4.7.8", f"host {relay} offers no way to sign in", relay)
+    return None
 
 
 def _content(claim: Claim) -> bytes:

@@ -109,8 +109,10 @@ def _transport(address: str, local: str, domain_name: str) -> Route | None:
     transport, _, next_hop = value.partition(":")
     next_hop = next_hop.strip()
     match transport.strip().lower():
-        case "smtp" | "relay" | "":
-            return Remote(address, next_hop or relay_host("") or domain_name) if next_hop or transport else None
+        case "smtp" | "relay":
+            return Remote(address, next_hop or domain_name)
+        case "":
+            return Remote(address, next_hop) if next_hop else None
         case "local" | "virtual":
             return None
         case "error":

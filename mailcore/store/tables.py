@@ -6,7 +6,7 @@ what counts is its last part, `table_name`. Answers are remembered for directory
 directory's are.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from time import monotonic
 
 from django.db import transaction
@@ -20,6 +20,7 @@ _LIMIT = 20_000
 _AT_ONCE = 500
 
 _known: dict[tuple[str, str], tuple[float, str | None]] = {}
+_filled: dict[str, tuple[float, bool]] = {}
 
 
 def table_name(text: str) -> str:
@@ -44,9 +45,30 @@ def find(table: str, key: str) -> str | None:
     return value
 
 
+def first(tables: Iterable[str], keys: Sequence[str]) -> str | None:
+    """The value of the first key that one of the tables has, key by key."""
+    filled = [table for table in tables if has_entries(table)]
+    for key in keys:
+        for table in filled:
+            if (value := find(table, key)) is not None:
+                return value
+    return None
+
+
+def has_entries(table: str) -> bool:
+    """Is there anything in the table? Spares most letters the look for their addresses."""
+    name = table_name(table)
+    now = monotonic()
+    if (known := _filled.get(name)) is None or known[0] <= now:
+        known = (now + conf.current().directory_cache_time, AccessEntry.objects.filter(table=name).exists())
+        _filled[name] = known
+    return known[1]
+
+
 def forget() -> None:
     """Ask the database again from now on."""
     _known.clear()
+    _filled.clear()
 
 
 def look(table: str, key: str) -> str | None:

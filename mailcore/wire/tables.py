@@ -4,6 +4,7 @@ Pure grammar for the programs `postmap` and `postalias`. A wrong line is a `Comp
 words, and the rest is read on.
 """
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ _NAME = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^":]*?))\s*:(.*)', re.DOTALL)
 # One target: quoted strings, comments and everything else up to a comma.
 _TARGET = re.compile(r'(?:"(?:[^"\\]|\\.)*"|\((?:[^()\\]|\\.)*\)|[^",(]|["(])+')
 _COMMENT = re.compile(r'("(?:[^"\\]|\\.)*")|\((?:[^()\\]|\\.)*\)')
+_SPECIAL = ("|", "/", ":include:")
+_LONGEST = 300
 _PLAIN_NAME = re.compile(r"[^\s#:@\",()<>\\]+")
 
 
@@ -90,27 +93,42 @@ def aliases(lines: Iterable[str]) -> Iterator[AliasLine | Complaint]:
             yield AliasLine(number, name.lower(), targets)
 
 
+def included(lines: Iterable[str]) -> list[str]:
+    """The targets in an include file (aliases(5)); what is no address is passed over."""
+    found: dict[str, None] = {}
+    for _, line in logical_lines(lines):
+        with contextlib.suppress(AddressError):
+            found.update(dict.fromkeys(_targets(line)))
+    return list(found)
+
+
 def _targets(text: str) -> tuple[str, ...]:
     found = (target(each) for each in _TARGET.findall(text))
     return tuple(dict.fromkeys(each for each in found if each))
 
 
 def target(text: str) -> str:
-    """A value of an alias as it is stored: an address (a bare name stays one), `|command`, `/file`,
-    `/directory/` or `:include:/file`; "" where there is nothing but a comment. AddressError: none of these."""
+    """A value of an alias as it is stored: an address (a bare name stays one), or in double quotes `|command`,
+    `/file`, `/directory/`, `:include:/file`; "" where there is nothing but a comment. AddressError: none of these.
+
+    The quotes are what keeps the two apart: an address may begin with a slash, but never ends with a quote.
+    """
     text = _COMMENT.sub(lambda match: match[1] or "", text).strip()
     quoted = re.fullmatch(r'"((?:[^"\\]|\\.)*)"', text)
     plain = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else text
-    if is_special(plain):
-        return plain
+    if plain.startswith(_SPECIAL):
+        if len(plain) > _LONGEST:
+            raise AddressError("longer than 300 characters")
+        return f'"{plain}"'
     if angle := re.fullmatch(r'[^<>]*<\s*("(?:[^"\\]|\\.)*"[^<>]*|[^<>"]*)\s*>', text):
         text = angle[1].strip()
     return parse(text) if text else ""
 
 
-def is_special(target_text: str) -> bool:
-    """Is this a command, a file or an include instead of an address?"""
-    return target_text.startswith(("|", "/", ":include:"))
+def special(target_text: str) -> str:
+    """The command (with its |), file or include a target stands for; "" where it is an address."""
+    inner = target_text[1:-1]
+    return inner if target_text[:1] == target_text[-1:] == '"' and inner.startswith(_SPECIAL) else ""
 
 
 def render_name(name: str) -> str:
@@ -124,12 +142,10 @@ def render_targets(targets: Iterable[str], home: str) -> str:
 
 
 def _render_target(text: str, home: str) -> str:
-    if text.startswith("|"):
-        return _quoted(text)
-    if is_special(text):
-        return text if re.fullmatch(r"[^\s,\"()#]+", text) else _quoted(text)
+    if inner := special(text):
+        return inner if re.fullmatch(r"[^|\s,\"()#<>\\]+", inner) else _quoted(inner)
     local, domain = split(text)
-    local = local if _PLAIN_NAME.fullmatch(local) and not is_special(local) else _quoted(local)
+    local = local if _PLAIN_NAME.fullmatch(local) and not local.startswith(_SPECIAL) else _quoted(local)
     return local if domain in ("", home) else f"{local}@{domain}"
 
 

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from mailcore.models import Queued, Recipient
 from mailcore.post import files, listing, queue
 from mailcore.post.queue import Settlement
-from mailcore.terms import deferred
+from mailcore.terms import Expanded, deferred
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
@@ -65,7 +65,7 @@ def test_one_request_is_one_request(post, run):
 def test_json(post, run):
     letter = post("all")
     [claim] = queue.claim("anna", 1)
-    queue.expand([(claim, claim.duties[0], ("lisi@benet.com",))])
+    queue.expand([(claim, claim.duties[0], Expanded(("lisi@benet.com",)))])
     told = json.loads(run("postqueue", "-j").out)
     assert told == {
         "queue_name": "active",

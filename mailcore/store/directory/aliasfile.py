@@ -95,4 +95,4 @@ def _write(domain: Domain, source: str, wanted: Mapping[str, tuple[str, ...]]) -
 
 
 def _full(target: str, domain: str) -> str:
-    return target if "@" in target or tables.is_special(target) else f"{target}@{domain}"
+    return target if tables.special(target) or "@" in target else f"{target}@{domain}"

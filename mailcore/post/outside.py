@@ -1,0 +1,120 @@
+"""Deliveries to what is no account: a command's standard input, a Maildir somewhere (aliases(5)).
+
+Both are off until allow_mail_to_commands and allow_mail_to_files say otherwise, and only aliases that the
+administrator read from a file can name them (`postalias`). A command's exit status decides, by sysexits.h.
+Commands run as the user the mail system runs as, in an environment of their own.
+"""
+
+import asyncio
+import contextlib
+import os
+import shlex
+import signal
+from email.utils import formatdate
+from time import time
+
+from mailcore import conf
+from mailcore.post import files
+from mailcore.post.queue import Claim
+from mailcore.store import maildir
+from mailcore.terms import Arrival, Outcome, deferred, delivered, failed
+from mailcore.wire import trace
+
+_SAID = 500  # octets of a command's output that go into the outcome
+_SHELL = frozenset("|&;<>()$`\\\"'*?[]#~=%{}!\n")
+# sysexits.h: status → (enhanced code, words).
+_STATUSES = {
+    os.EX_USAGE: ("5.3.0", "command line usage error"),
+    os.EX_DATAERR: ("5.6.0", "data format error"),
+    os.EX_NOINPUT: ("5.3.0", "cannot open input"),
+    os.EX_NOUSER: ("5.1.1", "user unknown"),
+    os.EX_NOHOST: ("5.1.2", "host name unknown"),
+    os.EX_UNAVAILABLE: ("5.3.0", "service unavailable"),
+    os.EX_SOFTWARE: ("5.3.0", "internal software error"),
+    os.EX_OSERR: ("4.3.0", "system resource problem"),
+    os.EX_OSFILE: ("5.3.0", "critical OS file missing"),
+    os.EX_CANTCREAT: ("5.2.0", "can't create user output file"),
+    os.EX_IOERR: ("5.3.0", "input/output error"),
+    os.EX_TEMPFAIL: ("4.3.0", "temporary failure"),
+    os.EX_PROTOCOL: ("5.5.0", "remote error in protocol"),
+    os.EX_NOPERM: ("5.7.0", "permission denied"),
+    os.EX_CONFIG: ("5.3.5", "local configuration error"),
+}
+
+
+async def run(command: str, claim: Claim, original: str) -> Outcome:
+    """Give the letter to a command: "From " line and trace headers first, then the letter, lines ending in LF."""
+    content = await asyncio.to_thread(_content, claim, original)
+    # As in Postfix: a shell only where the command needs one.
+    words = ["/bin/sh", "-c", command] if _SHELL & set(command) else shlex.split(command)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *words,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd="/",
+            env=_environment(claim, original),
+            start_new_session=True,
+        )
+    except (OSError, ValueError, IndexError) as error:
+        return deferred("4.3.0", f"Command cannot be started: {error}", "local")
+    try:
+        # A command may decide without having read everything.
+        output, _ = await asyncio.wait_for(process.communicate(content), conf.current().command_time_limit)
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        return deferred("4.3.0", f"Command time limit exceeded: {words[0]}", "local")
+    return _outcome(process.returncode or 0, output)
+
+
+def _outcome(status: int, output: bytes) -> Outcome:
+    said = " ".join(output[:_SAID].decode("utf-8", "replace").split())
+    said = f" Command output: {said}" if said else ""
+    if status == 0:
+        return delivered(f"delivered to command{said}", "local")
+    if status < 0:
+        return failed("5.3.0", f"Command died with signal {-status}.{said}", "local")
+    dsn, words = _STATUSES.get(status, ("5.3.0", f"Command died with status {status}"))
+    kind = deferred if dsn.startswith("4") else failed
+    return kind(dsn, f"{words}.{said}", "local")
+
+
+def _content(claim: Claim, original: str) -> bytes:
+    with open(files.path(claim.id), "rb") as file:
+        file.seek(claim.trace_size)
+        letter = file.read()
+    from_line = f"From {claim.sender or 'MAILER-DAEMON'}  {formatdate(time(), localtime=True)}\n".encode()
+    return from_line + (trace.local(claim.sender, original, original) + letter).replace(b"\r\n", b"\n")
+
+
+def _environment(claim: Claim, original: str) -> dict[str, str]:
+    """What a command may know; nothing of ours, such as keys and passwords, is handed on."""
+    local, _, domain = original.rpartition("@")
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "SENDER": claim.sender,
+        "ORIGINAL_RECIPIENT": original,
+        "RECIPIENT": original,
+        "LOCAL": local,
+        "DOMAIN": domain,
+        **{name: os.environ[name] for name in ("TZ", "LANG") if name in os.environ},
+    }
+
+
+def file_into(path: str, arrival: Arrival) -> Outcome:
+    """Put the letter into the Maildir at `path`, making it where there is none."""
+    where = path.rstrip("/")
+    try:
+        for name in ("tmp", "new", "cur"):
+            os.makedirs(os.path.join(where, name), mode=0o700, exist_ok=True)
+        with open(arrival.file, "rb") as file:
+            file.seek(arrival.skip)
+            content = file.read()
+        maildir.write(where, arrival.base_name, (arrival.trace, content))
+        maildir.sync_directories([os.path.join(where, "new")])
+    except OSError as error:
+        return deferred("4.2.0", f"cannot deliver to a directory: {error.strerror}", "local")
+    return delivered("delivered to maildir", "local")
