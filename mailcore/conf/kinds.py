@@ -41,6 +41,13 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(re.split(r"[,\s]+", text.strip(", \t\r\n"))) if text.strip(", \t\r\n") else ()
 
 
+def _percentages(text: str) -> tuple[int, ...]:
+    found = tuple(_integer(word.removesuffix("%")) for word in _words(text))
+    if any(not 0 < each <= 100 for each in found):
+        raise ValueError(f'"{text}" are not percentages')
+    return found
+
+
 def _duration(unit: str) -> Callable[[str], int]:
     def parse(text: str) -> int:
         match = re.fullmatch(r"(\d{1,12})([smhdw]?)", text.strip())
@@ -56,6 +63,7 @@ BOOLEAN = Kind("yes/no", _boolean)
 INTEGER = Kind("number", _integer)
 OCTETS = Kind("octets", _integer)
 LIST = Kind("list", _words)
+PERCENTAGES = Kind("percentages", _percentages)
 SECONDS = Kind("time (default unit: seconds)", _duration("s"))
 HOURS = Kind("time (default unit: hours)", _duration("h"))
 DAYS = Kind("time (default unit: days)", _duration("d"))

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from mailcore.conf.kinds import BOOLEAN, DAYS, HOURS, INTEGER, LIST, OCTETS, SECONDS, TEXT, Kind
+from mailcore.conf.kinds import BOOLEAN, DAYS, HOURS, INTEGER, LIST, OCTETS, PERCENTAGES, SECONDS, TEXT, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,10 @@ def octets(default: str, help_text: Any) -> int:
 
 def words(default: str, help_text: Any) -> tuple[str, ...]:
     return _parameter(LIST, default, help_text)  # type: ignore[no-any-return]
+
+
+def percentages(default: str, help_text: Any) -> tuple[int, ...]:
+    return _parameter(PERCENTAGES, default, help_text)  # type: ignore[no-any-return]
 
 
 def seconds(default: str, help_text: Any) -> int:
@@ -109,6 +113,9 @@ class Parameters:
     mailbox_size_limit: int = octets("51200000", _("Default quota of accounts in mydestination; 0: no limit."))
     virtual_mailbox_limit: int = octets("51200000", _("Default quota of accounts; 0: no limit."))
     virtual_overquota_bounce: bool = boolean("no", _("Return mail for a full mailbox at once instead of waiting."))
+    quota_warning_levels: tuple[int, ...] = percentages(
+        "80, 95", _("Percent of a quota at which its owner gets a warning; empty: no warnings.")
+    )
     header_size_limit: int = octets("102400", _("Largest header; what is beyond is not looked at."))
     line_length_limit: int = octets("2048", _("Longest command line."))
     bounce_size_limit: int = octets("50000", _("Largest original returned whole in a bounce."))

@@ -12,11 +12,11 @@ from pathlib import Path
 from django.db import transaction
 
 from mailcore import conf, log
-from mailcore.post import bounce, files, outside, queue
+from mailcore.post import bounce, files, outside, queue, quota_warning
 from mailcore.post.leftovers import Leftovers
 from mailcore.post.queue import MICRO, Claim, Duty, Settlement
 from mailcore.post.route import credentials, route
-from mailcore.store import delivery
+from mailcore.store import delivery, quota
 from mailcore.terms import (
     Arrival,
     Command,
@@ -129,9 +129,22 @@ def _deliver_local(courier: str, plans: Sequence[_Plan], leftovers: Leftovers) -
                 plan.outcomes.append((duty, refusal(result, _RELAY)))
             else:
                 plan.outcomes.append((duty, delivered("delivered to maildir", _RELAY)))
+        quota_warning.warn(quota.crossings(_added(staged, results)))
         settlements = [Settlement(p.claim, p.outcomes, last=not p.remote) for p in plans]
         settle(courier, settlements)
     leftovers.add(settlements, (s.path for s in staged if isinstance(s, delivery.Staged)))
+
+
+def _added(
+    staged: Sequence[delivery.Staged | Reply], results: Sequence[delivery.Stored | Reply]
+) -> dict[int, tuple[int, int]]:
+    """Account → (octets, messages) that have just come."""
+    added: dict[int, tuple[int, int]] = {}
+    for item, result in zip(staged, results, strict=True):
+        if isinstance(item, delivery.Staged) and isinstance(result, delivery.Stored) and not result.again:
+            octets, messages = added.get(item.arrival.account_id, (0, 0))
+            added[item.arrival.account_id] = (octets + item.size, messages + 1)
+    return added
 
 
 def _delivered_to(plan: _Plan) -> set[str]:

@@ -179,7 +179,9 @@ async def _log_in(client: aiosmtplib.SMTP, login: tuple[str, str], relay: str) -
     except aiosmtplib.SMTPResponseException as error:
         said = " ".join(f"{error.code} {error.message}".split())
         return deferred("4.7.8", f"SASL authentication failed; host {relay} said: {said}", relay)
-    except aiosmtplib.SMTPNotSupported:
+    except (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError):
+        raise
+    except aiosmtplib.SMTPException:
         return deferred("4.7.8", f"host {relay} offers no way to sign in", relay)
     return None
 

@@ -4,7 +4,7 @@
 answer at RCPT time, before there is a letter. 0 as a limit means no limit.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -197,6 +197,60 @@ def usages(addresses: Iterable[str] = ()) -> Iterator[Usage]:
         address, id_, used_bytes, used_messages, own_bytes, own_messages, domain_bytes, domain_messages, _, _ = row
         messages = (own_messages if own_messages is not None else domain_messages) or 0
         yield Usage(id_, address, used_bytes, limit_of(own_bytes, domain_bytes), used_messages, messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """An account that has just used more than `level` percent of what it may."""
+
+    account_id: int
+    address: str
+    language: str
+    level: int
+    percent: int
+    used_bytes: int
+    limit_bytes: int
+
+
+_warned = Prepared(
+    lambda ids: Account.objects.filter(id__in=ids).values_list("address", "language", "quota_warned", *_FIELDS), (int,)
+)
+
+
+def crossings(added: Mapping[int, tuple[int, int]]) -> list[Crossing]:
+    """The accounts that crossed one of quota_warning_levels by what this transaction added: account →
+    (octets, messages). Told once per crossing: who falls below and comes back is told again. Call in the
+    transaction that added, which has the accounts' rows."""
+    levels = sorted(conf.current().quota_warning_levels)
+    if not added or not levels:
+        return []
+    found = []
+    for address, language, warned, *row in _warned.rows(list(added)):
+        [purse] = _purses([tuple(row)]).values()
+        octets, messages = added[purse.account_id]
+        percent = _percent(purse, 0, 0)
+        now = _level(levels, percent)
+        before = _level(levels, _percent(purse, octets, messages))
+        if now != warned:
+            Account.objects.filter(id=purse.account_id).update(quota_warned=now)
+        if now > min(warned, before):
+            found.append(
+                Crossing(purse.account_id, address, language, now, percent, purse.used_bytes, purse.limit_bytes)
+            )
+    return found
+
+
+def _percent(purse: Purse, without_bytes: int, without_messages: int) -> int:
+    """How full the account is (or was, without so much), by the limit that is nearer."""
+    octets, messages = purse.used_bytes - without_bytes, purse.used_messages - without_messages
+    return max(
+        octets * 100 // purse.limit_bytes if purse.limit_bytes else 0,
+        messages * 100 // purse.limit_messages if purse.limit_messages else 0,
+    )
+
+
+def _level(levels: Sequence[int], percent: int) -> int:
+    return max((level for level in levels if level <= percent), default=0)
 
 
 def recount(account_id: int) -> tuple[int, int]:
