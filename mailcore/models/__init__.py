@@ -5,14 +5,24 @@ Times that mail software compares are whole numbers: microseconds since 1970 UTC
 ends in `_us`, seconds where it ends in `_at` on an index row. Calendar things are DateTimeFields.
 """
 
-from mailcore.models.directory import Account, Alias, AppPassword, Domain
+from mailcore.models.directory import Account, Alias, AppPassword, Domain, KnownAddress
 from mailcore.models.journal import Event
-from mailcore.models.mailbox import Annotation, Expunged, Mailbox, Message, MessageSummary, MessageText, Subscription
+from mailcore.models.mailbox import (
+    AccessRight,
+    Annotation,
+    Expunged,
+    Mailbox,
+    Message,
+    MessageSummary,
+    MessageText,
+    Subscription,
+)
 from mailcore.models.setting import AccessEntry, Setting
 from mailcore.models.spool import Attempt, Queued, Recipient
 
 __all__ = [
     "AccessEntry",
+    "AccessRight",
     "Account",
     "Alias",
     "Annotation",
@@ -21,6 +31,7 @@ __all__ = [
     "Domain",
     "Event",
     "Expunged",
+    "KnownAddress",
     "Mailbox",
     "Message",
     "MessageSummary",

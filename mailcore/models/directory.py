@@ -80,6 +80,7 @@ class Account(AbstractBaseUser):
     used_messages = models.BigIntegerField(default=0)
     quota_warned = models.PositiveSmallIntegerField(default=0)  # percent the owner was last warned about
     last_uid_validity = models.PositiveBigIntegerField(default=0)  # no mailbox gets one twice (RFC 9051 §2.3.1.1)
+    scram = models.CharField(max_length=255, blank=True, default="")  # keys of SCRAM-SHA-256; "": not yet made
     created = models.DateTimeField(auto_now_add=True)
 
     USERNAME_FIELD = "address"
@@ -134,6 +135,8 @@ class AppPassword(models.Model):
     account = models.ForeignKey(Account, models.CASCADE, related_name="app_passwords")
     label = models.CharField(_("used by"), max_length=100)
     digest = models.CharField(max_length=64, unique=True)
+    # Keys of SCRAM-SHA-256, one set for each way the password is typed, space separated.
+    scram = models.CharField(max_length=512, blank=True, default="")
     created = models.DateTimeField(auto_now_add=True)
     last_used = models.DateTimeField(null=True, blank=True)
     expires = models.DateTimeField(null=True, blank=True)  # web sessions' credentials end
@@ -145,3 +148,17 @@ class AppPassword(models.Model):
 
     def __str__(self) -> str:
         return self.label
+
+
+class KnownAddress(models.Model):
+    """A network address an account has signed in from: who guesses elsewhere does not slow it down there."""
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="known_addresses")
+    address = models.CharField(max_length=45)  # IPv4, or the /64 of an IPv6 address
+    last_used = models.DateField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="known_address_once", fields=["account", "address"])]
+
+    def __str__(self) -> str:
+        return self.address

@@ -54,6 +54,22 @@ class Subscription(models.Model):
         return self.name
 
 
+class AccessRight(models.Model):
+    """What somebody else may do with a mailbox: an entry of its ACL (RFC 4314)."""
+
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="access_rights")
+    # An account's address or "anyone"; with "-" before it the rights are taken away (RFC 4314 §2).
+    identifier = models.CharField(max_length=321)
+    rights = models.CharField(max_length=16)  # letters of RFC 4314 §2.1, in its order
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="access_right_once", fields=["mailbox", "identifier"])]
+        indexes = [models.Index(name="access_right_by_identifier", fields=["identifier"])]
+
+    def __str__(self) -> str:
+        return f"{self.identifier} {self.rights}"
+
+
 class Annotation(models.Model):
     """A note of a client on a mailbox, or (no mailbox) on the account: an entry of METADATA (RFC 5464)."""
 
