@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.cache import cache
 
-from mailcore import conf, log
+from mailcore import anvil, conf, log
 from mailcore.store import directory, login
 
 
@@ -38,6 +38,7 @@ def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     cache.clear()
     directory.forget()
     login.forget()
+    anvil.reset()
     monkeypatch.setattr(conf, "_current", None)
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from django.conf import settings
 from django.db import connections
 
-from mailcore import conf, log
+from mailcore import anvil, conf, log
 from mailcore.post.courier import Courier
 from mailcore.servers import process, tls, web
 from mailcore.store import news
@@ -43,6 +43,7 @@ class Part:
     """One child: what it runs, and the process that runs it now."""
 
     name: str
+    number: int  # under which it counts in the anvil
     body: Callable[[Callable[[], None]], None]
     pid: int = 0
     started: float = 0.0
@@ -126,15 +127,14 @@ class Supervisor:
     def _plan(self) -> None:
         mail = {name: sockets for name, sockets in self.sockets.items() if name != "web"}
         if mail:
-            for number in range(self.servers):
-                self.parts.append(Part(f"server-{number + 1}", lambda ready: process.run(mail, self._gone, ready)))
-        for number in range(self.couriers):
-            self.parts.append(Part(f"courier-{number + 1}", self._courier))
+            self._add("server", self.servers, lambda ready: process.run(mail, self._gone, ready))
+        self._add("courier", self.couriers, self._courier)
         if "web" in self.sockets:
-            for number in range(self.webs):
-                self.parts.append(
-                    Part(f"web-{number + 1}", lambda ready: web.run(self.sockets["web"], self._gone, ready))
-                )
+            self._add("web", self.webs, lambda ready: web.run(self.sockets["web"], self._gone, ready))
+
+    def _add(self, kind: str, how_many: int, body: Callable[[Callable[[], None]], None]) -> None:
+        for number in range(1, how_many + 1):
+            self.parts.append(Part(f"{kind}-{number}", len(self.parts) + 1, body))
 
     def _courier(self, ready: Callable[[], None]) -> None:
         bell = news.listen(news.COURIERS)
@@ -158,6 +158,7 @@ class Supervisor:
         status = 1
         try:
             os.close(self._alive)
+            anvil.join(part.number)
             for number in (signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -189,6 +190,7 @@ class Supervisor:
         for part in self.parts:
             if part.pid and _reap(part):
                 log.write("master", f"warning: {part.name} ended unexpectedly, starting it again")
+                anvil.clear(part.number)
             if not part.pid and time.monotonic() - part.started > _BACK_OFF and not self._stopping:
                 self._start(part, None)
 

@@ -1,0 +1,137 @@
+"""Who comes how often: counters that all processes of this machine share (Postfix's anvil).
+
+Used by the servers for connections and messages of a client, by `store.login` for failed sign-ins.
+The table is memory that the supervisor makes and its children inherit: counting is a few microseconds,
+asks no other process, and is forgotten when the system stops. A process that the supervisor did not
+start (a command, a web server of its own) counts for itself.
+
+Limits are the callers', from `conf`; here is only arithmetic. Keys are kept as keyed hashes of eight
+octets, never as text. When the table is full of counters in use, a new one is not kept and reads as 1:
+the system never refuses anybody because *it* has no room.
+"""
+
+import fcntl
+import hashlib
+import mmap
+import secrets
+import struct
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+PROCESSES = 128  # that can hold something at once; the supervisor numbers its children
+_ENTRIES = 16384  # a power of two
+_PROBES = 16  # neighbours looked at for a key, or for room for it
+_HEAD = struct.Struct("<QdIfI")  # key's hash, window's start, events in it, window's length, held at once
+_STRIDE = 32 + 2 * PROCESSES  # the head, then what each process holds
+
+
+class _Table:
+    """Open addressing over shared memory; every access under one lock, which dies with its holder."""
+
+    def __init__(self) -> None:
+        self.memory = mmap.mmap(-1, _ENTRIES * _STRIDE)
+        self.process = 0
+        self._secret = secrets.token_bytes(32)
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  (a lock between processes, as long as they live)
+        self._threads = Lock()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        with self._threads:
+            fcntl.lockf(self._file, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+    def find(self, kind: str, key: str, now: float) -> int | None:
+        """The offset of this key's entry, made when it is not there; None: no room."""
+        digest = hashlib.blake2b(f"{kind}\0{key}".encode("utf-8", "surrogateescape"), key=self._secret, digest_size=8)
+        mark = int.from_bytes(digest.digest(), "little") or 1
+        free = None
+        for probe in range(_PROBES):
+            offset = (mark + probe) % _ENTRIES * _STRIDE
+            found, start, _, unit, held = _HEAD.unpack_from(self.memory, offset)
+            if found == mark:
+                return offset
+            if free is None and not held and start + unit <= now:
+                free = offset
+        if free is not None:
+            _HEAD.pack_into(self.memory, free, mark, 0.0, 0, 0.0, 0)
+        return free
+
+    def holds(self, offset: int, process: int, change: int) -> int:
+        """Change what a process holds of an entry; the number held by all."""
+        mark, start, events, unit, held = _HEAD.unpack_from(self.memory, offset)
+        at = offset + 32 + 2 * process
+        mine = int.from_bytes(self.memory[at : at + 2], "little")
+        change = max(-mine, min(change, 0xFFFF - mine))
+        self.memory[at : at + 2] = (mine + change).to_bytes(2, "little")
+        _HEAD.pack_into(self.memory, offset, mark, start, events, unit, held + change)
+        return int(held + change)
+
+
+_table = _Table()
+
+
+def join(process: int) -> None:
+    """Said by a child of the supervisor: what I enter is held under this number (0 is the supervisor's own)."""
+    _table.process = process % PROCESSES
+
+
+def clear(process: int) -> None:
+    """Said by the supervisor: that child is gone, and with it all it held."""
+    with _table.locked():
+        for offset in range(0, _ENTRIES * _STRIDE, _STRIDE):
+            at = offset + 32 + 2 * process
+            mine = int.from_bytes(_table.memory[at : at + 2], "little")
+            if mine:
+                _table.holds(offset, process, -mine)
+
+
+def reset() -> None:
+    """Forget everything."""
+    with _table.locked():
+        _table.memory[:] = bytes(_ENTRIES * _STRIDE)
+
+
+def enter(kind: str, key: str) -> int:
+    """One more is held at once under this key, such as a connection; how many that makes, with this one."""
+    with _table.locked():
+        offset = _table.find(kind, key, time.monotonic())
+        return 1 if offset is None else _table.holds(offset, _table.process, 1)
+
+
+def leave(kind: str, key: str) -> None:
+    """One that `enter` counted is over."""
+    with _table.locked():
+        offset = _table.find(kind, key, time.monotonic())
+        if offset is not None:
+            _table.holds(offset, _table.process, -1)
+
+
+def rate(kind: str, key: str, unit: float, events: int = 1) -> int:
+    """Count events; how many there were, with these, in the window of `unit` seconds that the first began.
+    With `events=0` it only tells."""
+    now = time.monotonic()
+    with _table.locked():
+        offset = _table.find(kind, key, now)
+        if offset is None:
+            return events
+        mark, start, before, _, held = _HEAD.unpack_from(_table.memory, offset)
+        if start + unit <= now:
+            start, before = now, 0
+        _HEAD.pack_into(_table.memory, offset, mark, start, min(before + events, 0xFFFFFFFF), unit, held)
+        return int(before) + events
+
+
+def forgive(kind: str, key: str) -> None:
+    """The events under this key never happened: its owner signed in."""
+    with _table.locked():
+        offset = _table.find(kind, key, time.monotonic())
+        if offset is not None:
+            mark, _, _, _, held = _HEAD.unpack_from(_table.memory, offset)
+            _HEAD.pack_into(_table.memory, offset, mark, 0.0, 0, 0.0, held)
