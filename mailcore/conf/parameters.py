@@ -76,6 +76,13 @@ class Parameters:
         _("Domains delivered here besides those in the table of domains."),
     )
     inet_interfaces: tuple[str, ...] = words("", _('Addresses to listen on; empty: HOST; "all": every address.'))
+    submission_interfaces: tuple[str, ...] = words("$inet_interfaces", _("The same for submission."))
+    lmtp_interfaces: tuple[str, ...] = words(
+        "loopback-only", _("The same for LMTP: only the mail system in front should reach it.")
+    )
+    imap_interfaces: tuple[str, ...] = words("$inet_interfaces", _("The same for IMAP."))
+    pop3_interfaces: tuple[str, ...] = words("$inet_interfaces", _("The same for POP3."))
+    web_interfaces: tuple[str, ...] = words("$inet_interfaces", _("The same for the web."))
     mail_name: str = text("Youju", _("The name of the mail system in banners and Received headers."))
     home_mailbox: str = text("Maildir/", _("Where mail lies below an account's directory; always a Maildir."))
     recipient_delimiter: str = text("+", _("What parts user and extension in user+extension@domain."))
@@ -84,7 +91,13 @@ class Parameters:
     # --- Aliases and routing ---
     alias_database: tuple[str, ...] = words("hash:/etc/aliases", _("The files newaliases reads."))
     allow_mail_to_commands: tuple[str, ...] = words("", _('"alias": aliases from files may deliver to |commands.'))
-    allow_mail_to_files: tuple[str, ...] = words("", _('"alias": aliases from files may deliver to /directories/.'))
+    allow_mail_to_files: tuple[str, ...] = words(
+        "", _('"alias": aliases from files may deliver to /files and /directories/.')
+    )
+    mailbox_delivery_lock: tuple[str, ...] = words("fcntl, dotlock", _("How a /file is locked while mail is added."))
+    deliver_lock_attempts: int = integer("20", _("How often a lock is tried to get."))
+    deliver_lock_delay: int = seconds("1s", _("Time between two such tries."))
+    stale_lock_time: int = seconds("500s", _("After this a lock file is nobody's any more."))
     command_time_limit: int = seconds("1000s", _("How long a command may take with a message."))
     relay_domains: tuple[str, ...] = words("", _("Domains relayed to, besides those in the table of domains."))
     relay_recipient_maps: tuple[str, ...] = words("", _("Tables of the recipients in relay domains; empty: any."))
@@ -141,6 +154,10 @@ class Parameters:
     smtpd_sasl_security_options: tuple[str, ...] = words("noanonymous", _("What AUTH must not allow."))
     smtpd_tls_cert_file: str = text("", _("Certificate chain (PEM); empty: one signed by ourselves."))
     smtpd_tls_key_file: str = text("$smtpd_tls_cert_file", _("Its private key (PEM)."))
+    tls_server_sni_maps: tuple[str, ...] = words(
+        "hash:sni", _("Tables of certificate files by the host name a client asks for (SNI).")
+    )
+    smtpd_tls_protocols: str = text(">=TLSv1.2", _("The oldest TLS version offered, by all servers."))
     smtpd_tls_auth_only: bool = boolean("no", _("Offer AUTH only under TLS."))
     smtpd_forbid_bare_newline: bool = boolean("yes", _("Refuse bare CR and bare LF in content."))
     hopcount_limit: int = integer("50", _("Received headers after which a message is in a loop."))
@@ -155,16 +172,62 @@ class Parameters:
     bounce_queue_lifetime: int = days("5d", _("The same for bounces, which are then dropped."))
     delay_warning_time: int = hours("0h", _("After this the sender is told that the message waits; 0: never."))
     qmgr_message_active_limit: int = integer("20000", _("Messages being delivered at once."))
+    default_process_limit: int = integer("100", _("Connections to other hosts at once, of one courier."))
+    initial_destination_concurrency: int = integer("5", _("Connections at once to a destination at first."))
     default_destination_concurrency_limit: int = integer("20", _("Connections at once to one destination."))
+    default_destination_concurrency_failed_cohort_limit: int = integer(
+        "1", _("Rounds of failed connections after which a destination is left alone for minimal_backoff_time.")
+    )
+    default_destination_recipient_limit: int = integer("50", _("Recipients of one delivery to another host."))
+    default_destination_rate_delay: int = seconds("0s", _("Pause between two deliveries to one destination."))
+    defer_transports: tuple[str, ...] = words(
+        "", _("Transports (smtp) whose mail waits until somebody tries the queue by hand.")
+    )
+    notify_classes: tuple[str, ...] = words(
+        "resource, software", _("What postmaster is told of: bounce, 2bounce (bounces that fail), delay.")
+    )
+    bounce_notice_recipient: str = text("postmaster", _("Who gets what notify_classes names."))
+    double_bounce_sender: str = text("double-bounce", _("The sender of notices to postmaster; what fails ends there."))
     virtual_alias_expansion_limit: int = integer("1000", _("Addresses one alias may expand to."))
     virtual_alias_recursion_limit: int = integer("1000", _("How deep aliases may nest."))
     queue_history_time: int = days("7d", _("How long settled messages stay findable."))
+    events_retention: int = days(
+        "7d", _("How long it is known that messages were moved and deleted; 0: it is not noted.")
+    )
     courier_batch: int = integer("100", _("Letters a courier claims at once."))
     courier_lease_time: int = seconds("600s", _("After this a lost courier's letters are taken by another."))
 
     # --- Remote delivery ---
     smtp_connect_timeout: int = seconds("30s", _("Time for another host to take our connection."))
     smtp_timeout: int = seconds("300s", _("Time for another host to answer a command."))
+    smtp_data_done_timeout: int = seconds("600s", _("Time for another host to answer the end of a message."))
+    smtp_helo_name: str = text("$myhostname", _("The name we greet other hosts with."))
+    smtp_skip_5xx_greeting: bool = boolean("yes", _("A host that greets with 5xx is passed over, mail waits."))
+    smtp_mx_address_limit: int = integer("5", _("Addresses of a destination that are tried; 0: no limit."))
+    smtp_mx_session_limit: int = integer("2", _("Hosts of a destination that are spoken to in one attempt."))
+    smtp_connection_cache_time_limit: int = seconds(
+        "2s", _("How long an idle connection is kept for the next message.")
+    )
+    smtp_connection_reuse_count_limit: int = integer("0", _("Messages sent over one connection; 0: no limit."))
+    smtp_connection_reuse_time_limit: int = seconds("300s", _("How long a connection is used again."))
+    smtp_tls_security_level: str = text(
+        "may", _("TLS with other hosts: none, may, encrypt, verify (their name), secure (the destination's).")
+    )
+    smtp_tls_policy_maps: tuple[str, ...] = words(
+        "hash:tls_policy", _("Tables of TLS levels by destination: level, perhaps with match=name:….")
+    )
+    smtp_tls_CAfile: str = text("", _("Certificates (PEM) we trust other hosts by; empty: the system's."))  # noqa: N815
+    smtp_tls_verify_cert_match: tuple[str, ...] = words(
+        "hostname", _("The names a certificate may have at level verify: hostname, nexthop, dot-nexthop.")
+    )
+    smtp_tls_secure_cert_match: tuple[str, ...] = words("nexthop, dot-nexthop", _("The same at level secure."))
+    smtp_tls_wrappermode: bool = boolean("no", _("TLS from the first octet on, as port 465 has it."))
+    disable_mime_output_conversion: bool = boolean(
+        "no", _("Never re-encode 8-bit mail for hosts that take 7 bit only.")
+    )
+    proxy_interfaces: tuple[str, ...] = words(
+        "", _("Addresses under which others reach this system by a proxy or NAT.")
+    )
     dns_timeout: int = seconds("10s", _("Time for a name server to answer."))
 
     # --- Log ---

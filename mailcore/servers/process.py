@@ -48,7 +48,8 @@ class _Process:
 
     async def serve(self, parent: int, ready: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
-        context = tls.server_context()
+        self._certificates = tls.certificates()
+        context = self._certificates.context if self._certificates else None
         committer = Committer(self._bridge)
         for name, sockets in self._sockets.items():
             server = self._make(name, context, committer)
@@ -59,7 +60,7 @@ class _Process:
         loop.add_reader(parent, self._stop.set)
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor passes it on as SIGTERM
-        loop.add_signal_handler(signal.SIGHUP, self._reload, context)
+        loop.add_signal_handler(signal.SIGHUP, self._later, self._reload)
         ready()
         await self._stop.wait()
         loop.remove_reader(hearing)
@@ -90,28 +91,24 @@ class _Process:
             if kind == news.MAILBOX:
                 changed.update(map(int, words))
             elif kind == news.SETTINGS:
-                asyncio.get_running_loop().create_task(self._bridge.run(_read_settings))
+                self._later(self._read_settings)
         if changed:
             for server in self._imap:
                 server.heard(changed)
 
-    def _reload(self, context: ssl.SSLContext | None) -> None:
+    def _later(self, function: Callable[[], None]) -> None:
+        asyncio.get_running_loop().create_task(self._bridge.run(function))
+
+    def _read_settings(self) -> None:
+        conf.refresh()
+        directory.forget()
+        if self._certificates:
+            self._certificates.settings_changed()
+
+    def _reload(self) -> None:
         """SIGHUP: settings and certificates anew, the log file reopened."""
-        asyncio.get_running_loop().create_task(self._bridge.run(_reload, context))
-
-
-def _read_settings() -> None:
-    conf.refresh()
-    directory.forget()
-
-
-def _reload(context: ssl.SSLContext | None) -> None:
-    _read_settings()
-    log.reopen()
-    log.write("master", "reloaded")
-    parameters = conf.current()
-    if context is not None and parameters.smtpd_tls_cert_file:
-        try:
-            context.load_cert_chain(parameters.smtpd_tls_cert_file, parameters.smtpd_tls_key_file or None)
-        except (OSError, ssl.SSLError) as error:
-            log.write("master", f"error: certificate not reloaded: {error}")
+        self._read_settings()
+        log.reopen()
+        log.write("master", "reloaded")
+        if self._certificates:
+            self._certificates.reload()

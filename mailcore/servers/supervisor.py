@@ -71,7 +71,7 @@ class Supervisor:
             port = settings.PORTS[name]
             if port is None:
                 continue
-            self.sockets[name] = [_bind(name, address, port) for address in _addresses()]
+            self.sockets[name] = [_bind(name, address, port) for address in _addresses(name)]
 
     def drop_privileges(self, *, demo: bool) -> None:
         """Become mail_owner when started as root; from then on the data folder is mail_owner's."""
@@ -99,9 +99,11 @@ class Supervisor:
     def run(self, *, as_json: bool) -> None:
         """Start everything, say so, and watch until SIGTERM or SIGINT."""
         try:
-            tls.server_context()  # makes our own certificate before several processes want it
-        except (OSError, ssl.SSLError) as error:
-            raise StartFault(f"the certificate cannot be used: {error} (smtpd_tls_cert_file)") from error
+            tls.certificates()  # makes our own before several processes want it
+        except (OSError, ssl.SSLError, ValueError) as error:
+            raise StartFault(
+                f"the certificate cannot be used: {error} (smtpd_tls_cert_file, tls_server_sni_maps)"
+            ) from error
         self._plan()
         signal.signal(signal.SIGTERM, self._on_stop)
         signal.signal(signal.SIGINT, self._on_stop)
@@ -222,8 +224,7 @@ class Supervisor:
 
     def _announce(self, as_json: bool) -> None:
         listeners = {
-            name: ["{}:{}".format(*sock.getsockname()[:2]) for sock in sockets]
-            for name, sockets in self.sockets.items()
+            name: [_shown(*sock.getsockname()[:2]) for sock in sockets] for name, sockets in self.sockets.items()
         }
         if as_json:
             pids = {"supervisor": os.getpid(), **{part.name: part.pid for part in self.parts}}
@@ -234,24 +235,51 @@ class Supervisor:
         print(f"ready: {len(self.parts)} processes under {os.getpid()}", flush=True)
 
 
-def _addresses() -> list[str]:
-    """inet_interfaces as addresses to bind."""
+def _shown(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _addresses(service: str) -> list[str]:
+    """The addresses to bind for a service."""
+    words: tuple[str, ...] = getattr(conf.current(), _INTERFACES[service])
     found: list[str] = []
-    for word in conf.current().inet_interfaces:
-        match word:
-            case "all":
-                found.append("0.0.0.0")
-            case "loopback-only":
-                found.append("127.0.0.1")
-            case _:
-                found.append(word.strip("[]"))
-    return list(dict.fromkeys(found)) or [settings.HOST]
+    for word in words:
+        found += _WORDS.get(word, [word.strip("[]")])
+    if set(words) & set(_WORDS) and not _speaks_ipv6():
+        found = [address for address in found if ":" not in address]
+    return list(dict.fromkeys(found))
+
+
+_INTERFACES = {
+    "smtp": "inet_interfaces",
+    "submission": "submission_interfaces",
+    "submissions": "submission_interfaces",
+    "lmtp": "lmtp_interfaces",
+    "imap": "imap_interfaces",
+    "imaps": "imap_interfaces",
+    "pop3": "pop3_interfaces",
+    "pop3s": "pop3_interfaces",
+    "web": "web_interfaces",
+}
+_WORDS = {"all": ["0.0.0.0", "::"], "loopback-only": ["127.0.0.1", "::1"]}
+
+
+def _speaks_ipv6() -> bool:
+    """Has this machine an IPv6 address to bind at all?"""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as trial:
+            trial.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 def _bind(name: str, address: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # 0.0.0.0 has a socket of its own
     sock.setblocking(False)
     try:
         sock.bind((address, port))

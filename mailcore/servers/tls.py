@@ -1,31 +1,126 @@
-"""Certificates: the administrator's, or one we sign ourselves at the first start."""
+"""Certificates: the administrator's, one for each name clients ask for, or one we sign ourselves at the first start.
+
+`Certificates.context` is what the servers offer. It looks at every handshake which name the client asks
+for (SNI, RFC 6066 §3), and once a second at most whether a file has changed: renewed certificates are in
+force without a restart. Files that cannot be used are logged, and what was in force stays in force.
+"""
 
 import datetime
 import ipaddress
 import os
 import ssl
 from pathlib import Path
+from time import monotonic
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.conf import settings
 
-from mailcore import conf
+from mailcore import conf, log
+from mailcore.store import tables
+
+_LOOK_EVERY = 1.0  # seconds
+_VERSIONS = {
+    "TLSv1": ssl.TLSVersion.TLSv1,
+    "TLSv1.1": ssl.TLSVersion.TLSv1_1,
+    "TLSv1.2": ssl.TLSVersion.TLSv1_2,
+    "TLSv1.3": ssl.TLSVersion.TLSv1_3,
+}
 
 
-def server_context() -> ssl.SSLContext | None:
-    """What the servers offer; None where ssl_disable says so. OSError, ssl.SSLError: the files are not right."""
-    parameters = conf.current()
-    if parameters.ssl_disable:
-        return None
-    certificate, key = parameters.smtpd_tls_cert_file, parameters.smtpd_tls_key_file
-    if not certificate:
-        certificate, key = (str(path) for path in _self_signed(parameters.myhostname))
+class Certificates:
+    """The certificates in force. OSError, ssl.SSLError, ValueError: a file or a parameter is not right."""
+
+    def __init__(self) -> None:
+        self.load()
+        self.context = _context()  # never shown to a client: `_choose` puts another in its place
+        self.context.load_cert_chain(*_default_files())
+        self.context.sni_callback = self._choose
+
+    def load(self) -> None:
+        """Read settings and files. All or nothing: when this raises, what was in force still is."""
+        wanted = _wanted()
+        files: set[str] = set()
+        by_name: dict[str, ssl.SSLContext] = {}
+        for name, value in wanted:
+            paths = value.replace(",", " ").split()
+            # Tried one way only: the key may stand in the chain's file, or first, or last.
+            key = next((path for path in paths[:2] if b"PRIVATE KEY" in Path(path).read_bytes()), None)
+            chain = next((path for path in paths[:2] if path != key), key)
+            if key is None or chain is None:
+                raise ValueError(f"{name or 'smtpd_tls_key_file'}: no private key in {value}")
+            context = _context()
+            context.load_cert_chain(chain, key)
+            by_name[name] = context
+            files.update(paths)
+        self._wanted, self._by_name, self._files = wanted, by_name, {path: _stamp(path) for path in files}
+        self._looked = monotonic()
+
+    def _choose(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        if monotonic() - self._looked > _LOOK_EVERY:
+            self._look()
+        asked = (name or "").lower()
+        parent = f".{asked.partition('.')[2]}"
+        connection.context = self._by_name.get(asked) or self._by_name.get(parent) or self._by_name[""]
+
+    def _look(self) -> None:
+        self._looked = monotonic()
+        now = {path: _stamp(path) for path in self._files}
+        if now == self._files:
+            return
+        self._files = now  # a renewal half written is looked at again when its other half comes
+        self.reload()
+
+    def settings_changed(self) -> None:
+        """Load anew if other files are named now."""
+        if _wanted() != self._wanted:
+            self.reload()
+
+    def reload(self) -> None:
+        """`load`, for whoever is at work already."""
+        try:
+            self.load()
+        except (OSError, ssl.SSLError, ValueError) as error:
+            log.write("master", f"error: certificates not reloaded: {error}")
+        else:
+            log.write("master", "certificates reloaded")
+
+
+def certificates() -> Certificates | None:
+    """None where ssl_disable says so."""
+    return None if conf.current().ssl_disable else Certificates()
+
+
+def _context() -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key or None)
+    oldest = conf.current().smtpd_tls_protocols.removeprefix(">=").strip()
+    if oldest not in _VERSIONS:
+        raise ValueError(f"smtpd_tls_protocols: {oldest}: one of {', '.join(_VERSIONS)} with >= before it")
+    context.minimum_version = _VERSIONS[oldest]
     return context
+
+
+def _default_files() -> tuple[str, str]:
+    parameters = conf.current()
+    if parameters.smtpd_tls_cert_file:
+        return parameters.smtpd_tls_cert_file, parameters.smtpd_tls_key_file or parameters.smtpd_tls_cert_file
+    chain, key = _self_signed(parameters.myhostname)
+    return str(chain), str(key)
+
+
+def _wanted() -> list[tuple[str, str]]:
+    """(host name, its files), "" for every other name. ".example.com" stands for every name below it."""
+    named = [entry for table in conf.current().tls_server_sni_maps for entry in tables.entries(table)]
+    return [("", " ".join(_default_files())), *named]
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    try:
+        state = os.stat(path)
+    except OSError:
+        return (0, 0)
+    return state.st_mtime_ns, state.st_ino
 
 
 def _self_signed(hostname: str) -> tuple[Path, Path]:
