@@ -1,13 +1,15 @@
-"""SMTP's grammar, both sides' (RFC 5321 §4.1, RFC 1870, 3030, 3461, 4954, 6531): command lines in,
+"""SMTP's grammar, both sides' (RFC 5321 §4.1, RFC 1870, 3030, 3461, 4865, 4954, 6531): command lines in,
 their parts out; content with dots, chunk by chunk. Knows no sockets and decides nothing.
 """
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from mailcore.wire import address as addresses
 
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")
+_ORCPT = re.compile(r"(?:[!-*,-<>-~\x80-\U0010ffff]|\+[0-9A-F]{2})*")  # xtext, or utf-8-addr-xtext (RFC 6533 §3)
 _PATH = re.compile(r'\s*<((?:"(?:[^"\\]|\\.)*"|[^<>"])*)>(?:\s+(.*))?$', re.DOTALL)
 _BARE_PATH = re.compile(r"\s*([^\s<>]+)(?:\s+(.*))?$")
 
@@ -30,9 +32,12 @@ class Path:
 
 def split_line(line: bytes) -> tuple[str, str]:
     """(VERB, argument) of a command line without its CRLF. SyntaxFault for what no client should send."""
-    if b"\0" in line:
+    if b"\0" in line or b"\r" in line:
         raise SyntaxFault("5.5.2", "Error: bad syntax", 500)
-    text = line.decode("utf-8", "surrogateescape").strip()
+    try:
+        text = line.decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise SyntaxFault("5.5.2", "Error: bad UTF-8 syntax", 500) from error
     verb, _, argument = text.partition(" ")
     if not verb:
         raise SyntaxFault("5.5.2", "Error: bad syntax", 500)
@@ -57,6 +62,91 @@ def parse_path(argument: str, keyword: str) -> Path:
         return Path(addresses.parse(text), parse_parameters(match[2] or ""))
     except addresses.AddressError as error:
         raise SyntaxFault(enhanced, f"Bad {what} address syntax") from error
+
+
+@dataclass(frozen=True, slots=True)
+class MailParameters:
+    """What MAIL FROM said besides the address."""
+
+    size: int = 0  # octets announced (RFC 1870); 0: not said
+    eight_bit: bool = False  # BODY=8BITMIME (RFC 6152)
+    smtputf8: bool = False  # RFC 6531
+    return_full: bool | None = None  # RET (RFC 3461 §4.3); None: not said
+    envelope_id: str = ""  # ENVID, decoded
+    hold_seconds: int | None = None  # HOLDFOR (RFC 4865 §5)
+    hold_until: float | None = None  # HOLDUNTIL, seconds since 1970
+
+
+def mail_parameters(given: dict[str, str]) -> MailParameters:
+    """The parameters of MAIL FROM, each checked. SyntaxFault in Postfix's words: 501 for a bad value, 555 for
+    a parameter there is none of."""
+    values: dict[str, object] = {}
+    for name, value in given.items():
+        match name:
+            case "SIZE":
+                values["size"] = _size(value)
+            case "BODY" if value.upper() in ("7BIT", "8BITMIME"):
+                values["eight_bit"] = value.upper() == "8BITMIME"
+            case "SMTPUTF8" if not value:
+                values["smtputf8"] = True
+            case "RET" if value.upper() in ("FULL", "HDRS"):
+                values["return_full"] = value.upper() == "FULL"
+            case "ENVID" if value and len(value) <= 100:
+                values["envelope_id"] = decode_xtext(value)
+            case "AUTH" if value:
+                decode_xtext(value)  # who first handed it in (RFC 4954 §5): of our own users we know
+            case "HOLDFOR" if re.fullmatch(r"\d{1,9}", value) and "HOLDUNTIL" not in given:
+                values["hold_seconds"] = int(value)
+            case "HOLDUNTIL" if "HOLDFOR" not in given:
+                values["hold_until"] = _moment(value)
+            case "RET" | "ENVID" | "AUTH" | "HOLDFOR" | "HOLDUNTIL" | "SMTPUTF8":
+                raise SyntaxFault("5.5.4", f"Bad {name} parameter syntax")
+            case _:
+                option = f"{name}={value}" if value else name
+                raise SyntaxFault("5.5.4", f"Unsupported option: {option[:100]}", 555)
+    return MailParameters(**values)  # type: ignore[arg-type]
+
+
+def _size(value: str) -> int:
+    if not re.fullmatch(r"\d+", value, re.ASCII):
+        raise SyntaxFault("5.5.4", "Bad message size syntax")
+    if len(value) > 18:
+        raise SyntaxFault("5.3.4", "Message size exceeds file system imposed limit", 552)
+    return int(value)
+
+
+def _moment(value: str) -> float:
+    """RFC 3339 with T and Z in upper case."""
+    try:
+        if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", value, re.ASCII):
+            raise ValueError(value)
+        return datetime.fromisoformat(value).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise SyntaxFault("5.5.4", "Bad HOLDUNTIL parameter syntax") from error
+
+
+def rcpt_parameters(given: dict[str, str]) -> tuple[str, str]:
+    """(NOTIFY in upper case, ORCPT as given) of RCPT TO (RFC 3461 §4.1, §4.2); "" where not said. SyntaxFault."""
+    for name, value in given.items():
+        if name not in ("NOTIFY", "ORCPT"):
+            option = f"{name}={value}" if value else name
+            raise SyntaxFault("5.5.4", f"Unsupported option: {option[:100]}", 555)
+    notify, orcpt = given.get("NOTIFY", "NEVER").upper(), given.get("ORCPT", "rfc822;")
+    words = notify.split(",")
+    if words != ["NEVER"] and (len(set(words)) != len(words) or not set(words) <= {"SUCCESS", "FAILURE", "DELAY"}):
+        raise SyntaxFault("5.5.4", "Error: Bad NOTIFY parameter syntax")
+    kind, semicolon, address = orcpt.partition(";")
+    if not kind or not semicolon or len(orcpt) > 500 or not _ORCPT.fullmatch(address):
+        raise SyntaxFault("5.5.4", "Error: Bad ORCPT parameter syntax")
+    return notify if "NOTIFY" in given else "", given.get("ORCPT", "")
+
+
+def bdat(argument: str) -> tuple[int, bool]:
+    """(octets, LAST) of BDAT (RFC 3030 §2). SyntaxFault 521: what follows cannot be told from commands."""
+    size, _, last = argument.partition(" ")
+    if not re.fullmatch(r"\d{1,15}", size, re.ASCII) or last.strip().upper() not in ("", "LAST"):
+        raise SyntaxFault("5.5.4", "Syntax: BDAT count [LAST]", 521)
+    return int(size), bool(last)
 
 
 def parse_parameters(text: str) -> dict[str, str]:
@@ -119,10 +209,19 @@ class DotStream:
         return content
 
 
-def dotted(content: bytes) -> bytes:
-    """Content as it is sent after DATA: dots doubled, the final CRLF and lone dot added."""
-    if content.startswith(b"."):
-        content = b"." + content
-    if b"\n." in content:
-        content = content.replace(b"\r\n.", b"\r\n..")
-    return content + (b".\r\n" if content.endswith(b"\r\n") or not content else b"\r\n.\r\n")
+class DotWriter:
+    """Content as it is sent after DATA, in chunks cut anywhere: dots doubled, then `end`."""
+
+    def __init__(self) -> None:
+        self._tail = b"\r\n"  # the two octets before what comes next
+
+    def feed(self, chunk: bytes) -> bytes:
+        octets = self._tail + chunk
+        self._tail = octets[-2:]
+        if b"\r\n." in octets:
+            octets = octets.replace(b"\r\n.", b"\r\n..")
+        return octets[2:]
+
+    def end(self) -> bytes:
+        """The lone dot, and the line end before it where the content had none."""
+        return b".\r\n" if self._tail == b"\r\n" else b"\r\n.\r\n"

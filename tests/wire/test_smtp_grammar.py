@@ -90,7 +90,11 @@ LINES = st.lists(st.binary(max_size=6).map(lambda b: b.replace(b"\r", b".").repl
 @given(LINES, st.lists(st.integers(0, 60), max_size=5))
 def test_content_cut_anywhere_comes_out_as_it_was(lines, cuts):
     content = b"".join(line + b"\r\n" for line in lines)
-    wire = smtp.dotted(content) + b"QUIT\r\n"
+    writer, at, wire = smtp.DotWriter(), 0, b""
+    for cut in [*sorted(cuts), len(content)]:
+        wire += writer.feed(content[at:cut])
+        at = max(at, cut)
+    wire += writer.end() + b"QUIT\r\n"
     stream, got, position = DotStream(), b"", 0
     for cut in [*sorted(cuts), len(wire)]:
         if not stream.ended:
