@@ -115,6 +115,13 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class MailFile:
+    """At the end of a file of letters (mbox), by an alias that says so (`allow_mail_to_files`)."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Directory:
     """Into a Maildir that is no account's, by an alias that says so (`allow_mail_to_files`)."""
 
@@ -144,7 +151,7 @@ class Refused:
     reply: Reply
 
 
-Route = Local | Remote | Command | Directory | Expanded | Refused
+Route = Local | Remote | Command | MailFile | Directory | Expanded | Refused
 
 
 # --- How an attempt ended (post.deliver, post.remote) ---------------------------------------------
@@ -156,16 +163,21 @@ class Outcome:
 
     `kind` decides what happens next: delivered and failed settle the recipient, deferred waits.
     `dsn` is the enhanced status code, `text` the words for the log and a bounce, `relay` who said so.
+    `action` is what a sender who asked for it is told of a delivery (RFC 3464 §2.3.3): "relayed" to a host
+    that tells nobody what becomes of it; "" to one that will tell the sender itself.
     """
 
     kind: Literal["delivered", "deferred", "failed"]
     dsn: str
     text: str
     relay: str = "local"
+    action: Literal["delivered", "relayed", ""] = "delivered"
 
 
-def delivered(text: str, relay: str = "local", dsn: str = "2.0.0") -> Outcome:
-    return Outcome("delivered", dsn, text, relay)
+def delivered(
+    text: str, relay: str = "local", dsn: str = "2.0.0", action: Literal["delivered", "relayed", ""] = "delivered"
+) -> Outcome:
+    return Outcome("delivered", dsn, text, relay, action)
 
 
 def deferred(dsn: str, text: str, relay: str = "none") -> Outcome:
@@ -178,10 +190,12 @@ def failed(dsn: str, text: str, relay: str = "none") -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """An account that signed in. `address` is its full address whatever name was typed."""
+    """An account that signed in. `address` is its full address whatever name was typed, `credential` the id of the
+    app password it came with, 0 for its own password."""
 
     account_id: int
     address: str
+    credential: int = 0
 
 
 @dataclass(frozen=True, slots=True)

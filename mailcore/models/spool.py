@@ -13,7 +13,7 @@ class Queued(models.Model):
 
     class State(models.TextChoices):
         INCOMING = "incoming", _("incoming")  # just received, not yet tried
-        ACTIVE = "active", _("active")  # a courier holds it until lease_us
+        ACTIVE = "active", _("active")  # a courier has it until lease_us
         DEFERRED = "deferred", _("deferred")  # tried; waits until due_us
         HOLD = "hold", _("hold")  # waits for the administrator
         CORRUPT = "corrupt", _("corrupt")  # cannot be read; kept, shown, never tried
@@ -47,10 +47,10 @@ class Queued(models.Model):
             models.Index(name="queued_message_id", fields=["message_id"]),
         ]
         constraints = [
-            # A letter is held by a courier exactly while it is active.
+            # A courier has every active letter, and may still have one that was put on hold meanwhile.
             models.CheckConstraint(
-                name="queued_lease_iff_active",
-                condition=Q(state="active", lease_us__gt=0) | (~Q(state="active") & Q(lease_us=0)),
+                name="queued_lease_when_active",
+                condition=Q(state="active", lease_us__gt=0) | Q(state="hold") | (~Q(state="active") & Q(lease_us=0)),
             ),
             models.CheckConstraint(
                 name="queued_settled_iff_done",

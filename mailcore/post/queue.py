@@ -13,12 +13,16 @@ comes second changes nothing.
     settle     active (own)                done       every recipient is delivered, failed or removed
     settle     active (own)                deferred   somebody still waits; due by the back-off rule
     settle     hold                        done       held while under way, and every recipient got served
+    settle     hold (own)                  hold       somebody still waits; the courier lets go of it
     give back  active (own)                deferred   the courier stops early; due at once
-    hold       incoming, active, deferred  hold       the administrator; a delivery under way may still end
+    give back  hold (own)                  hold       the courier lets go of it
+    hold       incoming, active, deferred  hold       the administrator; a courier that is at work keeps its
+                                                      lease, for what it has under way may still arrive
     release    hold                        deferred   the administrator; due at once, age kept
-    requeue    incoming, deferred, hold,   incoming   the administrator: new queue id, fresh time; an active
-               active                                 letter is refused until its courier settled it
-    flush      deferred                    deferred   due at once
+    release    hold (leased)               active     the courier is still at work: it just goes on
+    requeue    incoming, deferred, hold    incoming   the administrator: new queue id, fresh time; refused
+                                                      while a courier is at work on the letter
+    flush      deferred                    deferred   due at once, whatever was put aside or switched off
     spoil      active (own)                corrupt    its content cannot be read; kept and shown
     remove     any but done                done       the administrator; waiting recipients become removed
 
@@ -81,6 +85,7 @@ class Claim:
     return_full: bool | None
     eight_bit: bool
     smtputf8: bool
+    flushed: bool = False  # somebody wants it tried now, whatever was put aside
     duties: list[Duty] = field(default_factory=list)
 
     @property
@@ -90,12 +95,12 @@ class Claim:
 
 _CLAIM_FIELDS = (
     *("id", "sender", "size", "trace_size", "received_us", "state", "message_id", "login", "envelope_id"),
-    *("return_full", "eight_bit", "smtputf8"),
+    *("return_full", "eight_bit", "smtputf8", "due_us"),
 )
 
 
 def _claim(row: tuple[Any, ...], now: int) -> Claim:
-    letter_id, sender, size, trace_size, received_us, state, message_id, login, envelope_id, *marks = row
+    letter_id, sender, size, trace_size, received_us, state, message_id, login, envelope_id, *marks, due_us = row
     # SQLite's driver gives truth as a number.
     return_full, eight_bit, smtputf8 = (None if mark is None else bool(mark) for mark in marks)
     return Claim(
@@ -112,7 +117,11 @@ def _claim(row: tuple[Any, ...], now: int) -> Claim:
         return_full=return_full,
         eight_bit=bool(eight_bit),
         smtputf8=bool(smtputf8),
+        flushed=due_us == _FLUSHED,
     )
+
+
+_FLUSHED = 0  # due_us of a letter that was flushed
 
 
 def claim(courier: str, limit: int) -> list[Claim]:
@@ -158,9 +167,12 @@ _waiting = Prepared(
 )
 
 
+_HELD = (State.ACTIVE, State.HOLD)  # where a courier may be at work
+
+
 def extend(courier: str, letter_ids: Collection[int]) -> None:
     """The courier is still at work on these: a new lease."""
-    Queued.objects.filter(id__in=letter_ids, state=State.ACTIVE, courier=courier).update(
+    Queued.objects.filter(id__in=letter_ids, state__in=_HELD, courier=courier, lease_us__gt=0).update(
         lease_us=now_us() + conf.current().courier_lease_time * MICRO
     )
 
@@ -170,12 +182,14 @@ def give_back(courier: str) -> None:
     Queued.objects.filter(state=State.ACTIVE, courier=courier).update(
         state=State.DEFERRED, courier="", lease_us=0, due_us=now_us()
     )
+    Queued.objects.filter(state=State.HOLD, courier=courier).update(courier="", lease_us=0)
     news.ring_couriers()
 
 
 def holders() -> set[str]:
-    """The couriers that hold letters now, dead ones among them until their leases run out."""
-    return set(Queued.objects.filter(state=State.ACTIVE).values_list("courier", flat=True).distinct())
+    """The couriers that have letters now, dead ones among them until their leases run out."""
+    held = Queued.objects.filter(state__in=_HELD, lease_us__gt=0)
+    return set(held.values_list("courier", flat=True).distinct())
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +261,7 @@ def settle(courier: str, settlements: Sequence[Settlement]) -> None:
                 lease_us=0,
                 due_us=now + next_delay(now - held.received_us),
             )
+            Queued.objects.filter(id=held.id, state=State.HOLD, courier=courier).update(courier="", lease_us=0)
 
 
 def expand(expansions: Iterable[tuple[Claim, Duty, Expanded]]) -> None:
@@ -317,23 +332,27 @@ def spoil(courier: str, letter_id: int) -> bool:
 def hold(letter_ids: Collection[int]) -> int:
     """incoming, active, deferred → hold. Returns how many moved."""
     return Queued.objects.filter(id__in=letter_ids, state__in=(State.INCOMING, State.ACTIVE, State.DEFERRED)).update(
-        state=State.HOLD, courier="", lease_us=0
+        state=State.HOLD
     )
 
 
 def release(letter_ids: Collection[int]) -> int:
-    """hold → deferred, due at once; the age stays."""
-    count = Queued.objects.filter(id__in=letter_ids, state=State.HOLD).update(state=State.DEFERRED, due_us=now_us())
+    """hold → deferred, due at once; the age stays. A letter that a courier is still at work on is its again:
+    were it due for others, they would deliver it a second time."""
+    held = Queued.objects.filter(id__in=letter_ids, state=State.HOLD)
+    count = held.filter(lease_us__gt=now_us()).update(state=State.ACTIVE)
+    count += held.update(state=State.DEFERRED, due_us=now_us(), courier="", lease_us=0)
     news.ring_couriers()
     return count
 
 
 def flush(letter_ids: Collection[int] | None = None) -> int:
-    """Deferred letters are due at once: these, or all. Held ones stay."""
+    """Deferred letters are due at once: these, or all. Held ones stay. They are tried whatever defer_transports
+    says and however their destinations behaved."""
     chosen = Queued.objects.filter(state=State.DEFERRED)
     if letter_ids is not None:
         chosen = chosen.filter(id__in=letter_ids)
-    count = chosen.update(due_us=now_us())
+    count = chosen.update(due_us=_FLUSHED)
     news.ring_couriers()
     return count
 
@@ -359,7 +378,7 @@ def remove(letter_ids: Collection[int]) -> int:
 
 def requeue(letter_id: int) -> int | None:
     """A new life under a new queue id: fresh time, addresses looked up again. None: not possible now
-    (active, done or corrupt, or its content is gone). Returns the new id."""
+    (a courier is at work on it, it is done or corrupt, or its content is gone). Returns the new id."""
     now = now_us()
     try:
         new_id = _copy_content(letter_id)
@@ -368,7 +387,7 @@ def requeue(letter_id: int) -> int | None:
     with transaction.atomic():
         old = (
             Queued.objects.select_for_update()
-            .filter(id=letter_id, state__in=(State.INCOMING, State.DEFERRED, State.HOLD))
+            .filter(id=letter_id, state__in=(State.INCOMING, State.DEFERRED, State.HOLD), lease_us__lt=now)
             .first()
         )
         if old is None:
@@ -380,6 +399,7 @@ def requeue(letter_id: int) -> int | None:
             state=Recipient.State.REMOVED, settled_us=now
         )
         old.id, old.state, old.received_us, old.due_us = new_id, State.INCOMING, now, now
+        old.courier, old.lease_us = "", 0
         old.save(force_insert=True)
         Recipient.objects.bulk_create(
             Recipient(

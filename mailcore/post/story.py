@@ -72,10 +72,11 @@ def _told(rows: Sequence[Queued]) -> Iterator[Story]:
             stories[attempt.recipient.letter_id].moments.append(
                 Moment(attempt.at_us, "deferred", attempt.recipient.address, attempt.dsn, attempt.relay, attempt.reason)
             )
-    for event in Event.objects.filter(queue_id__in=chosen).order_by("id"):
-        assert event.queue_id is not None
-        detail = " ".join(f"{name}={value}" for name, value in event.detail.items())
-        stories[event.queue_id].moments.append(Moment(event.at_us, event.kind, event.address, text=detail))
+    by_message_id = {story.message_id: story for story in stories.values() if story.message_id}
+    for event in Event.objects.filter(message_id__in=by_message_id).select_related("account").order_by("id"):
+        way = f"{event.mailbox} → {event.target}" if event.target else event.mailbox
+        moment = Moment(event.at_us, event.kind, event.account.address, text=way)
+        by_message_id[event.message_id].moments.append(moment)
     for story in stories.values():
         story.moments.sort(key=lambda moment: moment.at_us)
         yield story

@@ -119,6 +119,48 @@ def test_what_was_delivered_stays_delivered_though_the_letter_was_held_meanwhile
     assert [duty.address for duty in claim.duties] == [other.address]
 
 
+def test_what_is_held_while_a_courier_is_at_work_goes_to_nobody_else(post):
+    """Released before the courier is through, it is that courier's still: another would deliver it again."""
+    letter = post("lisi", "xiaoqi")
+    [claim] = queue.claim("anna", 1)
+    queue.hold([letter.id])
+    assert queue.requeue(letter.id) is None
+    assert queue.release([letter.id]) == 1
+    assert state_of(letter.id) == State.ACTIVE
+    assert queue.claim("bob", 1) == []
+    queue.settle("anna", [Settlement(claim, [(d, deferred("4.2.0", "later")) for d in claim.duties])])
+    assert state_of(letter.id) == State.DEFERRED
+
+
+@pytest.mark.parametrize("ending", ["settle", "give back", "lease"])
+def test_a_held_letter_is_free_when_its_courier_has_let_go_of_it(post, ending):
+    letter = post("lisi")
+    [claim] = queue.claim("anna", 1)
+    queue.hold([letter.id])
+    match ending:
+        case "settle":
+            queue.settle("anna", [Settlement(claim, [(claim.duties[0], deferred("4.2.0", "later"))])])
+        case "give back":
+            queue.give_back("anna")
+        case "lease":
+            Queued.objects.update(lease_us=1)
+    assert state_of(letter.id) == State.HOLD
+    queue.release([letter.id])
+    assert state_of(letter.id) == State.DEFERRED
+    assert [claim.id for claim in queue.claim("bob", 1)] == [letter.id]
+
+
+def test_a_courier_extends_what_it_has_and_nothing_else(post):
+    first, second = post("lisi"), post("lisi")
+    queue.claim("anna", 1)
+    queue.claim("bob", 1)
+    Queued.objects.update(lease_us=5)
+    queue.hold([first.id])
+    queue.extend("anna", [first.id, second.id])
+    assert Queued.objects.get(id=first.id).lease_us > 5
+    assert Queued.objects.get(id=second.id).lease_us == 5
+
+
 def test_a_courier_that_lost_its_lease_cannot_defer_another_ones_letter(post):
     letter = post("lisi")
     [claim] = queue.claim("anna", 1)
