@@ -44,6 +44,11 @@ def split_line(line: bytes) -> tuple[str, str]:
     return verb.upper(), argument.strip()
 
 
+def is_header(word: str) -> bool:
+    """Does a line that begins with this word look like a message header, "Subject:"? (RFC 5322 §3.6.8)"""
+    return re.fullmatch(r"[!-9;-~]+:.*", word) is not None
+
+
 def parse_path(argument: str, keyword: str) -> Path:
     """`FROM:<a@b> SIZE=1` → Path; `keyword` is "FROM" or "TO". Angle brackets may be missing, as the
     telnet sessions of every textbook have it. Null path "" only for FROM."""

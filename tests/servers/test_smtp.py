@@ -36,6 +36,14 @@ def greeted(running: Running) -> Conversation:
     return client
 
 
+def extended(running: Running) -> Conversation:
+    client = running.dial()
+    client.talk("S: 220 …\nC: EHLO x")
+    while client.hear().startswith("250-"):
+        pass
+    return client
+
+
 def letters(name: str) -> list[bytes]:
     """What lies in somebody's INBOX."""
     where = maildir.directory(f"{name}@benet.com", "")
@@ -98,7 +106,7 @@ def test_ehlo_names_the_extensions_in_postfixs_order(smtp, certificate):
 @pytest.mark.parametrize(
     ("command", "reply"),
     [
-        ("XYZZY", "502 5.5.2 Error: command not recognized"),
+        ("XYZZY", "500 5.5.2 Error: command not recognized"),
         ("", "500 5.5.2 Error: bad syntax"),
         ("NO\0OP", "500 5.5.2 Error: bad syntax"),
         ("x" * 3000, "500 5.5.2 Error: bad syntax"),
@@ -109,10 +117,10 @@ def test_ehlo_names_the_extensions_in_postfixs_order(smtp, certificate):
         ("MAIL FROM:<a b@c.example>", "501 5.1.7 Bad sender address syntax"),
         ("MAIL FROM:<a@@c.example>", "501 5.1.7 Bad sender address syntax"),
         ("MAIL FROM:<a@b.example> SIZE=10240001", "552 5.3.4 Message size exceeds fixed limit"),
-        ("MAIL FROM:<a@b.example> SIZE=many", "501 5.5.4 Bad parameter: SIZE"),
-        ("MAIL FROM:<a@b.example> BODY=9BIT", "501 5.5.4 Bad parameter: BODY"),
-        ("MAIL FROM:<a@b.example> XYZZY=1", "555 5.5.4 Unsupported option: XYZZY"),
-        ("MAIL FROM:<a@b.example> RET=ALL", "501 5.5.4 Bad parameter: RET"),
+        ("MAIL FROM:<a@b.example> SIZE=many", "501 5.5.4 Bad message size syntax"),
+        ("MAIL FROM:<a@b.example> BODY=9BIT", "555 5.5.4 Unsupported option: BODY=9BIT"),
+        ("MAIL FROM:<a@b.example> XYZZY=1", "555 5.5.4 Unsupported option: XYZZY=1"),
+        ("MAIL FROM:<a@b.example> RET=ALL", "501 5.5.4 Bad RET parameter syntax"),
         ("RCPT TO:<lisi@benet.com>", "503 5.5.1 Error: need MAIL command"),
         ("DATA", "503 5.5.1 Error: need RCPT command"),
         ("NOOP", "250 2.0.0 Ok"),
@@ -149,7 +157,7 @@ def test_a_command_by_itself(smtp, command, reply):
         ("<>", "501 5.1.3 Bad recipient address syntax"),
         ("<lisi@benet.com> NOTIFY=NEVER", "250 2.1.5 Ok"),
         ("<lisi@benet.com> NOTIFY=NEVER,DELAY", "501 5.5.4 Error: Bad NOTIFY parameter syntax"),
-        ("<lisi@benet.com> XYZZY=1", "555 5.5.4 Unsupported option: XYZZY"),
+        ("<lisi@benet.com> XYZZY=1", "555 5.5.4 Unsupported option: XYZZY=1"),
     ],
 )
 def test_who_a_stranger_may_write_to(smtp, recipient, reply):
@@ -198,16 +206,19 @@ def test_a_group_reaches_everybody_and_says_so(smtp):
 
 
 def test_pipelined_commands_are_answered_in_order(smtp):
-    client = greeted(smtp())
+    client = extended(smtp())
     client.send(b"MAIL FROM:<a@other.example>\r\nRCPT TO:<nobody@benet.com>\r\nRCPT TO:<lisi@benet.com>\r\nDATA\r\n")
     client.talk("S: 250 2.1.0 Ok\nS: 550 5.1.1 …\nS: 250 2.1.5 Ok\nS: 354 …")
-    client.send(b"one\r\n.\r\nMAIL FROM:<a@other.example>\r\nRCPT TO:<lisi@benet.com>\r\nDATA\r\ntwo\r\n.\r\nQUIT\r\n")
-    client.talk("S: 250 2.0.0 …\nS: 250 2.1.0 Ok\nS: 250 2.1.5 Ok\nS: 354 …\nS: 250 2.0.0 …\nS: 221 2.0.0 Bye")
+    client.send(b"one\r\n.\r\nMAIL FROM:<a@other.example>\r\nRCPT TO:<lisi@benet.com>\r\nDATA\r\n")
+    client.talk("S: 250 2.0.0 …\nS: 250 2.1.0 Ok\nS: 250 2.1.5 Ok\nS: 354 …")
+    client.send(b"two\r\n.\r\nQUIT\r\n")
+    client.talk("S: 250 2.0.0 …\nS: 221 2.0.0 Bye")
     assert Queued.objects.count() == 2
 
 
-def test_a_client_that_hangs_up_early_is_still_served(smtp):
+def test_a_client_that_hangs_up_early_is_still_served(smtp, parameters):
     """`printf … | nc -N`: the sending side is closed before the first reply."""
+    parameters(smtpd_forbid_unauth_pipelining="no")
     client = smtp().dial()
     client.send(b"HELO x\r\nMAIL FROM:<>\r\nRCPT TO:<lisi@benet.com>\r\nDATA\r\nx\r\n.\r\nQUIT\r\n")
     client.socket.shutdown(1)
@@ -287,7 +298,7 @@ def test_too_many_errors_end_the_session(smtp, parameters):
     parameters(smtpd_soft_error_limit="3")
     client = greeted(smtp())
     client.talk(
-        "C: X\nS: 502 …\nC: X\nS: 502 …\nC: X\nS: 502 …\nC: X\nS: 502 …\nS: 421 4.7.0 … Error: too many errors\nS:"
+        "C: X\nS: 500 …\nC: X\nS: 500 …\nC: X\nS: 500 …\nS: 421 4.7.0 … Error: too many errors\nS:"
     )
 
 

@@ -94,6 +94,8 @@ class Reception:
         self.id = self.file.open()
         self.size = 0  # octets the client sent, dots and our headers not counted
         self.bare = False  # a CR or LF stood alone
+        self.received_at = 0.0  # seconds; when DATA was answered
+        self.trace_size = 0  # octets of local trace headers at the top of the file
         self._bridge = bridge
         self._limit = limit
         self._head = b""

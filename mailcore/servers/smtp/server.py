@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import ssl
-from collections import Counter
 from dataclasses import dataclass
 from socket import socket
 
 from mailcore import conf
 from mailcore.servers.bridge import Bridge
+from mailcore.servers.proxy import ProxiedListener
 from mailcore.servers.smtp.content import Committer
 from mailcore.servers.smtp.session import SmtpSession
 
@@ -40,14 +40,16 @@ class SmtpServer:
         self.tls_context = tls_context
         self.committer = committer
         self.sessions: set[SmtpSession] = set()
-        self.connections: Counter[str] = Counter()  # by client address
         self.closing = False
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[asyncio.Server | ProxiedListener] = []
 
     async def listen(self, sock: socket) -> None:
         """Serve a bound socket from now on."""
         loop = asyncio.get_running_loop()
         tls = self.tls_context if self.service.implicit_tls else None
+        if conf.current().smtpd_upstream_proxy_protocol and not self.service.lmtp:
+            self._listeners.append(ProxiedListener(lambda header: SmtpSession(self, loop, header), sock, tls))
+            return
         listener = await loop.create_server(
             lambda: SmtpSession(self, loop), sock=sock, ssl=tls, backlog=conf.current().listen_backlog
         )

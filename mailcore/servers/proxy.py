@@ -1,0 +1,80 @@
+"""Connections that a proxy passes on, with a PROXY header before anything else, TLS included.
+
+Used by a server in the place of `loop.create_server` where smtpd_upstream_proxy_protocol says so. Only
+clients in smtpd_upstream_proxy_networks are believed, and from them the header must come; everybody else
+is an ordinary client, whose header is a command like any other.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from socket import socket
+
+from mailcore import conf, log
+from mailcore.post.accept import in_networks
+from mailcore.wire import proxy as grammar
+from mailcore.wire.proxy import Header, ProxyFault
+
+__all__ = ["Header", "ProxiedListener"]
+
+
+class ProxiedListener:
+    """Accepts on one socket; `make(header)` is the protocol of a connection, header None for a direct one."""
+
+    def __init__(
+        self, make: Callable[[Header | None], asyncio.BaseProtocol], sock: socket, tls: ssl.SSLContext | None
+    ) -> None:
+        self._make = make
+        self._socket = sock
+        self._tls = tls
+        self._loop = asyncio.get_running_loop()
+        self._greeting: set[asyncio.Task[None]] = set()
+        self._accepting = self._loop.create_task(self._accept())
+
+    def close(self) -> None:
+        self._accepting.cancel()
+        for task in self._greeting:
+            task.cancel()
+        self._socket.close()
+
+    async def _accept(self) -> None:
+        while True:
+            try:
+                connection, peer = await self._loop.sock_accept(self._socket)
+            except OSError as error:  # out of descriptors, for one: those that end make room
+                log.write("master", f"warning: accept: {error}")
+                await asyncio.sleep(1)
+                continue
+            task = self._loop.create_task(self._pass_on(connection, str(peer[0])))
+            self._greeting.add(task)
+            task.add_done_callback(self._greeting.discard)
+
+    async def _pass_on(self, connection: socket, peer: str) -> None:
+        header = None
+        try:
+            if in_networks(peer, conf.current().smtpd_upstream_proxy_networks):
+                async with asyncio.timeout(conf.current().smtpd_upstream_proxy_timeout):
+                    header = await self._header(connection)
+            await self._loop.connect_accepted_socket(lambda: self._make(header), connection, ssl=self._tls)
+        except (ProxyFault, OSError, TimeoutError) as error:
+            log.write("master", f"warning: connection by proxy {peer}: {error or 'no PROXY header in time'}")
+            connection.close()
+
+    async def _header(self, connection: socket) -> Header | None:
+        """Exactly the header is read: what follows may be TLS. No header is shorter than FIRST octets."""
+        head = await self._exactly(connection, grammar.FIRST)
+        if head == grammar.SIGNATURE:
+            head += await self._exactly(connection, 16 - len(head))
+            return grammar.parse_binary(head, await self._exactly(connection, grammar.length(head)))
+        while not head.endswith(b"\n") and len(head) < grammar.LONGEST_LINE:
+            head += await self._exactly(connection, 1)
+        return grammar.parse_line(head)
+
+    async def _exactly(self, connection: socket, size: int) -> bytes:
+        octets = b""
+        while len(octets) < size:
+            more = await self._loop.sock_recv(connection, size - len(octets))
+            if not more:
+                raise ProxyFault("it ended before its PROXY header")
+            octets += more
+        return octets
