@@ -168,10 +168,15 @@ TEMPLATES = [
     }
 ]
 AUTH_USER_MODEL = "mailcore.Account"
-AUTHENTICATION_BACKENDS = ["mailcore.store.login.AccountBackend"]
+AUTHENTICATION_BACKENDS = env.list("AUTHENTICATION_BACKENDS", default=["mailcore.store.login.AccountBackend"])
+# Finds in an OAuth token the address it was issued for: a function token → address or None (docs/sign-in.md).
+OAUTH_VERIFIER = env.str("OAUTH_VERIFIER", default="")
+OAUTH_INTROSPECTION_URL = env.str("OAUTH_INTROSPECTION_URL", default="")  # with user:password@ of this server
+PAM_SERVICE = env.str("PAM_SERVICE", default="youju")  # the file in /etc/pam.d that mailcore.store.pam asks
 PASSWORD_HASHERS = [
     "mailcore.store.passwords.Argon2",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    "mailcore.store.schemes.DovecotHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {

@@ -13,17 +13,21 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from mailcore import conf
+from mailcore import anvil, conf
+from mailcore.servers import sasl
 from mailcore.servers.bridge import Bridge
 from mailcore.servers.lines import Gone, Idle, LineConnection, TooLong
-from mailcore.store import login, pop3drop
+from mailcore.servers.sasl import Door
+from mailcore.store import pop3drop
 from mailcore.terms import Owner
 from mailcore.wire import pop3 as wire
 from mailcore.wire.flags import SEEN
 from mailcore.wire.pop3 import Command, CommandError
+from mailcore.wire.sasl import CLEAR, RESPONSE_LIMIT, SaslError, Unauthorized, text
 
 log = logging.getLogger(__name__)
 
+_CONNECTIONS = "pop3"  # what anvil counts
 # Above this a message is read and sent in pieces.
 _WHOLE = 1 << 20
 
@@ -86,6 +90,7 @@ class Session:
         self._peer = connection.peer
         self._name = ""  # given with USER
         self._owner: Owner | None = None
+        self._counted = ""  # what anvil counts this connection under
         self._drop: pop3drop.Maildrop | None = None
         self._deleted: set[int] = set()
         self._seen: set[int] = set()  # marked at QUIT; their file names follow
@@ -129,6 +134,7 @@ class Session:
                 len(self._deleted),
                 len(self._drop.uids),
             )
+        self._uncount_connection()
         self._connection.close()
 
     async def _converse(self) -> str:
@@ -195,7 +201,10 @@ class Session:
     async def _capa(self, _: Command) -> None:
         starttls = self._tls_context is not None and self._connection.tls is None and self._drop is None
         tags = wire.capabilities(
-            plaintext=self._plaintext_allowed, starttls=starttls, implementation=conf.current().mail_name
+            plaintext=self._plaintext_allowed,
+            mechanisms=self._mechanisms,
+            starttls=starttls,
+            implementation=conf.current().mail_name,
         )
         self._connection.write(wire.lines("", tags))
 
@@ -216,7 +225,7 @@ class Session:
         self._mind_plaintext()
         if not command.argument:
             raise CommandError("No username given.")
-        self._name = wire.text(command.argument)
+        self._name = text(command.argument)
         self._connection.write(wire.OK)
 
     async def _pass(self, command: Command) -> None:
@@ -224,42 +233,68 @@ class Session:
         if not self._name:
             raise CommandError("No username given.")
         name, self._name = self._name, ""
-        await self._sign_in(name, wire.text(command.argument))
+        await self._enter(await sasl.with_password(self._door, name, text(command.argument)))
 
     async def _auth(self, command: Command) -> None:
-        self._mind_plaintext()
         if not command.argument:
-            self._connection.write(wire.lines("", wire.MECHANISMS))
+            self._connection.write(wire.lines("", self._mechanisms))
             return
         mechanism, response = wire.sasl_start(command.argument)
-        if mechanism == "PLAIN":
-            given = response if response is not None else await self._challenge(b"")
-            name, password = wire.plain_credentials(given)
-        else:
-            name = wire.text(response if response else await self._challenge(b"Username:"))
-            password = wire.text(await self._challenge(b"Password:"))
-        await self._sign_in(name, password)
+        if mechanism not in self._mechanisms:
+            if mechanism in CLEAR:
+                self._mind_plaintext()
+            raise CommandError("Unsupported authentication mechanism.")
+        try:
+            owner = await sasl.authenticate(self._door, mechanism, response, self._challenge)
+        except Unauthorized:
+            raise CommandError("[AUTH] Authentication failed.") from None
+        except SaslError:
+            raise CommandError("[AUTH] Invalid argument.") from None
+        await self._enter(owner)
+
+    @property
+    def _door(self) -> Door:
+        return Door(self._bridge, "pop3", self._peer)
+
+    @property
+    def _mechanisms(self) -> tuple[str, ...]:
+        return sasl.mechanisms(clear=self._plaintext_allowed)
 
     async def _challenge(self, question: bytes) -> bytes:
         self._connection.write(wire.challenge(question))
-        return wire.from_base64(await self._line(wire.SASL_LIMIT))
+        return wire.from_base64(await self._line(RESPONSE_LIMIT))
 
     def _mind_plaintext(self) -> None:
         if not self._plaintext_allowed:
             words = "Plaintext authentication disallowed on non-secure (SSL/TLS) connections."
             raise CommandError(f"[AUTH] {words}")
 
-    async def _sign_in(self, name: str, password: str) -> None:
-        owner = await self._bridge.run(login.sign_in, name, password, "pop3", self._peer)
+    async def _enter(self, owner: Owner | None) -> None:
         if owner is None:
-            await asyncio.sleep(conf.current().auth_failure_delay)
             raise CommandError("[AUTH] Authentication failed.")
+        self._count_connection(owner)
         try:
             self._drop = await self._bridge.run(pop3drop.open_drop, owner)
         except pop3drop.Locked:
             raise CommandError("[IN-USE] Mailbox is locked by another POP3 session.") from None
+        finally:
+            if self._drop is None:
+                self._uncount_connection()
         self._owner = owner
         self._connection.write(wire.ok("Logged in."))
+
+    def _count_connection(self, owner: Owner) -> None:
+        """CommandError: the account has too many connections from there, on this machine."""
+        key = f"{owner.account_id} {self._peer}"
+        if anvil.enter(_CONNECTIONS, key) > conf.current().mail_max_userip_connections > 0:
+            anvil.leave(_CONNECTIONS, key)
+            raise CommandError("[IN-USE] Maximum number of connections from this address exceeded.")
+        self._counted = key
+
+    def _uncount_connection(self) -> None:
+        if self._counted:
+            anvil.leave(_CONNECTIONS, self._counted)
+            self._counted = ""
 
     # --- After it ---
 
@@ -359,7 +394,7 @@ class Session:
 
     async def _lang(self, command: Command) -> None:
         """RFC 6856 §3: the texts are English, so that programs that read them keep working."""
-        tag = wire.text(command.argument).lower()
+        tag = text(command.argument).lower()
         if not tag:
             self._connection.write(wire.lines("Language listing follows:", ["en English"]))
         elif tag in ("*", "en", "i-default") or tag.startswith("en-"):

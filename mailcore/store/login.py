@@ -1,51 +1,74 @@
 """Who is at the door: one answer for every service, whatever name was typed.
 
-`sign_in` is called by the SMTP, POP3 and IMAP servers (through the bridge), `AccountBackend` by Django's
-sign-in page, the credential functions by the webmail and the self-service screens. An unknown user and
-a wrong password get the same answer after the same work; waiting after a failure is the caller's part.
+`servers.sasl` asks here for SMTP, POP3 and IMAP (through the bridge), `AccountBackend` judges for Django's
+sign-in page, the screens make and revoke credentials. An unknown user and a wrong password get the same
+answer after the same work; waiting is the caller's part (`guessing`).
 
 Passwords are judged by Django's authentication backends, so that PAM or LDAP is a setting. App passwords
 are for programs only: the sign-in page does not take them, or they would go round a second factor.
 """
 
-import hashlib
-import hmac
 import logging
 import os
-import re
 import secrets
-from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from functools import lru_cache
-from threading import BoundedSemaphore, Lock
-from time import monotonic
+from datetime import date
+from threading import BoundedSemaphore
 
 from django.conf import settings
 from django.contrib.auth import authenticate
 from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.hashers import make_password
-from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from mailcore import conf
-from mailcore.models import Account, AppPassword
-from mailcore.store import directory
+from mailcore.models import Account
+from mailcore.store import credentials, directory, guessing, scram
+from mailcore.store.credentials import (
+    app_passwords,
+    end_sessions,
+    make_app_password,
+    make_session_credential,
+    revoke_app_password,
+    revoke_session_credential,
+)
 from mailcore.store.prepared import Prepared
+from mailcore.store.remembered import Remembered
 from mailcore.terms import Owner
 from mailcore.wire import address
+from mailcore.wire.sasl import Scram, ScramKeys
+
+__all__ = [
+    "AccountBackend",
+    "ScramOffer",
+    "app_passwords",
+    "end_sessions",
+    "forget",
+    "full_address",
+    "make_app_password",
+    "make_session_credential",
+    "open_with_app_password",
+    "revoke_app_password",
+    "revoke_session_credential",
+    "scram_offer",
+    "scram_sign_in",
+    "sign_in",
+    "still_open",
+    "token_sign_in",
+]
 
 log = logging.getLogger(__name__)
 
-# Letters of app passwords: none that is read for another.
-_LETTERS = "abcdefghijkmnpqrstuvwxyz"
-_APP_SHAPE = re.compile(rf"[{_LETTERS}]{{20}}")
-_SESSION_MARK = "session."
 _SHUT = (Account.State.OFF, Account.State.NO_LOGIN)
 _MAY_NOT_SEND = (Account.State.RECEIVE_ONLY,)
 # A password check takes a processor and 19 MiB (mailcore.store.passwords): only so many at once.
 _checks = BoundedSemaphore(max(2, os.cpu_count() or 1))
+_remembered = Remembered()
+
+
+# --- With a password ------------------------------------------------------------------------------
 
 
 def sign_in(name: str, password: str, service: str, client_address: str) -> Owner | None:
@@ -53,21 +76,30 @@ def sign_in(name: str, password: str, service: str, client_address: str) -> Owne
 
     `service` is "smtp", "imap", "pop3", …: an account that only receives may not sign in to "smtp".
     """
-    if not (_is_text(name) and _is_text(password)):
-        name = password = ""  # nobody's, after the same work
+    owner = open_with_app_password(name, password, service, client_address)
+    if owner is not None:
+        return owner
     wanted = full_address(name)
+    if not _is_text(password):
+        wanted = password = ""  # nobody's, after the same work
     person = _find(wanted)
-    if person is None or not (_take_made(person, password) or _remembered.knows(person, password)):
+    if person is None or not _remembered.knows(person.id, person.password, password):
         person = _ask_backends(wanted, password)
-    if person is None or not person.open or (service == "smtp" and person.state in _MAY_NOT_SEND):
-        log.warning("auth failed: service=%s, user=<%s>, client=%s", service, _printable(name), client_address)
+    return _settle(person, name, service, client_address)
+
+
+def open_with_app_password(name: str, password: str, service: str, client_address: str) -> Owner | None:
+    """The same for a password made for a program or a web session: cheap to check, and too long to guess, so
+    that nothing need wait for it. None says nothing yet: it may be the account's own."""
+    if not _is_text(password):
         return None
-    log.info("login: service=%s, user=<%s>, client=%s", service, person.address, client_address)
-    return Owner(person.id, person.address)
+    person = _find(full_address(name))
+    made = credentials.find(person.id, password) if person is not None else 0
+    return _settle(person, name, service, client_address, made) if made else None
 
 
 def _ask_backends(wanted: str, password: str) -> "_Person | None":
-    if password.startswith(_SESSION_MARK):
+    if password.startswith(credentials.SESSION_MARK):
         return None  # made by us and not found: no person's password begins so
     user = authenticate(None, username=wanted, password=password)
     if not isinstance(user, Account):
@@ -75,20 +107,121 @@ def _ask_backends(wanted: str, password: str) -> "_Person | None":
     # Read anew: the backend may have brought the stored hash up to date, or made the account.
     person = _find(user.address)
     if person is not None:
-        _remembered.add(person, password)
+        _remembered.add(person.id, person.password, password)
     return person
+
+
+def _settle(
+    person: "_Person | None", name: str, service: str, client_address: str, credential: int = 0
+) -> Owner | None:
+    """The end of every attempt: may this account, if it is one, sign in there today? Logged either way."""
+    if person is None or not person.open or (service == "smtp" and person.state in _MAY_NOT_SEND):
+        log.warning("auth failed: service=%s, user=<%s>, client=%s", service, _printable(name), client_address)
+        return None
+    log.info("login: service=%s, user=<%s>, client=%s", service, person.address, client_address)
+    return Owner(person.id, person.address, credential)
+
+
+def still_open(owner: Owner) -> bool:
+    """May a session that signed in before go on: is its account open, its app password not revoked?"""
+    person = _find(owner.address)
+    if person is None or person.id != owner.account_id or not person.open:
+        return False
+    return not owner.credential or credentials.exists(owner.credential)
+
+
+# --- Without one: SCRAM, tokens -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ScramOffer:
+    """What SCRAM goes on with after a name: the salt the client is told, and the keys of every password that
+    would be right; `credentials` are the ids of the app passwords among them, 0 the account's own."""
+
+    name: str
+    address: str
+    salt: bytes
+    iterations: int
+    keys: tuple[ScramKeys, ...]
+    credentials: tuple[int, ...]
+
+
+def scram_offer(name: str) -> ScramOffer:
+    """For nobody's name too, and for accounts whose keys are not made yet: then no password is right."""
+    wanted = full_address(name)
+    person = _find(wanted)
+    own = [(0, keys) for keys in scram.parse(person.scram)] if person is not None else []
+    made = credentials.scram_candidates(person.id if person is not None else 0)
+    salt, iterations = scram.salt_of(wanted), conf.current().auth_scram_iterations
+    if own or made:
+        first = (own or made)[0][1]
+        salt, iterations = first.salt, first.iterations
+    fitting = [(id_, keys) for id_, keys in own + made if (keys.salt, keys.iterations) == (salt, iterations)]
+    if not fitting:
+        # Something to compare with, so that it takes as long.
+        fitting = [(0, ScramKeys(iterations, salt, secrets.token_bytes(32), b""))]
+    ids, keys = zip(*fitting, strict=True)
+    return ScramOffer(name, wanted, salt, iterations, keys, ids)
+
+
+def scram_sign_in(
+    offer: ScramOffer, exchange: Scram, client_final: bytes, service: str, client_address: str
+) -> tuple[Owner, bytes] | None:
+    """(account, the server's last message) if the client has one of the passwords. SaslError: no such message."""
+    found = exchange.verify(client_final, offer.keys)
+    if found is None:
+        _settle(None, offer.name, service, client_address)
+        return None
+    credential = offer.credentials[found[0]]
+    person = _find(offer.address) if not credential or credentials.use(credential) else None
+    owner = _settle(person, offer.name, service, client_address, credential)
+    return (owner, found[1]) if owner is not None else None
+
+
+def tokens_accepted() -> bool:
+    """Is there somebody who judges OAuth tokens?"""
+    return bool(settings.OAUTH_VERIFIER)
+
+
+def token_sign_in(name: str, token: str, service: str, client_address: str) -> Owner | None:
+    """The account whose address the setting OAUTH_VERIFIER finds in a token; `name`, if the client gave one,
+    must be that account's."""
+    verify = import_string(settings.OAUTH_VERIFIER)
+    found: str | None = verify(token) if _is_text(token) else None
+    wanted = full_address(found) if found else ""
+    person = _find(wanted) if wanted and (not name or full_address(name) == wanted) else None
+    return _settle(person, name or found or "", service, client_address)
+
+
+# --- Names ----------------------------------------------------------------------------------------
 
 
 def full_address(name: str) -> str:
     """The address a typed name stands for, lower case; a name alone is one of the home domain, a name
-    under an alias domain one of the domain it stands for."""
-    local, domain = address.split(name.strip().lower())
+    under an alias domain one of the domain it stands for. DOMAIN\\name, as Outlook writes it, is the name in
+    that domain if there is one, else in the home domain."""
+    if not _is_text(name):
+        return ""
+    name = name.strip().lower()
+    before, backslash, after = name.partition("\\")
+    if backslash:
+        name = f"{after}@{before}" if directory.find_domain(before) and "@" not in after else after
+    local, domain = address.split(name)
     try:
         domain = address.ascii_domain(domain) or directory.home_domain()
     except address.AddressError:
         return name  # nobody's
     entry = directory.find_domain(domain)
     return f"{local}@{entry.target if entry and entry.target else domain}"
+
+
+def _is_text(given: str) -> bool:
+    """Octets that are no UTF-8 arrive as lone surrogates; neither they nor NUL can be asked for."""
+    return "\0" not in given and not any("\ud800" <= c <= "\udfff" for c in given)
+
+
+def _printable(name: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in name[:100])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +231,7 @@ class _Person:
     id: int
     address: str
     password: str  # as stored: a hash
+    scram: str
     state: str
     expires: date | str | None  # a date; text where the database has no dates
     domain_active: bool | int
@@ -111,7 +245,7 @@ class _Person:
 
 _people = Prepared(
     lambda wanted: Account.objects.filter(address=wanted).values_list(
-        "id", "address", "password", "state", "expires", "domain__active"
+        "id", "address", "password", "scram", "state", "expires", "domain__active"
     ),
     str,
 )
@@ -122,162 +256,10 @@ def _find(wanted: str) -> _Person | None:
     return _Person(*row) if row else None
 
 
-def _is_text(given: str) -> bool:
-    """Octets that are no UTF-8 arrive as lone surrogates; neither they nor NUL can be asked for."""
-    return "\0" not in given and not any("\ud800" <= c <= "\udfff" for c in given)
-
-
-def _printable(name: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in name[:100])
-
-
-# --- Passwords made for programs and web sessions -------------------------------------------------
-
-
-@lru_cache(maxsize=4)
-def _key(purpose: bytes, secret_key: str) -> bytes:
-    return hashlib.blake2b(purpose, key=hashlib.sha512(secret_key.encode()).digest(), digest_size=32).digest()
-
-
-def _digest(secret: str) -> str:
-    key = _key(b"app password", settings.SECRET_KEY)
-    return hashlib.blake2b(secret.encode("utf-8", "surrogatepass"), key=key, digest_size=32).hexdigest()
-
-
-def _bare(password: str) -> str:
-    """An app password as it was made: people type the gaps, or do not."""
-    return re.sub(r"[\s-]+", "", password).lower() if len(password) < 40 else password
-
-
-_made_for = Prepared(
-    lambda account_id, digest: AppPassword.objects.filter(account_id=account_id, digest=digest).values_list("id"),
-    int,
-    str,
-)
-
-
-def _take_made(person: _Person, password: str) -> bool:
-    """Is it a password made for one of the account's programs or web sessions?
-
-    Only what has the form of one is looked up; a person's own password may have it too by chance.
-    """
-    secret = password if password.startswith(_SESSION_MARK) else _bare(password)
-    if secret is not password and not _APP_SHAPE.fullmatch(secret):
-        return False
-    found = _made_for.row(person.id, _digest(secret))
-    if found is None:
-        return False
-    made = AppPassword.objects.get(pk=found[0])
-    now = timezone.now()
-    if made.expires is not None and made.expires <= now:
-        return False
-    # "Last used" is for people: a write every ten minutes tells them enough.
-    if not made.session and (made.last_used is None or now - made.last_used > timedelta(minutes=10)):
-        AppPassword.objects.filter(pk=made.pk).update(last_used=now)
-    return True
-
-
-def make_app_password(account_id: int, label: str) -> str:
-    """A new password for one program, in four groups of five letters; it is shown once and kept only as a hash."""
-    secret = "".join(secrets.choice(_LETTERS) for _ in range(20))  # 91 bits
-    AppPassword.objects.create(account_id=account_id, label=label.strip()[:100], digest=_digest(secret))
-    return " ".join(secret[i : i + 5] for i in range(0, 20, 5))
-
-
-@dataclass(frozen=True, slots=True)
-class ProgramPassword:
-    """What an owner sees of a password made for a program."""
-
-    id: int
-    label: str
-    created: datetime
-    last_used: datetime | None
-
-
-def app_passwords(account_id: int) -> list[ProgramPassword]:
-    rows = AppPassword.objects.filter(account_id=account_id, session=False).order_by("-created", "-id")
-    return [ProgramPassword(*row) for row in rows.values_list("id", "label", "created", "last_used")]
-
-
-def revoke_app_password(account_id: int, password_id: int) -> bool:
-    """It opens nothing from now on. False: the account has none by that number."""
-    return AppPassword.objects.filter(id=password_id, account_id=account_id, session=False).delete()[0] > 0
-
-
-def _session_label(session_key: str) -> str:
-    return hmac.digest(_key(b"session", settings.SECRET_KEY), session_key.encode(), "sha256").hex()
-
-
-def make_session_credential(user: Account, session_key: str) -> tuple[str, str]:
-    """(login, secret) with which the web session speaks IMAP and SMTP for `user`; one per session, the
-    last one made. It ends with the session's cookie if nobody revokes it."""
-    now = timezone.now()
-    label = _session_label(session_key)
-    AppPassword.objects.filter(Q(label=label) | Q(account=user, expires__lt=now), session=True).delete()
-    secret = _SESSION_MARK + secrets.token_urlsafe(32)
-    AppPassword.objects.create(
-        account=user,
-        label=label,
-        digest=_digest(secret),
-        session=True,
-        expires=now + timedelta(seconds=settings.SESSION_COOKIE_AGE),
-    )
-    return user.address, secret
-
-
-def revoke_session_credential(session_key: str) -> None:
-    AppPassword.objects.filter(label=_session_label(session_key), session=True).delete()
-
-
-def end_sessions(account_id: int, keep: str = "") -> None:
-    """Take back the credentials of an account's web sessions, but for the one with this key: their pages
-    end with the old password by themselves."""
-    rows = AppPassword.objects.filter(account_id=account_id, session=True)
-    (rows.exclude(label=_session_label(keep)) if keep else rows).delete()
-
-
-# --- Passwords that were checked a moment ago -----------------------------------------------------
-
-
-class _Remembered:
-    """Checked passwords, for auth_cache_ttl seconds, each as a hash under a key that only this process
-    has. The account's stored hash is part of it, so a changed password is forgotten by itself."""
-
-    LIMIT = 20_000
-
-    def __init__(self) -> None:
-        self._key = secrets.token_bytes(32)
-        self._until: OrderedDict[bytes, float] = OrderedDict()
-        self._lock = Lock()
-
-    def _mark(self, account: _Person, password: str) -> bytes:
-        mark = hashlib.blake2b(b"%d\0" % account.id, key=self._key, digest_size=32)
-        mark.update(account.password.encode() + b"\0" + password.encode("utf-8", "surrogatepass"))
-        return mark.digest()
-
-    def knows(self, account: _Person, password: str) -> bool:
-        return self._until.get(self._mark(account, password), 0.0) > monotonic()
-
-    def add(self, account: _Person, password: str) -> None:
-        ttl = conf.current().auth_cache_ttl
-        if not ttl:
-            return
-        with self._lock:
-            self._until[self._mark(account, password)] = monotonic() + ttl
-            if len(self._until) > self.LIMIT:
-                self._until.popitem(last=False)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._until.clear()
-
-
-_remembered = _Remembered()
-
-
 def forget() -> None:
     """Ask the backends again from now on: after a reload, for what other directories (PAM, LDAP) changed."""
     _remembered.clear()
+    guessing.forget()
 
 
 # --- Django's side --------------------------------------------------------------------------------
@@ -297,6 +279,9 @@ class AccountBackend(BaseBackend):
                 make_password(password)  # the same work, and so the same time, as checking one
                 return None
             right = account.check_password(password)  # also brings an older hash up to date
+            if right and not account.scram:
+                account.scram = scram.make(account.address, "", password)
+                Account.objects.filter(pk=account.pk).update(scram=account.scram)
         return account if right and _may_sign_in(account) else None
 
     def get_user(self, user_id: int) -> Account | None:
@@ -307,6 +292,12 @@ class AccountBackend(BaseBackend):
 
 def _may_sign_in(account: Account) -> bool:
     person = _Person(
-        account.pk, account.address, account.password, account.state, account.expires, account.domain.active
+        account.pk,
+        account.address,
+        account.password,
+        account.scram,
+        account.state,
+        account.expires,
+        account.domain.active,
     )
     return person.open

@@ -5,14 +5,13 @@ does stands in the server. Texts are those of Dovecot, which clients and scripts
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from mailcore.wire import sasl
+
 COMMAND_LIMIT = 255  # octets of a command line with CRLF (RFC 2449 §4); a SASL line may be longer
-SASL_LIMIT = 12288  # octets of a line in AUTH (RFC 4954 §4)
-MECHANISMS = ("PLAIN", "LOGIN")
 
 # Command → the states in which it may be used (RFC 1939 §3).
 BEFORE, AFTER = "authorization", "transaction"
@@ -66,11 +65,6 @@ def printable(octets: bytes, limit: int = 64) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def text(argument: bytes) -> str:
-    """A name or a password: UTF-8; other octets arrive as lone surrogates, which open nothing."""
-    return argument.decode("utf-8", "surrogateescape")
-
-
 def message_number(argument: bytes, sizes: Sequence[int], deleted: set[int]) -> int:
     """The index (from 0) of the message whose number `argument` is."""
     return _live(_number(argument, "message number"), sizes, deleted)
@@ -104,16 +98,13 @@ def _live(number: int, sizes: Sequence[int], deleted: set[int]) -> int:
     return number - 1
 
 
-# --- SASL (RFC 5034, 4616) ------------------------------------------------------------------------
+# --- SASL (RFC 5034) ------------------------------------------------------------------------------
 
 
 def sasl_start(argument: bytes) -> tuple[str, bytes | None]:
-    """(mechanism, initial response or None) of an AUTH command. CommandError: a mechanism we have not."""
+    """(mechanism, initial response or None) of an AUTH command. CommandError: not base64."""
     name, space, response = argument.partition(b" ")
-    mechanism = name.upper().decode("ascii", "replace")
-    if mechanism not in MECHANISMS:
-        raise CommandError("Unsupported authentication mechanism.")
-    return mechanism, from_base64(response) if space else None
+    return name.upper().decode("ascii", "replace"), from_base64(response) if space else None
 
 
 def challenge(octets: bytes = b"") -> bytes:
@@ -121,24 +112,13 @@ def challenge(octets: bytes = b"") -> bytes:
 
 
 def from_base64(line: bytes) -> bytes:
-    """A client's response; "=" is an empty one. CommandError: not base64, or the client gave up ("*")."""
+    """A client's response. CommandError: not base64, or the client gave up ("*")."""
     if line == b"*":
         raise CommandError("[AUTH] Authentication aborted by client.")
     try:
-        return b"" if line == b"=" else base64.b64decode(line, validate=True)
-    except binascii.Error as error:
+        return sasl.decode(line)
+    except sasl.SaslError as error:
         raise CommandError("Invalid base64 data in continued response.") from error
-
-
-def plain_credentials(response: bytes) -> tuple[str, str]:
-    """(name, password) of a PLAIN response (RFC 4616). Acting for somebody else is refused."""
-    parts = response.split(b"\0")
-    if len(parts) != 3:
-        raise CommandError("[AUTH] Invalid argument.")
-    acting_for, name, password = parts
-    if acting_for not in (b"", name):
-        raise CommandError("[AUTH] Authentication failed.")
-    return text(name), text(password)
 
 
 # --- Answers --------------------------------------------------------------------------------------
@@ -158,13 +138,16 @@ def lines(first: str, rest: Iterable[str]) -> bytes:
     return ok(first) + (body.encode() + b"\r\n" if body else b"") + END
 
 
-def capabilities(*, plaintext: bool, starttls: bool, implementation: str) -> list[str]:
-    """What CAPA lists; `plaintext`: passwords may be sent now, `starttls`: STLS would work now."""
+def capabilities(*, plaintext: bool, mechanisms: Sequence[str], starttls: bool, implementation: str) -> list[str]:
+    """What CAPA lists; `plaintext`: passwords may be sent now, `mechanisms`: what AUTH may be used with,
+    `starttls`: STLS would work now."""
     tags = ["TOP", "UIDL", "RESP-CODES", "PIPELINING", "AUTH-RESP-CODE", "UTF8 USER", "LANG"]
     if starttls:
         tags.append("STLS")
     if plaintext:
-        tags += ["USER", "SASL " + " ".join(MECHANISMS)]
+        tags.append("USER")
+    if mechanisms:
+        tags.append("SASL " + " ".join(mechanisms))
     return [*tags, "EXPIRE NEVER", "LOGIN-DELAY 0", f"IMPLEMENTATION {implementation}"]
 
 

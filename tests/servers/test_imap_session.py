@@ -91,7 +91,7 @@ def test_passwords_in_the_clear_can_be_forbidden(imap, parameters, certificate) 
     parameters(disable_plaintext_auth="yes")
     server_context, client_context = certificate
     client = imap(context=server_context).dial()
-    client.talk("S: * OK [CAPABILITY … STARTTLS AUTH=PLAIN AUTH=LOGIN] …")
+    client.talk("S: * OK [CAPABILITY … STARTTLS AUTH=SCRAM-SHA-256 AUTH=PLAIN AUTH=LOGIN] …")
     client.talk("C: a STARTTLS\nS: a OK Begin TLS negotiation now.")
     client.start_tls(client_context)
     client.talk("C: b CAPABILITY\nS: * CAPABILITY … AUTH=PLAIN AUTH=LOGIN\nS: b OK …")
@@ -106,7 +106,7 @@ def test_from_elsewhere_nothing_is_asked_in_the_clear(imap, parameters, certific
     client.close()
     client.socket = socket.create_connection(("127.0.0.1", running.port), 10, source_address=("127.0.0.2", 0))
     client.file = client.socket.makefile("rb")
-    client.talk("S: * OK [CAPABILITY … STARTTLS LOGINDISABLED] …")
+    client.talk("S: * OK [CAPABILITY … STARTTLS LOGINDISABLED AUTH=SCRAM-SHA-256] …")
     client.talk(
         "C: a LOGIN lisi 123456\n"
         "S: a NO [PRIVACYREQUIRED] Plaintext authentication disallowed on non-secure (SSL/TLS) connections."

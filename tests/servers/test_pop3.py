@@ -263,6 +263,7 @@ def test_sasl(lisi, serve):
         S: +OK Youju ready.
         C: AUTH
         S: +OK
+        S: SCRAM-SHA-256
         S: PLAIN
         S: LOGIN
         S: .
@@ -295,7 +296,7 @@ def test_capabilities(lisi, serve):
     client = serve().dial()
     client.talk("S: +OK Youju ready.\nC: CAPA\nS: +OK")
     assert client.hear_all() == [
-        "TOP", "UIDL", "RESP-CODES", "PIPELINING", "AUTH-RESP-CODE", "UTF8 USER", "LANG", "USER", "SASL PLAIN LOGIN",
+        "TOP", "UIDL", "RESP-CODES", "PIPELINING", "AUTH-RESP-CODE", "UTF8 USER", "LANG", "USER", "SASL SCRAM-SHA-256 PLAIN LOGIN",
         "EXPIRE NEVER", "LOGIN-DELAY 0", "IMPLEMENTATION Youju",
     ]  # fmt: skip
     client.talk("""

@@ -94,7 +94,7 @@ def test_ehlo_names_the_extensions_in_postfixs_order(smtp, certificate):
         S: 250-SIZE 10240000
         S: 250-VRFY
         S: 250-STARTTLS
-        S: 250-AUTH PLAIN LOGIN
+        S: 250-AUTH SCRAM-SHA-256 PLAIN LOGIN
         S: 250-ENHANCEDSTATUSCODES
         S: 250-8BITMIME
         S: 250-DSN
@@ -297,9 +297,7 @@ def test_too_many_errors_end_the_session(smtp, parameters):
     parameters(smtpd_hard_error_limit="3")
     parameters(smtpd_soft_error_limit="3")
     client = greeted(smtp())
-    client.talk(
-        "C: X\nS: 500 …\nC: X\nS: 500 …\nC: X\nS: 500 …\nS: 421 4.7.0 … Error: too many errors\nS:"
-    )
+    client.talk("C: X\nS: 500 …\nC: X\nS: 500 …\nC: X\nS: 500 …\nS: 421 4.7.0 … Error: too many errors\nS:")
 
 
 def test_too_many_connections_from_one_address(smtp, parameters):

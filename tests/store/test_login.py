@@ -11,7 +11,9 @@ from django.utils import timezone
 
 from mailcore.models import Account, AppPassword
 from mailcore.store import directory, login
+from mailcore.store.credentials import APP_SHAPE
 from mailcore.store.directory import AccountDraft, DomainDraft
+from mailcore.store.remembered import Remembered
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
@@ -42,6 +44,11 @@ def test_a_name_alone_belongs_to_mydomain_where_there_are_several(lisi, monkeypa
     directory.create_account("lisi@accp.com", "", password_hash=HASH)
     monkeypatch.setenv("MAIL_MYDOMAIN", "accp.com")
     assert opens("lisi") == "lisi@accp.com"
+
+
+@pytest.mark.parametrize("name", ["BENET\\lisi", "benet.com\\Lisi", "OFFICE\\lisi@benet.com"])
+def test_outlooks_way_of_names(lisi, name):
+    assert opens(name) == "lisi@benet.com"
 
 
 def test_a_name_under_an_alias_domain(lisi):
@@ -133,12 +140,11 @@ def test_nothing_is_remembered_when_the_administrator_says_so(lisi, monkeypatch)
 
 
 def test_a_wrong_password_is_not_remembered_and_what_is_remembered_is_bounded(lisi, monkeypatch):
-    monkeypatch.setattr(login._Remembered, "LIMIT", 2)
-    remembered = login._Remembered()
-    account = login._find("lisi@benet.com")
+    monkeypatch.setattr(Remembered, "LIMIT", 2)
+    remembered = Remembered()
     for password in ("a", "b", "c"):
-        remembered.add(account, password)
-    assert [remembered.knows(account, p) for p in ("a", "b", "c", "d")] == [False, True, True, False]
+        remembered.add(lisi, HASH, password)
+    assert [remembered.knows(lisi, HASH, p) for p in ("a", "b", "c", "d")] == [False, True, True, False]
 
 
 def test_an_unknown_user_costs_a_hash_too(lisi, monkeypatch):
@@ -159,6 +165,41 @@ def test_a_hash_of_another_kind_is_brought_to_ours(lisi, stored):
     Account.objects.filter(pk=lisi).update(password=stored)
     assert opens("lisi")
     assert "$argon2id$v=19$m=19456,t=2,p=1$" in Account.objects.get(pk=lisi).password
+
+
+def test_scram_keys_are_made_at_the_first_plain_sign_in(lisi, parameters):
+    assert Account.objects.get(pk=lisi).scram == ""
+    opens("lisi", "wrong")
+    assert Account.objects.get(pk=lisi).scram == ""
+    opens("lisi")
+    assert Account.objects.get(pk=lisi).scram.startswith("50000,")
+    parameters(auth_scram_iterations="0")
+    directory.set_password(lisi, "another 1937 hutong")
+    assert Account.objects.get(pk=lisi).scram == ""
+
+
+def test_scram_offers_nobody_what_it_offers_everybody(lisi):
+    directory.set_password(lisi, "another 1937 hutong")
+    nobody, again, known = (login.scram_offer(name) for name in ("nobody", "Nobody@benet.com", "lisi"))
+    assert (nobody.salt, nobody.iterations) == (again.salt, again.iterations)
+    assert (len(nobody.salt), nobody.iterations) == (len(known.salt), known.iterations)
+    assert len(nobody.keys) == len(known.keys) == 1
+
+
+def test_a_session_is_asked_whether_it_may_go_on(lisi):
+    owner = login.sign_in("lisi", PASSWORD, "imap", "192.0.2.1")
+    secret = login.make_app_password(lisi, "phone")
+    with_app = login.sign_in("lisi", secret, "imap", "192.0.2.1")
+    assert owner
+    assert with_app
+    assert with_app.credential
+    assert login.still_open(owner)
+    assert login.still_open(with_app)
+    login.revoke_app_password(lisi, with_app.credential)
+    assert login.still_open(owner)
+    assert not login.still_open(with_app)
+    directory.change_account(lisi, AccountDraft(state="off"))
+    assert not login.still_open(owner)
 
 
 def test_failures_are_logged_without_the_password(lisi, caplog):
@@ -198,7 +239,7 @@ def test_an_app_password_is_its_owners_alone_and_not_for_the_sign_in_page(lisi):
 
 def test_a_password_that_looks_like_an_app_password_still_works(lisi):
     directory.set_password(lisi, "zwanzig buchstaben hier")
-    assert login._APP_SHAPE.fullmatch("zwanzigbuchstabenhie")
+    assert APP_SHAPE.fullmatch("zwanzigbuchstabenhie")
     directory.set_password(lisi, "zwanzigbuchstabenhie")
     assert opens("lisi", "zwanzigbuchstabenhie")
 

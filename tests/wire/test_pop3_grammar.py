@@ -82,17 +82,10 @@ def test_sasl():
     assert pop3.sasl_start(b"plain") == ("PLAIN", None)
     assert pop3.sasl_start(b"PLAIN =") == ("PLAIN", b"")
     assert pop3.sasl_start(b"PLAIN AGxpc2kAMTIzNDU2") == ("PLAIN", b"\0lisi\x00123456")
-    assert pop3.plain_credentials(b"\0lisi\x00123456") == ("lisi", "123456")
-    assert pop3.plain_credentials(b"lisi\0lisi\x00123456") == ("lisi", "123456")
     assert pop3.challenge() == b"+ \r\n"
-    for response in (b"", b"lisi", b"admin\0lisi\x00123456", b"\0a\0b\0c"):
-        with pytest.raises(CommandError):
-            pop3.plain_credentials(response)
     for line in (b"*", b"?", b"A", b"AGxpc2kAMTIzNDU2 "):
         with pytest.raises(CommandError):
             pop3.from_base64(line)
-    with pytest.raises(CommandError):
-        pop3.sasl_start(b"CRAM-MD5")
 
 
 def sent(*pieces: bytes) -> tuple[bytes, int]:
@@ -176,11 +169,11 @@ def test_answers():
 
 
 def test_capabilities_follow_what_would_work_now():
-    shy = pop3.capabilities(plaintext=False, starttls=True, implementation="Youju")
+    shy = pop3.capabilities(plaintext=False, mechanisms=("SCRAM-SHA-256",), starttls=True, implementation="Youju")
     assert "STLS" in shy
     assert "USER" not in shy
-    assert not any(tag.startswith("SASL") for tag in shy)
-    open_ = pop3.capabilities(plaintext=True, starttls=False, implementation="Youju")
+    assert "SASL SCRAM-SHA-256" in shy
+    open_ = pop3.capabilities(plaintext=True, mechanisms=("PLAIN", "LOGIN"), starttls=False, implementation="Youju")
     assert "STLS" not in open_
     assert "USER" in open_
     assert "SASL PLAIN LOGIN" in open_

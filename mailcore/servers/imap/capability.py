@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mailcore import conf
+from mailcore.servers import sasl
 
 if TYPE_CHECKING:
     from mailcore.servers.imap.session import Session
@@ -30,7 +31,14 @@ def words(session: "Session") -> str:
     found = _ALWAYS
     if session.server.tls_context is not None and not session.connection.tls:
         found += " STARTTLS"
-    return found + (" AUTH=PLAIN AUTH=LOGIN" if plaintext_allowed(session) else " LOGINDISABLED")
+    if not plaintext_allowed(session):
+        found += " LOGINDISABLED"
+    return "".join([found, *(f" AUTH={name}" for name in mechanisms(session))])
+
+
+def mechanisms(session: "Session") -> tuple[str, ...]:
+    """What AUTHENTICATE may be used with now."""
+    return sasl.mechanisms(clear=plaintext_allowed(session))
 
 
 def plaintext_allowed(session: "Session") -> bool:

@@ -6,14 +6,15 @@ Made by the server process, one for each service; `listen` may be called for sev
 import asyncio
 import socket
 import ssl
-from collections import Counter
 from collections.abc import Coroutine, Iterable
 
-from mailcore import conf
+from mailcore import anvil, conf
 from mailcore.servers.bridge import Bridge
 from mailcore.servers.imap.connection import Connection
 from mailcore.servers.imap.session import Session
+from mailcore.terms import Owner
 
+_CONNECTIONS = "imap"  # what anvil counts
 _SWEEP = 5.0  # seconds between two looks for connections that have been silent too long
 
 
@@ -27,7 +28,7 @@ class ImapServer:
         self._servers: list[asyncio.Server] = []
         self._sessions: set[Session] = set()
         self._watching: dict[int, set[Session]] = {}
-        self._logins: Counter[tuple[int, str]] = Counter()
+        self._signed_in: dict[int, set[Session]] = {}  # by account
         self._sweeper: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Task[None]] = set()
 
@@ -75,21 +76,26 @@ class ImapServer:
         if session.owner is not None:
             self.signed_out(session)
 
-    def sign_in_allowed(self, session: Session, account_id: int) -> bool:
-        """Count a sign-in; False: this account has too many connections from there."""
-        key = (account_id, session.connection.peer)
+    def signed_in(self, session: Session, owner: Owner) -> bool:
+        """This session is that account's now. False: it has too many connections from there, on this machine."""
         limit = conf.current().mail_max_userip_connections
-        if limit and self._logins[key] >= limit:
+        key = f"{owner.account_id} {session.connection.peer}"
+        if anvil.enter(_CONNECTIONS, key) > limit > 0:
+            anvil.leave(_CONNECTIONS, key)
             return False
-        self._logins[key] += 1
+        session.owner = owner
+        self._signed_in.setdefault(owner.account_id, set()).add(session)
         return True
 
     def signed_out(self, session: Session) -> None:
-        assert session.owner is not None
-        key = (session.owner.account_id, session.connection.peer)
-        self._logins[key] -= 1
-        if self._logins[key] <= 0:
-            del self._logins[key]
+        owner = session.owner
+        assert owner is not None
+        session.owner = None
+        anvil.leave(_CONNECTIONS, f"{owner.account_id} {session.connection.peer}")
+        sessions = self._signed_in[owner.account_id]
+        sessions.discard(session)
+        if not sessions:
+            del self._signed_in[owner.account_id]
 
     # --- News ---
 
@@ -108,6 +114,8 @@ class ImapServer:
         for mailbox_id in mailbox_ids:
             for session in self._watching.get(mailbox_id, ()):
                 session.hear(mailbox_id)
+            for session in self._signed_in.get(-mailbox_id, ()):
+                session.doubted = True  # may it still be signed in?
 
     def in_background(self, work: Coroutine[None, None, None]) -> None:
         """Work nobody waits for; finished before the server ends."""

@@ -16,7 +16,7 @@ from mailcore.servers.imap.commands import fetch
 from mailcore.servers.imap.connection import Connection, Gone
 from mailcore.servers.imap.notify import Notify
 from mailcore.servers.imap.view import Telling, View
-from mailcore.store import messages
+from mailcore.store import login, messages
 from mailcore.store.box import take_recent
 from mailcore.terms import Owner, TemporaryFault
 from mailcore.wire import flags as wire_flags
@@ -57,6 +57,7 @@ class Session:
         "announced",
         "bridge",
         "connection",
+        "doubted",
         "enabled",
         "leaving",
         "notify",
@@ -70,6 +71,7 @@ class Session:
         self.bridge: Bridge = server.bridge
         self.connection = connection
         self.owner: Owner | None = None
+        self.doubted = False  # something about the account changed: it may not be open any more
         self.view: View | None = None
         self.enabled: frozenset[str] = frozenset()
         self.leaving = False
@@ -104,7 +106,6 @@ class Session:
         self._stop_notifying()
         self.leave_mailbox()
         self.server.signed_out(self)
-        self.owner = None
         self.enabled = frozenset()
 
     def _stop_notifying(self) -> None:
@@ -171,6 +172,8 @@ class Session:
 
     async def _handle(self, event: Line | Announced | Piece | TooLong) -> None:
         match event:
+            case _ if self.doubted and not await self._still_open():
+                raise Gone
             case Line(text):
                 if self.idling:
                     await self._end_idle(text)
@@ -194,6 +197,14 @@ class Session:
             case _:
                 self.bye("Line is too long")
                 raise Gone
+
+    async def _still_open(self) -> bool:
+        """Asked before the next command after news of the account: was it closed, its app password revoked?"""
+        self.doubted = False
+        if self.owner is None or await self.bridge.read(login.still_open, self.owner):
+            return True
+        self.bye("[UNAVAILABLE] You have been signed out.")
+        return False
 
     async def go_on(self, text: str) -> None:
         """A continuation request, on its way at once."""

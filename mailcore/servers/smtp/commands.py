@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mailcore import conf
-from mailcore.servers.smtp.authentication import authenticate
+from mailcore.servers.smtp.authentication import authenticate, mechanisms
 from mailcore.servers.smtp.transaction import bdat, data, mail, rcpt, verdict
 from mailcore.terms import Reply
 from mailcore.wire import smtp as grammar
@@ -61,8 +61,8 @@ def _extensions(session: "SmtpSession") -> list[str]:
         words.append("VRFY")
     if session.server.tls_context is not None and not session.tls:
         words.append("STARTTLS")
-    if session.auth_offered:
-        words.append("AUTH PLAIN LOGIN")
+    if offered := mechanisms(session):
+        words.append(f"AUTH {' '.join(offered)}")
     return [*words, "ENHANCEDSTATUSCODES", "8BITMIME", "DSN", "SMTPUTF8", "CHUNKING"]
 
 

@@ -19,7 +19,7 @@ from django.db.models import Count, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from mailcore.models import Account, Annotation, Domain, Expunged, Message, MessageSummary, MessageText
-from mailcore.store import mailboxes, maildir
+from mailcore.store import mailboxes, maildir, news, schemes, scram
 from mailcore.store.directory import aliases
 from mailcore.store.directory.problem import Problem, changed
 from mailcore.wire import address as addresses
@@ -88,6 +88,7 @@ def change_account(account_id: int, draft: AccountDraft) -> None:
         if administrated and not _administrates(account):
             _someone_must_administrate()
         changed()
+        news.publish([-account_id])  # whoever is signed in may not be allowed to be any more
     log.info("account changed: %s", account.address)
 
 
@@ -106,8 +107,9 @@ def set_password(account_id: int, password: str) -> None:
     with transaction.atomic():
         account = _locked(account_id)
         _take_password(account, password)
-        account.save(update_fields=["password"])
+        account.save(update_fields=["password", "scram"])
         changed()
+        news.publish([-account_id])
     log.info("password changed: %s", account.address)
 
 
@@ -120,6 +122,7 @@ def delete_account(account_id: int) -> None:
         _delete(Account.objects.filter(pk=account_id))
         aliases.drop_targets(f'"{gone}"', lambda target: target == gone)
         changed()
+        news.publish([-account_id])
     log.info("account deleted: %s", gone)
 
 
@@ -189,12 +192,14 @@ def _take_password(account: Account, password: str, password_hash: str = "") -> 
         except ValueError as error:
             raise Problem({"password": _("This is not a password hash of a known kind.")}) from error
         account.password = password_hash
+        account.scram = schemes.scram_keys(password_hash.removeprefix("dovecot$"))
         return
     try:
         validate_password(password, account)
     except ValidationError as error:
         raise Problem({"password": " ".join(error.messages)}) from error
     account.set_password(password)
+    account.scram = scram.make(account.address, account.scram, password)
 
 
 def _administrates(account: Account) -> bool:

@@ -1,17 +1,17 @@
-"""Signing in and out (RFC 9051 §6.2): LOGIN, AUTHENTICATE (PLAIN, LOGIN; RFC 4616, RFC 4959), UNAUTHENTICATE; what
-changes the connection: STARTTLS, COMPRESS."""
+"""Signing in and out (RFC 9051 §6.2): LOGIN, AUTHENTICATE (RFC 4422, RFC 4959), UNAUTHENTICATE; what changes the
+connection: STARTTLS, COMPRESS."""
 
-import asyncio
 import base64
-import binascii
 from typing import TYPE_CHECKING
 
-from mailcore import conf
+from mailcore.servers import sasl
 from mailcore.servers.imap import capability
 from mailcore.servers.imap.answer import Answer, bad, no, ok
-from mailcore.store.login import sign_in
+from mailcore.servers.sasl import Door
+from mailcore.terms import Owner
 from mailcore.wire.imap.cursor import BadSyntax
 from mailcore.wire.imap.framing import Line
+from mailcore.wire.sasl import CLEAR, RESPONSE_LIMIT, SaslError, Unauthorized, decode, text
 
 if TYPE_CHECKING:
     from mailcore.servers.imap.session import Call
@@ -64,7 +64,7 @@ async def login(call: "Call") -> Answer:
     args.end()
     if not capability.plaintext_allowed(call.session):
         return _CLEAR
-    return await _sign_in(call, name, password)
+    return _enter(call, await sasl.with_password(_door(call), text(name), text(password)))
 
 
 async def authenticate(call: "Call") -> Answer:
@@ -75,51 +75,42 @@ async def authenticate(call: "Call") -> Answer:
         initial = args.text[args.at :]
     else:
         args.end()
-    if mechanism not in ("PLAIN", "LOGIN"):
-        return no("Unsupported authentication mechanism.")
-    if not capability.plaintext_allowed(call.session):
-        return _CLEAR
+    if mechanism not in capability.mechanisms(call.session):
+        clear = mechanism in CLEAR and not capability.plaintext_allowed(call.session)
+        return _CLEAR if clear else no("Unsupported authentication mechanism.")
+
+    async def ask(challenge: bytes) -> bytes:
+        return await _challenge(call, challenge)
+
     try:
-        if mechanism == "PLAIN":
-            identity, name, password = (await _answer(call, "", initial)).split(b"\0")
-            if identity not in (b"", name):
-                return no("Authorization as somebody else is not supported.", "AUTHORIZATIONFAILED")
-        else:
-            name = await _answer(call, "VXNlcm5hbWU6", initial)
-            password = await _answer(call, "UGFzc3dvcmQ6", None)
-    except (ValueError, binascii.Error):
+        given = None if initial is None else decode(initial)
+        return _enter(call, await sasl.authenticate(_door(call), mechanism, given, ask))
+    except Unauthorized:
+        return no("Authorization as somebody else is not supported.", "AUTHORIZATIONFAILED")
+    except SaslError:
         return bad("Invalid authentication data")
-    return await _sign_in(call, name, password)
 
 
-async def _answer(call: "Call", challenge: str, initial: bytes | None) -> bytes:
-    """What the client answers to a challenge, decoded; its initial response if it sent one."""
-    if initial is None:
-        session = call.session
-        await session.go_on(challenge)
-        event = await session.connection.event()
-        if not isinstance(event, Line):
-            raise BadSyntax("Authentication data expected")
-        initial = event.text
-        if initial == b"*":
-            raise BadSyntax("Authentication cancelled")
-    if initial == b"=":
-        return b""
-    return base64.b64decode(initial, validate=True)
+def _door(call: "Call") -> Door:
+    return Door(call.session.bridge, "imap", call.session.connection.peer)
 
 
-async def _sign_in(call: "Call", name: bytes, password: bytes) -> Answer:
+async def _challenge(call: "Call", octets: bytes) -> bytes:
+    """What the client answers to a challenge, decoded."""
     session = call.session
-    owner = await session.bridge.run(sign_in, _text(name), _text(password), "imap", session.connection.peer)
+    await session.go_on(base64.b64encode(octets).decode())
+    event = await session.connection.event()
+    if not isinstance(event, Line) or len(event.text) > RESPONSE_LIMIT:
+        raise BadSyntax("Authentication data expected")
+    if event.text == b"*":
+        raise BadSyntax("Authentication cancelled")
+    return decode(event.text)
+
+
+def _enter(call: "Call", owner: Owner | None) -> Answer:
+    session = call.session
     if owner is None:
-        await session.connection.flush()
-        await asyncio.sleep(conf.current().auth_failure_delay)
         return no("Authentication failed.", "AUTHENTICATIONFAILED")
-    if not session.server.sign_in_allowed(session, owner.account_id):
+    if not session.server.signed_in(session, owner):
         return no("Maximum number of connections from this address exceeded.", "LIMIT")
-    session.owner = owner
     return ok("Logged in", f"CAPABILITY {capability.words(session)}")
-
-
-def _text(octets: bytes) -> str:
-    return octets.decode("utf-8", "surrogateescape")

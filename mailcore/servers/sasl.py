@@ -1,0 +1,126 @@
+"""Signing in, the same for SMTP, IMAP and POP3: the mechanism's turns, the wait before an attempt is judged, the
+judge (`store.login`), the pause after a failure.
+
+A protocol gives two things: which mechanisms it may offer now, and `ask`, which sends a challenge and brings
+the client's response, decoded. Its own way to give up (a client's "*") it raises through.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Self
+
+from mailcore import conf
+from mailcore.servers.bridge import Bridge
+from mailcore.store import guessing, login, scram
+from mailcore.terms import Owner
+from mailcore.wire import sasl
+from mailcore.wire.sasl import Scram
+
+Ask = Callable[[bytes], Awaitable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where somebody asks to be let in."""
+
+    bridge: Bridge
+    service: str  # "smtp", "imap", "pop3"
+    client_address: str
+
+
+def mechanisms(options: tuple[str, ...] = (), *, clear: bool) -> tuple[str, ...]:
+    """What can be offered, strongest first; `clear`: passwords may be sent as they are."""
+    names = sasl.mechanisms(options, tokens=login.tokens_accepted(), clear=clear)
+    return names if scram.offered() else tuple(name for name in names if name != "SCRAM-SHA-256")
+
+
+async def authenticate(door: Door, mechanism: str, initial: bytes | None, ask: Ask) -> Owner | None:
+    """Go through a mechanism that is offered; None: who it is said to be may not come in.
+
+    `initial` is the response that came with the command. SaslError: the client does not keep to the mechanism.
+    """
+    match mechanism:
+        case "PLAIN":
+            name, password = sasl.plain(await ask(b"") if initial is None else initial)
+            return await with_password(door, name, password)
+        case "LOGIN":
+            name = sasl.text(initial or await ask(b"Username:"))
+            return await with_password(door, name, sasl.text(await ask(b"Password:")))
+        case "SCRAM-SHA-256":
+            return await _scram(door, await ask(b"") if initial is None else initial, ask)
+        case _:
+            read = sasl.oauth_bearer if mechanism == "OAUTHBEARER" else sasl.xoauth2
+            return await _with_token(door, *read(await ask(b"") if initial is None else initial), ask)
+
+
+async def with_password(door: Door, name: str, password: str) -> Owner | None:
+    bridge = door.bridge
+    values = name, password, door.service, door.client_address
+    owner = await bridge.run(login.open_with_app_password, *values)
+    if owner is None:
+        async with _Judging(door, name) as judging:
+            owner = judging.owner = await bridge.check(login.sign_in, *values)
+    return owner
+
+
+async def _scram(door: Door, client_first: bytes, ask: Ask) -> Owner | None:
+    exchange = Scram(client_first)
+    offer = await door.bridge.run(login.scram_offer, exchange.name)
+    challenge = exchange.challenge(offer.salt, offer.iterations, secrets.token_urlsafe(18))
+    client_final = await ask(challenge)
+    async with _Judging(door, exchange.name) as judging:
+        found = await door.bridge.run(
+            login.scram_sign_in, offer, exchange, client_final, door.service, door.client_address
+        )
+        judging.owner = found[0] if found is not None else None
+    if found is None:
+        return None
+    owner, server_final = found
+    # The last message goes as one more challenge, which the client answers with nothing (RFC 4422 §5).
+    if await ask(server_final):
+        raise sasl.SaslError("an empty response expected")
+    return owner
+
+
+async def _with_token(door: Door, name: str, token: str, ask: Ask) -> Owner | None:
+    async with _Judging(door, name) as judging:
+        owner = judging.owner = await door.bridge.check(
+            login.token_sign_in, name, token, door.service, door.client_address
+        )
+    if owner is None:
+        await ask(sasl.oauth_failure())
+    return owner
+
+
+class _Judging:
+    """`async with`: waits, lets the block judge, counts how it ended. The block sets `owner`."""
+
+    def __init__(self, door: Door, name: str) -> None:
+        self._door = door
+        self._name = name
+        self.owner: Owner | None = None
+
+    async def __aenter__(self) -> Self:
+        self._attempt = await self._door.bridge.run(_begin, self._name, self._door.client_address)
+        try:
+            await asyncio.sleep(self._attempt.wait)
+        except BaseException:
+            self._attempt.end(failed=False)
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._attempt.end(failed=kind is None and self.owner is None)
+        if kind is not None:
+            return
+        if self.owner is not None:
+            self._attempt.succeeded()
+            await self._door.bridge.run(guessing.note, self.owner, self._door.client_address)
+        else:
+            await asyncio.sleep(conf.current().auth_failure_delay)
+
+
+def _begin(name: str, client_address: str) -> guessing.Attempt:
+    return guessing.Attempt(login.full_address(name), client_address)

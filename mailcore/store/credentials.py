@@ -1,0 +1,170 @@
+"""Passwords made for programs and for web sessions: made, shown, taken, revoked.
+
+Called by `login` for every sign-in, and by the screens through it. The secrets are random and long, so a
+keyed hash of each is kept instead of argon2: checking must be cheap. SCRAM's keys stand beside it.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from mailcore.models import Account, AppPassword
+from mailcore.store import news, scram
+from mailcore.store.prepared import Prepared
+from mailcore.wire.sasl import ScramKeys
+
+# Letters of app passwords: none that is read for another.
+_LETTERS = "abcdefghijkmnpqrstuvwxyz"
+APP_SHAPE = re.compile(rf"[{_LETTERS}]{{20}}")
+SESSION_MARK = "session."
+
+
+@lru_cache(maxsize=4)
+def _key(purpose: bytes, secret_key: str) -> bytes:
+    return hashlib.blake2b(purpose, key=hashlib.sha512(secret_key.encode()).digest(), digest_size=32).digest()
+
+
+def _digest(secret: str) -> str:
+    key = _key(b"app password", settings.SECRET_KEY)
+    return hashlib.blake2b(secret.encode("utf-8", "surrogatepass"), key=key, digest_size=32).hexdigest()
+
+
+def _bare(password: str) -> str:
+    """An app password as it was made: people type the gaps, or do not."""
+    return re.sub(r"[\s-]+", "", password).lower() if len(password) < 40 else password
+
+
+# --- Taken ----------------------------------------------------------------------------------------
+
+_made_for = Prepared(
+    lambda account_id, digest: AppPassword.objects.filter(account_id=account_id, digest=digest).values_list("id"),
+    int,
+    str,
+)
+
+
+def find(account_id: int, password: str) -> int:
+    """The id of the account's app password or session credential that this is; 0: none that is in force.
+
+    Only what has the form of one is looked up; a person's own password may have it too by chance.
+    """
+    secret = password if password.startswith(SESSION_MARK) else _bare(password)
+    if secret is not password and not APP_SHAPE.fullmatch(secret):
+        return 0
+    found = _made_for.row(account_id, _digest(secret))
+    return found[0] if found is not None and use(found[0]) else 0
+
+
+def use(password_id: int) -> bool:
+    """It has been used now. False: it is over. ("Last used" is for people: a write every ten minutes tells
+    them enough.)"""
+    made = AppPassword.objects.filter(pk=password_id).first()
+    now = timezone.now()
+    if made is None or (made.expires is not None and made.expires <= now):
+        return False
+    if not made.session and (made.last_used is None or now - made.last_used > timedelta(minutes=10)):
+        AppPassword.objects.filter(pk=password_id).update(last_used=now)
+    return True
+
+
+_there = Prepared(lambda password_id: AppPassword.objects.filter(pk=password_id).values_list("id"), int)
+
+
+def exists(password_id: int) -> bool:
+    return _there.row(password_id) is not None
+
+
+def scram_candidates(account_id: int) -> list[tuple[int, ScramKeys]]:
+    """(id, keys) of every way an app password of the account can be typed."""
+    rows = AppPassword.objects.filter(account_id=account_id, session=False).exclude(scram="")
+    return [(id_, keys) for id_, stored in rows.values_list("id", "scram") for keys in scram.parse(stored)]
+
+
+# --- Made for programs ----------------------------------------------------------------------------
+
+
+def make_app_password(account_id: int, label: str) -> str:
+    """A new password for one program, in four groups of five letters; it is shown once and kept only as hashes."""
+    secret = "".join(secrets.choice(_LETTERS) for _ in range(20))  # 91 bits
+    shown = " ".join(secret[i : i + 5] for i in range(0, 20, 5))
+    address, kept = Account.objects.values_list("address", "scram").get(pk=account_id)
+    AppPassword.objects.create(
+        account_id=account_id,
+        label=label.strip()[:100],
+        digest=_digest(secret),
+        scram=scram.make(address, kept, shown, secret),
+    )
+    return shown
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramPassword:
+    """What an owner sees of a password made for a program."""
+
+    id: int
+    label: str
+    created: datetime
+    last_used: datetime | None
+
+
+def app_passwords(account_id: int) -> list[ProgramPassword]:
+    rows = AppPassword.objects.filter(account_id=account_id, session=False).order_by("-created", "-id")
+    return [ProgramPassword(*row) for row in rows.values_list("id", "label", "created", "last_used")]
+
+
+def revoke_app_password(account_id: int, password_id: int) -> bool:
+    """It opens nothing from now on, and what it opened ends. False: the account has none by that number."""
+    with transaction.atomic():
+        rows = AppPassword.objects.filter(id=password_id, account_id=account_id, session=False)
+        news.publish([-account_id])
+        return rows.delete()[0] > 0
+
+
+# --- Made for web sessions ------------------------------------------------------------------------
+
+
+def _session_label(session_key: str) -> str:
+    return hmac.digest(_key(b"session", settings.SECRET_KEY), session_key.encode(), "sha256").hex()
+
+
+def make_session_credential(user: Account, session_key: str) -> tuple[str, str]:
+    """(login, secret) with which the web session speaks IMAP and SMTP for `user`; one per session, the
+    last one made. It ends with the session's cookie if nobody revokes it."""
+    now = timezone.now()
+    label = _session_label(session_key)
+    AppPassword.objects.filter(Q(label=label) | Q(account=user, expires__lt=now), session=True).delete()
+    secret = SESSION_MARK + secrets.token_urlsafe(32)
+    AppPassword.objects.create(
+        account=user,
+        label=label,
+        digest=_digest(secret),
+        session=True,
+        expires=now + timedelta(seconds=settings.SESSION_COOKIE_AGE),
+    )
+    return user.address, secret
+
+
+def revoke_session_credential(session_key: str) -> None:
+    _revoke_sessions(AppPassword.objects.filter(label=_session_label(session_key), session=True))
+
+
+def end_sessions(account_id: int, keep: str = "") -> None:
+    """Take back the credentials of an account's web sessions, but for the one with this key: their pages
+    end with the old password by themselves."""
+    rows = AppPassword.objects.filter(account_id=account_id, session=True)
+    _revoke_sessions(rows.exclude(label=_session_label(keep)) if keep else rows)
+
+
+def _revoke_sessions(rows: QuerySet[AppPassword]) -> None:
+    with transaction.atomic():
+        news.publish([-account_id for account_id in rows.values_list("account_id", flat=True)])
+        rows.delete()

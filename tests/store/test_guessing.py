@@ -1,0 +1,97 @@
+"""How long an attempt to sign in waits: by address, by account, not where the owner is known."""
+
+import pytest
+
+from mailcore.store import directory, guessing
+from mailcore.store.guessing import Attempt, network
+from mailcore.terms import Owner
+
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
+
+
+@pytest.fixture
+def lisi(parameters) -> Owner:
+    parameters(auth_failure_limit="3", auth_failure_delay="2s", auth_failure_delay_max="20s")
+    directory.create_domain("benet.com")
+    return Owner(directory.create_account("lisi@benet.com", "", password_hash="argon2$x"), "lisi@benet.com")
+
+
+def fail(name: str, client: str, times: int = 1) -> list[float]:
+    """The waits of failed attempts, one after another."""
+    waits = []
+    for _ in range(times):
+        attempt = Attempt(name, client)
+        waits.append(attempt.wait)
+        attempt.end(failed=True)
+    return waits
+
+
+def wait(name: str, client: str) -> float:
+    attempt = Attempt(name, client)
+    attempt.end(failed=False)
+    return attempt.wait
+
+
+def test_an_address_that_guesses_waits_longer_each_time(lisi):
+    assert fail("lisi@benet.com", "192.0.2.1", 8) == [0, 0, 0, 2, 4, 8, 16, 20]
+    assert wait("xiaoqi@benet.com", "192.0.2.1") == 20
+    assert wait("xiaoqi@benet.com", "192.0.2.2") == 0
+
+
+def test_an_account_guessed_at_from_many_addresses(lisi):
+    assert [fail("lisi@benet.com", f"192.0.2.{n}")[0] for n in range(5)] == [0, 0, 0, 2, 4]
+
+
+def test_guesses_at_nobody_wait_as_long(lisi):
+    assert [fail("nobody@benet.com", f"192.0.2.{n}")[0] for n in range(5)] == [0, 0, 0, 2, 4]
+
+
+def test_the_owner_is_not_slowed_down_where_they_are_known(lisi):
+    guessing.note(lisi, "198.51.100.7")
+    fail(lisi.address, "192.0.2.1", 8)
+    assert wait(lisi.address, "198.51.100.8") == 20
+    assert wait(lisi.address, "198.51.100.7") == 0
+    # What goes wrong at that very place does count …
+    assert fail(lisi.address, "198.51.100.7", 5) == [0, 0, 0, 2, 4]
+    # … until the owner is right.
+    attempt = Attempt(lisi.address, "198.51.100.7")
+    attempt.end(failed=False)
+    attempt.succeeded()
+    assert wait(lisi.address, "198.51.100.7") == 0
+
+
+def test_an_address_not_used_for_long_is_not_known(lisi, parameters):
+    guessing.note(lisi, "198.51.100.7")
+    fail(lisi.address, "192.0.2.1", 8)
+    parameters(auth_known_address_time="0")
+    assert wait(lisi.address, "198.51.100.7") == 0  # today still counts
+    from mailcore.models import KnownAddress
+
+    KnownAddress.objects.update(last_used="2020-01-01")
+    assert wait(lisi.address, "198.51.100.7") == 20
+
+
+def test_attempts_under_way_count_as_what_they_may_become(lisi):
+    under_way = [Attempt("lisi@benet.com", "192.0.2.1") for _ in range(6)]
+    assert [attempt.wait for attempt in under_way] == [0, 0, 0, 2, 4, 8]
+    for attempt in under_way:
+        attempt.end(failed=False)
+    assert wait("lisi@benet.com", "192.0.2.1") == 0
+
+
+def test_no_limit(lisi, parameters):
+    parameters(auth_failure_limit="0")
+    assert set(fail("lisi@benet.com", "192.0.2.1", 8)) == {0}
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("", ""),
+    ],
+)
+def test_what_counts_as_one_place(address, place):
+    assert network(address) == place
