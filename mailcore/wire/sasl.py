@@ -1,5 +1,5 @@
-"""SASL's mechanisms as values and arithmetic (RFC 4422): PLAIN (4616), LOGIN, SCRAM-SHA-256 (5802, 7677),
-OAUTHBEARER (7628) and XOAUTH2. No sockets, no database: `servers.sasl` asks the client and the store.
+"""SASL's mechanisms as values and arithmetic (RFC 4422): PLAIN (RFC 4616), LOGIN, SCRAM-SHA-256 (RFC 5802, RFC 7677),
+OAUTHBEARER (RFC 7628) and XOAUTH2. No sockets, no database: `servers.sasl` asks the client and the store.
 
 The text that goes over the wire is base64 of the octets here; SMTP, IMAP and POP3 each wrap it their way.
 """

@@ -12,6 +12,7 @@ from mailcore.store.directory.accounts import (
     create_account,
     delete_account,
     set_password,
+    set_password_hash,
 )
 from mailcore.store.directory.aliases import aliases_naming, change_alias, create_alias, delete_alias, split_targets
 from mailcore.store.directory.domains import (
@@ -60,5 +61,6 @@ __all__ = [
     "forget",
     "home_domain",
     "set_password",
+    "set_password_hash",
     "split_targets",
 ]

@@ -88,7 +88,7 @@ def change_account(account_id: int, draft: AccountDraft) -> None:
         if administrated and not _administrates(account):
             _someone_must_administrate()
         changed()
-        news.publish([-account_id])  # whoever is signed in may not be allowed to be any more
+        doubt_sessions([account_id])
     log.info("account changed: %s", account.address)
 
 
@@ -109,7 +109,18 @@ def set_password(account_id: int, password: str) -> None:
         _take_password(account, password)
         account.save(update_fields=["password", "scram"])
         changed()
-        news.publish([-account_id])
+        doubt_sessions([account_id])
+    log.info("password changed: %s", account.address)
+
+
+def set_password_hash(account_id: int, password_hash: str) -> None:
+    """The same with a hash, as Django stores it, of a password nobody here knows. Problem: no such hash, or gone."""
+    with transaction.atomic():
+        account = _locked(account_id)
+        _take_password(account, "", password_hash)
+        account.save(update_fields=["password", "scram"])
+        changed()
+        doubt_sessions([account_id])
     log.info("password changed: %s", account.address)
 
 
@@ -122,13 +133,20 @@ def delete_account(account_id: int) -> None:
         _delete(Account.objects.filter(pk=account_id))
         aliases.drop_targets(f'"{gone}"', lambda target: target == gone)
         changed()
-        news.publish([-account_id])
+        doubt_sessions([account_id])
     log.info("account deleted: %s", gone)
 
 
 def delete_all_in(domain_id: int) -> None:
     """Delete every account of a domain, within the caller's transaction (`domains.delete_domain`)."""
     _delete(Account.objects.filter(domain=domain_id))
+
+
+def doubt_sessions(account_ids: Iterable[int]) -> None:
+    """Sessions of these accounts ask at their next command whether they may go on."""
+    ids = [-account_id for account_id in account_ids]
+    for at in range(0, len(ids), 1000):  # a piece of news must fit into a datagram
+        news.publish(ids[at : at + 1000])
 
 
 def usage_of(rows: QuerySet[Account]) -> Usage:

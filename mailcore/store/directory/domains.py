@@ -76,6 +76,8 @@ def change_domain(domain_id: int, draft: DomainDraft) -> None:
         _fill(row, draft)
         row.save()
         changed()
+        if not row.active:
+            accounts.doubt_sessions(row.accounts.values_list("pk", flat=True))
     log.info("domain changed: %s", row.name)
 
 
