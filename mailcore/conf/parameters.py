@@ -267,6 +267,7 @@ class Parameters:
     auth_failure_delay_max: int = seconds("30s", _("The longest such wait."))
     auth_failure_time: int = seconds("15m", _("How long failed sign-ins count."))
     auth_known_address_time: int = days("90d", _("How long an address is known from which an account signed in."))
+    oauth_timeout: int = seconds("10s", _("Time for the server that issues OAuth tokens to answer."))
     auth_scram_iterations: int = integer(
         "50000", _("Iterations of SCRAM-SHA-256 keys of new passwords; 0: SCRAM is not offered.")
     )
