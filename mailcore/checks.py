@@ -16,9 +16,6 @@ from django.db import DatabaseError, connection
 
 from mailcore import conf
 
-# What keeps a stranger's letter to a stranger out (postconf(5), smtpd_recipient_restrictions).
-_GUARDS = frozenset(("reject", "defer", "defer_if_permit", "reject_unauth_destination", "defer_unauth_destination"))
-
 
 @register()
 def check_database(**_: Any) -> Iterable[CheckMessage]:
@@ -108,11 +105,10 @@ def _check_times(parameters: conf.Parameters) -> Iterable[CheckMessage]:
 
 def _check_relay(parameters: conf.Parameters) -> Iterable[CheckMessage]:
     """An open relay is refused at start."""
-    given = {*parameters.smtpd_relay_restrictions, *parameters.smtpd_recipient_restrictions}
-    if not given & _GUARDS:
+    if not conf.stops_strangers():
         yield Error(
-            "open relay: neither smtpd_relay_restrictions nor smtpd_recipient_restrictions keeps strangers out",
-            hint="one of them needs " + ", ".join(sorted(_GUARDS)),
+            f"open relay: {conf.OPEN_RELAY}",
+            hint="postconf -e smtpd_relay_restrictions=permit_mynetworks,permit_sasl_authenticated,…",
             id="mailcore.E020",
         )
     for network in parameters.mynetworks:

@@ -25,6 +25,17 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Actions:
+    """What access tables and policy services ask to be done with a letter that is accepted (access(5))."""
+
+    hold: bool = False
+    discard: bool = False  # say 250 and forget it
+    redirect: str = ""  # everything goes to this address instead
+    bcc: tuple[str, ...] = ()  # and to these
+    prepend: tuple[str, ...] = ()  # headers, without line end
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What `post.accept` decides about one recipient. `reply` is what the client is told.
 
@@ -35,6 +46,7 @@ class Verdict:
     accepted: bool
     reply: Reply
     final: str = ""
+    actions: Actions = Actions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,14 @@ class Client:
     protocol: str = "SMTP"  # RFC 3848: SMTP, ESMTP, ESMTPS, ESMTPSA, LMTP, …
     login: str = ""  # address signed in with, "" without AUTH
     tls: str = ""  # "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384", "" in the clear
+    port: int = 0
+    reverse_name: str = "unknown"  # what the address's PTR record says, believed or not
+    name_trouble: bool = False  # name is "unknown" because a name server did not answer
+    reverse_trouble: bool = False  # the same of reverse_name
+    method: str = ""  # of AUTH
+    certificate: str = ""  # SHA-256 fingerprint of the certificate it showed, "AB:CD:…"
+    improper: bool = False  # it did not wait for our answers where it must (RFC 2920)
+    service: str = "smtpd"  # ours that it speaks with, as in log lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +94,7 @@ class Letter:
     received_us: int
     client: Client
     trace_size: int = 0  # octets of local trace headers at the file's start
+    final: str = ""  # the mailbox those are for: it was certain when its only recipient was accepted
     message_id: str = ""
     envelope_id: str = ""
     return_full: bool | None = None
@@ -154,7 +175,7 @@ class Refused:
 Route = Local | Remote | Command | MailFile | Directory | Expanded | Refused
 
 
-# --- How an attempt ended (post.deliver, post.remote) ---------------------------------------------
+# --- How an attempt ended (post.deliver, post.smtp) ---------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,17 @@ long calls `refresh()` when the news says that settings changed; `set_value` val
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from django.conf import settings
 from django.db import connection, transaction
 
-from mailcore.conf.kinds import expand
+from mailcore.conf.kinds import LIST, RESTRICTIONS, TEMPLATE, expand
 from mailcore.conf.parameters import SPECS, Parameters, Spec
+from mailcore.wire import restrictions
 
 __all__ = [
+    "OPEN_RELAY",
     "SPECS",
     "Parameters",
     "Spec",
@@ -27,6 +29,8 @@ __all__ = [
     "raw",
     "refresh",
     "set_value",
+    "specs",
+    "stops_strangers",
     "unset",
 ]
 
@@ -62,9 +66,21 @@ def _environment(name: str) -> str | None:
     return env.ENVIRON.get(key)
 
 
+def specs(table: Mapping[str, str] | None = None) -> Mapping[str, Spec]:
+    """Every parameter there is, the lists that smtpd_restriction_classes names among them."""
+    table = _table() if table is None else table
+    classes = LIST.parse(raw("smtpd_restriction_classes", table))
+    assert isinstance(classes, tuple)
+    return {**SPECS, **{name: Spec(name, RESTRICTIONS, "", "") for name in classes if name not in SPECS}}
+
+
+def _spec(name: str, table: Mapping[str, str]) -> Spec:
+    return SPECS.get(name) or specs(table)[name]
+
+
 def raw(name: str, table: Mapping[str, str]) -> str:
     """The text in force for one parameter, $name not expanded. KeyError: no such parameter."""
-    spec = SPECS[name]
+    spec = _spec(name, table)
     given = _environment(name)
     if given is not None:
         return given
@@ -85,7 +101,8 @@ def _parse_text(name: str, text: str, table: Mapping[str, str]) -> object:
     def value_of(other: str) -> str:
         return raw(other, table) if other in SPECS else ""
 
-    return SPECS[name].kind.parse(expand(text, value_of))
+    kind = _spec(name, table).kind
+    return kind.parse(text if kind is TEMPLATE else expand(text, value_of))
 
 
 def _build(table: Mapping[str, str]) -> Parameters:
@@ -95,15 +112,19 @@ def _build(table: Mapping[str, str]) -> Parameters:
             values[name] = _parse(name, table)
         except ValueError:
             values[name] = _parse_text(name, spec.default, table)
-    return Parameters(**values)  # type: ignore[arg-type]
+    classes = {name: _parse(name, table) for name in specs(table) if name not in SPECS}
+    return Parameters(**values, restriction_classes=classes)  # type: ignore[arg-type]
 
 
 def problems() -> dict[str, str]:
     """Parameters whose text cannot be understood, with the reason."""
     table, wrong = _table(), {}
-    for name in SPECS:
+    known = specs(table)
+    for name, spec in known.items():
         try:
-            _parse(name, table)
+            value = _parse(name, table)
+            if spec.kind is RESTRICTIONS:
+                _understand(name, value, known)
         except ValueError as error:
             wrong[name] = str(error)
     return wrong
@@ -118,13 +139,13 @@ def origin(name: str) -> Literal["environment", "set", "default"]:
 def effective() -> dict[str, str]:
     """Every parameter's text in force, as `postconf` shows it ($name not expanded)."""
     table = _table()
-    return {name: raw(name, table) for name in sorted(SPECS)}
+    return {name: raw(name, table) for name in sorted(specs(table))}
 
 
 def given() -> dict[str, str]:
     """The texts of parameters somebody set, in the table or in the environment."""
     table = _table()
-    return {name: raw(name, table) for name in sorted(SPECS) if name in table or _environment(name) is not None}
+    return {name: raw(name, table) for name in sorted(specs(table)) if name in table or _environment(name) is not None}
 
 
 def expanded(name: str, text: str) -> str:
@@ -142,12 +163,13 @@ def change(values: Mapping[str, str | None], by: str = "") -> None:
     from mailcore.models import Setting
 
     wanted = {name: value for name, value in values.items() if value is not None}
-    table = {**_table(), **wanted}
+    table = {name: value for name, value in {**_table(), **values}.items() if value is not None}
     for name in wanted:
         try:
-            SPECS[name].kind.parse(expand(wanted[name], lambda other: raw(other, table) if other in SPECS else ""))
+            _parse_text(name, wanted[name], table)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
+    _check_restrictions(values, table)
     with transaction.atomic():
         Setting.objects.filter(name__in=[name for name, value in values.items() if value is None]).delete()
         for name, value in wanted.items():
@@ -155,13 +177,46 @@ def change(values: Mapping[str, str | None], by: str = "") -> None:
     refresh()
 
 
-def set_value(name: str, value: str, by: str = "") -> None:
-    """Set a parameter from now on. KeyError: unknown name; ValueError: the value is not of its kind."""
-    from mailcore.models import Setting
+def _check_restrictions(values: Mapping[str, object], table: Mapping[str, str]) -> None:
+    """ValueError where a restriction list could not be understood, or would make an open relay."""
+    known = specs(table)
+    changed = [name for name in values if name in known and known[name].kind is RESTRICTIONS]
+    for name in changed:
+        try:
+            _understand(name, _parse(name, table), known)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+    if set(changed) & set(restrictions.RELAY_LISTS) and not stops_strangers(table):
+        raise ValueError(f"{changed[0]}: open relay: {OPEN_RELAY}")
 
-    _parse_text(name, value, _table())
-    Setting.objects.update_or_create(name=name, defaults={"value": value, "changed_by": by})
-    refresh()
+
+def _understand(name: str, words: Any, known: Mapping[str, Spec]) -> tuple[restrictions.Restriction, ...]:
+    classes = [each for each in known if each not in SPECS]
+    return restrictions.parse(words, classes, restrictions.LISTS.get(name, ""))
+
+
+OPEN_RELAY = (
+    "neither smtpd_relay_restrictions nor smtpd_recipient_restrictions keeps strangers out: one of them needs "
+    + ", ".join(sorted(restrictions.GUARDS))
+)
+
+
+def stops_strangers(table: Mapping[str, str] | None = None) -> bool:
+    """Do the relay and recipient restrictions stop a stranger's letter to a stranger?"""
+    table = _table() if table is None else table
+    known = specs(table)
+    try:
+        return any(
+            restrictions.guards(_understand(name, _parse(name, table), known)) for name in restrictions.RELAY_LISTS
+        )
+    except ValueError:
+        return True  # nobody gets past a list with a mistake: 451 4.3.5
+
+
+def set_value(name: str, value: str, by: str = "") -> None:
+    """Set a parameter from now on. KeyError: unknown name; ValueError: the value is not of its kind, or could
+    not be lived with."""
+    change({name: value}, by)
 
 
 def unset(name: str) -> None:

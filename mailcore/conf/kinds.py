@@ -59,10 +59,12 @@ def _duration(unit: str) -> Callable[[str], int]:
 
 
 TEXT = Kind("text", _text)
+TEMPLATE = Kind("text with $name, expanded when it is used", _text)
 BOOLEAN = Kind("yes/no", _boolean)
 INTEGER = Kind("number", _integer)
 OCTETS = Kind("octets", _integer)
 LIST = Kind("list", _words)
+RESTRICTIONS = Kind("restrictions", _words)
 PERCENTAGES = Kind("percentages", _percentages)
 SECONDS = Kind("time (default unit: seconds)", _duration("s"))
 HOURS = Kind("time (default unit: hours)", _duration("h"))

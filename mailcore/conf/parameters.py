@@ -6,12 +6,26 @@ A parameter is one line of the class below; the rest of the project reads it as 
 """
 
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from mailcore.conf.kinds import BOOLEAN, DAYS, HOURS, INTEGER, LIST, OCTETS, PERCENTAGES, SECONDS, TEXT, Kind
+from mailcore.conf.kinds import (
+    BOOLEAN,
+    DAYS,
+    HOURS,
+    INTEGER,
+    LIST,
+    OCTETS,
+    PERCENTAGES,
+    RESTRICTIONS,
+    SECONDS,
+    TEMPLATE,
+    TEXT,
+    Kind,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +45,10 @@ def text(default: str, help_text: Any, *, secret: bool = False) -> str:
     return _parameter(TEXT, default, help_text, secret=secret)  # type: ignore[no-any-return]
 
 
+def template(default: str, help_text: Any) -> str:
+    return _parameter(TEMPLATE, default, help_text)  # type: ignore[no-any-return]
+
+
 def boolean(default: str, help_text: Any) -> bool:
     return _parameter(BOOLEAN, default, help_text)  # type: ignore[no-any-return]
 
@@ -45,6 +63,10 @@ def octets(default: str, help_text: Any) -> int:
 
 def words(default: str, help_text: Any) -> tuple[str, ...]:
     return _parameter(LIST, default, help_text)  # type: ignore[no-any-return]
+
+
+def restrictions(default: str, help_text: Any) -> tuple[str, ...]:
+    return _parameter(RESTRICTIONS, default, help_text)  # type: ignore[no-any-return]
 
 
 def percentages(default: str, help_text: Any) -> tuple[int, ...]:
@@ -161,13 +183,70 @@ class Parameters:
     smtpd_client_event_limit_exceptions: tuple[str, ...] = words("$mynetworks", _("Clients without such limits."))
     smtpd_helo_required: bool = boolean("no", _("HELO or EHLO must come before MAIL."))
     disable_vrfy_command: bool = boolean("no", _("VRFY is not answered."))
-    smtpd_recipient_restrictions: tuple[str, ...] = words(
-        "", _("What is asked about each recipient, in order; the first decision wins.")
+    smtpd_delay_reject: bool = boolean("yes", _("Clients, HELO names and senders are judged at RCPT TO."))
+    smtpd_client_restrictions: tuple[str, ...] = restrictions("", _("What is asked about each client."))
+    smtpd_helo_restrictions: tuple[str, ...] = restrictions("", _("What is asked about each HELO name."))
+    smtpd_sender_restrictions: tuple[str, ...] = restrictions(
+        "reject_authenticated_sender_login_mismatch", _("What is asked about each sender.")
     )
-    smtpd_relay_restrictions: tuple[str, ...] = words(
+    smtpd_relay_restrictions: tuple[str, ...] = restrictions(
         "permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination",
         _("Who may relay, asked before smtpd_recipient_restrictions."),
     )
+    smtpd_relay_before_recipient_restrictions: bool = boolean(
+        "yes", _("smtpd_relay_restrictions come before smtpd_recipient_restrictions.")
+    )
+    smtpd_recipient_restrictions: tuple[str, ...] = restrictions(
+        "", _("What is asked about each recipient, in order; the first decision wins.")
+    )
+    smtpd_data_restrictions: tuple[str, ...] = restrictions("", _("What is asked at DATA."))
+    smtpd_end_of_data_restrictions: tuple[str, ...] = restrictions("", _("What is asked about each whole message."))
+    fast_flush_domains: tuple[str, ...] = words(
+        "$relay_domains", _("Domains ETRN may ask for, besides those in the table of relay domains.")
+    )
+    smtpd_etrn_restrictions: tuple[str, ...] = restrictions("", _("What is asked at ETRN."))
+    local_header_rewrite_clients: tuple[str, ...] = restrictions(
+        "permit_sasl_authenticated", _("Clients whose messages get the From, Date and Message-ID they lack.")
+    )
+    smtpd_future_release_limit: int = seconds("30d", _("How long a submitted message may be kept back; 0: not at all."))
+    smtpd_sasl_message_hourly_limit: int = integer("0", _("Messages one account may send in an hour; 0: any."))
+    smtpd_sasl_message_daily_limit: int = integer("0", _("Messages one account may send in a day; 0: any."))
+    smtpd_sasl_recipient_hourly_limit: int = integer("0", _("Recipients of one account in an hour; 0: any."))
+    smtpd_sasl_recipient_daily_limit: int = integer("0", _("Recipients of one account in a day; 0: any."))
+    smtpd_restriction_classes: tuple[str, ...] = words(
+        "", _("Names of lists of restrictions; each is then a parameter of that name.")
+    )
+    smtpd_reject_unlisted_recipient: bool = boolean("yes", _("Unknown recipients are refused, whatever the lists say."))
+    smtpd_reject_unlisted_sender: bool = boolean("no", _("Senders with our domain whom we do not know are refused."))
+    smtpd_sender_login_maps: tuple[str, ...] = words(
+        "hash:sender_login", _("Tables of who may send as an address; without an entry: the account it leads to alone.")
+    )
+    smtpd_null_access_lookup_key: str = text("<>", _("The key for the null sender in access tables."))
+    smtpd_peername_lookup: bool = boolean("yes", _("Clients' names are looked up, for logs and Received headers."))
+    relay_clientcerts: tuple[str, ...] = words("", _("Tables of SHA-256 fingerprints of clients' certificates."))
+    permit_mx_backup_networks: tuple[str, ...] = words("", _("Where the first MX host of such a domain must be."))
+    smtpd_policy_service_timeout: int = seconds("100s", _("Time for a policy service to answer."))
+    smtpd_policy_service_max_idle: int = seconds("300s", _("How long a connection to it is kept."))
+    smtpd_policy_service_default_action: str = text(
+        "451 4.3.5 Server configuration problem", _("What is done when it does not answer.")
+    )
+    rbl_reply_maps: tuple[str, ...] = words("", _("Tables of replies by DNS list."))
+    default_rbl_reply: str = template(
+        "$rbl_code Service unavailable; $rbl_class [$rbl_what] blocked using $rbl_domain${rbl_reason?; $rbl_reason}",
+        _("The reply where they have none."),
+    )
+    reject_code: int = integer("554", _("Reply code of reject."))
+    defer_code: int = integer("450", _("Reply code of defer."))
+    access_map_reject_code: int = integer("554", _("Reply code of REJECT in access tables."))
+    access_map_defer_code: int = integer("450", _("Reply code of DEFER in access tables."))
+    maps_rbl_reject_code: int = integer("554", _("Reply code of DNS lists."))
+    relay_domains_reject_code: int = integer("554", _("Reply code of reject_unauth_destination."))
+    plaintext_reject_code: int = integer("450", _("Reply code of reject_plaintext_session."))
+    unknown_client_reject_code: int = integer("450", _("Reply code of reject_unknown_client_hostname."))
+    unknown_hostname_reject_code: int = integer("450", _("Reply code of reject_unknown_helo_hostname."))
+    unknown_address_reject_code: int = integer("450", _("Reply code of reject_unknown_sender_domain."))
+    invalid_hostname_reject_code: int = integer("501", _("Reply code of reject_invalid_helo_hostname."))
+    non_fqdn_reject_code: int = integer("504", _("Reply code of reject_non_fqdn_sender and its kin."))
     smtpd_sasl_auth_enable: bool = boolean("yes", _("Offer AUTH."))
     smtpd_sasl_security_options: tuple[str, ...] = words("noanonymous", _("What AUTH must not allow."))
     smtpd_sasl_tls_security_options: tuple[str, ...] = words(
@@ -182,6 +261,9 @@ class Parameters:
     smtpd_tls_auth_only: bool = boolean("no", _("Offer AUTH only under TLS."))
     smtpd_forbid_bare_newline: bool = boolean("yes", _("Refuse bare CR and bare LF in content."))
     hopcount_limit: int = integer("50", _("Received headers after which a message is in a loop."))
+    direct_delivery: bool = boolean(
+        "yes", _("A message for one mailbox here is delivered by the server that takes it in, without a courier.")
+    )
     listen_backlog: int = integer("511", _("Connections waiting to be taken at a listening socket."))
     queue_minfree: int = octets("0", _("Free octets the queue's file system must keep; 0: 1.5 × message_size_limit."))
 
@@ -193,7 +275,7 @@ class Parameters:
     bounce_queue_lifetime: int = days("5d", _("The same for bounces, which are then dropped."))
     delay_warning_time: int = hours("0h", _("After this the sender is told that the message waits; 0: never."))
     qmgr_message_active_limit: int = integer("20000", _("Messages being delivered at once."))
-    default_process_limit: int = integer("100", _("Connections to other hosts at once, of one courier."))
+    default_process_limit: int = integer("500", _("Connections to other hosts at once, of one courier."))
     initial_destination_concurrency: int = integer("5", _("Connections at once to a destination at first."))
     default_destination_concurrency_limit: int = integer("20", _("Connections at once to one destination."))
     default_destination_concurrency_failed_cohort_limit: int = integer(
@@ -249,6 +331,7 @@ class Parameters:
     proxy_interfaces: tuple[str, ...] = words(
         "", _("Addresses under which others reach this system by a proxy or NAT.")
     )
+    dns_servers: tuple[str, ...] = words("", _("Name servers, host:port; empty: the system's."))
     dns_timeout: int = seconds("10s", _("Time for a name server to answer."))
 
     # --- Log ---
@@ -283,8 +366,12 @@ class Parameters:
     imap_metadata_max_entries: int = integer("1000", _("IMAP METADATA entries of an account at most."))
     imap_max_line_length: int = octets("65536", _("Longest IMAP command line without literals."))
 
+    # Not a parameter of its own: the lists that smtpd_restriction_classes names.
+    restriction_classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
 
 SPECS: dict[str, Spec] = {
     f.name: Spec(f.name, f.metadata["kind"], f.metadata["default"], f.metadata["help"], f.metadata["secret"])
     for f in fields(Parameters)
+    if f.metadata
 }

@@ -1,123 +1,85 @@
-"""May this client send this letter to this recipient? Asked at RCPT, while the client is still on the
-line: unknown users, relaying and full mailboxes are refused here, so nothing bounces later.
+"""May this client send this letter to this recipient? Asked while the client is still on the line: unknown
+users, relaying and full mailboxes are refused here, so nothing bounces later.
 
-Called by the SMTP and LMTP servers. Answers are `Verdict`s, the texts are Postfix's (compat: replies).
+Called by the SMTP and LMTP servers, once a command. Answers are `Verdict`s; the texts are Postfix's. With
+smtpd_delay_reject clients, HELO names and senders are judged at RCPT, when the log can say for whom.
 """
 
-import ipaddress
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 
-from mailcore import conf
-from mailcore.post import route
+from django.db import DatabaseError
+
+from mailcore import conf, log
+from mailcore.post import restrictions, route
+from mailcore.post.restrictions import PERMIT, Evaluation, Misconfigured, Question, Step
+from mailcore.post.restrictions.recipients import reject_unlisted_recipient
+from mailcore.post.restrictions.senders import reject_unlisted_sender
 from mailcore.store import quota
 from mailcore.terms import Client, Local, Refused, Reply, Verdict
-from mailcore.wire import address as addresses
 
 _OK = Reply(250, "2.1.5", "Ok")
+_MISCONFIGURED = Reply(451, "4.3.5", "Server configuration error")
 
 
-def recipient(client: Client, sender: str, address: str, size: int) -> Verdict:
-    """The verdict on RCPT TO:<address>; `size` is MAIL's SIZE= or 0."""
-    refusal = _may_relay(client, address)
-    if refusal is not None:
-        return Verdict(False, refusal)
-    way = route.route(address)
-    if isinstance(way, Refused):
-        text = f"<{address}>: Recipient address rejected: {way.reply.text}"
-        return Verdict(False, Reply(way.reply.code, way.reply.enhanced, text))
-    if isinstance(way, Local):
-        full = quota.room_for(way.account_id, size)
-        if full is not None:
-            text = f"<{address}>: Recipient address rejected: {full.text}"
-            return Verdict(False, Reply(full.code, full.enhanced, text))
-        return Verdict(True, _OK, final=way.address)
-    return Verdict(True, _OK)
+def asks_others() -> bool:
+    """Do the lists in force ask name servers or policy services? Then a verdict may take its time."""
+    return restrictions.current().asking
 
 
-def _may_relay(client: Client, address: str) -> Reply | None:
-    """smtpd_relay_restrictions, then smtpd_recipient_restrictions: the first decision of each list counts."""
-    parameters = conf.current()
-    for restrictions in (parameters.smtpd_relay_restrictions, parameters.smtpd_recipient_restrictions):
-        for restriction in restrictions:
-            decision = _RESTRICTIONS[restriction](client, address)
-            if decision is True:
-                break
-            if isinstance(decision, Reply):
-                return decision
-    return None
+def wants_names() -> bool:
+    """Must the names of clients be looked up?"""
+    return conf.current().smtpd_peername_lookup or restrictions.current().naming
 
 
-def _permit(client: Client, address: str) -> bool:
-    return True
+def completes_headers(client: Client) -> bool:
+    """Is this one of ours, whose letters get the headers they lack? (local_header_rewrite_clients)"""
+    question = Question("DATA", client)
+    evaluation = Evaluation(question, restrictions.current())
+    parameter = "local_header_rewrite_clients"
+    return evaluation.run(parameter, (question.who, "Client host"), restrictions.current().of(parameter)) == PERMIT
 
 
-def _permit_mynetworks(client: Client, address: str) -> bool:
-    return in_networks(client.address, conf.current().mynetworks)
+def has(stage: str) -> bool:
+    """Is there anything to ask at DATA or END-OF-MESSAGE?"""
+    lists = restrictions.current()
+    parameter = _AFTER[stage][0]
+    return parameter in lists.wrong or bool(lists.of(parameter))
 
 
-def _permit_sasl_authenticated(client: Client, address: str) -> bool:
-    return bool(client.login)
+def connection(question: Question) -> Verdict:
+    """At CONNECT, without smtpd_delay_reject."""
+    return _judge(question, _client)
 
 
-def _is_ours(address: str) -> bool:
-    """Is the address's domain ours, and is it no trick to make us relay for a stranger?"""
-    local, domain = addresses.split(address)
-    if "@" in local or "%" in local or "!" in local:
-        # user%elsewhere@ours, elsewhere!user@ours: other systems would send this on (RFC 5321 §3.6.1).
-        return False
-    return not domain or route.is_local(domain.lower()) or route.relays_for(domain.lower())
+def helo(question: Question) -> Verdict:
+    """At HELO, without smtpd_delay_reject."""
+    return _judge(question, _helo)
 
 
-def _permit_auth_destination(client: Client, address: str) -> bool:
-    return _is_ours(address)
+def sender(question: Question) -> Verdict:
+    """At MAIL, without smtpd_delay_reject."""
+    return _judge(question, _sender)
 
 
-def _reject_unauth_destination(client: Client, address: str) -> Reply | None:
-    return None if _is_ours(address) else Reply(554, "5.7.1", f"<{address}>: Relay access denied")
+def recipient(question: Question) -> Verdict:
+    """At RCPT and VRFY: all lists that were put off until now, relaying, the recipient, and its quota."""
+    return _judge(question, _recipient)
 
 
-def _defer_unauth_destination(client: Client, address: str) -> Reply | None:
-    return None if _is_ours(address) else Reply(454, "4.7.1", f"<{address}>: Relay access denied")
+def afterwards(question: Question) -> Verdict:
+    """At DATA and END-OF-MESSAGE."""
+    return _judge(question, _after)
 
 
-def _reject(client: Client, address: str) -> Reply:
-    return Reply(554, "5.7.1", f"<{address}>: Recipient address rejected: Access denied")
+def etrn(question: Question) -> Verdict:
+    return _judge(question, _etrn)
 
 
-def _defer(client: Client, address: str) -> Reply:
-    return Reply(450, "4.7.1", f"<{address}>: Recipient address rejected: Try again later")
-
-
-_RESTRICTIONS = {
-    "permit": _permit,
-    "permit_mynetworks": _permit_mynetworks,
-    "permit_sasl_authenticated": _permit_sasl_authenticated,
-    "permit_auth_destination": _permit_auth_destination,
-    "reject_unauth_destination": _reject_unauth_destination,
-    "defer_unauth_destination": _defer_unauth_destination,
-    "reject": _reject,
-    "defer": _defer,
-}
-
-
-@lru_cache(maxsize=4096)
-def in_networks(client_address: str, networks: tuple[str, ...]) -> bool:
-    """Is the address in a list such as mynetworks? Left to right, the first match counts, "!" excludes."""
-    try:
-        address = ipaddress.ip_address(client_address)
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    for word in networks:
-        pattern = word.removeprefix("!").replace("[", "").replace("]", "")
-        try:
-            network = ipaddress.ip_network(pattern, strict=False)
-        except ValueError:
-            continue
-        if address.version == network.version and address in network:
-            return not word.startswith("!")
-    return False
+def explained(question: Question) -> tuple[Verdict, Evaluation, list[Step]]:
+    """`recipient`, with every step on the way, and nothing in the log."""
+    trace: list[Step] = []
+    evaluation = Evaluation(question, restrictions.current(), trace)
+    return _decide(evaluation, _recipient), evaluation, trace
 
 
 def sender_size(size: int) -> Reply | None:
@@ -126,3 +88,146 @@ def sender_size(size: int) -> Reply | None:
     if limit and size > limit:
         return Reply(552, "5.3.4", "Message size exceeds fixed limit")
     return None
+
+
+# --- Stages ---------------------------------------------------------------------------------------
+
+_Stage = Callable[[Evaluation], Verdict]
+
+
+def _judge(question: Question, stage: _Stage) -> Verdict:
+    evaluation = Evaluation(question, restrictions.current())
+    verdict = _decide(evaluation, stage)
+    if evaluation.notes:
+        log.write(question.client.service, *(_line(question, what, text) for what, text in evaluation.notes))
+    if not verdict.accepted:
+        log.write(question.client.service, _line(question, "reject", str(verdict.reply)))
+    return verdict
+
+
+def _decide(evaluation: Evaluation, stage: _Stage) -> Verdict:
+    try:
+        return stage(evaluation)
+    except Misconfigured as error:
+        evaluation.notes.append(("warning", str(error)))
+        return Verdict(False, _MISCONFIGURED)
+    except DatabaseError as error:
+        name = evaluation.question.recipient or evaluation.question.sender or evaluation.question.who
+        evaluation.notes.append(("warning", f"lookup error: {type(error).__name__}"))
+        return Verdict(False, Reply(451, "4.3.0", f"<{name}>: Temporary lookup failure"))
+
+
+def _line(question: Question, what: str, text: str) -> str:
+    """Postfix's: NOQUEUE: reject: RCPT from name[address]: text; from=<> to=<> proto=ESMTP helo=<>"""
+    if what == "warning":
+        return f"warning: {text}"
+    line = f"{question.queue_id or 'NOQUEUE'}: {what}: {question.stage} from {question.who}: {text};"
+    if question.sender is not None:
+        line += f" from=<{question.sender}>"
+    if question.recipient is not None:
+        line += f" to=<{question.recipient}>"
+    line += f" proto={question.client.protocol}"
+    return f"{line} helo=<{question.client.helo}>" if question.client.helo else line
+
+
+def _run(evaluation: Evaluation, parameter: str, name: str, kind: str) -> Reply | None:
+    found = restrictions.current().of(parameter)
+    if not found:
+        return None
+    result = evaluation.run(parameter, (name, kind), found)
+    return result if isinstance(result, Reply) else None
+
+
+def _client(evaluation: Evaluation) -> Verdict:
+    evaluation.begin()
+    refusal = _run(evaluation, "smtpd_client_restrictions", evaluation.question.who, "Client host")
+    return _verdict(evaluation, refusal)
+
+
+def _helo(evaluation: Evaluation) -> Verdict:
+    evaluation.begin()
+    name = evaluation.question.client.helo
+    refusal = _run(evaluation, "smtpd_helo_restrictions", name, "Helo command") if name else None
+    return _verdict(evaluation, refusal)
+
+
+def _sender(evaluation: Evaluation) -> Verdict:
+    evaluation.begin()
+    name = evaluation.question.sender or ""
+    refusal = _run(evaluation, "smtpd_sender_restrictions", name, "Sender address")
+    if refusal is None and name and conf.current().smtpd_reject_unlisted_sender:
+        unlisted = reject_unlisted_sender(evaluation, "")
+        refusal = unlisted if isinstance(unlisted, Reply) else None
+    return _verdict(evaluation, refusal)
+
+
+def _recipient(evaluation: Evaluation) -> Verdict:
+    address = evaluation.question.recipient or ""
+    if address.lower() == "postmaster":
+        return _destination(evaluation, address)  # always, by RFC 5321 §4.5.1
+    if conf.current().smtpd_delay_reject:
+        for stage in (_client, _helo, _sender):
+            verdict = stage(evaluation)
+            if not verdict.accepted:
+                return verdict
+    if not restrictions.current().protected:
+        raise Misconfigured(conf.OPEN_RELAY)
+    evaluation.begin()
+    refusal = None
+    for parameter in _order():
+        refusal = refusal or _run(evaluation, parameter, address, "Recipient address")
+    result = refusal or evaluation.permitted()
+    if result is None and not evaluation.listed and conf.current().smtpd_reject_unlisted_recipient:
+        result = None if evaluation.actions.discard else reject_unlisted_recipient(evaluation, "")
+    if isinstance(result, Reply):
+        return Verdict(False, result)
+    return _destination(evaluation, address)
+
+
+def _order() -> Sequence[str]:
+    lists = ("smtpd_relay_restrictions", "smtpd_recipient_restrictions")
+    return lists if conf.current().smtpd_relay_before_recipient_restrictions else lists[::-1]
+
+
+def _destination(evaluation: Evaluation, address: str) -> Verdict:
+    """Is there room where it goes, and is that certain enough to write its trace headers now?"""
+    actions = evaluation.actions
+    way = route.route(address)
+    if isinstance(way, Refused) and not actions.discard and address.lower() == "postmaster":
+        return Verdict(False, Reply(550, "5.1.1", f"<{address}>: Recipient address rejected: {way.reply.text}"))
+    if isinstance(way, Local) and not actions.discard and not actions.redirect:
+        full = quota.room_for(way.account_id, evaluation.question.size)
+        if full is not None:
+            text = f"<{address}>: Recipient address rejected: {full.text}"
+            return Verdict(False, Reply(full.code, full.enhanced, text))
+        return Verdict(True, _OK, way.address, actions)
+    return Verdict(True, _OK, actions=actions)
+
+
+_AFTER = {
+    "DATA": ("smtpd_data_restrictions", "Data command"),
+    "END-OF-MESSAGE": ("smtpd_end_of_data_restrictions", "End-of-data"),
+}
+
+
+def _after(evaluation: Evaluation) -> Verdict:
+    parameter, kind = _AFTER[evaluation.question.stage]
+    refusal = _run(evaluation, parameter, evaluation.question.stage, kind)
+    result = refusal or evaluation.permitted()
+    return _verdict(evaluation, result if isinstance(result, Reply) else None)
+
+
+def _etrn(evaluation: Evaluation) -> Verdict:
+    if conf.current().smtpd_delay_reject:
+        for stage in (_client, _helo):
+            verdict = stage(evaluation)
+            if not verdict.accepted:
+                return verdict
+    name = evaluation.question.etrn_domain or ""
+    refusal = _run(evaluation, "smtpd_etrn_restrictions", name, "Etrn command")
+    result = refusal or evaluation.permitted()
+    return _verdict(evaluation, result if isinstance(result, Reply) else None)
+
+
+def _verdict(evaluation: Evaluation, refusal: Reply | None) -> Verdict:
+    return Verdict(refusal is None, refusal or _OK, actions=evaluation.actions)

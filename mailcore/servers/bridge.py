@@ -24,6 +24,7 @@ class Bridge:
     def __init__(self, threads: int = 16) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bridge")
         self._checks = ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="check")
+        self._asking = ThreadPoolExecutor(32, thread_name_prefix="asking")
         self._inline = connection.vendor == "sqlite"
         # Under a running loop Django keeps one connection for each asyncio task; in a context of their own all
         # short reads share one, which stays open.
@@ -37,6 +38,10 @@ class Bridge:
         """Like `run`, for what judges a password."""
         return await asyncio.get_running_loop().run_in_executor(self._checks, _job, function, values)
 
+    async def ask(self, function: Callable[..., T], *values: object) -> T:
+        """Like `run`, for what waits for name servers and other hosts: they may be slow, our letters are not."""
+        return await asyncio.get_running_loop().run_in_executor(self._asking, _job, function, values)
+
     async def read(self, function: Callable[..., T], *values: object) -> T:
         """Like `run`, for a function that only reads and takes well under a millisecond."""
         if self._inline:
@@ -45,6 +50,7 @@ class Bridge:
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=False)
+        self._asking.shutdown(wait=False, cancel_futures=True)
         self._checks.shutdown(wait=True, cancel_futures=True)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from socket import socket
 
 from mailcore import conf, log
-from mailcore.post.accept import in_networks
+from mailcore.post.networks import in_networks
 from mailcore.wire import proxy as grammar
 from mailcore.wire.proxy import Header, ProxyFault
 

@@ -49,6 +49,14 @@ def is_header(word: str) -> bool:
     return re.fullmatch(r"[!-9;-~]+:.*", word) is not None
 
 
+def is_domain(text: str) -> bool:
+    """Is this a domain or an address literal, as ETRN names them?"""
+    try:
+        return addresses.split(addresses.parse(f"x@{text}"))[0] == "x"
+    except addresses.AddressError:
+        return False
+
+
 def parse_path(argument: str, keyword: str) -> Path:
     """`FROM:<a@b> SIZE=1` → Path; `keyword` is "FROM" or "TO". Angle brackets may be missing, as the
     telnet sessions of every textbook have it. Null path "" only for FROM."""
@@ -80,6 +88,11 @@ class MailParameters:
     envelope_id: str = ""  # ENVID, decoded
     hold_seconds: int | None = None  # HOLDFOR (RFC 4865 §5)
     hold_until: float | None = None  # HOLDUNTIL, seconds since 1970
+
+    def release(self, now: float) -> float:
+        """When the letter may go on its way (RFC 4865 §4.2); 0.0: at once."""
+        moment = now + self.hold_seconds if self.hold_seconds is not None else self.hold_until or 0.0
+        return moment if moment > now else 0.0
 
 
 def mail_parameters(given: dict[str, str]) -> MailParameters:
@@ -177,6 +190,25 @@ def decode_xtext(text: str) -> str:
 
 def encode_xtext(text: str) -> str:
     return "".join(c if "!" <= c <= "~" and c not in "+=" else "".join(f"+{b:02X}" for b in c.encode()) for c in text)
+
+
+class LineEnds:
+    """Watches content for a CR or LF that stands alone (RFC 5321 §2.3.8), whatever way it is cut."""
+
+    def __init__(self) -> None:
+        self.bare = False
+        self._cr = False  # the last octet was a CR
+
+    def feed(self, chunk: bytes) -> None:
+        if self._cr:
+            chunk = b"\r" + chunk
+        self._cr = chunk.endswith(b"\r")
+        whole = chunk[:-1] if self._cr else chunk
+        pairs = whole.count(b"\r\n")
+        self.bare = self.bare or whole.count(b"\n") != pairs or whole.count(b"\r") != pairs
+
+    def end(self) -> None:
+        self.bare = self.bare or self._cr
 
 
 class DotStream:

@@ -69,6 +69,32 @@ def header_of(content: bytes) -> bytes:
     return content[: end.start() + 1] if end else content
 
 
+_HEADERS = re.compile(rb"(?:[!-9;-~]+[ \t]*:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)*")
+
+
+def split_header(content: bytes) -> tuple[bytes, bytes]:
+    """(header lines, the rest with the empty line that parts them). A line that is no header ends the header,
+    as in Postfix's cleanup, and gets the empty line it lacks."""
+    match = _HEADERS.match(content)
+    end = match.end() if match else 0
+    header, rest = content[:end], content[end:]
+    return header, rest if not rest or rest.startswith(b"\r\n") else b"\r\n" + rest
+
+
+def missing(header: bytes, sender: str, at: float, new_id: str) -> bytes:
+    """The headers that RFC 5322 §3.6 asks for and `header` lacks: From (where there is a sender), Date,
+    Message-ID."""
+    there = {match.lower() for match in re.findall(rb"^([!-9;-~]+)[ \t]*:", header, re.MULTILINE)}
+    lines = []
+    if b"from" not in there and sender:
+        lines.append(f"From: {sender}")
+    if b"date" not in there:
+        lines.append(f"Date: {formatdate(at, localtime=True)}")
+    if b"message-id" not in there:
+        lines.append(f"Message-ID: <{new_id}>")
+    return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "replace")
+
+
 def message_id(header: bytes) -> str:
     """The Message-ID without its brackets, "" where there is none."""
     match = _MESSAGE_ID.search(header)

@@ -93,6 +93,7 @@ def test_ehlo_names_the_extensions_in_postfixs_order(smtp, certificate):
         S: 250-PIPELINING
         S: 250-SIZE 10240000
         S: 250-VRFY
+        S: 250-ETRN
         S: 250-STARTTLS
         S: 250-AUTH SCRAM-SHA-256 PLAIN LOGIN
         S: 250-ENHANCEDSTATUSCODES
@@ -388,6 +389,7 @@ def test_lmtp_answers_for_each_recipient(smtp):
         S: 250-PIPELINING
         S: 250-SIZE 10240000
         S: 250-VRFY
+        S: 250-ETRN
         S: 250-ENHANCEDSTATUSCODES
         S: 250-8BITMIME
         S: 250-DSN

@@ -33,7 +33,7 @@ class Command(Program):
         chosen = sorted(values)
         if names:
             for name in names:
-                if name not in conf.SPECS:
+                if name not in conf.specs():
                     self.warn(f"{name}: unknown parameter")
             chosen = [name for name in names if name in values]
         if options["json"]:
@@ -45,7 +45,8 @@ class Command(Program):
 
     def _change(self, changes: list[tuple[str, str | None]]) -> int:
         """All of them, or none where one is wrong."""
-        unknown = [name for name, _ in changes if name not in conf.SPECS]
+        known = conf.specs({**conf.given(), **{name: value for name, value in changes if value is not None}})
+        unknown = [name for name, _ in changes if name not in known]
         for name in unknown:
             self.warn(f"{name}: unknown parameter")
         if unknown:
@@ -77,7 +78,8 @@ def _values(options: dict[str, Any]) -> dict[str, str]:
         values = conf.given() if options["set_only"] else conf.effective()
     if options["expand"]:
         values = {name: conf.expanded(name, value) for name, value in values.items()}
-    return {name: "(secret)" if value and conf.SPECS[name].secret else value for name, value in values.items()}
+    known = conf.specs()
+    return {name: "(secret)" if value and known[name].secret else value for name, value in values.items()}
 
 
 def _line(name: str, value: str, options: dict[str, Any]) -> str:

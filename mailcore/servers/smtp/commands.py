@@ -5,11 +5,16 @@ A command gets the session and the argument, and returns the reply; None: it has
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mailcore import conf
+from mailcore.post import accept, flush
+from mailcore.post.restrictions import Question
+from mailcore.servers.smtp import limits
 from mailcore.servers.smtp.authentication import authenticate, mechanisms
-from mailcore.servers.smtp.transaction import bdat, data, mail, rcpt, verdict
+from mailcore.servers.smtp.questions import verdict
+from mailcore.servers.smtp.transaction import bdat, data, mail, rcpt
 from mailcore.terms import Reply
 from mailcore.wire import smtp as grammar
 
@@ -26,26 +31,41 @@ async def helo(session: "SmtpSession", name: str) -> Reply:
         return _NOT_HERE
     if not name:
         return Reply(501, "", "Syntax: HELO hostname")
-    session.helo, session.extended, session.transaction = name, False, None
-    return Reply(250, "", session.hostname)
+    refusal = await _introduce(session, name, extended=False)
+    return refusal or Reply(250, "", session.hostname)
 
 
 async def ehlo(session: "SmtpSession", name: str) -> Reply | None:
     if session.server.service.lmtp:
         return _NOT_HERE
-    return _hello(session, name, "EHLO")
+    return await _hello(session, name, "EHLO")
 
 
 async def lhlo(session: "SmtpSession", name: str) -> Reply | None:
     if not session.server.service.lmtp:
         return _NOT_HERE
-    return _hello(session, name, "LHLO")
+    return await _hello(session, name, "LHLO")
 
 
-def _hello(session: "SmtpSession", name: str, verb: str) -> Reply | None:
+async def _introduce(session: "SmtpSession", name: str, *, extended: bool) -> Reply | None:
+    """The client says who it is; the refusal, where that is judged at once."""
+    before = session.helo, session.extended
+    session.helo, session.extended = name, extended
+    if not conf.current().smtpd_delay_reject:
+        verdict = await session.ask(accept.helo, Question("HELO", session.client()))
+        if not verdict.accepted:
+            session.helo, session.extended = before
+            return verdict.reply
+    session.transaction = None
+    return None
+
+
+async def _hello(session: "SmtpSession", name: str, verb: str) -> Reply | None:
     if not name:
         return Reply(501, "", f"Syntax: {verb} hostname")
-    session.helo, session.extended, session.transaction = name, True, None
+    refusal = await _introduce(session, name, extended=True)
+    if refusal is not None:
+        return refusal
     *most, last = (session.hostname, *_extensions(session))
     for word in most:
         session.say(f"250-{word}\r\n".encode())
@@ -59,11 +79,17 @@ def _extensions(session: "SmtpSession") -> list[str]:
     words = ["PIPELINING", f"SIZE {parameters.message_size_limit}"]
     if not parameters.disable_vrfy_command:
         words.append("VRFY")
+    words.append("ETRN")
     if session.server.tls_context is not None and not session.tls:
         words.append("STARTTLS")
     if offered := mechanisms(session):
         words.append(f"AUTH {' '.join(offered)}")
-    return [*words, "ENHANCEDSTATUSCODES", "8BITMIME", "DSN", "SMTPUTF8", "CHUNKING"]
+    words += ["ENHANCEDSTATUSCODES", "8BITMIME", "DSN", "SMTPUTF8", "CHUNKING"]
+    limit = parameters.smtpd_future_release_limit
+    if limit and session.server.service.auth_required:
+        latest = datetime.now(UTC) + timedelta(seconds=limit)
+        words.append(f"FUTURERELEASE {limit} {latest:%Y-%m-%dT%H:%M:%SZ}")
+    return words
 
 
 async def noop(session: "SmtpSession", _: str) -> Reply:
@@ -92,8 +118,35 @@ async def vrfy(session: "SmtpSession", argument: str) -> Reply:
     if not argument:
         return Reply(501, "5.5.4", "Syntax: VRFY address [SMTPUTF8]")
     path = grammar.parse_path(f"TO:{argument}", "TO")
-    answer = await verdict(session, path.address)
-    return Reply(252, "2.0.0", path.address) if answer.accepted else answer.reply
+    refusal = limits.recipient(session)
+    if refusal is not None:
+        return refusal
+    answer = await verdict(session, "VRFY", path.address)
+    return Reply(252, "2.0.0", argument) if answer.accepted else answer.reply
+
+
+async def etrn(session: "SmtpSession", argument: str) -> Reply:
+    """RFC 1985: deliver what waits for a domain; for the domains we relay to (fast_flush_domains)."""
+    if not session.helo:
+        return Reply(503, "", "Error: send HELO/EHLO first")
+    if session.transaction is not None:
+        return Reply(503, "", "Error: MAIL transaction in progress")
+    domain = argument.removeprefix("@").removeprefix("#").lower()
+    if not domain or " " in argument:
+        return Reply(500, "", "Syntax: ETRN domain")
+    if not grammar.is_domain(domain):
+        return Reply(501, "", "Error: invalid parameter syntax")
+    await session.named()
+    answer = await session.ask(accept.etrn, Question("ETRN", session.client(), etrn_domain=domain))
+    if not answer.accepted:
+        return answer.reply
+    if not await session.server.bridge.run(flush.site, domain):
+        return Reply(459, "", f"<{domain}>: service unavailable")
+    return Reply(250, "", "Queuing started")
+
+
+async def auth(session: "SmtpSession", argument: str) -> Reply | None:
+    return limits.auth(session) or await authenticate(session, argument)
 
 
 async def starttls(session: "SmtpSession", argument: str) -> Reply | None:
@@ -104,6 +157,9 @@ async def starttls(session: "SmtpSession", argument: str) -> Reply | None:
     context = session.server.tls_context
     if context is None:
         return _NOT_HERE
+    refusal = limits.new_tls(session)
+    if refusal is not None:
+        return refusal
     session.reply(Reply(220, "2.0.0", "Ready to start TLS"))
     await session.start_tls(context)
     return None
@@ -121,7 +177,7 @@ COMMANDS: dict[str, Command] = {
     "EHLO": Command(ehlo, last=True, junk=True),
     "LHLO": Command(lhlo, last=True, junk=True),
     "STARTTLS": Command(starttls),  # what came behind it is thrown away
-    "AUTH": Command(authenticate),
+    "AUTH": Command(auth),
     "MAIL": Command(mail),
     "RCPT": Command(rcpt),
     "DATA": Command(data, last=True),
@@ -129,6 +185,7 @@ COMMANDS: dict[str, Command] = {
     "RSET": Command(rset, junk=True),
     "NOOP": Command(noop, last=True, junk=True),
     "VRFY": Command(vrfy, last=True, junk=True),
+    "ETRN": Command(etrn, junk=True),
     "HELP": Command(help_),
     "QUIT": Command(quit_),
 }

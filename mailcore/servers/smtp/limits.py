@@ -7,7 +7,7 @@ the refusal, None within the limit; 0 as a limit means none.
 from typing import TYPE_CHECKING
 
 from mailcore import anvil, conf, log
-from mailcore.post.accept import in_networks
+from mailcore.post.networks import in_networks
 from mailcore.terms import Reply
 
 if TYPE_CHECKING:

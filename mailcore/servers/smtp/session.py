@@ -6,17 +6,22 @@ no letter: what is not committed when the connection ends is gone, and the clien
 """
 
 import asyncio
+import hashlib
 import logging
 import ssl
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from aiosmtpd.smtp import SMTP
 
 from mailcore import conf, log
+from mailcore.post import accept, resolver
+from mailcore.post.resolver import PeerName
+from mailcore.post.restrictions import Question
 from mailcore.servers.smtp import limits
 from mailcore.servers.smtp.commands import COMMANDS
 from mailcore.servers.smtp.transaction import Transaction
-from mailcore.terms import Client, Reply, TemporaryFault
+from mailcore.terms import Client, Reply, TemporaryFault, Verdict
 from mailcore.wire import smtp as grammar
 from mailcore.wire.smtp import SyntaxFault
 
@@ -30,6 +35,7 @@ CHUNK = 65536
 BUSY = Reply(451, "4.3.0", "Error: queue file write error")
 _OUT_OF_STEP = Reply(554, "5.5.0", "Error: SMTP protocol synchronization")
 _LOOPBACK = ("127.0.0.1", "::1")
+_LOCALHOST = PeerName("localhost", "localhost")
 
 
 class SmtpSession(SMTP):
@@ -51,11 +57,14 @@ class SmtpSession(SMTP):
         self.extended = False
         self.login = ""
         self.method = ""  # of AUTH
+        self.tls = ""  # "TLSv1.3 with cipher …"; "" in the clear
+        self.certificate = ""  # SHA-256 fingerprint of the client's, "" where it showed none
         self.transaction: Transaction | None = None  # from MAIL on
         self.errors = 0
         self.denied = False  # smtpd_client_restrictions refused the client at once
         self.improper = False  # commands came before the client could know that it may send them
         self._proxied = proxied
+        self._naming: asyncio.Task[PeerName] | None = None
         self._junk = 0
         self._replies: list[bytes] = []
         self._busy = False  # a command is being carried out
@@ -69,11 +78,20 @@ class SmtpSession(SMTP):
         if self._proxied is not None:
             peer = (self._proxied.source, self._proxied.source_port)
         self.client_address, self.client_port = peer[:2] if isinstance(peer, tuple) and peer else ("127.0.0.1", 0)
-        self.client_name = "localhost" if self.client_address in _LOOPBACK else "unknown"
+        self.names, self._naming = _LOCALHOST, None
+        if self.client_address not in _LOOPBACK:
+            self.names = PeerName()
+            if accept.wants_names():
+                asked = self.server.bridge.ask(resolver.peer_name, self.client_address)
+                self._naming = self.loop.create_task(asked)
+        self.client_name = self.names.name
+        self._secured(transport)
         self.server.sessions.add(self)
         self.connections = limits.enter(self)
 
     def connection_lost(self, error: Exception | None) -> None:
+        if self._naming is not None:
+            self._naming.cancel()
         self.server.sessions.discard(self)
         limits.leave(self)
         super().connection_lost(error)
@@ -132,7 +150,16 @@ class SmtpSession(SMTP):
         if refusal is not None:
             self.reply(refusal)
             return False
-        self.reply(Reply(220, "", conf.current().smtpd_banner))
+        parameters = conf.current()
+        if not parameters.smtpd_delay_reject:
+            await self.named()
+            verdict = await self.ask(accept.connection, Question("CONNECT", self.client()))
+            self.denied = not verdict.accepted
+            if self.denied:
+                self.errors += 1
+                self.reply(verdict.reply)
+                return True
+        self.reply(Reply(220, "", parameters.smtpd_banner))
         return True
 
     async def _early_talker(self) -> Reply | None:
@@ -278,15 +305,6 @@ class SmtpSession(SMTP):
     # --- What commands ask ------------------------------------------------------------------------
 
     @property
-    def tls(self) -> str:
-        """ "TLSv1.3 with cipher …"; "" in the clear."""
-        tls = self.transport.get_extra_info("ssl_object") if self.transport is not None else None
-        if tls is None:
-            return ""
-        name, _, bits = tls.cipher()
-        return f"{tls.version()} with cipher {name} ({bits}/{bits} bits)"
-
-    @property
     def sender(self) -> str | None:
         """The sender MAIL named, None before it."""
         return None if self.transaction is None else self.transaction.sender
@@ -302,7 +320,33 @@ class SmtpSession(SMTP):
         return base + ("S" if self.tls else "") + ("A" if self.login else "")
 
     def client(self) -> Client:
-        return Client(self.client_address, self.client_name, self.helo, self.protocol, self.login, self.tls)
+        return Client(
+            self.client_address,
+            self.client_name,
+            self.helo,
+            self.protocol,
+            self.login,
+            self.tls,
+            port=self.client_port,
+            reverse_name=self.names.reverse_name,
+            name_trouble=self.names.name_trouble,
+            reverse_trouble=self.names.reverse_trouble,
+            method=self.method,
+            certificate=self.certificate,
+            improper=self.improper,
+            service=self.server.service.name,
+        )
+
+    async def named(self) -> None:
+        """Wait until the client's name is known; the question was asked when it came."""
+        if self._naming is not None:
+            self.names, self._naming = await self._naming, None
+            self.client_name = self.names.name
+
+    async def ask(self, function: Callable[[Question], Verdict], question: Question) -> Verdict:
+        """A question for `post.accept`: where it asks others in its turn, not while everybody waits."""
+        bridge = self.server.bridge
+        return await (bridge.ask if accept.asks_others() else bridge.read)(function, question)
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
         """Go on under TLS as if nothing had been said before (RFC 3207 §4.2), not even by somebody between:
@@ -318,3 +362,14 @@ class SmtpSession(SMTP):
         self._reader._transport = transport  # type: ignore[attr-defined]
         self._writer._transport = transport  # type: ignore[attr-defined]
         self.helo, self.extended, self.login, self.transaction = "", False, "", None
+        self._secured(transport)
+
+    def _secured(self, transport: asyncio.BaseTransport) -> None:
+        """What is known of the connection's TLS, if there is any."""
+        tls = transport.get_extra_info("ssl_object")
+        if tls is None:
+            return
+        name, _, bits = tls.cipher()
+        self.tls = f"{tls.version()} with cipher {name} ({bits}/{bits} bits)"
+        shown = tls.getpeercert(binary_form=True)
+        self.certificate = hashlib.sha256(shown).digest().hex(":").upper() if shown else ""

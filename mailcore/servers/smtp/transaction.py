@@ -1,23 +1,28 @@
 """A letter's commands: MAIL, RCPT, DATA, BDAT (RFC 5321 §3.3, RFC 3030), and what they know of it so far."""
 
 import asyncio
+import os
 from dataclasses import dataclass, field
+from time import time, time_ns
 from typing import TYPE_CHECKING
 
-from mailcore import conf, log
+from mailcore import conf
 from mailcore.post import accept
+from mailcore.post.restrictions import Question
 from mailcore.servers.smtp import limits
 from mailcore.servers.smtp.authentication import SEND_HELO
 from mailcore.servers.smtp.letter import finish, receive
-from mailcore.terms import LetterRecipient, Reply, Verdict
+from mailcore.servers.smtp.questions import judge, verdict
+from mailcore.terms import Actions, LetterRecipient, Reply
 from mailcore.wire import smtp as grammar
-from mailcore.wire.smtp import DotStream, MailParameters
+from mailcore.wire.smtp import DotStream, LineEnds, MailParameters
 
 if TYPE_CHECKING:
     from mailcore.servers.smtp.content import Reception
     from mailcore.servers.smtp.session import SmtpSession
 
 _CHUNK = 65536
+_NO_ACTIONS = Actions()
 
 
 @dataclass(slots=True)
@@ -27,9 +32,26 @@ class Transaction:
     sender: str
     parameters: MailParameters
     recipients: list[LetterRecipient] = field(default_factory=list)
+    actions: Actions = _NO_ACTIONS  # what restrictions asked for
     final: str = ""  # Verdict.final of the only recipient
+    accepted: int = 0  # recipients that were told so
     overshoot: int = 0  # recipients refused because there are too many
     reception: "Reception | None" = None  # between BDAT chunks
+    line_ends: LineEnds = field(default_factory=LineEnds)  # of those
+    instance: str = field(default_factory=lambda: f"{os.getpid():x}.{time_ns():x}")  # names it to policy services
+
+    def merge(self, more: Actions) -> None:
+        """Add what a restriction asked for."""
+        if more == _NO_ACTIONS:
+            return
+        mine = self.actions
+        self.actions = Actions(
+            mine.hold or more.hold,
+            mine.discard or more.discard,
+            more.redirect or mine.redirect,
+            (*mine.bcc, *more.bcc),
+            (*mine.prepend, *more.prepend),
+        )
 
 
 async def mail(session: "SmtpSession", argument: str) -> Reply:
@@ -42,14 +64,35 @@ async def mail(session: "SmtpSession", argument: str) -> Reply:
         return Reply(530, "5.7.0", "Authentication required")
     path = grammar.parse_path(argument, "FROM")
     given = grammar.mail_parameters(path.parameters)
-    refusal = limits.message(session) or accept.sender_size(given.size)
+    refusal = limits.message(session) or accept.sender_size(given.size) or _future_release(session, given)
     if refusal is not None:
         return refusal
-    session.transaction = Transaction(path.address, given)
+    await session.named()
+    transaction = Transaction(path.address, given)
+    if not parameters.smtpd_delay_reject:
+        question = Question("MAIL", session.client(), path.address, size=given.size, instance=transaction.instance)
+        answer = await session.ask(accept.sender, question)
+        if not answer.accepted:
+            return answer.reply
+        transaction.merge(answer.actions)
+    session.transaction = transaction
     return Reply(250, "2.1.0", "Ok")
 
 
-async def rcpt(session: "SmtpSession", argument: str) -> Reply:
+def _future_release(session: "SmtpSession", given: MailParameters) -> Reply | None:
+    """RFC 4865: on submission, and not later than smtpd_future_release_limit."""
+    if given.hold_seconds is None and given.hold_until is None:
+        return None
+    limit, now = conf.current().smtpd_future_release_limit, time()
+    name = "HOLDUNTIL" if given.hold_seconds is None else "HOLDFOR"
+    if not limit or not session.server.service.auth_required:
+        return Reply(555, "5.5.4", f"Unsupported option: {name}")
+    if given.release(now) > now + limit:
+        return Reply(501, "5.5.4", f"Error: {name} is more than {limit} seconds ahead")
+    return None
+
+
+async def rcpt(session: "SmtpSession", argument: str) -> Reply | None:
     transaction = session.transaction
     if transaction is None:
         return Reply(503, "5.5.1", "Error: need MAIL command")
@@ -61,25 +104,24 @@ async def rcpt(session: "SmtpSession", argument: str) -> Reply:
     if refusal is not None:
         return refusal
     if len(transaction.recipients) >= conf.current().smtpd_recipient_limit:
-        return Reply(452, "4.5.3", "Error: too many recipients")
-    answer = await verdict(session, path.address)
+        _too_many(session, transaction)
+        return None
+    answer = await verdict(session, "RCPT", path.address)
     if not answer.accepted:
-        log.write(
-            session.server.service.name,
-            f"NOQUEUE: reject: RCPT from {session.who}: {answer.reply};"
-            f" from=<{transaction.sender}> to=<{path.address}> proto={session.protocol} helo=<{session.helo}>",
-        )
         return answer.reply
+    transaction.merge(answer.actions)
+    transaction.accepted += 1
     transaction.recipients.append(LetterRecipient(path.address, notify, orcpt))
     transaction.final = answer.final if len(transaction.recipients) == 1 else ""
     return answer.reply
 
 
-async def verdict(session: "SmtpSession", address: str) -> Verdict:
-    """What RCPT (or VRFY) of this address is answered."""
-    transaction = session.transaction
-    sender, size = (transaction.sender, transaction.parameters.size) if transaction else ("", 0)
-    return await session.server.bridge.read(accept.recipient, session.client(), sender, address, size)
+def _too_many(session: "SmtpSession", transaction: Transaction) -> None:
+    """A client may go on asking for a while: its other recipients come with the next letter (RFC 5321 §4.5.3.1.10)."""
+    transaction.overshoot += 1
+    session.reply(Reply(452, "4.5.3", "Error: too many recipients"))
+    if transaction.overshoot > conf.current().smtpd_recipient_overshoot_limit:
+        session.errors += 1
 
 
 def _not_ready(session: "SmtpSession") -> Reply | None:
@@ -98,6 +140,9 @@ async def data(session: "SmtpSession", argument: str) -> Reply | None:
         return refusal
     if session.transaction.reception is not None:
         return Reply(503, "5.5.1", "Error: DATA after BDAT")
+    refusal = await judge(session, session.transaction, "DATA", "", session.transaction.parameters.size)
+    if refusal is not None:
+        return refusal
     reception = receive(session, session.transaction)
     session.reply(Reply(354, "", "End data with <CR><LF>.<CR><LF>"))
     session.flush()
@@ -123,6 +168,8 @@ async def bdat(session: "SmtpSession", argument: str) -> Reply | None:
         session.hang_up(Reply(fault.code, fault.enhanced, fault.text))
     size, transaction = left, session.transaction
     refusal = _not_ready(session)
+    if refusal is None and transaction is not None and transaction.reception is None:
+        refusal = await judge(session, transaction, "DATA", "", transaction.parameters.size)
     reception = None
     if refusal is None and transaction is not None:
         reception = transaction.reception = transaction.reception or receive(session, transaction)
@@ -132,7 +179,8 @@ async def bdat(session: "SmtpSession", argument: str) -> Reply | None:
             chunk = await session.read(min(left, _CHUNK))
             clock.arrived(len(chunk))
             left -= len(chunk)
-            if reception is not None:
+            if reception is not None and transaction is not None:
+                transaction.line_ends.feed(chunk)
                 await reception.add(chunk)
     except BaseException:
         if reception is not None:
@@ -142,6 +190,8 @@ async def bdat(session: "SmtpSession", argument: str) -> Reply | None:
         return refusal
     if not last:
         return Reply(250, "2.0.0", f"Ok: {size} bytes")
+    transaction.line_ends.end()
+    reception.bare = transaction.line_ends.bare
     return await finish(session, transaction, reception)
 
 
