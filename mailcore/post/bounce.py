@@ -1,73 +1,163 @@
 """Telling a sender what became of a letter: RFC 3464 delivery status notifications.
 
-Called by `deliver.settle` inside its transaction: the notice enters the queue in the same commit that
-makes the failure final, so a sender hears of it exactly once. Nothing bounces a bounce: a letter from
-the null sender that fails ends here.
+Called by `deliver.settle` inside its transaction: the notice enters the queue in the same commit that makes the
+outcome final, so a sender hears of it exactly once. Failures are told when a pass over the letter has ended, all in
+one notice; so are delays (delay_warning_time), once. Nothing bounces a bounce: what fails on its way to the null
+sender ends here, or with the postmaster where notify_classes says so.
+
+Whoever has an account here reads it in their own language, with the English text below.
 """
 
 from collections.abc import Sequence
 from email.utils import formatdate
 
+from django.conf import settings
+from django.utils import translation
+
 from mailcore import conf
-from mailcore.models import Recipient
-from mailcore.post import files, intake
+from mailcore.models import Account, Recipient
+from mailcore.post import bounce_words, files, intake
 from mailcore.post.queue import MICRO, Claim, Duty, Settlement, now_us
 from mailcore.terms import Client, Letter, LetterRecipient, Outcome
+from mailcore.wire import address as addresses
 from mailcore.wire import dsn
+from mailcore.wire.dsn import NoticeRecipient
 
 _HERE = Client("127.0.0.1", "localhost", protocol="SMTP")
 
 
 def bounce(settlements: Sequence[Settlement]) -> None:
-    """Queue a notice for every settlement with failures (or with successes somebody asked to hear of)."""
+    """Queue the notices these settlements call for."""
     for settlement in settlements:
         claim = settlement.claim
-        told = [(d, o) for d, o in settlement.outcomes if _wants(d, o)]
-        if not told or not claim.sender:
-            continue
-        _send(claim, told)
-        Recipient.objects.filter(id__in=[duty.id for duty, _ in told]).update(notified=True)
+        delivered = [_told(d, o) for d, o in settlement.outcomes if o.kind == "delivered" and o.action and _asked(d)]
+        if delivered and claim.sender:
+            _send(claim, delivered, claim.sender, "delivered")
+    for claim in [s.claim for s in settlements if s.last and (s.claim.troubled or not s.claim.first)]:
+        _failures(claim)
+        _delays(claim)
 
 
-def _wants(duty: Duty, outcome: Outcome) -> bool:
-    """RFC 3461 §4.1: NOTIFY decides; without it failures are reported and nothing else."""
-    asked = duty.notify.upper().split(",") if duty.notify else ["FAILURE"]
-    return (outcome.kind == "failed" and "FAILURE" in asked) or (outcome.kind == "delivered" and "SUCCESS" in asked)
+def _asked(duty: Duty) -> bool:
+    return "SUCCESS" in duty.notify.upper().split(",")
 
 
-def _send(claim: Claim, told: Sequence[tuple[Duty, Outcome]]) -> None:
+def _told(duty: Duty, outcome: Outcome) -> NoticeRecipient:
+    action = outcome.action or "delivered"
+    return NoticeRecipient(
+        duty.address, duty.original, duty.orcpt, action, outcome.dsn, outcome.text, outcome.relay
+    )  # fmt: skip
+
+
+def _row(recipient: Recipient, action: str) -> NoticeRecipient:
+    return NoticeRecipient(
+        recipient.address,
+        recipient.original,
+        recipient.orcpt,
+        action,
+        recipient.dsn,
+        recipient.reason,
+        recipient.relay,
+    )
+
+
+def _failures(claim: Claim) -> None:
+    failed = Recipient.objects.filter(letter_id=claim.id, state=Recipient.State.FAILED, notified=False).order_by("id")
+    rows = list(failed)
+    if not rows:
+        return
+    failed.update(notified=True)
+    classes = conf.current().notify_classes
+    wanted = [_row(row, "failed") for row in rows if not row.notify or "FAILURE" in row.notify.upper().split(",")]
+    if wanted and claim.sender and claim.sender != _double_bounce_sender():
+        _send(claim, wanted, claim.sender, "failed")
+        if "bounce" in classes:
+            _tell_postmaster(claim, wanted, "failed")
+    elif not claim.sender and "2bounce" in classes:
+        _tell_postmaster(claim, [_row(row, "failed") for row in rows], "failed")
+
+
+def _delays(claim: Claim) -> None:
+    """RFC 3461 §4.1: DELAY must be among what was asked, if anything was."""
+    parameters = conf.current()
+    warn_after = parameters.delay_warning_time * MICRO
+    if not warn_after or not claim.sender or now_us() - claim.received_us < warn_after:
+        return
+    waiting = Recipient.objects.filter(letter_id=claim.id, state=Recipient.State.WAITING, delay_notified=False)
+    rows = [row for row in waiting.order_by("id") if not row.notify or "DELAY" in row.notify.upper().split(",")]
+    if rows:
+        waiting.update(delay_notified=True)
+        delayed = [_row(row, "delayed") for row in rows]
+        _send(claim, delayed, claim.sender, "delayed")
+        if "delay" in parameters.notify_classes:
+            _tell_postmaster(claim, delayed, "delayed")
+
+
+def _double_bounce_sender() -> str:
+    parameters = conf.current()
+    return f"{parameters.double_bounce_sender}@{parameters.myhostname}"
+
+
+def _tell_postmaster(claim: Claim, told: Sequence[NoticeRecipient], kind: bounce_words.Kind) -> None:
+    """The header only. Sent by somebody whose letters are not returned when they fail."""
+    recipient = conf.current().bounce_notice_recipient
+    _, domain = addresses.split(recipient)
+    to = recipient if domain else f"{recipient}@{conf.current().myorigin}"
+    _send(claim, told, to, kind, sender=_double_bounce_sender())
+
+
+def _send(claim: Claim, told: Sequence[NoticeRecipient], to: str, kind: bounce_words.Kind, sender: str = "") -> None:
     parameters = conf.current()
     now = now_us()
     file = files.ContentFile()
     file.open()
-    whole = claim.return_full is not False and claim.size <= parameters.bounce_size_limit
+    message_id = f"{file.id:X}.{now // MICRO}@{parameters.myhostname}"
+    whole = (
+        kind == "failed"
+        and not sender
+        and claim.return_full is not False
+        and claim.size <= parameters.bounce_size_limit
+    )
     limit = parameters.bounce_size_limit if whole else parameters.header_size_limit
+    with translation.override(_language(to)):
+        subject, words = bounce_words.of(kind, told, copy=bool(sender))
+    utf8 = not (to.isascii() and claim.sender.isascii() and all(each.address.isascii() for each in told))
     content = dsn.render(
         dsn.Notice(
             reporting_mta=parameters.myhostname,
             mail_name=parameters.mail_name,
+            to=to,
             sender=claim.sender,
+            subject=subject,
+            words=words,
             envelope_id=claim.envelope_id,
             queue_id=claim.queue_id,
             arrived=formatdate(claim.received_us / MICRO, localtime=True),
             now=formatdate(now / MICRO, localtime=True),
-            message_id=f"{file.id:X}.{now // MICRO}@{parameters.myhostname}",
-            recipients=tuple(
-                dsn.NoticeRecipient(d.address, d.original, d.orcpt, o.kind, o.dsn, o.text, o.relay) for d, o in told
-            ),
+            message_id=message_id,
+            recipients=tuple(told),
             original=files.header(claim.id, claim.trace_size, limit),
             whole=whole,
+            utf8=utf8,
         )
     )
     file.write(content)
     file.finish()
     letter = Letter(
         id=file.id,
-        sender="",
-        recipients=(LetterRecipient(claim.sender, notify="NEVER"),),
+        sender=sender,
+        recipients=(LetterRecipient(to, notify="NEVER"),),
         size=len(content),
         received_us=now,
         client=_HERE,
-        message_id=f"{file.id:X}.{now // MICRO}@{parameters.myhostname}",
+        message_id=message_id,
+        eight_bit=not content.isascii(),
+        smtputf8=utf8,
     )
     intake.enter([letter])
+
+
+def _language(address: str) -> str:
+    """The language of whoever has this address, English for strangers."""
+    found = Account.objects.filter(address=address.lower()).values_list("language", flat=True).first()
+    return "en" if found is None else found or settings.LANGUAGE_CODE

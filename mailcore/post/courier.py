@@ -2,38 +2,48 @@
 
 Run by `runmailserver` in a process of its own, or by Celery's task on any machine. Local letters are
 delivered in the courier's own thread, batch by batch; letters for other hosts are handed to an event
-loop beside it (`remote.Dispatch`), so that a slow host never holds up anybody else.
+loop beside it (`smtp.dispatch`), so that a slow host never holds up anybody else.
 """
 
 import os
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import count
 from time import monotonic, sleep
 
-from django.db import close_old_connections, transaction
+from django.db import close_old_connections
 
 from mailcore import conf, log
 from mailcore.post import deliver, intake, leftovers, queue
 from mailcore.post.leftovers import Leftovers
-from mailcore.post.remote import Dispatch
+from mailcore.post.queue import Settlement
 from mailcore.post.route import route
+from mailcore.post.smtp.dispatch import Dispatch
 from mailcore.store import directory, news
+from mailcore.store.retry import in_transaction
 from mailcore.terms import Local
 
 _HOUSEKEEPING_US = 3600 * queue.MICRO
 _LOOK_AGAIN = 5.0  # seconds: a missed bell is found out after this at the latest
+_LOOK_SOON = 1.0  # seconds: for new letters, while others are under way
+_GRACE = 10.0  # seconds that conversations with other hosts have to end when the courier stops
 # A batch costs about 2 ms before its first letter. While letters pour in, the courier lets them gather
 # this long; a letter that comes alone is taken at once.
 _GATHER = 0.02  # seconds
+
+
+_numbers = count(1)
 
 
 class Courier:
     """`run` until `stop`; `run_until_idle` for one visit."""
 
     def __init__(self) -> None:
-        self.name = f"{socket.gethostname()}/{os.getpid()}"
+        self.name = f"{socket.gethostname()[:40]}/{os.getpid()}/{next(_numbers)}"
         self._dispatch = Dispatch()
+        self._unsettled: list[Settlement] = []  # what other hosts said and the database does not know yet
+        self._extended = monotonic()
         self._stopping = False
         self._leftovers = Leftovers()
         self._housekept_us = 0
@@ -63,8 +73,8 @@ class Courier:
         """What a courier of this machine held when it was killed is due at once, without waiting for its
         lease to end."""
         for name in queue.holders():
-            host, _, pid = name.rpartition("/")
-            if host == socket.gethostname() and pid.isdigit() and not _is_alive(int(pid)):
+            host, pid, _ = name.split("/")
+            if host == socket.gethostname()[:40] and not _is_alive(int(pid)):
                 queue.give_back(name)
 
     def run_until_idle(self) -> int:
@@ -76,30 +86,42 @@ class Courier:
         return total
 
     def close(self) -> None:
-        self._dispatch.close()
+        """What other hosts are hearing just now may end; everything else is given back."""
+        self._dispatch.stop(_GRACE)
         self._settle_remote()
+        self._dispatch.close()
         self._leftovers.clear()
         queue.give_back(self.name)
 
     def step(self, *, wait: bool = False) -> int:
         """One batch. Returns how many letters it moved; 0 when nothing is due and nothing is under way."""
         settled = self._settle_remote()
-        room = conf.current().qmgr_message_active_limit - self._dispatch.letters
+        under_way = self._dispatch.letters
+        self._extend(under_way)
+        room = conf.current().qmgr_message_active_limit - len(under_way)
         claims = queue.claim(self.name, min(conf.current().courier_batch, room)) if room > 0 else []
         if claims:
             self._dispatch.submit(deliver.deliver(self.name, claims, self._leftovers))
-        elif wait and self._dispatch.letters:
-            self._dispatch.wait(_LOOK_AGAIN)
+        elif wait and under_way:
+            self._dispatch.wait(_LOOK_SOON)
             return self._settle_remote() or 1
         return len(claims) + settled
 
+    def _extend(self, letter_ids: Sequence[int]) -> None:
+        """A slow host may take longer than a lease; nobody else must begin with its letters meanwhile."""
+        if letter_ids and monotonic() - self._extended > conf.current().courier_lease_time / 3:
+            self._extended = monotonic()
+            queue.extend(self.name, letter_ids)
+
     def _settle_remote(self) -> int:
-        finished = self._dispatch.finished()
-        if finished:
-            with transaction.atomic():
-                deliver.settle(self.name, finished)
-            self._leftovers.add(finished, ())
-        return len(finished)
+        """What has been said is kept until the database has it: it would be delivered again else."""
+        self._unsettled += self._dispatch.finished()
+        settlements = self._unsettled
+        if settlements:
+            in_transaction(lambda: deliver.settle(self.name, settlements))
+            self._unsettled = []
+            self._leftovers.add(settlements, ())
+        return len(settlements)
 
     def _wait(self, bell: socket.socket, parent: int) -> None:
         due = queue.seconds_until_due()

@@ -5,7 +5,7 @@ one transaction; the file is durable before it. A pass that dies half way is sim
 Maildir base name, made from queue id and recipient, keeps the second from doubling the first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from mailcore.post import bounce, files, outside, queue, quota_warning
 from mailcore.post.leftovers import Leftovers
 from mailcore.post.queue import MICRO, Claim, Duty, Settlement
 from mailcore.post.route import credentials, route
+from mailcore.post.smtp.job import Job
+from mailcore.post.smtp.policy import policy_for
 from mailcore.store import delivery, quota
 from mailcore.terms import (
     Arrival,
@@ -23,6 +25,7 @@ from mailcore.terms import (
     Directory,
     Expanded,
     Local,
+    MailFile,
     Outcome,
     Refused,
     Remote,
@@ -36,35 +39,33 @@ from mailcore.wire import trace
 _RELAY = "virtual"  # Postfix's name for delivery to Maildirs, in log lines
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteJob:
-    """Recipients of one letter that share a next hop."""
-
-    claim: Claim
-    next_hop: str  # as `terms.Remote` has it, or "|command"
-    duties: tuple[Duty, ...]
-    login: tuple[str, str] | None = field(default=None, repr=False)  # user and password at the next hop
-
-
 @dataclass(slots=True)
 class _Plan:
     claim: Claim
     local: list[tuple[Duty, Local]] = field(default_factory=list)
-    remote: dict[str, list[Duty]] = field(default_factory=dict)
+    elsewhere: dict[str | Command | MailFile, list[Duty]] = field(default_factory=dict)
     outcomes: list[tuple[Duty, Outcome]] = field(default_factory=list)
 
 
-def deliver(courier: str, claims: Sequence[Claim], leftovers: Leftovers) -> list[RemoteJob]:
-    """Serve every local recipient of `claims`; what is left for other hosts is returned, its letters
-    still active. Content files of letters that are done go to `leftovers`."""
+def deliver(courier: str, claims: Sequence[Claim], leftovers: Leftovers) -> list[Job]:
+    """Serve every local recipient of `claims`; what is left for other hosts, commands and files is returned, its
+    letters still active. Content files of letters that are done go to `leftovers`."""
     plans = [plan for claim in claims if (plan := _readable(courier, claim)) is not None]
     _route(plans)
     _deliver_local(courier, plans, leftovers)
-    return [
-        RemoteJob(plan.claim, next_hop, tuple(duties), credentials(next_hop, plan.claim.sender))
-        for plan in plans
-        for next_hop, duties in plan.remote.items()
-    ]
+    return [job for plan in plans for job in _jobs(plan)]
+
+
+def _jobs(plan: _Plan) -> Iterator[Job]:
+    """One for each next hop and default_destination_recipient_limit recipients of it."""
+    most = conf.current().default_destination_recipient_limit
+    for way, duties in plan.elsewhere.items():
+        if not isinstance(way, str):
+            yield from (Job(plan.claim, way, (duty,)) for duty in duties)
+            continue
+        policy, login = policy_for(way), credentials(way, plan.claim.sender)
+        for start in range(0, len(duties), most or len(duties)):
+            yield Job(plan.claim, way, tuple(duties[start : start + (most or len(duties))]), policy, login)
 
 
 def _readable(courier: str, claim: Claim) -> _Plan | None:
@@ -91,9 +92,12 @@ def _route(plans: Sequence[_Plan]) -> None:
                 case Local() as way:
                     plan.local.append((duty, way))
                 case Remote(next_hop=next_hop):
-                    plan.remote.setdefault(next_hop, []).append(duty)
-                case Command(command=command):
-                    plan.remote.setdefault(f"|{command}", []).append(duty)
+                    if "smtp" in conf.current().defer_transports and not plan.claim.flushed:
+                        plan.outcomes.append((duty, deferred("4.3.2", "deferred transport")))
+                    else:
+                        plan.elsewhere.setdefault(next_hop, []).append(duty)
+                case Command() | MailFile() as way:
+                    plan.elsewhere.setdefault(way, []).append(duty)
                 case Directory(path=path):
                     plan.outcomes.append((duty, outside.file_into(path, arrival(plan.claim, duty, _NOBODY))))
                 case Refused(reply=reply):
@@ -130,7 +134,7 @@ def _deliver_local(courier: str, plans: Sequence[_Plan], leftovers: Leftovers) -
             else:
                 plan.outcomes.append((duty, delivered("delivered to maildir", _RELAY)))
         quota_warning.warn(quota.crossings(_added(staged, results)))
-        settlements = [Settlement(p.claim, p.outcomes, last=not p.remote) for p in plans]
+        settlements = [Settlement(p.claim, p.outcomes, last=not p.elsewhere) for p in plans]
         settle(courier, settlements)
     leftovers.add(settlements, (s.path for s in staged if isinstance(s, delivery.Staged)))
 

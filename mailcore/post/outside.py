@@ -10,15 +10,12 @@ import contextlib
 import os
 import shlex
 import signal
-from email.utils import formatdate
-from time import time
 
 from mailcore import conf
-from mailcore.post import files
+from mailcore.post import mailfile
 from mailcore.post.queue import Claim
 from mailcore.store import maildir
 from mailcore.terms import Arrival, Outcome, deferred, delivered, failed
-from mailcore.wire import trace
 
 _SAID = 500  # octets of a command's output that go into the outcome
 _SHELL = frozenset("|&;<>()$`\\\"'*?[]#~=%{}!\n")
@@ -43,8 +40,8 @@ _STATUSES = {
 
 
 async def run(command: str, claim: Claim, original: str) -> Outcome:
-    """Give the letter to a command: "From " line and trace headers first, then the letter, lines ending in LF."""
-    content = await asyncio.to_thread(_content, claim, original)
+    """Give the letter to a command, as `mailfile.letter` has it."""
+    content = await asyncio.to_thread(mailfile.letter, claim, original)
     # As in Postfix: a shell only where the command needs one.
     words = ["/bin/sh", "-c", command] if _SHELL & set(command) else shlex.split(command)
     try:
@@ -80,14 +77,6 @@ def _outcome(status: int, output: bytes) -> Outcome:
     dsn, words = _STATUSES.get(status, ("5.3.0", f"Command died with status {status}"))
     kind = deferred if dsn.startswith("4") else failed
     return kind(dsn, f"{words}.{said}", "local")
-
-
-def _content(claim: Claim, original: str) -> bytes:
-    with open(files.path(claim.id), "rb") as file:
-        file.seek(claim.trace_size)
-        letter = file.read()
-    from_line = f"From {claim.sender or 'MAILER-DAEMON'}  {formatdate(time(), localtime=True)}\n".encode()
-    return from_line + (trace.local(claim.sender, original, original) + letter).replace(b"\r\n", b"\n")
 
 
 def _environment(claim: Claim, original: str) -> dict[str, str]:

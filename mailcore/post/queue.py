@@ -86,6 +86,7 @@ class Claim:
     eight_bit: bool
     smtputf8: bool
     flushed: bool = False  # somebody wants it tried now, whatever was put aside
+    troubled: bool = False  # somebody was not served at once in this pass
     duties: list[Duty] = field(default_factory=list)
 
     @property
@@ -167,14 +168,16 @@ _waiting = Prepared(
 )
 
 
+_AT_ONCE = 500  # letters of one statement
 _HELD = (State.ACTIVE, State.HOLD)  # where a courier may be at work
 
 
 def extend(courier: str, letter_ids: Collection[int]) -> None:
     """The courier is still at work on these: a new lease."""
-    Queued.objects.filter(id__in=letter_ids, state__in=_HELD, courier=courier, lease_us__gt=0).update(
-        lease_us=now_us() + conf.current().courier_lease_time * MICRO
-    )
+    ids, lease = list(letter_ids), now_us() + conf.current().courier_lease_time * MICRO
+    for start in range(0, len(ids), _AT_ONCE):
+        held = Queued.objects.filter(id__in=ids[start : start + _AT_ONCE], state__in=_HELD, courier=courier)
+        held.filter(lease_us__gt=0).update(lease_us=lease)
 
 
 def give_back(courier: str) -> None:
@@ -218,6 +221,7 @@ def settle(courier: str, settlements: Sequence[Settlement]) -> None:
     now = now_us()
     for settlement in settlements:
         served = {duty.id for duty, outcome in settlement.outcomes if outcome.kind != "deferred"}
+        settlement.claim.troubled |= any(outcome.kind != "delivered" for _, outcome in settlement.outcomes)
         settlement.claim.duties[:] = [duty for duty in settlement.claim.duties if duty.id not in served]
     with connection.cursor() as cursor:
         cursor.executemany(

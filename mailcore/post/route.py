@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from mailcore import conf, log
 from mailcore.post import expansion
 from mailcore.store import directory, tables
-from mailcore.terms import Command, Directory, Local, Refused, Remote, Reply, Route
+from mailcore.terms import Command, Directory, Local, MailFile, Refused, Remote, Reply, Route
 from mailcore.wire import address as addresses
 from mailcore.wire import tables as grammar
 
@@ -65,9 +65,7 @@ def _special(target: str) -> Route:
         return Command(target[1:].strip()) if "alias" in parameters.allow_mail_to_commands else Refused(_RESTRICTED)
     if "alias" not in parameters.allow_mail_to_files:
         return Refused(_RESTRICTED)
-    if not target.endswith("/"):
-        return Refused(Reply(550, "5.3.5", "mail goes to Maildirs only: the name must end with /"))
-    return Directory(target)
+    return Directory(target) if target.endswith("/") else MailFile(target)
 
 
 def _destination(address: str, sender: str) -> Route:

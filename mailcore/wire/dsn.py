@@ -1,27 +1,33 @@
-"""Delivery status notifications as octets (RFC 3462, 3464; SMTPUTF8 ones RFC 6533)."""
+"""Delivery status notifications as octets: RFC 3462 and 3464, those about UTF-8 addresses RFC 6533."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from email.header import Header
 
-from mailcore.wire import trace
+from mailcore.wire import smtp, trace
+
+_LONGEST = 900
 
 
 @dataclass(frozen=True, slots=True)
 class NoticeRecipient:
     address: str
     original: str
-    orcpt: str  # as given: "rfc822;a@b", or ""
-    kind: Literal["delivered", "deferred", "failed"]
+    orcpt: str  # as given: "rfc822;a+2Bb@c" in xtext, or ""
+    action: str  # failed, delayed, delivered, relayed, expanded (RFC 3464 §2.3.3)
     status: str  # "5.1.1"
     text: str  # what was said
-    relay: str  # who said it; "none" or "virtual" for ourselves
+    relay: str  # who said it; "none", "virtual" or "local" for ourselves
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
     reporting_mta: str
     mail_name: str
-    sender: str  # who is told
+    to: str  # who is told
+    sender: str  # of the letter it is about
+    subject: str
+    words: str  # for a person; lines end in \n
     envelope_id: str
     queue_id: str
     arrived: str  # RFC 5322 dates
@@ -30,92 +36,110 @@ class Notice:
     recipients: tuple[NoticeRecipient, ...]
     original: bytes  # the letter, as much of it as may be read
     whole: bool  # return it whole; else its headers
-
-
-_ACTION = {"delivered": "delivered", "deferred": "delayed", "failed": "failed"}
-_SUBJECT = {
-    "failed": "Undelivered Mail Returned to Sender",
-    "delivered": "Successful Mail Delivery Report",
-    "deferred": "Delayed Mail (still being retried)",
-}
-_WORDS = {
-    "failed": "I'm sorry to have to inform you that your message could not\n"
-    "be delivered to one or more recipients. It's attached below.\n\n"
-    "For further assistance, please send mail to postmaster.\n",
-    "delivered": "Your message was successfully delivered to the destination(s)\nlisted below.\n",
-    "deferred": "Your message could not be delivered yet.\nIt will be retried; you do not need to send it again.\n",
-}
+    utf8: bool = False  # there are addresses that only SMTPUTF8 can carry
 
 
 def render(notice: Notice) -> bytes:
     """The whole notice, CRLF line ends."""
-    kind = next(k for k in ("failed", "deferred", "delivered") if any(r.kind == k for r in notice.recipients))
     boundary = f"{notice.queue_id}.{notice.message_id.partition('@')[0]}/{notice.reporting_mta}"
-    head = [
-        f"From: MAILER-DAEMON@{notice.reporting_mta} (Mail Delivery System)",
-        f"To: {notice.sender}",
-        f"Subject: {_SUBJECT[kind]}",
-        f"Date: {notice.now}",
-        f"Message-ID: <{notice.message_id}>",
-        "Auto-Submitted: auto-replied",
-        "MIME-Version: 1.0",
-        f'Content-Type: multipart/report; report-type=delivery-status; boundary="{boundary}"',
-        "",
-        "This is a MIME-encapsulated message.",
-        "",
-        f"--{boundary}",
-        "Content-Description: Notification",
-        "Content-Type: text/plain; charset=utf-8",
-        "Content-Transfer-Encoding: 8bit",
-        "",
-        f"This is the mail system at host {notice.reporting_mta}.",
-        "",
-        *_WORDS[kind].split("\n"),
-        f"                   {notice.mail_name}",
-        "",
-        *(f"<{_line(r.address)}>: {_line(r.text)}" for r in notice.recipients),
-        "",
-        f"--{boundary}",
-        "Content-Description: Delivery report",
-        "Content-Type: message/delivery-status",
-        "",
-        f"Reporting-MTA: dns; {notice.reporting_mta}",
-        *([f"Original-Envelope-Id: {_line(notice.envelope_id)}"] if notice.envelope_id else []),
-        f"X-Queue-ID: {notice.queue_id}",
-        f"X-Sender: rfc822; {_line(notice.sender)}",
-        f"Arrival-Date: {notice.arrived}",
-    ]
-    for recipient in notice.recipients:
-        head += ["", *_recipient(recipient)]
-    what = "message/rfc822" if notice.whole else "text/rfc822-headers"
-    head += [
-        "",
+    original = notice.original if notice.whole else trace.header_of(notice.original)
+    lines = [*_head(notice, boundary), *_human(notice, boundary), *_machine(notice, boundary)]
+    lines += [
         f"--{boundary}",
         f"Content-Description: Undelivered Message{'' if notice.whole else ' Headers'}",
-        f"Content-Type: {what}",
-        "Content-Transfer-Encoding: 8bit",
+        f"Content-Type: {_original_type(notice)}",
+        f"Content-Transfer-Encoding: {_encoding(original)}",
         "",
         "",
     ]
-    original = notice.original if notice.whole else trace.header_of(notice.original)
-    return "\r\n".join(head).encode("utf-8", "surrogateescape") + original + f"\r\n--{boundary}--\r\n".encode()
+    return "\r\n".join(lines).encode("utf-8", "surrogateescape") + original + f"\r\n--{boundary}--\r\n".encode()
 
 
-def _recipient(recipient: NoticeRecipient) -> list[str]:
-    lines = [f"Final-Recipient: rfc822; {_line(recipient.address)}"]
-    if recipient.orcpt:
-        lines.append(f"Original-Recipient: {_line(recipient.orcpt)}")
-    else:
-        lines.append(f"Original-Recipient: rfc822;{_line(recipient.original)}")
-    lines += [f"Action: {_ACTION[recipient.kind]}", f"Status: {recipient.status}"]
-    if recipient.relay not in ("none", "virtual", "local"):
-        lines.append(f"Remote-MTA: dns; {_line(recipient.relay.partition('[')[0])}")
-        lines.append(f"Diagnostic-Code: smtp; {_line(recipient.text)}")
-    else:
-        lines.append(f"Diagnostic-Code: X-Youju; {_line(recipient.text)}")
-    return lines
+def _head(notice: Notice, boundary: str) -> Iterator[str]:
+    yield f"From: MAILER-DAEMON@{notice.reporting_mta} (Mail Delivery System)"
+    yield f"To: {notice.to}"
+    subject = notice.subject
+    yield f"Subject: {subject if subject.isascii() else Header(subject, 'utf-8').encode(linesep=chr(13) + chr(10))}"
+    yield f"Date: {notice.now}"
+    yield f"Message-ID: <{notice.message_id}>"
+    yield "Auto-Submitted: auto-replied"
+    yield "MIME-Version: 1.0"
+    yield f'Content-Type: multipart/report; report-type={_report(notice)}; boundary="{boundary}"'
+    yield f"Content-Transfer-Encoding: {_encoding(notice.words.encode() + notice.original)}"
+    yield ""
+    yield "This is a MIME-encapsulated message."
+    yield ""
+
+
+def _human(notice: Notice, boundary: str) -> Iterator[str]:
+    yield f"--{boundary}"
+    yield "Content-Description: Notification"
+    yield "Content-Type: text/plain; charset=utf-8"
+    yield f"Content-Transfer-Encoding: {_encoding(notice.words.encode('utf-8', 'surrogateescape'))}"
+    yield ""
+    yield f"This is the mail system at host {notice.reporting_mta}."
+    yield ""
+    yield from (line[:_LONGEST] for line in notice.words.split("\n"))
+    yield ""
+    yield f"                   {notice.mail_name}"
+    yield ""
+
+
+def _machine(notice: Notice, boundary: str) -> Iterator[str]:
+    yield f"--{boundary}"
+    yield "Content-Description: Delivery report"
+    yield f"Content-Type: message/{_report(notice)}"
+    yield ""
+    yield f"Reporting-MTA: dns; {notice.reporting_mta}"
+    if notice.envelope_id:
+        yield f"Original-Envelope-Id: {_line(notice.envelope_id)}"
+    yield f"X-Queue-ID: {notice.queue_id}"
+    yield f"X-Sender: {_typed(notice.sender)}"
+    yield f"Arrival-Date: {notice.arrived}"
+    for recipient in notice.recipients:
+        yield ""
+        yield f"Final-Recipient: {_typed(recipient.address)}"
+        yield f"Original-Recipient: {_original_recipient(recipient)}"
+        yield f"Action: {recipient.action}"
+        yield f"Status: {recipient.status}"
+        if recipient.relay in ("none", "virtual", "local"):
+            yield f"Diagnostic-Code: X-Youju; {_line(recipient.text)}"
+        else:
+            yield f"Remote-MTA: dns; {_line(recipient.relay.partition('[')[0])}"
+            yield f"Diagnostic-Code: smtp; {_line(recipient.text)}"
+    yield ""
+
+
+def _report(notice: Notice) -> str:
+    return "global-delivery-status" if notice.utf8 else "delivery-status"
+
+
+def _original_type(notice: Notice) -> str:
+    if notice.whole:
+        return "message/global" if notice.utf8 else "message/rfc822"
+    return "message/global-headers" if notice.utf8 else "text/rfc822-headers"
+
+
+def _encoding(octets: bytes) -> str:
+    return "7bit" if octets.isascii() else "8bit"
+
+
+def _typed(address: str) -> str:
+    """An address with its type; those RFC 822 cannot know are "utf-8" (RFC 6533 §3)."""
+    return f"{'rfc822' if address.isascii() else 'utf-8'}; {_line(address)}"
+
+
+def _original_recipient(recipient: NoticeRecipient) -> str:
+    """As the sender gave it, its xtext decoded (RFC 3464 §2.3.1)."""
+    kind, semicolon, given = recipient.orcpt.partition(";")
+    if not semicolon:
+        return _typed(recipient.original).replace("; ", ";", 1)
+    try:
+        return f"{kind};{_line(smtp.decode_xtext(given))}"
+    except smtp.SyntaxFault:
+        return f"{kind};{_line(given)}"
 
 
 def _line(text: str) -> str:
     """Text that stays on its line, whatever a remote host said."""
-    return " ".join(text.split())[:900]
+    return " ".join(text.split())[:_LONGEST]

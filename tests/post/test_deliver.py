@@ -145,7 +145,7 @@ def test_success_is_told_when_asked_for(benet, inbox):
     visit()
     [notice] = inbox("lisi")
     assert b"Action: delivered\r\n" in notice
-    assert b"Original-Recipient: rfc822;xiaoqi+40benet.com\r\n" in notice
+    assert b"Original-Recipient: rfc822;xiaoqi@benet.com\r\n" in notice
 
 
 def test_a_full_mailbox_waits_and_a_hopeless_letter_fails(post, inbox):

@@ -8,7 +8,7 @@ from mailcore.models import Queued, Recipient
 from mailcore.post.courier import Courier
 from mailcore.store import tables
 
-from .test_remote import far  # noqa: F401  (fixture)
+from .smtp.conftest import far  # noqa: F401  (fixture)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -50,7 +50,10 @@ def test_a_notice_stays_well_formed_whatever_the_other_host_said():
     notice = dsn.Notice(
         reporting_mta="mail.benet.com",
         mail_name="Youju",
+        to="lisi@benet.com",
         sender="lisi@benet.com",
+        subject="Undelivered",
+        words="<a@b.example>: no",
         envelope_id="",
         queue_id="6F24D148440",
         arrived="Sun, 22 Nov 2026 10:00:00 +0800",
