@@ -92,7 +92,7 @@ async def _records(domain: str) -> list[tuple[int, str]]:
     except dns.resolver.NoAnswer:
         return [(0, domain)]
     except dns.resolver.NXDOMAIN:
-        if "." not in domain and await asyncio.to_thread(_known_here, domain):
+        if "." not in domain and len(await asyncio.to_thread(_known_here, domain)):
             return [(0, domain)]  # "localhost", and names a network of containers gives
         raise Unroutable(failed("5.4.4", _not_found(domain, "MX"))) from None
     except (dns.exception.DNSException, OSError) as error:
