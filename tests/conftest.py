@@ -1,6 +1,7 @@
 """What every test stands on: folders of its own, and no memory of the test before."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -60,3 +61,9 @@ def own_log() -> Iterator[None]:
     log.reopen()
     yield
     log.reopen()
+
+
+@pytest.fixture
+def fits() -> Callable[[str, str], bool]:
+    """`fits("250 2.1.5 Ok", "250 …")`: … stands for anything."""
+    return lambda text, pattern: re.fullmatch(re.escape(pattern).replace("…", ".*"), text) is not None

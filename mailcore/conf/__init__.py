@@ -183,7 +183,7 @@ def _check_restrictions(values: Mapping[str, object], table: Mapping[str, str]) 
     changed = [name for name in values if name in known and known[name].kind is RESTRICTIONS]
     for name in changed:
         try:
-            _understand(name, _parse(name, table), known)
+            _understand(name, _parse_text(name, table.get(name, known[name].default), table), known)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
     if set(changed) & set(restrictions.RELAY_LISTS) and not stops_strangers(table):

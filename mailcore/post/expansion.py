@@ -68,7 +68,7 @@ class _Expansion:
         if name in self._seen:
             return
         self._seen.add(name)
-        alias, targets = _targets(name)
+        alias, targets = lookup(name)
         if targets is None or depth > self._deepest:
             self._keep(name, sender)
             return
@@ -102,7 +102,7 @@ class _Expansion:
             raise Unreasonable(target)
 
 
-def _targets(address: str) -> tuple[str, tuple[str, ...] | None]:
+def lookup(address: str) -> tuple[str, tuple[str, ...] | None]:
     """What one lookup makes of an address: (the alias's own address, its targets); the same name in the domain
     another stands for; a catch-all; (…, None) where it stands for itself."""
     local, domain_name = addresses.split(address)

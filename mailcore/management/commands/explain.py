@@ -1,0 +1,81 @@
+"""`explain`: why a letter is taken or refused, and where it goes."""
+
+import json
+from argparse import ArgumentParser
+from dataclasses import asdict
+from typing import Any
+
+from mailcore.management.program import Program
+from mailcore.post.explain import Explanation, Node, explain
+from mailcore.wire import address as addresses
+
+
+class Command(Program):
+    help = (
+        "Say what a client would be told at RCPT TO, by which restrictions, and where the letter would go."
+        " Exit status 0: accepted, 1: refused."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--client", required=True, metavar="IP", help="the client's address")
+        parser.add_argument("--client-name", metavar="NAME", help="its name; otherwise the DNS is asked")
+        parser.add_argument("--sender", required=True, metavar="ADDRESS", help='MAIL FROM; "" is the null sender')
+        parser.add_argument("--recipient", required=True, metavar="ADDRESS", help="RCPT TO")
+        parser.add_argument("--helo", default="", metavar="NAME", help="what the client calls itself")
+        parser.add_argument("--sasl", default="", metavar="USER", help="the account it has signed in to")
+        parser.add_argument("--tls", action="store_true", help="the session is encrypted")
+        parser.add_argument("--size", type=int, default=0, metavar="OCTETS", help="the size it announces")
+        parser.add_argument("--json", action="store_true", help="one JSON object")
+
+    def run(self, options: dict[str, Any], given: Any) -> int:
+        try:
+            sender = addresses.parse(options["sender"]) if options["sender"] not in ("", "<>") else ""
+            recipient = addresses.parse(options["recipient"])
+        except addresses.AddressError as error:
+            self.say(f"fatal: {error}")
+            return 1
+        explanation = explain(
+            options["client"],
+            sender,
+            recipient,
+            helo=options["helo"],
+            login=options["sasl"].lower(),
+            size=options["size"],
+            tls="TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)" if options["tls"] else "",
+            client_name=options["client_name"],
+        )
+        if options["json"]:
+            self.print(json.dumps(_plain(explanation), ensure_ascii=False, indent=2))
+        else:
+            for line in _lines(explanation):
+                self.print(line)
+        return 0 if explanation.accepted else 1
+
+
+def _plain(explanation: Explanation) -> dict[str, Any]:
+    plain = asdict(explanation)
+    plain["reply"] = str(explanation.reply)
+    return plain
+
+
+def _lines(explanation: Explanation) -> list[str]:
+    lines, parameter = [], ""
+    for step in explanation.steps:
+        if step.parameter != parameter:
+            parameter = step.parameter
+            lines.append(f"{'  ' * step.depth}{parameter}")
+        lines.append(f"{'  ' * step.depth}  {step.restriction:44} {step.result}")
+    lines += [f"{what}: {text}" for what, text in explanation.notes]
+    lines.append(f"reply: {explanation.reply}")
+    if explanation.tree is not None:
+        lines += ["destination:", *_branch(explanation.tree, 1)]
+    return lines
+
+
+def _branch(node: Node, depth: int) -> list[str]:
+    room = f" ({node.quota or 'has room'})" if node.kind == "mailbox" else ""
+    where = f" → {node.where}{room}" if node.where else ""
+    lines = [f"{'  ' * depth}{node.address}: {node.kind}{where}"]
+    for child in node.children:
+        lines += _branch(child, depth + 1)
+    return lines
