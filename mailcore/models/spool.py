@@ -45,6 +45,7 @@ class Queued(models.Model):
             models.Index(name="queued_due", fields=["state", "due_us"]),
             models.Index(name="queued_settled", fields=["settled_us"]),
             models.Index(name="queued_message_id", fields=["message_id"]),
+            models.Index(name="queued_login", fields=["login", "received_us"]),  # smtpd_sasl_message_hourly_limit
         ]
         constraints = [
             # A courier has every active letter, and may still have one that was put on hold meanwhile.

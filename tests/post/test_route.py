@@ -10,10 +10,11 @@ from django.conf import settings
 from mailcore.models import Alias, Domain, Queued, Recipient
 from mailcore.post import accept, queue
 from mailcore.post.courier import Courier
+from mailcore.post.restrictions import Question
 from mailcore.post.route import credentials, is_local, relay_host, relays_for, route
 from mailcore.store import directory, tables
 from mailcore.store.directory import DomainDraft, aliasfile
-from mailcore.terms import Command, Directory, Expanded, Local, Owned, Refused, Remote
+from mailcore.terms import Command, Directory, Expanded, Local, MailFile, Owned, Refused, Remote
 
 from .conftest import STRANGER
 
@@ -192,7 +193,7 @@ def test_commands_and_directories_are_off_until_allowed(post, parameters):
     parameters(allow_mail_to_commands="alias", allow_mail_to_files="alias")
     assert route('"|/bin/cat"', final=True) == Command("/bin/cat")
     assert route('"/tmp/box/"', final=True) == Directory("/tmp/box/")
-    assert route('"/tmp/mbox"', final=True).reply.enhanced == "5.3.5"
+    assert route('"/tmp/mbox"', final=True) == MailFile("/tmp/mbox")
 
 
 @pytest.mark.parametrize(
@@ -345,8 +346,8 @@ def test_relay_domains_and_their_recipients(domains, parameters):
 
 def test_a_backup_mx_takes_mail_from_strangers_for_relay_domains_only(domains, parameters):
     parameters(mynetworks="", smtpd_relay_restrictions="reject_unauth_destination")
-    assert accept.recipient(STRANGER, "a@other.example", "x@inner.example", 0).accepted
-    assert not accept.recipient(STRANGER, "a@other.example", "x@far.example", 0).accepted
+    assert accept.recipient(Question("RCPT", STRANGER, "a@other.example", "x@inner.example")).accepted
+    assert not accept.recipient(Question("RCPT", STRANGER, "a@other.example", "x@far.example")).accepted
 
 
 def test_a_domain_switched_off_is_not_ours(domains):
