@@ -24,7 +24,7 @@ class Site:
     def __init__(self, folder: Path, users: int = 0, environment: dict[str, str] | None = None) -> None:
         self.folder = folder
         self.users = users
-        self.ports = {name.lower(): _free_port() for name in SERVICES}
+        self.ports = {name.lower(): free_port() for name in SERVICES}
         self.environment = {
             **os.environ,
             "HOST": "127.0.0.1",
@@ -82,7 +82,7 @@ class Site:
             time.sleep(0.02)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
