@@ -14,7 +14,7 @@ from pathlib import Path
 from django.db import DatabaseError, transaction
 
 from mailcore.models import Queued, Recipient
-from mailcore.post import files
+from mailcore.post import files, sending
 from mailcore.store import news
 from mailcore.store.prepared import insert
 from mailcore.terms import Client, Letter, LetterRecipient, TemporaryFault
@@ -44,6 +44,7 @@ def enter(letters: Sequence[Letter]) -> None:
             for r in _once(letter.recipients)
         ],
     )
+    sending.check(letters)
     news.ring_couriers()
 
 

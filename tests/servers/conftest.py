@@ -16,6 +16,8 @@ from conversation import Running, Server
 from imap_client import ImapRunning
 from mailcore.post import files
 from mailcore.servers.bridge import Bridge
+from mailcore.servers.smtp import SmtpServer
+from mailcore.servers.smtp.content import Committer
 from mailcore.store import directory
 
 PASSWORD = "123456"
@@ -57,6 +59,16 @@ def serve(
     yield start
     for server in running:
         server.stop()
+
+
+@pytest.fixture
+def smtp(serve: Callable[..., Running], benet: dict[str, int]) -> Callable[..., Running]:
+    """`smtp("submission", context)` starts an SMTP server; the service is "smtp" where none is named."""
+
+    def start(service: str = "smtp", context: ssl.SSLContext | None = None) -> Running:
+        return serve(lambda bridge: SmtpServer(service, bridge, context, Committer(bridge)))
+
+    return start
 
 
 @pytest.fixture

@@ -1,54 +1,16 @@
 """SMTP conversations: what strangers, neighbours and our own people are told."""
 
-import base64
 import os
-import ssl
-from collections.abc import Callable
 
 import pytest
 
-from conversation import Conversation, Running
-from mailcore.models import Account, Message, Queued, Recipient
+from mailcore.models import Account, Queued, Recipient
 from mailcore.post import files
 from mailcore.post.courier import Courier
-from mailcore.servers.bridge import Bridge
-from mailcore.servers.smtp import SmtpServer
-from mailcore.servers.smtp.content import Committer
-from mailcore.store import directory, maildir
+from mailcore.store import directory
+from smtp_talk import extended, greeted, letters, plain
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def smtp(serve, benet) -> Callable[..., Running]:
-    def start(service: str = "smtp", context: ssl.SSLContext | None = None) -> Running:
-        def make(bridge: Bridge) -> SmtpServer:
-            return SmtpServer(service, bridge, context, Committer(bridge))
-
-        return serve(make)
-
-    return start
-
-
-def greeted(running: Running) -> Conversation:
-    client = running.dial()
-    client.talk("S: 220 mail.benet.com ESMTP Youju\nC: HELO localhost\nS: 250 mail.benet.com")
-    return client
-
-
-def extended(running: Running) -> Conversation:
-    client = running.dial()
-    client.talk("S: 220 …\nC: EHLO x")
-    while client.hear().startswith("250-"):
-        pass
-    return client
-
-
-def letters(name: str) -> list[bytes]:
-    """What lies in somebody's INBOX."""
-    where = maildir.directory(f"{name}@benet.com", "")
-    rows = Message.objects.filter(mailbox__account__address=f"{name}@benet.com").order_by("uid")
-    return [maildir.read(where, row.base_name, row.flags) for row in rows]
 
 
 def test_the_books_dialogue(smtp):
@@ -306,10 +268,6 @@ def test_too_many_connections_from_one_address(smtp, parameters):
     running = smtp()
     greeted(running)
     running.dial().talk("S: 421 4.7.0 mail.benet.com Error: too many connections from 127.0.0.1\nS:")
-
-
-def plain(name: str, password: str) -> str:
-    return base64.b64encode(f"\0{name}\0{password}".encode()).decode()
 
 
 @pytest.mark.parametrize("name", ["lisi", "lisi@benet.com", "LISI@BENET.COM"])

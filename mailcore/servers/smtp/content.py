@@ -6,7 +6,7 @@ what exceeds message_size_limit is read and dropped.
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mailcore import conf
@@ -96,6 +96,7 @@ class Reception:
         self.bare = False  # a CR or LF stood alone
         self.received_at = 0.0  # seconds; when DATA was answered
         self.trace_size = 0  # octets of local trace headers at the top of the file
+        self.complete: Callable[[bytes], bytes] | None = None  # header → headers to add to it (RFC 6409 §8)
         self._bridge = bridge
         self._limit = limit
         self._head = b""
@@ -122,9 +123,22 @@ class Reception:
         if not self._head_complete:
             self._head += content
             self._head_complete = b"\r\n\r\n" in self._head or len(self._head) > self._header_limit
+            if self.complete is not None:
+                if not self._head_complete:
+                    return  # until it is known what is missing
+                content = self._completed(self.complete)
         self.file.write(content)
         if self.file.full:
             await self._bridge.run(self.file.flush)
+
+    def end(self) -> None:
+        """All content has come."""
+        if self.complete is not None and not self._head_complete:
+            self.file.write(self._completed(self.complete))
+
+    def _completed(self, complete: Callable[[bytes], bytes]) -> bytes:
+        header, rest = trace.split_header(self._head)
+        return header + complete(header) + rest
 
     def header(self) -> bytes:
         return trace.header_of(self._head[: self._header_limit])
