@@ -5,6 +5,7 @@ it is large; either way it is durable before the transaction.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import mmap
 import os
@@ -20,12 +21,14 @@ from django.db import transaction
 
 from mailcore.models import Mailbox
 from mailcore.store import delivery, expunge, index, maildir
-from mailcore.store.box import NO_SUCH, Box
+from mailcore.store.access import NO_SUCH
+from mailcore.store.box import Box
 from mailcore.store.delivery import Staged, Stored
 from mailcore.store.expunge import Removed
 from mailcore.store.transfer import OVER_QUOTA, lock_both
 from mailcore.terms import Arrival, Refusal, Reply
 from mailcore.wire.binary import to_base64
+from mailcore.wire.imap import acl
 from mailcore.wire.scan import scan
 
 
@@ -98,6 +101,7 @@ def replace(source: Box, uid: int, box: Box, upload: Upload) -> Replaced | Refus
 
 def _put(box: Box, uploads: Sequence[Upload], before: Callable[[], Refusal | None]) -> Appended | Refusal:
     """Files, then in one transaction what is to be done `before` and the rows."""
+    uploads = [_permitted(box, upload) for upload in uploads]
     staged: list[Staged] = []
     kept = False
     try:
@@ -121,6 +125,14 @@ def _put(box: Box, uploads: Sequence[Upload], before: Callable[[], Refusal | Non
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(each.path)
     return Appended(stored[0].uid_validity, [each.uid for each in stored])
+
+
+def _permitted(box: Box, upload: Upload) -> Upload:
+    """Without the flags that whoever brings it may not set there (RFC 4314 §4)."""
+    if box.rights == acl.ALL:
+        return upload
+    keywords = upload.keywords if box.allows("w") else ()
+    return dataclasses.replace(upload, flags=upload.flags & acl.flags_mask(box.rights), keywords=keywords)
 
 
 def _stage(box: Box, upload: Upload) -> Staged:

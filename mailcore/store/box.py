@@ -5,24 +5,36 @@ Called by the IMAP server (SELECT, and every command that names a mailbox) and b
 
 from array import array
 from dataclasses import dataclass
+from typing import Any
 
 from mailcore.models import Mailbox
 from mailcore.store import index, maildir
+from mailcore.store.access import NO_SUCH, Place, place
 from mailcore.store.prepared import Prepared
 from mailcore.terms import Owner, Refusal
-
-NO_SUCH = Refusal("NONEXISTENT", "Mailbox does not exist")
+from mailcore.wire.imap import acl
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A mailbox somebody works on. `directory` holds its tmp, new and cur."""
+    """A mailbox somebody works on. `directory` holds its tmp, new and cur. `account_id` and `name` are its owner's;
+    `prefix` stands before the name for somebody else, who has `rights` on it (RFC 4314)."""
 
     id: int
     account_id: int
     name: str
     directory: str
     uid_validity: int
+    rights: str = acl.ALL
+    prefix: str = ""
+
+    @property
+    def shown(self) -> str:
+        """Its name for who works on it."""
+        return self.prefix + self.name
+
+    def allows(self, needed: str) -> bool:
+        return set(needed) <= set(self.rights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,33 +61,43 @@ _find = Prepared(
 )  # fmt: skip
 
 
-def find(owner: Owner, name: str) -> Box | Refusal:
-    """The mailbox of that name that messages can be in."""
-    row = _find.row(owner.account_id, name)
-    if row is None or not row[3]:
-        return NO_SUCH
-    return Box(row[0], owner.account_id, name, maildir.directory(owner.address, row[1]), row[2])
+def find(client: Owner, name: str, needed: str = "r") -> Box | Refusal:
+    """The mailbox of that name that messages can be in; who asks needs these rights on it."""
+    found = place(client, name, needed)
+    if isinstance(found, Refusal):
+        return found
+    row = _find.row(found.owner.account_id, found.name)
+    return _box(found, row) if row is not None and row[3] else NO_SUCH
 
 
-def open_mailbox(owner: Owner, name: str, read_only: bool) -> Opened | Refusal:
-    """SELECT or EXAMINE. SELECT takes the recent messages: no other session is told of them as recent."""
-    row = _find.row(owner.account_id, name)
+def _box(found: Place, row: tuple[Any, ...]) -> Box:
+    directory = maildir.directory(found.owner.address, row[1])
+    return Box(row[0], found.owner.account_id, found.name, directory, row[2], found.rights, found.prefix)
+
+
+def open_mailbox(client: Owner, name: str, read_only: bool) -> Opened | Refusal:
+    """SELECT or EXAMINE. SELECT takes the recent messages: no other session is told of them as recent. What is
+    recent is for the mailbox's owner to see."""
+    found = place(client, name, "r")
+    if isinstance(found, Refusal):
+        return found
+    row = _find.row(found.owner.account_id, found.name)
     if row is None or not row[3]:
         return NO_SUCH
-    id_, folder, uid_validity, _, uid_next, modseq, recent_uid, unseen, keywords, size, _ = row
-    if not read_only and recent_uid < uid_next:
+    id_, _, _, _, uid_next, modseq, recent_uid, unseen, keywords, size, _ = row
+    if not read_only and not found.prefix and recent_uid < uid_next:
         recent_uid = take_recent(id_, uid_next)
     uids = index.query(
         f"SELECT uid FROM {index.MESSAGE} WHERE mailbox_id = %s AND uid < %s ORDER BY uid", (id_, uid_next)
     )
     first_unseen = 0
     if unseen:
-        found = index.query(
+        first = index.query(
             f"SELECT uid FROM {index.MESSAGE} WHERE mailbox_id = %s AND flags %% 2 = 0 ORDER BY uid LIMIT 1", (id_,)
         )
-        first_unseen = found[0][0] if found else 0
-    box = Box(id_, owner.account_id, name, maildir.directory(owner.address, folder), uid_validity)
-    return Opened(box, array("I", [uid for (uid,) in uids]), uid_next, modseq, recent_uid, first_unseen, keywords, size)
+        first_unseen = first[0][0] if first else 0
+    known = array("I", [uid for (uid,) in uids])
+    return Opened(_box(found, row), known, uid_next, modseq, recent_uid, first_unseen, keywords, size)
 
 
 def take_recent(mailbox_id: int, uid_next: int) -> int:

@@ -9,15 +9,26 @@ import os
 import shutil
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import time
 
 from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q
 
-from mailcore.models import Account, Annotation, Expunged, Mailbox, Message, MessageSummary, MessageText, Subscription
-from mailcore.store import expunge, index, maildir, news, transfer
-from mailcore.store.box import NO_SUCH, Box, find
+from mailcore.models import (
+    AccessRight,
+    Account,
+    Annotation,
+    Expunged,
+    Mailbox,
+    Message,
+    MessageSummary,
+    MessageText,
+    Subscription,
+)
+from mailcore.store import access, expunge, index, maildir, news, transfer
+from mailcore.store.access import NO_SUCH
+from mailcore.store.box import Box, find
 from mailcore.terms import Owner, Refusal
 from mailcore.wire import flags as wire_flags
 from mailcore.wire.imap import names
@@ -36,7 +47,7 @@ _IS_THERE = Refusal("ALREADYEXISTS", "Mailbox exists already")
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One name LIST may show. `exists` False: only subscribed to."""
+    """One name LIST may show. `exists` False: only subscribed to. `id` 0: no mailbox, or nothing but a level."""
 
     id: int
     name: str
@@ -95,10 +106,13 @@ def _next_uid_validity(account_id: int) -> int:
     return value
 
 
-def create(owner: Owner, name: str, special_use: str = "") -> Box | Refusal:
+def create(client: Owner, name: str, special_use: str = "") -> Box | Refusal:
     """CREATE, its superior names too where they are missing; a trailing separator says only that there will
     be names below (RFC 9051 §6.3.4)."""
-    name = name.removesuffix(names.SEPARATOR)
+    place = access.place_below(client, name.removesuffix(names.SEPARATOR))
+    if isinstance(place, Refusal):
+        return place
+    owner, name = place.owner, place.name
     if name == "INBOX":
         return _IS_THERE
     if (flaw := names.flaw(name)) is not None:
@@ -125,14 +139,22 @@ def create(owner: Owner, name: str, special_use: str = "") -> Box | Refusal:
                 maildir.make(account.address, box.folder)
             else:
                 box = _insert(account, name, special_use)
+                above = Mailbox.objects.filter(account=account, name=name.rpartition(names.SEPARATOR)[0]).first()
+                if above is not None:
+                    access.inherit(above.pk, box.pk)
             news.publish([-account.pk])
     except IntegrityError:
         return _IS_THERE
-    return Box(box.pk, owner.account_id, name, maildir.directory(owner.address, box.folder), box.uid_validity)
+    directory = maildir.directory(owner.address, box.folder)
+    return Box(box.pk, owner.account_id, name, directory, box.uid_validity, place.rights, place.prefix)
 
 
-def delete(owner: Owner, name: str) -> Refusal | None:
+def delete(client: Owner, name: str) -> Refusal | None:
     """DELETE. A mailbox with others below it loses its messages and stays as a name (RFC 3501 §6.3.4)."""
+    place = access.place(client, name, "x")
+    if isinstance(place, Refusal):
+        return place
+    owner, name = place.owner, place.name
     if name == "INBOX":
         return Refusal("CANNOT", "INBOX cannot be deleted")
     with transaction.atomic():
@@ -163,6 +185,7 @@ def _forget_messages(box: Mailbox) -> None:
         Message.objects.filter(mailbox=box),
         Expunged.objects.filter(mailbox=box),
         Annotation.objects.filter(mailbox=box),
+        AccessRight.objects.filter(mailbox=box),
     ):
         rows._raw_delete(rows.db)
     Account.objects.filter(pk=box.account_id).update(
@@ -178,9 +201,17 @@ def _remove_tree(directory: str) -> None:
         shutil.rmtree(away, ignore_errors=True)
 
 
-def rename(owner: Owner, old: str, new: str) -> Refusal | None:
-    """RENAME with everything below. INBOX's messages move to the new mailbox, INBOX stays (RFC 9051 §6.3.6)."""
-    new = new.removesuffix(names.SEPARATOR)
+def rename(client: Owner, old: str, new: str) -> Refusal | None:
+    """RENAME with everything below. INBOX's messages move to the new mailbox, INBOX stays (RFC 9051 §6.3.6).
+    A mailbox does not change its owner by it."""
+    place, below = access.place(client, old, "x"), access.place_below(client, new.removesuffix(names.SEPARATOR))
+    if isinstance(place, Refusal):
+        return place
+    if isinstance(below, Refusal):
+        return below
+    if place.owner.account_id != below.owner.account_id:
+        return Refusal("CANNOT", "A mailbox cannot go to another user")
+    owner, old, new = place.owner, place.name, below.name
     if (flaw := names.flaw(new)) is not None:
         return Refusal("CANNOT", flaw)
     if new == "INBOX" or new == old:
@@ -253,7 +284,8 @@ def _rename_inbox(owner: Owner, new: str) -> Refusal | None:
 
 
 def listing(owner: Owner) -> list[Listed]:
-    """Every name of the account, by name: mailboxes, and names that are only subscribed to."""
+    """Every name the account may see, by name: mailboxes, its own and those shared with it, and names that are
+    only subscribed to."""
     subscribed = set(Subscription.objects.filter(account_id=owner.account_id).values_list("name", flat=True))
     found = [
         Listed(id_, name, special_use, selectable, name in subscribed)
@@ -261,15 +293,28 @@ def listing(owner: Owner) -> list[Listed]:
             "id", "name", "special_use", "selectable"
         )
     ]
+    found += _shared(owner, subscribed)
     there = {listed.name for listed in found}
     found += [Listed(0, name, "", False, True, exists=False) for name in subscribed - there]
     return sorted(found, key=lambda listed: listed.name)
 
 
+def _shared(owner: Owner, subscribed: set[str]) -> list[Listed]:
+    """Other users' mailboxes, and the levels above them, which can only be gone through."""
+    shared = access.shared(owner)
+    there = {each.name for each in shared}
+    levels = {each.name[:at] for each in shared for at, letter in enumerate(each.name) if letter == names.SEPARATOR}
+    found = [Listed(each.id, each.name, "", each.selectable, each.name in subscribed) for each in shared]
+    return found + [Listed(0, level, "", False, level in subscribed) for level in levels - there]
+
+
 def subscribe(owner: Owner, name: str) -> Refusal | None:
     """The name may be of no mailbox; it must be one that could be."""
     name = name.removesuffix(names.SEPARATOR)
-    if (flaw := names.flaw(name)) is not None:
+    place = access.place(owner, name, "l")
+    if isinstance(place, Refusal):
+        return place
+    if (flaw := names.flaw(place.name)) is not None:
         return Refusal("CANNOT", flaw)
     with transaction.atomic():
         Subscription.objects.bulk_create([Subscription(account_id=owner.account_id, name=name)], ignore_conflicts=True)
@@ -287,8 +332,18 @@ def unsubscribe(owner: Owner, name: str) -> Refusal | None:
 
 
 def status(owner: Owner, mailboxes: Sequence[str], with_deleted: bool = False) -> dict[str, Status]:
-    """STATUS of those of the named mailboxes that exist."""
-    rows = Mailbox.objects.filter(account_id=owner.account_id, selectable=True, name__in=mailboxes).values_list(
+    """STATUS of those of the named mailboxes that exist and may be read."""
+    own = [name for name in mailboxes if not names.of_others(name)]
+    found = _statuses(Q(account_id=owner.account_id, name__in=own), with_deleted)
+    for name in mailboxes:
+        if names.of_others(name) and isinstance(place := access.place(owner, name, "r"), access.Place):
+            for each in _statuses(Q(id=place.id), with_deleted).values():
+                found[name] = replace(each, name=name)
+    return found
+
+
+def _statuses(which: Q, with_deleted: bool) -> dict[str, Status]:
+    rows = Mailbox.objects.filter(which, selectable=True).values_list(
         "id", "name", "messages", "uid_next", "uid_validity", "unseen", "recent_uid", "size", "highest_modseq"
     )
     found: dict[str, Status] = {}

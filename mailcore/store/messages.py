@@ -15,6 +15,7 @@ from mailcore.store import index, maildir, news
 from mailcore.store.box import Box
 from mailcore.store.index import BATCH, MAILBOX, MESSAGE, UidRanges
 from mailcore.wire import flags as wire_flags
+from mailcore.wire.imap.acl import flags_mask
 from mailcore.wire.imap.sequence import compress
 
 listed = index.select
@@ -148,7 +149,10 @@ def store_flags(
         stale: list[tuple[str, int, int]] = []
         changed: dict[tuple[int, str], list[int]] = {}
         unseen = 0
-        change = _Change(mode, flags, keywords)
+        flags &= flags_mask(box.rights)
+        if not box.allows("w"):
+            keywords = ()
+        change = _Change(mode, flags, keywords, box)
         for uid, old_flags, old_keywords, old_modseq, base_name in index.select(box.id, _STORED, ranges):
             if 0 <= unchanged_since < old_modseq:
                 failed.append(uid)
@@ -188,8 +192,10 @@ def _with_new(known: str, keywords: Sequence[str]) -> str:
 class _Change:
     """What a STORE makes of a message's flags; each combination is worked out once."""
 
-    def __init__(self, mode: Mode, flags: int, keywords: Sequence[str]) -> None:
+    def __init__(self, mode: Mode, flags: int, keywords: Sequence[str], box: Box) -> None:
         self._mode = mode
+        self._mask = flags_mask(box.rights)  # what a replacement leaves alone
+        self._words = box.allows("w")
         self._flags = flags
         self._keywords = keywords
         self._lower = {word.lower() for word in keywords}
@@ -205,7 +211,8 @@ class _Change:
     def _work_out(self, flags: int, keywords: str) -> tuple[int, str]:
         words = keywords.split()
         if self._mode == "replace":
-            return self._flags, " ".join(dict.fromkeys(self._keywords))
+            kept = flags & ~self._mask | self._flags
+            return kept, " ".join(dict.fromkeys(self._keywords)) if self._words else keywords
         if self._mode == "remove":
             return flags & ~self._flags, " ".join(word for word in words if word.lower() not in self._lower)
         there = {word.lower() for word in words}

@@ -16,10 +16,13 @@ from django.db.models import F
 
 from mailcore.models import Account, Mailbox, Message
 from mailcore.store import expunge, index, maildir, news, quota
-from mailcore.store.box import NO_SUCH, Box
+from mailcore.store.access import NO_SUCH
+from mailcore.store.box import Box
 from mailcore.store.index import BATCH, EXPUNGED, MESSAGE, SUMMARY, TEXT, UidRanges
 from mailcore.terms import Refusal
 from mailcore.wire import flags as wire_flags
+from mailcore.wire.imap import acl
+from mailcore.wire.imap.acl import flags_mask
 
 OVER_QUOTA = Refusal("OVERQUOTA", "Quota exceeded")
 
@@ -42,12 +45,13 @@ class _Linked:
 
     uid: int
     id: int
-    flags: int
+    flags: int  # in the target
     keywords: str
     base_name: str
     size: int
     path: str
     new_name: str
+    old_flags: int
 
 
 def _new_name() -> str:
@@ -62,16 +66,18 @@ def _link(box: Box, ranges: UidRanges, target: Box) -> list[_Linked]:
     columns = ("uid", "id", "flags", "keywords", "base_name", "size")
     for row in index.select(box.id, columns, ranges):
         uid, id_, flags, keywords, base_name, size = row
+        flags &= flags_mask(target.rights)
+        keywords = keywords if target.allows("w") else ""
         name = _new_name()
         path = f"{target.directory}/cur/{name}{wire_flags.to_info(flags)}"
         try:
             try:
-                os.link(maildir.expected(box.directory, base_name, flags), path)
+                os.link(maildir.expected(box.directory, base_name, row[2]), path)
             except FileNotFoundError:
-                os.link(maildir.locate(box.directory, base_name, flags), path)
+                os.link(maildir.locate(box.directory, base_name, row[2]), path)
         except FileNotFoundError:
             continue
-        linked.append(_Linked(uid, id_, flags, keywords, base_name, size, path, name))
+        linked.append(_Linked(uid, id_, flags, keywords, base_name, size, path, name, row[2]))
     if linked:
         maildir.sync_directories([f"{target.directory}/cur"])
     return linked
@@ -110,7 +116,7 @@ def copy(box: Box, ranges: UidRanges, target: Box) -> Transferred | Refusal:
             uid_validity, uid_next, highest, keywords = boxes[target.id]
             there = _still_there(box.id, linked)
             rows = [each for each in linked if each.id in there]
-            _insert_copies(rows, target.id, uid_next, highest + 1)
+            _insert_copies(rows, target, uid_next, highest + 1)
             _count_in(target.id, rows, uid_next, highest + 1, keywords)
             news.publish([target.id])
         kept = True
@@ -146,12 +152,22 @@ def _take_quota(account_id: int, octets: int, count: int) -> Refusal | None:
 _SUMMARY_FIELDS = ", ".join([index.COLUMNS[name].removeprefix("s.") for name in index.OF_SUMMARY] + ["has_attachment"])
 
 
-def _insert_copies(rows: Sequence[_Linked], mailbox_id: int, uid_next: int, modseq: int) -> None:
+def _kept(target: Box) -> tuple[str, str]:
+    """SQL for the flags and keywords of what comes into a mailbox: as they are, less those that whoever brings it
+    may not set there (RFC 4314 §4)."""
+    if target.rights == acl.ALL:
+        return "flags", "keywords"
+    return f"flags & {flags_mask(target.rights):d}", "keywords" if target.allows("w") else "''"
+
+
+def _insert_copies(rows: Sequence[_Linked], target: Box, uid_next: int, modseq: int) -> None:
     """New rows that differ from their sources in mailbox, UID, modseq, file and the time they were saved."""
     now = int(time())
+    mailbox_id = target.id
+    flags, keywords = _kept(target)
     index.change_many(
         f"INSERT INTO {MESSAGE} (mailbox_id, uid, modseq, flags, keywords, base_name, size, internal_at, saved_at,"
-        " sent_at, sent_zone) SELECT %s, %s, %s, flags, keywords, %s, size, internal_at, %s, sent_at, sent_zone"
+        f" sent_at, sent_zone) SELECT %s, %s, %s, {flags}, {keywords}, %s, size, internal_at, %s, sent_at, sent_zone"
         f" FROM {MESSAGE} WHERE id = %s",
         [(mailbox_id, uid_next + at, modseq, each.new_name, now, each.id) for at, each in enumerate(rows)],
     )
@@ -204,8 +220,8 @@ def move(box: Box, ranges: UidRanges, target: Box) -> Transferred | Refusal:
                 )
             modseq = boxes[box.id][2] + 1
             target_modseq = modseq if target.id == box.id else target_modseq + 1
-            _move_rows(box.id, rows, target.id, uid_next, target_modseq, modseq)
-            unseen = sum(not each.flags & wire_flags.SEEN for each in rows)
+            _move_rows(box.id, rows, target, uid_next, target_modseq, modseq)
+            unseen = sum(not each.old_flags & wire_flags.SEEN for each in rows)
             expunge.count_out(box.id, modseq, rows=len(rows), unseen=unseen, octets=octets)
             _count_in(target.id, rows, uid_next, target_modseq, keywords)
             news.publish([box.id, target.id])
@@ -219,19 +235,21 @@ def move(box: Box, ranges: UidRanges, target: Box) -> Transferred | Refusal:
         [each.uid for each in rows],
         list(range(uid_next, uid_next + len(rows))),
         modseq,
-        [(each.base_name, each.flags) for each in rows],
+        [(each.base_name, each.old_flags) for each in rows],
     )
 
 
 def _move_rows(
-    source_id: int, rows: Sequence[_Linked], target_id: int, uid_next: int, target_modseq: int, modseq: int
+    source_id: int, rows: Sequence[_Linked], target: Box, uid_next: int, target_modseq: int, modseq: int
 ) -> None:
     now = int(time())
+    flags, keywords = _kept(target)
     index.change_many(
         f"INSERT INTO {EXPUNGED} (mailbox_id, uid, modseq) VALUES (%s, %s, %s)",
         [(source_id, each.uid, modseq) for each in rows],
     )
     index.change_many(
-        f"UPDATE {MESSAGE} SET mailbox_id = %s, uid = %s, modseq = %s, base_name = %s, saved_at = %s WHERE id = %s",
-        [(target_id, uid_next + at, target_modseq, each.new_name, now, each.id) for at, each in enumerate(rows)],
+        f"UPDATE {MESSAGE} SET mailbox_id = %s, uid = %s, modseq = %s, base_name = %s, saved_at = %s, flags = {flags},"
+        f" keywords = {keywords} WHERE id = %s",
+        [(target.id, uid_next + at, target_modseq, each.new_name, now, each.id) for at, each in enumerate(rows)],
     )

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from mailcore import conf
 from mailcore.models import Account, Mailbox
 from mailcore.store import catenate
-from mailcore.store.box import NO_SUCH
+from mailcore.store.access import NO_SUCH
 from mailcore.terms import Owner, Refusal
 from mailcore.wire.imap.url import Authorized
 

@@ -195,7 +195,7 @@ def test_identification_and_enabling(lisi: Mailer) -> None:
     assert lisi.do('ID ("name" "tester" "version" NIL)') == [b'* ID ("name" "Youju")']
     assert lisi.do("ID NIL") == [b'* ID ("name" "Youju")']
     assert lisi.do("ENABLE CONDSTORE X-UNKNOWN") == [b"* ENABLED CONDSTORE"]
-    assert lisi.do("NAMESPACE") == [b'* NAMESPACE (("" "/")) NIL NIL']
+    assert lisi.do("NAMESPACE") == [b'* NAMESPACE (("" "/")) (("Other Users/" "/")) NIL']
 
 
 def test_the_server_says_goodbye(imap) -> None:

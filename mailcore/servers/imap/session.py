@@ -16,11 +16,13 @@ from mailcore.servers.imap.commands import fetch
 from mailcore.servers.imap.connection import Connection, Gone
 from mailcore.servers.imap.notify import Notify
 from mailcore.servers.imap.view import Telling, View
+from mailcore.store import box as boxes
 from mailcore.store import login, messages
 from mailcore.store.box import take_recent
-from mailcore.terms import Owner, TemporaryFault
+from mailcore.terms import Owner, Refusal, TemporaryFault
 from mailcore.wire import flags as wire_flags
 from mailcore.wire.imap import render, sequence
+from mailcore.wire.imap.acl import flags_mask
 from mailcore.wire.imap.cursor import BadName, BadSyntax, Cursor
 from mailcore.wire.imap.framing import Announced, Line, Piece, TooLong
 
@@ -174,6 +176,8 @@ class Session:
         match event:
             case _ if self.doubted and not await self._still_open():
                 raise Gone
+            case _ if self.view is not None and self.view.box.prefix and not await self._still_readable(self.view):
+                raise Gone
             case Line(text):
                 if self.idling:
                     await self._end_idle(text)
@@ -205,6 +209,15 @@ class Session:
             return True
         self.bye("[UNAVAILABLE] You have been signed out.")
         return False
+
+    async def _still_readable(self, view: View) -> bool:
+        """Somebody else's mailbox: asked before every command, for its owner may change what we may do."""
+        found = await self.bridge.read(boxes.find, self.owner, view.box.shown)
+        if isinstance(found, Refusal) or found.id != view.box.id:
+            self.bye("The mailbox is not shared with you any more.")
+            return False
+        view.box = found
+        return True
 
     async def go_on(self, text: str) -> None:
         """A continuation request, on its way at once."""
@@ -280,7 +293,13 @@ class Session:
         results = await self._search_again(view) if view.contexts and changes is not None else {}
         self._tell_leaving(view, results)
         telling = view.tell(changes, with_expunges)
-        if claims_recent and view.looked_until < view.uid_next and self.shows_recent and not view.read_only:
+        if (
+            claims_recent
+            and view.looked_until < view.uid_next
+            and self.shows_recent
+            and not view.read_only
+            and not view.box.prefix
+        ):
             after = view.uid_next
             view.add_recent(await self.bridge.run(take_recent, view.box.id, after), after)
         if telling:
@@ -317,7 +336,11 @@ class Session:
 
     def tell_flags(self, view: View) -> None:
         names = " ".join([*wire_flags.NAMES.values(), *view.keywords.split()])
-        permanent = "" if view.read_only else f"{names} \\*"
+        mask = 0 if view.read_only else flags_mask(view.box.rights)
+        kept = [name for bit, name in wire_flags.NAMES.items() if bit & mask]
+        if mask and view.box.allows("w"):
+            kept += [*view.keywords.split(), "\\*"]
+        permanent = " ".join(kept)
         self.untagged(f"FLAGS ({names})")
         self.untagged(f"OK [PERMANENTFLAGS ({permanent})] Flags permitted.")
 

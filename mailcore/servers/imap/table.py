@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mailcore.servers.imap.answer import Answer, bad
 from mailcore.servers.imap.commands import (
+    acl,
     append,
     authentication,
     basic,
@@ -66,6 +67,11 @@ COMMANDS: dict[str, Command] = {
     "GETQUOTAROOT": Command(quota.get_quota_root, SIGNED_IN),
     "GETMETADATA": Command(metadata.get_metadata, SIGNED_IN),
     "SETMETADATA": Command(metadata.set_metadata, SIGNED_IN),
+    "GETACL": Command(acl.get_acl, SIGNED_IN),
+    "SETACL": Command(acl.set_acl, SIGNED_IN),
+    "DELETEACL": Command(acl.delete_acl, SIGNED_IN),
+    "LISTRIGHTS": Command(acl.list_rights, SIGNED_IN),
+    "MYRIGHTS": Command(acl.my_rights, SIGNED_IN),
     "ESEARCH": Command(multisearch.esearch, SIGNED_IN),
     "NOTIFY": Command(notification.notify, SIGNED_IN),
     "GENURLAUTH": Command(urls.generate, SIGNED_IN),

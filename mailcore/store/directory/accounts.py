@@ -19,7 +19,7 @@ from django.db.models import Count, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from mailcore.models import Account, Annotation, Domain, Expunged, Message, MessageSummary, MessageText
-from mailcore.store import mailboxes, maildir, news, schemes, scram
+from mailcore.store import access, mailboxes, maildir, news, schemes, scram
 from mailcore.store.directory import aliases
 from mailcore.store.directory.problem import Problem, changed
 from mailcore.wire import address as addresses
@@ -234,6 +234,7 @@ def _someone_must_administrate() -> None:
 def _delete(rows: QuerySet[Account]) -> None:
     """Delete rows now, files once that is certain."""
     homes = [maildir.home(address) for address in rows.values_list("address", flat=True)]
+    access.forget_accounts(rows)
     administrated = rows.filter(role=Account.Role.ADMINISTRATOR).exists()
     # From the leaves inwards, each in one statement: cascading would read every message first.
     for table in (

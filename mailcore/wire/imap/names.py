@@ -7,6 +7,7 @@ import re
 from functools import lru_cache
 
 SEPARATOR = "/"
+OTHERS = "Other Users"  # above what other people share (RFC 2342 §5)
 MAX_NAME = 255
 MAX_LEVELS = 20
 
@@ -90,10 +91,28 @@ def from_utf7(raw: bytes) -> str:
     return name
 
 
+def of_others(name: str) -> bool:
+    """Is it a name in the namespace of other users?"""
+    return name == OTHERS or name.startswith(OTHERS + SEPARATOR)
+
+
+def split_others(name: str) -> tuple[str, str, str]:
+    """(what stands before the name for its owner, the owner's address, that name), "" where they are missing."""
+    _, address, inner = (*name.split(SEPARATOR, 2), "", "")[:3]
+    return f"{OTHERS}{SEPARATOR}{address}{SEPARATOR}", address, canonical(inner)
+
+
+def join_others(address: str, name: str) -> str:
+    """A mailbox's name for people other than its owner."""
+    return SEPARATOR.join((OTHERS, address, name))
+
+
 def flaw(name: str) -> str | None:
     """Why a mailbox of this name cannot be made; None if it can."""
     if not name or len(name) > MAX_NAME:
         return "Mailbox name is empty or too long"
+    if of_others(name):
+        return "Mailbox name belongs to other users"
     levels = name.split(SEPARATOR)
     if len(levels) > MAX_LEVELS:
         return "Mailbox name has too many levels"

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mailcore.wire.imap.cursor import BadSyntax, Cursor
-from mailcore.wire.imap.names import SEPARATOR
+from mailcore.wire.imap.names import SEPARATOR, of_others
 
 _PLAIN = ("SELECTED", "SELECTED-DELAYED", "INBOXES", "PERSONAL", "SUBSCRIBED")
 _NAMED = ("SUBTREE", "SUBTREE-ONE", "MAILBOXES")
@@ -20,7 +20,7 @@ class Scope:
         """Is it about this mailbox, the selected one apart?"""
         match self.kind:
             case "PERSONAL":
-                return True
+                return not of_others(name)
             case "INBOXES":  # delivery puts letters nowhere else by itself
                 return name == "INBOX"
             case "SUBSCRIBED":

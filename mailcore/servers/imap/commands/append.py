@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mailcore import conf
 from mailcore.servers.imap.answer import Answer, bad, no, ok, refused_target
-from mailcore.servers.imap.commands.store import READ_ONLY, split_flags
+from mailcore.servers.imap.commands.store import DENIED, READ_ONLY, split_flags
 from mailcore.store import append as store
 from mailcore.store import box as boxes
 from mailcore.store import catenate, expunge
@@ -27,7 +27,7 @@ async def append(call: "Call") -> Answer:
     args, session = call.args, call.session
     name = args.mailbox()
     args.space()
-    target = await session.bridge.read(boxes.find, session.owner, name)
+    target = await session.bridge.read(boxes.find, session.owner, name, "i")
     if isinstance(target, Refusal):
         return refused_target(target)
     uploads: list[Upload] = []
@@ -73,10 +73,12 @@ async def replace(call: "Call") -> Answer:
     args.space()
     if view.read_only:
         return READ_ONLY
+    if not view.box.allows("te"):
+        return DENIED
     uid = number if call.by_uid else (view.uids[number - 1] if number <= len(view) else 0)
     if not view.sequence(uid):
         return no("No such message", "NONEXISTENT") if call.by_uid else bad("Invalid message sequence number")
-    target = await session.bridge.read(boxes.find, session.owner, name)
+    target = await session.bridge.read(boxes.find, session.owner, name, "i")
     if isinstance(target, Refusal):
         return refused_target(target)
     upload, args = await _message(session, args)

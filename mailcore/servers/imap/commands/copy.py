@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from mailcore.servers.imap.answer import Answer, bad, ok, refused_target
 from mailcore.servers.imap.commands.fetch import chosen
-from mailcore.servers.imap.commands.store import READ_ONLY
+from mailcore.servers.imap.commands.store import DENIED, READ_ONLY
 from mailcore.store import box as boxes
 from mailcore.store import expunge, transfer
 from mailcore.store.index import UidRanges
@@ -27,7 +27,7 @@ async def _arguments(call: "Call") -> tuple[UidRanges, boxes.Box] | Answer:
     ranges = chosen(view, numbers, call.by_uid)
     if ranges is None:
         return bad("Invalid message sequence number")
-    target = await session.bridge.read(boxes.find, session.owner, name)
+    target = await session.bridge.read(boxes.find, session.owner, name, "i")
     if isinstance(target, Refusal):
         return refused_target(target)
     return ranges, target
@@ -66,6 +66,8 @@ async def move(call: "Call") -> Answer:
     ranges, target = arguments
     if view.read_only:
         return READ_ONLY
+    if not view.box.allows("te"):
+        return DENIED
     if not ranges:
         return ok("Move completed.")
     done = await session.bridge.run(transfer.move, view.box, ranges, target)

@@ -49,7 +49,7 @@ async def fetch(call: "Call") -> Answer:
         ranges = view.ranges_of(part(modifiers.partial, view.uids_in(ranges)))
     if not ranges:
         return ok("Fetch completed.")
-    if wanted.sets_seen and not view.read_only:
+    if wanted.sets_seen and not view.read_only and view.box.allows("s"):
         await _set_seen(session, view, ranges)
     attributes = _attributes(call, wanted, modifiers.changed_since is not None)
     since = -1 if modifiers.changed_since is None else modifiers.changed_since

@@ -8,7 +8,7 @@ from mailcore import conf
 from mailcore.servers.imap.answer import Answer, ok, refused
 from mailcore.servers.imap.commands import metadata
 from mailcore.store import annotations, mailboxes
-from mailcore.store.box import NO_SUCH
+from mailcore.store.access import NO_SUCH
 from mailcore.store.mailboxes import Listed, Status
 from mailcore.wire.imap import listing as wire
 from mailcore.wire.imap import names

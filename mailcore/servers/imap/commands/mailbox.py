@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from mailcore.servers.imap.answer import Answer, no, ok, refused
 from mailcore.store import mailboxes
 from mailcore.terms import Refusal
+from mailcore.wire.imap import names
 from mailcore.wire.imap.cursor import BadSyntax
 
 if TYPE_CHECKING:
@@ -12,9 +13,9 @@ if TYPE_CHECKING:
 
 
 async def namespace(call: "Call") -> Answer:
-    """RFC 2342: one personal namespace."""
+    """RFC 2342: one's own mailboxes, and those that others share."""
     call.args.end()
-    call.session.untagged('NAMESPACE (("" "/")) NIL NIL')
+    call.session.untagged(f'NAMESPACE (("" "/")) (("{names.OTHERS}/" "/")) NIL')
     return ok("Namespace completed.")
 
 

@@ -56,7 +56,7 @@ async def _chosen(session: "Session", scopes: list[scope.Scope]) -> list[str] | 
     if any(each.kind == "SELECTED" for each in scopes):
         if session.view is None:
             return None
-        found[session.view.box.name] = None
+        found[session.view.box.shown] = None
     if any(each.kind != "SELECTED" for each in scopes):
         everything = await session.bridge.read(mailboxes.listing, session.owner)
         found.update(

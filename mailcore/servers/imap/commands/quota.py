@@ -32,6 +32,9 @@ async def get_quota_root(call: "Call") -> Answer:
     found = await session.bridge.read(boxes.find, session.owner, name)
     if isinstance(found, Refusal):
         return refused(found)
+    if found.prefix:  # somebody else's quota is theirs to know
+        session.write(b"* QUOTAROOT %b\r\n" % names.encode(name, session.utf8))
+        return ok("Getquotaroot completed.")
     session.write(b"* QUOTAROOT %b %b\r\n" % (names.encode(name, session.utf8), render.string(_ROOT)))
     await _tell(session)
     return ok("Getquotaroot completed.")

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from mailcore.servers.imap.session import Call, Session
 
 
+_CHANGES = frozenset("iswte")  # without one of these rights a mailbox is read-only (RFC 4314 §5.2)
+
+
 async def select(call: "Call") -> Answer:
     args, session = call.args, call.session
     name = args.mailbox()
@@ -34,6 +37,7 @@ async def select(call: "Call") -> Answer:
     opened = await session.bridge.run(boxes.open_mailbox, session.owner, name, read_only)
     if isinstance(opened, Refusal):
         return refused(opened)
+    read_only = read_only or not set(opened.box.rights) & _CHANGES
     view = View(opened, read_only)
     session.enter_mailbox(view)
     _describe(session, view, opened)
@@ -46,7 +50,7 @@ def _describe(session: "Session", view: View, opened: boxes.Opened) -> None:
     session.tell_flags(view)
     session.untagged(f"{len(view)} EXISTS")
     if "IMAP4REV2" in session.enabled:
-        session.write(b'* LIST () "/" ' + names.encode(view.box.name, session.utf8) + b"\r\n")
+        session.write(b'* LIST () "/" ' + names.encode(view.box.shown, session.utf8) + b"\r\n")
     else:
         session.untagged(f"{view.recent_count} RECENT")
         if opened.first_unseen:
@@ -76,7 +80,7 @@ async def close(call: "Call") -> Answer:
     session = call.session
     view = session.view
     assert view is not None
-    if not view.read_only and len(view):
+    if not view.read_only and len(view) and view.box.allows("e"):
         removed = await session.bridge.run(expunge.expunge, view.box, view.known)
         if removed.files:
             session.in_background(expunge.remove_files, view.box.directory, removed.files)

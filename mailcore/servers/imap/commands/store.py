@@ -10,6 +10,7 @@ from mailcore.store import messages
 from mailcore.store.messages import Flagged, Mode
 from mailcore.wire import flags as wire_flags
 from mailcore.wire.imap import sequence
+from mailcore.wire.imap.acl import flags_mask
 from mailcore.wire.imap.cursor import BadSyntax, Cursor
 from mailcore.wire.imap.sequence import SAVED
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mailcore.servers.imap.session import Call, Session
 
 READ_ONLY = no("Mailbox is read-only", "READ-ONLY")
+DENIED = no("Permission denied", "NOPERM")
 _MODES: dict[str, Mode] = {"FLAGS": "replace", "+FLAGS": "add", "-FLAGS": "remove"}
 MAX_KEYWORD = 100
 MAX_KEYWORDS = 100
@@ -57,6 +59,8 @@ async def store(call: "Call") -> Answer:
     assert view is not None
     if view.read_only:
         return READ_ONLY
+    if not _may_store(view, mode, bits, keywords):
+        return DENIED
     ranges = chosen(view, numbers, call.by_uid)
     if ranges is None:
         return bad("Invalid message sequence number")
@@ -73,6 +77,14 @@ async def store(call: "Call") -> Answer:
         failed = done.failed if call.by_uid else view.sequences(done.failed)
         return ok("Conditional STORE failed for some.", f"MODIFIED {sequence.render_numbers(failed).decode()}")
     return ok("Store completed.")
+
+
+def _may_store(view: View, mode: Mode, bits: int, keywords: tuple[str, ...]) -> bool:
+    """Some right to what is asked is enough: flags without one are passed over (RFC 4314 §4)."""
+    mask = flags_mask(view.box.rights)
+    if mode == "replace" or not (bits or keywords):
+        return bool(mask)
+    return bool(bits & mask) or bool(keywords and view.box.allows("w"))
 
 
 def _unchanged_since(args: Cursor) -> int:
@@ -127,6 +139,8 @@ async def expunge(call: "Call") -> Answer:
     args.end()
     if view.read_only:
         return READ_ONLY
+    if not view.box.allows("e"):
+        return DENIED
     if not ranges:
         return ok("Expunge completed.")
     removed = await session.bridge.run(removal.expunge, view.box, ranges)
