@@ -6,12 +6,13 @@ is. Letters that move while somebody reads may be shown twice or not at all, as 
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from django.db.models import Q
 
 from mailcore.models import Queued, Recipient
-from mailcore.post.queue import MICRO
+from mailcore.post.queue import MICRO, now_us
 
 State = Queued.State
 
@@ -80,6 +81,9 @@ def _with_recipients(page: Sequence[tuple[int, str, int, int, int, str]]) -> Ite
     ):
         waiting[letter_id].append(Waiting(address, original, reason))
     for letter_id, name, arrived, due, size, sender in page:
+        if name == State.INCOMING and due > now_us():
+            text = f"waits until {datetime.fromtimestamp(due // MICRO).astimezone():%c}, as its sender asked"
+            waiting[letter_id] = [replace(each, reason=text) for each in waiting[letter_id]]
         yield Entry(letter_id, name, arrived, due, size, sender, tuple(waiting[letter_id]))
 
 

@@ -1,13 +1,9 @@
 """Clients that come too often, send too slowly, talk too early, or speak another protocol."""
 
-import asyncio
-import socket
-import ssl
-from collections.abc import Callable
+import select
 
 import pytest
 
-from conversation import Conversation, Running
 from mailcore import anvil
 from mailcore.models import Account, Queued
 from mailcore.post.courier import Courier
@@ -184,17 +180,9 @@ def test_who_drips_is_not_waited_for(smtp, parameters):
     parameters(smtpd_timeout="1s")
     client = greeted(smtp())
     client.talk("C: MAIL FROM:<>\nS: 250 …\nC: RCPT TO:<lisi@benet.com>\nS: 250 …\nC: DATA\nS: 354 …")
-    client.socket.settimeout(0.1)
-    with pytest.raises((BrokenPipeError, ConnectionResetError)):
-        for _ in range(200):
-            client.send(b"x")
-            try:
-                if client.socket.recv(100).startswith(b"421 4.4.2"):
-                    client.socket.settimeout(10)
-                    assert client.socket.recv(100) == b""
-                    raise ConnectionResetError
-            except TimeoutError:
-                pass
+    while not select.select([client.socket], [], [], 0.05)[0]:
+        client.send(b"x")
+    client.talk("S: 421 4.4.2 mail.benet.com Error: timeout exceeded\nS:")
     assert not Queued.objects.exists()
 
 
@@ -232,7 +220,9 @@ def test_at_the_same_moment(smtp, parameters):
     running = smtp("submission")
     clients = [signed_in(running) for _ in range(10)]
     for client in clients:
-        client.talk("C: MAIL FROM:<lisi@benet.com>\nS: 250 …\nC: RCPT TO:<xiaoqi@benet.com>\nS: 250 …\nC: DATA\nS: 354 …")
+        client.talk(
+            "C: MAIL FROM:<lisi@benet.com>\nS: 250 …\nC: RCPT TO:<xiaoqi@benet.com>\nS: 250 …\nC: DATA\nS: 354 …"
+        )
     for client in clients:
         client.send(b"Subject: s\r\n\r\nx\r\n.\r\n")
     replies = [client.hear()[:3] for client in clients]

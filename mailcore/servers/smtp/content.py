@@ -138,7 +138,8 @@ class Reception:
 
     def _completed(self, complete: Callable[[bytes], bytes]) -> bytes:
         header, rest = trace.split_header(self._head)
-        return header + complete(header) + rest
+        self._head = header + complete(header) + rest
+        return self._head
 
     def header(self) -> bytes:
         return trace.header_of(self._head[: self._header_limit])
