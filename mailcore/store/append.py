@@ -91,7 +91,7 @@ def replace(source: Box, uid: int, box: Box, upload: Upload) -> Replaced | Refus
         lock_both(source.id, box.id)
         rows = index.select(source.id, expunge.COLUMNS, [(uid, uid)])
         if not rows:
-            return Refusal("NONEXISTENT", "Message is gone")
+            return Refusal("EXPUNGEISSUED", "Message is gone")
         gone.append(expunge.remove(source, rows, expunge.lock(source.id)))
         return None
 
