@@ -82,6 +82,11 @@ def join(process: int) -> None:
     _table.process = process % PROCESSES
 
 
+def process() -> int:
+    """The number this process joined under; 0 if it never did."""
+    return _table.process
+
+
 def clear(process: int) -> None:
     """Said by the supervisor: that child is gone, and with it all it held."""
     with _table.locked():

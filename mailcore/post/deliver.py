@@ -18,7 +18,7 @@ from mailcore.post.queue import MICRO, Claim, Duty, Settlement
 from mailcore.post.route import credentials, route
 from mailcore.post.smtp.job import Job
 from mailcore.post.smtp.policy import policy_for
-from mailcore.store import delivery, quota
+from mailcore.store import delivery
 from mailcore.terms import (
     Arrival,
     Command,
@@ -37,6 +37,7 @@ from mailcore.terms import (
 from mailcore.wire import trace
 
 _RELAY = "virtual"  # Postfix's name for delivery to Maildirs, in log lines
+DELIVERED = delivered("delivered to maildir", _RELAY)
 
 
 @dataclass(slots=True)
@@ -127,28 +128,15 @@ def _deliver_local(courier: str, plans: Sequence[_Plan], leftovers: Leftovers) -
             arrivals.append(arrival(plan.claim, duty, way))
     staged = delivery.stage(arrivals)
     with transaction.atomic():
-        results = delivery.enter(staged)
+        results = delivery.enter(staged, warn=quota_warning.warn)
         for (plan, duty), result in zip(wanted, results, strict=True):
             if isinstance(result, Reply):
                 plan.outcomes.append((duty, refusal(result, _RELAY)))
             else:
-                plan.outcomes.append((duty, delivered("delivered to maildir", _RELAY)))
-        quota_warning.warn(quota.crossings(_added(staged, results)))
+                plan.outcomes.append((duty, DELIVERED))
         settlements = [Settlement(p.claim, p.outcomes, last=not p.elsewhere) for p in plans]
         settle(courier, settlements)
     leftovers.add(settlements, (s.path for s in staged if isinstance(s, delivery.Staged)))
-
-
-def _added(
-    staged: Sequence[delivery.Staged | Reply], results: Sequence[delivery.Stored | Reply]
-) -> dict[int, tuple[int, int]]:
-    """Account → (octets, messages) that have just come."""
-    added: dict[int, tuple[int, int]] = {}
-    for item, result in zip(staged, results, strict=True):
-        if isinstance(item, delivery.Staged) and isinstance(result, delivery.Stored) and not result.again:
-            octets, messages = added.get(item.arrival.account_id, (0, 0))
-            added[item.arrival.account_id] = (octets + item.size, messages + 1)
-    return added
 
 
 def _delivered_to(plan: _Plan) -> set[str]:
@@ -167,7 +155,7 @@ def arrival(claim: Claim, duty: Duty, way: Local) -> Arrival:
     headers = trace.local(claim.sender, duty.original, way.address or duty.original)
     return Arrival(
         account_id=way.account_id,
-        base_name=f"{claim.received_us // MICRO}.Q{claim.queue_id}R{duty.id:X}.{_host()}",
+        base_name=f"{claim.received_us // MICRO}.Q{claim.queue_id}R{duty.id:X}.{host()}",
         file=Path(files.path(claim.id)),
         skip=claim.trace_size,
         trace=headers,
@@ -178,7 +166,7 @@ def arrival(claim: Claim, duty: Duty, way: Local) -> Arrival:
     )
 
 
-def _host() -> str:
+def host() -> str:
     """The host part of Maildir names, without what Maildir or a shell would trip over."""
     return conf.current().myhostname.replace("/", "\\057").replace(":", "\\072")
 
@@ -194,7 +182,8 @@ def settle(courier: str, settlements: Sequence[Settlement]) -> None:
     for settlement in final:
         claim = settlement.claim
         for duty, outcome in settlement.outcomes:
-            lines.append(_log_line(claim, duty, outcome, now))
+            times = (claim.received_us, claim.claimed_us, now)
+            lines.append(log_line(claim.queue_id, duty.address, duty.original, outcome, times))
         if settlement.done:
             lines.append(f"{claim.queue_id}: removed")
     transaction.on_commit(lambda: log.write("qmgr", *lines))
@@ -218,13 +207,14 @@ def _expire(settlement: Settlement) -> Settlement:
 _STATUS = {"delivered": "sent", "deferred": "deferred", "failed": "bounced"}
 
 
-def _log_line(claim: Claim, duty: Duty, outcome: Outcome, now: int) -> str:
-    """ID: to=<a>, orig_to=<b>, relay=r, delay=s, delays=a/b/c/d, dsn=x.y.z, status=sent (text)"""
-    original = f" orig_to=<{duty.original}>," if duty.original != duty.address else ""
-    total = (now - claim.received_us) / MICRO
-    waited = (claim.claimed_us - claim.received_us) / MICRO
+def log_line(queue_id: str, address: str, original: str, outcome: Outcome, times: tuple[int, int, int]) -> str:
+    """ID: to=<a>, orig_to=<b>, relay=r, delay=s, delays=a/b/c/d, dsn=x.y.z, status=sent (text). `times`: received,
+    claimed, now, in microseconds."""
+    given = f" orig_to=<{original}>," if original != address else ""
+    received, claimed, now = times
+    total, waited = (now - received) / MICRO, (claimed - received) / MICRO
     return (
-        f"{claim.queue_id}: to=<{duty.address}>,{original} relay={outcome.relay}, delay={total:.2g},"
+        f"{queue_id}: to=<{address}>,{given} relay={outcome.relay}, delay={total:.2g},"
         f" delays={waited:.2g}/0/0/{total - waited:.2g}, dsn={outcome.dsn},"
         f" status={_STATUS[outcome.kind]} ({outcome.text})"
     )

@@ -13,12 +13,14 @@ from pathlib import Path
 
 from django.conf import settings
 
-# Queue ids count 20 µs ticks since 2020: they rise with time and have eleven hexadecimal digits until
-# 2031, as Postfix's short ids have. Ticks are dealt to processes in turn, so that ties are rare; the
+from mailcore import anvil
+
+# Queue ids count 2 µs ticks since 2020: they rise with time and have twelve hexadecimal digits until
+# 2037, about as long as Postfix's. Ticks are dealt to processes in turn, so that ties are rare; the
 # file made with O_EXCL, and the row's primary key, settle those.
 _EPOCH = 1577836800
-_TICKS = 50_000
-_SLOTS = 8
+_TICKS = 500_000
+_SLOTS = 64
 _UNCLAIMED_AFTER = 86400  # seconds
 
 
@@ -53,6 +55,15 @@ class ContentFile:
     @property
     def full(self) -> bool:
         return self._buffered >= self.spill
+
+    @property
+    def in_memory(self) -> bool:
+        """Nothing of it is on disk yet."""
+        return self._handle < 0
+
+    def octets(self) -> bytes:
+        """What is in memory: everything, when `in_memory`."""
+        return b"".join(self._parts)
 
     def open(self) -> int:
         """Choose the queue id; the file itself appears with the first octets on disk."""
@@ -96,7 +107,7 @@ _last_id = 0
 def _next_id() -> int:
     global _last_id
     tick = int((time.time() - _EPOCH) * _TICKS)
-    wanted = tick - tick % _SLOTS + os.getpid() % _SLOTS
+    wanted = tick - tick % _SLOTS + (anvil.process() or os.getpid()) % _SLOTS
     while wanted <= _last_id or os.path.exists(path(wanted)):
         wanted += _SLOTS
     _last_id = wanted

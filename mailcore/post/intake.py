@@ -17,7 +17,7 @@ from mailcore.models import Queued, Recipient
 from mailcore.post import files, sending
 from mailcore.store import news
 from mailcore.store.prepared import insert
-from mailcore.terms import Client, Letter, LetterRecipient, TemporaryFault
+from mailcore.terms import Client, Letter, LetterRecipient, Outcome, TemporaryFault
 
 __all__ = ["take_in", "write_and_take_in"]
 
@@ -25,6 +25,8 @@ __all__ = ["take_in", "write_and_take_in"]
 def take_in(letters: Sequence[Letter]) -> None:
     """Enter letters whose content files are finished; all of them, or none and TemporaryFault. The files
     of letters that did not get in are their writer's to discard."""
+    if not letters:
+        return
     try:
         with transaction.atomic():
             enter(letters)
@@ -34,36 +36,49 @@ def take_in(letters: Sequence[Letter]) -> None:
 
 def enter(letters: Sequence[Letter]) -> None:
     """The rows of letters, inside the caller's transaction; couriers hear of them on commit."""
-    insert(Queued, _QUEUED, [_queued(letter) for letter in letters])
+    _insert(letters, _WAITING)
+    news.ring_couriers()
+
+
+def enter_settled(letters: Sequence[Letter], outcome: Outcome, now: int) -> None:
+    """The rows of letters whose recipients have all been served, inside the transaction that served them."""
+    _insert(letters, (outcome.kind, outcome.dsn, outcome.relay, outcome.text), now)
+
+
+_WAITING = ("waiting", "", "", "")
+
+
+def _insert(letters: Sequence[Letter], recipients: tuple[str, ...], settled_us: int | None = None) -> None:
+    insert(Queued, _QUEUED, [_queued(letter, settled_us) for letter in letters])
     insert(
         Recipient,
         _RECIPIENT,
         [
-            (letter.id, r.address, r.given, "waiting", False, r.notify, r.orcpt, "", "", "", False, False)
+            (letter.id, r.address, r.given, r.notify, r.orcpt, *recipients, settled_us, False, False, False)
             for letter in letters
             for r in _once(letter.recipients)
         ],
     )
     sending.check(letters)
-    news.ring_couriers()
 
 
 _QUEUED = (
     *("id", "state", "due_us", "lease_us", "courier", "received_us", "sender", "size", "trace_size", "message_id"),
     *("client_name", "client_address", "helo", "protocol", "login", "envelope_id", "return_full", "eight_bit"),
-    "smtputf8",
+    *("smtputf8", "settled_us"),
 )
 _RECIPIENT = (
-    *("queued_id", "address", "original", "state", "final", "notify", "orcpt", "dsn", "relay", "reason", "notified"),
-    "delay_notified",
+    *("queued_id", "address", "original", "notify", "orcpt", "state", "dsn", "relay", "reason", "settled_us"),
+    *("final", "notified", "delay_notified"),
 )
 
 
-def _queued(letter: Letter) -> tuple[object, ...]:
+def _queued(letter: Letter, settled_us: int | None) -> tuple[object, ...]:
     client = letter.client
+    state = "done" if settled_us else "hold" if letter.hold else "incoming"
     return (
         letter.id,
-        "hold" if letter.hold else "incoming",
+        state,
         letter.due_us or letter.received_us,
         0,
         "",
@@ -81,6 +96,7 @@ def _queued(letter: Letter) -> tuple[object, ...]:
         letter.return_full,
         letter.eight_bit,
         letter.smtputf8,
+        settled_us,
     )
 
 

@@ -29,7 +29,7 @@ from mailcore.wire.imap import names
 
 _AT_ONCE = 100  # messages entered in one transaction
 # Names our own deliveries and uploads give; while young, such a file's row may be on its way.
-_OURS = re.compile(r"\d+\.(?:Q[0-9A-F]+R[0-9A-F]+\.|M\d+P\d+R[0-9a-f]{12}$)")
+_OURS = re.compile(r"\d+\.(?:Q[0-9A-F]+(?:R[0-9A-F]+)?\.|M\d+P\d+R[0-9a-f]{12}$)")
 _YOUNG = 300  # seconds
 
 
@@ -135,7 +135,11 @@ def _examined(folder: Folder, *, fresh: bool, offline: bool) -> Folder:
         folder.found.append(found)
     # In order of Dovecot's UIDs; what it did not know comes after, in order of arrival.
     folder.found.sort(key=lambda each: (each.uid or 1 << 33, each.base_name))
-    folder.lost = sorted((uid, base_name) for base_name, uid in rows.items() if base_name not in files)
+    folder.lost = sorted(
+        (uid, base_name)
+        for base_name, uid in rows.items()
+        if base_name not in files and not maildir.is_there(folder.directory, base_name)
+    )
     if folder.lost:
         # Whoever was expunged or moved while we looked is not lost.
         there = set(Message.objects.filter(mailbox_id=folder.mailbox_id).values_list("base_name", flat=True))

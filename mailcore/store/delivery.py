@@ -9,20 +9,23 @@ has made the names durable too, many letters at once (`post.leftovers`); `restor
 failure took in between.
 """
 
+import contextlib
 import hashlib
 import mmap
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import time
 from typing import Self
 
-from django.db import connection
+from django.db import transaction
 
 from mailcore.models import Account, Mailbox, Message, MessageSummary, MessageText
 from mailcore.store import maildir, news, quota
-from mailcore.store.prepared import Prepared, insert, insert_returning
+from mailcore.store.index import MAILBOX, table
+from mailcore.store.prepared import Prepared, change_many, insert, insert_returning
 from mailcore.terms import Arrival, Reply
 from mailcore.wire import flags as wire_flags
 from mailcore.wire.scan import Scan, scan
@@ -42,6 +45,7 @@ class Staged:
     scan: Scan
     email_id: str
     uid: int = 0  # the UID an import wants kept; it gets the next one where that is used up
+    fresh: bool = False  # its base name is new: it cannot have been entered before
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,44 @@ def stage(arrivals: Sequence[Arrival]) -> list[Staged | Reply]:
                 size = content.size - arrival.skip + len(arrival.trace)
         staged.append(Staged(arrival, mailbox_id, path, size, *scans[key]))
     return staged
+
+
+def stage_hidden(contents: Sequence[tuple[Arrival, bytes]]) -> list[Staged | Reply]:
+    """`stage` for content in memory, which begins with the arrival's trace: each file is made durable in `tmp`,
+    where nobody sees it, and stands in `new` once the transaction that enters it has been committed. Enter what
+    this returns, or `discard` it. OSError: the disk refused, nothing is left of any."""
+    places = _places([arrival for arrival, _ in contents])
+    staged: list[Staged | Reply] = []
+    try:
+        for arrival, content in contents:
+            place = places.get((arrival.account_id, arrival.mailbox))
+            if place is None:
+                staged.append(Reply(550, "5.1.1", "User unknown"))
+                continue
+            mailbox_id, where = place
+            digest = hashlib.blake2b(memoryview(content)[arrival.skip :], digest_size=16).hexdigest()
+            scanned = scan(content, arrival.skip)
+            path = maildir.write_hidden(where, arrival.base_name, content)
+            staged.append(Staged(arrival, mailbox_id, path, len(content), scanned, digest, fresh=True))
+    except OSError:
+        discard(staged)
+        raise
+    return staged
+
+
+def discard(staged: Iterable[Staged | Reply]) -> None:
+    """Remove the files of what will not be entered."""
+    for item in staged:
+        if isinstance(item, Staged):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(item.path)
+
+
+def reveal(staged: Iterable[Staged | Reply]) -> None:
+    """The files of what `stage_hidden` staged, and the transaction entered, take their places on commit."""
+    for item in staged:
+        if isinstance(item, Staged):
+            transaction.on_commit(partial(maildir.reveal, item.path))
 
 
 def restore(arrivals: Sequence[Arrival]) -> set[str]:
@@ -181,12 +223,17 @@ _find_known = Prepared(
 )
 
 
-def enter(staged: Sequence[Staged | Reply], *, quotas: bool = True) -> list[Stored | Reply]:
+def enter(
+    staged: Sequence[Staged | Reply],
+    *,
+    quotas: bool = True,
+    warn: Callable[[Iterable[quota.Crossing]], None] | None = None,
+) -> list[Stored | Reply]:
     """Give staged messages their UIDs; call inside `transaction.atomic()`.
 
     Returns in the same order what became of each: Stored, or a Reply (4.2.2 or 5.2.2 over quota, with
     the file removed again; or the Reply that stood there before). Without `quotas` messages are counted
-    but never refused: they are somebody's already.
+    but never refused: they are somebody's already. `warn` is told whose mailbox has become nearly full.
     """
     wanted = [s for s in staged if isinstance(s, Staged)]
     # Rows are locked in the order of their ids everywhere, so that two writers never wait in a circle.
@@ -194,10 +241,9 @@ def enter(staged: Sequence[Staged | Reply], *, quotas: bool = True) -> list[Stor
     if not wanted:
         return [s for s in staged if isinstance(s, Reply)]
     mailboxes = {row[0]: _Counters(*row) for row in _lock_mailboxes.rows(list(ids))}
-    known = {
-        (mailbox_id, base_name): uid
-        for mailbox_id, base_name, uid in _find_known.rows(list(ids), [s.arrival.base_name for s in wanted])
-    }
+    names = [s.arrival.base_name for s in wanted if not s.fresh]
+    rows = _find_known.rows(list(ids), names) if names else []
+    known = {(mailbox_id, base_name): uid for mailbox_id, base_name, uid in rows}
     purses = quota.lock({box.account_id for box in mailboxes.values()})
     results: list[Stored | Reply] = []
     fresh: list[tuple[Staged, int, int]] = []  # with UID and MODSEQ
@@ -218,7 +264,7 @@ def enter(staged: Sequence[Staged | Reply], *, quotas: bool = True) -> list[Stor
         if not quotas:
             purse.count(item.size)
         elif (refusal := purse.take(item.size)) is not None:
-            os.unlink(item.path)
+            discard([item])
             results.append(refusal)
             continue
         uid = box.add(item)
@@ -227,6 +273,8 @@ def enter(staged: Sequence[Staged | Reply], *, quotas: bool = True) -> list[Stor
         results.append(Stored(box.id, box.uid_validity, uid))
     _insert(fresh, now)
     _count([box for box in mailboxes.values() if box.messages], purses.values())
+    if warn is not None:
+        warn(quota.crossings(purses.values()))
     news.publish(box.id for box in mailboxes.values() if box.messages)
     return results
 
@@ -255,19 +303,18 @@ class _Counters:
 
 def _count(boxes: Sequence[_Counters], purses: Iterable[quota.Purse]) -> None:
     """Add the batch to the counters: one statement a mailbox, one an account."""
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            f"UPDATE {Mailbox._meta.db_table} SET uid_next = %s, highest_modseq = %s, messages = messages + %s,"
-            " unseen = unseen + %s, size = size + %s WHERE id = %s",
-            [(b.uid_next, b.highest_modseq + 1, b.messages, b.unseen, b.size, b.id) for b in boxes],
-        )
-        cursor.executemany(
-            f"UPDATE {Account._meta.db_table} SET used_bytes = used_bytes + %s, used_messages = used_messages + %s"
-            " WHERE id = %s",
-            [(p.added_bytes, p.added_messages, p.account_id) for p in purses if p.added_messages],
-        )
+    change_many(
+        f"UPDATE {MAILBOX} SET uid_next = %s, highest_modseq = %s, messages = messages + %s,"
+        " unseen = unseen + %s, size = size + %s WHERE id = %s",
+        [(b.uid_next, b.highest_modseq + 1, b.messages, b.unseen, b.size, b.id) for b in boxes],
+    )
+    change_many(
+        f"UPDATE {_ACCOUNT} SET used_bytes = used_bytes + %s, used_messages = used_messages + %s WHERE id = %s",
+        [(p.added_bytes, p.added_messages, p.account_id) for p in purses if p.added_messages],
+    )
 
 
+_ACCOUNT = table(Account)
 _MESSAGE = (
     *("mailbox_id", "uid", "modseq", "flags", "keywords", "base_name", "size", "internal_at", "saved_at", "sent_at"),
     "sent_zone",

@@ -6,13 +6,15 @@ there are many, as digits.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
 from django.db import connection
 from django.db.models import Model
 
 from mailcore.models import Expunged, Mailbox, Message, MessageSummary, MessageText
+from mailcore.store.prepared import change as change
+from mailcore.store.prepared import change_many as change_many
+from mailcore.store.prepared import query as query
 
 Row = tuple[Any, ...]
 UidRanges = Sequence[tuple[int, int]]  # rising, not overlapping, both ends included
@@ -60,20 +62,6 @@ def source(columns: Iterable[str]) -> str:
     return f"{MESSAGE} m"
 
 
-def query(sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-    """Rows of a SELECT as the driver gives them."""
-    if connection.vendor == "sqlite":
-        # Django's cursor takes three times as long as a short query does.
-        if connection.connection is None:
-            connection.ensure_connection()
-        found: list[Row] = connection.connection.execute(_with_question_marks(sql), parameters).fetchall()
-        return found
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        rows: list[Row] = cursor.fetchall()
-    return rows
-
-
 def locked(mailbox_id: int, columns: str) -> Row | None:
     """Columns of a mailbox's row, which stays locked until the transaction ends; None if it is gone."""
     rows = query(f"SELECT {columns} FROM {MAILBOX} WHERE id = %s{_FOR_UPDATE}", (mailbox_id,))
@@ -82,23 +70,6 @@ def locked(mailbox_id: int, columns: str) -> Row | None:
 
 # SQLite has one writer at a time, which BEGIN IMMEDIATE waits to be.
 _FOR_UPDATE = "" if connection.vendor == "sqlite" else " FOR UPDATE"
-
-
-@lru_cache(1024)
-def _with_question_marks(sql: str) -> str:
-    return sql.replace("%s", "?").replace("%%", "%")
-
-
-def change(sql: str, parameters: Sequence[Any] = ()) -> None:
-    """Runs a statement that writes."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-
-
-def change_many(sql: str, rows: Sequence[Sequence[Any]]) -> None:
-    if rows:
-        with connection.cursor() as cursor:
-            cursor.executemany(sql, rows)
 
 
 def select(mailbox_id: int, columns: Sequence[str], ranges: UidRanges, changed_since: int = -1) -> list[Row]:

@@ -55,6 +55,31 @@ def link(source: str, where: str, base_name: str) -> str:
     return path
 
 
+def write_hidden(where: str, base_name: str, content: bytes) -> str:
+    """Write a file into `tmp` and make it durable there, name and content (syncing a new file makes the name it
+    was made under durable as well). Returns its path. `reveal` gives it its place."""
+    path = os.path.join(where, "tmp", base_name)
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(handle, view) :]
+        os.fsync(handle)
+    except OSError:
+        os.unlink(path)
+        raise
+    finally:
+        os.close(handle)
+    return path
+
+
+def reveal(path: str) -> None:
+    """From `tmp` to `new`. Whoever looked for the file may have found and revealed it first."""
+    hidden, base_name = os.path.split(path)
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(path, os.path.join(os.path.dirname(hidden), "new", base_name))
+
+
 def write(where: str, base_name: str, parts: Iterable[bytes | memoryview]) -> str:
     """Write a new file and make its content durable; `sync_directories` makes its name durable."""
     temporary = os.path.join(where, "tmp", base_name)
@@ -94,6 +119,9 @@ def locate(where: str, base_name: str, flags: int) -> str:
     path = expected(where, base_name, flags)
     if os.path.exists(path):
         return path
+    hidden = os.path.join(where, "tmp", base_name)
+    if os.path.exists(hidden):  # its message was entered, and then the power failed
+        reveal(hidden)
     for name in (f"{where}/new/{base_name}", f"{where}/cur/{base_name}:2,"):
         if os.path.exists(name):
             return name
@@ -103,6 +131,15 @@ def locate(where: str, base_name: str, flags: int) -> str:
             if entry.name == base_name or entry.name.startswith(prefix):
                 return entry.path
     raise FileNotFoundError(path)
+
+
+def is_there(where: str, base_name: str) -> bool:
+    """Has this message a file, under whatever name?"""
+    try:
+        locate(where, base_name, 0)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def read(where: str, base_name: str, flags: int) -> bytes:

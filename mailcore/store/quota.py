@@ -4,7 +4,7 @@
 answer at RCPT time, before there is a letter. 0 as a limit means no limit.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ _FIELDS = (
     "domain__account_quota_messages",
     "domain_id",
     "domain__total_quota_bytes",
+    "quota_warned",
 )
 
 
@@ -49,6 +50,7 @@ class Purse:
     limit_bytes: int
     limit_messages: int
     domain: DomainPurse | None = None
+    warned: int = 0  # the level of quota_warning_levels its owner has been told of
     added_bytes: int = 0
     added_messages: int = 0
 
@@ -94,11 +96,12 @@ def limit_of(own: int | None, domain: int | None) -> int:
 
 
 def _purses(rows: Iterable[tuple[Any, ...]]) -> dict[int, Purse]:
+    """Rows of _FIELDS."""
     purses: dict[int, Purse] = {}
     domains: dict[int, DomainPurse] = {}
     for row in rows:
         account_id, used_bytes, used_messages, own_bytes, own_messages, domain_bytes, domain_messages = row[:7]
-        domain_id, domain_total = row[7:]
+        domain_id, domain_total, warned = row[7:]
         if domain_total and domain_id not in domains:
             [(used,)] = _domain_usage.rows(domain_id)
             domains[domain_id] = DomainPurse(used, domain_total)
@@ -109,6 +112,7 @@ def _purses(rows: Iterable[tuple[Any, ...]]) -> dict[int, Purse]:
             limit_of(own_bytes, domain_bytes),
             (own_messages if own_messages is not None else domain_messages) or 0,
             domains.get(domain_id),
+            warned,
         )
     return purses
 
@@ -129,7 +133,7 @@ _lock = Prepared(
         Account.objects.select_for_update()
         .filter(id__in=ids)
         .order_by("id")
-        .values_list("id", "used_bytes", "used_messages", "quota_bytes", "quota_messages", "domain_id")
+        .values_list("id", "used_bytes", "used_messages", "quota_bytes", "quota_messages", "quota_warned", "domain_id")
     ),
     (int,),
 )
@@ -150,7 +154,7 @@ def lock(account_ids: Iterable[int]) -> dict[int, Purse]:
     if not rows:
         return {}
     limits = {domain: own for domain, *own in _domain_limits.rows(list({row[-1] for row in rows}))}
-    return _purses((*row[:5], *limits[row[-1]][:2], row[-1], limits[row[-1]][2]) for row in rows)
+    return _purses((*row[:5], *limits[row[-1]][:2], row[-1], limits[row[-1]][2], row[5]) for row in rows)
 
 
 _look = Prepared(lambda account_id: Account.objects.filter(id=account_id).values_list(*_FIELDS), int)
@@ -194,7 +198,7 @@ def usages(addresses: Iterable[str] = ()) -> Iterator[Usage]:
     if wanted:
         rows = rows.filter(address__in=wanted)
     for row in rows.values_list("address", *_FIELDS).iterator(chunk_size=1000):
-        address, id_, used_bytes, used_messages, own_bytes, own_messages, domain_bytes, domain_messages, _, _ = row
+        address, id_, used_bytes, used_messages, own_bytes, own_messages, domain_bytes, domain_messages, *_ = row
         messages = (own_messages if own_messages is not None else domain_messages) or 0
         yield Usage(id_, address, used_bytes, limit_of(own_bytes, domain_bytes), used_messages, messages)
 
@@ -212,40 +216,30 @@ class Crossing:
     limit_bytes: int
 
 
-_warned = Prepared(
-    lambda ids: Account.objects.filter(id__in=ids).values_list("address", "language", "quota_warned", *_FIELDS), (int,)
-)
-
-
-def crossings(added: Mapping[int, tuple[int, int]]) -> list[Crossing]:
-    """The accounts that crossed one of quota_warning_levels by what this transaction added: account →
-    (octets, messages). Told once per crossing: who falls below and comes back is told again. Call in the
-    transaction that added, which has the accounts' rows."""
+def crossings(purses: Iterable[Purse]) -> list[Crossing]:
+    """The accounts that cross one of quota_warning_levels by what the running transaction adds. Told once per
+    crossing: who falls below and comes back is told again. Call in that transaction, which has the accounts' rows."""
     levels = sorted(conf.current().quota_warning_levels)
-    if not added or not levels:
-        return []
     found = []
-    for address, language, warned, *row in _warned.rows(list(added)):
-        [purse] = _purses([tuple(row)]).values()
-        octets, messages = added[purse.account_id]
-        percent = _percent(purse, 0, 0)
+    for purse in purses if levels else ():
+        before = _level(levels, _percent(purse, purse.used_bytes, purse.used_messages))
+        used_bytes, used_messages = purse.used_bytes + purse.added_bytes, purse.used_messages + purse.added_messages
+        percent = _percent(purse, used_bytes, used_messages)
         now = _level(levels, percent)
-        before = _level(levels, _percent(purse, octets, messages))
-        if now != warned:
+        if now != purse.warned:
             Account.objects.filter(id=purse.account_id).update(quota_warned=now)
-        if now > min(warned, before):
-            found.append(
-                Crossing(purse.account_id, address, language, now, percent, purse.used_bytes, purse.limit_bytes)
-            )
+        if now > min(purse.warned, before):
+            account = Account.objects.only("address", "language").get(id=purse.account_id)
+            limit = purse.limit_bytes
+            found.append(Crossing(purse.account_id, account.address, account.language, now, percent, used_bytes, limit))
     return found
 
 
-def _percent(purse: Purse, without_bytes: int, without_messages: int) -> int:
-    """How full the account is (or was, without so much), by the limit that is nearer."""
-    octets, messages = purse.used_bytes - without_bytes, purse.used_messages - without_messages
+def _percent(purse: Purse, used_bytes: int, used_messages: int) -> int:
+    """How full the account is, by the limit that is nearer."""
     return max(
-        octets * 100 // purse.limit_bytes if purse.limit_bytes else 0,
-        messages * 100 // purse.limit_messages if purse.limit_messages else 0,
+        used_bytes * 100 // purse.limit_bytes if purse.limit_bytes else 0,
+        used_messages * 100 // purse.limit_messages if purse.limit_messages else 0,
     )
 
 

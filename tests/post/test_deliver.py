@@ -55,7 +55,7 @@ def test_dying_between_the_file_and_the_row_loses_nothing_and_doubles_nothing(po
     class PowerFailure(BaseException):
         pass
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise PowerFailure
 
     with monkeypatch.context() as failing:

@@ -290,6 +290,6 @@ def _told(listed: str) -> list[dict[str, object]]:
 
 def _shapes(listed: str) -> list[str]:
     """Lines with their columns kept and what is each system's own replaced."""
-    listed = re.sub(r"^[0-9A-F]{11}([ *!])", r"QUEUEID\1", listed, flags=re.MULTILINE)
+    listed = re.sub(r"^[0-9A-F]{10,13}([ *!])", r"QUEUEID\1", listed, flags=re.MULTILINE)
     listed = re.sub(r" +\d+ (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) \w{3} [ \d]\d \d\d:\d\d:\d\d ", " SIZE WHEN ", listed)
     return sorted(re.sub(r"\d+ Kbytes", "N Kbytes", listed).splitlines())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mailcore import conf
-from mailcore.post import intake
+from mailcore.post import direct, intake
 from mailcore.post.files import ContentFile
 from mailcore.servers.bridge import Bridge
 from mailcore.terms import Letter, Reply, TemporaryFault
@@ -26,28 +26,29 @@ class Committer:
         self._waiting: list[_Ready] = []
         self._running: asyncio.Task[None] | None = None
 
-    async def take_in(self, file: ContentFile, letter: Letter) -> None:
-        """Returns when the letter is ours for good; TemporaryFault when it is not: its file is gone."""
+    async def take_in(self, file: ContentFile, letter: Letter) -> tuple[str, ...]:
+        """Returns when the letter is ours for good; TemporaryFault when it is not: its file is gone. The lines to
+        log about its delivery, when that has happened as well."""
         ready = _Ready(file, letter, asyncio.get_running_loop().create_future())
         self._waiting.append(ready)
         if self._running is None:
             self._running = asyncio.get_running_loop().create_task(self._run())
-        await ready.done
+        return await ready.done
 
     async def _run(self) -> None:
         while self._waiting:
             group, self._waiting = self._waiting, []
             try:
-                faults = await self._bridge.run(_commit, [(ready.file, ready.letter) for ready in group])
+                answers = await self._bridge.run(_commit, [(ready.file, ready.letter) for ready in group])
             except Exception as error:  # whoever waits must hear of it
-                faults = [error] * len(group)
-            for ready, fault in zip(group, faults, strict=True):
+                answers = [error] * len(group)
+            for ready, answer in zip(group, answers, strict=True):
                 if ready.done.cancelled():
                     continue
-                if fault is None:
-                    ready.done.set_result(None)
+                if isinstance(answer, Exception):
+                    ready.done.set_exception(answer)
                 else:
-                    ready.done.set_exception(fault)
+                    ready.done.set_result(answer)
         self._running = None
 
 
@@ -55,35 +56,38 @@ class Committer:
 class _Ready:
     file: ContentFile
     letter: Letter
-    done: "asyncio.Future[None]"
+    done: "asyncio.Future[tuple[str, ...]]"
 
 
-def _commit(group: Sequence[tuple[ContentFile, Letter]]) -> list[Exception | None]:
-    """Make the files durable and the letters queued, in a thread; what went wrong with each, if anything."""
-    faults: dict[int, Exception] = {}
+def _commit(group: Sequence[tuple[ContentFile, Letter]]) -> list[tuple[str, ...] | Exception]:
+    """Make the letters ours, in a thread: delivered, or durable and queued. Their log lines, or what went wrong."""
+    answers: dict[int, tuple[str, ...] | Exception] = {**direct.take_in(group)}
+    whole = []
     for file, letter in group:
+        if letter.id in answers:
+            continue
         try:
             file.finish()
+            whole.append(letter)
         except OSError as error:
-            faults[letter.id] = TemporaryFault(f"queue file write error: {error}")
-    whole = [letter for _, letter in group if letter.id not in faults]
+            answers[letter.id] = TemporaryFault(f"queue file write error: {error}")
     try:
         intake.take_in(whole)
     except TemporaryFault as fault:
         if len(whole) == 1:
-            faults[whole[0].id] = fault
+            answers[whole[0].id] = fault
         else:
             # One letter's trouble is not the others': each tries alone.
             for letter in whole:
                 try:
                     intake.take_in([letter])
                 except TemporaryFault as own:
-                    faults[letter.id] = own
+                    answers[letter.id] = own
     for file, letter in group:
-        if letter.id in faults:
+        if isinstance(answers.get(letter.id), Exception):
             with contextlib.suppress(OSError):
                 file.discard()
-    return [faults.get(letter.id) for _, letter in group]
+    return [answers.get(letter.id, ()) for _, letter in group]
 
 
 class Reception:

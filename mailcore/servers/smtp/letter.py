@@ -115,7 +115,7 @@ async def _take_in(session: "SmtpSession", transaction: "Transaction", reception
     reception.end()
     letter = _letter(session, transaction, reception)
     # Not to be interrupted: a letter is either in the queue, or its file is gone.
-    await asyncio.shield(session.server.committer.take_in(reception.file, letter))
+    delivered = await asyncio.shield(session.server.committer.take_in(reception.file, letter))
     log.write(
         session.server.service.name,
         f"{letter.queue_id}: client={session.who}"
@@ -123,6 +123,8 @@ async def _take_in(session: "SmtpSession", transaction: "Transaction", reception
         f"{letter.queue_id}: message-id=<{letter.message_id}>",
         f"{letter.queue_id}: from=<{letter.sender}>, size={letter.size}, nrcpt={len(letter.recipients)} (queue active)",
     )
+    if delivered:
+        log.write("qmgr", *delivered)
     return Reply(250, "2.0.0", f"Ok: queued as {letter.queue_id}")
 
 
@@ -145,6 +147,7 @@ def _letter(session: "SmtpSession", transaction: "Transaction", reception: Recep
         received_us=int((release or reception.received_at) * 1_000_000),
         client=session.client(),
         trace_size=reception.trace_size,
+        final=transaction.final if reception.trace_size else "",
         message_id=trace.message_id(reception.header()),
         envelope_id=given.envelope_id,
         return_full=given.return_full,
