@@ -258,6 +258,9 @@ class Parameters:
         "hash:sni", _("Tables of certificate files by the host name a client asks for (SNI).")
     )
     smtpd_tls_protocols: str = text(">=TLSv1.2", _("The oldest TLS version offered, by all servers."))
+    smtpd_tls_security_level: str = text(
+        "may", _("none: no STARTTLS; may: clients choose; encrypt: nothing without TLS, on every port but LMTP's.")
+    )
     smtpd_tls_auth_only: bool = boolean("no", _("Offer AUTH only under TLS."))
     smtpd_forbid_bare_newline: bool = boolean("yes", _("Refuse bare CR and bare LF in content."))
     hopcount_limit: int = integer("50", _("Received headers after which a message is in a loop."))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from django.db import DatabaseError
 
 from mailcore import conf, log
-from mailcore.post import restrictions, route
+from mailcore.post import files, restrictions, route
 from mailcore.post.restrictions import PERMIT, Evaluation, Misconfigured, Question, Step
 from mailcore.post.restrictions.recipients import reject_unlisted_recipient
 from mailcore.post.restrictions.senders import reject_unlisted_sender
@@ -87,6 +87,8 @@ def sender_size(size: int) -> Reply | None:
     limit = conf.current().message_size_limit
     if limit and size > limit:
         return Reply(552, "5.3.4", "Message size exceeds fixed limit")
+    if files.free() < max(conf.current().queue_minfree, limit * 3 // 2):
+        return Reply(452, "4.3.1", "Insufficient system storage")
     return None
 
 

@@ -3,6 +3,7 @@
 A command gets the session and the argument, and returns the reply; None: it has replied itself.
 """
 
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -80,7 +81,7 @@ def _extensions(session: "SmtpSession") -> list[str]:
     if not parameters.disable_vrfy_command:
         words.append("VRFY")
     words.append("ETRN")
-    if session.server.tls_context is not None and not session.tls:
+    if tls_context(session) is not None and not session.tls:
         words.append("STARTTLS")
     if offered := mechanisms(session):
         words.append(f"AUTH {' '.join(offered)}")
@@ -90,6 +91,11 @@ def _extensions(session: "SmtpSession") -> list[str]:
         latest = datetime.now(UTC) + timedelta(seconds=limit)
         words.append(f"FUTURERELEASE {limit} {latest:%Y-%m-%dT%H:%M:%SZ}")
     return words
+
+
+def tls_context(session: "SmtpSession") -> ssl.SSLContext | None:
+    """What STARTTLS leads to, if it is offered."""
+    return None if conf.current().smtpd_tls_security_level == "none" else session.server.tls_context
 
 
 async def noop(session: "SmtpSession", _: str) -> Reply:
@@ -154,7 +160,7 @@ async def starttls(session: "SmtpSession", argument: str) -> Reply | None:
         return Reply(501, "5.5.4", "Syntax: STARTTLS")
     if session.tls:
         return Reply(554, "5.5.1", "Error: TLS already active")
-    context = session.server.tls_context
+    context = tls_context(session)
     if context is None:
         return _NOT_HERE
     refusal = limits.new_tls(session)
@@ -169,23 +175,24 @@ async def starttls(session: "SmtpSession", argument: str) -> Reply | None:
 class Command:
     obey: Callable[["SmtpSession", str], Awaitable[Reply | None]]
     last: bool = False  # nothing may be sent behind it before its answer has come (RFC 2920 §3.1)
+    clear: bool = False  # before STARTTLS too, with smtpd_tls_security_level = encrypt
     junk: bool = False  # does nothing for a letter: smtpd_junk_command_limit
 
 
 COMMANDS: dict[str, Command] = {
-    "HELO": Command(helo, last=True, junk=True),
-    "EHLO": Command(ehlo, last=True, junk=True),
-    "LHLO": Command(lhlo, last=True, junk=True),
-    "STARTTLS": Command(starttls),  # what came behind it is thrown away
+    "HELO": Command(helo, last=True, clear=True, junk=True),
+    "EHLO": Command(ehlo, last=True, clear=True, junk=True),
+    "LHLO": Command(lhlo, last=True, clear=True, junk=True),
+    "STARTTLS": Command(starttls, clear=True),  # what came behind it is thrown away
     "AUTH": Command(auth),
     "MAIL": Command(mail),
     "RCPT": Command(rcpt),
     "DATA": Command(data, last=True),
     "BDAT": Command(bdat),
     "RSET": Command(rset, junk=True),
-    "NOOP": Command(noop, last=True, junk=True),
+    "NOOP": Command(noop, last=True, clear=True, junk=True),
     "VRFY": Command(vrfy, last=True, junk=True),
     "ETRN": Command(etrn, junk=True),
-    "HELP": Command(help_),
-    "QUIT": Command(quit_),
+    "HELP": Command(help_, clear=True),
+    "QUIT": Command(quit_, clear=True),
 }

@@ -247,6 +247,8 @@ class SmtpSession(SMTP):
                 return self._unknown(verb)
             if self.denied and verb != "QUIT":
                 return Reply(503, "5.7.0", f"Error: access denied for {self.who}")
+            if self._must_encrypt and not command.clear:
+                return Reply(530, "5.7.0", "Must issue a STARTTLS command first")
             if (command.last or not self.extended) and (refusal := self._improper(verb)) is not None:
                 self.hang_up(refusal)
             if command.junk:
@@ -263,6 +265,12 @@ class SmtpSession(SMTP):
         except Exception:
             _logger.exception("in a command from %s", self.who)
             return Reply(451, "4.3.0", "Error: internal error")
+
+    @property
+    def _must_encrypt(self) -> bool:
+        if self.tls or self.server.service.lmtp:
+            return False
+        return conf.current().smtpd_tls_security_level == "encrypt"
 
     def _unknown(self, verb: str) -> Reply:
         """A web browser or a mail header has come to the wrong place, and will not understand a refusal."""
