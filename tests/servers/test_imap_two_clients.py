@@ -9,7 +9,6 @@ import re
 import pytest
 
 from imap_client import ImapRunning, Mailer
-from mailcore import conf
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -134,9 +133,10 @@ def test_a_selected_mailbox_that_is_deleted_or_renamed(two):
     one.do("STORE 1 +FLAGS (\\Seen)", "BAD")
 
 
-def test_a_url_key_that_is_reset(two):
+def test_a_url_key_that_is_reset(two, parameters):
+    parameters(myhostname="mail.benet.com", mydomain="benet.com")
     one, other = two
-    url = f'"imap://lisi@{conf.current().myhostname}/INBOX/;UID=1;urlauth=anonymous"'
+    url = '"imap://lisi@mail.benet.com/INBOX/;UID=1;urlauth=anonymous"'
     signed = one.do(f"GENURLAUTH {url} INTERNAL")[0].split(b" ")[-1].decode()
     assert b"body" in other.do(f"URLFETCH {signed}")[0]
     one.do("RESETKEY INBOX")

@@ -1,0 +1,122 @@
+"""`imapmigrate`: accounts' mail fetched from another IMAP server."""
+
+import getpass
+import json
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from imapclient.exceptions import IMAPClientError
+
+from mailcore.management import migration
+from mailcore.management.commands.mailimport import box
+from mailcore.management.migration import Progress, Source
+from mailcore.management.program import Fatal, Program, plural
+from mailcore.store import adopt
+from mailcore.terms import Owner
+
+_TIMEOUT = 300.0  # seconds the other server has for an answer
+_PORTS = {"tls": 993, "starttls": 143, "none": 143}
+
+
+class Command(Program):
+    help = (
+        "Fetch accounts' mail from another IMAP server: mailboxes, flags, keywords, dates, subscriptions. Begun"
+        " again, it goes on where it stopped; a later run fetches what has come since."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("host", help="the other server")
+        parser.add_argument("addresses", nargs="*", metavar="address", help="accounts here; the password is asked for")
+        parser.add_argument("--users", type=Path, help='a file of "address user password" lines, parted by tabs')
+        parser.add_argument("--user", help="the name there, where it is not the address (one account only)")
+        parser.add_argument("--security", choices=sorted(_PORTS), default="tls")
+        parser.add_argument("--port", type=int)
+        parser.add_argument("-n", "--dry-run", action="store_true", help="only say what there is to fetch")
+        parser.add_argument("--json", action="store_true", help="one JSON object a mailbox")
+
+    def read(self, options: dict[str, Any]) -> list[tuple[str, str, str]]:
+        """(address, name there, password) of each account."""
+        if options["user"] and len(options["addresses"]) != 1:
+            raise Fatal("--user is for one account")
+        given = list(self._from_file(options["users"])) if options["users"] else []
+        for address in options["addresses"]:
+            user = options["user"] or address
+            asked = getpass.getpass if sys.stdin.isatty() else lambda _: sys.stdin.readline().rstrip("\n")
+            given.append((address, user, asked(f"Password of {user}: ")))
+        if not given:
+            raise Fatal("no accounts: name them, or give --users")
+        return given
+
+    def _from_file(self, path: Path) -> Iterator[tuple[str, str, str]]:
+        try:
+            lines = path.read_text().splitlines()
+        except OSError as error:
+            raise Fatal(f"{path}: {error.strerror}") from error
+        for number, line in enumerate(lines, 1):
+            if not line.strip() or line.startswith("#"):
+                continue
+            fields = line.split("\t")
+            if len(fields) != 3:
+                raise Fatal(f"{path}, line {number}: need address, user and password, parted by tabs")
+            yield fields[0], fields[1], fields[2]
+
+    def run(self, options: dict[str, Any], given: list[tuple[str, str, str]]) -> int:
+        failed = 0
+        port = options["port"] or _PORTS[options["security"]]
+        for address, user, password in given:
+            found = adopt.owners([address])
+            try:
+                if not found:
+                    raise Fatal(f"no such account: {address}")
+                source = Source(options["host"], port, options["security"], user, password)
+                self._account(source, found[0], options)
+            except (Fatal, IMAPClientError, OSError) as error:
+                failed += 1
+                self.warn(f"{address}: {error}")
+        self.say(f"{plural(len(given) - failed, 'account')} done, {failed} failed")
+        return 1 if failed else 0
+
+    def _account(self, source: Source, owner: Owner, options: dict[str, Any]) -> None:
+        client = migration.connect(source, _TIMEOUT)
+        try:
+            folders = migration.folders(client, owner)
+            for folder in folders:
+                if not options["dry_run"]:
+                    box(owner, folder.target)
+                for progress in migration.copy(client, source, owner, folder):
+                    if options["dry_run"]:
+                        break
+                    self._show(
+                        f"{owner.address} {folder.target}: {progress.before + progress.fetched}/{progress.there}"
+                    )
+                self._show("")
+                self._report(owner, progress, options)
+            if not options["dry_run"]:
+                migration.subscriptions(client, owner, folders)
+        finally:
+            client.shutdown()
+
+    def _show(self, text: str) -> None:
+        if sys.stderr.isatty():
+            self.stderr.write(f"\r\033[K{text}", lambda plain: plain, ending="")
+
+    def _report(self, owner: Owner, progress: Progress, options: dict[str, Any]) -> None:
+        folder = progress.folder
+        if options["json"]:
+            report = {
+                "address": owner.address,
+                "from": folder.name,
+                "to": folder.target,
+                "messages": progress.there,
+                "before": progress.before,
+                "fetched": progress.fetched,
+                "octets": progress.octets,
+            }
+            self.print(json.dumps(report, ensure_ascii=False))
+        else:
+            done = f"{progress.fetched} fetched, {progress.before} before" if not options["dry_run"] else "to fetch"
+            count = progress.there if not options["dry_run"] else progress.there - progress.before
+            self.print(f"{owner.address}: {folder.name} → {folder.target}: {plural(count, 'message')}, {done}")

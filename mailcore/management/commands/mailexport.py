@@ -1,0 +1,75 @@
+"""`mailexport`: an account's letters into files that other programs read."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from mailcore.management.letters import MaildirWriter, MboxWriter
+from mailcore.management.program import Fatal, Program, plural
+from mailcore.store import adopt, index, mailboxes, messages
+from mailcore.store import box as boxes
+from mailcore.store.box import Box
+from mailcore.store.messages import File
+from mailcore.terms import Refusal
+from mailcore.wire import mbox
+from mailcore.wire.imap import names
+from mailcore.wire.mbox import Stored
+
+_COLUMNS = ("uid", "base_name", "flags", "size", "keywords", "internal_at")
+
+
+class Command(Program):
+    help = "Write an account's mailboxes into a new directory, as mbox files or as a Maildir with folders."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("address", help="the account")
+        parser.add_argument("directory", type=Path, help="where to; must not be there yet")
+        parser.add_argument("--format", choices=("mbox", "maildir"), default="mbox")
+        parser.add_argument("--mailbox", action="append", help="this one only; may be given again")
+
+    def run(self, options: dict[str, Any], given: Any) -> int:
+        found = adopt.owners([options["address"]])
+        if not found:
+            raise Fatal(f"no such account: {options['address']}")
+        owner, top = found[0], options["directory"]
+        wanted = [names.canonical(name) for name in options["mailbox"] or ()]
+        listed = [each.name for each in mailboxes.listing(owner) if each.selectable]
+        everything = [name for name in listed if not names.of_others(name)]
+        if missing := set(wanted) - set(everything):
+            raise Fatal(f"no such mailbox: {', '.join(sorted(missing))}")
+        try:
+            top.mkdir(parents=True)
+        except OSError as error:
+            raise Fatal(f"{top}: {error.strerror}") from error
+        lost = 0
+        for name in wanted or everything:
+            target = boxes.find(owner, name)
+            if isinstance(target, Refusal):  # deleted meanwhile
+                continue
+            writer = MboxWriter(top, name) if options["format"] == "mbox" else MaildirWriter(top, name)
+            written, missing_files = _export(target, writer)
+            lost += missing_files
+            self.print(f"{name}: {plural(written, 'message')}")
+        if lost:
+            self.warn(f"{plural(lost, 'message')} could not be read")
+        return 1 if lost else 0
+
+
+def _export(target: Box, writer: MboxWriter | MaildirWriter) -> tuple[int, int]:
+    """(messages written, messages whose file is gone)"""
+    written = lost = 0
+    for piece in messages.batches([(1, _last_uid(target))]):
+        for uid, base_name, flags, size, keywords, internal_at in index.select(target.id, _COLUMNS, piece):
+            content = messages.read(target, File(uid, base_name, flags, size))
+            if content is None:
+                lost += 1
+                continue
+            writer.add(Stored(mbox.crlf(content), flags, tuple(keywords.split()), internal_at))
+            written += 1
+    writer.close()
+    return written, lost
+
+
+def _last_uid(target: Box) -> int:
+    rows = index.query(f"SELECT COALESCE(MAX(uid), 0) FROM {index.MESSAGE} WHERE mailbox_id = %s", (target.id,))
+    return int(rows[0][0])
