@@ -61,7 +61,7 @@ CASES: dict[str, str] = {
     + AUTH + f"{DATA}C: .\nS: 250 …\n{DATA}C: .".replace("a@other.example", "lisi@benet.com"),
     "450 4.7.1 Service unavailable": "reject_code=250 smtpd_recipient_restrictions=reject: R",
     "421 4.3.2 … Service shutting down": "shut: C: NOOP\nS: 250 …",
-    "451 4.3.0 <…>: Temporary lookup failure": "lost smtpd_recipient_restrictions=check_sender_access,hash:x: R",
+    "451 4.3.0 <…>: Temporary lookup failure": "lost smtpd_recipient_restrictions=check_sender_access,x: R",
     "451 4.3.0 Error: internal error": f"closed direct_delivery=no: {DATA}C: .",
     "451 4.3.0 Error: queue file write error": f"no-queue direct_delivery=no: {DATA}C: .",
     "451 4.3.5 Server configuration error": "smtpd_recipient_restrictions=nonsense: R",
