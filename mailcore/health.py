@@ -16,7 +16,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
     """200 and each part's state when every part is up; 503 when one is not."""
     parts = {"database": _database(), "couriers": _couriers()}
     for name, port in settings.PORTS.items():
-        if port is not None and name != "web" and _offered(name):
+        if port is not None and name != "web" and offered(name):
             parts[name] = _listens(port)
     return JsonResponse({"parts": parts}, status=200 if all(parts.values()) else 503)
 
@@ -35,7 +35,8 @@ def _couriers() -> bool:
     return bool(settings.REDIS_URL) or news.listeners(news.COURIERS) > 0
 
 
-def _offered(name: str) -> bool:
+def offered(name: str) -> bool:
+    """Do parameters let this service be, if it has a port?"""
     parameters = conf.current()
     if parameters.ssl_disable and name in ("imaps", "pop3s", "submissions"):
         return False

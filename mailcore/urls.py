@@ -1,9 +1,14 @@
-from django.urls import include, path
+from django.urls import include, path, re_path
 
+from mailcore import autoconfig
 from mailcore.health import healthz
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
+    path("mail/config-v1.1.xml", autoconfig.thunderbird),
+    path(".well-known/autoconfig/mail/config-v1.1.xml", autoconfig.thunderbird),
+    re_path(r"^(?i:autodiscover/autodiscover\.xml)$", autoconfig.outlook),
+    path("mail/profile.mobileconfig", autoconfig.apple, name="apple-profile"),
     path("", include("webmail.urls")),
     path("", include("mailadmin.urls")),
 ]

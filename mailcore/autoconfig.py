@@ -1,0 +1,191 @@
+"""Mail programs that set themselves up: given an address, they ask here for hosts and ports.
+
+Thunderbird and its kin (config-v1.1.xml), Outlook (Autodiscover, "POX" form), Apple's Mail (a profile).
+What is told is of domains, never whether an account exists; the ports are those we listen on.
+"""
+
+import plistlib
+import re
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods, require_safe
+
+from mailcore import conf
+from mailcore.health import offered
+from mailcore.store import directory
+from mailcore.wire import address as addresses
+
+_BODY_LIMIT = 65536
+_ASKED = re.compile(rb"<(?:\w+:)?EMailAddress>\s*([^<>\s]{3,320})\s*</", re.IGNORECASE)
+_REQUEST = "http://schemas.microsoft.com/exchange/autodiscover/responseschema/2006"
+_RESPONSE = "http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """`kind` is "imap", "pop3" or "smtp", `security` "SSL", "STARTTLS" or "plain"."""
+
+    kind: str
+    port: int
+    security: str
+
+
+def services() -> list[Service]:
+    """What mail programs may use, the best way first."""
+    clear = "plain" if conf.current().ssl_disable else "STARTTLS"
+    known = (
+        ("imaps", "imap", "SSL"),
+        ("imap", "imap", clear),
+        ("pop3s", "pop3", "SSL"),
+        ("pop3", "pop3", clear),
+        ("submissions", "smtp", "SSL"),
+        ("submission", "smtp", clear),
+    )
+    return [
+        Service(kind, port, security)
+        for name, kind, security in known
+        if (port := settings.PORTS[name]) is not None and offered(name)
+    ]
+
+
+def _domain(request: HttpRequest, address: str) -> str:
+    """The domain asked about: the address's, else that of autoconfig.DOMAIN or autodiscover.DOMAIN. Http404: it has
+    no mailboxes here."""
+    named = addresses.split(address.strip().lower())[1]
+    if not named:
+        first, _dot, rest = request.get_host().partition(":")[0].partition(".")
+        named = rest if first in ("autoconfig", "autodiscover") else directory.home_domain()
+    try:
+        entry = directory.find_domain(addresses.ascii_domain(named))
+    except addresses.AddressError:
+        entry = None
+    if entry is None or entry.kind == "relay":
+        raise Http404
+    return entry.name
+
+
+def _host() -> str:
+    return conf.current().autoconfig_hostname
+
+
+# --- Thunderbird (wiki.mozilla.org/Thunderbird:Autoconfiguration:ConfigFileFormat) ----------------
+
+
+@require_safe
+def thunderbird(request: HttpRequest) -> HttpResponse:
+    domain = _domain(request, request.GET.get("emailaddress", ""))
+    top = Element("clientConfig", version="1.1")
+    provider = SubElement(top, "emailProvider", id=domain)
+    _texts(provider, {"domain": domain, "displayName": domain, "displayShortName": domain})
+    for service in services():
+        outgoing = service.kind == "smtp"
+        server = SubElement(provider, "outgoingServer" if outgoing else "incomingServer", type=service.kind)
+        said = {"hostname": _host(), "port": str(service.port), "socketType": service.security}
+        _texts(server, said | {"authentication": "password-cleartext", "username": "%EMAILADDRESS%"})
+    return _xml(top)
+
+
+def _texts(parent: Element, values: dict[str, str]) -> None:
+    for name, value in values.items():
+        SubElement(parent, name).text = value
+
+
+def _xml(top: Element) -> HttpResponse:
+    return HttpResponse(tostring(top, "utf-8", xml_declaration=True), content_type="text/xml; charset=utf-8")
+
+
+# --- Outlook (MS-OXDSCLI) -------------------------------------------------------------------------
+
+
+@csrf_exempt
+@require_http_methods(["GET", "HEAD", "POST"])
+def outlook(request: HttpRequest) -> HttpResponse:
+    found = _ASKED.search(request.read(_BODY_LIMIT))
+    address = found[1].decode("utf-8", "replace") if found else request.GET.get("email", "")
+    domain = _domain(request, address)
+    top = Element("Autodiscover", xmlns=_REQUEST)
+    response = SubElement(top, "Response", xmlns=_RESPONSE)
+    _texts(SubElement(response, "User"), {"DisplayName": address or domain})
+    account = SubElement(response, "Account")
+    _texts(account, {"AccountType": "email", "Action": "settings"})
+    for service in _first_of_each(services()):
+        said = {
+            "Type": service.kind.upper(),
+            "Server": _host(),
+            "Port": str(service.port),
+            "LoginName": address,
+            "DomainRequired": "off",
+            "SPA": "off",
+            "SSL": "on" if service.security == "SSL" else "off",
+            "Encryption": {"SSL": "SSL", "STARTTLS": "TLS", "plain": "None"}[service.security],
+            "AuthRequired": "on",
+        }
+        _texts(SubElement(account, "Protocol"), said | ({"UsePOPAuth": "off"} if service.kind == "smtp" else {}))
+    return _xml(top)
+
+
+def _first_of_each(found: Iterable[Service]) -> list[Service]:
+    best: dict[str, Service] = {}
+    for service in found:
+        best.setdefault(service.kind, service)
+    return list(best.values())
+
+
+# --- Apple (Configuration Profile Reference, "Mail") ----------------------------------------------
+
+
+@require_safe
+def apple(request: HttpRequest) -> HttpResponse:
+    address = request.GET.get("email", "").strip().lower()
+    domain = _domain(request, address)
+    best = {service.kind: service for service in _first_of_each(services())}
+    incoming, outgoing = best.get("imap") or best.get("pop3"), best.get("smtp")
+    if incoming is None or outgoing is None or not all(addresses.split(address)):
+        raise Http404
+    account = {
+        "PayloadType": "com.apple.mail.managed",
+        "PayloadVersion": 1,
+        "PayloadIdentifier": f"{_host()}.mail.{address}",
+        "PayloadUUID": _uuid(f"mail:{address}"),
+        "PayloadDisplayName": address,
+        "EmailAccountType": "EmailTypeIMAP" if incoming.kind == "imap" else "EmailTypePOP",
+        "EmailAccountDescription": domain,
+        "EmailAddress": address,
+        "OutgoingPasswordSameAsIncomingPassword": True,
+        **_side("Incoming", incoming, address),
+        **_side("Outgoing", outgoing, address),
+    }
+    profile = {
+        "PayloadType": "Configuration",
+        "PayloadVersion": 1,
+        "PayloadIdentifier": f"{_host()}.{address}",
+        "PayloadUUID": _uuid(f"profile:{address}"),
+        "PayloadDisplayName": _("Mail of %(domain)s") % {"domain": domain},
+        "PayloadOrganization": domain,
+        "PayloadContent": [account],
+    }
+    response = HttpResponse(plistlib.dumps(profile), content_type="application/x-apple-aspen-config; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{domain}.mobileconfig"'
+    return response
+
+
+def _side(side: str, service: Service, address: str) -> dict[str, object]:
+    return {
+        f"{side}MailServerHostName": _host(),
+        f"{side}MailServerPortNumber": service.port,
+        f"{side}MailServerUseSSL": service.security != "plain",  # on a STARTTLS port it means that
+        f"{side}MailServerUsername": address,
+        f"{side}MailServerAuthentication": "EmailAuthPassword",
+    }
+
+
+def _uuid(text: str) -> str:
+    """The same for the same address: a profile fetched again takes the old one's place."""
+    return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{_host()}:{text}")).upper()
