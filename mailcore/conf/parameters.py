@@ -346,6 +346,7 @@ class Parameters:
     disable_plaintext_auth: bool = boolean("no", _("Passwords in the clear only under TLS or from this machine."))
     ssl_disable: bool = boolean("no", _("Offer no TLS at all."))
     mail_max_userip_connections: int = integer("50", _("IMAP or POP3 connections of one user from one address."))
+    autoconfig_hostname: str = text("$myhostname", _("The host name that mail programs are given."))
     auth_failure_delay: int = seconds("2s", _("How long a failed sign-in waits for its answer."))
     auth_failure_limit: int = integer(
         "5", _("Failed sign-ins of an address or account before the next one has to wait, twice as long each time.")
