@@ -25,7 +25,8 @@ DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "data"))).absolute()
 MAIL_ROOT = DATA_DIR / "mail"  # MAIL_ROOT/benet.com/lisi/Maildir
 QUEUE_ROOT = DATA_DIR / "queue"  # letters on the way, one file each
 CORRUPT_ROOT = DATA_DIR / "corrupt"  # letters that could not be read
-RUN_ROOT = DATA_DIR / "run"  # sockets of the running processes
+# Sockets of the running processes: local to the machine, wherever the data folder is.
+RUN_ROOT = Path(env.str("RUN_DIR", default=str(DATA_DIR / "run"))).absolute()
 ATTACH_ROOT = DATA_DIR / "attach"  # uploads of letters being written
 TLS_ROOT = DATA_DIR / "tls"
 LOG_ROOT = DATA_DIR / "log"
@@ -120,6 +121,10 @@ match _database["ENGINE"]:
 REDIS_URL = env.str("REDIS_URL", default="")
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # its warnings go to the mail log, as everybody's
+# A Redis that has gone without a word is noticed.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 5, "socket_timeout": 30, "health_check_interval": 10}
 
 # --- Django ---------------------------------------------------------------------------------------
 ALLOWED_HOSTS = env.list(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from time import monotonic, sleep
 
-from django.db import close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from mailcore import conf, log
 from mailcore.post import deliver, intake, leftovers, queue
@@ -33,17 +33,25 @@ _GRACE = 10.0  # seconds that conversations with other hosts have to end when th
 _GATHER = 0.02  # seconds
 
 
+_DATABASE_AGAIN = 1.0  # seconds until a database that does not answer is asked again
+_MACHINE = socket.gethostname()[:40]
 _numbers = count(1)
+_own: set[str] = set()  # the couriers of this process
 
 
 class Courier:
-    """`run` until `stop`; `run_until_idle` for one visit."""
+    """`run` until `stop`; `run_until_idle` for one visit.
+
+    While the database is away both wait for it, with what other hosts have said in mind.
+    """
 
     def __init__(self) -> None:
-        self.name = f"{socket.gethostname()[:40]}/{os.getpid()}/{next(_numbers)}"
+        self.name = f"{_MACHINE}/{os.getpid()}/{next(_numbers)}"
+        _own.add(self.name)
         self._dispatch = Dispatch()
         self._unsettled: list[Settlement] = []  # what other hosts said and the database does not know yet
         self._extended = monotonic()
+        self._interrupted = False  # letters may be ours that nobody works on
         self._stopping = False
         self._leftovers = Leftovers()
         self._housekept_us = 0
@@ -55,35 +63,50 @@ class Courier:
     def run(self, bell: socket.socket, parent: int) -> None:
         """Work whenever the bell (a `news.listen(COURIERS)` socket) rings or something falls due, until
         `stop`, or until `parent` (a pipe's reading end) says that the supervisor is gone."""
-        self._relieve_dead()
+        self._begin()
         leftovers.recover(deliver.arrival, _account)
         while not self._stopping:
             close_old_connections()
             began = monotonic()
             if self._leftovers.due:
                 self._leftovers.clear()
-            if self.step():
+            if self._patiently(self.step):
                 sleep(max(0.0, began + _GATHER - monotonic()))
             else:
-                self._housekeep()
+                self._patiently(self._housekeep)
                 self._wait(bell, parent)
         self.close()
 
-    def _relieve_dead(self) -> None:
-        """What a courier of this machine held when it was killed is due at once, without waiting for its
-        lease to end."""
-        for name in queue.holders():
-            host, pid, _ = name.split("/")
-            if host == socket.gethostname()[:40] and not _is_alive(int(pid)):
-                queue.give_back(name)
-
     def run_until_idle(self) -> int:
         """Deliver everything that is due now; returns the number of letters claimed."""
+        self._begin()
         total = 0
-        while (count := self.step(wait=True)) and not self._stopping:
+        while (count := self._patiently(lambda: self.step(wait=True))) and not self._stopping:
             total += count
         self.close()
         return total
+
+    def _begin(self) -> None:
+        """What a courier of this machine held when it was killed is due at once, without waiting for its
+        lease to end."""
+        for name in queue.holders():
+            machine, pid, _ = name.split("/")
+            if machine == _MACHINE and name not in _own and (int(pid) == os.getpid() or not _is_alive(int(pid))):
+                queue.give_back(name)
+
+    def _patiently(self, work: Callable[[], int]) -> int:
+        """Do it; while the database is away, wait and say that there is more to do."""
+        try:
+            if self._interrupted:
+                queue.give_back(self.name, keep=self._dispatch.letters)
+                self._interrupted = False
+            return work()
+        except (OperationalError, InterfaceError) as error:
+            log.write("qmgr", f"warning: the database does not answer: {' '.join(str(error).split())}")
+            connection.close()
+            self._interrupted = True
+            sleep(_DATABASE_AGAIN)
+            return 1
 
     def close(self) -> None:
         """What other hosts are hearing just now may end; everything else is given back."""
@@ -92,6 +115,7 @@ class Courier:
         self._dispatch.close()
         self._leftovers.clear()
         queue.give_back(self.name)
+        _own.discard(self.name)
 
     def step(self, *, wait: bool = False) -> int:
         """One batch. Returns how many letters it moved; 0 when nothing is due and nothing is under way."""
@@ -132,20 +156,23 @@ class Courier:
         ready, _, _ = select.select(descriptors, [], [], timeout)
         if parent in ready:
             self._stopping = True
-        if bell.fileno() in ready:
-            _drain(bell, self._settings_changed)
+        if bell.fileno() in ready and news.drain(bell) & {news.SETTINGS, news.EVERYTHING}:
+            self._patiently(_read_settings)
 
-    def _settings_changed(self) -> None:
-        conf.refresh()
-        directory.forget()
-
-    def _housekeep(self) -> None:
+    def _housekeep(self) -> int:
         now = queue.now_us()
         if now - self._housekept_us > _HOUSEKEEPING_US:
             self._housekept_us = now
             forgotten, stray = queue.forget_settled(), intake.sweep()
             if forgotten or stray:
                 log.write("qmgr", f"forgot {forgotten} settled letters, removed {stray} stray files")
+        return 0
+
+
+def _read_settings() -> int:
+    conf.refresh()
+    directory.forget()
+    return 0
 
 
 def _account(address: str) -> Local | None:
@@ -161,15 +188,3 @@ def _is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _drain(bell: socket.socket, settings_changed: Callable[[], None]) -> None:
-    """Hear everything that was said; the same news twice is one piece of news."""
-    heard: set[bytes] = set()
-    while True:
-        try:
-            heard.add(bell.recv(65536)[:1])
-        except BlockingIOError:
-            break
-    if news.SETTINGS in heard:
-        settings_changed()

@@ -180,13 +180,16 @@ def extend(courier: str, letter_ids: Collection[int]) -> None:
         held.filter(lease_us__gt=0).update(lease_us=lease)
 
 
-def give_back(courier: str) -> None:
-    """The courier stops: what it still holds is due again at once."""
-    Queued.objects.filter(state=State.ACTIVE, courier=courier).update(
-        state=State.DEFERRED, courier="", lease_us=0, due_us=now_us()
-    )
-    Queued.objects.filter(state=State.HOLD, courier=courier).update(courier="", lease_us=0)
-    news.ring_couriers()
+def give_back(courier: str, keep: Collection[int] = ()) -> None:
+    """The courier stops, or stops with all but these letters: what it has is due again at once."""
+    held = Queued.objects.filter(state__in=_HELD, courier=courier).values_list("id", flat=True)
+    ids = list(set(held) - set(keep))
+    for start in range(0, len(ids), _AT_ONCE):
+        own = Queued.objects.filter(id__in=ids[start : start + _AT_ONCE], courier=courier)
+        own.filter(state=State.ACTIVE).update(state=State.DEFERRED, courier="", lease_us=0, due_us=now_us())
+        own.filter(state=State.HOLD).update(courier="", lease_us=0)
+    if ids:
+        news.ring_couriers()
 
 
 def holders() -> set[str]:
@@ -436,3 +439,8 @@ def seconds_until_due() -> float | None:
     waiting = Queued.objects.filter(state__in=(State.INCOMING, State.DEFERRED)).order_by("due_us")
     first = waiting.values_list("due_us", flat=True).first()
     return None if first is None else max(0.0, (first - now_us()) / MICRO)
+
+
+def is_abandoned() -> bool:
+    """Has some courier let a lease run out?"""
+    return Queued.objects.filter(state=State.ACTIVE, lease_us__lt=now_us()).exists()

@@ -92,6 +92,10 @@ class _Process:
                 changed.update(map(int, words))
             elif kind == news.SETTINGS:
                 self._later(self._read_settings)
+            elif kind == news.EVERYTHING:
+                self._later(self._read_settings)
+                for server in self._imap:
+                    changed.update(server.watched)
         if changed:
             for server in self._imap:
                 server.heard(changed)

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from django.conf import settings
 from django.db import connections
@@ -36,6 +37,12 @@ _BACK_OFF = 1.0  # seconds between two starts of the same part
 
 class StartFault(Exception):
     """The system cannot start; the text says why and what to do."""
+
+
+class _Deliverer(Protocol):
+    def run(self, bell: socket.socket, parent: int) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -130,7 +137,10 @@ class Supervisor:
         mail = {name: sockets for name, sockets in self.sockets.items() if name != "web"}
         if mail:
             self._add("server", self.servers, lambda ready: process.run(mail, self._gone, ready))
-        self._add("courier", self.couriers, self._courier)
+        if settings.REDIS_URL:
+            self._add("ringer", min(self.couriers, 1), self._ringer)
+        else:
+            self._add("courier", self.couriers, self._courier)
         if "web" in self.sockets:
             self._add("web", self.webs, lambda ready: web.run(self.sockets["web"], self._gone, ready))
 
@@ -138,9 +148,16 @@ class Supervisor:
         for number in range(1, how_many + 1):
             self.parts.append(Part(f"{kind}-{number}", len(self.parts) + 1, body))
 
+    def _ringer(self, ready: Callable[[], None]) -> None:
+        from mailcore.post.ringer import Ringer  # and Celery, which nobody else needs
+
+        self._deliver(Ringer(), ready)
+
     def _courier(self, ready: Callable[[], None]) -> None:
+        self._deliver(Courier(), ready)
+
+    def _deliver(self, courier: _Deliverer, ready: Callable[[], None]) -> None:
         bell = news.listen(news.COURIERS)
-        courier = Courier()
         signal.signal(signal.SIGTERM, lambda *_: courier.stop())
         signal.signal(signal.SIGHUP, lambda *_: log.reopen())
         ready()

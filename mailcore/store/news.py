@@ -2,8 +2,8 @@
 
 News is only a bell: whoever hears it looks at the database, whoever misses it finds out at the next
 look. Every process that listens binds one datagram socket in RUN_ROOT, named after its audience;
-whoever has news writes to all sockets of that audience and never waits. With REDIS_URL set the same
-words also go through Redis, so that they reach other machines.
+whoever has news writes to all sockets of that audience and never waits. With REDIS_URL the same words also go
+to other machines (`newswire`, imported only then). Sockets carry the machine's name, for several may share the folder.
 
 `publish` is called by whatever changes a mailbox, inside its transaction: the news goes out on commit.
 """
@@ -13,18 +13,24 @@ import socket
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import transaction
+
+if TYPE_CHECKING:
+    from mailcore.store.newswire import Listener
 
 # Audiences: a process listens as one of these.
 SERVERS = "servers"  # mailbox and settings news
 COURIERS = "couriers"  # queue and settings news
 
 MAILBOX, QUEUE, SETTINGS = b"M", b"Q", b"S"
+EVERYTHING = b"A"  # news may have been missed: look at everything
 
 _sender: socket.socket | None = None
 _listeners: tuple[int, dict[str, list[str]]] = (-1, {})
+_wires: "dict[int, Listener]" = {}  # by the descriptor of the socket they speak to
 
 
 def publish(mailbox_ids: Iterable[int]) -> None:
@@ -48,28 +54,54 @@ def settings_changed() -> None:
 
 def listen(audience: str) -> socket.socket:
     """A non-blocking datagram socket that hears what is said to `audience` from now on. Each datagram
-    is words parted by spaces: `M 7 12` (mailbox ids), `Q`, `S`. Close it with `stop_listening`."""
+    is words parted by spaces: `M 7 12` (mailbox ids), `Q`, `S`, `A`. Close it with `stop_listening`."""
     settings.RUN_ROOT.mkdir(parents=True, exist_ok=True, mode=0o750)
-    name = f"{audience}-{os.getpid()}"
+    name = _name(audience)
     (settings.RUN_ROOT / name).unlink(missing_ok=True)
     hearing = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     hearing.setblocking(False)
     hearing.bind(_reachable(name))
+    if settings.REDIS_URL:
+        from mailcore.store import newswire
+
+        _wires[hearing.fileno()] = newswire.Listener(
+            audience, lambda words: _send_to([name], words), lambda: _send_to([name], EVERYTHING)
+        )
     return hearing
+
+
+def _name(audience: str) -> str:
+    return f"{_prefix(audience)}{os.getpid()}"
+
+
+def _prefix(audience: str) -> str:
+    return f"{audience}-{socket.gethostname()[:40]}-"
 
 
 def listeners(audience: str) -> int:
     """How many living processes listen as `audience`."""
     living = 0
-    for path in settings.RUN_ROOT.glob(f"{audience}-*"):
+    for path in settings.RUN_ROOT.glob(f"{_prefix(audience)}*"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
             living += probe.connect_ex(_reachable(path.name)) == 0
     return living
 
 
 def stop_listening(hearing: socket.socket, audience: str) -> None:
+    if (wire := _wires.pop(hearing.fileno(), None)) is not None:
+        wire.end()
     hearing.close()
-    (settings.RUN_ROOT / f"{audience}-{os.getpid()}").unlink(missing_ok=True)
+    (settings.RUN_ROOT / _name(audience)).unlink(missing_ok=True)
+
+
+def drain(hearing: socket.socket) -> set[bytes]:
+    """The kinds of everything that was said since; the same news twice is one piece of news."""
+    kinds: set[bytes] = set()
+    while True:
+        try:
+            kinds.add(hearing.recv(1 << 16)[:1])
+        except BlockingIOError:
+            return kinds
 
 
 _run_root: tuple[Path, int] | None = None
@@ -87,18 +119,28 @@ def _reachable(name: str) -> str:
 
 
 def _send(audience: str, words: bytes) -> None:
-    global _sender, _listeners
+    global _listeners
+    if settings.REDIS_URL:
+        from mailcore.store import newswire
+
+        newswire.say(audience, words)
     try:
         changed = os.stat(settings.RUN_ROOT).st_mtime_ns
     except FileNotFoundError:
         return  # nobody ever listened
     if changed != _listeners[0]:
         names = os.listdir(settings.RUN_ROOT)
-        _listeners = (changed, {a: [n for n in names if n.startswith(a)] for a in (SERVERS, COURIERS)})
+        audiences = {a: [n for n in names if n.startswith(_prefix(a))] for a in (SERVERS, COURIERS)}
+        _listeners = (changed, audiences)
+    _send_to(_listeners[1][audience], words)
+
+
+def _send_to(names: Iterable[str], words: bytes) -> None:
+    global _sender
     if _sender is None:
         _sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         _sender.setblocking(False)
-    for name in _listeners[1][audience]:
+    for name in names:
         try:
             _sender.sendto(words, _reachable(name))
         except ConnectionRefusedError:  # its process died

@@ -40,7 +40,7 @@ class Command(BaseCommand):
         files.make_directories()
         log.set_up()
         supervisor = Supervisor(
-            couriers=0 if options["no_couriers"] or settings.REDIS_URL else conf.current().courier_processes,
+            couriers=0 if options["no_couriers"] else conf.current().courier_processes,
             servers=conf.current().server_processes or os.cpu_count() or 1,
             webs=conf.current().web_processes or os.cpu_count() or 1,
             services=tuple(_services(options)),

@@ -109,6 +109,11 @@ class ImapServer:
             if not sessions:
                 del self._watching[mailbox_id]
 
+    @property
+    def watched(self) -> list[int]:
+        """The mailboxes somebody waits for news of."""
+        return list(self._watching)
+
     def heard(self, mailbox_ids: Iterable[int]) -> None:
         """These mailboxes changed: sessions that want to know are woken; others look by themselves."""
         for mailbox_id in mailbox_ids:

@@ -1,0 +1,143 @@
+"""News between machines: what `news` says here goes through Redis to listeners elsewhere (REDIS_URL).
+
+One thread says, one for each audience hears; nobody ever waits for Redis. While it is away, news is lost, as bells may
+be; when it is back, listeners are told to look at everything once.
+"""
+
+import atexit
+import hashlib
+import os
+import queue
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import closing
+
+import redis
+from django.conf import settings
+
+from mailcore import log
+
+_WAITING = 10_000  # pieces of news that wait to be said at most
+_TOGETHER = 500
+_AGAIN = 1.0  # seconds until Redis is tried again
+_ALIVE = 5  # seconds after which a silent connection is asked for a sign of life
+_LAST_WORDS = 1.0  # seconds a process gives to what it still has to say when it ends
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def _channel(audience: str) -> str:
+    """Several systems may share one Redis: their keys tell them apart."""
+    return f"youju:{_digest(settings.SECRET_KEY)}:{audience}"
+
+
+def _here() -> bytes:
+    """This machine, or rather everybody who hears what is said in RUN_ROOT."""
+    return _digest(f"{socket.gethostname()} {settings.RUN_ROOT}").encode()
+
+
+def _connection() -> redis.Redis:
+    return redis.Redis.from_url(
+        settings.REDIS_URL, socket_connect_timeout=_ALIVE, socket_timeout=_ALIVE, health_check_interval=_ALIVE
+    )
+
+
+# --- Saying ---------------------------------------------------------------------------------------
+
+
+class _Speaker:
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self._said: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="newswire", daemon=True)
+        self._thread.start()
+
+    def say(self, audience: str, words: bytes) -> None:
+        if self._said.qsize() < _WAITING:
+            self._said.put((audience, words))
+
+    def end(self) -> None:
+        self._said.put(None)
+        self._thread.join(_LAST_WORDS)
+
+    def _run(self) -> None:
+        here, ending = _here(), False
+        with closing(_connection()) as connection:
+            while not ending:
+                news = [self._said.get()]
+                while len(news) < _TOGETHER and not self._said.empty():
+                    news.append(self._said.get())
+                ending = None in news
+                try:
+                    pipeline = connection.pipeline(transaction=False)
+                    # The same news twice is one piece of news.
+                    for audience, words in dict.fromkeys(each for each in news if each is not None):
+                        pipeline.publish(_channel(audience), here + b" " + words)
+                    pipeline.execute()
+                except redis.RedisError:
+                    ending = ending or self._is_over()
+
+    def _is_over(self) -> bool:
+        """Wait before Redis is tried again; True: the process ends meanwhile."""
+        try:
+            return self._said.get(timeout=_AGAIN) is None
+        except queue.Empty:
+            return False
+
+
+_speaker: _Speaker | None = None
+
+
+def say(audience: str, words: bytes) -> None:
+    """To listeners on other machines, soon. A process that was forked gets a speaker of its own."""
+    global _speaker
+    if _speaker is None or _speaker.pid != os.getpid():
+        _speaker = _Speaker()
+        atexit.register(_speaker.end)
+    _speaker.say(audience, words)
+
+
+# --- Hearing --------------------------------------------------------------------------------------
+
+
+class Listener:
+    """Calls `heard` with what other machines say to an audience, and `returned` when it was deaf for a while."""
+
+    def __init__(self, audience: str, heard: Callable[[bytes], None], returned: Callable[[], None]) -> None:
+        self._audience, self._heard, self._returned = audience, heard, returned
+        self._ended = threading.Event()
+        self.connected = threading.Event()
+        threading.Thread(target=self._run, name=f"newswire-{audience}", daemon=True).start()
+
+    def end(self) -> None:
+        self._ended.set()
+
+    def _run(self) -> None:
+        here, first = _here(), True
+        while not self._ended.is_set():
+            try:
+                with closing(_connection()) as connection, closing(connection.pubsub()) as subscription:  # type: ignore[no-untyped-call]
+                    subscription.subscribe(_channel(self._audience))
+                    subscription.get_message(timeout=_ALIVE)
+                    self.connected.set()
+                    if not first:
+                        self._returned()
+                    first = False
+                    self._listen(subscription, here)
+            except redis.RedisError as error:
+                if self.connected.is_set() or first:
+                    log.write("news", f"warning: Redis does not answer: {error}")
+                self.connected.clear()
+                first = False
+                self._ended.wait(_AGAIN)
+
+    def _listen(self, subscription: redis.client.PubSub, here: bytes) -> None:
+        while not self._ended.is_set():
+            message = subscription.get_message(ignore_subscribe_messages=True, timeout=1.0)
+            if message is not None:
+                sender, _, words = message["data"].partition(b" ")
+                if sender != here:
+                    self._heard(words)
