@@ -10,7 +10,7 @@ from django.conf import settings as django_settings
 from django.core.cache import cache
 
 from mailcore import anvil, conf, log
-from mailcore.store import directory, login
+from mailcore.store import arrivals, directory, login
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +39,7 @@ def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     cache.clear()
     directory.forget()
     login.forget()
+    arrivals.forget()
     anvil.reset()
     monkeypatch.setattr(conf, "_current", None)
 

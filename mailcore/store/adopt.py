@@ -159,8 +159,13 @@ def _files(directory: str) -> dict[str, str]:
     return found
 
 
+def is_ours(base_name: str) -> bool:
+    """Is it a name that our own deliveries and uploads give?"""
+    return _OURS.match(base_name) is not None
+
+
 def _is_on_its_way(path: str, base_name: str) -> bool:
-    if not _OURS.match(base_name):
+    if not is_ours(base_name):
         return False
     with suppress(FileNotFoundError):
         return time.time() - os.stat(path).st_ctime < _YOUNG

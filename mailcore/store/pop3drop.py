@@ -14,7 +14,8 @@ from django.db import transaction
 from django.db.models import F
 
 from mailcore.models import Account, Expunged, Mailbox, Message, MessageSummary, MessageText
-from mailcore.store import expunge, maildir, news
+from mailcore.store import arrivals, expunge, maildir, news
+from mailcore.store.box import Box
 from mailcore.terms import Owner
 from mailcore.wire import flags as wire_flags
 
@@ -69,9 +70,10 @@ def _list(owner: Owner, lock: int) -> Maildrop:
     mailbox_id, uid_validity = Mailbox.objects.values_list("id", "uid_validity").get(
         account_id=owner.account_id, name="INBOX"
     )
+    where = maildir.directory(owner.address, "")
+    arrivals.enter(Box(mailbox_id, owner.account_id, "INBOX", where, uid_validity))
     rows = Message.objects.filter(mailbox_id=mailbox_id).order_by("uid")
     columns = list(zip(*rows.values_list("uid", "size", "base_name", "flags"), strict=True)) or [()] * 4
-    where = maildir.directory(owner.address, "")
     return Maildrop(mailbox_id, owner.account_id, where, lock, uid_validity, *columns)
 
 

@@ -146,6 +146,7 @@ class ImapServer:
                     session.bye("Disconnected for inactivity.")
             elif not session.connection.working:
                 session.still_here(now, parameters.imap_idle_notify_interval)
+                session.look_while_idle()
             elif silent > parameters.imap_progress_interval:
                 session.still_working(now, parameters.imap_progress_interval)
         self._sweeper = loop.call_later(_SWEEP, self._sweep)

@@ -16,9 +16,9 @@ from mailcore.servers.imap.commands import fetch
 from mailcore.servers.imap.connection import Connection, Gone
 from mailcore.servers.imap.notify import Notify
 from mailcore.servers.imap.view import Telling, View
+from mailcore.store import arrivals, login, messages
 from mailcore.store import box as boxes
-from mailcore.store import login, messages
-from mailcore.store.box import take_recent
+from mailcore.store.box import Box, take_recent
 from mailcore.terms import Owner, Refusal, TemporaryFault
 from mailcore.wire import flags as wire_flags
 from mailcore.wire.imap import render, sequence
@@ -359,6 +359,14 @@ class Session:
     def shows_recent(self) -> bool:
         return "IMAP4REV2" not in self.enabled
 
+    async def look_for_files(self, name: str = "") -> None:
+        """Enter what another program put into the Maildir: of this mailbox, or of the selected one."""
+        box = await self.bridge.read(boxes.find, self.owner, name) if name else None
+        if not name and self.view is not None:
+            box = self.view.box
+        if isinstance(box, Box) and arrivals.may_have_come(box):
+            await self.bridge.run(arrivals.enter, box)
+
     # --- IDLE (RFC 2177) ---
 
     def begin_idle(self, tag: bytes) -> None:
@@ -395,6 +403,11 @@ class Session:
             self._told_idle = now
             self.untagged(f'OK [INPROGRESS ("{self._running.decode()}" NIL NIL)] Still working')
             self.connection.flush_now()
+
+    def look_while_idle(self) -> None:
+        """Nobody tells us of other programs' files: what comes of it is news like any other."""
+        if self.idling and self.view is not None and arrivals.may_have_come(self.view.box):
+            self.in_background(arrivals.enter, self.view.box)
 
     def still_here(self, now: float, interval: float) -> None:
         """A sign of life for clients that idle, so that no router on the way forgets them."""

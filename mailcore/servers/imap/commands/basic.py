@@ -21,8 +21,9 @@ async def capability(call: "Call") -> Answer:
 
 
 async def noop(call: "Call") -> Answer:
-    """NOOP and CHECK: whatever changed is told."""
+    """NOOP and CHECK: whatever changed is told, files another program put there included."""
     call.args.end()
+    await call.session.look_for_files()
     return ok(f"{call.name.capitalize()} completed.")
 
 

@@ -33,6 +33,7 @@ async def select(call: "Call") -> Answer:
     if session.view is not None:
         session.leave_mailbox()
         session.untagged("OK [CLOSED] Previous mailbox is now closed.")
+    await session.look_for_files(name)
     read_only = call.name == "EXAMINE"
     opened = await session.bridge.run(boxes.open_mailbox, session.owner, name, read_only)
     if isinstance(opened, Refusal):
