@@ -6,7 +6,7 @@ DIR ?=
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev run test lint format bench corpus torture screenshots docs locale lock clean
+.PHONY: help env env-dev run test lint format bench corpus torture fuzz screenshots docs locale lock clean
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ corpus: env-dev  ## DIR=…: real messages through SMTP, IMAP, POP3 and the webm
 
 torture: env-dev  ## letters while processes are killed: nothing lost, nothing twice
 	$(BIN)/python bench/torture.py $(ARGS)
+
+fuzz: env-dev  ## hostile SMTP sessions against the session code; ARGS="--sessions N --seed N"
+	$(BIN)/python bench/fuzz_smtp.py $(ARGS)
 
 screenshots: env-dev  ## every page, in both languages, narrow and wide, light and dark, into screenshots/
 	$(BIN)/python tests/screenshots.py $(ARGS)

@@ -160,4 +160,7 @@ class Reception:
 
     async def discard(self) -> None:
         with contextlib.suppress(OSError):
-            await self._bridge.run(self.file.discard)
+            if self.file.in_memory:
+                self.file.discard()
+            else:
+                await self._bridge.run(self.file.discard)
