@@ -1,36 +1,72 @@
 """Letters while processes are killed: nothing lost, nothing twice.
 
-    bench/torture.py [--letters N] [--kills N] [--sessions N] [--seed N] [--json]
+    bench/torture.py [--letters N] [--kills N] [--sessions N] [--workers N] [--queue] [--seed N] [--json]
 
 Sessions hand in letters by SMTP while a killer sends SIGKILL to server processes, couriers and (less
 often) the supervisor, which is then started again. A session whose connection breaks tries the next
 letter on a new one. Every attempt has a Message-ID of its own, so that the account is exact: an attempt
-answered 250 must be in the mailbox exactly once, an attempt that never got its answer at most once.
-Exit status 0 when the account is right. DATABASE_URL and REDIS_URL are passed on.
+answered 250 must be in the mailbox exactly once, an attempt that never got its answer at most once. What
+counts is what a mail program would be shown: the index's messages, with their files.
+Exit status 0 when the account is right. DATABASE_URL and REDIS_URL are passed on; with REDIS_URL and
+--workers so many Celery workers deliver, and are killed too (their children, less often they themselves).
+With --queue every letter goes through the queue (direct_delivery is off).
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
 import re
 import signal
 import smtplib
+import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
-from demosite import Site, running
+from demosite import ROOT, Site, running
 
 USERS = 20
+_REPORT_EVERY = 10.0  # seconds
 MESSAGE_ID = re.compile(rb"^Message-ID: <(\d+\.\d+)@torture>", re.MULTILINE)
 
 
+class Worker:
+    """A Celery worker and its children."""
+
+    def __init__(self, site: Site, number: int) -> None:
+        self._site, self._number = site, number
+        self.start()
+
+    def start(self) -> None:
+        name = f"worker{self._number}@torture"
+        with open(self._site.folder / f"worker{self._number}.log", "ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "celery", "-A", "mailcore", "worker", "-c", "2", "-n", name],
+                cwd=ROOT, env=self._site.environment, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+
+    def children(self) -> list[int]:
+        try:
+            words = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        except OSError:
+            return []
+        return [int(word) for word in words]
+
+    def kill(self) -> None:
+        """The worker with all its children, as when its machine goes."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
 class Run:
-    def __init__(self, site: Site, letters: int, kills: int, sessions: int, seed: int) -> None:
-        self.site, self.letters, self.kills, self.sessions = site, letters, kills, sessions
+    def __init__(self, site: Site, letters: int, kills: int, seed: int, workers: list[Worker]) -> None:
+        self.site, self.letters, self.kills, self.workers = site, letters, kills, workers
         self.random = random.Random(seed)
         self.lock = threading.Lock()
         self.waiting = list(range(letters))
@@ -83,31 +119,43 @@ class Run:
                 self._kill_one()
 
     def _kill_one(self) -> None:
-        children = {name: pid for name, pid in _living(self.site).items() if not name.startswith("web")}
+        # Server processes, couriers (or workers' children), and one time in ten a whole family.
+        children = _living(self.site)
+        children += [("worker's child", pid) for worker in self.workers for pid in worker.children()]
         if not children:
             return
-        name = "supervisor" if self.random.random() < 0.1 else self.random.choice(sorted(children))
-        pid = self.site.pids["supervisor"] if name == "supervisor" else children[name]
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
+        if self.random.random() < 0.1:
+            self._kill_family()
             return
-        self.killed[name.rpartition("-")[0] or name] += 1
-        if name == "supervisor":
-            assert self.site.process is not None
-            self.site.process.wait()
-            _start_again(self.site)
+        role, pid = self.random.choice(sorted(children))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            self.killed[role] += 1
+
+    def _kill_family(self) -> None:
+        if self.workers and self.random.random() < 0.5:
+            worker = self.random.choice(self.workers)
+            worker.kill()
+            self.killed["worker"] += 1
+            worker.start()
+            return
+        os.kill(self.site.pids["supervisor"], signal.SIGKILL)
+        self.killed["supervisor"] += 1
+        assert self.site.process is not None
+        self.site.process.wait()
+        _start_again(self.site)
 
     def account(self) -> dict[str, object]:
-        """What the Maildirs say."""
+        """What mail programs are shown."""
         found: Counter[str] = Counter()
-        for path in (self.site.folder / "data/mail").rglob("new/*"):
-            for match in MESSAGE_ID.findall(path.read_bytes()):
+        for content in _shown():
+            for match in MESSAGE_ID.findall(content):
                 found[match.decode()] += 1
         return {
             "letters": self.letters,
             "accepted": len(self.accepted),
             "killed": dict(self.killed),
+            "kills": sum(self.killed.values()),
             "answers that never came": len(self.uncertain),
             "delivered": len(found),
             "lost": sorted(self.accepted - set(found)),
@@ -116,20 +164,28 @@ class Run:
         }
 
 
-def _living(site: Site) -> dict[str, int]:
-    """The supervisor's children now, by what they do: the ready line's pids grow old when parts are
-    started again, so the process table is asked. Web servers are told by the sockets they do not have."""
-    children: dict[str, int] = {}
-    supervisor = site.pids["supervisor"]
-    run = site.folder / "data/run"
-    for path in run.glob("*-*"):
-        role, _, pid = path.name.rpartition("-")
+def _shown() -> Iterator[bytes]:
+    """The content of every message in the index."""
+    from mailcore.models import Message
+    from mailcore.store import maildir
+
+    rows = Message.objects.values_list("mailbox__account__address", "mailbox__folder", "base_name", "flags")
+    for address, folder, base_name, flags in rows.iterator():
+        yield maildir.read(maildir.directory(address, folder), base_name, flags)
+
+
+def _living(site: Site) -> list[tuple[str, int]]:
+    """The supervisor's children now, with what they do: the ready line's pids grow old when parts are started
+    again, so the process table is asked. Web servers have no sockets there."""
+    children = []
+    for path in (site.folder / "data/run").glob("*-*"):
+        role, pid = path.name.partition("-")[0], path.name.rpartition("-")[2]
         try:
             parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
         except (OSError, ValueError):
             continue
-        if parent == supervisor:
-            children[f"{role}-{pid}"] = int(pid)
+        if parent == site.pids["supervisor"]:
+            children.append((role, int(pid)))
     return children
 
 
@@ -149,25 +205,18 @@ def main() -> int:
     parser.add_argument("--letters", type=int, default=2000)
     parser.add_argument("--kills", type=int, default=40)
     parser.add_argument("--sessions", type=int, default=8)
+    parser.add_argument("--workers", type=int, default=0, help="Celery workers; needs REDIS_URL")
+    parser.add_argument("--queue", action="store_true", help="no direct delivery")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with running(USERS) as site:
-        run = Run(site, options.letters, options.kills, options.sessions, options.seed)
-        threads = [threading.Thread(target=run.session) for _ in range(options.sessions)]
-        killer = threading.Thread(target=run.killer)
-        for thread in (*threads, killer):
-            thread.start()
-        while any(thread.is_alive() for thread in threads):
-            if sys.stderr.isatty():
-                kills = sum(run.killed.values())
-                print(f"\r{len(run.accepted)}/{options.letters} letters, {kills} kills ", end="", file=sys.stderr)
-            time.sleep(0.2)
-        run.done.set()
-        killer.join()
-        began = time.monotonic()
-        _settle(site)
-        account = {**run.account(), "seconds to settle": round(time.monotonic() - began, 1)}
+    with running(USERS, {"MAIL_DIRECT_DELIVERY": "no"} if options.queue else {}) as site:
+        workers = [Worker(site, number) for number in range(options.workers)]
+        try:
+            account = torture(site, workers, options)
+        finally:
+            for worker in workers:
+                worker.kill()
     wrong = account["lost"] or account["twice"] or account["from nowhere"]
     if options.json:
         print(json.dumps(account))
@@ -176,6 +225,31 @@ def main() -> int:
             print(f"{name:24} {value}")
         print("wrong" if wrong else "right: nothing lost, nothing twice")
     return 1 if wrong else 0
+
+
+def torture(site: Site, workers: list[Worker], options: argparse.Namespace) -> dict[str, object]:
+    run = Run(site, options.letters, options.kills, options.seed, workers)
+    threads = [threading.Thread(target=run.session) for _ in range(options.sessions)]
+    killer = threading.Thread(target=run.killer)
+    began = said = time.monotonic()
+    for thread in (*threads, killer):
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        if time.monotonic() - said > _REPORT_EVERY:
+            said = time.monotonic()
+            kills = sum(run.killed.values())
+            print(f"{len(run.accepted)}/{options.letters} letters, {kills} kills", file=sys.stderr, flush=True)
+        time.sleep(0.2)
+    run.done.set()
+    killer.join()
+    handed_in = time.monotonic()
+    _settle(site)
+    settled = time.monotonic()
+    return {
+        **run.account(),
+        "seconds to hand in": round(handed_in - began, 1),
+        "seconds to settle": round(settled - handed_in, 1),
+    }
 
 
 def _settle(site: Site) -> None:
