@@ -43,6 +43,15 @@ def validity(client: Mailer, name: str = "INBOX") -> tuple[int, int]:
 # --- QRESYNC (RFC 7162) ---------------------------------------------------------------------------
 
 
+def test_languages(lisi: Mailer) -> None:
+    """RFC 5255 §3.3, with what we speak."""
+    assert lisi.do("LANGUAGE") == [b"* LANGUAGE (EN I-DEFAULT)"]
+    assert lisi.do("LANGUAGE FR EN-us") == [b"* LANGUAGE (EN)"]
+    assert lisi.do('LANGUAGE "default"') == [b"* LANGUAGE (EN)"]
+    assert lisi.do("LANGUAGE FR DE", "NO Unsupported language") == []
+    lisi.do("LANGUAGE (", "BAD")
+
+
 def test_who_comes_back_is_told_what_happened(two, running) -> None:
     one, _ = two
     uid_validity, modseq = validity(one)

@@ -58,6 +58,7 @@ COMMANDS: dict[str, Command] = {
     "NOOP": Command(basic.noop, ANYONE),
     "LOGOUT": Command(basic.logout, ANYONE, ""),
     "ID": Command(basic.identify, ANYONE),
+    "LANGUAGE": Command(basic.language, ANYONE),
     "STARTTLS": Command(authentication.starttls, ANYONE, "", only=ANYONE),
     "LOGIN": Command(authentication.login, ANYONE, "", only=ANYONE),
     "AUTHENTICATE": Command(authentication.authenticate, ANYONE, "", only=ANYONE),

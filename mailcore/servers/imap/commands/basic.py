@@ -1,10 +1,11 @@
-"""Commands of any state, and those that only concern the session (RFC 9051 §6.1, §6.3.1, RFC 2177, RFC 2971)."""
+"""Commands of any state, and those that only concern the session (RFC 9051 §6.1, §6.3.1, RFC 2177, RFC 2971,
+RFC 5255)."""
 
 from typing import TYPE_CHECKING
 
 from mailcore import conf
 from mailcore.servers.imap import capability as capabilities
-from mailcore.servers.imap.answer import Answer, bad, ok
+from mailcore.servers.imap.answer import Answer, bad, no, ok
 from mailcore.wire.imap import render
 from mailcore.wire.imap.cursor import BadSyntax
 
@@ -52,6 +53,24 @@ async def identify(call: "Call") -> Answer:
     name = render.string(conf.current().mail_name.encode())
     call.session.write(b'* ID ("name" %b)\r\n' % name)
     return ok("ID completed.")
+
+
+async def language(call: "Call") -> Answer:
+    """LANGUAGE (RFC 5255 §3): texts are English, whatever is asked for; the default is, too."""
+    args = call.args
+    ranges: list[str] = []
+    while not args.at_end():
+        ranges.append(args.astring().decode("ascii", "replace").lower())
+        if not args.at_end():
+            args.space()
+    if not ranges:
+        call.session.untagged("LANGUAGE (EN I-DEFAULT)")
+        return ok("Language completed.")
+    for wanted in ranges:
+        if wanted in ("default", "i-default", "*") or wanted.partition("-")[0] == "en":
+            call.session.untagged("LANGUAGE (EN)")
+            return ok("Now speaking English.")
+    return no("Unsupported language")
 
 
 # What can be enabled, and what comes with it (RFC 7162 §3.2.3).
