@@ -16,6 +16,7 @@ from mailcore.models.mailbox import (
     MessageSummary,
     MessageText,
     Subscription,
+    Unsynced,
 )
 from mailcore.models.setting import AccessEntry, Setting
 from mailcore.models.spool import Attempt, Queued, Recipient
@@ -40,4 +41,5 @@ __all__ = [
     "Recipient",
     "Setting",
     "Subscription",
+    "Unsynced",
 ]

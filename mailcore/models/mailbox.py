@@ -151,6 +151,17 @@ class MessageText(models.Model):
         return str(self.message_id)
 
 
+class Unsynced(models.Model):
+    """The content of a message whose file the disk may not have yet; gone a second later. No foreign key: the
+    message may be gone first."""
+
+    message_id = models.PositiveBigIntegerField(primary_key=True)
+    octets = models.BinaryField()
+
+    def __str__(self) -> str:
+        return str(self.message_id)
+
+
 class Expunged(models.Model):
     """A UID that is gone, kept so that QRESYNC can tell who was away (RFC 7162 §3.2.5)."""
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import uvloop
+from django.db import DatabaseError
 
 from mailcore import conf, log
 from mailcore.servers import tls
@@ -20,9 +21,10 @@ from mailcore.servers.imap import ImapServer
 from mailcore.servers.pop3 import Pop3Server
 from mailcore.servers.smtp import SmtpServer
 from mailcore.servers.smtp.content import Committer
-from mailcore.store import directory, news
+from mailcore.store import directory, news, unsynced
 
 _GRACE = 10.0  # seconds a stopping process gives to letters under way
+_SETTLE_EVERY = 1.0  # seconds between two flushes of what was delivered
 
 
 class _Server(Protocol):
@@ -61,12 +63,22 @@ class _Process:
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor passes it on as SIGTERM
         loop.add_signal_handler(signal.SIGHUP, self._later, self._reload)
+        await self._bridge.run(unsynced.recover)
+        settling = loop.create_task(self._settle())
         ready()
         await self._stop.wait()
         loop.remove_reader(hearing)
         news.stop_listening(hearing, news.SERVERS)
         await asyncio.gather(*(server.close(_GRACE) for server in self._servers))
+        settling.cancel()
+        await self._bridge.run(_settle)
         self._bridge.close()
+
+    async def _settle(self) -> None:
+        while True:
+            await asyncio.sleep(_SETTLE_EVERY)
+            if unsynced.waiting():
+                await self._bridge.run(_settle)
 
     def _make(self, name: str, context: ssl.SSLContext | None, committer: Committer) -> _Server:
         server: _Server
@@ -116,3 +128,10 @@ class _Process:
         log.write("master", "reloaded")
         if self._certificates:
             self._certificates.reload()
+
+
+def _settle() -> None:
+    try:
+        unsynced.settle()
+    except (OSError, DatabaseError) as error:
+        log.write("master", f"error: delivered messages are not durable in their files yet: {error}")

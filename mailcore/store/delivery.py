@@ -23,7 +23,7 @@ from typing import Self
 from django.db import transaction
 
 from mailcore.models import Account, Mailbox, Message, MessageSummary, MessageText
-from mailcore.store import maildir, news, quota
+from mailcore.store import maildir, news, quota, unsynced
 from mailcore.store.index import MAILBOX, table
 from mailcore.store.prepared import Prepared, change_many, insert, insert_returning
 from mailcore.terms import Arrival, Reply
@@ -36,7 +36,7 @@ _MAP_ABOVE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A message whose file is durable at `path`, ready to be entered."""
+    """A message whose file is durable at `path`, or else carried, ready to be entered."""
 
     arrival: Arrival
     mailbox_id: int
@@ -46,6 +46,7 @@ class Staged:
     email_id: str
     uid: int = 0  # the UID an import wants kept; it gets the next one where that is used up
     fresh: bool = False  # its base name is new: it cannot have been entered before
+    carried: bytes | None = None  # the content, where the transaction is to carry it (`unsynced`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def stage(arrivals: Sequence[Arrival]) -> list[Staged | Reply]:
 
 
 def stage_hidden(contents: Sequence[tuple[Arrival, bytes]]) -> list[Staged | Reply]:
-    """`stage` for content in memory, which begins with the arrival's trace: each file is made durable in `tmp`,
+    """`stage` for content in memory, which begins with the arrival's trace: each file is written into `tmp`,
     where nobody sees it, and stands in `new` once the transaction that enters it has been committed. Enter what
     this returns, or `discard` it. OSError: the disk refused, nothing is left of any."""
     places = _places([arrival for arrival, _ in contents])
@@ -103,8 +104,9 @@ def stage_hidden(contents: Sequence[tuple[Arrival, bytes]]) -> list[Staged | Rep
             mailbox_id, where = place
             digest = hashlib.blake2b(memoryview(content)[arrival.skip :], digest_size=16).hexdigest()
             scanned = scan(content, arrival.skip)
-            path = maildir.write_hidden(where, arrival.base_name, content)
-            staged.append(Staged(arrival, mailbox_id, path, len(content), scanned, digest, fresh=True))
+            carried = content if unsynced.carries(len(content)) else None
+            path = maildir.write_hidden(where, arrival.base_name, content, durable=carried is None)
+            staged.append(Staged(arrival, mailbox_id, path, len(content), scanned, digest, fresh=True, carried=carried))
     except OSError:
         discard(staged)
         raise
@@ -335,6 +337,7 @@ def _insert(fresh: Sequence[tuple[Staged, int, int]], now: int) -> None:
         ("message_id", "headers", "body"),
         [(key, _headers_text(item), item.scan.body_text) for key, item in items],
     )
+    unsynced.carry([(key, item.path, item.carried) for key, item in items if item.carried is not None])
 
 
 def _message(item: Staged, uid: int, modseq: int, now: int) -> tuple[object, ...]:

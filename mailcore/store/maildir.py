@@ -6,6 +6,7 @@ rename it at any time. `folder` is Mailbox.folder: "" for the INBOX, ".Sent" for
 """
 
 import contextlib
+import ctypes
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -55,16 +56,17 @@ def link(source: str, where: str, base_name: str) -> str:
     return path
 
 
-def write_hidden(where: str, base_name: str, content: bytes) -> str:
-    """Write a file into `tmp` and make it durable there, name and content (syncing a new file makes the name it
-    was made under durable as well). Returns its path. `reveal` gives it its place."""
+def write_hidden(where: str, base_name: str, content: bytes, *, durable: bool) -> str:
+    """Write a file into `tmp`, and make it durable there if asked to, name and content (syncing a new file makes the
+    name it was made under durable as well). Returns its path. `reveal` gives it its place."""
     path = os.path.join(where, "tmp", base_name)
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
         view = memoryview(content)
         while view:
             view = view[os.write(handle, view) :]
-        os.fsync(handle)
+        if durable:
+            os.fsync(handle)
     except OSError:
         os.unlink(path)
         raise
@@ -103,6 +105,22 @@ def sync_directories(directories: Iterable[str]) -> None:
         handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+CAN_SYNC_ALL = hasattr(_libc, "syncfs")  # Linux
+
+
+def sync_all(directories: Iterable[str]) -> None:
+    """Make everything durable on the file systems these directories are on: one flush, however many files. OSError:
+    the disk has lost something."""
+    for name in {os.stat(name).st_dev: name for name in directories if os.path.isdir(name)}.values():
+        handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            if _libc.syncfs(handle):
+                raise OSError(ctypes.get_errno(), "syncfs", name)
         finally:
             os.close(handle)
 

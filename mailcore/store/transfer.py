@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import F
 
 from mailcore.models import Account, Mailbox, Message
-from mailcore.store import expunge, index, maildir, news, quota
+from mailcore.store import expunge, index, maildir, news, quota, unsynced
 from mailcore.store.access import NO_SUCH
 from mailcore.store.box import Box
 from mailcore.store.index import BATCH, EXPUNGED, MESSAGE, SUMMARY, TEXT, UidRanges
@@ -79,7 +79,7 @@ def _link(box: Box, ranges: UidRanges, target: Box) -> list[_Linked]:
             continue
         linked.append(_Linked(uid, id_, flags, keywords, base_name, size, path, name, row[2]))
     if linked:
-        maildir.sync_directories([f"{target.directory}/cur"])
+        unsynced.sync_copied(f"{target.directory}/cur")
     return linked
 
 

@@ -1,6 +1,7 @@
 """Letters delivered by whoever takes them in, and what is left to the queue."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from django.db import connection
 
 from mailcore.models import Account, Mailbox, Message, Queued, Recipient
 from mailcore.post import direct, files, intake
-from mailcore.store import adopt, directory, maildir
+from mailcore.store import adopt, directory, maildir, unsynced
 from mailcore.terms import Client, Letter, LetterRecipient
 from mailcore.wire import trace
 
@@ -19,10 +20,11 @@ BODY = b"Received: from client.example\r\nSubject: report\r\nMessage-ID: <1@clie
 
 
 @pytest.fixture
-def lisi() -> int:
+def lisi() -> Iterator[int]:
     directory.create_domain("benet.com")
     files.make_directories()
-    return directory.create_account("lisi@benet.com", "secret-password")
+    yield directory.create_account("lisi@benet.com", "secret-password")
+    unsynced.settle()
 
 
 def letter(
