@@ -1,7 +1,7 @@
 """APPEND (RFC 9051 §6.3.12) and its kin: messages a client uploads go in all together or not at all.
 
 Called by the IMAP server through the bridge. Content is in memory if it is small, in a file of ours if
-it is large; either way it is durable before the transaction.
+it is large; it is durable before the transaction, or carried by it (`unsynced`).
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import transaction
 
 from mailcore.models import Mailbox
-from mailcore.store import delivery, expunge, index, maildir
+from mailcore.store import delivery, expunge, index, maildir, unsynced
 from mailcore.store.access import NO_SUCH
 from mailcore.store.box import Box
 from mailcore.store.delivery import Staged, Stored
@@ -107,7 +107,7 @@ def _put(box: Box, uploads: Sequence[Upload], before: Callable[[], Refusal | Non
     try:
         stage = _writers.map if len(uploads) > 1 else map
         staged += stage(lambda upload: _stage(box, upload), uploads)
-        maildir.sync_directories({os.path.dirname(each.path) for each in staged})
+        maildir.sync_directories({os.path.dirname(each.path) for each in staged if each.carried is None})
         with transaction.atomic():
             if (refusal := before()) is not None:
                 return refusal
@@ -153,9 +153,10 @@ def _stage(box: Box, upload: Upload) -> Staged:
     path = maildir.expected(box.directory, name, upload.flags)
     content = _converted(upload) if upload.binary else upload.content
     if isinstance(content, bytes):
-        _write(box.directory, name, path, content)
+        carried = content if unsynced.carries(len(content)) else None
+        _write(box.directory, name, path, content, durable=carried is None)
         digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-        return Staged(arrival, box.id, path, len(content), scan(content), digest)
+        return Staged(arrival, box.id, path, len(content), scan(content), digest, fresh=True, carried=carried)
     with open(content, "rb") as file:
         os.fsync(file.fileno())
         size = os.fstat(file.fileno()).st_size
@@ -168,9 +169,9 @@ def _stage(box: Box, upload: Upload) -> Staged:
     return Staged(arrival, box.id, path, size, seen, digest)
 
 
-def _write(directory: str, name: str, path: str, content: bytes) -> None:
-    """A new file, durable with its name. It is renamed before it is made durable, so that a journal takes both at
-    once and making the directory durable costs nothing more."""
+def _write(directory: str, name: str, path: str, content: bytes, *, durable: bool) -> None:
+    """A new file, `durable` with its name if asked for. It is renamed before it is made so, that a journal takes both
+    at once and making the directory durable costs nothing more."""
     temporary = os.path.join(directory, "tmp", name)
     handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
@@ -178,7 +179,8 @@ def _write(directory: str, name: str, path: str, content: bytes) -> None:
         while view:
             view = view[os.write(handle, view) :]
         os.rename(temporary, path)
-        os.fsync(handle)
+        if durable:
+            os.fsync(handle)
     finally:
         os.close(handle)
 
