@@ -114,9 +114,11 @@ class Evaluation:
                     warning = True
                     continue
                 self._warning = warning
-                result = restriction.check(self, restriction.argument)
-                if self._trace is not None:
-                    self._record(parameter, restriction, result)
+                result = (
+                    restriction.check(self, restriction.argument)
+                    if self._trace is None
+                    else self._traced(self._trace, parameter, restriction)
+                )
                 if result is not None:
                     return result
                 if self._if_permit is not None and self._if_reject is not None:
@@ -126,10 +128,15 @@ class Evaluation:
         finally:
             self._warning = outer
 
-    def _record(self, parameter: str, restriction: Compiled, result: Result) -> None:
-        assert self._trace is not None
+    def _traced(self, trace: list[Step], parameter: str, restriction: Compiled) -> Result:
+        """Evaluate one restriction; its step stands before those of what it names."""
+        assert restriction.check is not None
         words = f"{restriction.name} {restriction.argument}".strip()
-        self._trace.append(Step(parameter, words, str(result or "dunno"), self._depth))
+        place = len(trace)
+        trace.append(Step(parameter, words, "", self._depth))
+        result = restriction.check(self, restriction.argument)
+        trace[place] = replace(trace[place], result=str(result or "dunno"))
+        return result
 
     # --- What restrictions decide -----------------------------------------------------------------
 
