@@ -189,6 +189,7 @@ def test_who_drips_is_not_waited_for(smtp, parameters):
 # --- How much an account may send -----------------------------------------------------------------
 
 
+@pytest.mark.database
 def test_how_much_an_account_may_send(smtp, parameters):
     parameters(smtpd_sasl_message_hourly_limit="2")
     running = smtp("submission")
@@ -202,6 +203,7 @@ def test_how_much_an_account_may_send(smtp, parameters):
     assert Queued.objects.count() == 3
 
 
+@pytest.mark.database
 def test_to_how_many(smtp, parameters):
     parameters(smtpd_sasl_recipient_daily_limit="2")
     running = smtp("submission")
@@ -214,6 +216,7 @@ def test_to_how_many(smtp, parameters):
     assert len(letters("xiaoqi")) == 2
 
 
+@pytest.mark.database
 def test_at_the_same_moment(smtp, parameters):
     """Ten at once, five may: the count is exact, whoever commits first."""
     parameters(smtpd_sasl_message_hourly_limit="5")

@@ -113,6 +113,7 @@ def kept_back(client, seconds: int = 3600) -> str:
     return client.hear().rsplit(" ", 1)[1]
 
 
+@pytest.mark.database
 def test_a_letter_waits_until_its_time(smtp):
     queue_id = kept_back(signed_in(smtp("submission")))
     Courier().run_until_idle()
@@ -127,6 +128,7 @@ def test_a_letter_waits_until_its_time(smtp):
     assert len(letters("xiaoqi")) == 1
 
 
+@pytest.mark.database
 def test_its_owner_calls_it_back(smtp):
     queue_id = kept_back(signed_in(smtp("submission")))
     [kept] = recall.waiting("lisi@benet.com")
@@ -142,6 +144,7 @@ def test_its_owner_calls_it_back(smtp):
     assert Recipient.objects.get().state == "removed"
 
 
+@pytest.mark.database
 def test_nobody_calls_back_what_is_on_its_way(smtp):
     queue_id = kept_back(signed_in(smtp("submission")))
     Queued.objects.update(due_us=0)

@@ -131,7 +131,8 @@ class Evaluation:
     def _traced(self, trace: list[Step], parameter: str, restriction: Compiled) -> Result:
         """Evaluate one restriction; its step stands before those of what it names."""
         assert restriction.check is not None
-        words = f"{restriction.name} {restriction.argument}".strip()
+        name, argument = restriction.name, restriction.argument
+        words = f"{name} {argument}" if argument not in ("", name) else name
         place = len(trace)
         trace.append(Step(parameter, words, "", self._depth))
         result = restriction.check(self, restriction.argument)
