@@ -74,6 +74,7 @@ class Prepared:
         return compiled
 
 
+@lru_cache(4096)
 def _filled(length: int) -> int:
     return next((size for size in _LISTS if size >= length), length)
 
