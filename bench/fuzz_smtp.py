@@ -2,9 +2,10 @@
 
     make fuzz ARGS="--sessions 1000000 --seed 7"
 
-Sessions run in one process on an in-memory transport: no sockets, all else real. Each is cut into pieces at
-random. What must hold for every one: each line of output is a standard reply, no command ends in "internal
-error", a letter is answered 250 only when it is in the queue, and memory does not grow.
+Sessions run in one process on an in-memory transport: no sockets, all else real, but that letters are
+discarded where they would enter the queue (an access table says so). Each is cut into pieces at random. What
+must hold for every one: each line of output is a standard reply, no command ends in "internal error", the
+session ends, and memory does not grow.
 """
 
 import argparse

@@ -1,5 +1,7 @@
 """SMTP's grammar: addresses, command arguments, and content cut anywhere."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,3 +118,44 @@ def test_line_ends_that_stand_alone_are_noticed_wherever_the_cut(wrong):
             stream.feed(wire[cut:])
         assert stream.ended
         assert stream.bare
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH", "HOLDFOR", "HOLDUNTIL", "X"]),
+        st.text(max_size=30) | st.sampled_from(["1", "7BIT", "FULL", "2030-01-01T00:00:00Z", "a+3Db"]),
+    )
+)
+def test_parameters_of_mail_are_understood_or_a_fault(given):
+    try:
+        parameters = smtp.mail_parameters(given)
+    except SyntaxFault as fault:
+        code = fault.code
+        assert code in (501, 552, 555)
+    else:
+        assert 0 <= parameters.size < 10**18
+        assert parameters.release(0.0) >= 0.0
+
+
+@given(st.dictionaries(st.sampled_from(["NOTIFY", "ORCPT", "X"]), st.text(max_size=30)))
+def test_parameters_of_rcpt_are_understood_or_a_fault(given):
+    try:
+        notify, orcpt = smtp.rcpt_parameters(given)
+    except SyntaxFault as fault:
+        code = fault.code
+        assert code in (501, 555)
+    else:
+        assert set(filter(None, notify.split(","))) <= {"NEVER", "SUCCESS", "FAILURE", "DELAY"}
+        assert orcpt == given.get("ORCPT", "")
+
+
+@given(st.lists(st.sampled_from([b"\r\n", b"\r", b"\n", b"x"]), max_size=30), st.lists(st.integers(0, 30), max_size=5))
+def test_line_ends_are_seen_however_content_is_cut(parts, cuts):
+    content = b"".join(parts)
+    watch = smtp.LineEnds()
+    edges = sorted({0, len(content), *(cut for cut in cuts if cut < len(content))})
+    for start, end in itertools.pairwise(edges):
+        watch.feed(content[start:end])
+    watch.end()
+    rest = content.replace(b"\r\n", b"")
+    assert watch.bare is (b"\r" in rest or b"\n" in rest)
