@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from mailcore.models import Queued, Recipient
 from mailcore.post import queue
@@ -49,6 +49,13 @@ class Model(RuleBasedStateMachine):
         return ids[number % len(ids)] if ids else None
 
     # --- What happens ---
+
+    @initialize()
+    def begin(self) -> None:
+        """With work for everybody, so that moves mostly find something to move."""
+        for _ in range(3):
+            self.accept(2, hold=False)
+        self.claim("anna", 2)
 
     @rule(count=st.integers(1, 3), hold=st.booleans())
     def accept(self, count: int, hold: bool) -> None:
