@@ -179,7 +179,7 @@ def _recipient(evaluation: Evaluation) -> Verdict:
     for parameter in _order():
         refusal = refusal or _run(evaluation, parameter, address, "Recipient address")
     result = refusal or evaluation.permitted()
-    if result is None and not evaluation.listed and conf.current().smtpd_reject_unlisted_recipient:
+    if result is None and evaluation.way is None and conf.current().smtpd_reject_unlisted_recipient:
         result = None if evaluation.actions.discard else reject_unlisted_recipient(evaluation, "")
     if isinstance(result, Reply):
         return Verdict(False, result)
@@ -194,7 +194,7 @@ def _order() -> Sequence[str]:
 def _destination(evaluation: Evaluation, address: str) -> Verdict:
     """Is there room where it goes, and is that certain enough to write its trace headers now?"""
     actions = evaluation.actions
-    way = route.route(address)
+    way = evaluation.way or route.route(address)
     if isinstance(way, Refused) and not actions.discard and address.lower() == "postmaster":
         return Verdict(False, Reply(550, "5.1.1", f"<{address}>: Recipient address rejected: {way.reply.text}"))
     if isinstance(way, Local) and not actions.discard and not actions.redirect:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, Protocol
 
-from mailcore.terms import Actions, Client, Reply
+from mailcore.terms import Actions, Client, Reply, Route
 
 PERMIT: Final = "permit"
 Result = Reply | Literal["permit"] | None
@@ -74,7 +74,7 @@ class Evaluation:
         self.actions = Actions()
         self.notes: list[tuple[str, str]] = []  # (what, text) for the log: ("hold", …)
         self.subject = ("", "")  # what the list is about, as replies name it: ("a@b", "Recipient address")
-        self.listed = False  # reject_unlisted_recipient has spoken
+        self.way: Route | None = None  # the recipient's, once reject_unlisted_recipient has looked
         self._trace = trace
         self._warning = False
         self._depth = 0

@@ -104,8 +104,7 @@ def reject_unlisted_recipient(evaluation: Evaluation, _: str) -> Result:
     recipient = evaluation.question.recipient
     if not recipient:
         return None
-    evaluation.listed = True
-    way = route.route(recipient)
+    way = evaluation.way = route.route(recipient)
     if not isinstance(way, Refused):
         return None
     text = f"<{recipient}>: Recipient address rejected: {way.reply.text}"
