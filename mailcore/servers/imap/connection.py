@@ -219,6 +219,12 @@ class Connection(asyncio.Protocol):
         if not self.lost:
             self._transport.write(data)
 
+    async def drain(self) -> None:
+        """The client takes what it was sent; what is gathered still waits for more, so that a short answer goes out
+        in one piece. Gone: it does not any more."""
+        if not self._writable or self.lost:
+            await self.flush()
+
     async def flush(self) -> None:
         """Everything written is with the transport, and the client takes it. Gone: it does not any more."""
         self._send()

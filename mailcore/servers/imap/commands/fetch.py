@@ -129,7 +129,7 @@ async def _listed(session: "Session", view: View, ranges: UidRanges, attributes:
             _mark_recent(session, view, rows, form, attributes, arguments)
             template = begin + form.template + b")\r\n"
             session.write(b"".join(map(template.__mod__, zip(numbers, *arguments, strict=True))))
-            await session.connection.flush()
+            await session.connection.drain()
 
 
 def _mark_recent(
@@ -178,7 +178,7 @@ async def _with_contents(
                     failure = ("Unknown transfer encoding", "UNKNOWN-CTE")
                     continue
                 session.write(b"%b%b%b)\r\n" % (head, b" " if attributes else b"", body))
-            await session.connection.flush()
+            await session.connection.drain()
     return failure
 
 
