@@ -75,7 +75,8 @@ async def _hello(session: "SmtpSession", name: str, verb: str) -> Reply | None:
 
 
 def _extensions(session: "SmtpSession") -> list[str]:
-    """In Postfix's order."""
+    """In Postfix's order: RFC 2920, RFC 1870, RFC 5321 (VRFY), RFC 1985, RFC 3207, RFC 4954, RFC 2034, RFC 6152,
+    RFC 3461, RFC 6531, RFC 3030, RFC 4865."""
     parameters = conf.current()
     words = ["PIPELINING", f"SIZE {parameters.message_size_limit}"]
     if not parameters.disable_vrfy_command:
