@@ -17,7 +17,8 @@ from django.db import transaction
 
 from mailcore.models import Message, Unsynced
 from mailcore.store import maildir
-from mailcore.store.prepared import insert
+from mailcore.store.index import table
+from mailcore.store.prepared import change, insert
 
 _LARGEST = 32 * 1024  # octets; writing more twice costs more than the flush it spares
 _AT_ONCE = 500
@@ -110,4 +111,9 @@ def _restore(where: str, base_name: str, flags: int, content: bytes) -> bool:
 
 def _drop(ids: Sequence[int]) -> None:
     for start in range(0, len(ids), _AT_ONCE):
-        Unsynced.objects.filter(message_id__in=ids[start : start + _AT_ONCE]).delete()
+        chosen = ",".join(map(str, ids[start : start + _AT_ONCE]))
+        with transaction.atomic():  # in turn with other writers
+            change(f"DELETE FROM {_TABLE} WHERE message_id IN ({chosen})")
+
+
+_TABLE = table(Unsynced)
