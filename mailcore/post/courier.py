@@ -90,8 +90,9 @@ class Courier:
         """What a courier of this machine held when it was killed is due at once, without waiting for its
         lease to end."""
         for name in queue.holders():
-            machine, pid, _ = name.split("/")
-            if machine == _MACHINE and name not in _own and (int(pid) == os.getpid() or not _is_alive(int(pid))):
+            machine, _, rest = name.partition("/")
+            pid = rest.partition("/")[0]
+            if machine == _MACHINE and name not in _own and pid.isdigit() and _is_gone(int(pid)):
                 queue.give_back(name)
 
     def _patiently(self, work: Callable[[], int]) -> int:
@@ -180,11 +181,14 @@ def _account(address: str) -> Local | None:
     return way if isinstance(way, Local) else None
 
 
-def _is_alive(pid: int) -> bool:
+def _is_gone(pid: int) -> bool:
+    """Is a courier of this process id no more? In our own process those in `_own` are all there are."""
+    if pid == os.getpid():
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return False
-    except PermissionError:
         return True
-    return True
+    except PermissionError:
+        pass
+    return False

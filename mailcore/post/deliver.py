@@ -19,6 +19,7 @@ from mailcore.post.route import credentials, route
 from mailcore.post.smtp.job import Job
 from mailcore.post.smtp.policy import policy_for
 from mailcore.store import delivery
+from mailcore.store.retry import in_transaction
 from mailcore.terms import (
     Arrival,
     Command,
@@ -127,15 +128,17 @@ def _deliver_local(courier: str, plans: Sequence[_Plan], leftovers: Leftovers) -
             wanted.append((plan, duty))
             arrivals.append(arrival(plan.claim, duty, way))
     staged = delivery.stage(arrivals)
-    with transaction.atomic():
-        results = delivery.enter(staged, warn=quota_warning.warn)
-        for (plan, duty), result in zip(wanted, results, strict=True):
-            if isinstance(result, Reply):
-                plan.outcomes.append((duty, refusal(result, _RELAY)))
-            else:
-                plan.outcomes.append((duty, DELIVERED))
-        settlements = [Settlement(p.claim, p.outcomes, last=not p.elsewhere) for p in plans]
-        settle(courier, settlements)
+
+    def enter_and_settle() -> list[Settlement]:
+        outcomes = {plan.claim.id: list(plan.outcomes) for plan in plans}
+        for (plan, duty), result in zip(wanted, delivery.enter(staged, warn=quota_warning.warn), strict=True):
+            outcome = refusal(result, _RELAY) if isinstance(result, Reply) else DELIVERED
+            outcomes[plan.claim.id].append((duty, outcome))
+        settled = [Settlement(plan.claim, outcomes[plan.claim.id], last=not plan.elsewhere) for plan in plans]
+        settle(courier, settled)
+        return settled
+
+    settlements = in_transaction(enter_and_settle)
     leftovers.add(settlements, (s.path for s in staged if isinstance(s, delivery.Staged)))
 
 

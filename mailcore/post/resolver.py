@@ -72,11 +72,11 @@ def _resolver(servers: tuple[str, ...]) -> dns.resolver.Resolver:
     if not servers:
         return dns.resolver.Resolver()
     resolver = dns.resolver.Resolver(configure=False)
-    resolver.nameservers = [_server(text) for text in servers]
+    resolver.nameservers = [server(text) for text in servers]
     return resolver
 
 
-def _server(text: str) -> dns.nameserver.Nameserver:
+def server(text: str) -> dns.nameserver.Nameserver:
     """192.0.2.53, 192.0.2.53:5353, 2001:db8::53, [2001:db8::53]:5353"""
     match = re.fullmatch(r"(?:\[([^]]*)\]|([^:]*)):(\d+)", text)
     if match is None:

@@ -42,7 +42,7 @@ class Notice:
 def render(notice: Notice) -> bytes:
     """The whole notice, CRLF line ends."""
     boundary = f"{notice.queue_id}.{notice.message_id.partition('@')[0]}/{notice.reporting_mta}"
-    original = notice.original if notice.whole else trace.header_of(notice.original)
+    original = notice.original if notice.whole else trace.split_header(notice.original)[0]
     lines = [*_head(notice, boundary), *_human(notice, boundary), *_machine(notice, boundary)]
     lines += [
         f"--{boundary}",

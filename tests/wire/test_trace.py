@@ -72,3 +72,4 @@ def test_a_notice_stays_well_formed_whatever_the_other_host_said():
     assert b"Remote-MTA: dns; mx\r\n" in text
     assert b"text/rfc822-headers" in text
     assert b"secret" not in text
+    assert b"\r\n\r\nSubject: x\r\n\r\n--" in text

@@ -22,9 +22,10 @@ from mailcore.terms import Command, MailFile, Outcome, deferred
 class Destination:
     """`add` jobs; `finish` is called with the results of each. All on the event loop."""
 
-    def __init__(self, slots: asyncio.Semaphore, finish: Callable[[Job, Results], None]) -> None:
+    def __init__(self, slots: asyncio.Semaphore, finish: Callable[[Job, Results], None], *, serial: bool) -> None:
         self._slots = slots  # connections of all destinations
         self._finish = finish
+        self._serial = serial  # one after the other: locks do not part threads of one process
         self._jobs: deque[Job] = deque()
         self._idle: deque[asyncio.Future[None]] = deque()  # workers with a connection and nothing to do
         self._workers: set[asyncio.Task[None]] = set()
@@ -69,7 +70,7 @@ class Destination:
     @property
     def _concurrency(self) -> int:
         parameters = conf.current()
-        if parameters.default_destination_rate_delay:
+        if self._serial or parameters.default_destination_rate_delay:
             return 1
         return max(1, min(int(self._window), parameters.default_destination_concurrency_limit))
 

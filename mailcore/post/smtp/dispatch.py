@@ -17,6 +17,7 @@ from mailcore import conf
 from mailcore.post.queue import Settlement
 from mailcore.post.smtp.destination import Destination
 from mailcore.post.smtp.job import Job, Results
+from mailcore.terms import MailFile
 
 _FEW = 64  # destinations that are remembered without looking whether that is worth it
 
@@ -58,7 +59,8 @@ class Dispatch:
         for job in jobs:
             destination = self._destinations.get(job.destination)
             if destination is None:
-                destination = self._destinations[job.destination] = Destination(self._slots, self._finish)
+                destination = Destination(self._slots, self._finish, serial=isinstance(job.way, MailFile))
+                self._destinations[job.destination] = destination
             destination.add(job)
 
     def _finish(self, job: Job, results: Results) -> None:

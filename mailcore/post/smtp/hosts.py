@@ -6,6 +6,7 @@ import random
 import re
 import socket
 from dataclasses import dataclass
+from functools import lru_cache
 
 import dns.asyncresolver
 import dns.exception
@@ -13,6 +14,7 @@ import dns.resolver
 from django.conf import settings
 
 from mailcore import conf
+from mailcore.post.resolver import server
 from mailcore.terms import Outcome, deferred, failed
 
 _HOP = re.compile(r"\[([^\]]+)\](?::(\d+))?|([^:\[\]]+)(?::(\d+))?")
@@ -124,10 +126,16 @@ async def _peers(name: str, port: int) -> list[Peer]:
 
 
 def _resolver() -> dns.asyncresolver.Resolver:
-    """The system's name servers; what they said is remembered as long as they allow."""
-    resolver = dns.asyncresolver.get_default_resolver()
-    if resolver.cache is None:
-        resolver.cache = dns.resolver.LRUCache()
+    """The name servers of dns_servers, else the system's; what they said is remembered as long as they allow."""
+    return _resolver_of(conf.current().dns_servers)
+
+
+@lru_cache(maxsize=4)
+def _resolver_of(servers: tuple[str, ...]) -> dns.asyncresolver.Resolver:
+    resolver = dns.asyncresolver.Resolver(configure=not servers)
+    if servers:
+        resolver.nameservers = [server(text) for text in servers]
+    resolver.cache = dns.resolver.LRUCache()
     return resolver
 
 

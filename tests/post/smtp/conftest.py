@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
-import dns.asyncresolver
 import dns.message
 import dns.query
 import dns.rrset
@@ -63,7 +62,7 @@ def send(post, dispatch):
 
 
 @pytest.fixture
-def names(monkeypatch):
+def names(parameters):
     """A name server of our own: `names("far.example", "MX", "10 mx1.far.example")`. What it was not told of does not
     exist; a name told of as "SERVFAIL" cannot be looked up now."""
     import socket
@@ -92,9 +91,7 @@ def names(monkeypatch):
             server.sendto(answer.to_wire(), who)
 
     threading.Thread(target=serve, daemon=True).start()
-    resolver = dns.asyncresolver.Resolver(configure=False)
-    resolver.nameservers, resolver.port = ["127.0.0.1"], server.getsockname()[1]
-    monkeypatch.setattr(dns.asyncresolver, "default_resolver", resolver)
+    parameters(dns_servers=f"127.0.0.1:{server.getsockname()[1]}")
 
     def tell(name: str, kind: str, *records: str) -> None:
         zone[name, kind] = [f"{each}." if kind == "MX" else each for each in records]
