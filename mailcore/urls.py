@@ -7,7 +7,7 @@ urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("mail/config-v1.1.xml", autoconfig.thunderbird),
     path(".well-known/autoconfig/mail/config-v1.1.xml", autoconfig.thunderbird),
-    re_path(r"^(?i:autodiscover/autodiscover\.xml)$", autoconfig.outlook),
+    re_path(r"^[Aa]uto[Dd]iscover/[Aa]uto[Dd]iscover\.xml$", autoconfig.outlook),
     path("mail/profile.mobileconfig", autoconfig.apple, name="apple-profile"),
     path("", include("webmail.urls")),
     path("", include("mailadmin.urls")),
