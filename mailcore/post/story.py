@@ -1,16 +1,18 @@
-"""Where is my mail? What happened to letters, from the queue's rows and the events, as values in order of time.
+"""Where is my mail? What happened to letters, and where they are now, as values in order of time.
 
-Asked by `maillog --story` and the screens, by queue id, Message-ID or address. A letter's story is there
-for queue_history_time after it was settled.
+Asked by `maillog --story` and the screens, by queue id, Message-ID, address or time. What the queue did with a
+letter stands in its rows (there for queue_history_time), what its owners did with it in the events
+(events_retention), where it lies and whether it was read in the index.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from django.db.models import Q
 
-from mailcore.models import Attempt, Event, Queued, Recipient
+from mailcore.models import Attempt, Event, Message, Queued, Recipient
 from mailcore.post import files
+from mailcore.wire.flags import SEEN
 
 _AT_MOST = 1000  # letters of one answer
 
@@ -27,9 +29,18 @@ class Moment:
     text: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a copy of a letter is now."""
+
+    address: str  # the account's
+    mailbox: str
+    is_read: bool
+
+
 @dataclass(slots=True)
 class Story:
-    """One letter: what the envelope says, where it is now, and what happened, oldest first."""
+    """One letter: what the envelope says, what happened, oldest first, and where it is now."""
 
     queue_id: str
     state: str
@@ -37,23 +48,34 @@ class Story:
     message_id: str
     size: int
     moments: list[Moment] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
 
 
-def find(text: str) -> list[Story]:
-    """The stories of the letters that `text` names: a queue id, a Message-ID (with or without <>), or a
-    sender's or recipient's address. Newest letter last, at most 1,000."""
-    text = text.strip().strip("<>")
+def find(text: str = "", *, since_us: int | None = None, until_us: int | None = None) -> list[Story]:
+    """The stories of the letters that `text` names: a queue id, a Message-ID (with or without <>), or a sender's or
+    recipient's address, "" for all; of those that came at or after `since_us` and before `until_us`. Newest letter
+    last, at most 1,000 (the newest)."""
+    rows = Queued.objects.filter(_named(text.strip().strip("<>")))
+    if since_us is not None:
+        rows = rows.filter(received_us__gte=since_us)
+    if until_us is not None:
+        rows = rows.filter(received_us__lt=until_us)
+    return list(_told(list(rows.order_by("-id")[:_AT_MOST])[::-1]))
+
+
+def _named(text: str) -> Q:
+    if not text:
+        return Q()
     wanted = Q(message_id=text)
     try:
-        wanted |= Q(id=files.parse_id(text))
+        return wanted | Q(id=files.parse_id(text))
     except ValueError:
-        if "@" in text:
-            # The index on addresses first, then the keys it gave.
-            named = Recipient.objects.filter(Q(address=text.lower()) | Q(original=text.lower()))
-            ids = list(named.order_by("-letter_id").values_list("letter_id", flat=True).distinct()[:_AT_MOST])
-            wanted |= Q(id__in=ids) | Q(sender=text)
-    rows = list(Queued.objects.filter(wanted).order_by("-id")[:_AT_MOST])
-    return list(_told(rows[::-1]))
+        if "@" not in text:
+            return wanted
+    # The index on addresses first, then the keys it gave.
+    named = Recipient.objects.filter(Q(address=text.lower()) | Q(original=text.lower()))
+    ids = list(named.order_by("-letter_id").values_list("letter_id", flat=True).distinct()[:_AT_MOST])
+    return wanted | Q(id__in=ids) | Q(sender=text)
 
 
 def _told(rows: Sequence[Queued]) -> Iterator[Story]:
@@ -72,14 +94,21 @@ def _told(rows: Sequence[Queued]) -> Iterator[Story]:
             stories[attempt.recipient.letter_id].moments.append(
                 Moment(attempt.at_us, "deferred", attempt.recipient.address, attempt.dsn, attempt.relay, attempt.reason)
             )
-    by_message_id = {story.message_id: story for story in stories.values() if story.message_id}
-    for event in Event.objects.filter(message_id__in=by_message_id).select_related("account").order_by("id"):
-        way = f"{event.mailbox} → {event.target}" if event.target else event.mailbox
-        moment = Moment(event.at_us, event.kind, event.account.address, text=way)
-        by_message_id[event.message_id].moments.append(moment)
+    _add_messages({story.message_id: story for story in stories.values() if story.message_id})
     for story in stories.values():
         story.moments.sort(key=lambda moment: moment.at_us)
         yield story
+
+
+def _add_messages(by_message_id: Mapping[str, Story]) -> None:
+    """What owners did with their copies, and where those are."""
+    for event in Event.objects.filter(message_id__in=by_message_id).select_related("account").order_by("id"):
+        way = f"{event.mailbox} → {event.target}" if event.target else event.mailbox
+        by_message_id[event.message_id].moments.append(Moment(event.at_us, event.kind, event.account.address, text=way))
+    copies = Message.objects.filter(summary__header_message_id__in=by_message_id).order_by("id")
+    columns = ("summary__header_message_id", "mailbox__account__address", "mailbox__name", "flags")
+    for message_id, address, mailbox, flags in copies.values_list(*columns):
+        by_message_id[message_id].places.append(Place(address, mailbox, bool(flags & SEEN)))
 
 
 def _settled(recipient: Recipient) -> Iterator[Moment]:

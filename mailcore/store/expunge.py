@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import F
 
 from mailcore.models import Account
-from mailcore.store import index, maildir, news
+from mailcore.store import index, journal, maildir, news
 from mailcore.store.box import Box
 from mailcore.store.index import BATCH, EXPUNGED, MAILBOX, MESSAGE, SUMMARY, TEXT, UidRanges
 from mailcore.wire import flags as wire_flags
@@ -43,6 +43,7 @@ def remove(box: Box, rows: Sequence[index.Row], modseq: int) -> Removed:
     for at in range(0, len(rows), BATCH):
         piece = rows[at : at + BATCH]
         ids = ",".join([str(row[1]) for row in piece])
+        journal.deleted((row[1] for row in piece), box)
         index.change(f"DELETE FROM {TEXT} WHERE message_id IN ({ids})")
         index.change(f"DELETE FROM {SUMMARY} WHERE message_id IN ({ids})")
         index.change(f"DELETE FROM {MESSAGE} WHERE id IN ({ids})")

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Model
 
-from mailcore.models import Expunged, Mailbox, Message, MessageSummary, MessageText
+from mailcore.models import Event, Expunged, Mailbox, Message, MessageSummary, MessageText
 from mailcore.store.prepared import change as change
 from mailcore.store.prepared import change_many as change_many
 from mailcore.store.prepared import query as query
@@ -28,8 +28,8 @@ def table(model: type[Model]) -> str:
     return connection.ops.quote_name(model._meta.db_table)
 
 
-MAILBOX, MESSAGE, SUMMARY, TEXT, EXPUNGED = (
-    table(model) for model in (Mailbox, Message, MessageSummary, MessageText, Expunged)
+MAILBOX, MESSAGE, SUMMARY, TEXT, EXPUNGED, EVENT = (
+    table(model) for model in (Mailbox, Message, MessageSummary, MessageText, Expunged, Event)
 )
 
 _OF_MESSAGE = (

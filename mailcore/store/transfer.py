@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import F
 
 from mailcore.models import Account, Mailbox, Message
-from mailcore.store import expunge, index, maildir, news, quota, unsynced
+from mailcore.store import expunge, index, journal, maildir, news, quota, unsynced
 from mailcore.store.access import NO_SUCH
 from mailcore.store.box import Box
 from mailcore.store.index import BATCH, EXPUNGED, MESSAGE, SUMMARY, TEXT, UidRanges
@@ -220,6 +220,7 @@ def move(box: Box, ranges: UidRanges, target: Box) -> Transferred | Refusal:
                 )
             modseq = boxes[box.id][2] + 1
             target_modseq = modseq if target.id == box.id else target_modseq + 1
+            journal.moved((each.id for each in rows), box, target)
             _move_rows(box.id, rows, target, uid_next, target_modseq, modseq)
             unseen = sum(not each.old_flags & wire_flags.SEEN for each in rows)
             expunge.count_out(box.id, modseq, rows=len(rows), unseen=unseen, octets=octets)

@@ -145,3 +145,5 @@ def _told(letter: Story) -> Iterator[str]:
             f"({moment.text})" if moment.text else "",
         ]
         yield f"  {at}  {' '.join(part for part in parts if part)}"
+    for place in letter.places:
+        yield f"  now{'':18}in {place.mailbox} of <{place.address}>, {'read' if place.is_read else 'unread'}"

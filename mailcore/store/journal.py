@@ -1,0 +1,47 @@
+"""What becomes of messages, noted: moved and deleted, which no other row tells afterwards.
+
+Called by `expunge` and `transfer` inside their transactions: one INSERT … SELECT for each, however many messages.
+Delivered, deferred and failed stand in the queue's rows, read and unread in the message's flags; none of those is
+written a second time. events_retention says how long events are kept, 0 that none are.
+"""
+
+from collections.abc import Iterable
+from time import time
+
+from mailcore import conf
+from mailcore.models import Event
+from mailcore.store import index
+from mailcore.store.box import Box
+
+_MICRO = 1_000_000
+_AT_ONCE = 10_000
+
+
+def moved(message_ids: Iterable[int], source: Box, target: Box) -> None:
+    """These messages (by key) go from one mailbox to another."""
+    _note("moved", message_ids, source, target.shown)
+
+
+def deleted(message_ids: Iterable[int], source: Box) -> None:
+    """These messages (by key) are about to be removed for good."""
+    _note("deleted", message_ids, source, "")
+
+
+def _note(kind: str, message_ids: Iterable[int], source: Box, target: str) -> None:
+    ids = ",".join([str(each) for each in message_ids])
+    if not ids or not conf.current().events_retention:
+        return
+    index.change(
+        f"INSERT INTO {index.EVENT} (at_us, kind, message_id, account_id, mailbox, target)"
+        f" SELECT %s, %s, header_message_id, %s, %s, %s FROM {index.SUMMARY}"
+        f" WHERE message_id IN ({ids}) AND header_message_id <> ''",
+        (int(time() * _MICRO), kind, source.account_id, source.name, target),
+    )
+
+
+def forget() -> int:
+    """Remove events older than events_retention; returns how many (at most 10,000 at once)."""
+    before = int((time() - conf.current().events_retention) * _MICRO)
+    old = list(Event.objects.filter(at_us__lt=before).values_list("id", flat=True)[:_AT_ONCE])
+    Event.objects.filter(id__in=old).delete()
+    return len(old)
