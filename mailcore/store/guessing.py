@@ -51,9 +51,12 @@ class Attempt:
         return {_ADDRESS: self._place, _ACCOUNT: self._address, _PAIR: self._pair}[kind]
 
     def _begin(self, kind: str) -> int:
-        """Failures so far, and other attempts under way, which may become some."""
+        """Failures so far and, once there are any, other attempts under way, which may become some. Until then many
+        at once are an office whose server was away."""
         key = self._key(kind)
-        return anvil.rate(kind, key, conf.current().auth_failure_time, events=0) + anvil.enter(kind, key) - 1
+        under_way = anvil.enter(kind, key) - 1
+        failures = anvil.rate(kind, key, conf.current().auth_failure_time, events=0)
+        return failures + under_way if failures else 0
 
     def end(self, *, failed: bool) -> None:
         for kind in (_ADDRESS, _ACCOUNT, _PAIR):
