@@ -11,6 +11,7 @@ import os
 import pwd
 import re
 import sys
+from abc import ABC, abstractmethod
 from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -48,7 +49,7 @@ class _Parser(CommandParser):
         sys.exit(self.fatal_status)
 
 
-class Program(BaseCommand):
+class Program(BaseCommand, ABC):
     """Subclasses give `help`, `add_arguments` and `run`."""
 
     requires_system_checks: list[str] = []
@@ -99,9 +100,9 @@ class Program(BaseCommand):
         """What must be read as the user who started the program, such as a file only root may read."""
         return None
 
+    @abstractmethod
     def run(self, options: dict[str, Any], given: Any) -> int:
         """Do it; returns the exit status."""
-        raise NotImplementedError
 
     def print(self, line: str) -> None:
         """A line of the result, on standard output."""

@@ -1,4 +1,4 @@
-"""Delivery status notifications as octets: RFC 3462 and 3464, those about UTF-8 addresses RFC 6533."""
+"""Delivery status notifications as octets: RFC 3462 and RFC 3464, those about UTF-8 addresses RFC 6533."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
