@@ -15,6 +15,7 @@ from django.core.checks import Warning as Caution
 from django.db import DatabaseError, connection
 
 from mailcore import conf
+from mailcore.wire.sasl import OPTIONS
 
 
 @register()
@@ -76,6 +77,7 @@ def check_parameters(**_: Any) -> Iterable[CheckMessage]:
     parameters = conf.refresh()
     yield from _check_sizes(parameters)
     yield from _check_times(parameters)
+    yield from _check_sign_in(parameters)
     yield from _check_relay(parameters)
 
 
@@ -101,6 +103,17 @@ def _check_times(parameters: conf.Parameters) -> Iterable[CheckMessage]:
         yield Error("minimal_backoff_time is longer than maximal_backoff_time", id="mailcore.E013")
     if parameters.smtpd_soft_error_limit > parameters.smtpd_hard_error_limit:
         yield Error("smtpd_soft_error_limit is larger than smtpd_hard_error_limit", id="mailcore.E014")
+
+
+def _check_sign_in(parameters: conf.Parameters) -> Iterable[CheckMessage]:
+    """Every property that is asked of AUTH is one that some mechanism has, or AUTH would not be offered at all."""
+    for name in ("smtpd_sasl_security_options", "smtpd_sasl_tls_security_options"):
+        if unknown := set(getattr(parameters, name)) - OPTIONS:
+            yield Error(
+                f"{name}: {', '.join(sorted(unknown))}: no such property here",
+                hint=f"one of {', '.join(sorted(OPTIONS))}",
+                id="mailcore.E015",
+            )
 
 
 def _check_relay(parameters: conf.Parameters) -> Iterable[CheckMessage]:
