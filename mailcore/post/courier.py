@@ -72,6 +72,7 @@ class Courier:
                 self._leftovers.clear()
             if self._patiently(self.step):
                 sleep(max(0.0, began + _GATHER - monotonic()))
+                self._hear(bell)  # settings change for a courier that is never idle, too
             else:
                 self._patiently(self._housekeep)
                 self._wait(bell, parent)
@@ -157,7 +158,11 @@ class Courier:
         ready, _, _ = select.select(descriptors, [], [], timeout)
         if parent in ready:
             self._stopping = True
-        if bell.fileno() in ready and news.drain(bell) & {news.SETTINGS, news.EVERYTHING}:
+        if bell.fileno() in ready:
+            self._hear(bell)
+
+    def _hear(self, bell: socket.socket) -> None:
+        if news.drain(bell) & {news.SETTINGS, news.EVERYTHING}:
             self._patiently(_read_settings)
 
     def _housekeep(self) -> int:
