@@ -104,6 +104,7 @@ def test_aliases_within_aliases_end_at_people(post, inbox):
 def test_nobody_by_that_name_any_more_bounces_to_the_sender(post, inbox):
     post("xiaoqi", sender="lisi@benet.com", content=b"Subject: come back\r\n\r\nbody\r\n")
     Account.objects.filter(address="xiaoqi@benet.com").update(state="off")
+    Account.objects.filter(address="lisi@benet.com").update(language="en")
     directory.forget()
     visit()
     [bounce] = inbox("lisi")
