@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from mailadmin.pages import accounts, aliases, dashboard, domains, own
+from mailadmin.pages import accounts, aliases, dashboard, domains, maillog, own, queue, settings, simulator, tracking
 
 app_name = "mailadmin"
 urlpatterns = [
@@ -20,7 +20,18 @@ urlpatterns = [
     path("admin/aliases/new", aliases.new_alias, name="new-alias"),
     path("admin/aliases/<int:alias_id>", aliases.alias, name="alias"),
     path("admin/aliases/<int:alias_id>/delete", aliases.delete_alias, name="delete-alias"),
+    path("admin/queue/", queue.letters, name="queue"),
+    path("admin/queue/act", queue.act, name="queue-act"),
+    path("admin/queue/destinations", queue.destinations, name="destinations"),
+    path("admin/queue/<str:queue_id>", queue.letter, name="letter"),
+    path("admin/tracking", tracking.tracking, name="tracking"),
+    path("admin/log", maillog.maillog, name="log"),
+    path("admin/log/download", maillog.download, name="log-download"),
+    path("admin/settings/", settings.settings, name="settings"),
+    path("admin/settings/<str:name>", settings.setting, name="setting"),
+    path("admin/simulator", simulator.simulator, name="simulator"),
     path("account/", own.overview, name="own"),
+    path("account/tracking", tracking.own_tracking, name="own-tracking"),
     path("account/password", own.own_password, name="own-password"),
     path("account/app-passwords", own.app_passwords, name="app-passwords"),
     path("account/app-passwords/<int:password_id>/revoke", own.revoke, name="revoke"),

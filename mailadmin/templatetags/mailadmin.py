@@ -1,9 +1,14 @@
 """Sizes, meters, sorted columns and icons, as the administrator's screens write them."""
 
+from datetime import UTC, datetime
+
 from django import template
 from django.http import HttpRequest, QueryDict
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 
 from mailadmin import octets as sizes
 from mailadmin.listing import Sorting
@@ -23,6 +28,10 @@ _ICONS = {
     "plus": "M10 4v12M4 10h12",
     "search": "M8.8 3.8a5 5 0 1 0 0 10 5 5 0 0 0 0-10M12.6 12.6L17 17",
     "out": "M8 4H4v12h4M8.5 10H17M13.5 6.5L17 10l-3.5 3.5",
+    "queue": "M3 12v4.5h14V12M3 12l2.5-8h9l2.5 8M3 12h4c0 1.7 1.3 2.6 3 2.6s3-.9 3-2.6h4",
+    "log": "M5 3.5h10v13H5zM7.5 7h5M7.5 10h5M7.5 13h3",
+    "scales": "M10 3.5v13M6.5 16.5h7M4 6h12M4 6l-2 5.5h4zM16 6l-2 5.5h4z",
+    "settings": "M3 6h7M14 6h3M3 14h3M10 14h7M12 4v4M8 12v4",
     "left": "M12.5 4.5L7 10l5.5 5.5",
     "right": "M7.5 4.5L13 10l-5.5 5.5",
 }
@@ -32,6 +41,53 @@ _ICONS = {
 def icon(name: str) -> SafeString:
     """An icon; it says nothing to a screen reader, the words beside it do."""
     return format_html('<svg class="i" viewBox="0 0 20 20" aria-hidden="true"><path d="{}"/></svg>', _ICONS[name])
+
+
+_HAPPENINGS = {
+    "received": _("received"),
+    "expanded": _("expanded to its targets"),
+    "delivered": _("delivered"),
+    "deferred": _("deferred"),
+    "failed": _("failed"),
+    "removed": _("removed"),
+    "filtered": _("filtered"),
+    "read": _("read"),
+    "moved": _("moved"),
+    "deleted": _("deleted"),
+}
+_WAYS = {
+    "mailbox": _("a mailbox here"),
+    "alias": _("an alias"),
+    "remote": _("another host"),
+    "command": _("a command"),
+    "directory": _("a directory"),
+    "file": _("a file"),
+    "refused": _("refused"),
+    "loop": _("a loop"),
+}
+
+
+@register.filter
+def happening(kind: str) -> object:
+    """What happened to a letter, in words."""
+    return _HAPPENINGS.get(kind, kind)
+
+
+@register.filter
+def way(kind: str) -> object:
+    """What an address leads to, in words."""
+    return _WAYS.get(kind, kind)
+
+
+@register.filter
+def moment(seconds: int) -> str:
+    """A time of the mail's, in seconds since 1970, on the reader's clock."""
+    return date_format(timezone.localtime(datetime.fromtimestamp(seconds, UTC)), "Y-m-d H:i:s")
+
+
+@register.filter
+def microseconds(value: int) -> str:
+    return moment(value // 1_000_000)
 
 
 @register.filter

@@ -47,6 +47,7 @@ class Story:
     sender: str
     message_id: str
     size: int
+    recipients: list[str] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
 
@@ -87,6 +88,7 @@ def _told(rows: Sequence[Queued]) -> Iterator[Story]:
         stories[row.id] = story
     chosen = list(stories)
     for recipient in Recipient.objects.filter(letter_id__in=chosen).order_by("id"):
+        stories[recipient.letter_id].recipients.append(recipient.address)
         stories[recipient.letter_id].moments += _settled(recipient)
     attempts = Attempt.objects.filter(recipient__letter_id__in=chosen).select_related("recipient")
     for attempt in attempts.order_by("id"):

@@ -4,7 +4,8 @@ import pytest
 from django.test import Client
 
 from mailadmin import urls
-from mailcore.models import Account, Alias, Domain
+from mailcore import log
+from mailcore.models import Account, Alias, Domain, Queued
 
 PAGES = [
     # page, its argument, who may open it
@@ -31,6 +32,16 @@ PAGES = [
     ("alias", "all@accp.com", "ann audrey dora"),
     ("delete-alias", "all@benet.com", "ann"),
     ("delete-alias", "all@accp.com", "ann dora"),
+    ("queue", None, "ann audrey"),
+    ("destinations", None, "ann audrey"),
+    ("letter", "1A2B3C", "ann audrey"),
+    ("tracking", None, "ann audrey dora"),
+    ("log", None, "ann audrey"),
+    ("log-download", None, "ann audrey"),
+    ("settings", None, "ann audrey"),
+    ("setting", "myhostname", "ann audrey"),
+    ("simulator", None, "ann audrey"),
+    ("own-tracking", None, "ann audrey dora lisi wang"),
     ("own", None, "ann audrey dora lisi wang"),
     ("own-password", None, "ann audrey dora lisi wang"),
     ("app-passwords", None, "ann audrey dora lisi wang"),
@@ -44,9 +55,18 @@ def address(page: str, what: str | None) -> str:
         number = Alias.objects.get(address=what).pk
     elif what in ("benet", "accp"):
         number = Domain.objects.get(name=f"{what}.com").pk
+    elif page in ("letter", "setting"):
+        number = what
     elif what:
         number = Account.objects.get(local_part=what).pk
     return "/" + "/".join(str(number) if part.startswith("<") else part for part in route.split("/"))
+
+
+@pytest.fixture(autouse=True)
+def something_to_see(office, settings) -> None:
+    """A letter in the queue, and a log."""
+    Queued.objects.create(id=0x1A2B3C, state="hold", due_us=1, received_us=1, size=1, sender="a@other.example")
+    log.write("qmgr", "begins")
 
 
 @pytest.mark.parametrize(("page", "what", "allowed"), PAGES)
@@ -67,7 +87,7 @@ def test_strangers_are_sent_to_the_door(office, page, what):
 
 def test_the_table_above_is_whole():
     names = {pattern.name for pattern in urls.urlpatterns}
-    assert names == {page for page, _, _ in PAGES} | {"revoke"}
+    assert names == {page for page, _, _ in PAGES} | {"revoke", "queue-act"}
 
 
 @pytest.mark.parametrize(
@@ -77,6 +97,7 @@ def test_the_table_above_is_whole():
         ("account", "lisi", {"state": "off", "role": "owner"}),
         ("account", "dora", {"state": "off", "role": "administrator"}),
         ("alias", "all@benet.com", {"targets": "ann"}),
+        ("setting", "myhostname", {"value": "elsewhere.example"}),
     ],
 )
 def test_seeing_is_not_changing(office, visit, page, what, data):
@@ -84,6 +105,12 @@ def test_seeing_is_not_changing(office, visit, page, what, data):
         assert visit(name).post(address(page, what), data).status_code == 403
     office.lisi.refresh_from_db()
     assert office.lisi.state == "active"
+
+
+def test_who_may_not_change_the_queue(office, visit):
+    for name in ("audrey", "dora", "lisi"):
+        assert visit(name).post("/admin/queue/act", {"action": "delete", "all": "1"}).status_code == 403
+    assert Queued.objects.get().state == "hold"
 
 
 def test_an_administrator_of_domains_sees_only_those(office, visit):

@@ -159,7 +159,7 @@ def test_without_a_log(run):
 
 
 def test_following_goes_on_after_rotation(log_lines):
-    from mailcore.management.commands.maillog import follow
+    from mailcore.logfile import follow
 
     path = settings.LOG_ROOT / "maillog"
     lines = follow(str(path), path.stat().st_size)

@@ -1,9 +1,6 @@
 """`maillog`: read, search and follow the mail log; tell one letter's whole story."""
 
 import json
-import os
-import re
-import select
 import time
 from argparse import ArgumentParser
 from collections import deque
@@ -12,14 +9,11 @@ from dataclasses import asdict
 from typing import Any
 
 from mailcore import log
+from mailcore.logfile import LEVELS, Wanted, follow
+from mailcore.logfile import lines as lines_of
 from mailcore.management.program import Fatal, Program
 from mailcore.post import story
 from mailcore.post.story import Story
-
-# What Postfix writes after the program's name, or after a queue id; worse ones later.
-LEVELS = ("reject", "warning", "error", "fatal", "panic")
-_LEVEL = re.compile(r"\]: (?:[0-9A-Za-z]+: )?(?:[a-z-]*?)(reject|warning|error|critical|fatal|panic)(?:_warning)?: ")
-_LOOK_AGAIN = 0.5  # seconds between two looks at a log that is followed
 
 
 class Command(Program):
@@ -42,11 +36,11 @@ class Command(Program):
         if not path:
             raise Fatal("the log does not go to a file (maillog_file)")
         last = 10 if options["follow"] and options["last"] is None else options["last"]
-        wanted = _Wanted(options["words"], options["level"])
+        wanted = Wanted(options["words"], options["level"])
         position = 0
         try:
             with open(path, encoding="utf-8", errors="replace") as file:
-                lines: Iterable[str] = (line for line in _lines(file) if wanted.has(line))
+                lines: Iterable[str] = (line for line in lines_of(file) if wanted.has(line))
                 for line in lines if last is None else deque(lines, maxlen=last):
                     self.print(line)
                 position = file.tell()
@@ -72,63 +66,6 @@ class Command(Program):
         if not stories:
             self.say(f"no letter by that queue id, Message-ID or address: {text}")
         return 0 if stories else 1
-
-
-class _Wanted:
-    def __init__(self, words: Iterable[str], level: str | None) -> None:
-        self._words = [word.lower() for word in words]
-        self._levels = set(LEVELS[LEVELS.index(level) :]) if level else None
-
-    def has(self, line: str) -> bool:
-        folded = line.lower()
-        if not all(word in folded for word in self._words):
-            return False
-        return self._levels is None or level_of(line) in self._levels
-
-
-def level_of(line: str) -> str:
-    """The level a log line says it has, "" for ordinary ones."""
-    match = _LEVEL.search(line)
-    if match is None:
-        return ""
-    return "fatal" if match[1] == "critical" else match[1]
-
-
-def _lines(file: Iterable[str]) -> Iterator[str]:
-    for line in file:
-        yield line.rstrip("\n")
-
-
-def follow(path: str, position: int) -> Iterator[str]:
-    """Lines written from `position` on, for ever; a log that was rotated is read on in the new file."""
-    handle, rest = -1, b""
-    while True:
-        if handle < 0:
-            try:
-                handle = os.open(path, os.O_RDONLY)
-            except FileNotFoundError:
-                select.select([], [], [], _LOOK_AGAIN)
-                continue
-            os.lseek(handle, position, os.SEEK_SET)
-        if block := os.read(handle, 1 << 16):
-            *lines, rest = (rest + block).split(b"\n")
-            yield from (line.decode("utf-8", "replace") for line in lines)
-            continue
-        if _is_another(path, handle):
-            os.close(handle)
-            handle, position, rest = -1, 0, b""
-        else:
-            select.select([], [], [], _LOOK_AGAIN)
-
-
-def _is_another(path: str, handle: int) -> bool:
-    """Has the path become another file, or is the file shorter than what was read?"""
-    try:
-        now = os.stat(path)
-    except FileNotFoundError:
-        return False
-    old = os.fstat(handle)
-    return (now.st_ino, now.st_dev) != (old.st_ino, old.st_dev) or now.st_size < os.lseek(handle, 0, os.SEEK_CUR)
 
 
 def _told(letter: Story) -> Iterator[str]:

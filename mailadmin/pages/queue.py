@@ -1,0 +1,179 @@
+"""The queue: what waits and why, one letter in full, and what can be done about it."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from email import message_from_bytes, policy
+
+from django.db.models import Count, Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.http import require_POST, require_safe
+
+from mailadmin import listing
+from mailadmin.pages.answers import done, show
+from mailadmin.permissions import Reach, changing_system, seeing_system
+from mailcore import conf, log
+from mailcore.models import Queued, Recipient
+from mailcore.post import files, queue, story
+
+_STATES = (
+    Queued.State.ACTIVE, Queued.State.INCOMING, Queued.State.DEFERRED, Queued.State.HOLD, Queued.State.CORRUPT,
+)  # fmt: skip
+_COLUMNS = {"due": "due_us", "arrived": "received_us", "size": "size", "sender": "sender"}
+_VALUES = ("pk", "state", "sender", "size", "received_us", "due_us")
+_SHOWN = 3  # recipients of a letter in the list
+_CHUNK = 500  # letters of one transaction
+_DESTINATIONS = 50
+
+Act = Callable[[Sequence[int]], int]
+
+
+def _requeue(ids: Sequence[int]) -> int:
+    return sum(queue.requeue(letter_id) is not None for letter_id in ids)
+
+
+# What is done with letters: postsuper's moves and postqueue's; the word on the button; said in the mail log.
+_ACTIONS: dict[str, tuple[Act, object, str]] = {
+    "flush": (queue.flush, gettext_lazy("Deliver now"), "due at once"),
+    "hold": (queue.hold, gettext_lazy("Put on hold"), "placed on hold"),
+    "release": (queue.release, gettext_lazy("Release"), "released from hold"),
+    "requeue": (_requeue, gettext_lazy("Requeue"), "requeued"),
+    "delete": (queue.remove, gettext_lazy("Delete"), "removed"),
+}
+
+
+@require_safe
+@seeing_system
+def letters(request: HttpRequest, reach: Reach) -> HttpResponse:
+    state, q = _filter(request)
+    chosen = listing.sorting(request, _COLUMNS, "due")
+    page = listing.page(request, _matching(state, q), _COLUMNS, chosen, _VALUES)
+    counts = dict(Queued.objects.filter(state__in=_STATES).values_list("state").annotate(n=Count("pk")).order_by())
+    context = {
+        "section": "queue",
+        "page": page,
+        "rows": list(_with_recipients(page)),
+        "q": q,
+        "state": state,
+        "states": [(each.value, each.label, counts.get(each.value, 0)) for each in _STATES],
+        "all": sum(counts.values()),
+        "sorting": chosen,
+        "actions": [(name, words) for name, (_act, words, _said) in _ACTIONS.items()],
+    }
+    return show(request, reach, "queue", context)
+
+
+def _filter(request: HttpRequest) -> tuple[str, str]:
+    return listing.choice(request, "state", [each.value for each in _STATES]), listing.term(request)
+
+
+def _matching(state: str, q: str) -> QuerySet[Queued]:
+    """The letters of one state, or of all, that a queue id, a sender or a waiting recipient names."""
+    rows = Queued.objects.filter(state__in=[state] if state else _STATES)
+    if not q:
+        return rows
+    waiting = Recipient.objects.filter(state=Recipient.State.WAITING)
+    named = waiting.filter(Q(address__icontains=q) | Q(reason__icontains=q)).values("letter_id")
+    wanted = Q(sender__icontains=q) | Q(pk__in=named)
+    with contextlib.suppress(ValueError):
+        wanted |= Q(pk=files.parse_id(q))
+    return rows.filter(wanted)
+
+
+def _with_recipients(page: Sequence[Queued]) -> Iterator[dict[str, object]]:
+    found: dict[int, list[tuple[str, str]]] = {row.pk: [] for row in page}
+    waiting = Recipient.objects.filter(letter_id__in=list(found), state=Recipient.State.WAITING).order_by("pk")
+    for letter_id, address, reason in waiting.values_list("letter_id", "address", "reason"):
+        found[letter_id].append((address, reason))
+    for row in page:
+        recipients = found[row.pk]
+        yield {
+            "id": row.pk,
+            "queue_id": f"{row.pk:X}",
+            "state": row.state,
+            "sender": row.sender,
+            "size": row.size,
+            "arrived": row.received_us // queue.MICRO,
+            "due": row.due_us // queue.MICRO,
+            "recipients": recipients[:_SHOWN],
+            "more": max(0, len(recipients) - _SHOWN),
+        }
+
+
+@require_safe
+@seeing_system
+def destinations(request: HttpRequest, reach: Reach) -> HttpResponse:
+    """Where the waiting mail is bound for, the fullest first, and what was last said there."""
+    waiting = Recipient.objects.filter(state=Recipient.State.WAITING, letter__state__in=_STATES)
+    counted: dict[str, list[object]] = {}
+    # By the database would need a function that every database spells differently; addresses are short.
+    for address, reason in waiting.order_by("-pk").values_list("address", "reason").iterator(chunk_size=5000):
+        domain = address.rpartition("@")[2].lower()
+        entry = counted.setdefault(domain, [0, ""])
+        entry[0] = int(str(entry[0])) + 1
+        entry[1] = entry[1] or reason
+    fullest = sorted(((n, domain, reason) for domain, (n, reason) in counted.items()), reverse=True)
+    context = {"section": "queue", "rows": fullest[:_DESTINATIONS], "more": max(0, len(fullest) - _DESTINATIONS)}
+    return show(request, reach, "destinations", context)
+
+
+@require_safe
+@seeing_system
+def letter(request: HttpRequest, reach: Reach, queue_id: str) -> HttpResponse:
+    row = _row(queue_id)
+    [told] = story.find(f"{row.pk:X}")[:1] or [None]
+    context = {
+        "section": "queue",
+        "letter": row,
+        "queue_id": f"{row.pk:X}",
+        "arrived": row.received_us // queue.MICRO,
+        "due": row.due_us // queue.MICRO,
+        "recipients": row.recipients.order_by("pk"),
+        "moments": told.moments if told else [],
+        "places": told.places if told else [],
+        "headers": _headers(row),
+        "actions": [(name, words) for name, (_act, words, _said) in _ACTIONS.items()] if row.state != "done" else [],
+    }
+    return show(request, reach, "letter", context)
+
+
+def _row(queue_id: str) -> Queued:
+    try:
+        return Queued.objects.get(pk=files.parse_id(queue_id))
+    except (ValueError, OverflowError, Queued.DoesNotExist):
+        raise Http404 from None
+
+
+def _headers(row: Queued) -> list[tuple[str, str]]:
+    """The header of a letter that is still here; its text is nobody's business."""
+    try:
+        raw = files.header(row.pk, row.trace_size, conf.current().header_size_limit)
+    except OSError:
+        return []
+    header = raw.partition(b"\r\n\r\n")[0]
+    return [(name, str(value)) for name, value in message_from_bytes(header, policy=policy.compat32).items()]
+
+
+@require_POST
+@changing_system
+def act(request: HttpRequest, reach: Reach) -> HttpResponse:
+    """Do one thing to the chosen letters, or to all that the list's filter matches."""
+    name = request.POST.get("action", "")
+    if name not in _ACTIONS:
+        raise Http404
+    action, _words, said = _ACTIONS[name]
+    if request.POST.get("all"):
+        state, q = _filter_posted(request)
+        ids = list(_matching(state, q).order_by("pk").values_list("pk", flat=True))
+    else:
+        ids = [int(value) for value in request.POST.getlist("id") if value.isdigit() and len(value) < 19]
+    count = sum(action(ids[start : start + _CHUNK]) for start in range(0, len(ids), _CHUNK))
+    log.write("mailadmin", f"{reach.visitor.address}: {count} letters {said}")
+    words = ngettext("Done for %(n)d letter.", "Done for %(n)d letters.", count) % {"n": count}
+    return done(request, reach, words if count else _("There was no letter this can be done to."), "mailadmin:queue")
+
+
+def _filter_posted(request: HttpRequest) -> tuple[str, str]:
+    state = request.POST.get("state", "")
+    return (state if state in {each.value for each in _STATES} else ""), request.POST.get("q", "").strip()[:100]

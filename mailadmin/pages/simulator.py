@@ -1,0 +1,43 @@
+"""Would this letter be accepted, and where would it go? Asked of the very functions that decide."""
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
+
+from mailadmin.forms import Form
+from mailadmin.pages.answers import show
+from mailadmin.permissions import Reach, seeing_system
+from mailcore.post.explain import explain
+
+
+class QuestionForm(Form):
+    client = forms.GenericIPAddressField(label=_("Client address"), initial="203.0.113.1")
+    helo = forms.CharField(label=_("Client calls itself"), required=False, max_length=255)
+    sender = forms.CharField(
+        label=_("Sender"), required=False, max_length=320, help_text=_("Empty: the null sender, as bounces have it.")
+    )
+    recipient = forms.CharField(label=_("Recipient"), max_length=320)
+    login = forms.CharField(label=_("Signed in as"), required=False, max_length=320)
+    size = forms.IntegerField(label=_("Size in octets"), required=False, min_value=0, max_value=2**40)
+    tls = forms.BooleanField(label=_("Encrypted"), required=False)
+
+
+@require_safe
+@seeing_system
+def simulator(request: HttpRequest, reach: Reach) -> HttpResponse:
+    form = QuestionForm(request.GET if "recipient" in request.GET else None)
+    answer = None
+    if form.is_valid():
+        given = form.cleaned_data
+        answer = explain(
+            given["client"],
+            given["sender"],
+            given["recipient"],
+            helo=given["helo"],
+            login=given["login"],
+            size=given["size"] or 0,
+            tls="TLSv1.3" if given["tls"] else "",
+        )
+    context = {"section": "simulator", "form": form, "answer": answer}
+    return show(request, reach, "simulator", context, status=400 if form.errors else 200)

@@ -1,0 +1,85 @@
+"""Reading the mail log: its lines by words and level, from the end or as they are written.
+
+Used by `maillog` and the administrator's screens; `mailcore.log` writes.
+"""
+
+import os
+import re
+import select
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+# What Postfix writes after the program's name, or after a queue id; worse ones later.
+LEVELS = ("reject", "warning", "error", "fatal", "panic")
+_LEVEL = re.compile(r"\]: (?:[0-9A-Za-z]+: )?(?:[a-z-]*?)(reject|warning|error|critical|fatal|panic)(?:_warning)?: ")
+_LOOK_AGAIN = 0.5  # seconds between two looks at a log that is followed
+
+
+class Wanted:
+    """Lines that hold all these words (capitals make no difference) and are of this level or worse."""
+
+    def __init__(self, words: Iterable[str], level: str | None) -> None:
+        self._words = [word.lower() for word in words]
+        self._levels = set(LEVELS[LEVELS.index(level) :]) if level else None
+
+    def has(self, line: str) -> bool:
+        folded = line.lower()
+        if not all(word in folded for word in self._words):
+            return False
+        return self._levels is None or level_of(line) in self._levels
+
+
+def level_of(line: str) -> str:
+    """The level a log line says it has, "" for ordinary ones."""
+    match = _LEVEL.search(line)
+    if match is None:
+        return ""
+    return "fatal" if match[1] == "critical" else match[1]
+
+
+def lines(file: Iterable[str]) -> Iterator[str]:
+    for line in file:
+        yield line.rstrip("\n")
+
+
+def last(path: str, wanted: Wanted, count: int, octets: int) -> list[str]:
+    """The last `count` wanted lines among the file's last `octets`, newest first. FileNotFoundError: there is no log
+    yet."""
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - octets))
+        text = file.read().decode("utf-8", "replace")
+    whole = text.splitlines()[1 if size > octets else 0 :]  # the first may be half a line
+    return list(deque((line for line in whole if wanted.has(line)), maxlen=count))[::-1]
+
+
+def follow(path: str, position: int) -> Iterator[str]:
+    """Lines written from `position` on, for ever; a log that was rotated is read on in the new file."""
+    handle, rest = -1, b""
+    while True:
+        if handle < 0:
+            try:
+                handle = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:
+                select.select([], [], [], _LOOK_AGAIN)
+                continue
+            os.lseek(handle, position, os.SEEK_SET)
+        if block := os.read(handle, 1 << 16):
+            *lines, rest = (rest + block).split(b"\n")
+            yield from (line.decode("utf-8", "replace") for line in lines)
+            continue
+        if _is_another(path, handle):
+            os.close(handle)
+            handle, position, rest = -1, 0, b""
+        else:
+            select.select([], [], [], _LOOK_AGAIN)
+
+
+def _is_another(path: str, handle: int) -> bool:
+    """Has the path become another file, or is the file shorter than what was read?"""
+    try:
+        now = os.stat(path)
+    except FileNotFoundError:
+        return False
+    old = os.fstat(handle)
+    return (now.st_ino, now.st_dev) != (old.st_ino, old.st_dev) or now.st_size < os.lseek(handle, 0, os.SEEK_CUR)

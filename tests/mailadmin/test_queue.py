@@ -1,0 +1,143 @@
+"""The queue on the screen: found, looked at, moved; and the story of a letter, for whom it concerns."""
+
+import time
+
+import pytest
+
+from mailcore.models import Event, Queued, Recipient
+from mailcore.post import files, intake
+from mailcore.terms import Client, LetterRecipient
+
+NOW = int(time.time() * 1_000_000)
+HERE = Client("192.0.2.7", "client.example", protocol="ESMTP")
+
+
+@pytest.fixture
+def post(office):
+    """`post("a@x", ["b@y"])` puts a letter into the queue; its queue id comes back."""
+    files.make_directories()
+
+    def take_in(sender: str, recipients: list[str], state: str = "incoming", reason: str = "", **more) -> str:
+        content = b"Received: from x\r\nSubject: =?utf-8?b?5oql5ZGK?=\r\n\r\nsecret words\r\n"
+        wanted = [LetterRecipient(address) for address in recipients]
+        letter = intake.write_and_take_in(content, sender, wanted, HERE, NOW, **more)
+        Queued.objects.filter(pk=letter.id).update(state=state)
+        Recipient.objects.filter(letter=letter.id).update(reason=reason)
+        return letter.queue_id
+
+    return take_in
+
+
+def states() -> dict[str, str]:
+    return {f"{pk:X}": state for pk, state in Queued.objects.values_list("pk", "state")}
+
+
+def test_the_list_says_what_waits_and_why(post, visit):
+    waiting = post("a@x.example", ["b@far.example"], "deferred", "connect to far.example: Connection refused")
+    held = post("", ["lisi@benet.com"], "hold")
+    page = visit("ann").get("/admin/queue/").text
+    for text in (waiting, held, "a@x.example", "b@far.example", "Connection refused", "MAILER-DAEMON"):
+        assert text in page
+    page = visit("ann").get("/admin/queue/?state=hold").text
+    assert held in page
+    assert waiting not in page
+
+
+@pytest.mark.parametrize("q", ["x.example", "far.exam", "refused"])
+def test_searching_by_sender_recipient_or_reason(post, visit, q):
+    found = post("a@x.example", ["b@far.example"], "deferred", "Connection refused")
+    other = post("c@y.example", ["d@near.example"], "deferred", "mailbox full")
+    page = visit("ann").get("/admin/queue/", {"q": q}).text
+    assert found in page
+    assert other not in page
+
+
+def test_searching_by_queue_id(post, visit):
+    found, other = (post("a@x.example", ["b@far.example"]) for _ in range(2))
+    page = visit("ann").get("/admin/queue/", {"q": found.lower()}).text
+    assert found in page
+    assert other not in page
+
+
+@pytest.mark.parametrize(
+    ("action", "before", "after"),
+    [
+        ("hold", "deferred", "hold"),
+        ("release", "hold", "deferred"),
+        ("flush", "deferred", "deferred"),
+        ("delete", "deferred", "done"),
+        ("requeue", "hold", "done"),
+        ("release", "deferred", "deferred"),
+    ],
+)
+def test_one_letter_is_moved(post, visit, action, before, after):
+    chosen, other = (post("a@x.example", ["b@far.example"], before) for _ in range(2))
+    data = {"action": action, "id": str(int(chosen, 16))}
+    assert visit("ann").post("/admin/queue/act", data).status_code == 302
+    assert states()[chosen] == after
+    assert states()[other] == before
+    assert len(states()) == (3 if action == "requeue" else 2)
+
+
+def test_all_that_match_are_moved_and_no_others(post, visit):
+    mine = [post("a@x.example", [f"{n}@far.example"], "deferred") for n in range(3)]
+    other = post("a@x.example", ["b@near.example"], "deferred")
+    visit("ann").post("/admin/queue/act", {"action": "delete", "all": "1", "q": "far.example"})
+    assert {states()[each] for each in mine} == {"done"}
+    assert states()[other] == "deferred"
+
+
+@pytest.mark.parametrize("data", [{}, {"action": "explode"}, {"action": "hold", "id": "x"}])
+def test_nonsense_moves_nothing(post, visit, data):
+    post("a@x.example", ["b@far.example"], "deferred")
+    assert visit("ann").post("/admin/queue/act", data).status_code in (302, 404)
+    assert set(states().values()) == {"deferred"}
+
+
+def test_one_letter_in_full_but_not_its_text(post, visit):
+    queue_id = post("a@x.example", ["b@far.example"], "deferred", "greylisted", message_id="7@x.example")
+    page = visit("ann").get(f"/admin/queue/{queue_id}").text
+    for text in ("a@x.example", "b@far.example", "greylisted", "7@x.example", "client.example", "192.0.2.7"):
+        assert text in page
+    assert "secret words" not in page
+
+
+@pytest.mark.parametrize("queue_id", ["FFFFFFFFFF", "no", "F" * 40])
+def test_a_letter_that_is_not_there(post, visit, queue_id):
+    assert visit("ann").get(f"/admin/queue/{queue_id}").status_code == 404
+
+
+def test_the_fullest_destination_stands_first(post, visit):
+    post("a@x.example", ["1@far.example", "2@far.example"], "deferred", "no route")
+    post("a@x.example", ["1@near.example"], "deferred")
+    answer = visit("ann").get("/admin/queue/destinations")
+    assert answer.context["rows"] == [(2, "far.example", "no route"), (1, "near.example", "")]
+
+
+def test_where_is_my_mail(post, visit):
+    post("lisi@benet.com", ["b@far.example", "wang@accp.com"], "deferred", message_id="7@benet.com")
+
+    def told(who: str, page: str):
+        return visit(who).get(page, {"q": "7@benet.com"}).context["stories"]
+
+    assert [len(told(who, "/admin/tracking")) for who in ("ann", "audrey", "dora")] == [1, 1, 1]
+    assert [len(told(who, "/account/tracking")) for who in ("lisi", "wang", "audrey")] == [1, 1, 0]
+    Recipient.objects.update(state="delivered", settled_us=NOW + 1)
+    # The sender sees what became of it for everybody, a recipient only their own part.
+    [mine] = told("lisi", "/account/tracking")
+    assert {moment.address for moment in mine.moments} == {"", "b@far.example", "wang@accp.com"}
+    [theirs] = told("wang", "/account/tracking")
+    assert {moment.address for moment in theirs.moments} == {"", "wang@accp.com"}
+
+
+def test_what_a_recipient_did_with_it_is_not_for_the_sender(post, visit, office):
+    post("lisi@benet.com", ["wang@accp.com"], message_id="9@benet.com")
+    Event.objects.create(at_us=NOW, kind="deleted", message_id="9@benet.com", account=office.wang, mailbox="INBOX")
+    for who, kinds in (("lisi", {"received"}), ("wang", {"received", "deleted"})):
+        [story] = visit(who).get("/account/tracking", {"q": "9@benet.com"}).context["stories"]
+        assert {moment.kind for moment in story.moments} == kinds
+
+
+def test_an_administrator_of_domains_follows_their_letters_only(post, visit):
+    post("lisi@benet.com", ["ann@benet.com"], message_id="8@benet.com")
+    assert visit("dora").get("/admin/tracking", {"q": "8@benet.com"}).context["stories"] == []
