@@ -136,7 +136,7 @@ def measure(
     before = sink.letters()
     take_in(port, options)
     time.sleep(1)  # everything has been put off by now
-    assert sink.letters() == before, "letters went out that should wait"
+    assert sink.letters() == before, f"{sink.letters() - before} letters went out that should wait"
     let_go = time.monotonic()
     go()
     out = sink.await_letters(before + options.letters)
