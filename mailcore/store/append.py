@@ -106,7 +106,11 @@ def _put(box: Box, uploads: Sequence[Upload], before: Callable[[], Refusal | Non
     kept = False
     try:
         stage = _writers.map if len(uploads) > 1 else map
-        staged += stage(lambda upload: _stage(box, upload), uploads)
+        tried = list(stage(lambda upload: _try_to_stage(box, upload), uploads))
+        staged += [each for each in tried if isinstance(each, Staged)]
+        for each in tried:
+            if isinstance(each, OSError):
+                raise each
         maildir.sync_directories({os.path.dirname(each.path) for each in staged if each.carried is None})
         with transaction.atomic():
             if (refusal := before()) is not None:
@@ -133,6 +137,14 @@ def _permitted(box: Box, upload: Upload) -> Upload:
         return upload
     keywords = upload.keywords if box.allows("w") else ()
     return dataclasses.replace(upload, flags=upload.flags & acl.flags_mask(box.rights), keywords=keywords)
+
+
+def _try_to_stage(box: Box, upload: Upload) -> Staged | OSError:
+    """One that fails leaves nothing; those beside it are to be known, so that they can be removed."""
+    try:
+        return _stage(box, upload)
+    except OSError as error:
+        return error
 
 
 def _stage(box: Box, upload: Upload) -> Staged:
@@ -169,10 +181,10 @@ def _stage(box: Box, upload: Upload) -> Staged:
     return Staged(arrival, box.id, path, size, seen, digest)
 
 
-def _write(directory: str, name: str, path: str, content: bytes, *, durable: bool) -> None:
+def _write(directory: str, base_name: str, path: str, content: bytes, *, durable: bool) -> None:
     """A new file, `durable` with its name if asked for. It is renamed before it is made so, that a journal takes both
     at once and making the directory durable costs nothing more."""
-    temporary = os.path.join(directory, "tmp", name)
+    temporary = os.path.join(directory, "tmp", base_name)
     handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
         view = memoryview(content)
@@ -181,6 +193,11 @@ def _write(directory: str, name: str, path: str, content: bytes, *, durable: boo
         os.rename(temporary, path)
         if durable:
             os.fsync(handle)
+    except OSError:
+        for name in (temporary, path):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+        raise
     finally:
         os.close(handle)
 

@@ -61,26 +61,34 @@ def _new_name() -> str:
 
 
 def _link(box: Box, ranges: UidRanges, target: Box) -> list[_Linked]:
-    """A message whose file is gone is passed over."""
+    """A message whose file is gone is passed over. OSError: the disk refused, nothing is linked."""
     linked: list[_Linked] = []
     columns = ("uid", "id", "flags", "keywords", "base_name", "size")
-    for row in index.select(box.id, columns, ranges):
-        uid, id_, flags, keywords, base_name, size = row
-        flags &= flags_mask(target.rights)
-        keywords = keywords if target.allows("w") else ""
-        name = _new_name()
-        path = f"{target.directory}/cur/{name}{wire_flags.to_info(flags)}"
-        try:
+    try:
+        for row in index.select(box.id, columns, ranges):
+            uid, id_, flags, keywords, base_name, size = row
+            flags &= flags_mask(target.rights)
+            keywords = keywords if target.allows("w") else ""
+            name = _new_name()
+            path = f"{target.directory}/cur/{name}{wire_flags.to_info(flags)}"
             try:
-                os.link(maildir.expected(box.directory, base_name, row[2]), path)
+                _link_one(box.directory, base_name, row[2], path)
             except FileNotFoundError:
-                os.link(maildir.locate(box.directory, base_name, row[2]), path)
-        except FileNotFoundError:
-            continue
-        linked.append(_Linked(uid, id_, flags, keywords, base_name, size, path, name, row[2]))
-    if linked:
-        unsynced.sync_copied(f"{target.directory}/cur")
+                continue
+            linked.append(_Linked(uid, id_, flags, keywords, base_name, size, path, name, row[2]))
+        if linked:
+            unsynced.sync_copied(f"{target.directory}/cur")
+    except OSError:
+        _unlink(linked)
+        raise
     return linked
+
+
+def _link_one(directory: str, base_name: str, flags: int, path: str) -> None:
+    try:
+        os.link(maildir.expected(directory, base_name, flags), path)
+    except FileNotFoundError:
+        os.link(maildir.locate(directory, base_name, flags), path)
 
 
 def _unlink(linked: Sequence[_Linked]) -> None:

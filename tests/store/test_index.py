@@ -1,8 +1,9 @@
 """Whatever is done to mailboxes in whatever order, counters, rows and files agree, and UIDs and MODSEQ only grow."""
 
 import itertools
+import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -146,19 +147,29 @@ def test_everything_agrees_after_anything(lisi: Owner, steps: list[tuple]) -> No
 
 
 def test_a_disk_that_refuses_leaves_nothing(lisi: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(lisi, "INBOX", b"a: b\r\n\r\n")
+    put(lisi, "INBOX", b"a: b\r\n\r\n", b"a: c\r\n\r\n")
 
-    def refuse(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    def refusing(function: Callable[..., None]) -> Callable[..., None]:
+        """The second name and every later one is too many."""
+        done: list[int] = []
+
+        def refuse(*values: object) -> None:
+            done.append(1)
+            if len(done) > 1:
+                raise OSError(28, "No space left on device")
+            function(*values)
+
+        return refuse
 
     with monkeypatch.context() as patched:
-        patched.setattr(maildir, "sync_directories", refuse)
+        patched.setattr(os, "link", refusing(os.link))
         with pytest.raises(OSError, match="No space"):
             transfer.copy(found(lisi, "INBOX"), EVERYTHING, found(lisi, "Archive"))
+        patched.setattr(os, "rename", refusing(os.rename))
         with pytest.raises(OSError, match="No space"):
             put(lisi, "Archive", b"c: d\r\n\r\n", b"e: f\r\n\r\n")
     place = found(lisi, "Archive")
-    leftovers = [path for part in ("tmp", "new") for path in Path(place.directory, part).iterdir()]
+    leftovers = [path for part in ("tmp", "new", "cur") for path in Path(place.directory, part).iterdir()]
     assert leftovers == []
 
 
