@@ -345,6 +345,10 @@ class Parameters:
     protocols: tuple[str, ...] = words("imap, pop3, lmtp", _("Mail access protocols served."))
     disable_plaintext_auth: bool = boolean("no", _("Passwords in the clear only under TLS or from this machine."))
     ssl_disable: bool = boolean("no", _("Offer no TLS at all."))
+    haproxy_trusted_networks: tuple[str, ...] = words(
+        "", _("Proxies that say who their clients are (PROXY), before IMAP or POP3 and its TLS.")
+    )
+    haproxy_timeout: int = seconds("3s", _("Time for such a proxy to say it."))
     mail_max_userip_connections: int = integer("50", _("IMAP or POP3 connections of one user from one address."))
     autoconfig_hostname: str = text("$myhostname", _("The host name that mail programs are given."))
     auth_failure_delay: int = seconds("2s", _("How long a failed sign-in waits for its answer."))

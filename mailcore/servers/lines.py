@@ -10,6 +10,8 @@ import ssl
 from collections.abc import Callable
 from typing import cast
 
+from mailcore.servers.proxy import Header
+
 _READ_AHEAD = 1 << 16  # octets of commands kept while one is being answered
 
 
@@ -26,10 +28,12 @@ class TooLong(Exception):
 
 
 class LineConnection(asyncio.Protocol):
-    """One connection. `connected` is called once with it, when it stands (TLS included)."""
+    """One connection. `connected` is called once with it, when it stands (TLS included); `proxied` is what a proxy
+    in front says of the client."""
 
-    def __init__(self, connected: Callable[["LineConnection"], None]) -> None:
+    def __init__(self, connected: Callable[["LineConnection"], None], proxied: Header | None) -> None:
         self._connected = connected
+        self._proxied = proxied
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
@@ -175,11 +179,15 @@ class LineConnection(asyncio.Protocol):
     @property
     def peer(self) -> str:
         """The client's IP address."""
+        if self._proxied is not None:
+            return self._proxied.source
         return str((self._stands().get_extra_info("peername") or ("",))[0])
 
     @property
     def own(self) -> str:
         """The address the client connected to."""
+        if self._proxied is not None:
+            return self._proxied.destination
         return str((self._stands().get_extra_info("sockname") or ("",))[0])
 
     def close(self) -> None:

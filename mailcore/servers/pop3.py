@@ -14,9 +14,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from mailcore import anvil, conf
-from mailcore.servers import sasl
+from mailcore.servers import proxy, sasl
 from mailcore.servers.bridge import Bridge
 from mailcore.servers.lines import Gone, Idle, LineConnection, TooLong
+from mailcore.servers.proxy import Header, ProxiedListener
 from mailcore.servers.sasl import Door
 from mailcore.store import pop3drop
 from mailcore.terms import Owner
@@ -39,16 +40,20 @@ class Pop3Server:
         self.bridge = bridge
         self.tls_context = tls_context
         self._implicit_tls = implicit_tls
-        self._server: asyncio.Server | None = None
+        self._listener: asyncio.Server | ProxiedListener | None = None
         self._sessions: dict[asyncio.Task[None], Session] = {}
 
     async def listen(self, sock: socket.socket) -> None:
         """Serve on a bound socket from now on."""
         loop = asyncio.get_running_loop()
         context = self.tls_context if self._implicit_tls else None
-        self._server = await loop.create_server(
-            lambda: LineConnection(self._begin), sock=sock, ssl=context, backlog=1024
-        )
+        if conf.current().haproxy_trusted_networks:
+            self._listener = ProxiedListener(self._connect, sock, context, proxy.of_access)
+        else:
+            self._listener = await loop.create_server(self._connect, sock=sock, ssl=context, backlog=1024)
+
+    def _connect(self, header: Header | None = None) -> LineConnection:
+        return LineConnection(self._begin, header)
 
     def _begin(self, connection: LineConnection) -> None:
         session = Session(self, connection)
@@ -59,8 +64,8 @@ class Pop3Server:
     async def close(self, grace: float) -> None:
         """Take no more connections; end those that wait for a command now, the others when their command
         is done, or after `grace` seconds."""
-        if self._server is not None:
-            self._server.close()
+        if self._listener is not None:
+            self._listener.close()
         for session in self._sessions.values():
             session.leave()
         if self._sessions:

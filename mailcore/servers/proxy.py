@@ -1,13 +1,14 @@
 """Connections that a proxy passes on, with a PROXY header before anything else, TLS included.
 
-Used by a server in the place of `loop.create_server` where smtpd_upstream_proxy_protocol says so. Only
-clients in smtpd_upstream_proxy_networks are believed, and from them the header must come; everybody else
-is an ordinary client, whose header is a command like any other.
+Used by a server in the place of `loop.create_server` where its parameters name proxies: Postfix's for SMTP
+(smtpd_upstream_proxy_…), Dovecot's for IMAP and POP3 (haproxy_…). Only they are believed, and from them the
+header must come; everybody else is an ordinary client, whose header is a command like any other.
 """
 
 import asyncio
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from socket import socket
 
 from mailcore import conf, log
@@ -15,18 +16,43 @@ from mailcore.post.networks import in_networks
 from mailcore.wire import proxy as grammar
 from mailcore.wire.proxy import Header, ProxyFault
 
-__all__ = ["Header", "ProxiedListener"]
+__all__ = ["Header", "ProxiedListener", "Proxies", "of_access", "of_smtp"]
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """Who is believed, and the seconds there are for the header."""
+
+    networks: tuple[str, ...]
+    timeout: float
+
+
+def of_smtp() -> Proxies:
+    parameters = conf.current()
+    return Proxies(parameters.smtpd_upstream_proxy_networks, parameters.smtpd_upstream_proxy_timeout)
+
+
+def of_access() -> Proxies:
+    """Of IMAP and POP3."""
+    parameters = conf.current()
+    return Proxies(parameters.haproxy_trusted_networks, parameters.haproxy_timeout)
 
 
 class ProxiedListener:
-    """Accepts on one socket; `make(header)` is the protocol of a connection, header None for a direct one."""
+    """Accepts on one socket; `make(header)` is the protocol of a connection, header None for a direct one.
+    `proxies` is asked for each connection, so that changed settings hold at once."""
 
     def __init__(
-        self, make: Callable[[Header | None], asyncio.BaseProtocol], sock: socket, tls: ssl.SSLContext | None
+        self,
+        make: Callable[[Header | None], asyncio.BaseProtocol],
+        sock: socket,
+        tls: ssl.SSLContext | None,
+        proxies: Callable[[], Proxies],
     ) -> None:
         self._make = make
         self._socket = sock
         self._tls = tls
+        self._proxies = proxies
         self._loop = asyncio.get_running_loop()
         self._greeting: set[asyncio.Task[None]] = set()
         self._accepting = self._loop.create_task(self._accept())
@@ -52,8 +78,9 @@ class ProxiedListener:
     async def _pass_on(self, connection: socket, peer: str) -> None:
         header = None
         try:
-            if in_networks(peer, conf.current().smtpd_upstream_proxy_networks):
-                async with asyncio.timeout(conf.current().smtpd_upstream_proxy_timeout):
+            proxies = self._proxies()
+            if in_networks(peer, proxies.networks):
+                async with asyncio.timeout(proxies.timeout):
                     header = await self._header(connection)
             await self._loop.connect_accepted_socket(lambda: self._make(header), connection, ssl=self._tls)
         except (ProxyFault, OSError, TimeoutError) as error:

@@ -12,6 +12,7 @@ import ssl
 import zlib
 from typing import TYPE_CHECKING, Any, cast
 
+from mailcore.servers.proxy import Header
 from mailcore.wire.imap.framing import Event, Framer
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Connection(asyncio.Protocol):
         "_out",
         "_out_size",
         "_paused",
+        "_proxied",
         "_session",
         "_task",
         "_transport",
@@ -51,9 +53,10 @@ class Connection(asyncio.Protocol):
         "peer",
     )
 
-    def __init__(self, line_limit: int) -> None:
+    def __init__(self, line_limit: int, proxied: Header | None) -> None:
         self._loop = asyncio.get_running_loop()
         self._line_limit = line_limit
+        self._proxied = proxied  # what a proxy in front says of the client
         self._framer = Framer(line_limit)
         self._transport: asyncio.Transport | None = None
         self._session: Session | None = None
@@ -81,8 +84,9 @@ class Connection(asyncio.Protocol):
         first = self._transport is None
         self._transport = cast(asyncio.Transport, transport)
         if first and self._session is not None:
-            self.peer = _host(transport.get_extra_info("peername"))
-            self.local = _host(transport.get_extra_info("sockname"))
+            proxied = self._proxied
+            self.peer = proxied.source if proxied else _host(transport.get_extra_info("peername"))
+            self.local = proxied.destination if proxied else _host(transport.get_extra_info("sockname"))
             self._session.begin()
 
     def data_received(self, data: bytes) -> None:

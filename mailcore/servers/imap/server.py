@@ -9,9 +9,11 @@ import ssl
 from collections.abc import Coroutine, Iterable
 
 from mailcore import anvil, conf
+from mailcore.servers import proxy
 from mailcore.servers.bridge import Bridge
 from mailcore.servers.imap.connection import Connection
 from mailcore.servers.imap.session import Session
+from mailcore.servers.proxy import Header, ProxiedListener
 from mailcore.terms import Owner
 
 _CONNECTIONS = "imap"  # what anvil counts
@@ -25,7 +27,7 @@ class ImapServer:
         self.bridge = bridge
         self.tls_context = tls_context
         self._implicit_tls = implicit_tls
-        self._servers: list[asyncio.Server] = []
+        self._listeners: list[asyncio.Server | ProxiedListener] = []
         self._sessions: set[Session] = set()
         self._watching: dict[int, set[Session]] = {}
         self._signed_in: dict[int, set[Session]] = {}  # by account
@@ -36,19 +38,22 @@ class ImapServer:
         """Serve on a bound socket from now on."""
         loop = asyncio.get_running_loop()
         context = self.tls_context if self._implicit_tls else None
-        self._servers.append(await loop.create_server(self._connect, sock=sock, ssl=context, backlog=1024))
+        if conf.current().haproxy_trusted_networks:
+            self._listeners.append(ProxiedListener(self._connect, sock, context, proxy.of_access))
+        else:
+            self._listeners.append(await loop.create_server(self._connect, sock=sock, ssl=context, backlog=1024))
         if self._sweeper is None:
             self._sweeper = loop.call_later(_SWEEP, self._sweep)
 
-    def _connect(self) -> Connection:
-        connection = Connection(conf.current().imap_max_line_length)
+    def _connect(self, header: Header | None = None) -> Connection:
+        connection = Connection(conf.current().imap_max_line_length, header)
         connection.attach(Session(self, connection))
         return connection
 
     async def close(self, grace: float) -> None:
         """BYE to everybody; commands under way have `grace` seconds."""
-        for server in self._servers:
-            server.close()
+        for listener in self._listeners:
+            listener.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
         deadline = asyncio.get_running_loop().time() + grace

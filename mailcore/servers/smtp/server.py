@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from socket import socket
 
 from mailcore import conf
+from mailcore.servers import proxy
 from mailcore.servers.bridge import Bridge
 from mailcore.servers.proxy import ProxiedListener
 from mailcore.servers.smtp.content import Committer
@@ -48,7 +49,9 @@ class SmtpServer:
         loop = asyncio.get_running_loop()
         tls = self.tls_context if self.service.implicit_tls else None
         if conf.current().smtpd_upstream_proxy_protocol and not self.service.lmtp:
-            self._listeners.append(ProxiedListener(lambda header: SmtpSession(self, loop, header), sock, tls))
+            self._listeners.append(
+                ProxiedListener(lambda header: SmtpSession(self, loop, header), sock, tls, proxy.of_smtp)
+            )
             return
         listener = await loop.create_server(
             lambda: SmtpSession(self, loop), sock=sock, ssl=tls, backlog=conf.current().listen_backlog
