@@ -73,10 +73,11 @@ class Cleaned:
     cut: bool = False  # too long or too deep to be shown as it is
 
 
-def clean(html: str, images: Mapping[str, str] | None = None, *, remote: bool = False) -> Cleaned:
+def clean(html: str, images: Mapping[str, str] | None = None, *, remote: styles.Remote | None = None) -> Cleaned:
     """A letter's HTML made safe to show in its frame.
 
-    `images` maps Content-IDs to data: URLs; `remote` lets http and https images through.
+    `images` maps Content-IDs to data: URLs; `remote` lets http and https images through,
+    under the address it gives them.
     """
     if is_too_deep(html[:LARGEST]):
         return Cleaned(clean_text(f"<div>{escape(_without_tags(html[:LARGEST]))}</div>"), 0, cut=True)
@@ -94,11 +95,11 @@ def clean(html: str, images: Mapping[str, str] | None = None, *, remote: bool = 
                 return value if _DATA_IMAGE.fullmatch(value) else None
             case "http" | "https":
                 if remote:
-                    return value
+                    return remote(value)
                 blocked += 1
         if value.startswith("//"):
             if remote:
-                return f"https:{value}"
+                return remote(f"https:{value}")
             blocked += 1
         return None
 
@@ -108,7 +109,7 @@ def clean(html: str, images: Mapping[str, str] | None = None, *, remote: bool = 
         try:
             match name:
                 case "style":
-                    kept, dropped = styles.clean(value, remote=remote)
+                    kept, dropped = styles.clean(value, remote)
                     blocked += dropped
                     return kept or None
                 case "src" | "background":

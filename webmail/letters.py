@@ -7,7 +7,7 @@ import base64
 from dataclasses import dataclass
 
 from mailcore.wire import headers
-from webmail import gate, imap, parts, plain, rows, words
+from webmail import gate, imap, parts, pictures, plain, rows, words
 from webmail.addresses import Address, from_header
 from webmail.parts import Part, Shown
 
@@ -104,7 +104,8 @@ def text(wanted: tuple[Part, ...], raw: dict[str, bytes]) -> str:
 
 
 def html(wanted: tuple[Part, ...], raw: dict[str, bytes], images: dict[str, str], *, remote: bool) -> gate.Cleaned:
-    """The HTML of these parts through the gate; plain text among them as HTML."""
+    """The HTML of these parts through the gate; plain text among them as HTML. `remote`: pictures from the
+    network come through us (`webmail.pictures`)."""
     pieces = [
         parts.text_of(part, raw[part.section])
         if part.kind == "text/html"
@@ -112,7 +113,7 @@ def html(wanted: tuple[Part, ...], raw: dict[str, bytes], images: dict[str, str]
         for part in wanted
         if part.section in raw
     ]
-    cleaned = [gate.clean(piece, images, remote=remote) for piece in pieces]
+    cleaned = [gate.clean(piece, images, remote=pictures.address if remote else None) for piece in pieces]
     joined = "<hr>".join(c.html for c in cleaned)
     return gate.Cleaned(joined, sum(c.blocked for c in cleaned), any(c.cut for c in cleaned))
 

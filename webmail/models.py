@@ -1,4 +1,4 @@
-"""What the webmail itself keeps: a visitor's options, and letters being written.
+"""What the webmail itself keeps: a visitor's options, letters being written, whose pictures are wanted.
 
 Visitors are known by their address alone, for as a guest of another server there is no account here.
 """
@@ -30,6 +30,19 @@ class Composition(models.Model):
 
     def __str__(self) -> str:
         return self.token
+
+
+class PictureSender(models.Model):
+    """A sender whose letters' pictures this visitor always lets load."""
+
+    owner = models.CharField(max_length=320)
+    sender = models.CharField(max_length=320)  # casefolded
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["owner", "sender"], name="one_line_a_picture_sender")]
+
+    def __str__(self) -> str:
+        return f"{self.owner}: {self.sender}"
 
 
 class Upload(models.Model):

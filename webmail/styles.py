@@ -4,11 +4,13 @@ Called by the HTML gate for style attributes. What loads something (url(), image
 of the letter's frame (position, z-index) or is not understood is dropped, one declaration at a time.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from urllib.parse import urlsplit
 
 import tinycss2  # type: ignore[import-untyped]
 from tinycss2.ast import Declaration, FunctionBlock, Node, ParseError, URLToken  # type: ignore[import-untyped]
+from tinycss2.serializer import serialize_string_value  # type: ignore[import-untyped]
 
 _PROPERTIES = frozenset(
     """
@@ -39,12 +41,23 @@ _LONGEST = 20_000  # characters of one attribute
 _DEEPEST = 12  # functions inside functions
 
 
-@lru_cache(4096)
-def clean(text: str, *, remote: bool) -> tuple[str, int]:
+Remote = Callable[[str], str]  # the address from afar -> the address written in its place
+
+
+def clean(text: str, remote: Remote | None = None) -> tuple[str, int]:
     """(the declarations that may stay, how many were dropped because they load something from afar).
 
-    `remote`: http and https images may stay.
+    With `remote` http and https images stay, under the address it gives them.
     """
+    return _cleaned(text, remote) if remote else _local(text)
+
+
+@lru_cache(4096)
+def _local(text: str) -> tuple[str, int]:
+    return _cleaned(text, None)
+
+
+def _cleaned(text: str, remote: Remote | None) -> tuple[str, int]:
     kept: list[str] = []
     blocked = 0
     if text.count("(") > _DEEPEST * 20:
@@ -58,9 +71,30 @@ def clean(text: str, *, remote: bool) -> tuple[str, int]:
         if addresses and not (remote and all(is_remote(address) for address in addresses)):
             blocked += any(is_remote(address) for address in addresses)
             continue
+        if addresses and remote:
+            item.value = _elsewhere(item.value, remote)
         mark = " !important" if item.important else ""
         kept.append(f"{item.lower_name}:{tinycss2.serialize(item.value).strip()}{mark}")
     return ";".join(kept), blocked
+
+
+def _elsewhere(nodes: list[Node], remote: Remote) -> list[Node]:
+    """The same values with every address replaced (none stands inside another function)."""
+    return [_url(node, remote) if _address(node) is not None else node for node in nodes]
+
+
+def _url(node: Node, remote: Remote) -> URLToken:
+    address = remote((_address(node) or "").strip())
+    return URLToken(node.source_line, node.source_column, address, f'url("{serialize_string_value(address)}")')
+
+
+def _address(node: Node) -> str | None:
+    """What url(…) or url("…") loads; None for anything else."""
+    if isinstance(node, URLToken):
+        return str(node.value)
+    if isinstance(node, FunctionBlock) and node.lower_name == "url":
+        return "".join(n.value for n in node.arguments if n.type == "string")
+    return None
 
 
 def is_remote(address: str) -> bool:
@@ -71,18 +105,23 @@ def is_remote(address: str) -> bool:
 
 
 def _is_harmless(nodes: list[Node], addresses: list[str]) -> bool:
-    """Whether only known functions and plain tokens occur; addresses that would be loaded are collected."""
+    """Whether only known functions and plain tokens occur; addresses that would be loaded are collected,
+    and belong nowhere inside another function."""
     for node in nodes:
-        if isinstance(node, URLToken):
-            addresses.append(node.value)
+        address = _address(node)
+        if address is not None:
+            addresses.append(address)
         elif isinstance(node, FunctionBlock):
-            if node.lower_name == "url":
-                addresses.append("".join(n.value for n in node.arguments if n.type == "string"))
-            elif node.lower_name not in _FUNCTIONS or not _is_harmless(node.arguments, addresses):
+            if node.lower_name not in _FUNCTIONS or not _loads_nothing(node.arguments):
                 return False
         elif node.type == "() block":
-            if not _is_harmless(node.content, addresses):
+            if not _loads_nothing(node.content):
                 return False
         elif isinstance(node, ParseError) or node.type in ("{} block", "[] block", "at-keyword", "at-rule"):
             return False
     return True
+
+
+def _loads_nothing(nodes: list[Node]) -> bool:
+    addresses: list[str] = []
+    return _is_harmless(nodes, addresses) and not addresses

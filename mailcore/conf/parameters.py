@@ -143,6 +143,12 @@ class Parameters:
     web_processes: int = integer("0", _("Web server processes; 0: one a core."))
     web_threads: int = integer("8", _("Requests one web process serves at once."))
 
+    # --- What the webmail fetches from other hosts: pictures in letters, one-click unsubscribing ---
+    webmail_fetch_networks: tuple[str, ...] = words("", _("Networks that may be asked although they are not public."))
+    webmail_fetch_ports: tuple[str, ...] = words("80, 443", _("The only ports that are asked."))
+    webmail_fetch_size_limit: int = octets("5000000", _("The largest picture."))
+    webmail_fetch_time_limit: int = seconds("8s", _("How long one answer may take in all."))
+
     # --- Sizes ---
     message_size_limit: int = octets("10240000", _("Largest message, headers included; 0: no limit."))
     mailbox_size_limit: int = octets("51200000", _("Default quota of accounts in mydestination; 0: no limit."))

@@ -1,25 +1,27 @@
 """Reading a letter: the page, the frame its HTML is shown in, its files, its source."""
 
+import logging
 from typing import Any
 from urllib.parse import quote
 
-from django.http import Http404, HttpResponse
-from django.shortcuts import render
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.safestring import mark_safe
 from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_sameorigin
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
-from webmail import gate, imap, letters, parts, plain
+from webmail import gate, imap, letters, outside, parts, pictures, plain
 from webmail.pages import frame
 from webmail.pages.box import COLUMNS
 from webmail.parts import Part
 from webmail.visitor import Request, signed_in
 
+log = logging.getLogger(__name__)
 _FRAME_POLICY = (
-    "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src data: 'self'{remote}; "
+    "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src data: 'self'; "
     "style-src 'unsafe-inline'; frame-ancestors 'self'; form-action 'none'; base-uri 'none'"
 )
 # Kinds a browser may show in place; everything else is only downloaded.
@@ -41,7 +43,10 @@ def read(request: Request, mail: imap.Mail, uid: int) -> HttpResponse:
     options = request.visitor.options
     view = request.GET.get("view") or ("html" if options.html_first else "text")
     as_html = bool(shown.html) and (view == "html" or not shown.text)
-    remote = options.remote_images or request.GET.get("images") == "1"
+    writers = letter.head.addresses("from")
+    sender = writers[0].mail if writers else ""
+    always = pictures.is_wanted(request.visitor.address, sender)
+    remote = options.remote_images or always or request.GET.get("images") == "1"
     wanted = shown.html if as_html else shown.text
     raw = letters.raw_parts(mail, uid, wanted, mark="\\seen" not in letter.row.flags)
     previous, following = _neighbours(mail, found, sort)
@@ -62,7 +67,9 @@ def read(request: Request, mail: imap.Mail, uid: int) -> HttpResponse:
         "on": frame.in_box(box, **keep),
         "compose": reverse("compose") + frame.open_query(box, of=uid) + "mode=",
         "enclosed": frame.open_query(box) + "part=",
-        "writers": letter.head.addresses("from"),
+        "writers": writers,
+        "picture_sender": sender,
+        "always_pictures": always,
         "inner": frame.in_box(box, part=letter.section),
         "back": frame.list_address(box, **keep),
         "files": [(part, _is_viewable(part)) for part in shown.files],
@@ -121,7 +128,7 @@ def body(request: Request, mail: imap.Mail, uid: int) -> HttpResponse:
     images = letters.images_inside(mail, uid, letter.shown.inside)
     cleaned = letters.html(letter.shown.html, raw, images, remote=remote)
     page = render_to_string("webmail/body.html", {"html": mark_safe(cleaned.html), "cut": cleaned.cut})  # noqa: S308
-    return _framed(HttpResponse(page), remote)
+    return _framed(HttpResponse(page))
 
 
 @never_cache
@@ -146,13 +153,38 @@ def printed(request: Request, mail: imap.Mail, uid: int) -> HttpResponse:
     else:
         text = letters.text(shown.text, letters.raw_parts(mail, uid, shown.text))
         context["text"] = mark_safe(gate.clean_text(plain.to_html(text)))  # noqa: S308
-    return _framed(render(request, "webmail/printed.html", context), remote)
+    return _framed(render(request, "webmail/printed.html", context))
 
 
-def _framed(response: HttpResponse, remote: bool) -> HttpResponse:
-    response["Content-Security-Policy"] = _FRAME_POLICY.format(remote=" http: https:" if remote else "")
+def _framed(response: HttpResponse) -> HttpResponse:
+    response["Content-Security-Policy"] = _FRAME_POLICY
     response["Referrer-Policy"] = "no-referrer"
     return response
+
+
+@require_safe
+def picture(_request: HttpRequest, token: str) -> HttpResponse:
+    """A picture from the network, fetched by us. Why there is none is nobody's business but the log's."""
+    try:
+        content, kind = pictures.fetch(token)
+    except pictures.Busy:
+        return HttpResponse(status=503, headers={"Retry-After": "2"})
+    except outside.NotFetched as fault:
+        log.info("a picture was not fetched: %s", fault)
+        return HttpResponse(status=404)
+    response = _file(content, kind, "", inline=True)
+    response["Cache-Control"] = f"private, max-age={pictures.VALID_FOR}"
+    return response
+
+
+@require_POST
+@signed_in
+def picture_sender(request: Request, mail: imap.Mail, uid: int) -> HttpResponse:
+    """Always load this sender's pictures, or no longer."""
+    letter = _found(request, mail, uid)
+    if writers := letter.head.addresses("from"):
+        pictures.want(request.visitor.address, writers[0].mail[:320], wanted=request.POST.get("always") == "1")
+    return redirect(reverse("read", args=[uid]) + frame.in_box(frame.box_of(request), part=letter.section))
 
 
 @never_cache

@@ -1,0 +1,88 @@
+"""Pictures that a letter wants from the network: fetched by us, so that their host never meets the reader.
+
+`address` is what the HTML gate writes in their place: a signed address of ours. It carries no cookie (the
+letter's frame is sandboxed and gets none), so the signature alone says that a page of ours asked for it.
+Which senders' pictures a reader always wants is remembered here as well.
+"""
+
+import threading
+
+from django.core.signing import BadSignature, TimestampSigner
+from django.urls import reverse
+
+from mailcore import conf
+from webmail import outside
+from webmail.models import PictureSender
+
+VALID_FOR = 3600  # seconds
+_signer = TimestampSigner(salt="webmail.picture")
+_SIGNATURES = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"BM", "image/bmp"),
+)
+
+
+class Busy(Exception):
+    """All threads that may wait for other hosts do so already."""
+
+
+class _Slots:
+    """How many threads of this process may wait for other hosts: all but two, which stay for pages."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._taken >= max(1, conf.current().web_threads - 2):
+                raise Busy
+            self._taken += 1
+
+    def __exit__(self, *_fault: object) -> None:
+        with self._lock:
+            self._taken -= 1
+
+
+_slots = _Slots()
+
+
+def address(url: str) -> str:
+    """Where on this site the picture at `url` can be had for VALID_FOR seconds."""
+    return reverse("picture", args=[_signer.sign_object(url)])
+
+
+def fetch(token: str) -> tuple[bytes, str]:
+    """(octets, media type) of the picture an `address` names. Raises NotFetched, Busy."""
+    try:
+        url = _signer.unsign_object(token, max_age=VALID_FOR)
+    except (BadSignature, ValueError) as error:
+        raise outside.NotFetched("not signed by us, or too long ago") from error
+    with _slots:
+        answer = outside.get(str(url))
+    kind = kind_of(answer.content)
+    if answer.status != 200 or kind is None:
+        raise outside.NotFetched("no picture")
+    return answer.content, kind
+
+
+def kind_of(content: bytes) -> str | None:
+    """The media type of a raster image by its first octets, whatever its server calls it; else None."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for first, kind in _SIGNATURES if content.startswith(first)), None)
+
+
+def is_wanted(owner: str, sender: str) -> bool:
+    return bool(sender) and PictureSender.objects.filter(owner=owner, sender=sender.casefold()).exists()
+
+
+def want(owner: str, sender: str, *, wanted: bool) -> None:
+    """Remember, or forget, that pictures of this sender are always loaded."""
+    if wanted:
+        PictureSender.objects.get_or_create(owner=owner, sender=sender.casefold())
+    else:
+        PictureSender.objects.filter(owner=owner, sender=sender.casefold()).delete()
