@@ -3,7 +3,7 @@
 Refusals and outcomes are values; faults are exceptions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -212,11 +212,13 @@ def failed(dsn: str, text: str, relay: str = "none") -> Outcome:
 @dataclass(frozen=True, slots=True)
 class Owner:
     """An account that signed in. `address` is its full address whatever name was typed, `credential` the id of the
-    app password it came with, 0 for its own password."""
+    app password it came with, 0 for its own password; `password` then is a digest of how that was stored, "" where no
+    password of ours was asked."""
 
     account_id: int
     address: str
     credential: int = 0
+    password: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from mailcore import anvil, conf
@@ -19,7 +19,7 @@ from mailcore.servers.bridge import Bridge
 from mailcore.servers.lines import Gone, Idle, LineConnection, TooLong
 from mailcore.servers.proxy import Header, ProxiedListener
 from mailcore.servers.sasl import Door
-from mailcore.store import pop3drop
+from mailcore.store import login, pop3drop
 from mailcore.terms import Owner
 from mailcore.wire import pop3 as wire
 from mailcore.wire.flags import SEEN
@@ -61,6 +61,20 @@ class Pop3Server:
         self._sessions[task] = session
         task.add_done_callback(lambda done: self._sessions.pop(done, None))
 
+    @property
+    def watched(self) -> list[int]:
+        """The accounts that are signed in, by the negative of their ids."""
+        return [-owner.account_id for session in self._sessions.values() if (owner := session.owner) is not None]
+
+    def heard(self, mailbox_ids: Iterable[int]) -> None:
+        """News; that of accounts concerns their sessions: may they go on?"""
+        accounts = {-id_ for id_ in mailbox_ids if id_ < 0}
+        if not accounts:
+            return
+        for session in self._sessions.values():
+            if session.owner is not None and session.owner.account_id in accounts:
+                session.doubted = True
+
     async def close(self, grace: float) -> None:
         """Take no more connections; end those that wait for a command now, the others when their command
         is done, or after `grace` seconds."""
@@ -94,7 +108,7 @@ class Session:
         self._connection = connection
         self._peer = connection.peer
         self._name = ""  # given with USER
-        self._owner: Owner | None = None
+        self.owner: Owner | None = None
         self._counted = ""  # what anvil counts this connection under
         self._drop: pop3drop.Maildrop | None = None
         self._deleted: set[int] = set()
@@ -103,6 +117,7 @@ class Session:
         self._bad = 0
         self._waiting = False
         self._leaving = False
+        self.doubted = False  # something about the account changed: it may not be open any more
 
     # --- The conversation ---
 
@@ -126,12 +141,12 @@ class Session:
             await self._bridge.run(pop3drop.rename_seen, self._drop, self._seen)
 
     def _finish(self, reason: str) -> None:
-        if self._drop is not None and self._owner is not None:
+        if self._drop is not None and self.owner is not None:
             pop3drop.close_drop(self._drop)
             log.info(
                 "%s: user=<%s>, client=%s, top=%d, retr=%d/%d, del=%d/%d",
                 reason,
-                self._owner.address,
+                self.owner.address,
                 self._peer,
                 self._count.top,
                 len(self._count.retrieved),
@@ -148,7 +163,10 @@ class Session:
         connection.write(wire.ok(f"{conf.current().mail_name} ready."))
         while not self._leaving:
             try:
-                command = wire.parse(await self._line(wire.COMMAND_LIMIT), self._state)
+                line = await self._line(wire.COMMAND_LIMIT)
+                if self.doubted and not await self._still_open():
+                    return "Signed out"
+                command = wire.parse(line, self._state)
                 if await _ACTIONS[command.word](self, command):
                     return "Logged out"
                 self._bad = 0
@@ -172,6 +190,14 @@ class Session:
             return await self._connection.line(limit, self._patience)
         finally:
             self._waiting = False
+
+    async def _still_open(self) -> bool:
+        """Asked before the next command after news of the account: was it closed, its password changed?"""
+        self.doubted = False
+        if self.owner is None or await self._bridge.read(login.still_open, self.owner):
+            return True
+        self._connection.write(wire.err("[AUTH] You have been signed out."))
+        return False
 
     def _refuse(self, words: str) -> None:
         self._bad += 1
@@ -285,7 +311,7 @@ class Session:
         finally:
             if self._drop is None:
                 self._uncount_connection()
-        self._owner = owner
+        self.owner = owner
         self._connection.write(wire.ok("Logged in."))
 
     def _count_connection(self, owner: Owner) -> None:

@@ -45,7 +45,7 @@ class _Process:
         self._sockets = sockets
         self._bridge = Bridge(conf.current().server_threads)
         self._servers: list[_Server] = []
-        self._imap: list[ImapServer] = []
+        self._access: list[ImapServer | Pop3Server] = []
         self._stop = asyncio.Event()
 
     async def serve(self, parent: int, ready: Callable[[], None]) -> None:
@@ -84,9 +84,10 @@ class _Process:
         server: _Server
         if name in ("imap", "imaps"):
             server = ImapServer(self._bridge, context, implicit_tls=name == "imaps")
-            self._imap.append(server)
+            self._access.append(server)
         elif name in ("pop3", "pop3s"):
             server = Pop3Server(self._bridge, context, implicit_tls=name == "pop3s")
+            self._access.append(server)
         else:
             server = SmtpServer(name, self._bridge, context, committer)
         self._servers.append(server)
@@ -106,10 +107,10 @@ class _Process:
                 self._later(self._read_settings)
             elif kind == news.EVERYTHING:
                 self._later(self._read_settings)
-                for server in self._imap:
+                for server in self._access:
                     changed.update(server.watched)
         if changed:
-            for server in self._imap:
+            for server in self._access:
                 server.heard(changed)
 
     def _later(self, function: Callable[[], None]) -> None:

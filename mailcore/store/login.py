@@ -8,6 +8,7 @@ Passwords are judged by Django's authentication backends, so that PAM or LDAP is
 are for programs only: the sign-in page does not take them, or they would go round a second factor.
 """
 
+import hashlib
 import logging
 import os
 import secrets
@@ -112,22 +113,30 @@ def _ask_backends(wanted: str, password: str) -> "_Person | None":
 
 
 def _settle(
-    person: "_Person | None", name: str, service: str, client_address: str, credential: int = 0
+    person: "_Person | None",
+    name: str,
+    service: str,
+    client_address: str,
+    credential: int = 0,
+    own_password: bool = True,
 ) -> Owner | None:
     """The end of every attempt: may this account, if it is one, sign in there today? Logged either way."""
     if person is None or not person.open or (service == "smtp" and person.state in _MAY_NOT_SEND):
         log.warning("auth failed: service=%s, user=<%s>, client=%s", service, _printable(name), client_address)
         return None
     log.info("login: service=%s, user=<%s>, client=%s", service, person.address, client_address)
-    return Owner(person.id, person.address, credential)
+    return Owner(person.id, person.address, credential, "" if credential or not own_password else person.digest)
 
 
 def still_open(owner: Owner) -> bool:
-    """May a session that signed in before go on: is its account open, its app password not revoked?"""
+    """May a session that signed in before go on: is its account open, its password not changed or revoked? (A hash
+    brought up to date by another sign-in looks changed too, once: that session signs in again.)"""
     person = _find(owner.address)
     if person is None or person.id != owner.account_id or not person.open:
         return False
-    return not owner.credential or credentials.exists(owner.credential)
+    if owner.credential:
+        return credentials.exists(owner.credential)
+    return owner.password in ("", person.digest)
 
 
 # --- Without one: SCRAM, tokens -------------------------------------------------------------------
@@ -190,7 +199,7 @@ def token_sign_in(name: str, token: str, service: str, client_address: str) -> O
     found: str | None = verify(token) if _is_text(token) else None
     wanted = full_address(found) if found else ""
     person = _find(wanted) if wanted and (not name or full_address(name) == wanted) else None
-    return _settle(person, name or found or "", service, client_address)
+    return _settle(person, name or found or "", service, client_address, own_password=False)
 
 
 # --- Names ----------------------------------------------------------------------------------------
@@ -241,6 +250,11 @@ class _Person:
         """May this account sign in today at all?"""
         expired = self.expires is not None and str(self.expires) < timezone.localdate().isoformat()
         return self.state not in _SHUT and not expired and bool(self.domain_active)
+
+    @property
+    def digest(self) -> str:
+        """Tells one stored password from another, and nothing else."""
+        return hashlib.blake2b(self.password.encode(), digest_size=8).hexdigest()
 
 
 _people = Prepared(

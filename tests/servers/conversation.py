@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import uvloop
 
 from mailcore.servers.bridge import Bridge
+from mailcore.store import news
 
 
 class Server(Protocol):
@@ -89,3 +90,26 @@ class Running:
         self.thread.join()
         self.loop.close()
         self.bridge.close()
+
+
+class Hearing(Running):
+    """A server that hears the news, as in a server process."""
+
+    def __init__(self, make: Callable[[Bridge], Server]) -> None:
+        super().__init__(make)
+        self.hearing = news.listen(news.SERVERS)
+        self.loop.call_soon_threadsafe(self.loop.add_reader, self.hearing, self._hear)
+
+    def _hear(self) -> None:
+        try:
+            while True:
+                self.server.heard(list(map(int, self.hearing.recv(1 << 16).split()[1:])))  # type: ignore[attr-defined]
+        except BlockingIOError:
+            pass
+
+    def stop(self) -> None:
+        if self.loop.is_closed():
+            return
+        self.loop.call_soon_threadsafe(self.loop.remove_reader, self.hearing)
+        super().stop()
+        news.stop_listening(self.hearing, news.SERVERS)

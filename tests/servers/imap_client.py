@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from conversation import Conversation, Running
+from conversation import Conversation, Hearing
 from mailcore.servers.imap import ImapServer
-from mailcore.store import news
 
 PASSWORD = "123456"
 
@@ -64,31 +63,15 @@ class Mailer(Conversation):
         return int(self.tagged.split("]")[0].split()[-1])
 
 
-class ImapRunning(Running):
-    """An IMAP server that hears the news, as in a server process."""
+class ImapRunning(Hearing):
+    """An IMAP server."""
 
     def __init__(self, **options: object) -> None:
         super().__init__(lambda bridge: ImapServer(bridge, options.get("context"), bool(options.get("implicit"))))  # type: ignore[arg-type]
-        self.hearing = news.listen(news.SERVERS)
-        self.loop.call_soon_threadsafe(self.loop.add_reader, self.hearing, self._hear)
-
-    def _hear(self) -> None:
-        try:
-            while True:
-                self.server.heard(list(map(int, self.hearing.recv(1 << 16).split()[1:])))  # type: ignore[attr-defined]
-        except BlockingIOError:
-            pass
 
     def dial(self) -> Mailer:
         self.open.append(Mailer(self.port))
         return self.open[-1]  # type: ignore[return-value]
-
-    def stop(self) -> None:
-        if self.loop.is_closed():
-            return
-        self.loop.call_soon_threadsafe(self.loop.remove_reader, self.hearing)
-        super().stop()
-        news.stop_listening(self.hearing, news.SERVERS)
 
 
 Dial = Callable[..., Mailer]

@@ -7,7 +7,7 @@ from shutil import which
 import pytest
 from django.contrib.auth.hashers import make_password
 
-from conversation import Conversation
+from conversation import Conversation, Hearing
 from mailcore import anvil
 from mailcore.models import Account
 from mailcore.servers.pop3 import Pop3Server
@@ -205,6 +205,45 @@ def test_a_session_ends_when_its_app_password_is_revoked_or_its_account_closed(i
     clients[1].do("NOOP")
     directory.change_account(benet["lisi"], directory.AccountDraft(state="off"))
     clients[1].talk("C: a NOOP\nS: * BYE [UNAVAILABLE] You have been signed out.\nS:")
+
+
+@pytest.fixture
+def pop3(serve, benet):
+    running = Hearing(lambda bridge: Pop3Server(bridge, None, implicit_tls=False))
+    yield running
+    running.stop()
+
+
+def test_an_imap_session_ends_when_its_password_changes(imap, benet):
+    """At its next command; one that signed in with the new password goes on, and so does a program with its own."""
+    running = imap()
+    app = login.make_app_password(benet["lisi"], "phone")
+    old, program = (running.dial(), running.dial())
+    old.talk(f"S: …\nC: a LOGIN lisi {PASSWORD}\nS: a OK …")
+    program.talk(f'S: …\nC: a LOGIN lisi "{app}"\nS: a OK …')
+    directory.set_password(benet["lisi"], "a fine new password")
+    new = running.dial()
+    new.talk('S: …\nC: a LOGIN lisi "a fine new password"\nS: a OK …')
+    old.talk("C: a NOOP\nS: * BYE [UNAVAILABLE] You have been signed out.\nS:")
+    directory.change_account(benet["lisi"], directory.AccountDraft(name="李四"))
+    for session in (program, new):
+        session.talk("C: a NOOP\nS: a OK …")
+
+
+def test_a_pop3_session_ends_when_its_password_changes(pop3, benet):
+    client = pop3.dial()
+    client.talk(f"S: …\nC: USER lisi\nS: +OK\nC: PASS {PASSWORD}\nS: +OK …")
+    directory.change_account(benet["lisi"], directory.AccountDraft(name="李四"))
+    client.talk("C: STAT\nS: +OK 0 0")
+    directory.set_password(benet["lisi"], "a fine new password")
+    client.talk("C: STAT\nS: -ERR [AUTH] You have been signed out.\nS:")
+
+
+def test_a_pop3_session_ends_with_its_account(pop3, benet):
+    client = pop3.dial()
+    client.talk(f"S: …\nC: USER lisi\nS: +OK\nC: PASS {PASSWORD}\nS: +OK …")
+    directory.change_account(benet["lisi"], directory.AccountDraft(state="off"))
+    client.talk("C: STAT\nS: -ERR [AUTH] You have been signed out.\nS:")
 
 
 # --- Real programs --------------------------------------------------------------------------------

@@ -116,8 +116,8 @@ class ImapServer:
 
     @property
     def watched(self) -> list[int]:
-        """The mailboxes somebody waits for news of."""
-        return list(self._watching)
+        """What news somebody waits for: mailboxes, and accounts by the negative of their ids."""
+        return [*self._watching, *(-account_id for account_id in self._signed_in)]
 
     def heard(self, mailbox_ids: Iterable[int]) -> None:
         """These mailboxes changed: sessions that want to know are woken; others look by themselves."""
