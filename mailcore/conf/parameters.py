@@ -263,6 +263,10 @@ class Parameters:
     tls_server_sni_maps: tuple[str, ...] = words(
         "hash:sni", _("Tables of certificate files by the host name a client asks for (SNI).")
     )
+    smtpd_tls_ask_ccert: bool = boolean("no", _("Ask SMTP clients for a certificate (see relay_clientcerts)."))
+    smtpd_tls_CAfile: str = text(  # noqa: N815  (as Postfix spells it)
+        "", _("Authorities (PEM) whose clients' certificates are believed.")
+    )
     smtpd_tls_protocols: str = text(">=TLSv1.2", _("The oldest TLS version offered, by all servers."))
     smtpd_tls_security_level: str = text(
         "may", _("none: no STARTTLS; may: clients choose; encrypt: nothing without TLS, on every port but LMTP's.")

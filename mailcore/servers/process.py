@@ -20,6 +20,7 @@ from mailcore.servers.bridge import Bridge
 from mailcore.servers.imap import ImapServer
 from mailcore.servers.pop3 import Pop3Server
 from mailcore.servers.smtp import SmtpServer
+from mailcore.servers.smtp.server import SERVICES as SMTP_SERVICES
 from mailcore.servers.smtp.content import Committer
 from mailcore.store import directory, news, unsynced
 
@@ -50,11 +51,11 @@ class _Process:
 
     async def serve(self, parent: int, ready: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
-        self._certificates = tls.certificates()
-        context = self._certificates.context if self._certificates else None
+        self._certificates = [tls.certificates(), tls.certificates(asking=True)]
         committer = Committer(self._bridge)
         for name, sockets in self._sockets.items():
-            server = self._make(name, context, committer)
+            certificates = self._certificates[name in SMTP_SERVICES]
+            server = self._make(name, certificates.context if certificates else None, committer)
             for sock in sockets:
                 await server.listen(sock)
         hearing = news.listen(news.SERVERS)
@@ -119,16 +120,16 @@ class _Process:
     def _read_settings(self) -> None:
         conf.refresh()
         directory.forget()
-        if self._certificates:
-            self._certificates.settings_changed()
+        for certificates in filter(None, self._certificates):
+            certificates.settings_changed()
 
     def _reload(self) -> None:
         """SIGHUP: settings and certificates anew, the log file reopened."""
         self._read_settings()
         log.reopen()
         log.write("master", "reloaded")
-        if self._certificates:
-            self._certificates.reload()
+        for certificates in filter(None, self._certificates):
+            certificates.reload()
 
 
 def _settle() -> None:

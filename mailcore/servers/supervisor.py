@@ -106,7 +106,7 @@ class Supervisor:
     def run(self, *, as_json: bool) -> None:
         """Start everything, say so, and watch until SIGTERM or SIGINT."""
         try:
-            tls.certificates()  # makes our own before several processes want it
+            tls.certificates(asking=True)  # makes our own before several processes want it
         except (OSError, ssl.SSLError, ValueError) as error:
             raise StartFault(
                 f"the certificate cannot be used: {error} (smtpd_tls_cert_file, tls_server_sni_maps)"

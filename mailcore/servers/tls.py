@@ -30,11 +30,13 @@ _VERSIONS = {
 
 
 class Certificates:
-    """The certificates in force. OSError, ssl.SSLError, ValueError: a file or a parameter is not right."""
+    """The certificates in force. `asking`: clients may show one of their own, where smtpd_tls_ask_ccert says so.
+    OSError, ssl.SSLError, ValueError: a file or a parameter is not right."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, asking: bool = False) -> None:
+        self._asking = asking
         self.load()
-        self.context = _context()  # never shown to a client: `_choose` puts another in its place
+        self.context = _context(asking)  # never shown to a client: `_choose` puts another in its place
         self.context.load_cert_chain(*_default_files())
         self.context.sni_callback = self._choose
 
@@ -50,7 +52,7 @@ class Certificates:
             chain = next((path for path in paths[:2] if path != key), key)
             if key is None or chain is None:
                 raise ValueError(f"{name or 'smtpd_tls_key_file'}: no private key in {value}")
-            context = _context()
+            context = _context(self._asking)
             context.load_cert_chain(chain, key)
             by_name[name] = context
             files.update(paths)
@@ -87,14 +89,19 @@ class Certificates:
             log.write("master", "certificates reloaded")
 
 
-def certificates() -> Certificates | None:
+def certificates(*, asking: bool = False) -> Certificates | None:
     """None where ssl_disable says so."""
-    return None if conf.current().ssl_disable else Certificates()
+    return None if conf.current().ssl_disable else Certificates(asking=asking)
 
 
-def _context() -> ssl.SSLContext:
+def _context(asking: bool) -> ssl.SSLContext:
+    parameters = conf.current()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    oldest = conf.current().smtpd_tls_protocols.removeprefix(">=").strip()
+    if asking and parameters.smtpd_tls_ask_ccert:
+        # Python's ssl lets nobody in whose certificate it cannot trace to an authority it was told of.
+        context.load_verify_locations(parameters.smtpd_tls_CAfile)
+        context.verify_mode = ssl.CERT_OPTIONAL
+    oldest = parameters.smtpd_tls_protocols.removeprefix(">=").strip()
     if oldest not in _VERSIONS:
         raise ValueError(f"smtpd_tls_protocols: {oldest}: one of {', '.join(_VERSIONS)} with >= before it")
     context.minimum_version = _VERSIONS[oldest]

@@ -39,13 +39,23 @@ def issue(folder: Path, name: str) -> Path:
     return path
 
 
-def shown(certificates: tls.Certificates, name: str | None, version: ssl.TLSVersion | None = None) -> str:
-    """The name on the certificate that a client sees who asks for `name`."""
+def shown(
+    certificates: tls.Certificates,
+    name: str | None,
+    version: ssl.TLSVersion | None = None,
+    *,
+    own: Path | None = None,
+    seen: list[bytes | None] | None = None,
+) -> str:
+    """The name on the certificate that a client sees who asks for `name`. With `own` the client has one, too; what the
+    server sees of it is added to `seen`."""
     client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client_context.check_hostname = False
     client_context.verify_mode = ssl.CERT_NONE
     if version is not None:
         client_context.maximum_version = version
+    if own is not None:
+        client_context.load_cert_chain(own)
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = client_context.wrap_bio(to_client, to_server, server_hostname=name)
     server = certificates.context.wrap_bio(to_server, to_client, server_side=True)
@@ -57,8 +67,10 @@ def shown(certificates: tls.Certificates, name: str | None, version: ssl.TLSVers
                 waiting.remove(side)
             except ssl.SSLWantReadError:
                 continue
-    seen = x509.load_der_x509_certificate(client.getpeercert(binary_form=True) or b"")
-    return str(seen.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value)
+    if seen is not None:
+        seen.append(server.getpeercert(binary_form=True))
+    theirs = x509.load_der_x509_certificate(client.getpeercert(binary_form=True) or b"")
+    return str(theirs.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value)
 
 
 def test_each_name_has_its_certificate(tmp_path, parameters):
@@ -131,3 +143,18 @@ def test_what_cannot_be_used_is_said(tmp_path, parameters):
 def test_no_tls_where_it_is_switched_off(parameters):
     parameters(ssl_disable="yes")
     assert tls.certificates() is None
+
+
+def test_clients_are_asked_for_a_certificate_only_where_that_is_wanted(tmp_path, parameters):
+    own, unknown = issue(tmp_path, "relay.accp.com"), issue(tmp_path, "stranger.example")
+    seen: list[bytes | None] = []
+    shown(tls.Certificates(asking=True), None, own=own, seen=seen)
+    parameters(smtpd_tls_ask_ccert="yes", smtpd_tls_CAfile=str(own))
+    shown(tls.Certificates(), None, own=own, seen=seen)
+    asking = tls.Certificates(asking=True)
+    shown(asking, None, seen=seen)
+    assert seen == [None, None, None]
+    shown(asking, None, own=own, seen=seen)
+    assert x509.load_der_x509_certificate(seen[-1] or b"").subject.rfc4514_string() == "CN=relay.accp.com"
+    with pytest.raises(ssl.SSLError):
+        shown(asking, None, own=unknown)
