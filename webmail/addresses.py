@@ -92,7 +92,7 @@ def typed(text: str) -> tuple[Address, ...]:
     if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", text):
         raise BadAddress(_("A control character is not allowed here."))
     found: dict[str, Address] = {}
-    for piece in _pieces(text.translate(_WIDE)):
+    for piece in pieces(text):
         match = re.fullmatch(r"(?P<name>.*?)\s*<\s*(?P<mail>[^<>]*?)\s*>", piece)
         name, mail = (match["name"].strip(), match["mail"]) if match else ("", piece)
         if len(name) > 1 and name[0] == name[-1] == '"':
@@ -107,18 +107,18 @@ def typed(text: str) -> tuple[Address, ...]:
     return tuple(found.values())
 
 
-def _pieces(text: str) -> list[str]:
-    """Parted at commas and line ends that are not inside quotes; empty pieces fall away."""
-    pieces: list[str] = []
+def pieces(text: str) -> list[str]:
+    """What was typed, parted at commas (full-width ones too) and line ends outside quotes; none is empty."""
+    found: list[str] = []
     current: list[str] = []
     quoted = False
-    for sign in text:
+    for sign in text.translate(_WIDE):
         if sign == '"' and (not current or current[-1] != "\\"):
             quoted = not quoted
         if sign in "\r\n" or (sign == "," and not quoted):
-            pieces.append("".join(current))
+            found.append("".join(current))
             current, quoted = [], False
         else:
             current.append(sign)
-    pieces.append("".join(current))
-    return [piece.strip() for piece in pieces if piece.strip()]
+    found.append("".join(current))
+    return [piece.strip() for piece in found if piece.strip()]

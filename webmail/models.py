@@ -1,9 +1,10 @@
-"""What the webmail itself keeps: a visitor's options, letters being written, whose pictures are wanted.
+"""What the webmail itself keeps: a visitor's options, letters being written, people.
 
 Visitors are known by their address alone, for as a guest of another server there is no account here.
 """
 
 from django.db import models
+from django.utils import timezone
 
 
 class Preferences(models.Model):
@@ -30,6 +31,41 @@ class Composition(models.Model):
 
     def __str__(self) -> str:
         return self.token
+
+
+class Group(models.Model):
+    """Several contacts under one name; it exists as long as somebody belongs to it."""
+
+    owner = models.CharField(max_length=320)
+    name = models.CharField(max_length=100)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["owner", "name"], name="one_group_a_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Contact(models.Model):
+    """Somebody in a visitor's address book; `collected`: only written to, never entered by hand."""
+
+    owner = models.CharField(max_length=320)
+    mail = models.CharField(max_length=320)  # folded
+    name = models.CharField(max_length=200, blank=True)
+    nickname = models.CharField(max_length=100, null=True, blank=True)  # null, for it is unique where there is one
+    note = models.CharField(max_length=1000, blank=True)
+    collected = models.BooleanField(default=False)
+    used = models.DateTimeField(default=timezone.now)
+    groups = models.ManyToManyField(Group, related_name="people")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "mail"], name="one_contact_an_address"),
+            models.UniqueConstraint(fields=["owner", "nickname"], name="one_contact_a_nickname"),
+        ]
+
+    def __str__(self) -> str:
+        return self.mail
 
 
 class PictureSender(models.Model):

@@ -25,6 +25,7 @@ class Options:
     remote_images: bool = False
     after_action: str = "list"  # or "next"
     reply_above: bool = True  # the answer stands above the quotation
+    collect: bool = True  # whoever is written to goes into the address book
     greeted: bool = False  # name and address were asked for once
 
 

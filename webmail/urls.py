@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from webmail.pages import box, compose, entrance, folders, letter, options, search
+from webmail.pages import box, compose, contacts, entrance, folders, letter, options, search
 
 urlpatterns = [
     path("", box.index, name="box"),
@@ -17,6 +17,13 @@ urlpatterns = [
     path("mail/<int:uid>/part/<str:section>", letter.part, name="part"),
     path("compose/", compose.compose, name="compose"),
     path("compose/<str:token>/", compose.resume, name="resume"),
+    path("contacts/", contacts.index, name="contacts"),
+    path("contacts/new", contacts.contact, name="contact-new"),
+    path("contacts/<int:number>", contacts.contact, name="contact"),
+    path("contacts/import", contacts.take_in, name="contacts-import"),
+    path("contacts/export.vcf", contacts.export, {"kind": "vcf"}, name="contacts-vcard"),
+    path("contacts/export.csv", contacts.export, {"kind": "csv"}, name="contacts-csv"),
+    path("contacts/pick/<str:token>", contacts.pick, name="pick"),
     path("folders/", folders.folders, name="folders"),
     path("search/", search.search, name="search"),
     path("options/", options.options, name="options"),

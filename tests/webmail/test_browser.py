@@ -118,7 +118,7 @@ def test_images_are_loaded_when_asked_for(visit, office: PostOffice) -> None:
     assert len({url for url in page.asked if "/picture/" in url}) == 2
 
 
-PATHS = ["/", "/?in=Archive", "/mail/1", "/mail/1?view=text&headers=all", "/mail/2", "/compose/", "/compose/?mode=all&of=1", "/folders/", "/search/?q=会议&where=all", "/options/", "/mail/999"]  # fmt: skip
+PATHS = ["/", "/?in=Archive", "/mail/1", "/mail/1?view=text&headers=all", "/mail/2", "/compose/", "/compose/?mode=all&of=1", "/folders/", "/search/?q=会议&where=all", "/contacts/", "/contacts/?who=x", "/contacts/new", "/options/", "/mail/999"]  # fmt: skip
 
 
 @pytest.fixture

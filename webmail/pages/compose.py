@@ -19,7 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from mailcore import conf
-from webmail import imap, letters, parts, smtp, uploads, visitor, writing
+from webmail import contacts, imap, letters, parts, smtp, uploads, visitor, writing
 from webmail.addresses import Address, BadAddress, typed
 from webmail.folders import find
 from webmail.pages import frame
@@ -160,6 +160,8 @@ def _handled(request: Request, mail: imap.Mail, kept: Kept) -> HttpResponse:
                 return _send(request, mail, kept)
             case "draft":
                 return _save_draft(request, mail, kept)
+            case "pick":
+                return redirect("pick", kept.token)
             case "discard":
                 uploads.discard(kept.token, kept.owner)
                 return redirect(_way_back(kept.fields))
@@ -188,6 +190,7 @@ def _page(
         "carried": carried_names(mail, fields),
         "limit": conf.current().message_size_limit * 3 // 4,
         "left": left,
+        "suggestions": contacts.suggestions(person.address),
         "hidden": [(name, fields.get(name) or "") for name in ("in_reply_to", "references", "mode", "of", "draft")],
     }
     return render(request, "webmail/compose.html", context, status=422 if errors and status == 200 else status)
@@ -232,7 +235,7 @@ def _outgoing(request: Request, mail: imap.Mail, kept: Kept, *, draft: bool) -> 
     people: dict[str, tuple[Address, ...]] = {}
     for name in ("to", "cc", "bcc"):
         try:
-            people[name] = typed(fields[name])
+            people[name] = typed(contacts.expanded(request.visitor.address, fields[name]))
         except BadAddress as error:
             errors[name] = str(error)
     if not draft and not errors and not any(people.values()):
@@ -305,6 +308,7 @@ def _send(request: Request, mail: imap.Mail, kept: Kept) -> HttpResponse:
         uploads.release(kept.token)
         raise
     messages.success(request, _("Your message was sent."))
+    contacts.written_to(person.address, (*letter.to, *letter.cc, *letter.bcc), collect=person.options.collect)
     _file_away(request, mail, kept, letter)
     uploads.done(kept.token)
     return redirect(_way_back(kept.fields))

@@ -64,6 +64,7 @@ def _posted(request: HttpRequest, before: kept.Options) -> tuple[kept.Options, d
         "remote_images": post.get("remote_images") == "1",
         "after_action": post.get("after_action", ""),
         "reply_above": post.get("reply_above") == "1",
+        "collect": post.get("collect") == "1",
         "greeted": True,
     }
     return kept.changed(before, values), errors

@@ -1,0 +1,203 @@
+"""People as files: vCard (RFC 6350, RFC 2426, and 2.1 as telephones write it) and CSV as other programs have it.
+
+`read` takes either and never raises for odd content: what is no person with an address is left out.
+"""
+
+import csv
+import io
+import quopri
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+LARGEST = 5_000_000  # octets of a file
+MOST = 10_000  # people in one
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
+# The heads of columns, as programs in several languages write them, folded.
+_COLUMNS = {
+    "name": ("name", "full name", "display name", "姓名", "名称", "显示名称", "表示名"),
+    "first": ("first name", "given name", "firstname", "名"),
+    "last": ("last name", "family name", "surname", "lastname", "姓"),
+    "mail": ("mail", "email", "e-mail", "e-mail address", "email address", "primary email", "e-mail 1 - value",
+             "邮箱", "电子邮件", "电子邮件地址", "邮件地址", "メールアドレス"),
+    "nickname": ("nickname", "alias", "昵称", "ニックネーム"),
+    "note": ("note", "notes", "info", "备注", "メモ"),
+    "groups": ("groups", "group", "categories", "labels", "group membership", "分组", "グループ"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    name: str
+    mail: str
+    nickname: str = ""
+    note: str = ""
+    groups: tuple[str, ...] = ()
+
+
+def card(name: str, mail: str, nickname: str = "", note: str = "", groups: Iterable[str] = ()) -> Card:
+    """A card of what strangers or forms say: one line each, of bounded length."""
+    names = dict.fromkeys(one for group in groups if (one := _line(group, 100)))
+    return Card(_line(name, 200), _line(mail, 320), _line(nickname, 100), _line(note, 1000), tuple(names))
+
+
+def _line(text: str, longest: int) -> str:
+    return " ".join(_CONTROLS.sub(" ", text).split())[:longest]
+
+
+def read(content: bytes) -> list[Card]:
+    """The people of a vCard or CSV file, at most MOST; one for each address."""
+    text = _text(content)
+    found = _from_vcard(text) if re.search(r"^BEGIN:VCARD", text, re.I | re.M) else _from_csv(text)
+    return [each for each, _n in zip((c for c in found if "@" in c.mail), range(MOST), strict=False)]
+
+
+def _text(content: bytes) -> str:
+    for charset in ("utf-8-sig", "gb18030"):
+        try:
+            return content.decode(charset)
+        except UnicodeDecodeError:
+            continue
+    return content.decode("latin-1")
+
+
+# --- vCard ----------------------------------------------------------------------------------------
+
+
+def vcard(people: Iterable[Card]) -> str:
+    """vCard 4.0, one after the other."""
+    return "".join(_one_vcard(each) for each in people)
+
+
+def _one_vcard(each: Card) -> str:
+    lines = ["BEGIN:VCARD", "VERSION:4.0", f"FN:{_escaped(each.name or each.mail)}", f"EMAIL:{_escaped(each.mail)}"]
+    if each.nickname:
+        lines.append(f"NICKNAME:{_escaped(each.nickname)}")
+    if each.note:
+        lines.append(f"NOTE:{_escaped(each.note)}")
+    if each.groups:
+        lines.append("CATEGORIES:" + ",".join(map(_escaped, each.groups)))
+    return "".join(f"{_folded(line)}\r\n" for line in [*lines, "END:VCARD"])
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\,;])", r"\\\1", text).replace("\n", "\\n")
+
+
+def _folded(line: str) -> str:
+    """Lines of at most 75 octets (RFC 6350 §3.2), never parted inside a character."""
+    out, length = [], 0
+    for sign in line:
+        size = len(sign.encode("utf-8", "replace"))
+        if length + size > 74:
+            out.append("\r\n ")
+            length = 1
+        out.append(sign)
+        length += size
+    return "".join(out)
+
+
+def _from_vcard(text: str) -> Iterator[Card]:
+    fields: list[tuple[str, str]] = []
+    for line in _unfolded(text):
+        name, value = _property(line)
+        if name == "BEGIN":
+            fields = []
+        elif name == "END":
+            yield from _people(fields)
+            fields = []
+        else:
+            fields.append((name, value))
+
+
+def _unfolded(text: str) -> list[str]:
+    text = re.sub(r"\r\n?", "\n", text)
+    text = re.sub(r"\n[ \t]", "", text)
+    # 2.1: a line of quoted-printable that ends in = goes on in the next.
+    joined = re.sub(
+        r"(?im)^([^:\n]*QUOTED-PRINTABLE[^:\n]*:(?:[^\n]*=\n)+[^\n]*)", lambda m: m[1].replace("=\n", ""), text
+    )
+    return joined.split("\n")
+
+
+def _property(line: str) -> tuple[str, str]:
+    """(NAME, value) of a content line, without its group; the value as text but for its escapes."""
+    match = re.match(r'((?:[^":]|"[^"]*")*):(.*)', line)
+    if match is None:
+        return "", ""
+    name, *parameters = match[1].upper().split(";")
+    value = match[2]
+    if any("QUOTED-PRINTABLE" in parameter for parameter in parameters):
+        value = _text(quopri.decodestring(value.encode("utf-8", "replace")))
+    return name.rpartition(".")[2].strip(), value
+
+
+def _people(fields: list[tuple[str, str]]) -> Iterator[Card]:
+    first = dict(reversed(fields))
+    name = _plain(first.get("FN", "")) or _of_parts(first.get("N", ""))
+    nickname = _plain(_parted(first.get("NICKNAME", ""), ",")[0])
+    categories = [_plain(each) for each in _parted(first.get("CATEGORIES", ""), ",")]
+    for key, value in fields:
+        if key == "EMAIL":
+            yield card(name, _plain(value).removeprefix("mailto:"), nickname, _plain(first.get("NOTE", "")), categories)
+            nickname = ""  # it names one address
+
+
+def _of_parts(value: str) -> str:
+    """N is family;given;…; Chinese names are written together, family first."""
+    family, given = ([_plain(part) for part in _parted(value, ";")] + ["", ""])[:2]
+    return _together(family, given)
+
+
+def _together(family: str, given: str) -> str:
+    if any("\u3400" <= sign <= "\u9fff" for sign in family + given):
+        return family + given
+    return f"{given} {family}".strip()
+
+
+def _parted(value: str, at: str) -> list[str]:
+    return [piece.replace("\0", "\\" + at) for piece in value.replace("\\" + at, "\0").split(at)]
+
+
+def _plain(value: str) -> str:
+    return re.sub(r"\\(.)", lambda m: " " if m[1] in "nN" else m[1], value)
+
+
+# --- CSV ------------------------------------------------------------------------------------------
+
+
+def comma_separated(people: Iterable[Card]) -> str:
+    """CSV with a mark that tells spreadsheets it is UTF-8. A cell that one would take for a formula gets an
+    apostrophe, which `read` takes off again."""
+    out = io.StringIO()
+    out.write("\ufeff")
+    table = csv.writer(out)
+    table.writerow(["Name", "E-mail", "Nickname", "Notes", "Groups"])
+    for each in people:
+        cells = (each.name, each.mail, each.nickname, each.note, "; ".join(each.groups))
+        table.writerow([f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "'") else cell for cell in cells])
+    return out.getvalue()
+
+
+def _from_csv(text: str) -> Iterator[Card]:
+    first = text.lstrip("\ufeff\n\r").partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    lines = csv.reader(io.StringIO(text.lstrip("\ufeff").replace("\0", ""), newline=""), delimiter=delimiter)
+    at: dict[str, int] = {}
+    try:
+        heads = [head.strip().casefold() for head in next(lines, [])]
+        at = {key: heads.index(n) for key, names in _COLUMNS.items() for n in reversed(names) if n in heads}
+        for cells in lines:
+            yield _from_cells({key: _cell(cells[n]) for key, n in at.items() if n < len(cells)})
+    except csv.Error:
+        return
+
+
+def _cell(text: str) -> str:
+    return text[1:] if text[:1] == "'" and text[1:2] in ("=", "+", "-", "@", "'") else text
+
+
+def _from_cells(cells: dict[str, str]) -> Card:
+    name = cells.get("name", "") or _together(cells.get("last", ""), cells.get("first", ""))
+    groups = re.split(r"\s*(?:;|:::)\s*", cells.get("groups", ""))
+    return card(name, cells.get("mail", ""), cells.get("nickname", ""), cells.get("note", ""), groups)

@@ -1,0 +1,147 @@
+"""A visitor's address book: people, groups of them, and those he wrote to once.
+
+Called by the pages, by composing (nicknames and group names become addresses) and after sending.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from mailcore.wire import address as grammar
+from webmail.addresses import Address, pieces
+from webmail.cards import Card
+from webmail.models import Contact, Group
+
+MOST = 10_000  # people in one book
+SUGGESTED = 100  # addresses a compose page carries for completion
+
+
+class Unusable(ValueError):
+    """What a form says cannot be kept; the words are for the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an import did."""
+
+    added: int
+    changed: int
+    passed_over: int
+
+
+def of(owner: str, words: str = "", group: str = "") -> QuerySet[Contact]:
+    """Those of the book that hold `words` anywhere and belong to `group`, by name; collected ones last."""
+    rows = Contact.objects.filter(owner=owner)
+    if words:
+        fields = ("name", "mail", "nickname", "note")
+        rows = rows.filter(Q(*((f"{field}__icontains", words) for field in fields), _connector=Q.OR))
+    if group:
+        rows = rows.filter(groups__name=group)
+    return rows.order_by("collected", "name", "mail")
+
+
+def groups(owner: str) -> QuerySet[Group]:
+    return Group.objects.filter(owner=owner).order_by("name")
+
+
+def suggestions(owner: str) -> list[str]:
+    """Addresses as they would be typed, those written to last first; then the names of groups."""
+    rows = Contact.objects.filter(owner=owner).order_by("-used", "name").values_list("name", "mail")[:SUGGESTED]
+    return [*(Address(*row).full for row in rows), *groups(owner).values_list("name", flat=True)[:SUGGESTED]]
+
+
+@transaction.atomic
+def keep(owner: str, card: Card, contact: Contact | None = None) -> Contact:
+    """Add somebody, or change `contact`; whoever has this address already is the one changed. Raises Unusable."""
+    mail = _mail(card.mail)
+    nickname = card.nickname or None
+    same = Contact.objects.filter(owner=owner, mail=mail).first()
+    if contact is not None and same is not None and same.pk != contact.pk:
+        raise Unusable(_("%s is in your address book already.") % mail)
+    contact = contact or same or Contact(owner=owner)
+    others = Contact.objects.filter(owner=owner).exclude(pk=contact.pk)
+    if nickname and (others.filter(nickname=nickname).exists() or groups(owner).filter(name=nickname).exists()):
+        raise Unusable(_("The nickname “%s” is taken.") % nickname)
+    if contact.pk is None and others.count() >= MOST:
+        raise Unusable(_("The address book is full."))
+    contact.name, contact.mail, contact.nickname = card.name, mail, nickname
+    contact.note, contact.collected = card.note, False
+    contact.save()
+    contact.groups.set([_group(owner, name) for name in card.groups])
+    Group.objects.filter(owner=owner, people=None).delete()
+    return contact
+
+
+def _group(owner: str, name: str) -> Group:
+    if Contact.objects.filter(owner=owner, nickname=name).exists():
+        raise Unusable(_("The nickname “%s” is taken.") % name)
+    return Group.objects.get_or_create(owner=owner, name=name)[0]
+
+
+def _mail(typed: str) -> str:
+    try:
+        mail = grammar.parse(typed)
+    except grammar.AddressError:
+        mail = ""
+    if "@" not in mail:
+        raise Unusable(_("“%s” is not an e-mail address.") % typed[:80])
+    return grammar.fold(mail)
+
+
+def remove(owner: str, ids: Iterable[int]) -> int:
+    """How many were removed; groups that nobody belongs to any more go with them."""
+    count = Contact.objects.filter(owner=owner, pk__in=list(ids)).delete()[1].get("webmail.Contact", 0)
+    Group.objects.filter(owner=owner, people=None).delete()
+    return count
+
+
+def take_in(owner: str, cards: Sequence[Card]) -> Found:
+    """Add what an imported file says. A card that cannot be kept is passed over."""
+    added = changed = passed_over = 0
+    for card in cards:
+        known = Contact.objects.filter(owner=owner, mail=grammar.fold(card.mail)).exists()
+        try:
+            keep(owner, card)
+        except Unusable:
+            passed_over += 1
+        else:
+            added, changed = added + (not known), changed + known
+    return Found(added, changed, passed_over)
+
+
+def cards(owner: str) -> list[Card]:
+    """The whole book, for an export."""
+    return [card_of(contact) for contact in of(owner).prefetch_related("groups")]
+
+
+def card_of(contact: Contact) -> Card:
+    names = tuple(sorted(group.name for group in contact.groups.all()))
+    return Card(contact.name, contact.mail, contact.nickname or "", contact.note, names)
+
+
+def written_to(owner: str, people: Iterable[Address], *, collect: bool) -> None:
+    """A letter went to them: they come first from now on; with `collect` whoever is new is remembered."""
+    now = timezone.now()
+    by_mail = {grammar.fold(person.mail): person for person in people if grammar.fold(person.mail) != owner}
+    if collect:
+        new = [Contact(owner=owner, name=p.name[:200], mail=mail, collected=True) for mail, p in by_mail.items()]
+        Contact.objects.bulk_create([each for each in new if len(each.mail) <= 320], ignore_conflicts=True)
+    Contact.objects.filter(owner=owner, mail__in=list(by_mail)).update(used=now)
+
+
+def expanded(owner: str, text: str) -> str:
+    """What was typed into a recipient field with nicknames and names of groups as the addresses they mean."""
+    out: list[str] = []
+    for piece in pieces(text):
+        meant = _meant(owner, piece) if "@" not in piece else []
+        out += meant or [piece]
+    return ", ".join(out)
+
+
+def _meant(owner: str, word: str) -> list[str]:
+    rows = Contact.objects.filter(Q(nickname=word) | Q(groups__name=word), owner=owner).distinct().order_by("name")
+    return [Address(*row).full for row in rows.values_list("name", "mail")]
