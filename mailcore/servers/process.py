@@ -20,8 +20,8 @@ from mailcore.servers.bridge import Bridge
 from mailcore.servers.imap import ImapServer
 from mailcore.servers.pop3 import Pop3Server
 from mailcore.servers.smtp import SmtpServer
-from mailcore.servers.smtp.server import SERVICES as SMTP_SERVICES
 from mailcore.servers.smtp.content import Committer
+from mailcore.servers.smtp.server import SERVICES as SMTP_SERVICES
 from mailcore.store import directory, news, unsynced
 
 _GRACE = 10.0  # seconds a stopping process gives to letters under way
