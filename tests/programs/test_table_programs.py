@@ -142,7 +142,7 @@ def test_filling_and_asking_a_table(run, tmp_path):
     ran = run("postmap", f"hash:{source}")
     assert ran.status == 0
     assert ran.err == (
-        f"postmap: warning: hash:{source}, line 6: expected format: key whitespace value\n"
+        f"postmap: warning: {source}, line 6: expected format: key whitespace value\n"
         'postmap: warning: access: duplicate entry: "key1"\n'
     )
     assert run("postmap", "-q", "KEY1", "access").out == "value one\n"

@@ -4,9 +4,10 @@ from argparse import ArgumentParser
 from typing import Any
 
 from mailcore import conf
+from mailcore.management.commands.postalias import AliasFile
 from mailcore.management.commands.postalias import Command as Postalias
-from mailcore.management.commands.postalias import plain_path, read_file
 from mailcore.management.program import Fatal
+from mailcore.management.table import plain_path, read_file
 from mailcore.store.directory import Problem
 
 
@@ -23,7 +24,7 @@ class Command(Postalias):
     def run(self, options: dict[str, Any], given: dict[str, list[str]]) -> int:
         try:
             for path, lines in given.items():
-                self.fill(path, lines, add=False, overwrite=False, quiet=False)
+                self.fill(AliasFile(path), path, lines, {"add": False, "overwrite": False, "quiet": False})
         except Problem as problem:
             raise Fatal(str(problem)) from problem
         return 0
