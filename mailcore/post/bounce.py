@@ -18,6 +18,7 @@ from mailcore import conf
 from mailcore.models import Account, Recipient
 from mailcore.post import bounce_words, files, intake
 from mailcore.post.queue import MICRO, Claim, Duty, Settlement, now_us
+from mailcore.store.prepared import Prepared
 from mailcore.terms import Client, Letter, LetterRecipient, Outcome
 from mailcore.wire import address as addresses
 from mailcore.wire import dsn
@@ -33,9 +34,28 @@ def bounce(settlements: Sequence[Settlement]) -> None:
         delivered = [_told(d, o) for d, o in settlement.outcomes if o.kind == "delivered" and o.action and _asked(d)]
         if delivered and claim.sender:
             _send(claim, delivered, claim.sender, "delivered")
-    for claim in [s.claim for s in settlements if s.last and (s.claim.troubled or not s.claim.first)]:
-        _failures(claim)
+    ended = [s.claim for s in settlements if s.last and (s.claim.troubled or not s.claim.first)]
+    untold = _untold(ended)
+    for claim in ended:
+        if claim.id in untold:
+            _failures(claim)
         _delays(claim)
+
+
+def _untold(claims: Sequence[Claim]) -> set[int]:
+    """Which of these letters have failures that nobody has been told of. Asked for many at once: most have none."""
+    ids = [claim.id for claim in claims]
+    pieces = (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE))
+    return {letter_id for piece in pieces for (letter_id,) in _failed.rows(piece)}
+
+
+_AT_ONCE = 500
+_failed = Prepared(
+    lambda ids: Recipient.objects.filter(letter_id__in=ids, state=Recipient.State.FAILED, notified=False).values_list(
+        "letter_id"
+    ),
+    (int,),
+)
 
 
 def _asked(duty: Duty) -> bool:

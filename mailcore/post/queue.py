@@ -253,22 +253,23 @@ def settle(courier: str, settlements: Sequence[Settlement]) -> None:
             if outcome.kind != "delivered" or outcome.relay != "virtual"
         ],
     )
+    left = [s.claim for s in settlements if s.last and not s.done]
+    table = Queued._meta.db_table
     with connection.cursor() as cursor:
         cursor.executemany(
-            f"UPDATE {Queued._meta.db_table} SET state = 'done', courier = '', lease_us = 0, settled_us = %s"
+            f"UPDATE {table} SET state = 'done', courier = '', lease_us = 0, settled_us = %s"
             " WHERE id = %s AND state IN ('active', 'hold')",
             [(now, s.claim.id) for s in settlements if s.done],
         )
-    for settlement in settlements:
-        if settlement.last and not settlement.done:
-            held = settlement.claim
-            Queued.objects.filter(id=held.id, state=State.ACTIVE, courier=courier).update(
-                state=State.DEFERRED,
-                courier="",
-                lease_us=0,
-                due_us=now + next_delay(now - held.received_us),
-            )
-            Queued.objects.filter(id=held.id, state=State.HOLD, courier=courier).update(courier="", lease_us=0)
+        cursor.executemany(
+            f"UPDATE {table} SET state = 'deferred', courier = '', lease_us = 0, due_us = %s"
+            " WHERE id = %s AND state = 'active' AND courier = %s",
+            [(now + next_delay(now - claim.received_us), claim.id, courier) for claim in left],
+        )
+        cursor.executemany(
+            f"UPDATE {table} SET courier = '', lease_us = 0 WHERE id = %s AND state = 'hold' AND courier = %s",
+            [(claim.id, courier) for claim in left],
+        )
 
 
 def expand(expansions: Iterable[tuple[Claim, Duty, Expanded]]) -> None:
