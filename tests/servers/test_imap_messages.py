@@ -119,6 +119,7 @@ def test_reading_sets_seen(three: Mailer) -> None:
     assert three.do("FETCH 2 FLAGS") == [b"* 2 FETCH (FLAGS ())"]
     assert three.do("FETCH 2 BODY[1]")[-1] == b"* 2 FETCH (FLAGS (\\Seen))"
     assert three.do("FETCH 2 (FLAGS BODY[1])") == [b"* 2 FETCH (FLAGS (\\Seen) BODY[1] {5}\r\nfirst)"]
+    assert three.do("FETCH 1 (FLAGS BODY[]<0.1>)") == [b"* 1 FETCH (FLAGS (\\Seen) BODY[]<0> {1}\r\nF)"]  # told once
     three.do("EXAMINE INBOX")
     three.do("FETCH 3 BODY[]")
     assert three.do("FETCH 3 FLAGS") == [b"* 3 FETCH (FLAGS (\\Flagged $Forwarded))"]

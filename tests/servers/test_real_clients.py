@@ -1,5 +1,6 @@
 """Mail programs that people use, against our IMAP and POP3 servers: what they fetch, and what they change."""
 
+import asyncio
 import mailbox
 import os
 import shutil
@@ -10,6 +11,8 @@ from pathlib import Path
 from shutil import which
 
 import pytest
+from aioimaplib import IMAP4
+from imap_tools import AND, MailBoxUnencrypted, MailMessageFlags
 
 from conversation import Running
 from imap_client import ImapRunning, Mailer
@@ -265,3 +268,48 @@ def test_imaplib_and_poplib(lisi, running, pop3):
     drop.dele(1)
     drop.quit()
     assert subjects(lisi) == [b"2"]
+
+
+def test_imap_tools(lisi, running):
+    with MailBoxUnencrypted("127.0.0.1", running.port).login("lisi", "123456") as box:
+        assert [message.subject for message in box.fetch(mark_seen=False)] == ["0", "1", "2"]
+        [found] = box.fetch(AND(subject="1"), bulk=True)
+        assert "你" in found.text
+        assert box.flag(found.uid, MailMessageFlags.FLAGGED, value=True)[0][0][0] == "OK"
+        box.folder.create("项目")
+        assert box.folder.exists("项目")
+        box.move(found.uid, "项目")
+        box.append(LETTERS[0], "项目", flag_set=[MailMessageFlags.SEEN])
+        assert box.folder.status("项目")["MESSAGES"] == 2
+        box.delete(box.uids(AND(subject="0")))
+        box.idle.start()
+        lisi.append(LETTERS[2])
+        assert any(b"EXISTS" in line for line in box.idle.poll(timeout=10))
+        box.idle.stop()
+        assert box.numbers() == ["1", "2"]
+    assert subjects(lisi) == [b"2", b"2"]
+    assert subjects(lisi, "&mHl27g-") == [b"1", b"0"]
+    assert b"\\Flagged" in flags(lisi, 1)
+
+
+def test_aioimaplib(lisi, running):
+    async def talk() -> None:
+        client = IMAP4(host="127.0.0.1", port=running.port, timeout=10)
+        await client.wait_hello_from_server()
+        assert (await client.login("lisi", "123456")).result == "OK"
+        assert (await client.select("INBOX")).result == "OK"
+        assert (await client.search("SUBJECT 1")).lines[0] == b"2"
+        assert bytes((await client.fetch("2", "BODY.PEEK[]")).lines[1]) == LETTERS[1]
+        assert (await client.store("1", "+FLAGS", "(\\Deleted)")).result == "OK"
+        assert (await client.expunge()).lines[0] == b"1 EXPUNGE"
+        idling = await client.idle_start(timeout=20)
+        await asyncio.to_thread(lisi.append, LETTERS[0])
+        assert b"3 EXISTS" in await client.wait_server_push()
+        client.idle_done()
+        await asyncio.wait_for(idling, 10)
+        assert (await client.move("1", "Trash")).result == "OK"
+        await client.logout()
+
+    asyncio.run(talk())
+    assert subjects(lisi) == [b"2", b"0"]
+    assert subjects(lisi, "Trash") == [b"1"]

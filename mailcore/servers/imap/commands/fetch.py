@@ -49,14 +49,17 @@ async def fetch(call: "Call") -> Answer:
         ranges = view.ranges_of(part(modifiers.partial, view.uids_in(ranges)))
     if not ranges:
         return ok("Fetch completed.")
+    seen = 0
     if wanted.sets_seen and not view.read_only and view.box.allows("s"):
-        await _set_seen(session, view, ranges)
+        seen = await _set_seen(session, view, ranges)
     attributes = _attributes(call, wanted, modifiers.changed_since is not None)
     since = -1 if modifiers.changed_since is None else modifiers.changed_since
     if wanted.contents:
         missing = await _with_contents(session, view, ranges, attributes, wanted.contents, since)
         if missing:
             return no(missing[0], missing[1])
+        if "FLAGS" in attributes and ("MODSEQ" in attributes or not session.condstore):
+            view.made(seen)  # once is enough: some clients take what is told again for another message
     else:
         await _listed(session, view, ranges, attributes, since)
     return ok("Fetch completed.")
@@ -100,15 +103,16 @@ def _attributes(call: "Call", wanted: wire.Wanted, with_modseq: bool) -> list[st
     return attributes
 
 
-async def _set_seen(session: "Session", view: View, ranges: UidRanges) -> None:
-    """BODY[] without PEEK; who asked is told of the new flags like everybody else."""
+async def _set_seen(session: "Session", view: View, ranges: UidRanges) -> int:
+    """BODY[] without PEEK; who asked is told of the new flags like everybody else. Returns the change's modseq, 0 for
+    none."""
     rows = await session.bridge.read(messages.listed, view.box.id, ("uid", "flags"), ranges)
     unseen = [uid for uid, flags in rows if not flags & wire_flags.SEEN and view.sequence(uid)]
-    if unseen:
-        done = await session.bridge.run(
-            messages.store_flags, view.box, view.ranges_of(unseen), "add", wire_flags.SEEN, ()
-        )
-        session.in_background(messages.write_names, view.box, done.stale)
+    if not unseen:
+        return 0
+    done = await session.bridge.run(messages.store_flags, view.box, view.ranges_of(unseen), "add", wire_flags.SEEN, ())
+    session.in_background(messages.write_names, view.box, done.stale)
+    return done.modseq
 
 
 def _opening(session: "Session", view: View, rows: Sequence[tuple[Any, ...]]) -> tuple[bytes, Sequence[int]]:
