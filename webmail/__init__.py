@@ -6,6 +6,7 @@
     smtp       handing a letter over
     folders, rows, parts, words, addresses     what the servers say, as values a page can show
     gate, styles, plain                        HTML and text of strangers made safe
+    unsubscribe                                leaving a list as its letters offer
     contacts, cards                            the address book, and as files
     outside, pictures                          what lies at other hosts, fetched for a reader
     writing, uploads, models                   letters being written, and what is kept of a visitor

@@ -32,6 +32,31 @@ class NotFetched(Exception):
     """Refused by the guard, or the other side did not answer properly; `str()` says why, in English."""
 
 
+class Busy(NotFetched):
+    """All threads that may wait for other hosts do so already."""
+
+
+class _Slots:
+    """How many threads of this process may wait for other hosts: all but two, which stay for pages."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._taken >= max(1, conf.current().web_threads - 2):
+                raise Busy
+            self._taken += 1
+
+    def __exit__(self, *_fault: object) -> None:
+        with self._lock:
+            self._taken -= 1
+
+
+_slots = _Slots()
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
@@ -50,18 +75,20 @@ class _Place:
 
 
 def get(url: str) -> Answer:
-    """What lies at `url`, through up to REDIRECTS redirects. Raises NotFetched."""
-    for _hop in range(REDIRECTS + 1):
-        answer, location = _exchange(_place(url), "GET", b"", "")
-        if answer.status not in _REDIRECTING or not location:
-            return answer
-        url = urljoin(url, location)
+    """What lies at `url`, through up to REDIRECTS redirects. Raises NotFetched, Busy."""
+    with _slots:
+        for _hop in range(REDIRECTS + 1):
+            answer, location = _exchange(_place(url), "GET", b"", "")
+            if answer.status not in _REDIRECTING or not location:
+                return answer
+            url = urljoin(url, location)
     raise NotFetched("too many redirects")
 
 
 def post(url: str, content: bytes, media_type: str) -> Answer:
-    """The answer to one POST; redirects are not followed (RFC 8058 §3.1). Raises NotFetched."""
-    return _exchange(_place(url), "POST", content, media_type)[0]
+    """The answer to one POST; redirects are not followed (RFC 8058 §3.1). Raises NotFetched, Busy."""
+    with _slots:
+        return _exchange(_place(url), "POST", content, media_type)[0]
 
 
 def is_public(ip: str) -> bool:

@@ -5,12 +5,9 @@ letter's frame is sandboxed and gets none), so the signature alone says that a p
 Which senders' pictures a reader always wants is remembered here as well.
 """
 
-import threading
-
 from django.core.signing import BadSignature, TimestampSigner
 from django.urls import reverse
 
-from mailcore import conf
 from webmail import outside
 from webmail.models import PictureSender
 
@@ -25,44 +22,18 @@ _SIGNATURES = (
 )
 
 
-class Busy(Exception):
-    """All threads that may wait for other hosts do so already."""
-
-
-class _Slots:
-    """How many threads of this process may wait for other hosts: all but two, which stay for pages."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._taken = 0
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._taken >= max(1, conf.current().web_threads - 2):
-                raise Busy
-            self._taken += 1
-
-    def __exit__(self, *_fault: object) -> None:
-        with self._lock:
-            self._taken -= 1
-
-
-_slots = _Slots()
-
-
 def address(url: str) -> str:
     """Where on this site the picture at `url` can be had for VALID_FOR seconds."""
     return reverse("picture", args=[_signer.sign_object(url)])
 
 
 def fetch(token: str) -> tuple[bytes, str]:
-    """(octets, media type) of the picture an `address` names. Raises NotFetched, Busy."""
+    """(octets, media type) of the picture an `address` names. Raises outside.NotFetched, outside.Busy."""
     try:
         url = _signer.unsign_object(token, max_age=VALID_FOR)
     except (BadSignature, ValueError) as error:
         raise outside.NotFetched("not signed by us, or too long ago") from error
-    with _slots:
-        answer = outside.get(str(url))
+    answer = outside.get(str(url))
     kind = kind_of(answer.content)
     if answer.status != 200 or kind is None:
         raise outside.NotFetched("no picture")

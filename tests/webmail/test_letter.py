@@ -1,7 +1,9 @@
 """Reading."""
 
 import base64
+import io
 import re
+import zipfile
 from email.message import EmailMessage
 
 import pytest
@@ -137,6 +139,22 @@ def test_all_headers_source_download_print(reading: Browser) -> None:
     assert download["Content-Type"] == "message/rfc822"
     assert "filename*=UTF-8''%E5%A4%9A%E7%A7%8D%E5%86%85%E5%AE%B9.eml" in download["Content-Disposition"]
     assert "预算 2026.pdf" in reading.see("/mail/1/print").content.decode()
+
+
+def test_all_files_in_one_archive(office: PostOffice, lisi: Browser) -> None:
+    message = rich()
+    message.add_attachment(b"two", "application", "pdf", filename="预算 2026.PDF")
+    message.add_attachment(b"three", "application", "octet-stream", filename="../../预算 2026.pdf")
+    office.put(message)
+    lisi.see("/mail/1")
+    assert 'href="/mail/1/files.zip"' in lisi.page
+    response = lisi.get("/mail/1/files.zip")
+    assert response["Content-Type"] == "application/zip"
+    assert "filename*=UTF-8''%E5%A4%9A%E7%A7%8D%E5%86%85%E5%AE%B9.zip" in response["Content-Disposition"]
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        assert archive.namelist() == ["议程.txt", "预算 2026.pdf", "x.html", "预算 2026-2.PDF", "预算 2026-3.pdf"]
+        assert archive.read("议程.txt").decode("gbk") == "会议议程\n"
+        assert archive.read("预算 2026-3.pdf") == b"three"
 
 
 def test_an_enclosed_letter_opens(office: PostOffice, lisi: Browser) -> None:

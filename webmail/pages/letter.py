@@ -1,19 +1,23 @@
 """Reading a letter: the page, the frame its HTML is shown in, its files, its source."""
 
+import io
 import logging
+import zipfile
 from typing import Any
 from urllib.parse import quote
 
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.safestring import mark_safe
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_POST, require_safe
 
-from webmail import gate, imap, letters, outside, parts, pictures, plain
+from webmail import gate, imap, letters, outside, parts, pictures, plain, unsubscribe
 from webmail.pages import frame
 from webmail.pages.box import COLUMNS
 from webmail.parts import Part
@@ -69,6 +73,7 @@ def read(request: Request, mail: imap.Mail, uid: int) -> HttpResponse:
         "enclosed": frame.open_query(box) + "part=",
         "writers": writers,
         "picture_sender": sender,
+        "list": unsubscribe.offered(letter.head),
         "always_pictures": always,
         "inner": frame.in_box(box, part=letter.section),
         "back": frame.list_address(box, **keep),
@@ -162,12 +167,25 @@ def _framed(response: HttpResponse) -> HttpResponse:
     return response
 
 
+@require_POST
+@signed_in
+def leave_list(request: Request, mail: imap.Mail, uid: int) -> HttpResponse:
+    """Unsubscribe by the one click a letter offers."""
+    letter = _found(request, mail, uid)
+    offer = unsubscribe.offered(letter.head)
+    if offer and offer.one_click and unsubscribe.leave(offer.one_click):
+        messages.success(request, _("The list was told that you no longer want its mail."))
+    else:
+        messages.error(request, _("The list’s server did not take it. Nothing was changed."))
+    return redirect(reverse("read", args=[uid]) + frame.in_box(frame.box_of(request), part=letter.section))
+
+
 @require_safe
 def picture(_request: HttpRequest, token: str) -> HttpResponse:
     """A picture from the network, fetched by us. Why there is none is nobody's business but the log's."""
     try:
         content, kind = pictures.fetch(token)
-    except pictures.Busy:
+    except outside.Busy:
         return HttpResponse(status=503, headers={"Retry-After": "2"})
     except outside.NotFetched as fault:
         log.info("a picture was not fetched: %s", fault)
@@ -207,6 +225,36 @@ def part(request: Request, mail: imap.Mail, uid: int, section: str) -> HttpRespo
         content = parts.text_of(wanted, mail.contents(uid, [section]).get(section, b"")).encode() if view else content
         kind = "text/plain; charset=utf-8" if view else "text/plain"
     return _file(content, kind, wanted.title or f"part-{section}", inline=view)
+
+
+@never_cache
+@require_safe
+@signed_in
+def files(request: Request, mail: imap.Mail, uid: int) -> HttpResponse:
+    """All files of the letter in one ZIP archive, each under a name of its own."""
+    letter = _found(request, mail, uid)
+    wanted = letter.shown.files
+    raw = mail.contents(uid, [part.section for part in wanted])
+    target = io.BytesIO()
+    taken: set[str] = set()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for part in wanted:
+            octets = raw.get(part.section, b"")
+            name = _free_name(part.title or f"part-{part.section}", taken)
+            archive.writestr(name, octets if part.kind == "message/rfc822" else parts.decoded(part, octets))
+    name = parts.file_name(letter.head.subject) or f"message-{uid}"
+    return _file(target.getvalue(), "application/zip", f"{name}.zip", inline=False)
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    """`name`, or name-2 and so on where some file system would take two for one."""
+    stem, dot, end = name.rpartition(".") if "." in name[1:] else (name, "", "")
+    free, number = name, 1
+    while free.casefold() in taken:
+        number += 1
+        free = f"{stem}-{number}{dot}{end}"
+    taken.add(free.casefold())
+    return free
 
 
 @never_cache

@@ -1,0 +1,38 @@
+"""Leaving a mailing list the way its letters offer (RFC 2369 §3.2, RFC 8058), called by the reading page."""
+
+import re
+from dataclasses import dataclass
+
+from webmail import outside
+from webmail.letters import Head
+
+_BODY = b"List-Unsubscribe=One-Click"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Addresses from List-Unsubscribe; each may be empty, not all are."""
+
+    one_click: str  # https, to be posted to
+    mailto: str
+    page: str  # to be visited by the reader
+
+
+def offered(head: Head) -> Offer | None:
+    """What a letter offers. One click needs https and the field that says so (RFC 8058 §3.1)."""
+    found = [re.sub(r"\s+", "", each) for each in re.findall(r"<([^<>]*)>", head.raw_first("list-unsubscribe"))]
+    mailto = next((each for each in found if re.match(r"mailto:", each, re.IGNORECASE)), "")
+    page = next((each for each in found if re.match(r"https?://", each, re.IGNORECASE)), "")
+    secure = next((each for each in found if re.match(r"https://", each, re.IGNORECASE)), "")
+    said = head.raw_first("list-unsubscribe-post").strip().casefold()
+    one_click = secure if said == _BODY.decode().casefold() else ""
+    return Offer(one_click, mailto, page) if one_click or mailto or page else None
+
+
+def leave(one_click: str) -> bool:
+    """Whether the list's server took it."""
+    try:
+        answer = outside.post(one_click, _BODY, "application/x-www-form-urlencoded")
+    except outside.NotFetched:
+        return False
+    return 200 <= answer.status < 300
