@@ -23,6 +23,8 @@ from demosite import Site, running
 WEBMAIL = {
     "list": "/",
     "compose": "/compose/",
+    "contacts": "/contacts/",
+    "new-contact": "/contacts/new",
     "folders": "/folders/",
     "search": "/search/?q=会议",
     "options": "/options/",
