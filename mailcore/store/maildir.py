@@ -186,9 +186,12 @@ def rename_flags(where: str, base_name: str, flags: int) -> None:
 
 
 def remove(where: str, base_name: str, flags: int) -> None:
-    """Remove a message's file; it may be gone already."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(locate(where, base_name, flags))
+    """Remove a message's file; it may be gone already. Somebody may be writing flags into its name at this moment:
+    then it is looked for again, for a file left behind would come back as a new message."""
+    for _ in range(3):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(locate(where, base_name, flags))
+            return
 
 
 def rename_expected(where: str, changes: Iterable[tuple[str, int, int]]) -> list[str]:
