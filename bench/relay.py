@@ -199,6 +199,7 @@ def youju(options: argparse.Namespace, sink: Sink) -> None:
         for _ in range(options.rounds):
             measure("youju", site.ports["smtp"], sink, options, wait, lambda: program("postqueue", "-f"))
             program("postconf", "-X", "defer_transports")
+            time.sleep(1)
 
 
 def main() -> None:

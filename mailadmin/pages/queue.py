@@ -4,8 +4,9 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from email import message_from_bytes, policy
 
-from django.db.models import Count, Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.db.models import Count, Max, Q, QuerySet, Value
+from django.db.models.functions import Lower, StrIndex, Substr
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST, require_safe
@@ -29,16 +30,12 @@ _DESTINATIONS = 50
 Act = Callable[[Sequence[int]], int]
 
 
-def _requeue(ids: Sequence[int]) -> int:
-    return sum(queue.requeue(letter_id) is not None for letter_id in ids)
-
-
 # What is done with letters: postsuper's moves and postqueue's; the word on the button; said in the mail log.
 _ACTIONS: dict[str, tuple[Act, object, str]] = {
     "flush": (queue.flush, gettext_lazy("Deliver now"), "due at once"),
     "hold": (queue.hold, gettext_lazy("Put on hold"), "placed on hold"),
     "release": (queue.release, gettext_lazy("Release"), "released from hold"),
-    "requeue": (_requeue, gettext_lazy("Requeue"), "requeued"),
+    "requeue": (queue.requeue_many, gettext_lazy("Requeue"), "requeued"),
     "delete": (queue.remove, gettext_lazy("Delete"), "removed"),
 }
 
@@ -46,7 +43,7 @@ _ACTIONS: dict[str, tuple[Act, object, str]] = {
 @require_safe
 @seeing_system
 def letters(request: HttpRequest, reach: Reach) -> HttpResponse:
-    state, q = _filter(request)
+    state, q = _filter(request.GET)
     chosen = listing.sorting(request, _COLUMNS, "due")
     page = listing.page(request, _matching(state, q), _COLUMNS, chosen, _VALUES)
     counts = dict(Queued.objects.filter(state__in=_STATES).values_list("state").annotate(n=Count("pk")).order_by())
@@ -64,8 +61,10 @@ def letters(request: HttpRequest, reach: Reach) -> HttpResponse:
     return show(request, reach, "queue", context)
 
 
-def _filter(request: HttpRequest) -> tuple[str, str]:
-    return listing.choice(request, "state", [each.value for each in _STATES]), listing.term(request)
+def _filter(given: QueryDict) -> tuple[str, str]:
+    """State and search term, of the list's address or of a form below it."""
+    state, q = given.get("state", ""), given.get("q", "").replace("\0", "").strip()[:100]
+    return (state if state in {each.value for each in _STATES} else ""), q
 
 
 def _matching(state: str, q: str) -> QuerySet[Queued]:
@@ -104,17 +103,12 @@ def _with_recipients(page: Sequence[Queued]) -> Iterator[dict[str, object]]:
 @require_safe
 @seeing_system
 def destinations(request: HttpRequest, reach: Reach) -> HttpResponse:
-    """Where the waiting mail is bound for, the fullest first, and what was last said there."""
+    """Where the waiting mail is bound for, the fullest first, and something that was said there."""
     waiting = Recipient.objects.filter(state=Recipient.State.WAITING, letter__state__in=_STATES)
-    counted: dict[str, list[object]] = {}
-    # By the database would need a function that every database spells differently; addresses are short.
-    for address, reason in waiting.order_by("-pk").values_list("address", "reason").iterator(chunk_size=5000):
-        domain = address.rpartition("@")[2].lower()
-        entry = counted.setdefault(domain, [0, ""])
-        entry[0] = int(str(entry[0])) + 1
-        entry[1] = entry[1] or reason
-    fullest = sorted(((n, domain, reason) for domain, (n, reason) in counted.items()), reverse=True)
-    context = {"section": "queue", "rows": fullest[:_DESTINATIONS], "more": max(0, len(fullest) - _DESTINATIONS)}
+    domain = Lower(Substr("address", StrIndex("address", Value("@")) + 1))
+    fullest = waiting.annotate(domain=domain).values_list("domain").annotate(n=Count("pk"), said=Max("reason"))
+    rows = list(fullest.order_by("-n", "domain")[: _DESTINATIONS + 1])
+    context = {"section": "queue", "rows": rows[:_DESTINATIONS], "more": len(rows) > _DESTINATIONS}
     return show(request, reach, "destinations", context)
 
 
@@ -164,7 +158,7 @@ def act(request: HttpRequest, reach: Reach) -> HttpResponse:
         raise Http404
     action, _words, said = _ACTIONS[name]
     if request.POST.get("all"):
-        state, q = _filter_posted(request)
+        state, q = _filter(request.POST)
         ids = list(_matching(state, q).order_by("pk").values_list("pk", flat=True))
     else:
         ids = [int(value) for value in request.POST.getlist("id") if value.isdigit() and len(value) < 19]
@@ -172,8 +166,3 @@ def act(request: HttpRequest, reach: Reach) -> HttpResponse:
     log.write("mailadmin", f"{reach.visitor.address}: {count} letters {said}")
     words = ngettext("Done for %(n)d letter.", "Done for %(n)d letters.", count) % {"n": count}
     return done(request, reach, words if count else _("There was no letter this can be done to."), "mailadmin:queue")
-
-
-def _filter_posted(request: HttpRequest) -> tuple[str, str]:
-    state = request.POST.get("state", "")
-    return (state if state in {each.value for each in _STATES} else ""), request.POST.get("q", "").strip()[:100]

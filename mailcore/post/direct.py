@@ -30,12 +30,12 @@ __all__ = ["take_in"]
 def take_in(group: Sequence[tuple[ContentFile, Letter]]) -> dict[int, tuple[str, ...]]:
     """Deliver what can be delivered at once. Returns the ids of those letters with qmgr's log lines for
     each; the others are as they were, files and all."""
-    chosen = [(letter, arrival, file) for file, letter in group if (arrival := _arrival(file, letter)) is not None]
-    if not chosen:
+    letters = [letter for file, letter in group if file.in_memory and _is_certain(letter)]
+    if not letters:
         return {}
-    letters = [letter for letter, _, _ in chosen]
+    contents = {letter.id: file.octets() for file, letter in group if file.in_memory}
     try:
-        staged = delivery.stage_hidden([(arrival, file.octets()) for _, arrival, file in chosen])
+        staged = delivery.stage_hidden([(_arrival(each, contents[each.id]), contents[each.id]) for each in letters])
     except OSError:
         return {}
     try:
@@ -53,22 +53,22 @@ def take_in(group: Sequence[tuple[ContentFile, Letter]]) -> dict[int, tuple[str,
     return {letter.id: _log_lines(letter, now) for letter in done}
 
 
-def _arrival(file: ContentFile, letter: Letter) -> Arrival | None:
-    """The letter as it goes into its mailbox; None: it is none of ours."""
-    [*recipients] = letter.recipients
-    if not letter.final or len(recipients) != 1 or letter.hold or letter.due_us or not file.in_memory:
-        return None
-    if "SUCCESS" in recipients[0].notify or not conf.current().direct_delivery:
-        return None
+def _is_certain(letter: Letter) -> bool:
+    """Is this letter for one mailbox here, now, and nobody waits to hear of it?"""
+    if not letter.final or len(letter.recipients) != 1 or letter.hold or letter.due_us:
+        return False
+    return "SUCCESS" not in letter.recipients[0].notify and conf.current().direct_delivery
+
+
+def _arrival(letter: Letter, content: bytes) -> Arrival:
+    """The letter as it goes into its mailbox. An account that is gone since RCPT is found out by `stage_hidden`."""
     way = route(letter.final, final=True)
-    if not isinstance(way, Local):
-        return None
     return Arrival(
-        account_id=way.account_id,
+        account_id=way.account_id if isinstance(way, Local) else 0,
         base_name=f"{letter.received_us // MICRO}.Q{letter.queue_id}.{host()}",
         file=delivery.NO_FILE,
         skip=letter.trace_size,
-        trace=file.octets()[: letter.trace_size],
+        trace=content[: letter.trace_size],
         link=True,
         internal_at=letter.received_us // MICRO,
     )

@@ -424,6 +424,11 @@ def requeue(letter_id: int) -> int | None:
     return new_id
 
 
+def requeue_many(letter_ids: Iterable[int]) -> int:
+    """`requeue` each; how many that was possible for."""
+    return sum(requeue(letter_id) is not None for letter_id in letter_ids)
+
+
 def forget_settled() -> int:
     """Drop the history of letters settled longer ago than queue_history_time; returns how many."""
     before = now_us() - conf.current().queue_history_time * MICRO

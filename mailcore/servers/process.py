@@ -51,10 +51,12 @@ class _Process:
 
     async def serve(self, parent: int, ready: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
-        self._certificates = [tls.certificates(), tls.certificates(asking=True)]
+        plain = tls.certificates()
+        asking = tls.certificates(asking=True) if conf.current().smtpd_tls_ask_ccert else plain
+        self._certificates = {each for each in (plain, asking) if each}
         committer = Committer(self._bridge)
         for name, sockets in self._sockets.items():
-            certificates = self._certificates[name in SMTP_SERVICES]
+            certificates = asking if name in SMTP_SERVICES else plain
             server = self._make(name, certificates.context if certificates else None, committer)
             for sock in sockets:
                 await server.listen(sock)
@@ -120,7 +122,7 @@ class _Process:
     def _read_settings(self) -> None:
         conf.refresh()
         directory.forget()
-        for certificates in filter(None, self._certificates):
+        for certificates in self._certificates:
             certificates.settings_changed()
 
     def _reload(self) -> None:
@@ -128,7 +130,7 @@ class _Process:
         self._read_settings()
         log.reopen()
         log.write("master", "reloaded")
-        for certificates in filter(None, self._certificates):
+        for certificates in self._certificates:
             certificates.reload()
 
 

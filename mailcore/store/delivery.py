@@ -122,10 +122,11 @@ def discard(staged: Iterable[Staged | Reply]) -> None:
 
 
 def reveal(staged: Iterable[Staged | Reply]) -> None:
-    """The files of what `stage_hidden` staged, and the transaction entered, take their places on commit."""
+    """The files of what `stage_hidden` staged, and the transaction entered, take their places on commit. One that
+    cannot is found in `tmp` by whoever reads it: the commit stands, whatever the disk says after it."""
     for item in staged:
         if isinstance(item, Staged):
-            transaction.on_commit(partial(maildir.reveal, item.path))
+            transaction.on_commit(partial(maildir.reveal, item.path), robust=True)
 
 
 def restore(arrivals: Sequence[Arrival]) -> set[str]:

@@ -111,7 +111,7 @@ def test_the_fullest_destination_stands_first(post, visit):
     post("a@x.example", ["1@far.example", "2@far.example"], "deferred", "no route")
     post("a@x.example", ["1@near.example"], "deferred")
     answer = visit("ann").get("/admin/queue/destinations")
-    assert answer.context["rows"] == [(2, "far.example", "no route"), (1, "near.example", "")]
+    assert answer.context["rows"] == [("far.example", 2, "no route"), ("near.example", 1, "")]
 
 
 def test_where_is_my_mail(post, visit):

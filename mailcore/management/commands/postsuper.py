@@ -12,13 +12,9 @@ from mailcore.post import files, listing, queue
 _CHUNK = 500
 
 
-def _requeue(ids: Sequence[int]) -> int:
-    return sum(queue.requeue(letter_id) is not None for letter_id in ids)
-
-
 # option → (what it does, said of one letter, said of all, where letters may be); in Postfix's order.
 _ACTIONS: dict[str, tuple[Callable[[Sequence[int]], int], str, str, Sequence[str]]] = {
-    "r": (_requeue, "requeued", "Requeued", ("hold", "incoming", "active", "deferred")),
+    "r": (queue.requeue_many, "requeued", "Requeued", ("hold", "incoming", "active", "deferred")),
     "d": (queue.remove, "removed", "Deleted", ("hold", "incoming", "active", "deferred", "corrupt")),
     "h": (queue.hold, "placed on hold", "Placed on hold", ("incoming", "active", "deferred")),
     "H": (queue.release, "released from hold", "Released from hold", ("hold",)),
