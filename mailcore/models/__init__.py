@@ -5,8 +5,17 @@ Times that mail software compares are whole numbers: microseconds since 1970 UTC
 ends in `_us`, seconds where it ends in `_at` on an index row. Calendar things are DateTimeFields.
 """
 
-from mailcore.models.directory import Account, Alias, AppPassword, Domain, KnownAddress
-from mailcore.models.journal import Event
+from mailcore.models.directory import (
+    Account,
+    Alias,
+    ApiToken,
+    AppPassword,
+    DkimKey,
+    Domain,
+    Factor,
+    KnownAddress,
+)
+from mailcore.models.journal import Change, Event, Traffic, TrafficMark
 from mailcore.models.mailbox import (
     AccessRight,
     Annotation,
@@ -27,11 +36,15 @@ __all__ = [
     "Account",
     "Alias",
     "Annotation",
+    "ApiToken",
     "AppPassword",
     "Attempt",
+    "Change",
+    "DkimKey",
     "Domain",
     "Event",
     "Expunged",
+    "Factor",
     "KnownAddress",
     "Mailbox",
     "Message",
@@ -41,5 +54,7 @@ __all__ = [
     "Recipient",
     "Setting",
     "Subscription",
+    "Traffic",
+    "TrafficMark",
     "Unsynced",
 ]

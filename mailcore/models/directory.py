@@ -23,6 +23,7 @@ class Domain(models.Model):
     account_quota_messages = models.PositiveIntegerField(_("messages of an account"), null=True, blank=True)
     total_quota_bytes = models.PositiveBigIntegerField(_("quota of the domain"), null=True, blank=True)
     max_accounts = models.PositiveIntegerField(_("accounts at most"), null=True, blank=True)
+    max_aliases = models.PositiveIntegerField(_("aliases at most"), null=True, blank=True)
     catch_all = models.CharField(_("catch-all address"), max_length=320, blank=True)
     created = models.DateTimeField(auto_now_add=True)
 
@@ -81,6 +82,7 @@ class Account(AbstractBaseUser):
     quota_warned = models.PositiveSmallIntegerField(default=0)  # percent the owner was last warned about
     last_uid_validity = models.PositiveBigIntegerField(default=0)  # no mailbox gets one twice (RFC 9051 §2.3.1.1)
     scram = models.CharField(max_length=255, blank=True, default="")  # keys of SCRAM-SHA-256; "": not yet made
+    second_factor = models.BooleanField(default=False)  # there is one: programs need passwords of their own
     created = models.DateTimeField(auto_now_add=True)
 
     USERNAME_FIELD = "address"
@@ -141,13 +143,89 @@ class AppPassword(models.Model):
     last_used = models.DateTimeField(null=True, blank=True)
     expires = models.DateTimeField(null=True, blank=True)  # web sessions' credentials end
     session = models.BooleanField(default=False)  # made for a web session, not by the owner
+    session_mark = models.CharField(max_length=64, blank=True, default="")  # a keyed hash of that session's key
+    session_key = models.TextField(blank=True, default="")  # the key itself, sealed: to end the session
+    client = models.CharField(max_length=45, blank=True, default="")  # the address it was made for
 
     class Meta:
-        # A web session finds its credential by its label, a keyed hash of the session's key.
-        indexes = [models.Index(name="app_password_by_label", fields=["label"])]
+        indexes = [models.Index(name="app_password_by_session", fields=["session_mark"])]
 
     def __str__(self) -> str:
         return self.label
+
+
+class Factor(models.Model):
+    """Something an owner has beside the password: the sign-in page asks for one of them once there is any.
+
+    `secret`: of an authenticator app (TOTP) its key, sealed under SECRET_KEY; of a passkey its public key; of a
+    recovery code a keyed hash. `handle`: a passkey's credential id. `counter`: what was used last, so that nothing
+    counts twice (TOTP: the time step; passkeys: the signature counter).
+    """
+
+    class Kind(models.TextChoices):
+        TOTP = "totp", _("Authenticator app")
+        PASSKEY = "passkey", _("Passkey")
+        RECOVERY = "recovery", _("Recovery code")
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="factors")
+    kind = models.CharField(max_length=8, choices=Kind)
+    label = models.CharField(_("name"), max_length=100, blank=True)
+    secret = models.TextField()
+    handle = models.TextField(blank=True, default="")
+    counter = models.BigIntegerField(default=0)
+    created = models.DateTimeField(auto_now_add=True)
+    last_used = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.label or self.kind
+
+
+class ApiToken(models.Model):
+    """What a script shows instead of a password under /api/: it reaches as far as its owner's role, no farther.
+    The token is random and long; a keyed hash of it is kept."""
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="api_tokens")
+    label = models.CharField(_("used by"), max_length=100)
+    digest = models.CharField(max_length=64, unique=True)
+    writes = models.BooleanField(_("may change things"), default=False)
+    expires = models.DateField(_("expires on"), null=True, blank=True)
+    created = models.DateTimeField(auto_now_add=True)
+    last_used = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class DkimKey(models.Model):
+    """A key that signs a domain's outgoing letters (RFC 6376); its record stands at SELECTOR._domainkey.DOMAIN.
+
+    A new key waits until its record can be found; the one before stays published until letters signed with it
+    have been read.
+    """
+
+    class Algorithm(models.TextChoices):
+        RSA = "rsa-sha256", "RSA"
+        ED25519 = "ed25519-sha256", "Ed25519"
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waits for its record")
+        SIGNING = "signing", _("signs")
+        RETIRED = "retired", _("signs no more")
+
+    domain = models.ForeignKey(Domain, models.CASCADE, related_name="dkim_keys")
+    selector = models.CharField(_("selector"), max_length=63)
+    algorithm = models.CharField(_("algorithm"), max_length=16, choices=Algorithm)
+    state = models.CharField(_("state"), max_length=8, choices=State, default=State.WAITING)
+    secret = models.TextField()  # PKCS #8, sealed under SECRET_KEY
+    public = models.TextField()  # the p= of its record
+    created = models.DateTimeField(auto_now_add=True)
+    changed = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="dkim_selector_once", fields=["domain", "selector"])]
+
+    def __str__(self) -> str:
+        return self.selector
 
 
 class KnownAddress(models.Model):

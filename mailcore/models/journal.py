@@ -1,5 +1,6 @@
-"""What becomes of messages after their delivery, as far as no other row tells: with the spool's rows it answers
-"where is my mail?" (`mailcore.post.story`). Written by `mailcore.store.journal`."""
+"""What happened. To messages after their delivery, as far as no other row tells: with the spool's rows it answers
+"where is my mail?" (`mailcore.post.story`), written by `mailcore.store.journal`. To the directory and the settings:
+who changed what (`mailcore.store.audit`). To all letters together: how many an hour (`mailcore.post.traffic`)."""
 
 from django.db import models
 
@@ -16,3 +17,49 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return self.kind
+
+
+class Change(models.Model):
+    """Something that somebody changed, on the screens, through the API or with a program. Rows are only ever added.
+
+    Names are text, not keys: they stay when what they name is gone. `difference` maps what was changed to [before,
+    after]; a secret's values are never in it.
+    """
+
+    at_us = models.BigIntegerField(db_index=True)
+    by = models.CharField(max_length=320)  # an account's address, or a program's name
+    place = models.CharField(max_length=64, blank=True)  # the address it was done from; "" on this machine
+    action = models.CharField(max_length=32, db_index=True)  # account.create, setting.change, …
+    subject = models.CharField(max_length=320, db_index=True)  # an address, a domain, a parameter, …
+    domain = models.CharField(max_length=255, blank=True, db_index=True)  # whose administrators may read it
+    difference = models.JSONField(default=dict)
+
+    def __str__(self) -> str:
+        return f"{self.by}: {self.action} {self.subject}"
+
+
+class Traffic(models.Model):
+    """How many letters of a kind one machine had in one hour."""
+
+    machine = models.CharField(max_length=64)
+    hour = models.IntegerField()  # since 1970, UTC
+    kind = models.CharField(max_length=10)  # received, sent, deferred, bounced, refused
+    letters = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="traffic_once", fields=["machine", "hour", "kind"])]
+        indexes = [models.Index(name="traffic_by_hour", fields=["hour"])]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.letters}"
+
+
+class TrafficMark(models.Model):
+    """How far a machine's log has been counted."""
+
+    machine = models.CharField(max_length=64, primary_key=True)
+    inode = models.BigIntegerField()
+    position = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return self.machine

@@ -4,6 +4,7 @@ Called by `login` for every sign-in, and by the screens through it. The secrets 
 keyed hash of each is kept instead of argon2: checking must be cheap. SCRAM's keys stand beside it.
 """
 
+import contextlib
 import hashlib
 import hmac
 import re
@@ -11,6 +12,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from importlib import import_module
 
 from django.conf import settings
 from django.db import transaction
@@ -18,7 +20,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from mailcore.models import Account, AppPassword
-from mailcore.store import news, scram
+from mailcore.store import news, scram, sealing
 from mailcore.store.prepared import Prepared
 from mailcore.wire.sasl import ScramKeys
 
@@ -132,39 +134,75 @@ def revoke_app_password(account_id: int, password_id: int) -> bool:
 # --- Made for web sessions ------------------------------------------------------------------------
 
 
-def _session_label(session_key: str) -> str:
+_SEALED = "session key"
+
+
+def _session_mark(session_key: str) -> str:
     return hmac.digest(_key(b"session", settings.SECRET_KEY), session_key.encode(), "sha256").hex()
 
 
-def make_session_credential(user: Account, session_key: str) -> tuple[str, str]:
+def make_session_credential(user: Account, session_key: str, client: str = "", agent: str = "") -> tuple[str, str]:
     """(login, secret) with which the web session speaks IMAP and SMTP for `user`; one per session, the
-    last one made. It ends with the session's cookie if nobody revokes it."""
-    now = timezone.now()
-    label = _session_label(session_key)
-    AppPassword.objects.filter(Q(label=label) | Q(account=user, expires__lt=now), session=True).delete()
+    last one made. It ends with the session's cookie if nobody revokes it. `client` and `agent` (the browser's
+    address and what it calls itself) are shown to the owner."""
+    now, mark = timezone.now(), _session_mark(session_key)
+    AppPassword.objects.filter(Q(session_mark=mark) | Q(account=user, expires__lt=now), session=True).delete()
     secret = SESSION_MARK + secrets.token_urlsafe(32)
     AppPassword.objects.create(
         account=user,
-        label=label,
+        label=agent[:100],
         digest=_digest(secret),
         session=True,
+        session_mark=mark,
+        session_key=sealing.seal(_SEALED, session_key),
+        client=client[:45],
         expires=now + timedelta(seconds=settings.SESSION_COOKIE_AGE),
     )
     return user.address, secret
 
 
+@dataclass(frozen=True, slots=True)
+class WebSession:
+    """What an owner sees of a browser that is signed in."""
+
+    id: int
+    agent: str
+    client: str
+    created: datetime
+    current: bool
+
+
+def web_sessions(account_id: int, current: str = "") -> list[WebSession]:
+    """The browsers that are signed in, the last one first; `current`: the key of the session that asks."""
+    rows = AppPassword.objects.filter(account_id=account_id, session=True, expires__gt=timezone.now())
+    values = rows.order_by("-created", "-id").values_list("id", "label", "client", "created", "session_mark")
+    here = _session_mark(current) if current else "-"
+    return [WebSession(*row, current=mark == here) for *row, mark in values]
+
+
 def revoke_session_credential(session_key: str) -> None:
-    _revoke_sessions(AppPassword.objects.filter(label=_session_label(session_key), session=True))
+    _revoke_sessions(AppPassword.objects.filter(session_mark=_session_mark(session_key), session=True))
+
+
+def revoke_session(account_id: int, session_id: int) -> bool:
+    """Sign a browser out. False: the account has none by that number."""
+    return _revoke_sessions(AppPassword.objects.filter(id=session_id, account_id=account_id, session=True)) > 0
 
 
 def end_sessions(account_id: int, keep: str = "") -> None:
-    """Take back the credentials of an account's web sessions, but for the one with this key: their pages
-    end with the old password by themselves."""
+    """Sign an account's browsers out, but for the one with this key."""
     rows = AppPassword.objects.filter(account_id=account_id, session=True)
-    _revoke_sessions(rows.exclude(label=_session_label(keep)) if keep else rows)
+    _revoke_sessions(rows.exclude(session_mark=_session_mark(keep)) if keep else rows)
 
 
-def _revoke_sessions(rows: QuerySet[AppPassword]) -> None:
+def _revoke_sessions(rows: QuerySet[AppPassword]) -> int:
+    """The credential ends, and with it the pages of the session it was made for."""
+    store = import_module(settings.SESSION_ENGINE).SessionStore
     with transaction.atomic():
-        news.publish([-account_id for account_id in rows.values_list("account_id", flat=True)])
+        found = list(rows.values_list("account_id", "session_key"))
+        news.publish([-account_id for account_id, _ in found])
         rows.delete()
+    for _, sealed in found:
+        with contextlib.suppress(sealing.Unreadable):  # SECRET_KEY is another: so is every cookie
+            store(sealing.unseal(_SEALED, sealed)).delete()
+    return len(found)
