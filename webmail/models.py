@@ -95,3 +95,35 @@ class Upload(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Search(models.Model):
+    """A search somebody made: the recent ones, and those kept under a name."""
+
+    owner = models.CharField(max_length=320)
+    name = models.CharField(max_length=100, blank=True)  # "" = only recent
+    query = models.CharField(max_length=500)
+    used = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["owner", "name", "query"], name="one_line_a_search")]
+
+    def __str__(self) -> str:
+        return self.name or self.query
+
+
+class Snoozed(models.Model):
+    """A letter that waits in the folder of snoozed letters until `due`, then goes back to `home`."""
+
+    owner = models.CharField(max_length=320)
+    validity = models.BigIntegerField()  # UIDVALIDITY of the folder where it waits
+    uid = models.BigIntegerField()
+    home = models.CharField(max_length=1000)
+    due = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["owner", "validity", "uid"], name="one_line_a_snoozed_letter")]
+        indexes = [models.Index(fields=["owner", "due"], name="snoozed_due")]
+
+    def __str__(self) -> str:
+        return f"{self.owner}: {self.uid} until {self.due}"

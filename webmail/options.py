@@ -1,5 +1,6 @@
 """A visitor's options: defaults, limits, and what a form may set them to."""
 
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -11,6 +12,14 @@ from webmail.models import Preferences
 
 PAGE_SIZES = (20, 50, 100, 200)
 SIGNATURE_LIMIT = 4000
+RECORDS_AT_MOST = 100  # labels, or highlighting rules
+THEMES = ("auto", "light", "dark")
+LAYOUTS = ("list", "wide", "pane")  # one line a letter; with its first words below; beside the letter
+DATE_FORMATS = ("friendly", "iso", "clock")  # 14:05 / yesterday; 2026-09-12; 2026-09-12 14:05
+WRAP_WIDTHS = (0, 60, 72, 80, 100)  # characters of a line of plain text; 0: as wide as the page
+REFRESH_MINUTES = (0, 1, 5, 10, 30)  # for browsers without scripts
+# Columns a visitor may show besides sender, subject and date.
+COLUMNS = ("attachment", "size", "priority", "cc", "to", "received")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +29,26 @@ class Options:
     signature: str = ""
     language: str = ""  # of settings.LANGUAGES, "" = as the browser asks
     time_zone: str = ""  # IANA name, "" = the site's
+    theme: str = "auto"
+    layout: str = "list"
     page_size: int = 50
+    date_format: str = "friendly"
+    columns: tuple[str, ...] = ("attachment", "size")  # of COLUMNS, in the order they are shown
+    snippets: bool = True  # first words of a letter beside its subject
+    threads: bool = False  # a list shows conversations, not letters
+    refresh: int = 5  # of REFRESH_MINUTES
+    sound: bool = False  # when mail comes
     html_first: bool = True
     remote_images: bool = False
-    after_action: str = "list"  # or "next"
+    dark_letters: bool = True  # HTML letters are darkened where the page is dark
+    wrap: int = 0  # of WRAP_WIDTHS
+    receipts: str = "ask"  # or "never": what is said to who wants to know whether a letter was read
+    mark_read: bool = True  # a letter that is opened is read
+    only_subscribed: bool = True  # the folder pane leaves out hidden folders
+    count_all: bool = False  # the folder pane says how many letters there are, not only the unread
+    labels: tuple[tuple[str, str, int], ...] = ()  # keyword, name, colour: webmail.labels
+    highlights: tuple[tuple[str, int, str, str], ...] = ()  # name, colour, field, words: webmail.highlights
+    after_action: str = "list"  # or "next", "previous"
     reply_above: bool = True  # the answer stands above the quotation
     collect: bool = True  # whoever is written to goes into the address book
     greeted: bool = False  # name and address were asked for once
@@ -48,13 +73,45 @@ def _valid(base: Options, values: dict[str, Any]) -> Options:
     allowed: dict[str, AbstractSet[object]] = {
         "language": {code for code, _name in settings.LANGUAGES} | {""},
         "time_zone": available_timezones() | {""} if values.get("time_zone") else {""},
+        "theme": set(THEMES),
+        "layout": set(LAYOUTS),
         "page_size": set(PAGE_SIZES),
-        "after_action": {"list", "next"},
+        "date_format": set(DATE_FORMATS),
+        "refresh": set(REFRESH_MINUTES),
+        "wrap": set(WRAP_WIDTHS),
+        "receipts": {"ask", "never"},
+        "after_action": {"list", "next", "previous"},
     }
     good: dict[str, Any] = {}
-    for field in fields(Options):
-        value = values.get(field.name)
-        if type(value) is not type(field.default) or (field.name in allowed and value not in allowed[field.name]):
+    for name, default in _DEFAULTS.items():
+        if name not in values:
             continue
-        good[field.name] = value[:SIGNATURE_LIMIT] if isinstance(value, str) else value
+        value = values[name]
+        if isinstance(default, tuple) and isinstance(value, list | tuple):
+            value = _SERIES[name](value)
+        if type(value) is not type(default) or (name in allowed and value not in allowed[name]):
+            continue
+        good[name] = value[:SIGNATURE_LIMIT] if isinstance(value, str) else value
     return replace(base, **good)
+
+
+def _columns(given: Iterable[Any]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in given if name in COLUMNS))
+
+
+def _records(*kinds: type) -> Callable[[Iterable[Any]], tuple[tuple[Any, ...], ...]]:
+    """A reader of lists whose items have these kinds; other items are left out."""
+
+    def read(given: Iterable[Any]) -> tuple[tuple[Any, ...], ...]:
+        items = (tuple(item) for item in given if isinstance(item, list | tuple))
+        return tuple(item for item in items if tuple(map(type, item)) == kinds)[:RECORDS_AT_MOST]
+
+    return read
+
+
+_DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(Options)}
+_SERIES: dict[str, Callable[[Iterable[Any]], tuple[Any, ...]]] = {
+    "columns": _columns,
+    "labels": _records(str, str, int),
+    "highlights": _records(str, int, str, str),
+}
