@@ -6,7 +6,7 @@ The first rule that fits decides. Comparison is by substring, width and case apa
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mailcore.wire import text
+from mailcore.wire.charsets import fold
 from webmail.rows import Row
 
 FIELDS = ("from", "to", "subject", "any")
@@ -25,7 +25,7 @@ class Rule:
 def rules(records: Iterable[tuple[str, int, str, str]]) -> list[Rule]:
     """The rules of a visitor's options, ready to compare."""
     return [
-        Rule(name, colour % COLOURS, field, text.fold(words))
+        Rule(name, colour % COLOURS, field, fold(words))
         for name, colour, field, words in records
         if field in FIELDS and words.strip()
     ]
@@ -36,9 +36,9 @@ def colour(row: Row, given: Sequence[Rule]) -> int | None:
     if not given:
         return None
     folded = {
-        "from": text.fold(" ".join(f"{a.name} {a.mail}" for a in row.senders)),
-        "to": text.fold(" ".join(f"{a.name} {a.mail}" for a in row.recipients)),
-        "subject": text.fold(row.subject),
+        "from": fold(" ".join(f"{a.name} {a.mail}" for a in row.senders)),
+        "to": fold(" ".join(f"{a.name} {a.mail}" for a in row.recipients)),
+        "subject": fold(row.subject),
     }
     folded["any"] = "\n".join(folded.values())
     return next((rule.colour for rule in given if rule.words in folded[rule.field]), None)

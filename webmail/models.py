@@ -106,7 +106,7 @@ class Search(models.Model):
     used = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["owner", "name", "query"], name="one_line_a_search")]
+        indexes = [models.Index(fields=["owner", "name"], name="searches_of_owner")]
 
     def __str__(self) -> str:
         return self.name or self.query
