@@ -53,6 +53,7 @@ class DomainForm(Form):
     )
     total_quota_bytes = OctetsField(label=_("Quota of the whole domain"), help_text=_("Empty or 0: no limit."))
     max_accounts = forms.IntegerField(label=_("Accounts at most"), required=False, min_value=0, max_value=2**31 - 1)
+    max_aliases = forms.IntegerField(label=_("Aliases at most"), required=False, min_value=0, max_value=2**31 - 1)
     catch_all = forms.CharField(
         label=_("Catch-all address"), required=False, max_length=320,
         help_text=_("Receives mail for names that do not exist."),
@@ -73,6 +74,7 @@ class DomainForm(Form):
             account_quota_messages=given["account_quota_messages"],
             total_quota_bytes=given["total_quota_bytes"],
             max_accounts=given["max_accounts"],
+            max_aliases=given["max_aliases"],
             catch_all=given["catch_all"],
         )
 

@@ -20,7 +20,8 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from mailcore.models import Account, Alias, Domain
+from mailcore.models import Account, Alias, Change, Domain
+from mailcore.store import audit
 
 P = ParamSpec("P")
 
@@ -62,6 +63,13 @@ class Reach:
     def see_aliases(self) -> QuerySet[Alias]:
         return Alias.objects.all() if self.domains is None else Alias.objects.filter(domain__in=self.domains)
 
+    def see_changes(self) -> QuerySet[Change]:
+        """What was changed: of the system, or of what belongs to the visitor's domains."""
+        if self.domains is None:
+            return Change.objects.all()
+        names = Domain.objects.filter(pk__in=self.domains).values_list("name", flat=True)
+        return Change.objects.filter(domain__in=list(names))
+
 
 def reach_of(account: Account) -> Reach:
     role = account.role
@@ -88,7 +96,8 @@ def _page(
             reach = reach_of(request.user)
             if not allows(reach):
                 raise PermissionDenied
-            return view(request, reach, *values, **named)
+            with audit.by(reach.visitor.address, request.META.get("REMOTE_ADDR", "")):
+                return view(request, reach, *values, **named)
 
         return asked
 

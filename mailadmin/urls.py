@@ -2,7 +2,19 @@
 
 from django.urls import path
 
-from mailadmin.pages import accounts, aliases, dashboard, domains, maillog, own, queue, settings, simulator, tracking
+from mailadmin.pages import (
+    accounts,
+    aliases,
+    dashboard,
+    domains,
+    history,
+    maillog,
+    own,
+    queue,
+    settings,
+    simulator,
+    tracking,
+)
 
 app_name = "mailadmin"
 urlpatterns = [
@@ -29,9 +41,12 @@ urlpatterns = [
     path("admin/log/download", maillog.download, name="log-download"),
     path("admin/settings/", settings.settings, name="settings"),
     path("admin/settings/<str:name>", settings.setting, name="setting"),
+    path("admin/history/", history.history, name="history"),
+    path("admin/history/<int:change_id>/undo", history.take_back, name="undo"),
     path("admin/simulator", simulator.simulator, name="simulator"),
     path("account/", own.overview, name="own"),
     path("account/tracking", tracking.own_tracking, name="own-tracking"),
+    path("account/activity", history.own_history, name="own-history"),
     path("account/password", own.own_password, name="own-password"),
     path("account/app-passwords", own.app_passwords, name="app-passwords"),
     path("account/app-passwords/<int:password_id>/revoke", own.revoke, name="revoke"),

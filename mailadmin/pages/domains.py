@@ -101,6 +101,7 @@ def _initial(row: Domain) -> dict[str, object]:
         "account_quota_messages": row.account_quota_messages,
         "total_quota_bytes": row.total_quota_bytes,
         "max_accounts": row.max_accounts,
+        "max_aliases": row.max_aliases,
         "catch_all": row.catch_all,
     }
 

@@ -17,6 +17,7 @@ from mailadmin.permissions import Reach, changing_system, seeing_system
 from mailcore import conf, log
 from mailcore.models import Queued, Recipient
 from mailcore.post import files, queue, story
+from mailcore.store import audit
 
 _STATES = (
     Queued.State.ACTIVE, Queued.State.INCOMING, Queued.State.DEFERRED, Queued.State.HOLD, Queued.State.CORRUPT,
@@ -26,6 +27,7 @@ _VALUES = ("pk", "state", "sender", "size", "received_us", "due_us")
 _SHOWN = 3  # recipients of a letter in the list
 _CHUNK = 500  # letters of one transaction
 _DESTINATIONS = 50
+_NOTED = 50  # queue ids the audit names
 
 Act = Callable[[Sequence[int]], int]
 
@@ -163,6 +165,8 @@ def act(request: HttpRequest, reach: Reach) -> HttpResponse:
     else:
         ids = [int(value) for value in request.POST.getlist("id") if value.isdigit() and len(value) < 19]
     count = sum(action(ids[start : start + _CHUNK]) for start in range(0, len(ids), _CHUNK))
+    if count:
+        audit.note("queue.act", said, {}, {"letters": count, "ids": [f"{each:X}" for each in ids[:_NOTED]]})
     log.write("mailadmin", f"{reach.visitor.address}: {count} letters {said}")
     words = ngettext("Done for %(n)d letter.", "Done for %(n)d letters.", count) % {"n": count}
     return done(request, reach, words if count else _("There was no letter this can be done to."), "mailadmin:queue")

@@ -10,10 +10,13 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from mailadmin import listing
 from mailadmin.forms import Form
+from mailadmin.pages import history
 from mailadmin.pages.answers import done, show
 from mailadmin.permissions import Reach, seeing_system
 from mailcore import conf
 from mailcore.conf.kinds import BOOLEAN
+from mailcore.models import Change
+from mailcore.store import parameters
 
 _ORIGINS = ("set", "environment", "default")
 _HIDDEN = "••••••"
@@ -93,7 +96,7 @@ def setting(request: HttpRequest, reach: Reach, name: str) -> HttpResponse:
         if request.POST.get("default") or form.is_valid():
             value = None if request.POST.get("default") else " ".join(form.cleaned_data["value"].split())
             try:
-                conf.change({name: value}, by=reach.visitor.address)
+                parameters.change({name: value})
             except ValueError as error:
                 form.add_error(None, str(error))
             else:
@@ -108,5 +111,8 @@ def setting(request: HttpRequest, reach: Reach, name: str) -> HttpResponse:
         "default": spec.default,
         "expanded": "" if spec.secret else conf.expanded(name, text),
         "read_only": read_only,
+        "lines": history.lines(
+            reach, Change.objects.filter(action="setting.change", subject=name).order_by("-pk")[:20]
+        ),
     }
     return show(request, reach, "setting", context, status=400 if form.errors else 200)

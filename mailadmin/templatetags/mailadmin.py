@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from mailadmin import octets as sizes
@@ -32,6 +33,15 @@ _ICONS = {
     "log": "M5 3.5h10v13H5zM7.5 7h5M7.5 10h5M7.5 13h3",
     "scales": "M10 3.5v13M6.5 16.5h7M4 6h12M4 6l-2 5.5h4zM16 6l-2 5.5h4z",
     "settings": "M3 6h7M14 6h3M3 14h3M10 14h7M12 4v4M8 12v4",
+    "history": "M4 10a6 6 0 1 0 2-4.5L4 7.5M4 3.5v4h4M10 6.5V10l2.5 1.5",
+    "undo": "M7 4L3.5 7.5 7 11M3.5 7.5H12a4.5 4.5 0 0 1 0 9H8",
+    "shield": "M10 2.8l6 2.2v4.5c0 3.7-2.4 6.3-6 7.7-3.6-1.4-6-4-6-7.7V5z",
+    "devices": "M3 4.5h10v7H3zM1.5 14h8M12 9h5v8h-5z",
+    "code": "M7 6l-4 4 4 4M13 6l4 4-4 4M11 4l-2 12",
+    "table": "M3 4h14v12H3zM3 8h14M3 12h14M8 4v12",
+    "upload": "M10 13V4M6 7.5L10 3.5l4 4M4 16.5h12",
+    "download": "M10 3.5v9M6 9l4 4 4-4M4 16.5h12",
+    "warning": "M10 3L18 16.5H2zM10 8v4M10 14.2v.3",
     "left": "M12.5 4.5L7 10l5.5 5.5",
     "right": "M7.5 4.5L13 10l-5.5 5.5",
 }
@@ -77,6 +87,47 @@ def happening(kind: str) -> object:
 def way(kind: str) -> object:
     """What an address leads to, in words."""
     return _WAYS.get(kind, kind)
+
+
+_FIELDS = {
+    "name": _("Full name"),
+    "state": _("State"),
+    "role": _("Role"),
+    "managed_domains": _("Domains to manage"),
+    "expires": _("Expires on"),
+    "quota_bytes": _("Quota"),
+    "quota_messages": _("Messages at most"),
+    "language": _("Language"),
+    "time_zone": _("Time zone"),
+    "targets": _("Delivers to"),
+    "active": _("Active"),
+    "comment": _("Comment"),
+    "kind": _("Kind"),
+    "target": _("Stands for"),
+    "account_quota_bytes": _("Quota of an account"),
+    "account_quota_messages": _("Messages of an account"),
+    "total_quota_bytes": _("Quota of the whole domain"),
+    "max_accounts": _("Accounts at most"),
+    "max_aliases": _("Aliases at most"),
+    "catch_all": _("Catch-all address"),
+    "value": _("Value"),
+}
+
+
+@register.filter
+def field_words(name: str) -> object:
+    """A changed field's name, in words where it has some."""
+    return _FIELDS.get(name, name)
+
+
+@register.filter
+def as_value(value: object) -> object:
+    """A value of the audit, as a person reads it."""
+    if isinstance(value, bool):
+        return gettext("yes") if value else gettext("no")
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "–"
+    return "–" if value == "" else value
 
 
 @register.filter

@@ -20,6 +20,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError
 
+from mailcore.store import audit
 from mailcore.terms import TemporaryFault
 
 EX_UNAVAILABLE = os.EX_UNAVAILABLE
@@ -76,7 +77,8 @@ class Program(BaseCommand, ABC):
         try:
             given = self.read(options)
             become_owner()
-            status = self.run(options, given)
+            with audit.by(self.name):
+                status = self.run(options, given)
             self.stdout.flush()
         except Fatal as fatal:
             self.say(f"fatal: {fatal}")

@@ -20,7 +20,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from mailcore.models import Account, AppPassword
-from mailcore.store import news, scram, sealing
+from mailcore.store import audit, news, scram, sealing
 from mailcore.store.prepared import Prepared
 from mailcore.wire.sasl import ScramKeys
 
@@ -99,12 +99,14 @@ def make_app_password(account_id: int, label: str) -> str:
     secret = "".join(secrets.choice(_LETTERS) for _ in range(20))  # 91 bits
     shown = " ".join(secret[i : i + 5] for i in range(0, 20, 5))
     address, kept = Account.objects.values_list("address", "scram").get(pk=account_id)
-    AppPassword.objects.create(
-        account_id=account_id,
-        label=label.strip()[:100],
-        digest=_digest(secret),
-        scram=scram.make(address, kept, shown, secret),
-    )
+    with transaction.atomic():
+        AppPassword.objects.create(
+            account_id=account_id,
+            label=label.strip()[:100],
+            digest=_digest(secret),
+            scram=scram.make(address, kept, shown, secret),
+        )
+        audit.note("app-password.create", address, {}, {"label": label.strip()[:100]})
     return shown
 
 
@@ -126,9 +128,13 @@ def app_passwords(account_id: int) -> list[ProgramPassword]:
 def revoke_app_password(account_id: int, password_id: int) -> bool:
     """It opens nothing from now on, and what it opened ends. False: the account has none by that number."""
     with transaction.atomic():
-        rows = AppPassword.objects.filter(id=password_id, account_id=account_id, session=False)
+        row = AppPassword.objects.filter(id=password_id, account_id=account_id, session=False).first()
+        if row is None:
+            return False
+        audit.note("app-password.revoke", row.account.address, {"label": row.label}, {})
+        row.delete()
         news.publish([-account_id])
-        return rows.delete()[0] > 0
+        return True
 
 
 # --- Made for web sessions ------------------------------------------------------------------------
@@ -177,7 +183,7 @@ def web_sessions(account_id: int, current: str = "") -> list[WebSession]:
     rows = AppPassword.objects.filter(account_id=account_id, session=True, expires__gt=timezone.now())
     values = rows.order_by("-created", "-id").values_list("id", "label", "client", "created", "session_mark")
     here = _session_mark(current) if current else "-"
-    return [WebSession(*row, current=mark == here) for *row, mark in values]
+    return [WebSession(id_, agent, address, made, mark == here) for id_, agent, address, made, mark in values]
 
 
 def revoke_session_credential(session_key: str) -> None:
@@ -186,7 +192,11 @@ def revoke_session_credential(session_key: str) -> None:
 
 def revoke_session(account_id: int, session_id: int) -> bool:
     """Sign a browser out. False: the account has none by that number."""
-    return _revoke_sessions(AppPassword.objects.filter(id=session_id, account_id=account_id, session=True)) > 0
+    with transaction.atomic():
+        rows = AppPassword.objects.filter(id=session_id, account_id=account_id, session=True)
+        for address, agent, client in rows.values_list("account__address", "label", "client"):
+            audit.note("session.revoke", address, {"agent": agent, "client": client}, {})
+        return _revoke_sessions(rows) > 0
 
 
 def end_sessions(account_id: int, keep: str = "") -> None:

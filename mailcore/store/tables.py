@@ -13,7 +13,7 @@ from django.db import transaction
 
 from mailcore import conf
 from mailcore.models import AccessEntry
-from mailcore.store import news
+from mailcore.store import audit, news
 from mailcore.store.prepared import Prepared
 
 _LIMIT = 20_000
@@ -92,7 +92,9 @@ def replace(table: str, wanted: Mapping[str, str]) -> None:
     """Let the table have these entries and no others, in one transaction."""
     name = table_name(table)
     with transaction.atomic():
-        AccessEntry.objects.filter(table=name).delete()
+        rows = AccessEntry.objects.filter(table=name)
+        _note(name, dict(rows.values_list("key", "value")), wanted)
+        rows.delete()
         _insert(name, wanted.items())
         _changed()
 
@@ -101,26 +103,49 @@ def add(table: str, wanted: Mapping[str, str], *, overwrite: bool) -> list[str]:
     """Add entries. Returns the keys that were there already: overwritten, or left as they were."""
     name = table_name(table)
     with transaction.atomic():
-        there: list[str] = []
+        there: dict[str, str] = {}
         keys = list(wanted)
         for start in range(0, len(keys), _AT_ONCE):
             rows = AccessEntry.objects.filter(table=name, key__in=keys[start : start + _AT_ONCE])
-            there += rows.values_list("key", flat=True)
+            there |= dict(rows.values_list("key", "value"))
             if overwrite:
                 rows.delete()
         skipped = set() if overwrite else set(there)
-        _insert(name, [(key, value) for key, value in wanted.items() if key not in skipped])
+        written = {key: value for key, value in wanted.items() if key not in skipped}
+        _note(name, {key: there[key] for key in there if key in written}, written)
+        _insert(name, written.items())
         _changed()
-    return there
+    return list(there)
 
 
 def remove(table: str, keys: Iterable[str]) -> int:
     """Remove entries; returns how many there were."""
     wanted = {each for key in keys for each in (key, key.lower())}
     with transaction.atomic():
-        count, _ = AccessEntry.objects.filter(table=table_name(table), key__in=wanted).delete()
+        rows = AccessEntry.objects.filter(table=table_name(table), key__in=wanted)
+        gone = dict(rows.values_list("key", "value"))
+        _note(table_name(table), gone, {})
+        rows.delete()
         _changed()
-    return count
+    return len(gone)
+
+
+_SECRET = ("smtp_sasl_password_maps",)  # parameters whose tables hold passwords
+_NOTED = 200  # entries a change names; of larger ones only how many there were
+
+
+def secret(table: str) -> bool:
+    """Does a parameter name this table for passwords?"""
+    return any(table_name(each) == table for name in _SECRET for each in getattr(conf.current(), name))
+
+
+def _note(name: str, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    if before == after:
+        return
+    if secret(name) or len(before) + len(after) > _NOTED:
+        audit.note("table.import", name, {}, {"removed": len(before), "written": len(after)})
+    else:
+        audit.note("table.change", name, before, after)
 
 
 def _insert(name: str, wanted: Iterable[tuple[str, str]]) -> None:

@@ -41,6 +41,8 @@ PAGES = [
     ("settings", None, "ann audrey"),
     ("setting", "myhostname", "ann audrey"),
     ("simulator", None, "ann audrey"),
+    ("history", None, "ann audrey dora"),
+    ("own-history", None, "ann audrey dora lisi wang"),
     ("own-tracking", None, "ann audrey dora lisi wang"),
     ("own", None, "ann audrey dora lisi wang"),
     ("own-password", None, "ann audrey dora lisi wang"),
@@ -87,7 +89,7 @@ def test_strangers_are_sent_to_the_door(office, page, what):
 
 def test_the_table_above_is_whole():
     names = {pattern.name for pattern in urls.urlpatterns}
-    assert names == {page for page, _, _ in PAGES} | {"revoke", "queue-act"}
+    assert names == {page for page, _, _ in PAGES} | {"revoke", "queue-act", "undo"}
 
 
 @pytest.mark.parametrize(

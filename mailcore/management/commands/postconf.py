@@ -6,7 +6,7 @@ from typing import Any
 
 from mailcore import conf
 from mailcore.management.program import Fatal, Program
-from mailcore.store import news
+from mailcore.store import parameters
 
 
 class Command(Program):
@@ -52,13 +52,12 @@ class Command(Program):
         if unknown:
             return 1
         try:
-            conf.change(dict(changes), by=self.name)
+            parameters.change(dict(changes))
         except ValueError as error:
             raise Fatal(str(error)) from error
         for name, _ in changes:
             if conf.origin(name) == "environment":
                 self.warn(f"{name}: MAIL_{name.upper()} in the environment decides")
-        news.settings_changed()
         return 0
 
 

@@ -14,7 +14,9 @@ from mailcore.store.directory.accounts import (
     set_password,
     set_password_hash,
 )
+from mailcore.store.directory.accounts import snapshot as account_snapshot
 from mailcore.store.directory.aliases import aliases_naming, change_alias, create_alias, delete_alias, split_targets
+from mailcore.store.directory.aliases import snapshot as alias_snapshot
 from mailcore.store.directory.domains import (
     Contents,
     DomainDraft,
@@ -23,6 +25,7 @@ from mailcore.store.directory.domains import (
     delete_domain,
     domain_contents,
 )
+from mailcore.store.directory.domains import snapshot as domain_snapshot
 from mailcore.store.directory.lookup import (
     AccountEntry,
     AliasEntry,
@@ -43,6 +46,8 @@ __all__ = [
     "DomainDraft",
     "DomainEntry",
     "Problem",
+    "account_snapshot",
+    "alias_snapshot",
     "aliases_naming",
     "change_account",
     "change_alias",
@@ -55,6 +60,7 @@ __all__ = [
     "delete_alias",
     "delete_domain",
     "domain_contents",
+    "domain_snapshot",
     "find_account",
     "find_alias",
     "find_domain",

@@ -19,7 +19,7 @@ from django.db.models import Count, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from mailcore.models import Account, Annotation, Domain, Expunged, Message, MessageSummary, MessageText
-from mailcore.store import access, mailboxes, maildir, news, schemes, scram
+from mailcore.store import access, audit, mailboxes, maildir, news, schemes, scram
 from mailcore.store.directory import aliases
 from mailcore.store.directory.problem import Problem, changed
 from mailcore.wire import address as addresses
@@ -69,6 +69,7 @@ def create_account(
             account.save(force_insert=True)
             account.managed_domains.set(draft.managed_domains)
             mailboxes.make_special(account.pk)
+            audit.note("account.create", account.address, {}, snapshot(account))
             changed()
     except IntegrityError as error:
         raise Problem({"address": _("%(address)s is there already.") % {"address": account.address}}) from error
@@ -81,10 +82,11 @@ def change_account(account_id: int, draft: AccountDraft) -> None:
     left to administrate."""
     with transaction.atomic():
         account = _locked(account_id)
-        administrated = _administrates(account)
+        administrated, before = _administrates(account), snapshot(account)
         _fill(account, draft)
         account.save()
         account.managed_domains.set(draft.managed_domains)
+        audit.note("account.change", account.address, before, snapshot(account))
         if administrated and not _administrates(account):
             _someone_must_administrate()
         changed()
@@ -96,9 +98,11 @@ def change_own(account_id: int, *, name: str, language: str, time_zone: str) -> 
     """What an owner may change about their own account."""
     with transaction.atomic():
         account = _locked(account_id)
+        before = snapshot(account)
         account.name, account.language = name.strip(), _language(language)
         account.time_zone = _time_zone(time_zone)
         account.save(update_fields=["name", "language", "time_zone"])
+        audit.note("account.change", account.address, before, snapshot(account))
         changed()
 
 
@@ -108,6 +112,7 @@ def set_password(account_id: int, password: str) -> None:
         account = _locked(account_id)
         _take_password(account, password)
         account.save(update_fields=["password", "scram"])
+        audit.note("account.password", account.address)
         changed()
         doubt_sessions([account_id])
     log.info("password changed: %s", account.address)
@@ -119,6 +124,7 @@ def set_password_hash(account_id: int, password_hash: str) -> None:
         account = _locked(account_id)
         _take_password(account, "", password_hash)
         account.save(update_fields=["password", "scram"])
+        audit.note("account.password", account.address)
         changed()
         doubt_sessions([account_id])
     log.info("password changed: %s", account.address)
@@ -130,11 +136,27 @@ def delete_account(account_id: int) -> None:
     with transaction.atomic():
         account = _locked(account_id)
         gone = account.address
+        audit.note("account.delete", gone, snapshot(account), {})
         _delete(Account.objects.filter(pk=account_id))
         aliases.drop_targets(f'"{gone}"', lambda target: target == gone)
         changed()
         doubt_sessions([account_id])
     log.info("account deleted: %s", gone)
+
+
+def snapshot(account: Account) -> dict[str, object]:
+    """What an administrator may set of an account, as the audit keeps it."""
+    return {
+        "name": account.name,
+        "state": account.state,
+        "role": account.role,
+        "managed_domains": list(account.managed_domains.order_by("name").values_list("name", flat=True)),
+        "expires": account.expires.isoformat() if account.expires else None,
+        "quota_bytes": account.quota_bytes,
+        "quota_messages": account.quota_messages,
+        "language": account.language,
+        "time_zone": account.time_zone,
+    }
 
 
 def delete_all_in(domain_id: int) -> None:

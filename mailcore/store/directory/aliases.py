@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from mailcore import conf
 from mailcore.models import Account, Alias, Domain
+from mailcore.store import audit
 from mailcore.store.directory.problem import Problem, changed
 from mailcore.wire import address as addresses
 
@@ -26,8 +27,10 @@ def create_alias(address: str, targets: Iterable[str], *, active: bool = True, c
     row = Alias(address=f"{local_part}@{domain.name}", local_part=local_part, domain=domain)
     try:
         with transaction.atomic():
+            _leave_room(domain)
             _fill(row, targets, active, comment)
             row.save(force_insert=True)
+            audit.note("alias.create", row.address, {}, snapshot(row))
             changed()
     except IntegrityError as error:
         raise Problem({"address": _("%(address)s is there already.") % {"address": row.address}}) from error
@@ -39,8 +42,10 @@ def change_alias(alias_id: int, targets: Iterable[str], *, active: bool = True, 
     """Let the alias stand for these targets. Problem as for `create_alias`, or it is gone."""
     with transaction.atomic():
         row = _locked(alias_id)
+        before = snapshot(row)
         _fill(row, targets, active, comment)
         row.save()
+        audit.note("alias.change", row.address, before, snapshot(row))
         changed()
     log.info("alias changed: %s", row.address)
 
@@ -48,9 +53,15 @@ def change_alias(alias_id: int, targets: Iterable[str], *, active: bool = True, 
 def delete_alias(alias_id: int) -> None:
     with transaction.atomic():
         row = _locked(alias_id)
+        audit.note("alias.delete", row.address, snapshot(row), {})
         row.delete()
         changed()
     log.info("alias deleted: %s", row.address)
+
+
+def snapshot(row: Alias) -> dict[str, object]:
+    """An alias as the audit keeps it."""
+    return {"targets": list(row.targets), "active": row.active, "comment": row.comment}
 
 
 def split_targets(text: str) -> list[str]:
@@ -69,11 +80,14 @@ def drop_targets(fragment: str, gone: Callable[[str], bool]) -> None:
     nobody any more goes too. `fragment` is in the JSON text of every target that could be `gone`."""
     for row in _rows_naming(fragment):
         kept = [target for target in row.targets if not gone(target)]
+        before = snapshot(row)
         if not kept:
+            audit.note("alias.delete", row.address, before, {})
             row.delete()
         elif kept != row.targets:
             row.targets = kept
             row.save(update_fields=["targets"])
+            audit.note("alias.change", row.address, before, snapshot(row))
 
 
 def _rows_naming(fragment: str) -> Iterable[Alias]:
@@ -91,6 +105,13 @@ def _place(address: str) -> tuple[str, Domain]:
         message = _("%(domain)s is not a domain with mailboxes here.") % {"domain": name or "?"}
         raise Problem({"address": message})
     return local_part, domain
+
+
+def _leave_room(domain: Domain) -> None:
+    """Problem where the domain has all the aliases it may have."""
+    most = Domain.objects.select_for_update().values_list("max_aliases", flat=True).get(pk=domain.pk)
+    if most is not None and domain.aliases.count() >= most:
+        raise Problem({"address": _("%(domain)s has all the aliases it may have.") % {"domain": domain.name}})
 
 
 def _locked(alias_id: int) -> Alias:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from django.db import transaction
 
 from mailcore.models import Alias, Domain
+from mailcore.store import audit
 from mailcore.store.directory.lookup import home_domain
 from mailcore.store.directory.problem import Problem, changed
 from mailcore.wire import tables
@@ -25,8 +26,9 @@ def replace_from(source: str, wanted: Mapping[str, tuple[str, ...]]) -> int:
     taken over. Returns how many the file has now. Problem: there is no domain for names without one."""
     with transaction.atomic():
         domain = _home()
-        Alias.objects.filter(domain=domain, source=source).exclude(local_part__in=list(wanted)).delete()
+        gone = Alias.objects.filter(domain=domain, source=source).exclude(local_part__in=list(wanted)).delete()[0]
         _write(domain, source, wanted)
+        _note(domain, source, len(wanted), gone)
         changed()
     log.info("aliases read from a file: %d", len(wanted))
     return len(wanted)
@@ -41,6 +43,7 @@ def add(source: str, wanted: Mapping[str, tuple[str, ...]], *, overwrite: bool) 
         )
         kept = set() if overwrite else set(there)
         _write(domain, source, {name: targets for name, targets in wanted.items() if name not in kept})
+        _note(domain, source, len(wanted) - len(kept), 0)
         changed()
     return there
 
@@ -48,7 +51,9 @@ def add(source: str, wanted: Mapping[str, tuple[str, ...]], *, overwrite: bool) 
 def remove(names: Iterable[str]) -> int:
     """Remove aliases by name; returns how many there were."""
     with transaction.atomic():
-        count, _ = Alias.objects.filter(domain=_home(), local_part__in=[name.lower() for name in names]).delete()
+        domain = _home()
+        count, _ = Alias.objects.filter(domain=domain, local_part__in=[name.lower() for name in names]).delete()
+        _note(domain, "", 0, count)
         changed()
     return count
 
@@ -66,6 +71,11 @@ def entries() -> Iterator[tuple[str, str]]:
     rows = Alias.objects.filter(domain=domain, active=True).order_by("local_part")
     for name, targets in rows.values_list("local_part", "targets").iterator(chunk_size=1000):
         yield name, tables.render_targets(targets, domain.name)
+
+
+def _note(domain: Domain, source: str, written: int, removed: int) -> None:
+    after = {"written": written, "removed": removed, "source": source}
+    audit.note("alias.file", f"@{domain.name}", {}, after)
 
 
 def _home() -> Domain:

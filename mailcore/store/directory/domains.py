@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from mailcore.models import Account, Alias, Domain
+from mailcore.store import audit
 from mailcore.store.directory import accounts, aliases
 from mailcore.store.directory.problem import Problem, changed
 from mailcore.wire import address as addresses
@@ -29,6 +30,7 @@ class DomainDraft:
     account_quota_messages: int | None = None
     total_quota_bytes: int | None = None
     max_accounts: int | None = None
+    max_aliases: int | None = None
     catch_all: str = ""
 
 
@@ -62,6 +64,7 @@ def create_domain(name: str, draft: DomainDraft = DomainDraft()) -> int:
             row = Domain(name=name)
             _fill(row, draft)
             row.save(force_insert=True)
+            audit.note("domain.create", name, {}, snapshot(row), domain=name)
             changed()
     except IntegrityError as error:
         raise Problem({"name": _("%(name)s is there already.") % {"name": name}}) from error
@@ -73,12 +76,29 @@ def change_domain(domain_id: int, draft: DomainDraft) -> None:
     """Make the domain what the draft says. Problem: it is gone, or the draft is wrong."""
     with transaction.atomic():
         row = _locked(domain_id)
+        before = snapshot(row)
         _fill(row, draft)
         row.save()
+        audit.note("domain.change", row.name, before, snapshot(row), domain=row.name)
         changed()
         if not row.active:
             accounts.doubt_sessions(row.accounts.values_list("pk", flat=True))
     log.info("domain changed: %s", row.name)
+
+
+def snapshot(row: Domain) -> dict[str, object]:
+    """A domain as the audit keeps it."""
+    return {
+        "kind": row.kind,
+        "target": row.target.name if row.target else "",
+        "active": row.active,
+        "account_quota_bytes": row.account_quota_bytes,
+        "account_quota_messages": row.account_quota_messages,
+        "total_quota_bytes": row.total_quota_bytes,
+        "max_accounts": row.max_accounts,
+        "max_aliases": row.max_aliases,
+        "catch_all": row.catch_all,
+    }
 
 
 def _locked(domain_id: int) -> Domain:
@@ -98,7 +118,8 @@ def _fill(row: Domain, draft: DomainDraft) -> None:
     if row.pk is not None and draft.kind != Domain.Kind.LOCAL and row.alias_domains.exists():
         raise Problem({"kind": _("Other domains are names for this one.")})
     row.account_quota_bytes, row.account_quota_messages = draft.account_quota_bytes, draft.account_quota_messages
-    row.total_quota_bytes, row.max_accounts = draft.total_quota_bytes, draft.max_accounts
+    row.total_quota_bytes = draft.total_quota_bytes
+    row.max_accounts, row.max_aliases = draft.max_accounts, draft.max_aliases
     row.catch_all = _catch_all(row.name, draft.catch_all)
 
 
@@ -151,6 +172,9 @@ def delete_domain(domain_id: int) -> None:
                 len(named_by),
             )
             raise Problem({"": message % {"names": ", ".join(named_by)}})
+        contents = domain_contents(row.pk)
+        lost = {"accounts": contents.accounts, "aliases": contents.aliases, "messages": contents.messages}
+        audit.note("domain.delete", row.name, {**snapshot(row), **lost}, {}, domain=row.name)
         accounts.delete_all_in(row.pk)
         name = row.name
         row.delete()

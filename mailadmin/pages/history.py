@@ -1,0 +1,147 @@
+"""Who changed what: the audit with its search, one thing's changes, taking a change back; an owner's own."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_POST, require_safe
+
+from mailadmin import listing, undo
+from mailadmin.pages.answers import show
+from mailadmin.permissions import Reach, changing, own, seeing
+from mailcore.models import Change, KnownAddress
+from mailcore.store.directory import Problem
+
+ACTIONS = {
+    "domain.create": gettext_lazy("Domain created"),
+    "domain.change": gettext_lazy("Domain changed"),
+    "domain.delete": gettext_lazy("Domain deleted"),
+    "account.create": gettext_lazy("Account created"),
+    "account.change": gettext_lazy("Account changed"),
+    "account.delete": gettext_lazy("Account deleted"),
+    "account.password": gettext_lazy("Password set"),
+    "account.import": gettext_lazy("Accounts imported"),
+    "app-password.create": gettext_lazy("App password made"),
+    "app-password.revoke": gettext_lazy("App password revoked"),
+    "session.revoke": gettext_lazy("Browser signed out"),
+    "factor.create": gettext_lazy("Second factor set up"),
+    "factor.delete": gettext_lazy("Second factor removed"),
+    "factor.recovery": gettext_lazy("Recovery codes made"),
+    "factor.recovered": gettext_lazy("Signed in with a recovery code"),
+    "token.create": gettext_lazy("API token made"),
+    "token.revoke": gettext_lazy("API token revoked"),
+    "alias.create": gettext_lazy("Alias created"),
+    "alias.change": gettext_lazy("Alias changed"),
+    "alias.delete": gettext_lazy("Alias deleted"),
+    "alias.file": gettext_lazy("Aliases read from a file"),
+    "dkim.create": gettext_lazy("DKIM key made"),
+    "dkim.sign": gettext_lazy("DKIM key signs"),
+    "dkim.delete": gettext_lazy("DKIM key deleted"),
+    "setting.change": gettext_lazy("Setting changed"),
+    "table.change": gettext_lazy("Table changed"),
+    "table.import": gettext_lazy("Table imported"),
+    "queue.act": gettext_lazy("Queue"),
+}
+_SHOWN = 12  # differences of one change on the page
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One change as the page shows it."""
+
+    id: int
+    at: int  # seconds
+    by: str
+    place: str
+    words: object
+    subject: str
+    differences: list[tuple[str, object, object]]
+    more: int
+    undoable: bool
+
+
+def lines(reach: Reach, rows: Iterable[Change]) -> list[Line]:
+    return [
+        Line(
+            row.pk,
+            row.at_us // 1_000_000,
+            row.by,
+            row.place,
+            ACTIONS.get(row.action, row.action),
+            row.subject,
+            [(name, old, new) for name, (old, new) in list(row.difference.items())[:_SHOWN]],
+            max(0, len(row.difference) - _SHOWN),
+            undo.possible(reach, row),
+        )
+        for row in rows
+    ]
+
+
+@require_safe
+@seeing
+def history(request: HttpRequest, reach: Reach) -> HttpResponse:
+    rows = reach.see_changes()
+    q, action = listing.term(request), listing.choice(request, "action", list(ACTIONS))
+    if q:
+        rows = rows.filter(Q(subject__icontains=q) | Q(by__icontains=q) | Q(place=q) | Q(difference__icontains=q))
+    if action:
+        rows = rows.filter(action=action)
+    page = _page(request, rows)
+    context = {
+        "section": "history",
+        "page": page,
+        "lines": lines(reach, page),
+        "q": q,
+        "action": action,
+        "actions": list(ACTIONS.items()),
+    }
+    return show(request, reach, "history", context)
+
+
+def _page(request: HttpRequest, rows: QuerySet[Change]) -> Iterable[Change]:
+    return Paginator(rows.order_by("-at_us", "-pk"), listing.PAGE_SIZE).get_page(request.GET.get("page"))
+
+
+@require_safe
+@own
+def own_history(request: HttpRequest, reach: Reach) -> HttpResponse:
+    """What was done to the visitor's account, by whom; and from where it was signed in to."""
+    me = reach.visitor
+    page = _page(request, Change.objects.filter(subject=me.address))
+    since = timezone.localdate() - timedelta(days=365)
+    places = KnownAddress.objects.filter(account=me, last_used__gte=since).order_by("-last_used", "address")
+    context = {
+        "section": "own-history",
+        "page": page,
+        "lines": lines(Reach(me, frozenset(), sees=False, changes=False), page),
+        "places": list(places.values_list("address", "last_used")[:50]),
+    }
+    return show(request, reach, "own_history", context)
+
+
+@require_POST
+@changing
+def take_back(request: HttpRequest, reach: Reach, change_id: int) -> HttpResponse:
+    change = get_object_or_404(reach.see_changes(), pk=change_id)
+    if not undo.possible(reach, change):
+        messages.error(request, _("This cannot be undone here."))
+    else:
+        try:
+            undo.undo(reach, change)
+        except Problem as problem:
+            messages.error(request, str(problem))
+        else:
+            messages.success(request, _("Undone: %(subject)s is as it was before.") % {"subject": change.subject})
+    wanted = request.POST.get("back", "")
+    safe = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
+    return redirect(wanted if safe else reverse("mailadmin:history"))

@@ -1,0 +1,69 @@
+"""Who changed what: one row for each change of the directory, the settings and the queue, in its transaction.
+
+`by` says who is at work: the screens and the API wrap every request in it, the administrator's programs every run.
+The functions that write (`directory`, `parameters`, `tables`, `login`) call `note` themselves, so that nothing is
+changed without a row, whoever asked for it. Rows are only ever added; what is secret never stands in one.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from time import time
+
+from mailcore.models import Change
+
+_MICRO = 1_000_000
+HIDDEN = "••••••"  # in the place of a secret, before and after
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    name: str  # an account's address, or a program's name
+    place: str = ""  # the address they are at; "" on this machine
+
+
+_NOBODY = Author("youju")  # a program of ours without anybody behind it
+_author: ContextVar[Author] = ContextVar("author", default=_NOBODY)
+
+
+@contextmanager
+def by(name: str, place: str = "") -> Iterator[None]:
+    """What is changed inside is this one's doing."""
+    token = _author.set(Author(name[:320], place[:64]))
+    try:
+        yield
+    finally:
+        _author.reset(token)
+
+
+def author() -> Author:
+    return _author.get()
+
+
+def note(
+    action: str,
+    subject: str,
+    before: Mapping[str, object] | None = None,
+    after: Mapping[str, object] | None = None,
+    *,
+    domain: str = "",
+) -> None:
+    """Something was changed, within the caller's transaction. `before` and `after` are the whole of it, as JSON has
+    values; what differs is kept. Where both are given and nothing differs, nothing was changed. `domain`: whose
+    administrators may read of it ("": the one in `subject`, if that is an address)."""
+    if before is not None and after is not None and before == after:
+        return
+    names = list(dict.fromkeys([*(before or {}), *(after or {})]))
+    old, new = before or {}, after or {}
+    difference = {name: [old.get(name), new.get(name)] for name in names if old.get(name) != new.get(name)}
+    who = author()
+    Change.objects.create(
+        at_us=int(time() * _MICRO),
+        by=who.name,
+        place=who.place,
+        action=action,
+        subject=subject[:320],
+        domain=(domain or subject.rpartition("@")[2] if "@" in subject else domain)[:255],
+        difference=difference,
+    )
