@@ -37,15 +37,24 @@ def octets(content: Content, part: Part, limit: int) -> bytes:
 
 def readable(content: Content, part: Part, limit: int = MAX_TEXT) -> str:
     """The text of one text part, lines parted by LF."""
-    is_html = part.subtype in ("html", "xhtml")
+    text = decoded(content, part, limit)
+    if _is_html(part):
+        text = plain(text)
+    return text.replace("\r\n", "\n") if "\r" in text else text
+
+
+def decoded(content: Content, part: Part, limit: int = MAX_TEXT) -> str:
+    """One text part as characters, its markup still there."""
+    is_html = _is_html(part)
     data = octets(content, part, limit * _HTML_SHARE if is_html else limit)
     label = part.content_type.raw("charset")
     if is_html and not label and (match := _CHARSET.search(data[:2000])):
         label = match[1].decode("latin-1")
-    text = decode(data, label)
-    if is_html:
-        text = plain(text)
-    return text.replace("\r\n", "\n") if "\r" in text else text
+    return decode(data, label)
+
+
+def _is_html(part: Part) -> bool:
+    return part.subtype in ("html", "xhtml")
 
 
 def plain(markup: str) -> str:

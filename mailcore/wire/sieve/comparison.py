@@ -1,0 +1,136 @@
+"""How strings are compared (RFC 5228 §2.7, RFC 4790, RFC 5231): comparators and match types.
+
+Wildcards are matched without going back more than one star, so that no pattern takes long; what each of them
+stood for is given to `variables` (RFC 5229 §3.2).
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TypeVar
+
+T = TypeVar("T", float, str, bytes)
+_RELATIONS: dict[str, Callable[[int, int], bool]] = {
+    "gt": lambda a, b: a > b,
+    "ge": lambda a, b: a >= b,
+    "lt": lambda a, b: a < b,
+    "le": lambda a, b: a <= b,
+    "eq": lambda a, b: a == b,
+    "ne": lambda a, b: a != b,
+}
+RELATIONS = frozenset(_RELATIONS)
+_UPPER = {code: code - 32 for code in range(ord("a"), ord("z") + 1)}
+_MAX_CAPTURES = 9
+
+
+def _ascii_casemap(text: str) -> str:
+    return text.translate(_UPPER)
+
+
+def _same(text: str) -> str:
+    return text
+
+
+# Comparators by name: how a text is folded before it is compared octet by octet. The number's is apart.
+FOLDINGS: dict[str, Callable[[str], str]] = {
+    "i;octet": _same,
+    "i;ascii-casemap": _ascii_casemap,
+    "i;unicode-casemap": str.casefold,
+    "i;ascii-numeric": _same,
+}
+NUMERIC = "i;ascii-numeric"
+DEFAULT = "i;ascii-casemap"
+
+
+def matches(kind: str, comparator: str, relation: str, value: str, key: str) -> tuple[str, ...] | None:
+    """Does `value` match `key`? None, or what the wildcards of :matches stood for, all of it first (else ())."""
+    if comparator == NUMERIC:
+        order = _order(_number(value), _number(key))
+        return () if _RELATIONS[relation if kind == "value" else "eq"](order, 0) else None
+    fold = FOLDINGS[comparator]
+    if kind == "matches":
+        return _glob(value, key, fold)
+    folded, wanted = fold(value), fold(key)
+    match kind:
+        case "is":
+            found = folded == wanted
+        case "contains":
+            found = wanted in folded
+        case _:
+            found = _RELATIONS[relation](_order(folded.encode(), wanted.encode()), 0)
+    return () if found else None
+
+
+def counted(relation: str, comparator: str, count: int, key: str) -> bool:
+    """:count (RFC 5231 §4.2)."""
+    if comparator == NUMERIC:
+        return _RELATIONS[relation](_order(float(count), _number(key)), 0)
+    return _RELATIONS[relation](_order(str(count), key), 0)
+
+
+def _order(a: T, b: T) -> int:
+    return (a > b) - (a < b)
+
+
+def _number(text: str) -> float:
+    """What stands before the first sign that is no digit; no number at all is above all others (RFC 4790 §9.1)."""
+    match = re.match(r"[0-9]{1,300}", text)
+    return float(match[0]) if match else float("inf")
+
+
+# --- Wildcards ------------------------------------------------------------------------------------
+
+
+@lru_cache(1024)
+def _pattern(key: str) -> tuple[tuple[str, ...], ...]:
+    """The pieces between stars, each a row of characters; "" stands for "?"."""
+    pieces: list[list[str]] = [[]]
+    at = 0
+    while at < len(key):
+        sign = key[at]
+        if sign == "*":
+            pieces.append([])
+        elif sign == "?":
+            pieces[-1].append("")
+        elif sign == "\\" and at + 1 < len(key):
+            at += 1
+            pieces[-1].append(key[at])
+        else:
+            pieces[-1].append(sign)
+        at += 1
+    return tuple(map(tuple, pieces))
+
+
+def _glob(value: str, key: str, fold: Callable[[str], str]) -> tuple[str, ...] | None:
+    """Stars take as little as they can, from the left (RFC 5229 §3.2)."""
+    folded = fold(value)
+    shown = value if len(folded) == len(value) else folded  # where places would differ, what is told is folded
+    pieces = [tuple(fold(sign) if sign else "" for sign in piece) for piece in _pattern(key)]
+    first = _compiled(pieces[0]).match(folded)
+    if first is None:
+        return None
+    spans, at = _spans(first), first.end()
+    if len(pieces) == 1:
+        return _captured(shown, spans) if at == len(folded) else None
+    for piece in pieces[1:-1]:
+        found = _compiled(piece).search(folded, at)
+        if found is None:
+            return None
+        spans += [(at, found.start()), *_spans(found)]
+        at = found.end()
+    start = len(folded) - sum(len(sign) or 1 for sign in pieces[-1])
+    last = _compiled(pieces[-1]).match(folded, start) if start >= at else None
+    return _captured(shown, [*spans, (at, start), *_spans(last)]) if last is not None else None
+
+
+@lru_cache(4096)
+def _compiled(piece: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("".join(re.escape(sign) if sign else "(.)" for sign in piece), re.DOTALL)
+
+
+def _spans(match: re.Match[str]) -> list[tuple[int, int]]:
+    return [match.span(number) for number in range(1, match.re.groups + 1)]
+
+
+def _captured(value: str, spans: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    return (value, *(value[start:end] for start, end in spans[:_MAX_CAPTURES]))

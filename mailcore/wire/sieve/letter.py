@@ -1,0 +1,118 @@
+"""A letter as tests see it: decoded header fields, addresses by part, the body's texts. Read once, when asked for."""
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+
+from mailcore.wire import address as addresses
+from mailcore.wire import addresslist, headers, mime, text
+from mailcore.wire.sieve.terms import Envelope
+
+_BODY_LIMIT = text.MAX_TEXT  # characters of one part that tests look at
+
+
+class SieveLetter:
+    """`content` is the whole letter as it will lie in the mailbox."""
+
+    def __init__(self, content: mime.Content, envelope: Envelope) -> None:
+        self._content = content
+        self.envelope = envelope
+        self.size = len(content)
+
+    @cached_property
+    def _tree(self) -> mime.Part:
+        return mime.parse(self._content)
+
+    @cached_property
+    def _fields(self) -> headers.Fields:
+        return headers.split(self._content[: mime.header_end(self._content, 0, len(self._content))])
+
+    def raw(self, name: str) -> list[str]:
+        """The values of the fields of this name (any case), Latin-1, in order."""
+        wanted = name.lower()
+        return [value for key, value in self._fields if key == wanted]
+
+    def values(self, name: str) -> list[str]:
+        """The same, decoded (RFC 5228 §2.7.2)."""
+        return [headers.decoded(value).strip() for value in self.raw(name)]
+
+    def addresses(self, name: str, *, at: int | None = None) -> list[str]:
+        """local-part@domain of everybody in the fields of this name, or in the one with index `at`."""
+        values = self.raw(name)
+        if at is not None:
+            values = values[at : at + 1] if at >= 0 else values[len(values) + at :][:1]
+        return [mail for value in values for mail in _mails(value)]
+
+    def has(self, name: str) -> bool:
+        return any(key == name.lower() for key, _ in self._fields)
+
+    # --- The body (RFC 5173) ---
+
+    def body_raw(self) -> str:
+        start = mime.header_end(self._content, 0, len(self._content))
+        return self._content[start : start + _BODY_LIMIT * 4].decode("utf-8", "replace")
+
+    def body_text(self) -> list[str]:
+        """The readable text of each part that is one."""
+        leaves = text.leaves(self._tree)
+        return [text.readable(self._content, part) for part in leaves if part.kind == "text"]
+
+    def body_of(self, types: tuple[str, ...]) -> list[str]:
+        """The content of parts by media type: "" for all, "text" for a kind, "text/plain" for one (§5.2)."""
+        found = []
+        for part in _all(self._tree):
+            if not any(_is_type(part, each.lower()) for each in types):
+                continue
+            if part.kind == "text":
+                found.append(text.decoded(self._content, part))
+            elif part.kind in ("multipart", "message"):
+                found.append(self._content[part.body : part.end][: _BODY_LIMIT * 4].decode("utf-8", "replace"))
+            else:
+                found.append(text.octets(self._content, part, _BODY_LIMIT).decode("utf-8", "replace"))
+        return found
+
+
+def _all(part: mime.Part) -> Iterator[mime.Part]:
+    yield part
+    for child in part.children:
+        yield from _all(child)
+    if part.message is not None:
+        yield from _all(part.message)
+
+
+def _is_type(part: mime.Part, wanted: str) -> bool:
+    if not wanted:
+        return True
+    kind, slash, subtype = wanted.partition("/")
+    if slash and (not kind or not subtype or "/" in subtype):
+        return False
+    return part.kind == kind and (not slash or part.subtype == subtype)
+
+
+def _mails(value: str) -> Iterator[str]:
+    for item in addresslist.parse(value):
+        if item.host is None or not (item.mailbox or item.host):
+            continue
+        local, host = (headers.decoded(each or "") for each in (item.mailbox, item.host))
+        yield f"{local}@{host}" if host else local
+
+
+def part_of(mail: str, part: str, delimiter: str) -> str | None:
+    """An address part (RFC 5228 §2.7.4, RFC 5233); None where an address has no such part."""
+    local, domain = addresses.split(mail)
+    if part in ("all", ""):
+        return mail
+    if part == "domain":
+        return domain
+    if part == "localpart":
+        return local
+    name, detail = addresses.without_detail(local, delimiter)
+    if part == "user":
+        return name
+    has_detail = len(name) < len(local)
+    return detail if has_detail else None
+
+
+def one_line(value: str) -> str:
+    """Text that is safe in a header field."""
+    return re.sub(r"[\x00-\x1f\x7f]+", " ", value).strip()

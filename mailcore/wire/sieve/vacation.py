@@ -1,0 +1,96 @@
+"""When an automatic answer is right, and the answer (RFC 5230 §4, RFC 3834).
+
+Nobody is answered who is a list, a program or oneself; nothing that did not come to one of the owner's addresses; no
+letter that says it was sent automatically. Who is answered gets one in a while: whoever delivers keeps that memory.
+"""
+
+import re
+from collections.abc import Sequence
+from email.header import Header
+
+from mailcore.wire import address as addresses
+from mailcore.wire import headers
+from mailcore.wire.sieve.letter import SieveLetter, one_line
+from mailcore.wire.sieve.terms import Vacation
+
+_PROGRAM = re.compile(
+    r"(?:owner-.*|.*-(?:request|owner|bounces?)|mailer-daemon|postmaster|listserv|majordomo|(?:no|do-?not)-?reply"
+    r"|.*-?confirm|bounces?(?:[+-].*)?)",
+    re.IGNORECASE,
+)
+_LIST_FIELDS = ("list-id", "list-post", "list-unsubscribe", "list-help", "list-owner", "list-archive", "list-subscribe")
+_BULK = frozenset(("bulk", "junk", "list"))
+
+
+def wanted(vacation: Vacation, letter: SieveLetter, own: Sequence[str]) -> bool:
+    """Is an answer right? `own` are the owner's addresses."""
+    sender = letter.envelope.sender
+    mine = {addresses.fold(each) for each in (*own, *vacation.addresses, letter.envelope.recipient)}
+    if "@" not in sender or addresses.fold(sender) in mine:
+        return False
+    if _PROGRAM.fullmatch(addresses.split(sender)[0]):
+        return False
+    if any(letter.has(name) for name in _LIST_FIELDS):
+        return False
+    automatic = letter.values("auto-submitted")
+    if any(value.split(";")[0].strip().lower() != "no" for value in automatic):
+        return False
+    if any(value.strip().lower() in _BULK for value in letter.values("precedence")):
+        return False
+    if any(letter.values("x-auto-response-suppress")):
+        suppressed = ",".join(letter.values("x-auto-response-suppress")).lower()
+        if re.search(r"\b(all|oof|autoreply)\b", suppressed):
+            return False
+    named = ("to", "cc", "bcc", "resent-to", "resent-cc", "resent-bcc")
+    delimiter = letter.envelope.recipient_delimiter
+    return any(_plain(mail, delimiter) in mine for name in named for mail in letter.addresses(name))
+
+
+def _plain(mail: str, delimiter: str) -> str:
+    """Folded and without its extension: mail to user+x came to user."""
+    local, domain = addresses.split(addresses.fold(mail))
+    return f"{addresses.without_detail(local, delimiter)[0]}@{domain}"
+
+
+def render(vacation: Vacation, letter: SieveLetter, *, owner: str, date: str, message_id: str) -> bytes:
+    """The answer, CRLF line ends. `owner` is the address it comes from where the script names none."""
+    sender = one_line(vacation.sender) or owner
+    subject = one_line(vacation.subject)
+    if not subject:
+        original = one_line((letter.values("subject") or [""])[0])
+        subject = f"Auto: {original}" if original else "Automated reply"
+    lines = [
+        f"From: {_mailbox(sender)}",
+        f"To: {addresses.render(letter.envelope.sender)}",
+        f"Subject: {_word(subject)}",
+        f"Date: {date}",
+        f"Message-ID: <{message_id}>",
+    ]
+    if answered := (headers.message_ids((letter.raw("message-id") or [""])[0]) or [""])[0]:
+        known = headers.message_ids((letter.raw("references") or letter.raw("in-reply-to") or [""])[-1])
+        lines.append(f"In-Reply-To: <{answered}>")
+        lines.append("References: " + "\r\n ".join(f"<{each}>" for each in (*known[-20:], answered)))
+    lines += ["Auto-Submitted: auto-replied (vacation)", "Precedence: bulk", "MIME-Version: 1.0"]
+    head = "\r\n".join(lines).encode("utf-8", "replace") + b"\r\n"
+    text = re.sub(r"\r\n|\r|\n", "\r\n", vacation.reason)
+    if vacation.mime:
+        return head + text.encode("utf-8", "replace")
+    body = text.rstrip("\r\n").encode("utf-8", "replace") + b"\r\n"
+    kind = b'Content-Type: text/plain; charset="utf-8"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n'
+    return head + kind + body
+
+
+def _word(text: str) -> str:
+    return text if text.isascii() and len(text) < 900 else Header(text, "utf-8").encode(linesep="\r\n", maxlinelen=75)
+
+
+def _mailbox(text: str) -> str:
+    """ "Name <address>" as a header field has it."""
+    match = re.fullmatch(r"(.*?)\s*<([^<>]*)>", text)
+    if match is None or not match[1]:
+        return match[2] if match else text
+    name = match[1].strip('" ')
+    if name.isascii():
+        escaped = re.sub(r'(["\\])', r"\\\1", name)
+        return f'"{escaped}" <{match[2]}>'
+    return f"{Header(name, 'utf-8').encode(maxlinelen=0)} <{match[2]}>"
