@@ -15,6 +15,7 @@ from mailcore.models.directory import (
     Factor,
     KnownAddress,
 )
+from mailcore.models.filters import SieveMemory, SieveScript
 from mailcore.models.journal import Change, Event, Traffic, TrafficMark
 from mailcore.models.mailbox import (
     AccessRight,
@@ -53,6 +54,8 @@ __all__ = [
     "Queued",
     "Recipient",
     "Setting",
+    "SieveMemory",
+    "SieveScript",
     "Subscription",
     "Traffic",
     "TrafficMark",
