@@ -28,9 +28,47 @@ class Composition(models.Model):
     fields = models.JSONField(default=dict)
     changed = models.DateTimeField(auto_now=True, db_index=True)
     sent = models.BooleanField(default=False)
+    version = models.PositiveIntegerField(default=0)  # which page a post came from: an older one overwrites nothing
+    draft = models.PositiveBigIntegerField(default=0)  # UID of its copy in Drafts, 0: none
+    held = models.CharField(max_length=64, blank=True)  # queue id at the server that keeps it until `release`
+    release = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
         return self.token
+
+
+class Identity(models.Model):
+    """Another name or address to write as, besides the account's own (which is in the options)."""
+
+    owner = models.CharField(max_length=320, db_index=True)
+    position = models.PositiveIntegerField()
+    name = models.CharField(max_length=200, blank=True)
+    mail = models.CharField(max_length=320)
+    reply_to = models.CharField(max_length=1000, blank=True)
+    signature = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["position", "pk"]
+        verbose_name_plural = "identities"
+
+    def __str__(self) -> str:
+        return self.mail
+
+
+class CannedText(models.Model):
+    """A text to be put into letters again and again."""
+
+    owner = models.CharField(max_length=320)
+    name = models.CharField(max_length=100)
+    subject = models.CharField(max_length=500, blank=True)
+    body = models.TextField()
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["owner", "name"], name="one_canned_text_a_name")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Group(models.Model):
