@@ -1,7 +1,6 @@
 """The first page: how much there is, what waits, and whether everything answers."""
 
 import socket
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from django.views.decorators.http import require_safe
 from mailadmin.pages.answers import show
 from mailadmin.permissions import Reach, seeing
 from mailcore.models import Account, Queued
+from mailcore.post import files, queue
 
 _STATES = (
     Queued.State.ACTIVE, Queued.State.INCOMING, Queued.State.DEFERRED, Queued.State.HOLD, Queued.State.CORRUPT,
@@ -51,15 +51,14 @@ def dashboard(request: HttpRequest, reach: Reach) -> HttpResponse:
 
 def _queue() -> list[tuple[str, str, int]]:
     """(state, its name, letters), every state in the queue listing's order."""
-    counts = dict(
-        Queued.objects.exclude(state=Queued.State.DONE).values_list("state").annotate(n=Count("pk")).order_by()
-    )
+    counts = dict(Queued.unsettled.values_list("state").annotate(n=Count("pk")).order_by())
     return [(state.value, str(state.label), counts.get(state.value, 0)) for state in _STATES]
 
 
 def _settled_today() -> int:
-    """Letters that left the queue within a day."""
-    return Queued.objects.filter(settled_us__gte=int((time.time() - 86400) * 1_000_000)).count()
+    """Letters that came within a day and have left the queue."""
+    came = files.id_at(queue.now_us() - 86400 * queue.MICRO)
+    return Queued.objects.filter(id__gte=came, settled_us__isnull=False).count()
 
 
 def _services() -> list[Service]:

@@ -48,7 +48,7 @@ def letters(request: HttpRequest, reach: Reach) -> HttpResponse:
     state, q = _filter(request.GET)
     chosen = listing.sorting(request, _COLUMNS, "due")
     page = listing.page(request, _matching(state, q), _COLUMNS, chosen, _VALUES)
-    counts = dict(Queued.objects.filter(state__in=_STATES).values_list("state").annotate(n=Count("pk")).order_by())
+    counts = dict(Queued.unsettled.values_list("state").annotate(n=Count("pk")).order_by())
     context = {
         "section": "queue",
         "page": page,
@@ -71,7 +71,7 @@ def _filter(given: QueryDict) -> tuple[str, str]:
 
 def _matching(state: str, q: str) -> QuerySet[Queued]:
     """The letters of one state, or of all, that a queue id, a sender or a waiting recipient names."""
-    rows = Queued.objects.filter(state__in=[state] if state else _STATES)
+    rows = Queued.unsettled.filter(state__in=[state] if state else _STATES)
     if not q:
         return rows
     waiting = Recipient.objects.filter(state=Recipient.State.WAITING)

@@ -8,6 +8,13 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 
+class _Unsettled(models.Manager["Queued"]):
+    """Letters on the way. Every question about their states goes through here: it is what the index answers."""
+
+    def get_queryset(self) -> "models.QuerySet[Queued]":
+        return super().get_queryset().filter(settled_us__isnull=True)
+
+
 class Queued(models.Model):
     """A letter we answered 250 for. Its primary key is its queue id, shown in hexadecimal."""
 
@@ -40,10 +47,13 @@ class Queued(models.Model):
     eight_bit = models.BooleanField(default=False)  # BODY=8BITMIME
     smtputf8 = models.BooleanField(default=False)
 
+    objects = models.Manager["Queued"]()
+    unsettled = _Unsettled()
+
     class Meta:
         indexes = [
-            models.Index(name="queued_due", fields=["state", "due_us"]),
-            models.Index(name="queued_settled", fields=["settled_us"]),
+            # Of letters on the way alone: one that is delivered as it comes in never enters it.
+            models.Index(name="queued_due", fields=["state", "due_us"], condition=Q(settled_us__isnull=True)),
             models.Index(name="queued_message_id", fields=["message_id"]),
             models.Index(name="queued_login", fields=["login", "received_us"]),  # smtpd_sasl_message_hourly_limit
         ]
@@ -73,7 +83,7 @@ class Recipient(models.Model):
         EXPANDED = "expanded", _("expanded")  # its alias's targets took its place
         REMOVED = "removed", _("removed")  # by the administrator
 
-    letter = models.ForeignKey(Queued, models.CASCADE, related_name="recipients", db_column="queued_id")
+    letter = models.ForeignKey(Queued, models.CASCADE, related_name="recipients", db_column="queued_id", db_index=False)
     address = models.CharField(max_length=320)
     original = models.CharField(max_length=320)  # as given at RCPT: X-Original-To, orig_to
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)

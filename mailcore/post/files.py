@@ -24,6 +24,11 @@ _SLOTS = 64
 _UNCLAIMED_AFTER = 86400  # seconds
 
 
+def id_at(at_us: int) -> int:
+    """What a queue id given at this time (µs) is at least; those of the same moment differ in their last bits."""
+    return int((at_us / 1_000_000 - _EPOCH) * _TICKS) & -_SLOTS
+
+
 def path(letter_id: int) -> str:
     return f"{settings.QUEUE_ROOT}/{letter_id:X}"
 

@@ -64,7 +64,7 @@ def entries(queues: Sequence[str] = QUEUES) -> Iterator[Entry]:
         while True:
             # By the index (state, due): a page costs the same wherever it is.
             after = Q(due_us__gte=due) & (Q(due_us__gt=due) | Q(id__gt=last))
-            rows = Queued.objects.filter(after, state=name).order_by("due_us", "id").values_list(*_COLUMNS)[:size]
+            rows = Queued.unsettled.filter(after, state=name).order_by("due_us", "id").values_list(*_COLUMNS)[:size]
             page = list(rows)
             if not page:
                 break
@@ -89,11 +89,11 @@ def _with_recipients(page: Sequence[tuple[int, str, int, int, int, str]]) -> Ite
 
 def ids(queues: Sequence[str]) -> list[int]:
     """The letters in these queues at this moment."""
-    return list(Queued.objects.filter(state__in=queues).order_by("id").values_list("id", flat=True))
+    return list(Queued.unsettled.filter(state__in=queues).order_by("id").values_list("id", flat=True))
 
 
 def count(queue_name: str) -> int:
-    return Queued.objects.filter(state=queue_name).count()
+    return Queued.unsettled.filter(state=queue_name).count()
 
 
 def waiting_for(domain: str) -> list[int]:

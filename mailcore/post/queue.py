@@ -150,7 +150,7 @@ _BATCH = 200  # letters one claim takes at most
 
 
 def _take(condition: Q) -> Any:
-    chosen = Queued.objects.filter(condition).order_by("due_us")
+    chosen = Queued.unsettled.filter(condition).order_by("due_us")
     if connection.features.has_select_for_update_skip_locked:
         chosen = chosen.select_for_update(skip_locked=True)
     return chosen.values_list(*_CLAIM_FIELDS)[:_BATCH]
@@ -182,7 +182,7 @@ def extend(courier: str, letter_ids: Collection[int]) -> None:
 
 def give_back(courier: str, keep: Collection[int] = ()) -> None:
     """The courier stops, or stops with all but these letters: what it has is due again at once."""
-    held = Queued.objects.filter(state__in=_HELD, courier=courier).values_list("id", flat=True)
+    held = Queued.unsettled.filter(state__in=_HELD, courier=courier).values_list("id", flat=True)
     ids = list(set(held) - set(keep))
     for start in range(0, len(ids), _AT_ONCE):
         own = Queued.objects.filter(id__in=ids[start : start + _AT_ONCE], courier=courier)
@@ -194,7 +194,7 @@ def give_back(courier: str, keep: Collection[int] = ()) -> None:
 
 def holders() -> set[str]:
     """The couriers that have letters now, dead ones among them until their leases run out."""
-    held = Queued.objects.filter(state__in=_HELD, lease_us__gt=0)
+    held = Queued.unsettled.filter(state__in=_HELD, lease_us__gt=0)
     return set(held.values_list("courier", flat=True).distinct())
 
 
@@ -357,7 +357,7 @@ def release(letter_ids: Collection[int]) -> int:
 def flush(letter_ids: Collection[int] | None = None) -> int:
     """Deferred letters are due at once: these, or all. Held ones stay. They are tried whatever defer_transports
     says and however their destinations behaved."""
-    chosen = Queued.objects.filter(state=State.DEFERRED)
+    chosen = Queued.unsettled.filter(state=State.DEFERRED)
     if letter_ids is not None:
         chosen = chosen.filter(id__in=letter_ids)
     count = chosen.update(due_us=_FLUSHED)
@@ -432,7 +432,9 @@ def requeue_many(letter_ids: Iterable[int]) -> int:
 def forget_settled() -> int:
     """Drop the history of letters settled longer ago than queue_history_time; returns how many."""
     before = now_us() - conf.current().queue_history_time * MICRO
-    old = list(Queued.objects.filter(state=State.DONE, settled_us__lt=before).values_list("id", flat=True)[:10_000])
+    # Ids rise with time: what came later was settled later.
+    old = Queued.objects.filter(id__lt=files.id_at(before), settled_us__lt=before).order_by("id")
+    old = list(old.values_list("id", flat=True)[:10_000])
     for letter_id in old:
         with contextlib.suppress(OSError):
             files.remove(letter_id)
@@ -442,11 +444,11 @@ def forget_settled() -> int:
 
 def seconds_until_due() -> float | None:
     """How long until the next letter is due; None when nothing waits."""
-    waiting = Queued.objects.filter(state__in=(State.INCOMING, State.DEFERRED)).order_by("due_us")
+    waiting = Queued.unsettled.filter(state__in=(State.INCOMING, State.DEFERRED)).order_by("due_us")
     first = waiting.values_list("due_us", flat=True).first()
     return None if first is None else max(0.0, (first - now_us()) / MICRO)
 
 
 def is_abandoned() -> bool:
     """Has some courier let a lease run out?"""
-    return Queued.objects.filter(state=State.ACTIVE, lease_us__lt=now_us()).exists()
+    return Queued.unsettled.filter(state=State.ACTIVE, lease_us__lt=now_us()).exists()

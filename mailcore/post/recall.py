@@ -54,4 +54,4 @@ def call_back(queue_id: str, owner: str) -> bytes | None:
 
 def _own(owner: str) -> models.QuerySet[Queued]:
     """Never tried, and not due yet: no courier looks at it."""
-    return Queued.objects.filter(login=owner.lower(), state=Queued.State.INCOMING, due_us__gt=queue.now_us())
+    return Queued.unsettled.filter(login=owner.lower(), state=Queued.State.INCOMING, due_us__gt=queue.now_us())

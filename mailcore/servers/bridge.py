@@ -25,6 +25,7 @@ class Bridge:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bridge")
         self._checks = ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="check")
         self._asking = ThreadPoolExecutor(32, thread_name_prefix="asking")
+        self._committing = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._inline = connection.vendor == "sqlite"
         # Under a running loop Django keeps one connection for each asyncio task; in a context of their own all
         # short reads share one, which stays open.
@@ -42,6 +43,10 @@ class Bridge:
         """Like `run`, for what waits for name servers and other hosts: they may be slow, our letters are not."""
         return await asyncio.get_running_loop().run_in_executor(self._asking, _job, function, values)
 
+    def commit(self, function: Callable[..., object], *values: object) -> None:
+        """`function(*values)` in the one thread that takes letters in; it says itself what came of it."""
+        self._committing.submit(_job, function, values)
+
     async def read(self, function: Callable[..., T], *values: object) -> T:
         """Like `run`, for a function that only reads and takes well under a millisecond."""
         if self._inline:
@@ -49,6 +54,7 @@ class Bridge:
         return await self.run(function, *values)
 
     def close(self) -> None:
+        self._committing.shutdown(wait=True, cancel_futures=False)
         self._pool.shutdown(wait=True, cancel_futures=False)
         self._asking.shutdown(wait=False, cancel_futures=True)
         self._checks.shutdown(wait=True, cancel_futures=True)

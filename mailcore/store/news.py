@@ -38,18 +38,18 @@ def publish(mailbox_ids: Iterable[int]) -> None:
     list of its mailboxes."""
     words = [MAILBOX, *(b"%d" % i for i in sorted(set(mailbox_ids)))]
     if len(words) > 1:
-        transaction.on_commit(lambda: _send(SERVERS, b" ".join(words)))
+        transaction.on_commit(lambda: _send(SERVERS, b" ".join(words)), robust=True)
 
 
 def ring_couriers() -> None:
     """There is (or may be) work in the queue, once the running transaction commits."""
-    transaction.on_commit(lambda: _send(COURIERS, QUEUE))
+    transaction.on_commit(lambda: _send(COURIERS, QUEUE), robust=True)
 
 
 def settings_changed() -> None:
     """Parameters, domains or accounts changed, once the running transaction commits."""
-    transaction.on_commit(lambda: _send(SERVERS, SETTINGS))
-    transaction.on_commit(lambda: _send(COURIERS, SETTINGS))
+    transaction.on_commit(lambda: _send(SERVERS, SETTINGS), robust=True)
+    transaction.on_commit(lambda: _send(COURIERS, SETTINGS), robust=True)
 
 
 def listen(audience: str) -> socket.socket:

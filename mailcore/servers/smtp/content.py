@@ -6,8 +6,8 @@ what exceeds message_size_limit is read and dropped.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Mapping, Sequence
 
 from mailcore import conf
 from mailcore.post import direct, intake
@@ -18,76 +18,86 @@ from mailcore.wire import trace
 
 
 class Committer:
-    """Group commit: letters that are ready while a transaction is under way share the next one, and one
-    visit to a thread."""
+    """Group commit: letters that are ready while a transaction is under way share the next one. All of them are
+    entered by one thread, whose connection knows the database's pages as it left them."""
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
-        self._waiting: list[_Ready] = []
-        self._running: asyncio.Task[None] | None = None
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[ContentFile, Letter]] = []
+        self._running = False
+        self._answers: dict[int, asyncio.Future[tuple[str, ...]]] = {}
 
-    async def take_in(self, file: ContentFile, letter: Letter) -> tuple[str, ...]:
-        """Returns when the letter is ours for good; TemporaryFault when it is not: its file is gone. The lines to
-        log about its delivery, when that has happened as well."""
-        ready = _Ready(file, letter, asyncio.get_running_loop().create_future())
-        self._waiting.append(ready)
-        if self._running is None:
-            self._running = asyncio.get_running_loop().create_task(self._run())
-        return await ready.done
+    def take_in(self, file: ContentFile, letter: Letter) -> "asyncio.Future[tuple[str, ...]]":
+        """Done when the letter is ours for good; TemporaryFault when it is not: its file is gone. The lines to
+        log about its delivery, when that has happened as well. Who stops waiting changes nothing."""
+        loop = asyncio.get_running_loop()
+        answer = self._answers[letter.id] = loop.create_future()
+        with self._lock:
+            self._waiting.append((file, letter))
+            idle, self._running = not self._running, True
+        if idle:
+            self._bridge.commit(self._work, loop)
+        return answer
 
-    async def _run(self) -> None:
-        while self._waiting:
-            group, self._waiting = self._waiting, []
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        while True:
+            with self._lock:
+                group, self._waiting = self._waiting, []
+                if not group:
+                    self._running = False
+                    return
             try:
-                answers = await self._bridge.run(_commit, [(ready.file, ready.letter) for ready in group])
+                _commit(group, lambda answers: loop.call_soon_threadsafe(self._hand_out, answers))
             except Exception as error:  # whoever waits must hear of it
-                answers = [error] * len(group)
-            for ready, answer in zip(group, answers, strict=True):
-                if ready.done.cancelled():
-                    continue
-                if isinstance(answer, Exception):
-                    ready.done.set_exception(answer)
-                else:
-                    ready.done.set_result(answer)
-        self._running = None
+                loop.call_soon_threadsafe(self._hand_out, {letter.id: error for _, letter in group})
+
+    def _hand_out(self, answers: "Answers") -> None:
+        for letter_id, answer in answers.items():
+            waiting = self._answers.pop(letter_id, None)
+            if waiting is None or waiting.done():
+                continue
+            if isinstance(answer, Exception):
+                waiting.set_exception(answer)
+            else:
+                waiting.set_result(answer)
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    file: ContentFile
-    letter: Letter
-    done: "asyncio.Future[tuple[str, ...]]"
+# Letter id → its log lines, or what went wrong.
+Answers = Mapping[int, tuple[str, ...] | Exception]
 
 
-def _commit(group: Sequence[tuple[ContentFile, Letter]]) -> list[tuple[str, ...] | Exception]:
-    """Make the letters ours, in a thread: delivered, or durable and queued. Their log lines, or what went wrong."""
-    answers: dict[int, tuple[str, ...] | Exception] = {**direct.take_in(group)}
+def _commit(group: Sequence[tuple[ContentFile, Letter]], answer: Callable[[Answers], object]) -> None:
+    """Make the letters ours, in a thread: delivered, or durable and queued. `answer` hears of each letter as soon
+    as it is settled."""
+    delivered = direct.take_in(group, answer)
+    faults: dict[int, Exception] = {}
     whole = []
     for file, letter in group:
-        if letter.id in answers:
+        if letter.id in delivered:
             continue
         try:
             file.finish()
             whole.append(letter)
         except OSError as error:
-            answers[letter.id] = TemporaryFault(f"queue file write error: {error}")
+            faults[letter.id] = TemporaryFault(f"queue file write error: {error}")
     try:
         intake.take_in(whole)
     except TemporaryFault as fault:
         if len(whole) == 1:
-            answers[whole[0].id] = fault
+            faults[whole[0].id] = fault
         else:
             # One letter's trouble is not the others': each tries alone.
             for letter in whole:
                 try:
                     intake.take_in([letter])
                 except TemporaryFault as own:
-                    answers[letter.id] = own
+                    faults[letter.id] = own
     for file, letter in group:
-        if isinstance(answers.get(letter.id), Exception):
+        if letter.id in faults:
             with contextlib.suppress(OSError):
                 file.discard()
-    return [answers.get(letter.id, ()) for _, letter in group]
+    answer({letter.id: faults.get(letter.id, ()) for _, letter in group if letter.id not in delivered})
 
 
 class Reception:

@@ -1,6 +1,5 @@
 """A letter from 354 to the queue: its trace headers, the last questions, the commit, the answer."""
 
-import asyncio
 import functools
 import time
 from typing import TYPE_CHECKING
@@ -114,8 +113,7 @@ async def _take_in(session: "SmtpSession", transaction: "Transaction", reception
         return Reply(250, "2.0.0", f"Ok: queued as {reception.queue_id}")
     reception.end()
     letter = _letter(session, transaction, reception)
-    # Not to be interrupted: a letter is either in the queue, or its file is gone.
-    delivered = await asyncio.shield(session.server.committer.take_in(reception.file, letter))
+    delivered = await session.server.committer.take_in(reception.file, letter)
     log.write(
         session.server.service.name,
         f"{letter.queue_id}: client={session.who}"
