@@ -118,6 +118,7 @@ class Local:
     account_id: int
     address: str  # the account's own address: Delivered-To
     detail: str = ""  # what stood after recipient_delimiter
+    filtered: bool = False  # the account has an active Sieve script
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,10 @@ class Parameters:
     server_threads: int = integer("16", _("Threads, and so database connections, of one server process."))
     courier_processes: int = integer("1", _("Couriers run by runmailserver where there is no REDIS_URL."))
     web_processes: int = integer("0", _("Web server processes; 0: one a core."))
+    second_factor_roles: tuple[str, ...] = words(
+        "", _("Roles (owner, domain, auditor, administrator) that must set up a second factor before anything else.")
+    )
+    step_up_time: int = seconds("15m", _("How long after signing in security settings are open without asking again."))
     web_threads: int = integer("8", _("Requests one web process serves at once."))
 
     # --- What the webmail fetches from other hosts: pictures in letters, one-click unsubscribing ---
@@ -312,6 +316,22 @@ class Parameters:
     )
     courier_batch: int = integer("100", _("Letters a courier claims at once."))
     courier_lease_time: int = seconds("600s", _("After this a lost courier's letters are taken by another."))
+
+    # --- Filters (Sieve) ---
+    sieve_max_script_size: int = octets("1048576", _("Largest Sieve script; 0: no limit."))
+    sieve_quota_max_scripts: int = integer("16", _("Sieve scripts of an account; 0: no limit."))
+    sieve_max_actions: int = integer("32", _("Things a Sieve script may do with one message."))
+    sieve_max_redirects: int = integer("4", _("Addresses a Sieve script may pass one message on to."))
+    sieve_max_cpu_time: int = seconds("5s", _("How long a Sieve script may work on one message."))
+    sieve_vacation_default_period: int = days(
+        "7d", _("How long nobody gets a second automatic answer, where the script does not say.")
+    )
+    sieve_vacation_min_period: int = days("1d", _("The shortest such time a script may ask for."))
+    sieve_vacation_max_period: int = days("60d", _("The longest; 0: no limit."))
+    sieve_duplicate_default_period: int = days(
+        "14d", _("How long a Sieve script remembers what it saw, where it does not say.")
+    )
+    sieve_duplicate_max_period: int = days("30d", _("The longest such time; 0: no limit."))
 
     # --- Remote delivery ---
     smtp_connect_timeout: int = seconds("30s", _("Time for another host to take our connection."))

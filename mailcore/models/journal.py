@@ -9,11 +9,11 @@ class Event(models.Model):
     """One thing that happened to one message. Never changed, removed only by age (events_retention)."""
 
     at_us = models.BigIntegerField(db_index=True)
-    kind = models.CharField(max_length=16)  # moved, deleted
+    kind = models.CharField(max_length=16)  # filtered, moved, deleted
     message_id = models.CharField(max_length=255, db_index=True)  # of the header, without <>
     account = models.ForeignKey("mailcore.Account", models.CASCADE)
-    mailbox = models.CharField(max_length=255)  # where it was
-    target = models.CharField(max_length=255, blank=True)  # where it went
+    mailbox = models.CharField(max_length=255)  # where it was; the script it was filtered by
+    target = models.CharField(max_length=255, blank=True)  # where it went; what the script did
 
     def __str__(self) -> str:
         return self.kind

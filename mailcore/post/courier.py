@@ -20,7 +20,7 @@ from mailcore.post.leftovers import Leftovers
 from mailcore.post.queue import Settlement
 from mailcore.post.route import route
 from mailcore.post.smtp.dispatch import Dispatch
-from mailcore.store import directory, journal, news
+from mailcore.store import directory, journal, news, scripts
 from mailcore.store.retry import in_transaction
 from mailcore.terms import Local
 
@@ -171,6 +171,7 @@ class Courier:
             self._housekept_us = now
             forgotten, stray = queue.forget_settled(), intake.sweep()
             journal.forget()
+            scripts.forget()
             if forgotten or stray:
                 log.write("qmgr", f"forgot {forgotten} settled letters, removed {stray} stray files")
         return 0

@@ -5,20 +5,22 @@ one transaction; the file is durable before it. A pass that dies half way is sim
 Maildir base name, made from queue id and recipient, keeps the second from doubling the first.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from django.db import transaction
 
 from mailcore import conf, log
-from mailcore.post import bounce, files, outside, queue, quota_warning
+from mailcore.post import bounce, files, filters, outside, queue, quota_warning
 from mailcore.post.leftovers import Leftovers
 from mailcore.post.queue import MICRO, Claim, Duty, Settlement
 from mailcore.post.route import credentials, route
 from mailcore.post.smtp.job import Job
 from mailcore.post.smtp.policy import policy_for
-from mailcore.store import delivery
+from mailcore.store import delivery, maildir
 from mailcore.store.retry import in_transaction
 from mailcore.terms import (
     Arrival,
@@ -116,30 +118,65 @@ def refusal(reply: Reply, relay: str = "none") -> Outcome:
     return failed(reply.enhanced, reply.text, relay)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One recipient served here: the copies for mailboxes, and what the owner's filters decided, if there are any."""
+
+    plan: _Plan
+    duty: Duty
+    arrivals: tuple[Arrival, ...]
+    filtered: filters.Filtered | None = None
+
+
 def _deliver_local(courier: str, plans: Sequence[_Plan], leftovers: Leftovers) -> None:
-    wanted: list[tuple[_Plan, Duty]] = []
-    arrivals: list[Arrival] = []
-    for plan in plans:
-        seen = _delivered_to(plan)
-        for duty, way in plan.local:
-            if way.address in seen:
-                plan.outcomes.append((duty, failed("5.4.6", f"mail forwarding loop for {way.address}")))
-                continue
-            wanted.append((plan, duty))
-            arrivals.append(arrival(plan.claim, duty, way))
-    staged = delivery.stage(arrivals)
+    wanted = _wanted(plans)
+    staged = delivery.stage([arrival for each in wanted for arrival in each.arrivals])
+    # After a power failure a letter is looked for where it would be without filters: what they put elsewhere is
+    # made durable by name before the commit.
+    elsewhere = {s.path for s in staged if isinstance(s, delivery.Staged) and s.arrival.mailbox != "INBOX"}
+    maildir.sync_directories({os.path.dirname(path) for path in elsewhere})
 
     def enter_and_settle() -> list[Settlement]:
         outcomes = {plan.claim.id: list(plan.outcomes) for plan in plans}
-        for (plan, duty), result in zip(wanted, delivery.enter(staged, warn=quota_warning.warn), strict=True):
-            outcome = refusal(result, _RELAY) if isinstance(result, Reply) else DELIVERED
-            outcomes[plan.claim.id].append((duty, outcome))
+        entered = iter(zip(staged, delivery.enter(staged, warn=quota_warning.warn), strict=True))
+        for each in wanted:
+            copies = list(islice(entered, len(each.arrivals)))
+            outcomes[each.plan.claim.id].append((each.duty, _outcome(each, copies)))
         settled = [Settlement(plan.claim, outcomes[plan.claim.id], last=not plan.elsewhere) for plan in plans]
         settle(courier, settled)
         return settled
 
     settlements = in_transaction(enter_and_settle)
     leftovers.add(settlements, (s.path for s in staged if isinstance(s, delivery.Staged)))
+
+
+def _wanted(plans: Sequence[_Plan]) -> list[_Wanted]:
+    scripts = filters.active(way for plan in plans for _, way in plan.local)
+    found: list[_Wanted] = []
+    for plan in plans:
+        seen = _delivered_to(plan)
+        for duty, way in plan.local:
+            if way.address in seen:
+                plan.outcomes.append((duty, failed("5.4.6", f"mail forwarding loop for {way.address}")))
+                continue
+            usual = arrival(plan.claim, duty, way)
+            script = scripts.get(way.account_id)
+            if script is None:
+                found.append(_Wanted(plan, duty, (usual,)))
+            else:
+                filtered = filters.look(script, plan.claim, duty, usual)
+                found.append(_Wanted(plan, duty, filtered.arrivals, filtered))
+    return found
+
+
+def _outcome(wanted: _Wanted, copies: Sequence[tuple[delivery.Staged | Reply, delivery.Stored | Reply]]) -> Outcome:
+    """How a recipient's delivery ended. A copy that was refused speaks for all: nothing else is done then."""
+    for _, result in copies:
+        if isinstance(result, Reply):
+            return refusal(result, _RELAY)
+    if wanted.filtered is None:
+        return DELIVERED
+    return filters.settle(wanted.filtered, [copy for copy, _ in copies if isinstance(copy, delivery.Staged)])
 
 
 def _delivered_to(plan: _Plan) -> set[str]:

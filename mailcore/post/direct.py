@@ -6,8 +6,8 @@ settled already, and its message in the mailbox; then the file takes its place i
 dies before the commit leaves nothing but a file in `tmp` that nobody sees, and its client never heard
 250; one that dies after it leaves a message whose file is found in `tmp` (`store.maildir.locate`).
 
-Whatever else a letter needs (several recipients, lists, other hosts, a notice of success, a time to wait
-for), and whatever goes wrong here, is the queue's: `take_in` says which letters it did not deliver, and
+Whatever else a letter needs (several recipients, lists, other hosts, filters, a notice of success, a time to
+wait for), and whatever goes wrong here, is the queue's: `take_in` says which letters it did not deliver, and
 nothing has happened to those.
 """
 
@@ -21,7 +21,7 @@ from mailcore.post.deliver import DELIVERED, host, log_line
 from mailcore.post.files import ContentFile
 from mailcore.post.queue import MICRO, now_us
 from mailcore.post.route import route
-from mailcore.store import delivery
+from mailcore.store import delivery, directory
 from mailcore.terms import Arrival, Letter, Local, TemporaryFault
 
 __all__ = ["take_in"]
@@ -62,6 +62,9 @@ def take_in(
 def _is_certain(letter: Letter) -> bool:
     """Is this letter for one mailbox here, now, and nobody waits to hear of it?"""
     if not letter.final or len(letter.recipients) != 1 or letter.hold or letter.due_us:
+        return False
+    account = directory.find_account(letter.final)
+    if account is not None and account.filtered:
         return False
     return "SUCCESS" not in letter.recipients[0].notify and conf.current().direct_delivery
 

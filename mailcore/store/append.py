@@ -19,7 +19,6 @@ from time import time, time_ns
 from django.conf import settings
 from django.db import transaction
 
-from mailcore.models import Mailbox
 from mailcore.store import delivery, expunge, index, maildir, unsynced
 from mailcore.store.access import NO_SUCH
 from mailcore.store.box import Box
@@ -121,7 +120,6 @@ def _put(box: Box, uploads: Sequence[Upload], before: Callable[[], Refusal | Non
                 transaction.set_rollback(True)
                 is_full = any(isinstance(each, Reply) and each.enhanced.endswith(".2.2") for each in results)
                 return OVER_QUOTA if is_full else NO_SUCH
-            _remember_keywords(box.id, uploads)
         kept = True
     finally:
         if not kept:
@@ -207,13 +205,3 @@ def _converted(upload: Upload) -> bytes:
         return to_base64(upload.content)
     with open(upload.content, "rb") as file:
         return to_base64(file.read())
-
-
-def _remember_keywords(mailbox_id: int, uploads: Sequence[Upload]) -> None:
-    given = dict.fromkeys(word for upload in uploads for word in upload.keywords)
-    if not given:
-        return
-    known = index.query(f"SELECT keywords FROM {index.MAILBOX} WHERE id = %s", (mailbox_id,))[0][0].split()
-    lower = {word.lower() for word in known}
-    if fresh := [word for word in given if word.lower() not in lower]:
-        Mailbox.objects.filter(pk=mailbox_id).update(keywords=" ".join(known + fresh))

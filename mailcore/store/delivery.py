@@ -24,7 +24,7 @@ from django.db import transaction
 
 from mailcore.models import Account, Mailbox, Message, MessageSummary, MessageText
 from mailcore.store import maildir, news, quota, unsynced
-from mailcore.store.index import MAILBOX, table
+from mailcore.store.index import MAILBOX, query, table
 from mailcore.store.prepared import Prepared, change_many, insert, insert_returning
 from mailcore.terms import Arrival, Reply
 from mailcore.wire import flags as wire_flags
@@ -275,11 +275,25 @@ def enter(
         fresh.append((item, uid, box.highest_modseq + 1))
         results.append(Stored(box.id, box.uid_validity, uid))
     _insert(fresh, now)
+    _remember_keywords(fresh)
     _count([box for box in mailboxes.values() if box.messages], purses.values())
     if warn is not None:
         warn(quota.crossings(purses.values()))
     news.publish(box.id for box in mailboxes.values() if box.messages)
     return results
+
+
+def _remember_keywords(fresh: Sequence[tuple[Staged, int, int]]) -> None:
+    """Keywords of new messages that their mailbox never had are its keywords from now on."""
+    given: dict[int, dict[str, None]] = {}
+    for item, _, _ in fresh:
+        if item.arrival.keywords:
+            given.setdefault(item.mailbox_id, {}).update(dict.fromkeys(item.arrival.keywords))
+    for mailbox_id, words in given.items():
+        known = query(f"SELECT keywords FROM {MAILBOX} WHERE id = %s", (mailbox_id,))[0][0].split()
+        lower = {word.lower() for word in known}
+        if new := [word for word in words if word.lower() not in lower]:
+            Mailbox.objects.filter(pk=mailbox_id).update(keywords=" ".join(known + new))
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
-"""What becomes of messages, noted: moved and deleted, which no other row tells afterwards.
+"""What becomes of messages, noted: filtered, moved and deleted, which no other row tells afterwards.
 
-Called by `expunge` and `transfer` inside their transactions: one INSERT … SELECT for each, however many messages.
+Called by `expunge` and `transfer` inside their transactions: one INSERT … SELECT for each, however many messages; by
+`post.filters` for a letter at its delivery.
 Delivered, deferred and failed stand in the queue's rows, read and unread in the message's flags; none of those is
 written a second time. events_retention says how long events are kept, 0 that none are.
 """
@@ -25,6 +26,19 @@ def moved(message_ids: Iterable[int], source: Box, target: Box) -> None:
 def deleted(message_ids: Iterable[int], source: Box) -> None:
     """These messages (by key) are about to be removed for good."""
     _note("deleted", message_ids, source, "")
+
+
+def filtered(account_id: int, message_id: str, script: str, words: str) -> None:
+    """A letter went through its recipient's filters, and this came of it."""
+    if message_id and conf.current().events_retention:
+        Event.objects.create(
+            at_us=int(time() * _MICRO),
+            kind="filtered",
+            message_id=message_id,
+            account_id=account_id,
+            mailbox=script[:255],
+            target=words[:255],
+        )
 
 
 def _note(kind: str, message_ids: Iterable[int], source: Box, target: str) -> None:

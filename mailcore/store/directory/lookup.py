@@ -44,6 +44,7 @@ class AccountEntry:
     state: str  # Account.State
     expires: date | None
     domain_active: bool
+    filtered: bool = False  # letters to it go through a Sieve script
 
     @property
     def open(self) -> bool:
@@ -107,7 +108,7 @@ class _Answers(Generic[T]):
 
 _account_rows = Prepared(
     lambda address: Account.objects.filter(address=address).values_list(
-        "id", "address", "state", "expires", "domain__active"
+        "id", "address", "state", "expires", "domain__active", "active_script_id"
     ),
     str,
 )
@@ -126,10 +127,10 @@ def _ask_account(address: str) -> AccountEntry | None:
     found = _account_rows.row(address)
     if found is None:
         return None
-    id_, full, state, expires, domain_active = found
+    id_, full, state, expires, domain_active, script = found
     # Prepared statements bring values as the driver has them: SQLite has no dates and no booleans.
     day = date.fromisoformat(expires) if isinstance(expires, str) else expires
-    return AccountEntry(id_, full, state, day, bool(domain_active))
+    return AccountEntry(id_, full, state, day, bool(domain_active), script is not None)
 
 
 def _ask_alias(address: str) -> AliasEntry | None:

@@ -25,7 +25,7 @@ _BULK = frozenset(("bulk", "junk", "list"))
 def wanted(vacation: Vacation, letter: SieveLetter, own: Sequence[str]) -> bool:
     """Is an answer right? `own` are the owner's addresses."""
     sender = letter.envelope.sender
-    mine = {addresses.fold(each) for each in (*own, *vacation.addresses, letter.envelope.recipient)}
+    mine = {addresses.fold(each) for each in (*own, *vacation.addresses)}
     if "@" not in sender or addresses.fold(sender) in mine:
         return False
     if _PROGRAM.fullmatch(addresses.split(sender)[0]):

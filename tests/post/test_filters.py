@@ -1,0 +1,275 @@
+"""Letters that go through their recipient's Sieve script: where they lie, what else happens, and that none is lost."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.db import transaction
+
+from mailcore.models import Event, Mailbox, Message, Queued, Recipient, SieveMemory, SieveScript
+from mailcore.post import direct, files, filters, leftovers, story
+from mailcore.post.courier import Courier
+from mailcore.store import directory, maildir, quota, scripts
+from mailcore.terms import Client, Letter, LetterRecipient, Local, Owner
+from mailcore.wire import flags as wire_flags
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
+
+LETTER = (
+    b"From: a@other.example\r\nTo: lisi@benet.com\r\nSubject: invoice\r\nMessage-ID: <1@other.example>\r\n\r\nPay.\r\n"
+)
+
+
+@pytest.fixture
+def lisi(benet) -> Owner:
+    return Owner(benet["lisi"], "lisi@benet.com")
+
+
+@pytest.fixture
+def obey(lisi) -> Callable[[str], None]:
+    """`obey('discard;')`: 李四's script from now on."""
+
+    def put(script: str) -> None:
+        assert scripts.put(lisi, "filters", script) is None
+        assert scripts.activate(lisi, "filters") is None
+
+    return put
+
+
+@pytest.fixture
+def arrive(post) -> Callable[..., Letter]:
+    """A letter for 李四, and everything that comes of it, delivered."""
+
+    def one(content: bytes = LETTER, to: str = "lisi", **more) -> Letter:
+        letter = post(to, content=content, message_id="1@other.example", **more)
+        Courier().run_until_idle()
+        return letter
+
+    return one
+
+
+def boxes(name: str = "lisi") -> dict[str, int]:
+    rows = Message.objects.filter(mailbox__account__address=f"{name}@benet.com").values_list("mailbox__name", flat=True)
+    return {box: list(rows).count(box) for box in rows}
+
+
+def test_a_letter_goes_where_the_script_says(obey, arrive):
+    obey('require "fileinto"; if header :contains "subject" "invoice" { fileinto "Archive"; }')
+    letter = arrive()
+    assert boxes() == {"Archive": 1}
+    [recipient] = Recipient.objects.filter(letter_id=letter.id)
+    assert (recipient.state, recipient.relay, recipient.reason) == ("delivered", "sieve", "stored in Archive")
+    assert Queued.objects.get(pk=letter.id).state == "done"
+    arrive(LETTER.replace(b"invoice", b"hello"))
+    assert boxes() == {"Archive": 1, "INBOX": 1}
+
+
+def test_the_story_tells_of_it(obey, arrive):
+    obey('require "fileinto"; fileinto "Archive";')
+    arrive()
+    [told] = story.find("1@other.example")
+    assert [m.text for m in told.moments if m.kind == "filtered"] == ["filters → stored in Archive"]
+    assert [place.mailbox for place in told.places] == ["Archive"]
+
+
+def test_copies_flags_and_a_mailbox_made_on_the_way(obey, arrive, lisi):
+    obey(
+        'require ["fileinto", "copy", "imap4flags", "mailbox"];'
+        'fileinto :copy :create :flags ["\\\\Seen", "工作" ,"$Bills"] "账单/2026"; addflag "\\\\Flagged";'
+    )
+    arrive()
+    assert boxes() == {"账单/2026": 1, "INBOX": 1}
+    copy = Message.objects.get(mailbox__name="账单/2026")
+    assert (copy.flags, copy.keywords) == (wire_flags.SEEN, "$Bills")
+    assert Mailbox.objects.get(name="账单/2026").keywords == "$Bills"
+    assert Mailbox.objects.get(name="账单/2026").unseen == 0
+    assert Message.objects.get(mailbox__name="INBOX").flags == wire_flags.FLAGGED
+    where = maildir.directory(lisi.address, Mailbox.objects.get(name="账单/2026").folder)
+    assert os.listdir(f"{where}/cur") == [f"{copy.base_name}:2,S"]
+
+
+def test_discarded_and_rejected(obey, arrive, inbox):
+    obey("discard;")
+    arrive()
+    assert boxes() == {}
+    obey('require "reject"; reject "No invoices,\\nplease.";')
+    arrive(sender="xiaoqi@benet.com")
+    assert boxes() == {}
+    [notice] = inbox("xiaoqi")
+    assert b"5.7.1" in notice
+    assert b"No invoices" in notice
+
+
+def test_passed_on_with_a_mark_against_loops(obey, arrive, inbox):
+    obey('require "copy"; redirect :copy "xiaoqi@benet.com";')
+    arrive()
+    assert boxes() == {"INBOX": 1}
+    [passed] = inbox("xiaoqi")
+    assert b"Delivered-To: lisi@benet.com\r\n" in passed
+    assert passed.endswith(LETTER)
+    assert passed.startswith(b"Return-Path: <a@other.example>")
+
+
+def test_a_circle_ends(obey, arrive, benet):
+    obey('redirect "xiaoqi@benet.com";')
+    other = Owner(benet["xiaoqi"], "xiaoqi@benet.com")
+    scripts.put(other, "f", 'redirect "lisi@benet.com";')
+    scripts.activate(other, "f")
+    arrive()
+    assert boxes() == boxes("xiaoqi") == {}
+    assert Recipient.objects.filter(state="failed", dsn="5.4.6").exists()
+
+
+# --- Automatic answers ----------------------------------------------------------------------------
+
+AWAY = 'require "vacation"; vacation :days 3 :subject "不在" "下周回来。";'
+
+
+def test_somebody_who_writes_twice_is_answered_once(obey, arrive, inbox):
+    obey(AWAY)
+    for _ in range(2):
+        arrive(sender="xiaoqi@benet.com")
+    assert boxes() == {"INBOX": 2}
+    [answer] = inbox("xiaoqi")
+    assert answer.startswith(b"Return-Path: <>\r\n")
+    assert "下周回来。".encode() in answer
+    assert b"In-Reply-To: <1@other.example>" in answer
+    assert b"Auto-Submitted: auto-replied" in answer
+    SieveMemory.objects.update(until_at=1)
+    arrive(sender="xiaoqi@benet.com")
+    assert len(inbox("xiaoqi")) == 2
+
+
+def test_a_group_is_not_answered_but_a_second_name_is(obey, post, inbox):
+    directory.create_alias("boss@benet.com", ["lisi@benet.com"])
+    obey(AWAY)
+    post("all", content=LETTER.replace(b"lisi@", b"all@"), sender="xiaoqi@benet.com")
+    Courier().run_until_idle()
+    assert not any("下周回来。".encode() in each for each in inbox("xiaoqi"))
+    post("boss", content=LETTER.replace(b"lisi@", b"boss@"), sender="xiaoqi@benet.com")
+    Courier().run_until_idle()
+    assert any("下周回来。".encode() in each for each in inbox("xiaoqi"))
+
+
+def test_nobody_answers_in_anothers_name(obey, arrive, inbox):
+    obey('require "vacation"; vacation :from "The boss <boss@other.example>" "away";')
+    arrive(sender="xiaoqi@benet.com")
+    [answer] = inbox("xiaoqi")
+    assert b"\r\nFrom: lisi@benet.com\r\n" in answer
+
+
+def test_the_periods_have_limits(obey, arrive, parameters):
+    parameters(sieve_vacation_max_period="2d")
+    obey('require "vacation"; vacation :days 300 "away";')
+    letter = arrive(sender="xiaoqi@benet.com")
+    memory = SieveMemory.objects.get()
+    assert memory.until_at <= letter.received_us // 1_000_000 + 2 * 86400 + 60
+
+
+def test_memory_is_forgotten_when_it_is_over(obey, arrive):
+    obey(AWAY)
+    arrive(sender="xiaoqi@benet.com")
+    assert scripts.forget() == 0
+    SieveMemory.objects.update(until_at=1)
+    assert scripts.forget() == 1
+
+
+def test_a_duplicate_is_known(obey, arrive):
+    obey('require ["duplicate", "fileinto"]; if duplicate { fileinto "Trash"; }')
+    for _ in range(3):
+        arrive()
+    assert boxes() == {"INBOX": 1, "Trash": 2}
+
+
+# --- Nothing is lost ------------------------------------------------------------------------------
+
+
+def test_a_faulty_script_keeps_the_letter_and_tells_once(obey, arrive, inbox, lisi):
+    obey('require ["variables", "copy", "fileinto"]; fileinto "Junk"; set "to" "nobody"; redirect "${to}";')
+    for _ in range(2):
+        arrive()
+    first, notice, second = inbox("lisi")
+    assert first.endswith(LETTER)
+    assert second.endswith(LETTER)
+    assert b"Auto-Submitted: auto-generated" in notice
+    assert boxes() == {"INBOX": 3}
+    assert "no address to redirect to" in SieveScript.objects.get().fault
+    obey('redirect "nobody@nowhere.example";')
+    assert SieveScript.objects.get().fault == ""
+
+
+def test_a_missing_mailbox_is_the_inbox(obey, arrive, inbox):
+    obey('require "fileinto"; fileinto "Elsewhere";')
+    arrive()
+    assert inbox("lisi")[0].endswith(LETTER)
+    assert 'there is no mailbox "Elsewhere"' in SieveScript.objects.get().fault
+
+
+def test_no_room_is_no_different(obey, arrive, lisi):
+    obey('require ["fileinto", "copy"]; redirect :copy "xiaoqi@benet.com"; fileinto "Archive";')
+    directory.change_account(lisi.account_id, directory.AccountDraft(quota_bytes=200))
+    arrive(LETTER * 20)
+    assert boxes() == boxes("xiaoqi") == {}
+    assert Recipient.objects.get(original="lisi@benet.com").state in ("waiting", "failed")
+
+
+def test_a_script_does_not_take_the_direct_lane(obey, lisi):
+    obey("discard;")
+    file = files.ContentFile()
+    letter_id = file.open()
+    letter = Letter(
+        letter_id, "a@b.example", (LetterRecipient(lisi.address),), 3, 1, Client("192.0.2.1"), final=lisi.address
+    )
+    file.write(LETTER)
+    told: dict[int, object] = {}
+    assert direct.take_in([(file, letter)], told.update) == ()
+    scripts.activate(lisi, "")
+    assert direct.take_in([(file, letter)], told.update) == {letter_id}
+
+
+def test_after_a_power_failure_a_filed_letter_is_still_there(obey, arrive):
+    """Its name was durable before the commit; the courier's recovery does not put it into INBOX again."""
+    obey('require "fileinto"; fileinto "Archive";')
+    letter = arrive()
+    Path(files.path(letter.id)).write_bytes(LETTER)
+    leftovers.recover(lambda *_: pytest.fail("not asked"), lambda address: None)
+    assert boxes() == {"Archive": 1}
+
+
+def test_who_has_no_script_pays_nothing(arrive, django_assert_num_queries, lisi):
+    with django_assert_num_queries(0):
+        assert filters.active([Local(lisi.account_id, lisi.address)]) == {}
+
+
+# --- Keeping scripts ------------------------------------------------------------------------------
+
+
+def test_scripts_are_kept_by_name(lisi, parameters):
+    assert scripts.put(lisi, "a", "keep;") is None
+    assert "line 1" in scripts.put(lisi, "b", "bark;").text
+    assert scripts.put(lisi, "x\ny", "keep;") is not None
+    assert scripts.activate(lisi, "none").code == "NONEXISTENT"
+    assert scripts.activate(lisi, "a") is None
+    assert scripts.listing(lisi) == [("a", True)]
+    assert scripts.delete(lisi, "a").code == "ACTIVE"
+    assert scripts.rename(lisi, "a", "b") is None
+    assert scripts.listing(lisi) == [("b", True)]
+    scripts.put(lisi, "c", "stop;")
+    assert scripts.rename(lisi, "c", "b").code == "ALREADYEXISTS"
+    parameters(sieve_quota_max_scripts="2", sieve_max_script_size="100")
+    assert scripts.put(lisi, "d", "keep;").code == "QUOTA/MAXSCRIPTS"
+    assert scripts.put(lisi, "c", "keep;" * 50).code == "QUOTA/MAXSIZE"
+    assert scripts.get(lisi, "c") == "stop;"
+    scripts.activate(lisi, "")
+    assert scripts.delete(lisi, "b") is None
+    assert scripts.listing(lisi) == [("c", False)]
+
+
+def test_an_account_takes_its_scripts_along(obey, lisi):
+    obey("keep;")
+    directory.delete_account(lisi.account_id)
+    assert SieveScript.objects.count() == 0
+    assert quota.look(lisi.account_id) is None
+    with transaction.atomic():
+        assert Event.objects.count() == 0
