@@ -19,7 +19,9 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
+from mailcore import conf
 from mailcore.models import Account, Alias, Change, Domain
 from mailcore.store import audit
 
@@ -82,6 +84,15 @@ def reach_of(account: Account) -> Reach:
     return Reach(account, frozenset(), sees=False, changes=False)
 
 
+# Pages on which a second factor is set up, and left.
+_WITHOUT_FACTOR = ("security", "add_app", "add_passkey", "confirm", "own_password")
+
+
+def _lacks_factor(reach: Reach) -> bool:
+    """Must this visitor set up a second factor first (second_factor_roles)?"""
+    return reach.visitor.role in conf.current().second_factor_roles and not reach.visitor.second_factor
+
+
 Page = Callable[Concatenate[HttpRequest, Reach, P], HttpResponse]
 
 
@@ -96,6 +107,8 @@ def _page(
             reach = reach_of(request.user)
             if not allows(reach):
                 raise PermissionDenied
+            if _lacks_factor(reach) and view.__name__ not in _WITHOUT_FACTOR:
+                return redirect("mailadmin:security")
             with audit.by(reach.visitor.address, request.META.get("REMOTE_ADDR", "")):
                 return view(request, reach, *values, **named)
 

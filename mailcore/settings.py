@@ -74,6 +74,7 @@ PORTS: dict[str, int | None] = {
     "lmtp": _port("LMTP_PORT", 2424),
     "pop3": _port("POP3_PORT", 1110),
     "pop3s": _port("POP3S_PORT", 1995),
+    "sieve": _port("SIEVE_PORT", 4190),
     "imap": _port("IMAP_PORT", 1143),
     "imaps": _port("IMAPS_PORT", 1993),
     "web": _port("WEB_PORT", 8000),
@@ -142,7 +143,9 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
 ]
+BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)
 MIDDLEWARE = [
+    *(["mailcore.forwarded.client_address"] if BEHIND_PROXY else []),
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.gzip.GZipMiddleware",  # pads by chance, and CSRF tokens are masked: BREACH learns nothing
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -198,7 +201,7 @@ SESSION_COOKIE_SECURE = env.bool("COOKIE_SECURE", default=False)
 CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
 CSRF_COOKIE_HTTPONLY = True
 CSRF_FAILURE_VIEW = "webmail.pages.compose.forged"
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY", default=False) else None
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "SAMEORIGIN"
@@ -223,9 +226,10 @@ TIME_ZONE = env.str("TZ", default="Asia/Shanghai" if LANGUAGE_CODE == "zh-hans" 
 WEBMAIL = {
     "IMAP_SERVER": env.str("IMAP_SERVER", default=""),  # host:port; empty: the bundled server
     "SMTP_SERVER": env.str("SMTP_SERVER", default=""),
-    # As a guest the IMAP server judges passwords; else the accounts here do, and a session gets a
+    # As a guest the IMAP server judges passwords; else DOOR does, by the accounts here, and a session gets a
     # credential of its own from these two.
     "GUEST": env.bool("WEBMAIL_GUEST", default=False),
+    "DOOR": "mailadmin.door.knock",
     "CREDENTIAL_MAKER": "mailcore.store.login.make_session_credential",
     "CREDENTIAL_REVOKER": "mailcore.store.login.revoke_session_credential",
 }

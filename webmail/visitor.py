@@ -73,7 +73,8 @@ def current(request: HttpRequest) -> Visitor | None:
             if not request.session.session_key:
                 request.session.save()
             make = import_string(settings.WEBMAIL["CREDENTIAL_MAKER"])
-            login, secret = opened = make(request.user, request.session.session_key)
+            client, agent = request.META.get("REMOTE_ADDR", ""), request.headers.get("User-Agent", "")
+            login, secret = opened = make(request.user, request.session.session_key, client, agent)
             _seal(request, login, secret, address)
     elif opened is None:
         return None

@@ -104,6 +104,7 @@ class Parameters:
     )
     imap_interfaces: tuple[str, ...] = words("$inet_interfaces", _("The same for IMAP."))
     pop3_interfaces: tuple[str, ...] = words("$inet_interfaces", _("The same for POP3."))
+    managesieve_interfaces: tuple[str, ...] = words("$inet_interfaces", _("The same for ManageSieve."))
     web_interfaces: tuple[str, ...] = words("$inet_interfaces", _("The same for the web."))
     mail_name: str = text("Youju", _("The name of the mail system in banners and Received headers."))
     home_mailbox: str = text("Maildir/", _("Where mail lies below an account's directory; always a Maildir."))
@@ -372,7 +373,7 @@ class Parameters:
     syslog_name: str = text("youju", _("The name before the program's in log lines."))
 
     # --- Mail access ---
-    protocols: tuple[str, ...] = words("imap, pop3, lmtp", _("Mail access protocols served."))
+    protocols: tuple[str, ...] = words("imap, pop3, lmtp, sieve", _("Mail access protocols served."))
     disable_plaintext_auth: bool = boolean("no", _("Passwords in the clear only under TLS or from this machine."))
     ssl_disable: bool = boolean("no", _("Offer no TLS at all."))
     haproxy_trusted_networks: tuple[str, ...] = words(
@@ -396,7 +397,8 @@ class Parameters:
     directory_cache_time: int = seconds("5s", _("How long a process may remember who has mail here."))
     imap_idle_timeout: int = seconds("30m", _("An IMAP connection without commands ends after this."))
     pop3_idle_timeout: int = seconds("10m", _("A POP3 connection without commands ends after this."))
-    login_timeout: int = seconds("3m", _("Time to sign in to IMAP or POP3."))
+    managesieve_idle_timeout: int = seconds("30m", _("A ManageSieve connection without commands ends after this."))
+    login_timeout: int = seconds("3m", _("Time to sign in to IMAP, POP3 or ManageSieve."))
     mail_max_bad_commands: int = integer("20", _("Wrong commands, or failed sign-ins, that end a POP3 connection."))
     imap_idle_notify_interval: int = seconds("2m", _("How often an IDLE client gets a sign of life; 0: never."))
     imap_progress_interval: int = seconds("15s", _("How often a client hears that its long command goes on; 0: never."))

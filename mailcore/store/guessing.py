@@ -1,22 +1,27 @@
 """Guessing passwords made slow: how long an attempt to sign in waits before it is judged.
 
-Called by `servers.sasl` around every attempt. Failures are counted for the client's address and for the
-account, in memory that all processes share (`anvil`); past auth_failure_limit each one doubles the wait.
-Nobody is ever locked out: the right password opens after the wait, and at an address from which the owner has
-signed in before only failures at that very address count. The wait comes before the check, and is the same for
-right and wrong, so that not waiting for the end of it teaches nothing.
+Called by `servers.sasl` around every attempt, and through `judged` by the web's door. Failures are counted for the
+client's address and for the account, in memory that all processes share (`anvil`); past auth_failure_limit each one
+doubles the wait. Nobody is ever locked out: the right password opens after the wait, and at an address from which the
+owner has signed in before only failures at that very address count. The wait comes before the check, and is the same
+for right and wrong, so that not waiting for the end of it teaches nothing.
 """
 
 import ipaddress
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import date, timedelta
 from threading import Lock
+from time import sleep
+from typing import TypeVar
 
 from django.utils import timezone
 
 from mailcore import anvil, conf
 from mailcore.models import KnownAddress
 from mailcore.terms import Owner
+
+T = TypeVar("T")
 
 _ADDRESS, _ACCOUNT, _PAIR = "auth address", "auth account", "auth pair"
 
@@ -67,6 +72,45 @@ class Attempt:
     def succeeded(self) -> None:
         """The owner was here, and is not to suffer for their own slips of the finger."""
         anvil.forgive(_PAIR, self._pair)
+
+
+class Busy(Exception):
+    """So many attempts wait that one more would keep other pages from being served."""
+
+
+_waiting = 0  # threads of this process
+_seats = Lock()
+
+
+def _wait(seconds: float) -> None:
+    """Half of web_threads may wait at once; the others serve pages. Raises Busy."""
+    global _waiting
+    with _seats:
+        if _waiting >= max(1, conf.current().web_threads // 2):
+            raise Busy
+        _waiting += 1
+    try:
+        sleep(seconds)
+    finally:
+        with _seats:
+            _waiting -= 1
+
+
+def judged(address: str, client_address: str, judge: Callable[[], T | None]) -> T | None:
+    """`judge` after the wait it deserves, in a thread that may wait (the web's). None: it failed. Raises Busy."""
+    attempt = Attempt(address, client_address)
+    found: T | None = None
+    fault = True
+    try:
+        if attempt.wait:
+            _wait(attempt.wait)
+        found = judge()
+        fault = False
+    finally:
+        attempt.end(failed=found is None and not fault)
+    if found is not None:
+        attempt.succeeded()
+    return found
 
 
 def _delay(failures: int) -> float:

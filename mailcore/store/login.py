@@ -33,7 +33,9 @@ from mailcore.store.credentials import (
     make_app_password,
     make_session_credential,
     revoke_app_password,
+    revoke_session,
     revoke_session_credential,
+    web_sessions,
 )
 from mailcore.store.prepared import Prepared
 from mailcore.store.remembered import Remembered
@@ -50,14 +52,17 @@ __all__ = [
     "full_address",
     "make_app_password",
     "make_session_credential",
+    "note_place",
     "open_with_app_password",
     "revoke_app_password",
+    "revoke_session",
     "revoke_session_credential",
     "scram_offer",
     "scram_sign_in",
     "sign_in",
     "still_open",
     "token_sign_in",
+    "web_sessions",
 ]
 
 log = logging.getLogger(__name__)
@@ -86,6 +91,10 @@ def sign_in(name: str, password: str, service: str, client_address: str) -> Owne
     person = _find(wanted)
     if person is None or not _remembered.knows(person.id, person.password, password):
         person = _ask_backends(wanted, password)
+    if person is not None and person.second_factor:
+        # Where nobody can be asked for the second factor, the first alone opens nothing; nor is it said to be right.
+        log.warning("password alone is not enough: service=%s, user=<%s>", service, person.address)
+        person = None
     return _settle(person, name, service, client_address)
 
 
@@ -139,6 +148,11 @@ def still_open(owner: Owner) -> bool:
     return owner.password in ("", person.digest)
 
 
+def note_place(account: Account, client_address: str) -> None:
+    """The owner has signed in on the web from there (`guessing.note`)."""
+    guessing.note(Owner(account.pk, account.address), client_address)
+
+
 # --- Without one: SCRAM, tokens -------------------------------------------------------------------
 
 
@@ -159,7 +173,7 @@ def scram_offer(name: str) -> ScramOffer:
     """For nobody's name too, and for accounts whose keys are not made yet: then no password is right."""
     wanted = full_address(name)
     person = _find(wanted)
-    own = [(0, keys) for keys in scram.parse(person.scram)] if person is not None else []
+    own = [(0, keys) for keys in scram.parse(person.scram)] if person is not None and not person.second_factor else []
     made = credentials.scram_candidates(person.id if person is not None else 0)
     salt, iterations = scram.salt_of(wanted), conf.current().auth_scram_iterations
     if own or made:
@@ -244,6 +258,7 @@ class _Person:
     state: str
     expires: date | str | None  # a date; text where the database has no dates
     domain_active: bool | int
+    second_factor: bool | int
 
     @property
     def open(self) -> bool:
@@ -254,12 +269,13 @@ class _Person:
     @property
     def digest(self) -> str:
         """Tells one stored password from another, and nothing else."""
-        return hashlib.blake2b(self.password.encode(), digest_size=8).hexdigest()
+        key = b"two" if self.second_factor else b""  # a factor set up since ends what came with the password alone
+        return hashlib.blake2b(self.password.encode(), key=key, digest_size=8).hexdigest()
 
 
 _people = Prepared(
     lambda wanted: Account.objects.filter(address=wanted).values_list(
-        "id", "address", "password", "scram", "state", "expires", "domain__active"
+        "id", "address", "password", "scram", "state", "expires", "domain__active", "second_factor"
     ),
     str,
 )
@@ -313,5 +329,6 @@ def _may_sign_in(account: Account) -> bool:
         account.state,
         account.expires,
         account.domain.active,
+        account.second_factor,
     )
     return person.open

@@ -7,6 +7,18 @@ from mailadmin import urls
 from mailcore import log
 from mailcore.models import Account, Alias, Domain, Queued
 
+# Addresses that only take forms.
+POSTED = {
+    "revoke",
+    "queue-act",
+    "undo",
+    "make-codes",
+    "remove-factor",
+    "end-session",
+    "end-other-sessions",
+    "end-access",
+}
+POSTED |= {"second-step"}  # and one for whoever is half signed in
 PAGES = [
     # page, its argument, who may open it
     ("dashboard", None, "ann audrey dora"),
@@ -42,6 +54,13 @@ PAGES = [
     ("setting", "myhostname", "ann audrey"),
     ("simulator", None, "ann audrey"),
     ("history", None, "ann audrey dora"),
+    ("access", "lisi", "ann audrey"),
+    ("access", "wang", "ann audrey dora"),
+    ("security", None, "ann audrey dora lisi wang"),
+    ("add-app", None, "ann audrey dora lisi wang"),
+    ("add-passkey", None, "ann audrey dora lisi wang"),
+    ("confirm", None, "ann audrey dora lisi wang"),
+    ("own-sessions", None, "ann audrey dora lisi wang"),
     ("own-history", None, "ann audrey dora lisi wang"),
     ("own-tracking", None, "ann audrey dora lisi wang"),
     ("own", None, "ann audrey dora lisi wang"),
@@ -89,7 +108,7 @@ def test_strangers_are_sent_to_the_door(office, page, what):
 
 def test_the_table_above_is_whole():
     names = {pattern.name for pattern in urls.urlpatterns}
-    assert names == {page for page, _, _ in PAGES} | {"revoke", "queue-act", "undo"}
+    assert names == {page for page, _, _ in PAGES} | POSTED
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,13 @@
 """Coming in and going out."""
 
+import imaplib
+
 import pytest
 from django.contrib.sessions.models import Session
 
-from mailcore.models import AppPassword
+from mailcore.models import Account, AppPassword
+from mailcore.store import factors
+from mailcore.store.webauthn import Passkey
 from office import PASSWORD, Browser
 from webmail import pool
 
@@ -39,7 +43,8 @@ def test_an_empty_form_is_told_so(office, browser: Browser) -> None:
     assert "Please enter your name and your password." in browser.page
 
 
-def test_guessing_is_stopped(office, browser: Browser) -> None:
+def test_as_a_guest_guessing_is_stopped(office, browser: Browser, settings) -> None:
+    settings.WEBMAIL = settings.WEBMAIL | {"GUEST": True}
     for _attempt in range(8):
         browser.sign_in("lisi", "wrong")
     browser.sign_in("lisi")
@@ -126,6 +131,19 @@ def test_a_server_that_is_away_is_said_so(office, lisi: Browser, settings) -> No
     settings.WEBMAIL = settings.WEBMAIL | {"IMAP_SERVER": "127.0.0.1:1"}
     assert lisi.see("/").status_code == 503
     assert "The mail server cannot be reached." in lisi.page
+
+
+def test_the_second_step_leads_to_the_mailbox(office, browser: Browser) -> None:
+    """Password, recovery code, mailbox; the program's door takes the password no more."""
+    account = Account.objects.get(address="lisi@benet.com")
+    factors.add_passkey(account.pk, "key", Passkey("aGk", "", 0))
+    [code, *_] = factors.make_codes(account.pk)
+    browser.sign_in("lisi", next="/compose/")
+    assert "Is it really you?" in browser.page
+    browser.press("/login/second", code=code)
+    assert "<textarea" in browser.page
+    with pytest.raises(imaplib.IMAP4.error):
+        office.connect()
 
 
 def test_as_a_guest_the_imap_server_judges(office, browser: Browser, settings) -> None:
