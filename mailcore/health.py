@@ -41,7 +41,7 @@ def offered(name: str) -> bool:
     if parameters.ssl_disable and name in ("imaps", "pop3s", "submissions"):
         return False
     protocol = name.removesuffix("s") if name in ("imaps", "pop3s") else name
-    return protocol not in ("imap", "pop3", "lmtp") or protocol in parameters.protocols
+    return protocol not in ("imap", "pop3", "lmtp", "sieve") or protocol in parameters.protocols
 
 
 def _listens(port: int) -> bool:

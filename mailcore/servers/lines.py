@@ -1,6 +1,6 @@
 """A connection that speaks in lines: what a session reads and writes, over TLS or not.
 
-Used by servers whose commands are lines (POP3). One coroutine owns a connection: it asks for a line,
+Used by servers whose commands are lines (POP3, ManageSieve). One coroutine owns a connection: it asks for a line,
 answers, asks again. Memory is bounded both ways: reading pauses when lines arrive faster than they are
 asked for, `drain` waits while the client does not take what it asked for.
 """
@@ -43,6 +43,7 @@ class LineConnection(asyncio.Protocol):
         self._reading = True
         self._ended = False
         self._skipping = False
+        self._wakes_for_any = False  # not a line is waited for, but octets
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -57,7 +58,7 @@ class LineConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         if self._waiting is not None and not self._waiting.done():
-            if b"\n" in data or len(self._buffer) > _READ_AHEAD:
+            if b"\n" in data or self._wakes_for_any or len(self._buffer) > _READ_AHEAD:
                 self._waiting.set_result(None)
         elif len(self._buffer) > _READ_AHEAD and self._reading:
             self._reading = False
@@ -108,6 +109,23 @@ class LineConnection(asyncio.Protocol):
             if self._ended:
                 raise Gone
             await self._more(seconds)
+
+    async def octets(self, count: int, seconds: float) -> bytes:
+        """The next `count` octets, whatever they are. Gone, Idle (nothing for `seconds`)."""
+        found = bytearray()
+        while True:
+            missing = count - len(found)
+            found += self._buffer[:missing]
+            del self._buffer[:missing]
+            if len(found) == count:
+                return bytes(found)
+            if self._ended:
+                raise Gone
+            self._wakes_for_any = True
+            try:
+                await self._more(seconds)
+            finally:
+                self._wakes_for_any = False
 
     async def _more(self, seconds: float) -> None:
         if not self._reading:

@@ -1,4 +1,4 @@
-"""One server process: an event loop that serves SMTP, LMTP, IMAP and POP3 on sockets it was given.
+"""One server process: an event loop that serves SMTP, LMTP, IMAP, POP3 and ManageSieve on sockets it was given.
 
 Started by the supervisor, once per core; all processes accept on the same sockets.
 """
@@ -18,6 +18,7 @@ from mailcore import conf, log
 from mailcore.servers import tls
 from mailcore.servers.bridge import Bridge
 from mailcore.servers.imap import ImapServer
+from mailcore.servers.managesieve import SieveServer
 from mailcore.servers.pop3 import Pop3Server
 from mailcore.servers.smtp import SmtpServer
 from mailcore.servers.smtp.content import Committer
@@ -46,7 +47,7 @@ class _Process:
         self._sockets = sockets
         self._bridge = Bridge(conf.current().server_threads)
         self._servers: list[_Server] = []
-        self._access: list[ImapServer | Pop3Server] = []
+        self._access: list[ImapServer | Pop3Server | SieveServer] = []
         self._stop = asyncio.Event()
 
     async def serve(self, parent: int, ready: Callable[[], None]) -> None:
@@ -90,6 +91,9 @@ class _Process:
             self._access.append(server)
         elif name in ("pop3", "pop3s"):
             server = Pop3Server(self._bridge, context, implicit_tls=name == "pop3s")
+            self._access.append(server)
+        elif name == "sieve":
+            server = SieveServer(self._bridge, context)
             self._access.append(server)
         else:
             server = SmtpServer(name, self._bridge, context, committer)

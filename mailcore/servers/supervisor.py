@@ -28,7 +28,7 @@ from mailcore.servers import process, tls, web
 from mailcore.store import news
 
 SMTP_SERVICES = ("smtp", "submission", "submissions", "lmtp")
-ACCESS_SERVICES = ("imap", "imaps", "pop3", "pop3s")
+ACCESS_SERVICES = ("imap", "imaps", "pop3", "pop3s", "sieve")
 SERVICES = (*SMTP_SERVICES, *ACCESS_SERVICES, "web")
 
 _GRACE = 15.0  # seconds from SIGTERM to SIGKILL
@@ -276,6 +276,7 @@ _INTERFACES = {
     "imaps": "imap_interfaces",
     "pop3": "pop3_interfaces",
     "pop3s": "pop3_interfaces",
+    "sieve": "managesieve_interfaces",
     "web": "web_interfaces",
 }
 _WORDS = {"all": ["0.0.0.0", "::"], "loopback-only": ["127.0.0.1", "::1"]}

@@ -76,8 +76,7 @@ def _services(options: dict[str, Any]) -> list[str]:
     for protocol in ("imap", "pop3"):
         if protocol not in protocols:
             off.update((protocol, f"{protocol}s"))
-    if "lmtp" not in protocols:
-        off.add("lmtp")
+    off.update({"lmtp", "sieve"}.difference(protocols))
     if conf.current().ssl_disable:
         off.update(("imaps", "pop3s", "submissions"))
     return [name for name in SERVICES if name not in off]
