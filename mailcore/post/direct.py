@@ -11,7 +11,7 @@ wait for), and whatever goes wrong here, is the queue's: `take_in` says which le
 nothing has happened to those.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 
 from django.db import DatabaseError, transaction
 
@@ -27,24 +27,19 @@ from mailcore.terms import Arrival, Letter, Local, TemporaryFault
 __all__ = ["take_in"]
 
 
-def take_in(
-    group: Sequence[tuple[ContentFile, Letter]], answer: Callable[[dict[int, tuple[str, ...]]], object]
-) -> Collection[int]:
-    """Deliver what can be delivered at once. `answer` is told the ids of those letters, with qmgr's log lines for
-    each, the moment they are ours: before their files take their places and others hear the news, for the client
-    waits. Returns the ids; the other letters are as they were, files and all."""
+def take_in(group: Sequence[tuple[ContentFile, Letter]]) -> dict[int, tuple[str, ...]]:
+    """Deliver what can be delivered at once. Returns the ids of those letters with qmgr's log lines for
+    each; the others are as they were, files and all."""
     letters = [letter for file, letter in group if file.in_memory and _is_certain(letter)]
     if not letters:
-        return ()
+        return {}
     contents = {letter.id: file.octets() for file, letter in group if file.in_memory}
     try:
         staged = delivery.stage_hidden([(_arrival(each, contents[each.id]), contents[each.id]) for each in letters])
     except OSError:
-        return ()
-    lines: dict[int, tuple[str, ...]] = {}
+        return {}
     try:
         with transaction.atomic():
-            transaction.on_commit(lambda: answer(lines))
             delivery.reveal(staged)
             results = delivery.enter(staged, warn=quota_warning.warn)
             now = now_us()
@@ -52,11 +47,10 @@ def take_in(
                 letter for letter, result in zip(letters, results, strict=True) if isinstance(result, delivery.Stored)
             ]
             intake.enter_settled(done, DELIVERED, now)
-            lines |= {letter.id: _log_lines(letter, now) for letter in done}
     except (DatabaseError, OSError, TemporaryFault):
         delivery.discard(staged)
-        return ()
-    return lines.keys()
+        return {}
+    return {letter.id: _log_lines(letter, now) for letter in done}
 
 
 def _is_certain(letter: Letter) -> bool:

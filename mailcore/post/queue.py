@@ -433,8 +433,8 @@ def forget_settled() -> int:
     """Drop the history of letters settled longer ago than queue_history_time; returns how many."""
     before = now_us() - conf.current().queue_history_time * MICRO
     # Ids rise with time: what came later was settled later.
-    old = Queued.objects.filter(id__lt=files.id_at(before), settled_us__lt=before).order_by("id")
-    old = list(old.values_list("id", flat=True)[:10_000])
+    settled = Queued.objects.filter(id__lt=files.id_at(before), settled_us__lt=before).order_by("id")
+    old = list(settled.values_list("id", flat=True)[:10_000])
     for letter_id in old:
         with contextlib.suppress(OSError):
             files.remove(letter_id)

@@ -41,12 +41,6 @@ def letter(
     )
 
 
-def take_in(group) -> dict[int, tuple[str, ...]]:
-    told: dict[int, tuple[str, ...]] = {}
-    assert set(direct.take_in(group, told.update)) == told.keys()
-    return told
-
-
 def inbox() -> Mailbox:
     return Mailbox.objects.get(account__address="lisi@benet.com", name="INBOX")
 
@@ -57,7 +51,7 @@ def folder() -> Path:
 
 def test_a_letter_for_one_mailbox_is_delivered_in_one_go(lisi):
     file, one = letter()
-    told = take_in([(file, one)])
+    told = direct.take_in([(file, one)])
     assert told[one.id][0].startswith(f"{one.queue_id}: to=<lisi@benet.com>, relay=virtual, delay=")
     assert told[one.id][0].endswith("dsn=2.0.0, status=sent (delivered to maildir)")
     assert told[one.id][1] == f"{one.queue_id}: removed"
@@ -78,7 +72,7 @@ def test_a_letter_for_one_mailbox_is_delivered_in_one_go(lisi):
 
 def test_many_letters_share_one_transaction(lisi):
     group = [letter() for _ in range(20)]
-    assert take_in(group).keys() == {one.id for _, one in group}
+    assert direct.take_in(group).keys() == {one.id for _, one in group}
     assert sorted(Message.objects.values_list("uid", flat=True)) == list(range(1, 21))
 
 
@@ -95,21 +89,21 @@ def test_many_letters_share_one_transaction(lisi):
 )
 def test_what_is_the_queues(lisi, given):
     file, one = letter(**given)
-    assert take_in([(file, one)]) == {}
+    assert direct.take_in([(file, one)]) == {}
     assert file.in_memory
     assert Message.objects.count() == Queued.objects.count() == 0
 
 
 def test_it_can_be_switched_off(lisi, parameters):
     parameters(direct_delivery="no")
-    assert take_in([letter()]) == {}
+    assert direct.take_in([letter()]) == {}
 
 
 def test_no_room_any_more_is_the_queues(lisi):
     """There was room at RCPT. Who comes second waits for room as the queue has it."""
     Account.objects.filter(pk=lisi).update(quota_bytes=len(BODY) + 150)
     first, second = letter(), letter()
-    assert take_in([first, second]).keys() == {first[1].id}
+    assert direct.take_in([first, second]).keys() == {first[1].id}
     assert os.listdir(folder() / "tmp") == []
     file, one = second
     file.finish()
@@ -120,7 +114,7 @@ def test_no_room_any_more_is_the_queues(lisi):
 def test_a_disk_that_refuses_leaves_nothing(lisi):
     (folder() / "tmp").rmdir()
     file, one = letter()
-    assert take_in([(file, one)]) == {}
+    assert direct.take_in([(file, one)]) == {}
     assert file.in_memory
     assert Message.objects.count() == Queued.objects.count() == 0
 
@@ -128,7 +122,7 @@ def test_a_disk_that_refuses_leaves_nothing(lisi):
 def test_a_transaction_that_fails_leaves_nothing(lisi):
     file, one = letter()
     Queued.objects.create(id=one.id, state="hold", due_us=1, received_us=1, size=1)  # its queue id is another's
-    assert take_in([(file, one)]) == {}
+    assert direct.take_in([(file, one)]) == {}
     assert Message.objects.count() == 0
     assert os.listdir(folder() / "tmp") == os.listdir(folder() / "new") == []
 
@@ -139,7 +133,7 @@ def test_a_process_that_dies_before_the_commit_leaves_nothing_to_see(lisi):
     if not child:
         connection.ensure_connection()
         connection._commit = lambda: os._exit(9)
-        take_in([letter()])
+        direct.take_in([letter()])
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     assert Message.objects.count() == Queued.objects.count() == 0
@@ -150,7 +144,7 @@ def test_a_process_that_dies_before_the_commit_leaves_nothing_to_see(lisi):
 
 def test_a_file_that_did_not_take_its_place_is_found(lisi):
     """The process died, or the power failed, between the commit and the file's last move."""
-    take_in([letter()])
+    direct.take_in([letter()])
     [message] = Message.objects.all()
     os.rename(folder() / "new" / message.base_name, folder() / "tmp" / message.base_name)
     assert maildir.read(str(folder()), message.base_name, 0).endswith(BODY)
@@ -158,7 +152,7 @@ def test_a_file_that_did_not_take_its_place_is_found(lisi):
 
 
 def test_the_index_check_does_not_miss_it(lisi):
-    take_in([letter()])
+    direct.take_in([letter()])
     [message] = Message.objects.all()
     os.rename(folder() / "new" / message.base_name, folder() / "tmp" / message.base_name)
     [found] = [each for each in adopt.examine(*adopt.owners(["lisi@benet.com"])) if each.name == "INBOX"]

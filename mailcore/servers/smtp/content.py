@@ -7,7 +7,7 @@ what exceeds message_size_limit is read and dropped.
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from mailcore import conf
 from mailcore.post import direct, intake
@@ -47,10 +47,12 @@ class Committer:
                 if not group:
                     self._running = False
                     return
+            answers: Answers
             try:
-                _commit(group, lambda answers: loop.call_soon_threadsafe(self._hand_out, answers))
+                answers = _commit(group)
             except Exception as error:  # whoever waits must hear of it
-                loop.call_soon_threadsafe(self._hand_out, {letter.id: error for _, letter in group})
+                answers = {letter.id: error for _, letter in group}
+            loop.call_soon_threadsafe(self._hand_out, answers)
 
     def _hand_out(self, answers: "Answers") -> None:
         for letter_id, answer in answers.items():
@@ -64,40 +66,38 @@ class Committer:
 
 
 # Letter id → its log lines, or what went wrong.
-Answers = Mapping[int, tuple[str, ...] | Exception]
+Answers = dict[int, tuple[str, ...] | Exception]
 
 
-def _commit(group: Sequence[tuple[ContentFile, Letter]], answer: Callable[[Answers], object]) -> None:
-    """Make the letters ours, in a thread: delivered, or durable and queued. `answer` hears of each letter as soon
-    as it is settled."""
-    delivered = direct.take_in(group, answer)
-    faults: dict[int, Exception] = {}
+def _commit(group: Sequence[tuple[ContentFile, Letter]]) -> Answers:
+    """Make the letters ours, in a thread: delivered, or durable and queued."""
+    answers: Answers = {**direct.take_in(group)}
     whole = []
     for file, letter in group:
-        if letter.id in delivered:
+        if letter.id in answers:
             continue
         try:
             file.finish()
             whole.append(letter)
         except OSError as error:
-            faults[letter.id] = TemporaryFault(f"queue file write error: {error}")
+            answers[letter.id] = TemporaryFault(f"queue file write error: {error}")
     try:
         intake.take_in(whole)
     except TemporaryFault as fault:
         if len(whole) == 1:
-            faults[whole[0].id] = fault
+            answers[whole[0].id] = fault
         else:
             # One letter's trouble is not the others': each tries alone.
             for letter in whole:
                 try:
                     intake.take_in([letter])
                 except TemporaryFault as own:
-                    faults[letter.id] = own
+                    answers[letter.id] = own
     for file, letter in group:
-        if letter.id in faults:
+        if isinstance(answers.setdefault(letter.id, ()), Exception):
             with contextlib.suppress(OSError):
                 file.discard()
-    answer({letter.id: faults.get(letter.id, ()) for _, letter in group if letter.id not in delivered})
+    return answers
 
 
 class Reception:
