@@ -6,8 +6,9 @@ a list of lines, where a line that ends in a literal is a tuple (line, octets).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+Lines = Sequence[bytes | tuple[bytes, bytes]]  # as imaplib keeps an answer
 Value = bytes | int | None | tuple["Value", ...]
 
 _TOKEN = re.compile(
@@ -21,7 +22,7 @@ class BadAnswer(ValueError):
     """The server's answer does not follow IMAP's grammar."""
 
 
-def parse(lines: list[bytes | tuple[bytes, bytes]]) -> Iterator[Value]:
+def parse(lines: Lines) -> Iterator[Value]:
     """The values of an answer at its outermost level, in order. Raises BadAnswer."""
     open_lists: list[list[Value]] = []
     for line in lines:
@@ -70,7 +71,7 @@ def octets(value: Value) -> bytes:
     return str(value).encode() if isinstance(value, int) else b""
 
 
-def fetched(lines: list[bytes | tuple[bytes, bytes]]) -> dict[int, dict[bytes, Value]]:
+def fetched(lines: Lines) -> dict[int, dict[bytes, Value]]:
     """FETCH answers by UID: {uid: {b"FLAGS": (...), b"SEQ": n, ...}}. Answers without a UID (flags
     changed elsewhere) are passed over."""
     found: dict[int, dict[bytes, Value]] = {}
@@ -86,4 +87,27 @@ def fetched(lines: list[bytes | tuple[bytes, bytes]]) -> dict[int, dict[bytes, V
         uid = data.get(b"UID")
         if isinstance(uid, int):
             found.setdefault(uid, {}).update(data)
+    return found
+
+
+def searched(lines: Lines) -> Iterator[tuple[bytes, list[int]]]:
+    """ESEARCH answers about several folders (RFC 7377 §2.1): (name, UIDs, the highest first). Raises BadAnswer."""
+    name, pending = b"", b""
+    for value in parse([line for line in lines if line is not None]):
+        if isinstance(value, tuple):
+            name = octets(value[value.index(b"MAILBOX") + 1]) if b"MAILBOX" in value else b""
+        elif pending == b"ALL":
+            yield name, sorted(expanded(octets(value)), reverse=True)
+        pending = value if isinstance(value, bytes) else b""
+
+
+def expanded(numbers: bytes) -> list[int]:
+    """The numbers of a sequence set, in its order. Raises BadAnswer."""
+    found: list[int] = []
+    try:
+        for piece in numbers.split(b","):
+            first, _, last = piece.partition(b":")
+            found += range(int(first), int(last or first) + 1)
+    except ValueError as error:
+        raise BadAnswer("sequence set") from error
     return found

@@ -13,6 +13,7 @@ ROLES = {
     "drafts": _("Drafts"),
     "sent": _("Sent"),
     "archive": _("Archive"),
+    "snoozed": _("Snoozed"),
     "junk": _("Junk"),
     "trash": _("Trash"),
 }
@@ -22,16 +23,19 @@ _SPECIAL_USE = {  # RFC 6154
     b"\\archive": "archive",
     b"\\junk": "junk",
     b"\\trash": "trash",
+    b"\\snoozed": "snoozed",  # draft-ietf-mailmaint-imap-snooze
 }
 # Names other programs gave such folders, for servers without SPECIAL-USE.
 _USUAL_NAMES = {
     "drafts": ("drafts", "draft", "草稿箱", "草稿"),
     "sent": ("sent", "sent messages", "sent items", "sent mail", "已发送", "寄件備份"),
     "archive": ("archive", "archives", "存档"),
+    "snoozed": ("snoozed",),
     "junk": ("junk", "spam", "junk e-mail", "垃圾邮件"),
     "trash": ("trash", "deleted messages", "deleted items", "已删除"),
 }
 STANDARD_NAMES = {"drafts": "Drafts", "sent": "Sent", "archive": "Archive", "junk": "Junk", "trash": "Trash"}
+STANDARD_NAMES["snoozed"] = "Snoozed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ def listed(lines: Lines) -> dict[bytes, Folder]:
     for attributes, delimiter, name in zip(values[::3], values[1::3], values[2::3], strict=False):
         raw = answers.octets(name)
         marks = {answers.octets(mark).lower() for mark in attributes} if isinstance(attributes, tuple) else set()
-        text = _decoded(raw)
+        text = decoded(raw)
         found[raw] = Folder(
             name=text,
             delimiter=answers.octets(delimiter).decode("ascii", "replace"),
@@ -90,7 +94,7 @@ def listed(lines: Lines) -> dict[bytes, Folder]:
     return found
 
 
-def _decoded(raw: bytes) -> str:
+def decoded(raw: bytes) -> str:
     """A name off the wire: modified UTF-7, or whatever a server sends instead."""
     try:
         text = names.from_utf7(raw)

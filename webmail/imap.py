@@ -10,15 +10,22 @@ import imaplib
 import re
 import socket
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from imapclient import IMAPClient, SocketTimeout
 from imapclient.exceptions import IMAPClientError, LoginError
 
+from mailcore.wire import headers
+from mailcore.wire import subject as subjects
+from mailcore.wire.charsets import fold
+from mailcore.wire.imap import names, thread
 from webmail import answers, folders, rows
+from webmail.criteria import Key, Literal, Pieces, clean, keyword, program, string
 from webmail.folders import Folder
 from webmail.rows import Row
 from webmail.servers import Server, tls_context
@@ -42,7 +49,8 @@ SORT_KEYS = {  # RFC 5256 and RFC 5957; the second of a pair is for servers with
     "date": ("DATE", "DATE"),
     "size": ("SIZE", "SIZE"),
 }
-SEARCH_FIELDS = {"from": "FROM", "to": "TO", "cc": "CC", "subject": "SUBJECT", "body": "BODY", "text": "TEXT"}
+ROWS_KEPT = 600  # of one connection: a list looked at again asks for flags alone
+THREADED_AT_MOST = 2000  # newest letters threaded by us, where the server does not thread
 _SECTION = re.compile(r"\d+(?:\.\d+)*")
 _RESPONSE_TEXT = re.compile(r"^\w+ (?:failed|command error): |^b?['\"]|\[[A-Z][^\]]*\] ?|['\"]$")
 
@@ -66,6 +74,7 @@ class Opened:
     name: str
     exists: int
     validity: int
+    following: int = 0  # UIDNEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,16 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Whole:
+    """One letter with its content, as it is exported."""
+
+    uid: int
+    flags: frozenset[str]  # lower case
+    arrived: datetime | None
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Quota:
     used: int  # octets
     limit: int
@@ -85,13 +104,6 @@ class Quota:
     @property
     def percent(self) -> int:
         return min(100, self.used * 100 // self.limit) if self.limit else 0
-
-
-def clean(text: str) -> str:
-    """`text` itself. ValueError if it holds a control character: none belongs in a command."""
-    if re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
-        raise ValueError("a control character in an IMAP argument")
-    return text
 
 
 @contextmanager
@@ -136,6 +148,14 @@ class Mail:
         self._opened: Opened | None = None
         self._quota: tuple[float, Quota | None] = (0.0, None)
         self._folders: tuple[float, tuple[Folder, ...]] = (0.0, ())
+        # What never changes of letters seen lately, and orders of whole folders, good while nothing comes or goes.
+        self._rows: OrderedDict[tuple[str, int, int], Row] = OrderedDict()
+        self._orders: dict[tuple[object, ...], object] = {}
+        self._selected: dict[str, Opened] = {}
+        self._items = rows.ITEMS
+        for capability, item in (("PREVIEW", "PREVIEW (LAZY)"), ("OBJECTID", "THREADID")):
+            if self.can(capability):
+                self._items += f" {item}"
 
     def can(self, capability: str) -> bool:
         return capability in self.capabilities
@@ -248,7 +268,9 @@ class Mail:
             self._opened = None
             self._wire.untagged_responses.clear()
             answer = self._client.select_folder(clean(name))
-            self._opened = Opened(name, answer.get(b"EXISTS", 0), answer.get(b"UIDVALIDITY", 0))
+            self._opened = Opened(
+                name, answer.get(b"EXISTS", 0), answer.get(b"UIDVALIDITY", 0), answer.get(b"UIDNEXT", 0)
+            )
             return self._opened
 
     def opened_name(self) -> str:
@@ -258,50 +280,264 @@ class Mail:
         """EXISTS and EXPUNGE in the order they came; earlier EXISTS lines wait in imaplib's table."""
         if early := self._wire.untagged_responses.pop("EXISTS", None):
             exists = int(early[-1])
+            self._orders.clear()
         for answer in self._client.noop()[1]:
             if len(answer) == 2 and answer[1] == b"EXISTS":
                 exists = answer[0]
             elif len(answer) == 2 and answer[1] == b"EXPUNGE":
                 exists -= 1
         for kind in ("EXISTS", "EXPUNGE"):
-            self._wire.untagged_responses.pop(kind, None)
+            if self._wire.untagged_responses.pop(kind, None):
+                self._orders.clear()
         return exists
 
     def rows(self, first: int, last: int) -> list[Row]:
         """Rows by sequence number, `first` to `last`, in the order of arrival."""
         if last < first or last < 1:
             return []
-        found = self._fetch("FETCH", f"{max(1, first)}:{last}", rows.ITEMS)
-        return sorted((rows.row(uid, data) for uid, data in found.items()), key=lambda r: r.sequence)
+        found = self._rows_by("FETCH", f"{max(1, first)}:{last}")
+        return sorted(found.values(), key=lambda row: row.sequence)
 
-    def rows_of(self, uids: Sequence[int], folder: str = "") -> list[Row]:
+    def rows_of(self, uids: Sequence[int]) -> list[Row]:
         """Rows of these letters, in this order; those that are gone are missing."""
         if not uids:
             return []
-        found = self._fetch("UID FETCH", _set(uids), rows.ITEMS)
-        return [rows.row(uid, found[uid], folder) for uid in uids if uid in found]
+        found = self._rows_by("UID FETCH", _set(uids))
+        return [found[uid] for uid in uids if uid in found]
+
+    def tell_priorities(self) -> None:
+        """Rows say from now on how urgent letters are, which costs most servers a look into each letter."""
+        if rows.PRIORITY not in self._items:
+            self._items += f" {rows.PRIORITY}"
+            self._rows.clear()
+
+    def _rows_by(self, command: str, numbers: str) -> dict[int, Row]:
+        """Flags of all of them in one journey, the rest of those not seen lately in another."""
+        opened = self._opened
+        assert opened is not None
+        found: dict[int, Row] = {}
+        if self._rows:
+            strange = []
+            for uid, data in self._fetch(command, numbers, "(UID FLAGS)").items():
+                known = self._rows.get((opened.name, opened.validity, uid))
+                if known is None:
+                    strange.append(uid)
+                else:
+                    found[uid] = known.now(rows.number(data.get(b"SEQ")), rows.flags(data.get(b"FLAGS")))
+            if not strange:
+                return found
+            command, numbers = "UID FETCH", _set(strange)
+        for uid, data in self._fetch(command, numbers, self._items).items():
+            found[uid] = self._kept(uid, data, opened)
+        return found
+
+    def _kept(self, uid: int, data: dict[bytes, answers.Value], opened: Opened) -> Row:
+        made = rows.row(uid, data, opened.name, opened.validity)
+        self._rows[opened.name, opened.validity, uid] = made
+        while len(self._rows) > ROWS_KEPT:
+            self._rows.popitem(last=False)
+        return made
+
+    def found_across(self, wanted: dict[str, Sequence[int]]) -> list[Found]:
+        """Letters of several folders with their headers, in one journey. Another folder is open afterwards."""
+        places = {name: uids for name, uids in wanted.items() if uids}
+        asked: list[tuple[str, Pieces]] = []
+        for name, uids in places.items():
+            asked.append(("SELECT", (b"SELECT ", self._mailbox(name))))
+            asked.append(("FETCH", (f"UID FETCH {_set(uids)} ({self._items} BODY.PEEK[HEADER])".encode("ascii"),)))
+        found: list[Found] = []
+        with _faults():
+            for name, lines in zip(places, self._journey(asked)[1::2], strict=True):
+                for uid, data in answers.fetched(lines).items():
+                    row = self._kept(uid, data, self._selected[name])
+                    found.append(Found(row, answers.octets(data.get(b"BODY[HEADER]")), data.get(b"BODYSTRUCTURE")))
+        return found
+
+    def rows_across(self, wanted: dict[str, Sequence[int]]) -> list[Row]:
+        """Rows of letters of several folders, in one journey. Another folder is open afterwards."""
+        places = {name: uids for name, uids in wanted.items() if uids}
+        asked: list[tuple[str, Pieces]] = []
+        for name, uids in places.items():
+            asked.append(("SELECT", (b"SELECT ", self._mailbox(name))))
+            asked.append(("FETCH", (f"UID FETCH {_set(uids)} ({self._items})".encode("ascii"),)))
+        found: list[Row] = []
+        with _faults():
+            for name, lines in zip(places, self._journey(asked)[1::2], strict=True):
+                found += [self._kept(uid, d, self._selected[name]) for uid, d in answers.fetched(lines).items()]
+        return found
+
+    def contents_across(self, wanted: Sequence[tuple[Row, Sequence[str]]], *, mark: bool) -> list[dict[str, bytes]]:
+        """Parts of letters that may lie in several folders, in one journey; those not seen are marked so, if
+        `mark`."""
+        asked: list[tuple[str, Pieces]] = []
+        at: list[int | None] = []
+        self._folders = (0.0, ()) if mark else self._folders
+        opened = ""
+        for row, sections in wanted:
+            good = [s for s in sections if _SECTION.fullmatch(s)]
+            if row.folder != opened and good:
+                asked.append(("SELECT", (b"SELECT ", self._mailbox(row.folder))))
+                opened = row.folder
+            at.append(len(asked) if good else None)
+            if good:
+                peek = "BODY" if mark and not row.seen else "BODY.PEEK"
+                items = " ".join(f"{peek}[{section}]" for section in good)
+                asked.append(("FETCH", (f"UID FETCH {row.uid} (UID {items})".encode("ascii"),)))
+        found: list[dict[str, bytes]] = []
+        with _faults():
+            answered = self._journey(asked)
+            for (row, sections), index in zip(wanted, at, strict=True):
+                data = answers.fetched(answered[index]).get(row.uid, {}) if index is not None else {}
+                found.append({s: answers.octets(data[key]) for s in sections if (key := f"BODY[{s}]".encode()) in data})
+        return found
+
+    # --- Order and search -------------------------------------------------------------------------
 
     def sorted(self, key: str, *, reverse: bool) -> list[int]:
         """All UIDs of the open folder in the order of a SORT_KEYS key; needs SORT (RFC 5256)."""
         plain, display = SORT_KEYS[key]
         wanted = display if self.can("SORT=DISPLAY") else plain
-        with _faults():
-            order = ["REVERSE " * reverse + wanted, "REVERSE " * reverse + "ARRIVAL"]
-            return [int(uid) for uid in self._client.sort(order)]
+        order = " ".join(["REVERSE " * reverse + wanted, "REVERSE " * reverse + "ARRIVAL"])
+        return self._ordered(("sort", order), lambda: self._numbers("SORT", (f"({order}) UTF-8 ALL".encode("ascii"),)))
 
-    def search(self, field: str, text: str) -> list[int]:
-        """UIDs of the open folder whose `field` (of SEARCH_FIELDS) holds `text`, newest first."""
-        criteria = [SEARCH_FIELDS[field], clean(text)]
+    def threads(self) -> list[list[int]]:
+        """Conversations of the open folder, the one with the newest letter first; each as UIDs, oldest first."""
+        return self._ordered(("threads",), self._threads)
+
+    def _threads(self) -> list[list[int]]:
+        for algorithm in ("REFS", "REFERENCES"):
+            if self.can(f"THREAD={algorithm}"):
+                [lines] = self._journey([("THREAD", (f"UID THREAD {algorithm} UTF-8 ALL".encode("ascii"),))])
+                found = [sorted(_leaves(value)) for value in answers.parse([line for line in lines if line])]
+                return sorted(found, key=lambda uids: uids[-1], reverse=True)
+        return self._threads_of_our_own()
+
+    def _threads_of_our_own(self) -> list[list[int]]:
+        """By Message-ID and References, as RFC 5256 has it, for servers without THREAD."""
+        exists = self._exists()
+        if not exists:
+            return []
+        items = "(UID ENVELOPE BODY.PEEK[HEADER.FIELDS (REFERENCES)])"
+        letters = []
+        for uid, data in sorted(self._fetch("FETCH", f"{max(1, exists - THREADED_AT_MOST + 1)}:*", items).items()):
+            row = rows.row(uid, data)
+            given = next((answers.octets(v) for k, v in data.items() if k.startswith(b"BODY[HEADER")), b"")
+            chain = headers.message_ids(given.decode("latin-1")) or headers.message_ids(rows.answered_id(data))
+            base, is_reply = subjects.base(fold(row.subject))
+            own = " ".join(headers.message_ids(row.message_id)[:1])
+            letters.append(
+                thread.Threaded(
+                    uid, own, " ".join(chain), base, is_reply, int(row.moment.timestamp()) if row.moment else 0
+                )
+            )
+        found = [sorted(_members(root)) for root in thread.references(letters)]
+        return sorted(found, key=lambda uids: uids[-1], reverse=True)
+
+    def _ordered(self, name: tuple[object, ...], ask: Callable[[], Any]) -> Any:
+        """An order of the open folder, asked for again once something has come or gone."""
+        assert self._opened is not None
+        key = (*name, self._opened)
+        if key not in self._orders:
+            with _faults():
+                self._orders = {key: ask()}
+        return self._orders[key]
+
+    def search(self, key: Key) -> list[int]:
+        """UIDs of the open folder that fit, newest first. Raises ValueError for control characters."""
         with _faults():
-            found = self._client.search(criteria, None if text.isascii() else "UTF-8")
-        return sorted(found, reverse=True)
+            return sorted(self._numbers("SEARCH", program(key)), reverse=True)
+
+    def search_folders(self, key: Key, wanted: Sequence[str]) -> dict[str, list[int]]:
+        """The same in several folders: UIDs by folder, those with none left out. One journey where the server
+        searches several at once (RFC 7377), else one for each folder."""
+        given = program(key)
+        found: dict[str, list[int]] = {}
+        with _faults():
+            if not self.can("MULTISEARCH"):
+                for name in wanted:
+                    if self.open(name).exists and (uids := self._numbers("SEARCH", given)):
+                        found[name] = sorted(uids, reverse=True)
+                return found
+            places = tuple(piece for name in wanted for piece in (b" ", self._mailbox(name)))[1:]
+            asked = ("ESEARCH", (b"ESEARCH IN (mailboxes (", *places, b")) RETURN (ALL) ", *given))
+            # Of the open folder a session knows only what it was told of; NOOP brings it up to date.
+            _news, lines = self._journey([("NOOP", (b"NOOP",)), asked])
+            for name, uids in answers.searched(lines):
+                found[folders.decoded(name)] = uids
+        return found
+
+    def _numbers(self, command: str, given: Pieces) -> list[int]:
+        [lines] = self._journey([(command, (f"UID {command} ".encode("ascii"), *given))])
+        return [int(number) for line in lines if isinstance(line, bytes) for number in line.split() if number.isdigit()]
+
+    def _mailbox(self, name: str) -> bytes:
+        return string(names.to_utf7(clean(name)).decode("ascii"))
+
+    def _journey(self, asked: Sequence[tuple[str, Pieces]]) -> list[answers.Lines]:
+        """Several commands in one journey: all are sent, then all answers read. For each the lines of the answer
+        it names. Where a command has literals that the server wants to be asked for, it takes a journey more.
+        Raises Refused after all answers are read, if one was NO."""
+        wire = self._wire
+        tags = [self._sent(pieces) for _kind, pieces in asked]
+        found: list[answers.Lines] = []
+        refusal = b""
+        for (kind, pieces), tag in zip(asked, tags, strict=True):
+            wire.untagged_responses.pop(kind, None)
+            if kind == "SELECT":
+                wire.untagged_responses.clear()
+            said, words = wire._get_tagged_response(tag)
+            if said != "OK":
+                refusal = refusal or words[-1] or b"NO"
+            elif kind == "SELECT":
+                self._note_selected(pieces)
+            found.append(wire.untagged_responses.pop(kind, []))
+        if refusal:
+            raise Refused(_RESPONSE_TEXT.sub("", answers.octets(refusal).decode("utf-8", "replace")).strip())
+        return found
+
+    def _sent(self, pieces: Pieces) -> bytes:
+        wire = self._wire
+        tag: bytes = wire._new_tag()
+        line = tag + b" "
+        for piece in pieces:
+            if not isinstance(piece, Literal):
+                line += piece
+            elif self.can("LITERAL+"):
+                line += b"{%d+}\r\n%b" % (len(piece), piece)
+            else:
+                wire.send(line + b"{%d}\r\n" % len(piece))
+                while wire._get_response():
+                    if wire.tagged_commands[tag]:
+                        return tag  # refused; its answer is read by who waits for it
+                line = bytes(piece)
+        wire.send(line + b"\r\n")
+        return tag
+
+    def _note_selected(self, pieces: Pieces) -> None:
+        """What SELECT said of a folder."""
+        said = self._wire.untagged_responses
+        name = folders.decoded(pieces[1].strip(b'"').replace(b'\\"', b'"').replace(b"\\\\", b"\\"))
+
+        def told(kind: str) -> int:
+            return int(said[kind][-1]) if said.get(kind) else 0
+
+        self._wire.state = "SELECTED"
+        self._opened = Opened(name, told("EXISTS"), told("UIDVALIDITY"), told("UIDNEXT"))
+        self._selected[name] = self._opened
+        said.clear()
+
+    # --- One letter -------------------------------------------------------------------------------
 
     def find(self, uid: int) -> Found | None:
         """One letter of the open folder, without marking it; None if it is gone."""
-        found = self._letter(uid, f"({rows.ITEMS} BODY.PEEK[HEADER])")
-        if found is None:
+        found = self._letter(uid, f"({self._items} BODY.PEEK[HEADER])")
+        if found is None or self._opened is None:
             return None
-        return Found(rows.row(uid, found), answers.octets(found.get(b"BODY[HEADER]")), found.get(b"BODYSTRUCTURE"))
+        return Found(
+            self._kept(uid, found, self._opened),
+            answers.octets(found.get(b"BODY[HEADER]")),
+            found.get(b"BODYSTRUCTURE"),
+        )
 
     def _letter(self, uid: int, items: str) -> dict[bytes, answers.Value] | None:
         """FETCH of one letter. What came since the last look this session has to be told of first."""
@@ -336,6 +572,19 @@ class Mail:
         )
         return {s: answers.octets(found.get(f"BODY[{s}]".encode())) for s in wanted if f"BODY[{s}]".encode() in found}
 
+    def whole(self, uids: Sequence[int]) -> list["Whole"]:
+        """These letters as they are, unmarked; those that are gone are missing."""
+        found = self._fetch("UID FETCH", _set(uids), "(UID FLAGS INTERNALDATE BODY.PEEK[])") if uids else {}
+        return [
+            Whole(
+                uid,
+                rows.flags(data.get(b"FLAGS")),
+                rows.internal_date(data.get(b"INTERNALDATE")),
+                answers.octets(data.get(b"BODY[]")),
+            )
+            for uid, data in sorted(found.items())
+        ]
+
     def heads(self, uid: int, section: str) -> bytes:
         """The header of a letter inside a letter (message/rfc822 at `section`)."""
         name = f"BODY.PEEK[{section}.HEADER]" if _SECTION.fullmatch(section) else "BODY.PEEK[HEADER]"
@@ -357,23 +606,38 @@ class Mail:
     # --- Changing ---------------------------------------------------------------------------------
 
     def mark(self, uids: Sequence[int], flag: str, *, on: bool) -> None:
-        """Set or clear a flag of FLAGS on letters of the open folder."""
+        """Set or clear a flag of FLAGS, or a keyword, on letters of the open folder. Raises ValueError for what
+        is no keyword."""
         if uids:
             self._folders = (0.0, ())
             with _faults():
-                (self._client.add_flags if on else self._client.remove_flags)(uids, [FLAGS[flag]], silent=True)
+                change = self._client.add_flags if on else self._client.remove_flags
+                change(uids, [FLAGS.get(flag) or keyword(flag)], silent=True)
 
-    def move(self, uids: Sequence[int], target: str) -> None:
-        """Into another folder; without MOVE (RFC 6851) by copying, marking and expunging."""
+    def move(self, uids: Sequence[int], target: str) -> dict[int, int]:
+        """Into another folder; without MOVE (RFC 6851) by copying, marking and expunging. What number each letter
+        has there, where the server tells (UIDPLUS)."""
         if not uids:
-            return
+            return {}
         self._folders = (0.0, ())
         with _faults():
-            if self.can("MOVE"):
-                self._client.move(uids, clean(target))
-            else:
+            if not self.can("MOVE"):
+                self._wire.untagged_responses.pop("COPYUID", None)
                 self._client.copy(uids, clean(target))
+                there = self._copied()
                 self._expunge(uids)
+                return there
+            self._wire.untagged_responses.pop("COPYUID", None)
+            self._client.move(uids, clean(target))
+            return self._copied()
+
+    def _copied(self) -> dict[int, int]:
+        """COPYUID (RFC 4315 §3): validity of the target, old numbers, new numbers. Of several the last."""
+        said = self._wire.untagged_responses.pop("COPYUID", None)
+        words = said[-1].split() if said else []
+        if len(words) != 3:
+            return {}
+        return dict(zip(answers.expanded(words[1]), answers.expanded(words[2]), strict=False))
 
     def copy(self, uids: Sequence[int], target: str) -> None:
         if uids:
@@ -400,14 +664,37 @@ class Mail:
         with _faults():
             return sorted(self._client.search(["ALL"]))
 
-    def append(self, name: str, content: bytes, flags: Iterable[str]) -> int | None:
-        """Put a letter into a folder; its UID where the server tells (UIDPLUS). Raises Refused."""
+    def append(self, name: str, content: bytes, flags: Iterable[str], moment: int | None = None) -> int | None:
+        """Put a letter into a folder, with flags of FLAGS and keywords, as if it came at that moment (seconds);
+        its UID where the server tells (UIDPLUS). Raises Refused, ValueError for what is no keyword."""
         self._folders, self._quota = (0.0, ()), (0.0, None)
         with _faults():
-            answer = self._client.append(clean(name), content, [FLAGS[flag] for flag in flags])
+            marks = [FLAGS.get(flag) or keyword(flag) for flag in flags]
+            arrived = datetime.fromtimestamp(moment, UTC) if moment else None
+            answer = self._client.append(clean(name), content, marks, arrived)
         match = re.search(rb"\[APPENDUID \d+ (\d+)\]", answer or b"")
         return int(match[1]) if match else None
 
 
 def _set(uids: Sequence[int]) -> str:
     return ",".join(str(int(uid)) for uid in uids)
+
+
+def _leaves(value: answers.Value) -> Iterator[int]:
+    """The numbers of a thread, however deep it is."""
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case int(number):
+                yield number
+            case tuple(inner):
+                waiting += inner
+
+
+def _members(root: thread.Node) -> Iterator[int]:
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if node.number:
+            yield node.number
+        waiting += node.children or ()

@@ -15,6 +15,13 @@ INSIDE_LIMIT = 8_000_000  # octets of images put into one letter's HTML
 TEXT_LIMIT = 2_000_000  # octets of text parts fetched to be shown
 RASTER = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"})
 
+# Kinds a browser may show in place; everything else is only downloaded.
+VIEWABLE = RASTER | {"application/pdf", "text/plain"}
+
+
+def is_viewable(part: Part) -> bool:
+    return part.kind in VIEWABLE
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -45,11 +52,7 @@ class Head:
     @property
     def priority(self) -> str:
         """ "high", "low" or ""."""
-        given = self.raw_first("x-priority") or self.raw_first("importance") or self.raw_first("priority")
-        given = given.strip().lower()
-        if given[:1] in ("1", "2") or given in ("high", "urgent"):
-            return "high"
-        return "low" if given[:1] in ("4", "5") or given in ("low", "non-urgent") else ""
+        return rows.priority(self.raw_first("x-priority") or self.raw_first("importance") or self.raw_first("priority"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +81,40 @@ def letter(mail: imap.Mail, found: imap.Found, section: str = "") -> Letter | No
     return Letter(found.row, head_of(mail.heads(found.row.uid, section)), root, parts.shown(part.children[0]), section)
 
 
+def outline(root: Part) -> list[tuple[int, Part]]:
+    """Every part of the letter with its depth, for a page of details."""
+    found: list[tuple[int, Part]] = []
+    waiting = [(0, root)]
+    while waiting:
+        depth, part = waiting.pop()
+        found.append((min(depth, 8), part))
+        waiting += [(depth + 1, child) for child in reversed(part.children)]
+    return found
+
+
 def part_at(root: Part, section: str) -> Part | None:
     return next((part for part in root.walk() if part.section == section and part.main != "multipart"), None)
 
 
-def raw_parts(mail: imap.Mail, uid: int, wanted: tuple[Part, ...], *, mark: bool = False) -> dict[str, bytes]:
-    """The octets of these parts, as many as fit TEXT_LIMIT."""
+def wanted(shown: Shown, *, html: bool) -> tuple[Part, ...]:
+    """The parts a page shows; HTML where there is some and it is wanted, or there is nothing else."""
+    return shown.html if shown.html and (html or not shown.text) else shown.text
+
+
+def fitting(wanted: tuple[Part, ...]) -> list[str]:
+    """Sections of as many of these parts as fit TEXT_LIMIT, the first in any case."""
     sections: list[str] = []
     total = 0
     for part in wanted:
         total += part.size
         if not sections or total <= TEXT_LIMIT:
             sections.append(part.section)
-    return mail.contents(uid, sections, mark=mark)
+    return sections
+
+
+def raw_parts(mail: imap.Mail, uid: int, wanted: tuple[Part, ...], *, mark: bool = False) -> dict[str, bytes]:
+    """The octets of these parts, as many as fit TEXT_LIMIT."""
+    return mail.contents(uid, fitting(wanted), mark=mark)
 
 
 def text(wanted: tuple[Part, ...], raw: dict[str, bytes]) -> str:

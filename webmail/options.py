@@ -18,8 +18,9 @@ LAYOUTS = ("list", "wide", "pane")  # one line a letter; with its first words be
 DATE_FORMATS = ("friendly", "iso", "clock")  # 14:05 / yesterday; 2026-09-12; 2026-09-12 14:05
 WRAP_WIDTHS = (0, 60, 72, 80, 100)  # characters of a line of plain text; 0: as wide as the page
 REFRESH_MINUTES = (0, 1, 5, 10, 30)  # for browsers without scripts
-# Columns a visitor may show besides sender, subject and date.
-COLUMNS = ("attachment", "size", "priority", "cc", "to", "received")
+# What a list may show of a letter; the order is the visitor's, and the first three are always there.
+COLUMNS = ("from", "subject", "date", "attachment", "size", "priority", "to", "cc", "received")
+ALWAYS = COLUMNS[:3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Options:
     layout: str = "list"
     page_size: int = 50
     date_format: str = "friendly"
-    columns: tuple[str, ...] = ("attachment", "size")  # of COLUMNS, in the order they are shown
+    columns: tuple[str, ...] = ("from", "subject", "attachment", "date", "size")  # of COLUMNS
     snippets: bool = True  # first words of a letter beside its subject
     threads: bool = False  # a list shows conversations, not letters
     refresh: int = 5  # of REFRESH_MINUTES
@@ -96,7 +97,8 @@ def _valid(base: Options, values: dict[str, Any]) -> Options:
 
 
 def _columns(given: Iterable[Any]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for name in given if name in COLUMNS))
+    chosen = dict.fromkeys(name for name in given if name in COLUMNS)
+    return tuple(chosen | {name: None for name in ALWAYS if name not in chosen})
 
 
 def _records(*kinds: type) -> Callable[[Iterable[Any]], tuple[tuple[Any, ...], ...]]:

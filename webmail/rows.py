@@ -1,6 +1,6 @@
 """One row of a message list, made from what FETCH says of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from mailcore.wire import dates
@@ -9,6 +9,8 @@ from webmail.addresses import Address, from_envelope
 from webmail.answers import Value
 
 ITEMS = "UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE"
+PRIORITY = "BODY.PEEK[HEADER.FIELDS (X-PRIORITY IMPORTANCE)]"
+SNIPPET = 160  # characters
 _MONTHS = {m: n for n, m in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
 
 
@@ -26,6 +28,17 @@ class Row:
     attachments: bool
     message_id: str = ""
     folder: str = ""
+    copied: tuple[Address, ...] = ()
+    snippet: str = ""  # its first words, where the server tells (RFC 8970)
+    thread: str = ""  # names its conversation, where the server does (RFC 8474)
+    priority: str = ""  # "high", "low" or ""
+    validity: int = 0  # of the folder's numbers
+
+    def now(self, sequence: int, flags: frozenset[str]) -> "Row":
+        """The same letter, its number and flags as they are now; all else never changes."""
+        if sequence == self.sequence and flags == self.flags:
+            return self
+        return replace(self, sequence=sequence, flags=flags)
 
     @property
     def moment(self) -> datetime | None:
@@ -57,23 +70,56 @@ class Row:
         return "\\draft" in self.flags
 
 
-def row(uid: int, data: dict[bytes, Value], folder: str = "") -> Row:
-    envelope = data.get(b"ENVELOPE")
-    parts = envelope if isinstance(envelope, tuple) and len(envelope) >= 10 else (None,) * 10
+def row(uid: int, data: dict[bytes, Value], folder: str = "", validity: int = 0) -> Row:
+    parts = _envelope(data)
     return Row(
         uid=uid,
-        sequence=_number(data.get(b"SEQ")),
+        sequence=number(data.get(b"SEQ")),
         flags=flags(data.get(b"FLAGS")),
         arrived=internal_date(data.get(b"INTERNALDATE")),
         sent=header_date(answers.octets(parts[0])),
-        size=_number(data.get(b"RFC822.SIZE")),
+        size=number(data.get(b"RFC822.SIZE")),
         subject=words.header(answers.octets(parts[1])),
         senders=from_envelope(parts[2]),
         recipients=from_envelope(parts[5]),
         attachments=attached(data.get(b"BODYSTRUCTURE")),
         message_id=answers.octets(parts[9]).decode("ascii", "replace"),
         folder=folder,
+        validity=validity,
+        copied=from_envelope(parts[6]),
+        snippet=" ".join(answers.octets(data.get(b"PREVIEW")).decode("utf-8", "replace").split())[:SNIPPET],
+        thread=_object_id(data.get(b"THREADID")),
+        priority=_priority(data),
     )
+
+
+def _envelope(data: dict[bytes, Value]) -> tuple[Value, ...]:
+    envelope = data.get(b"ENVELOPE")
+    return envelope if isinstance(envelope, tuple) and len(envelope) >= 10 else (None,) * 10
+
+
+def answered_id(data: dict[bytes, Value]) -> str:
+    """In-Reply-To as ENVELOPE has it."""
+    return answers.octets(_envelope(data)[8]).decode("ascii", "replace")
+
+
+def _object_id(value: Value) -> str:
+    return answers.octets(value[0]).decode("ascii", "replace") if isinstance(value, tuple) and value else ""
+
+
+def _priority(data: dict[bytes, Value]) -> str:
+    for name, value in data.items():
+        if name.startswith(b"BODY[HEADER.FIELDS"):
+            return priority(answers.octets(value).partition(b":")[2].decode("latin-1"))
+    return ""
+
+
+def priority(given: str) -> str:
+    """ "high", "low" or "" of X-Priority, Importance or Priority."""
+    given = given.strip().lower()
+    if given[:1] in ("1", "2") or given.startswith(("high", "urgent")):
+        return "high"
+    return "low" if given[:1] in ("4", "5") or given.startswith(("low", "non-urgent")) else ""
 
 
 def flags(value: Value) -> frozenset[str]:
@@ -136,5 +182,5 @@ def _disposition(structure: tuple[Value, ...]) -> bytes:
     return b""
 
 
-def _number(value: Value) -> int:
+def number(value: Value) -> int:
     return value if isinstance(value, int) else 0

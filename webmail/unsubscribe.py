@@ -1,4 +1,4 @@
-"""Leaving a mailing list the way its letters offer (RFC 2369 §3.2, RFC 8058), called by the reading page."""
+"""Leaving a mailing list, and what else its letters offer (RFC 2369 §3.2, RFC 8058), called by the reading page."""
 
 import re
 from dataclasses import dataclass
@@ -27,6 +27,16 @@ def offered(head: Head) -> Offer | None:
     said = head.raw_first("list-unsubscribe-post").strip().casefold()
     one_click = secure if said == _BODY.decode().casefold() else ""
     return Offer(one_click, mailto, page) if one_click or mailto or page else None
+
+
+def commands(head: Head) -> dict[str, str]:
+    """What else a list offers by mail or web (RFC 2369): "post", "subscribe", "help", "archive" → address."""
+    found = {}
+    for name in ("post", "subscribe", "help", "archive"):
+        given = [re.sub(r"\s+", "", each) for each in re.findall(r"<([^<>]*)>", head.raw_first(f"list-{name}"))]
+        if usable := next((each for each in given if re.match(r"(?:mailto|https?):", each, re.IGNORECASE)), ""):
+            found[name] = usable
+    return found
 
 
 def leave(one_click: str) -> bool:

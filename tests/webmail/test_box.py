@@ -64,8 +64,8 @@ def test_a_hostile_subject_is_only_text(office: PostOffice, lisi: Browser) -> No
 
 def test_pages_and_sorting(ten: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webmail.options.PAGE_SIZES", (4,))
-    ten.see("/options/")
-    ten.press("/options/", page_size="4")
+    ten.see("/options/display/")
+    ten.press("/options/display/", page_size="4")
     ten.see("/", page="2")
     assert subjects(ten.page) == ["第6封", "第5封", "第4封", "第3封"]
     ten.see("/", page="99")

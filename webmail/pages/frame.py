@@ -1,12 +1,13 @@
 """What stands around every page: the folder pane, the quota, who is signed in."""
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.urls import reverse
 
-from webmail import folders, imap
+from webmail import folders, imap, labels
 from webmail.folders import Folder
 from webmail.servers import is_guest
 from webmail.visitor import Request
@@ -21,13 +22,16 @@ def around(request: Request, mail: imap.Mail, box: str = "", *, fresh: bool = Fa
     role = getattr(request.user, "role", "owner")
     return {
         "folders": pane,
-        "shown_folders": [f for f in pane if f.subscribed or f.role or f.name == box],
+        "shown_folders": [
+            f for f in pane if f.subscribed or f.role or f.name == box or not request.visitor.options.only_subscribed
+        ],
         "folder": folder_named(pane, box) if box else None,
         "box": box,
         "in_box": in_box(box),
         "quota": mail.quota(),
         "visitor": request.visitor,
         "options": request.visitor.options,
+        "labels": labels.known(request.visitor.options.labels),
         "is_guest": is_guest(),
         "is_administrator": role != "owner" and not is_guest(),
     }
@@ -56,6 +60,16 @@ def box_of(request: HttpRequest) -> str:
         return imap.clean(name[:1000])
     except ValueError:
         return INBOX
+
+
+def kept(values: Mapping[str, str]) -> dict[str, str]:
+    """What a list keeps from page to page: its order, its page, what it is narrowed to."""
+    return {name: values.get(name, "")[:200] for name in ("sort", "page", "show")}
+
+
+def list_query(box: str, **more: object) -> str:
+    """A list's address, ready for one more name=value."""
+    return reverse("box") + open_query(box, **more)
 
 
 def in_box(box: str, **more: object) -> str:

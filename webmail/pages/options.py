@@ -36,7 +36,6 @@ def options(request: Request, mail: imap.Mail) -> HttpResponse:
     context = frame.around(request, mail) | {
         "chosen": chosen,
         "errors": errors,
-        "page_sizes": kept.PAGE_SIZES,
         "languages": languages(),
         "zones": _zones(),
     }
@@ -52,17 +51,12 @@ def _posted(request: HttpRequest, before: kept.Options) -> tuple[kept.Options, d
         typed(post.get("reply_to", ""))
     except BadAddress as error:
         errors["reply_to"] = str(error)
-    size = post.get("page_size", "")
     values = {
         "name": name,
         "reply_to": post.get("reply_to", "").strip()[:1000],
         "signature": post.get("signature", "").replace("\r\n", "\n"),
         "language": post.get("language", ""),
         "time_zone": post.get("time_zone", ""),
-        "page_size": int(size) if size.isdecimal() and len(size) < 5 else before.page_size,
-        "html_first": post.get("html_first") == "1",
-        "remote_images": post.get("remote_images") == "1",
-        "after_action": post.get("after_action", ""),
         "reply_above": post.get("reply_above") == "1",
         "collect": post.get("collect") == "1",
         "greeted": True,

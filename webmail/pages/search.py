@@ -1,66 +1,138 @@
-"""Searching one folder or all of them."""
+"""Searching all folders or one of them: a line of words and operators, or a form that writes such a line."""
 
-from django.http import HttpResponse
-from django.shortcuts import render
+from django.http import HttpResponse, QueryDict
+from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
-from webmail import imap
+from webmail import imap, listing, query, searches, snoozing
 from webmail.folders import Folder
 from webmail.pages import frame
 from webmail.pages.box import pager
+from webmail.query import quoted
 from webmail.visitor import Request, signed_in
 
-LONGEST = 500
 FOLDERS_AT_MOST = 200
-ROWS_PER_FOLDER = 50  # of a search through all folders
+_OUT_OF_SIGHT = ("trash", "junk")  # searched only when they are named
+# Fields of the form, and the operator each stands for.
+_TEXT_FIELDS = ("from", "to", "cc", "subject", "body")
+_CHOICES = {"is": ("unread", "read", "starred", "answered"), "has": ("attachment",)}
+CRITERIA = ("from", "to", "cc", "subject", "body", "text", "before", "after", "larger", "smaller", "label")
+ROWS_OF_CRITERIA = 3
 
 
 @never_cache
 @require_safe
 @signed_in
 def search(request: Request, mail: imap.Mail) -> HttpResponse:
+    written = composed(request.GET)
+    if written is not None:
+        return redirect(
+            reverse("search") + frame.in_box(request.GET.get("in", ""), where=request.GET.get("where", ""), q=written)
+        )
     box = frame.box_of(request)
-    words = " ".join(request.GET.get("q", "").split())[:LONGEST]
-    field = request.GET.get("field", "text")
-    field = field if field in imap.SEARCH_FIELDS else "text"
+    words = " ".join(request.GET.get("q", "").split())[: query.LONGEST]
     everywhere = request.GET.get("where") == "all"
-    context = frame.around(request, mail, box) | {"q": words, "field": field, "everywhere": everywhere, "groups": []}
-    if words:
-        try:
-            imap.clean(words)
-        except ValueError:
-            context["problem"] = _("A control character is not allowed here.")
-            return render(request, "webmail/search.html", context, status=400)
-        wanted = [f for f in context["folders"] if f.selectable][:FOLDERS_AT_MOST]
-        found = [
-            _group(request, mail, f, field, words, everywhere) for f in (wanted if everywhere else [context["folder"]])
-        ]
-        context["groups"] = [group for group in found if group]
-        context["page_link"] = reverse("search") + frame.open_query(box, q=words, field=field) + "page="
-        context["targets"] = [f for f in context["folders"] if f.selectable and f.name != box]
-        context["total"] = sum(group["pager"].total for group in context["groups"])
+    context = frame.around(request, mail, box)
+    asked = query.parse(words, context["labels"], timezone.localdate())
+    places = _places(context["folders"], box, asked, everywhere=everywhere)
+    context |= {
+        "q": words,
+        "everywhere": everywhere,
+        "advanced": request.GET.get("form") == "1",
+        "criteria": CRITERIA,
+        "criteria_rows": range(ROWS_OF_CRITERIA),
+        "saved": searches.saved(request.visitor.address),
+        "recent": searches.recent(request.visitor.address),
+        "rows": [],
+    }
+    if not words:
+        return render(request, "webmail/search.html", context)
+    asks = asked.key is not None or bool(asked.folders)
+    try:
+        found = mail.search_folders(asked.key or query.EVERYTHING, [f.name for f in places]) if asks else {}
+    except ValueError:
+        context["problem"] = _("A control character is not allowed here.")
+        return render(request, "webmail/search.html", context, status=400)
+    searches.remember(request.visitor.address, words)
+    total = sum(map(len, found.values()))
+    pages = pager(request.GET.get("page", ""), total, request.visitor.options.page_size)
+    # The newest of each folder up to this page's end; among them are the newest of all.
+    rows = mail.rows_across({name: uids[: pages.last] for name, uids in found.items()})
+    rows.sort(key=lambda row: (row.moment.timestamp() if row.moment else 0, row.uid), reverse=True)
+    shown = rows[max(0, pages.first - 1) : pages.last]
+    context |= {
+        "rows": shown,
+        "listed": listing.render(shown, _view(request, context, places)),
+        "pager": pages,
+        "total": total,
+        "page_link": reverse("search") + frame.open_query(box, where="all" if everywhere else "", q=words) + "page=",
+        "targets": [f for f in context["folders"] if f.selectable],
+        "here": request.get_full_path(),
+        "snooze_times": snoozing.choices(),
+    }
     return render(request, "webmail/search.html", context)
 
 
-def _group(
-    request: Request, mail: imap.Mail, folder: Folder, field: str, words: str, everywhere: bool
-) -> dict[str, object] | None:
-    """What one folder holds: its first rows among all folders, a page of them alone."""
-    opened = mail.open(folder.name)
-    uids = mail.search(field, words) if opened.exists else []
-    if not uids:
+def _view(request: Request, context: dict[str, object], places: list[Folder]) -> listing.View:
+    return listing.View(
+        request.visitor.options,
+        context["labels"],  # type: ignore[arg-type]
+        check_all=request.GET.get("check") == "all",
+        folders={folder.name: (folder.title, frame.in_box(folder.name)) for folder in places},
+    )
+
+
+def _places(pane: tuple[Folder, ...], box: str, asked: query.Query, *, everywhere: bool) -> list[Folder]:
+    """The folders a search looks into: those that in: names; else all but Trash and Junk, or just this one."""
+    open_ones = [f for f in pane if f.selectable]
+    if asked.folders:
+        chosen = [f for f in open_ones if any(_is_named(f, name) for name in asked.folders)]
+    elif everywhere:
+        chosen = [f for f in open_ones if f.role not in _OUT_OF_SIGHT]
+    else:
+        chosen = [f for f in open_ones if f.name == box]
+    return [f for f in chosen if not any(_is_named(f, name) for name in asked.excluded)][:FOLDERS_AT_MOST]
+
+
+def _is_named(folder: Folder, name: str) -> bool:
+    folded = name.casefold()
+    return folded in (folder.role, folder.name.casefold(), folder.leaf.casefold(), folder.title.casefold())
+
+
+def composed(form: QueryDict) -> str | None:
+    """The line that the advanced form stands for; None if it was not the form that was sent."""
+    if form.get("form") != "send":
         return None
-    size = ROWS_PER_FOLDER if everywhere else request.visitor.options.page_size
-    pages = pager("1" if everywhere else request.GET.get("page", ""), len(uids), size)
-    rows = mail.rows_of(uids[pages.first - 1 : pages.last], folder.name)
-    return {
-        "folder": folder,
-        "in_box": frame.in_box(folder.name),
-        "validity": opened.validity,
-        "rows": rows,
-        "pager": pages,
-        "to_whom": folder.role in ("sent", "drafts"),
-    }
+    parts = [form.get("words", "").strip()]
+    parts += [f"{name}:{quoted(value)}" for name in _TEXT_FIELDS if (value := form.get(name, "").strip())]
+    parts += [f"{name}:{value}" for name in ("after", "before") if (value := form.get(name, "").strip())]
+    if size := form.get("size", "").strip():
+        parts.append(f"{'smaller' if form.get('than') == 'smaller' else 'larger'}:{size}")
+    parts += [f"{name}:{value}" for name, values in _CHOICES.items() if (value := form.get(name)) in values]
+    parts += [f"label:{quoted(value)}" for value in form.getlist("label") if value]
+    for number in range(ROWS_OF_CRITERIA):
+        field, value = form.get(f"field{number}", ""), form.get(f"value{number}", "").strip()
+        if field in CRITERIA and value:
+            sign = "-" if form.get(f"not{number}") else ""
+            joined = "OR " if form.get(f"join{number}") == "or" and any(parts) else ""
+            term = quoted(value) if field == "text" else f"{field}:{quoted(value)}"
+            parts.append(f"{joined}{sign}{term}")
+    return " ".join(part for part in parts if part)[: query.LONGEST]
+
+
+@require_POST
+@signed_in
+def saved(request: Request, mail: imap.Mail) -> HttpResponse:
+    """Keep a search under a name, or forget it."""
+    owner, words = request.visitor.address, request.POST.get("q", "")
+    if request.POST.get("do") == "forget":
+        searches.forget(owner, request.POST.get("id", ""))
+    elif request.POST.get("do") == "clear":
+        searches.clear(owner)
+    else:
+        searches.keep(owner, request.POST.get("name", ""), words)
+    return redirect(reverse("search") + frame.in_box("", q=words, where="all"))

@@ -2,20 +2,18 @@
 
 import functools
 import hashlib
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from django import template
 from django.contrib.staticfiles import finders
 from django.templatetags.static import static
-from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language
-from django.utils.translation import gettext as _
+
+from webmail import moments, sizes
 
 register = template.Library()
-_WEEKDAYS = "一二三四五六日"
 
 
 @register.simple_tag
@@ -39,43 +37,18 @@ def asset(path: str) -> str:
 @register.filter
 def octets(size: int) -> str:
     """1 KB, 2.4 MB: sizes as people read them."""
-    if size < 1024:
-        return _("%d B") % size
-    for unit, limit in (("KB", 1024**2), ("MB", 1024**3), ("GB", 1024**4)):
-        if size < limit or unit == "GB":
-            value = size * 1024 / limit
-            return f"{formats.number_format(value, 1 if value < 10 else 0)} {unit}"
-    return ""
-
-
-def _chinese() -> bool:
-    return (get_language() or "").startswith("zh")
+    return sizes.octets(size)
 
 
 @register.filter
 def list_date(moment: datetime | None) -> str:
     """Short, for a list: 14:05, yesterday, 12 Sep, 2025-09-12."""
-    if moment is None:
-        return ""
-    local, now = timezone.localtime(moment), timezone.localtime()
-    if local.date() == now.date():
-        return f"{local:%H:%M}"
-    if local.date() == now.date() - timedelta(days=1):
-        return _("Yesterday")
-    if local.year == now.year:
-        return f"{local.month}月{local.day}日" if _chinese() else formats.date_format(local, "j M")
-    return f"{local:%Y-%m-%d}"
+    return moments.short()(moment)
 
 
 @register.filter
 def full_date(moment: datetime | None) -> str:
-    """2026年9月12日 星期六 14:05, or Saturday 12 September 2026, 14:05."""
-    if moment is None:
-        return ""
-    local = timezone.localtime(moment)
-    if _chinese():
-        return f"{local.year}年{local.month}月{local.day}日 星期{_WEEKDAYS[local.weekday()]} {local:%H:%M}"
-    return f"{formats.date_format(local, 'l j F Y')}, {local:%H:%M}"
+    return moments.full(moment)
 
 
 @register.filter
@@ -93,3 +66,9 @@ def initial(text: str) -> str:
     if all("\u3400" <= sign <= "\u9fff" for sign in text) and len(text) <= 4:
         return text[-1]
     return text[0].upper()
+
+
+@register.filter
+def query(address: str) -> str:
+    """An address, ready for one more name=value."""
+    return address + ("&" if "?" in address else "?")

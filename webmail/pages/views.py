@@ -1,0 +1,184 @@
+"""How the webmail looks to this visitor: display, folders, labels, highlighting; and the quick switches of a list."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from webmail import highlights, imap, label_options, labels
+from webmail import options as kept
+from webmail.pages import frame
+from webmail.visitor import Request, signed_in
+
+COLUMN_NAMES = {
+    "from": gettext_lazy("From"),
+    "subject": gettext_lazy("Subject"),
+    "date": gettext_lazy("Date"),
+    "attachment": gettext_lazy("Attachment"),
+    "size": gettext_lazy("Size"),
+    "priority": gettext_lazy("Priority"),
+    "to": gettext_lazy("To"),
+    "cc": gettext_lazy("Cc"),
+    "received": gettext_lazy("Received"),
+}
+FIELD_NAMES = {
+    "from": gettext_lazy("From"),
+    "to": gettext_lazy("To"),
+    "subject": gettext_lazy("Subject"),
+    "any": gettext_lazy("any of these"),
+}
+_SWITCHES: Mapping[str, tuple[str, Mapping[str, object]]] = {
+    "threads": ("threads", {"1": True, "0": False}),
+    "layout": ("layout", {name: name for name in kept.LAYOUTS}),
+    "snippets": ("snippets", {"1": True, "0": False}),
+    "theme": ("theme", {name: name for name in kept.THEMES}),
+}
+
+
+@require_POST
+@signed_in
+def quick(request: Request, mail: imap.Mail) -> HttpResponse:
+    """One switch beside a list: threads=1, layout=pane, …"""
+    person = request.visitor
+    for field, (name, values) in _SWITCHES.items():
+        if request.POST.get(field, "") in values:
+            kept.save(person.address, kept.changed(person.options, {name: values[request.POST[field]]}))
+    back = request.POST.get("back", "")
+    return redirect(back if back.startswith("/") and url_has_allowed_host_and_scheme(back, None) else "box")
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def display(request: Request, mail: imap.Mail) -> HttpResponse:
+    return _form(request, mail, "webmail/options_display.html", _display)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def folder_options(request: Request, mail: imap.Mail) -> HttpResponse:
+    return _form(request, mail, "webmail/options_folders.html", _folders)
+
+
+def _form(request: Request, mail: imap.Mail, template: str, read: Any) -> HttpResponse:
+    person = request.visitor
+    if request.method == "POST":
+        kept.save(person.address, kept.changed(person.options, read(request.POST, person.options)))
+        messages.success(request, _("Your options were saved."))
+        return redirect(request.path)
+    context = frame.around(request, mail) | {
+        "chosen": person.options,
+        "page_sizes": kept.PAGE_SIZES,
+        "wraps": kept.WRAP_WIDTHS,
+        "refreshes": kept.REFRESH_MINUTES,
+        "columns": [
+            (name, COLUMN_NAMES[name], name in person.options.columns, name in kept.ALWAYS, number)
+            for number, name in enumerate(
+                [*person.options.columns, *(n for n in kept.COLUMNS if n not in person.options.columns)], 1
+            )
+        ],
+    }
+    return render(request, template, context)
+
+
+def _display(post: QueryDict, before: kept.Options) -> dict[str, object]:
+    """What the form says; numbers that are none stay as they were."""
+
+    def number(name: str, old: int) -> int:
+        value = post.get(name, "")
+        return int(value) if value.isdecimal() and len(value) < 5 else old
+
+    def place(name: str) -> tuple[int, int]:
+        return number(f"place-{name}", 99), kept.COLUMNS.index(name)
+
+    switches = ("snippets", "threads", "sound", "html_first", "remote_images", "dark_letters", "mark_read")
+    return {
+        "theme": post.get("theme", ""),
+        "layout": post.get("layout", ""),
+        "page_size": number("page_size", before.page_size),
+        "date_format": post.get("date_format", ""),
+        "columns": sorted((name for name in post.getlist("column") if name in kept.COLUMNS), key=place),
+        "refresh": number("refresh", before.refresh),
+        "wrap": number("wrap", before.wrap),
+        "receipts": post.get("receipts", ""),
+        "after_action": post.get("after_action", ""),
+        **{name: post.get(name) == "1" for name in switches},
+    }
+
+
+def _folders(post: QueryDict, before: kept.Options) -> dict[str, object]:
+    return {name: post.get(name) == "1" for name in ("only_subscribed", "count_all")}
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def label_page(request: Request, mail: imap.Mail) -> HttpResponse:
+    person, post = request.visitor, request.POST
+    if request.method == "POST":
+        colour = int(post.get("colour", "0")) if post.get("colour", "0").isdecimal() else 0
+        match post.get("do"):
+            case "add":
+                if label_options.add(person, post.get("name", ""), colour) is None:
+                    messages.warning(request, _("Please enter a name for the label."))
+            case "change":
+                label_options.change(person, post.get("keyword", ""), post.get("name", ""), colour)
+            case "remove":
+                label_options.remove(person, post.get("keyword", ""))
+        return redirect("options-labels")
+    context = frame.around(request, mail) | {"colours": range(labels.COLOURS), "longest": labels.LONGEST}
+    return render(request, "webmail/options_labels.html", context)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def highlighting(request: Request, mail: imap.Mail) -> HttpResponse:
+    person = request.visitor
+    rules = list(person.options.highlights)
+    if request.method == "POST":
+        changed = _rules(request.POST, rules)
+        if changed is None:
+            messages.warning(request, _("Please enter the words to look for."))
+        else:
+            kept.save(person.address, replace(person.options, highlights=tuple(changed)))
+        return redirect("options-highlighting")
+    context = frame.around(request, mail) | {
+        "rules": list(enumerate(rules)),
+        "colours": range(highlights.COLOURS),
+        "fields": FIELD_NAMES.items(),
+    }
+    return render(request, "webmail/options_highlighting.html", context)
+
+
+Rules = list[tuple[str, int, str, str]]
+
+
+def _rules(post: QueryDict, rules: Rules) -> Rules | None:
+    """The rules after what a form asks: add, change, remove, up or down; None if words are missing."""
+    at = int(post["at"]) if post.get("at", "").isdecimal() and len(post["at"]) < 4 else -1
+    action = post.get("do")
+    if action in ("change", "remove", "up", "down") and not 0 <= at < len(rules):
+        return rules
+    if action in ("add", "change"):
+        colour = int(post.get("colour", "0")) % highlights.COLOURS if post.get("colour", "0").isdecimal() else 0
+        field, words = post.get("field", ""), " ".join(post.get("words", "").split())[: highlights.LONGEST]
+        if not words or field not in highlights.FIELDS:
+            return None
+        rule = (" ".join(post.get("name", "").split())[: highlights.LONGEST], colour, field, words)
+        return [*rules, rule] if action == "add" else [*rules[:at], rule, *rules[at + 1 :]]
+    if action == "remove":
+        return [*rules[:at], *rules[at + 1 :]]
+    other = at - 1 if action == "up" else at + 1
+    if action in ("up", "down") and 0 <= other < len(rules):
+        rules[at], rules[other] = rules[other], rules[at]
+    return rules
