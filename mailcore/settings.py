@@ -194,6 +194,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+# The overview looks at the records of the domains once an hour.
+DNS_WATCH = env.bool("DNS_WATCH", default=True)
 LOGIN_URL = "sign-in"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -226,6 +228,7 @@ TIME_ZONE = env.str("TZ", default="Asia/Shanghai" if LANGUAGE_CODE == "zh-hans" 
 WEBMAIL = {
     "IMAP_SERVER": env.str("IMAP_SERVER", default=""),  # host:port; empty: the bundled server
     "SMTP_SERVER": env.str("SMTP_SERVER", default=""),
+    "SIEVE_SERVER": env.str("SIEVE_SERVER", default=""),  # ManageSieve; with another IMAP server empty means none
     # As a guest the IMAP server judges passwords; else DOOR does, by the accounts here, and a session gets a
     # credential of its own from these two.
     "GUEST": env.bool("WEBMAIL_GUEST", default=False),

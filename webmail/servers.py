@@ -40,6 +40,13 @@ def smtp_server() -> Server:
     return _server(settings.WEBMAIL["SMTP_SERVER"], "submission", "submissions", 465)
 
 
+def sieve_server() -> Server | None:
+    """The ManageSieve server; None where filters are nobody's business here."""
+    if not settings.WEBMAIL["SIEVE_SERVER"] and (settings.WEBMAIL["IMAP_SERVER"] or settings.PORTS["sieve"] is None):
+        return None
+    return _server(settings.WEBMAIL["SIEVE_SERVER"], "sieve", "sieve", 4190)
+
+
 def is_guest() -> bool:
     """The IMAP server judges passwords, not the accounts of this site."""
     return bool(settings.WEBMAIL["GUEST"])
@@ -56,4 +63,5 @@ def _server(given: str, service: str, secure_service: str, secure_port: int) -> 
         return Server(host, (settings.PORTS[secure_service] if secure else port) or 0, secure)
     parts = urlsplit(given if "://" in given else f"//{given}")
     tls = parts.scheme in ("imaps", "smtps", "submissions", "tls", "ssl")
-    return Server(parts.hostname or "", parts.port or (secure_port if tls else 143 if service == "imap" else 587), tls)
+    clear_port = {"imap": 143, "submission": 587, "sieve": 4190}[service]
+    return Server(parts.hostname or "", parts.port or (secure_port if tls else clear_port), tls)

@@ -29,6 +29,7 @@ def office(transactional_db, settings, monkeypatch: pytest.MonkeyPatch) -> Itera
     settings.WEBMAIL = settings.WEBMAIL | {
         "IMAP_SERVER": f"127.0.0.1:{running.imap_port}",
         "SMTP_SERVER": f"127.0.0.1:{running.smtp_port}",
+        "SIEVE_SERVER": f"127.0.0.1:{running.sieve_port}",
         "GUEST": False,
     }
     yield running

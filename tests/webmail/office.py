@@ -16,6 +16,7 @@ from mailcore import conf
 from mailcore.post.courier import Courier
 from mailcore.servers.bridge import Bridge
 from mailcore.servers.imap import ImapServer
+from mailcore.servers.managesieve import SieveServer
 from mailcore.servers.smtp import SmtpServer
 from mailcore.servers.smtp.content import Committer
 from webmail import pool
@@ -33,6 +34,7 @@ class PostOffice:
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
         self.imap_port = self._serve(lambda: ImapServer(self.bridge, None, implicit_tls=False))
+        self.sieve_port = self._serve(lambda: SieveServer(self.bridge, None))
         self.smtp_port = self._serve(lambda: SmtpServer("submission", self.bridge, None, Committer(self.bridge)))
 
     def _serve(self, make) -> int:

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from webmail import folders, imap, labels
 from webmail.folders import Folder
-from webmail.servers import is_guest
+from webmail.servers import is_guest, sieve_server
 from webmail.visitor import Request
 
 INBOX = "INBOX"
@@ -32,6 +32,7 @@ def around(request: Request, mail: imap.Mail, box: str = "", *, fresh: bool = Fa
         "visitor": request.visitor,
         "options": request.visitor.options,
         "labels": labels.known(request.visitor.options.labels),
+        "has_filters": sieve_server() is not None,
         "is_guest": is_guest(),
         "is_administrator": role != "owner" and not is_guest(),
     }
