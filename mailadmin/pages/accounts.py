@@ -1,16 +1,19 @@
 """Accounts: list with search, filters and sorting; make, change, set a password, delete."""
 
+from datetime import timedelta
+
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
-from mailadmin import listing
+from mailadmin import attention, listing
 from mailadmin.forms import AccountForm, NewAccountForm, PasswordForm
 from mailadmin.octets import readable
 from mailadmin.pages.answers import confirm_and_delete, done, make_password, show, shown_once
@@ -35,6 +38,11 @@ def accounts(request: HttpRequest, reach: Reach) -> HttpResponse:
     role = listing.choice(request, "role", Account.Role.values)
     names = reach.see_domains().filter(kind=Domain.Kind.LOCAL).order_by("name").values_list("name", flat=True)
     domain = listing.choice(request, "domain", list(names))
+    full, ending = bool(request.GET.get("full")), bool(request.GET.get("ending"))
+    if full:
+        rows = attention.nearly_full(reach)
+    if ending:
+        rows = rows.filter(expires__isnull=False, expires__lte=timezone.localdate() + timedelta(days=7))
     if q:
         rows = rows.filter(Q(address__icontains=q.lower()) | Q(name__icontains=q))
     if state:
@@ -53,6 +61,7 @@ def accounts(request: HttpRequest, reach: Reach) -> HttpResponse:
         "state": state,
         "role": role,
         "domain": domain,
+        "filtered": bool(q or state or role or domain or full or ending),
         "sorting": chosen,
         "states": Account.State.choices,
         "roles": Account.Role.choices,

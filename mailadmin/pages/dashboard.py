@@ -8,18 +8,21 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db.models import Count, Q, Sum
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import get_language
 from django.views.decorators.http import require_safe
 
+from mailadmin import attention, charts, listing
 from mailadmin.pages.answers import show
 from mailadmin.permissions import Reach, seeing
 from mailcore.models import Account, Queued
-from mailcore.post import files, queue
+from mailcore.post import files, queue, traffic
 
 _STATES = (
     Queued.State.ACTIVE, Queued.State.INCOMING, Queued.State.DEFERRED, Queued.State.HOLD, Queued.State.CORRUPT,
 )  # fmt: skip
 _ANSWER_WITHIN = 0.3  # seconds
 _ASK_EVERY = 15  # seconds
+_LOOK_EVERY = 60  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +47,31 @@ def dashboard(request: HttpRequest, reach: Reach) -> HttpResponse:
         "domains": reach.see_domains().count(),
         "aliases": reach.see_aliases().count(),
     }
+    context["findings"] = _findings(reach)
     if reach.system:
+        traffic.count()
+        span = listing.choice(request, "span", list(charts.SPANS)) or "day"
+        context |= {"chart": charts.chart(span), "span": span, "reasons": _reasons()}
         context |= {"queue": _queue(), "settled": _settled_today(), "services": _services()}
     return show(request, reach, "dashboard", context)
+
+
+def _findings(reach: Reach) -> list[attention.Finding]:
+    """Looked for once a minute for each visitor, in their language."""
+    key = f"mailadmin.findings.{reach.visitor.pk}.{get_language()}"
+    found: list[attention.Finding] | None = cache.get(key)
+    if found is None:
+        found = attention.findings(reach)
+        cache.set(key, found, _LOOK_EVERY)
+    return found
+
+
+def _reasons() -> list[tuple[str, int]]:
+    found: list[tuple[str, int]] | None = cache.get("mailadmin.reasons")
+    if found is None:
+        found = attention.deferred_reasons()
+        cache.set("mailadmin.reasons", found, _LOOK_EVERY)
+    return found
 
 
 def _queue() -> list[tuple[str, str, int]]:

@@ -279,6 +279,7 @@ class Parameters:
     smtpd_tls_auth_only: bool = boolean("no", _("Offer AUTH only under TLS."))
     smtpd_forbid_bare_newline: bool = boolean("yes", _("Refuse bare CR and bare LF in content."))
     hopcount_limit: int = integer("50", _("Received headers after which a message is in a loop."))
+    traffic_history_time: int = days("400d", _("How long it is remembered how many letters an hour had."))
     direct_delivery: bool = boolean(
         "yes", _("A message for one mailbox here is delivered by the server that takes it in, without a courier.")
     )

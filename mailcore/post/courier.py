@@ -15,7 +15,7 @@ from time import monotonic, sleep
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from mailcore import conf, log
-from mailcore.post import deliver, intake, leftovers, queue
+from mailcore.post import deliver, intake, leftovers, queue, traffic
 from mailcore.post.leftovers import Leftovers
 from mailcore.post.queue import Settlement
 from mailcore.post.route import route
@@ -167,10 +167,12 @@ class Courier:
 
     def _housekeep(self) -> int:
         now = queue.now_us()
+        traffic.count()
         if now - self._housekept_us > _HOUSEKEEPING_US:
             self._housekept_us = now
             forgotten, stray = queue.forget_settled(), intake.sweep()
             journal.forget()
+            traffic.forget()
             scripts.forget()
             if forgotten or stray:
                 log.write("qmgr", f"forgot {forgotten} settled letters, removed {stray} stray files")

@@ -14,7 +14,7 @@ from pathlib import Path
 from django.db import transaction
 
 from mailcore import conf, log
-from mailcore.post import bounce, files, filters, outside, queue, quota_warning
+from mailcore.post import bounce, files, filters, outside, queue, quota_warning, sign
 from mailcore.post.leftovers import Leftovers
 from mailcore.post.queue import MICRO, Claim, Duty, Settlement
 from mailcore.post.route import credentials, route
@@ -67,9 +67,10 @@ def _jobs(plan: _Plan) -> Iterator[Job]:
         if not isinstance(way, str):
             yield from (Job(plan.claim, way, (duty,)) for duty in duties)
             continue
-        policy, login = policy_for(way), credentials(way, plan.claim.sender)
+        policy, login, signing = policy_for(way), credentials(way, plan.claim.sender), sign.plan(plan.claim)
         for start in range(0, len(duties), most or len(duties)):
-            yield Job(plan.claim, way, tuple(duties[start : start + (most or len(duties))]), policy, login)
+            chosen = tuple(duties[start : start + (most or len(duties))])
+            yield Job(plan.claim, way, chosen, policy, login, signing)
 
 
 def _readable(courier: str, claim: Claim) -> _Plan | None:

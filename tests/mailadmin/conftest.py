@@ -59,6 +59,12 @@ def plain_files(settings) -> None:
 
 
 @pytest.fixture(autouse=True)
+def no_watch(settings) -> None:
+    """Nobody asks name servers unasked."""
+    settings.DNS_WATCH = False
+
+
+@pytest.fixture(autouse=True)
 def english():
     with translation.override("en"):
         yield

@@ -18,6 +18,7 @@ POSTED = {
     "end-other-sessions",
     "end-access",
 }
+POSTED |= {"dkim-key"}
 POSTED |= {"second-step"}  # and one for whoever is half signed in
 PAGES = [
     # page, its argument, who may open it
@@ -26,6 +27,8 @@ PAGES = [
     ("new-domain", None, "ann"),
     ("domain", "benet", "ann audrey"),
     ("domain", "accp", "ann audrey dora"),
+    ("dns", "benet", "ann audrey"),
+    ("dns", "accp", "ann audrey dora"),
     ("delete-domain", "accp", "ann"),
     ("accounts", None, "ann audrey dora"),
     ("new-account", None, "ann dora"),

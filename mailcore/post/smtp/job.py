@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from mailcore.post.queue import Claim, Duty
+from mailcore.post.sign import Signing
 from mailcore.post.smtp.policy import Policy
 from mailcore.terms import Command, MailFile, Outcome
 
@@ -18,6 +19,7 @@ class Job:
     duties: tuple[Duty, ...]
     policy: Policy = field(default_factory=Policy)
     login: tuple[str, str] | None = field(default=None, repr=False)  # user and password at the next hop
+    signing: Signing | None = field(default=None, repr=False)
 
     @property
     def destination(self) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 
 from mailcore import conf
-from mailcore.post import files
+from mailcore.post import files, sign
 from mailcore.post.queue import Claim, Duty
 from mailcore.post.smtp.job import Job, Results
 from mailcore.post.smtp.session import Lost, Session
@@ -30,7 +30,8 @@ async def send(session: Session, job: Job, duties: Sequence[Duty]) -> Results:
     if (refusal := _impossible(session, claim, duties)) is not None:
         return [(duty, refusal) for duty in duties]
     seven_bit = await _downgraded(claim) if "8BITMIME" not in session.extensions else None
-    size = claim.size if seven_bit is None else len(seven_bit)
+    signature = await asyncio.to_thread(sign.fields, claim, job.signing, seven_bit) if job.signing else b""
+    size = len(signature) + (claim.size if seven_bit is None else len(seven_bit))
     mail = _mail(session, claim, size)
     recipients = [_rcpt(session, duty) for duty in duties]
     session.letters += 1
@@ -42,7 +43,7 @@ async def send(session: Session, job: Job, duties: Sequence[Duty]) -> Results:
         session.put(b".\r\n")
         await session.answer("sending end of data")
         return results
-    await _content(session, claim, seven_bit)
+    await _content(session, claim, signature, seven_bit)
     try:
         answer = await session.answer("sending end of data", conf.current().smtp_data_done_timeout)
     except Lost as lost:
@@ -194,8 +195,10 @@ async def _downgraded(claim: Claim) -> bytes | None:
     return await asyncio.to_thread(to_seven_bit, content)
 
 
-async def _content(session: Session, claim: Claim, instead: bytes | None) -> None:
+async def _content(session: Session, claim: Claim, signature: bytes, instead: bytes | None) -> None:
     writer = DotWriter()
+    if signature:
+        session.put(writer.feed(signature))
     if instead is not None:
         session.put(writer.feed(instead))
         await session.drain("sending message body")

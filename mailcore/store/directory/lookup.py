@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from mailcore import conf
 from mailcore.models import Account, Alias, Domain
-from mailcore.store import tables
+from mailcore.store import dkim, tables
 from mailcore.store.prepared import Prepared
 
 T = TypeVar("T")
@@ -183,3 +183,4 @@ def forget() -> None:
     for answers in (_accounts, _aliases, _domains, _home):
         answers.forget()
     tables.forget()
+    dkim.forget()

@@ -1,0 +1,95 @@
+"""Traffic as a picture and as a table: bars by hour or day, drawn here as SVG, so that no script is needed."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.functional import Promise
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from mailcore.post import traffic
+
+WORDS: dict[str, Promise] = {
+    traffic.RECEIVED: _("received"),
+    traffic.SENT: _("delivered"),
+    traffic.DEFERRED: _("deferred"),
+    traffic.BOUNCED: _("returned"),
+    traffic.REFUSED: _("refused"),
+}
+SPANS = {"day": 24, "month": 30}  # bars: hours, days
+
+_WIDTH, _HEIGHT, _FOOT = 720, 150, 18
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """`bars`: (when, letters by kind in the order of traffic.KINDS), the oldest first."""
+
+    bars: list[tuple[str, list[int]]]
+    totals: list[tuple[str, Promise, int]]  # kind, words, letters
+    picture: SafeString
+
+
+def chart(span: str) -> Chart:
+    """The last 24 hours, or the last 30 days, on the reader's clock."""
+    now = int(time.time() // 3600)
+    if span == "month":
+        today = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+        days = [today - timedelta(days=back) for back in reversed(range(SPANS["month"]))]
+        counted = traffic.by_hour(int(days[0].timestamp() // 3600), now)
+        bars = [(date_format(day, "m-d"), [0] * len(traffic.KINDS)) for day in days]
+        for hour, kinds in counted.items():
+            at = (datetime.fromtimestamp(hour * 3600, UTC).astimezone(today.tzinfo).date() - days[0].date()).days
+            if 0 <= at < len(bars):
+                _add(bars[at][1], kinds)
+    else:
+        first = now - SPANS["day"] + 1
+        counted = traffic.by_hour(first, now)
+        bars = [(_clock(hour), _add([0] * len(traffic.KINDS), counted.get(hour, {}))) for hour in range(first, now + 1)]
+    totals = [(kind, WORDS[kind], sum(values[at] for _when, values in bars)) for at, kind in enumerate(traffic.KINDS)]
+    return Chart(bars, totals, _draw(bars))
+
+
+def _clock(hour: int) -> str:
+    return date_format(timezone.localtime(datetime.fromtimestamp(hour * 3600, UTC)), "H:i")
+
+
+def _add(values: list[int], kinds: dict[str, int]) -> list[int]:
+    for at, kind in enumerate(traffic.KINDS):
+        values[at] += kinds.get(kind, 0)
+    return values
+
+
+def _draw(bars: list[tuple[str, list[int]]]) -> SafeString:
+    """Each kind a bar beside the others; heights against the highest of all."""
+    top = max((max(values) for _when, values in bars), default=0) or 1
+    room = _WIDTH / len(bars)
+    width = room * 0.8 / len(traffic.KINDS)
+    rects = [
+        (
+            f"c-{kind}",
+            f"{number * room + room * 0.1 + at * width:.1f}",
+            f"{_HEIGHT - high:.1f}",
+            f"{width:.1f}",
+            f"{high:.1f}",
+        )
+        for number, (_when, values) in enumerate(bars)
+        for at, kind in enumerate(traffic.KINDS)
+        if (high := values[at] / top * (_HEIGHT - 14)) > 0
+    ]
+    every = max(1, len(bars) // 8)
+    stamps = [
+        (f"{(n + 0.5) * room:.1f}", _HEIGHT + _FOOT - 4, when) for n, (when, _v) in enumerate(bars) if n % every == 0
+    ]
+    return format_html(
+        '<svg class="chart" viewBox="0 0 {} {}" aria-hidden="true"><path class="ground" d="M0 {}H{}"/>{}{}'
+        '<text x="2" y="11">{}</text></svg>',
+        _WIDTH, _HEIGHT + _FOOT, _HEIGHT, _WIDTH,
+        format_html_join("", '<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>', rects),
+        format_html_join("", '<text x="{}" y="{}" text-anchor="middle">{}</text>', stamps),
+        top,
+    )  # fmt: skip

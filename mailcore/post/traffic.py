@@ -1,0 +1,125 @@
+"""How many letters an hour: counted from the mail log once a minute, so that no letter costs a write for it.
+
+A courier counts when it has nothing else to do, the overview before it is drawn; a lock lets only one of them. Each
+machine counts its own log and remembers how far (`TrafficMark`). A log that was rotated is read on in the new file;
+where the log goes elsewhere (maillog_file) there is nothing to count.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import lru_cache
+from time import time
+from typing import IO
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Sum
+
+from mailcore import conf, log
+from mailcore.models import Traffic, TrafficMark
+
+RECEIVED, SENT, DEFERRED, BOUNCED, REFUSED, SIGN_IN = "received", "sent", "deferred", "bounced", "refused", "sign-in"
+KINDS = (RECEIVED, SENT, DEFERRED, BOUNCED, REFUSED)
+
+_EVERY = 60  # seconds
+_AT_ONCE = 16 << 20  # octets of one counting; more are the next one's
+_FIRST = 64 << 20  # octets of a log that was never counted: older ones are history
+_LINE = re.compile(
+    rb"^(\w{3} [ \d]\d \d\d):\d\d:\d\d [^\n]*?\]: "
+    rb"(?:[0-9A-F]+: (client=)|[0-9A-F]+: to=<[^\n]*, status=(sent|deferred|bounced) \("
+    rb"|(?:NOQUEUE|[0-9A-F]+): (reject): |warning: (auth failed): )",
+    re.MULTILINE,
+)
+_WORDS = {
+    b"client=": RECEIVED, b"sent": SENT, b"deferred": DEFERRED, b"bounced": BOUNCED, b"reject": REFUSED,
+    b"auth failed": SIGN_IN,
+}  # fmt: skip
+_MACHINE = socket.gethostname()[:64]
+
+_counted = 0.0
+
+
+def count() -> bool:
+    """Count what the log says since the last time. False: not yet due, or somebody else is at it."""
+    global _counted
+    if time() - _counted < _EVERY:
+        return False
+    _counted = time()
+    path = log.path()
+    if not path:
+        return False
+    with _alone() as alone, contextlib.suppress(FileNotFoundError):
+        if alone:
+            with open(path, "rb") as file:
+                _count(file)
+    return alone
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[bool]:
+    settings.RUN_ROOT.mkdir(parents=True, exist_ok=True, mode=0o750)
+    handle = os.open(settings.RUN_ROOT / f"traffic-{_MACHINE}.lock", os.O_CREAT | os.O_WRONLY, 0o640)
+    try:
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(handle)
+
+
+def _count(file: IO[bytes]) -> None:
+    state = os.fstat(file.fileno())
+    mark = TrafficMark.objects.filter(machine=_MACHINE).first()
+    if mark is None:
+        start = max(0, state.st_size - _FIRST)
+    else:
+        start = mark.position if (mark.inode == state.st_ino and mark.position <= state.st_size) else 0
+    file.seek(start)
+    octets = file.read(_AT_ONCE)
+    octets = octets[: octets.rfind(b"\n") + 1]  # the last line may be half written
+    found: Counter[tuple[int, str]] = Counter()
+    for match in _LINE.finditer(octets):
+        stamp, *words = match.groups()
+        found[_hour(stamp, int(time() // 86400)), _WORDS[next(filter(None, words))]] += 1
+    with transaction.atomic():
+        for (hour, kind), letters in found.items():
+            row, fresh = Traffic.objects.get_or_create(
+                machine=_MACHINE, hour=hour, kind=kind, defaults={"letters": letters}
+            )
+            if not fresh:
+                Traffic.objects.filter(pk=row.pk).update(letters=F("letters") + letters)
+        position = {"inode": state.st_ino, "position": start + len(octets)}
+        TrafficMark.objects.update_or_create(machine=_MACHINE, defaults=position)
+
+
+@lru_cache(maxsize=64)
+def _hour(stamp: bytes, today: int) -> int:
+    """Hours since 1970 of "Nov 22 14", which has no year: the last one that is not after tomorrow. `today` is for the
+    cache."""
+    now = datetime.fromtimestamp(time()).astimezone()
+    moment = datetime.strptime(f"{now.year} {stamp.decode()}", "%Y %b %d %H").astimezone()
+    if moment > now + timedelta(days=1):
+        moment = moment.replace(year=now.year - 1)
+    return int(moment.timestamp() // 3600)
+
+
+def by_hour(first: int, last: int) -> dict[int, dict[str, int]]:
+    """hour → kind → letters, of all machines; hours without any are left out."""
+    rows = Traffic.objects.filter(hour__range=(first, last)).values_list("hour", "kind").order_by()
+    found: dict[int, dict[str, int]] = {}
+    for hour, kind, letters in rows.annotate(n=Sum("letters")):
+        found.setdefault(hour, {})[kind] = letters
+    return found
+
+
+def forget() -> None:
+    """Remove hours longer ago than traffic_history_time."""
+    Traffic.objects.filter(hour__lt=int((time() - conf.current().traffic_history_time) // 3600)).delete()

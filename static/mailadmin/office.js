@@ -1,0 +1,35 @@
+// What makes the screens quicker. Without it everything is there all the same.
+(() => {
+  // Copying: the button appears where the clipboard can be written.
+  if (navigator.clipboard) for (const button of document.querySelectorAll('[data-copy]')) {
+    button.hidden = false
+    button.addEventListener('click', async () => {
+      await navigator.clipboard.writeText(button.dataset.copy)
+      const words = button.textContent
+      button.textContent = '✓'
+      setTimeout(() => { button.textContent = words }, 1200)
+    })
+  }
+  // Choosing all rows of a list.
+  for (const box of document.querySelectorAll('[data-all]')) {
+    const rows = () => document.querySelectorAll(`input[type=checkbox][name="${box.dataset.all}"]`)
+    box.hidden = false
+    box.addEventListener('change', () => rows().forEach(row => { row.checked = box.checked }))
+  }
+  // Live pages: the part is fetched anew while it is looked at, and nobody is choosing or typing in it.
+  for (const part of document.querySelectorAll('[data-live]')) {
+    const toggle = document.getElementById('live')
+    if (toggle) toggle.closest('label').hidden = false
+    const busy = () => document.hidden || (toggle && !toggle.checked) || part.contains(document.activeElement) ||
+      part.querySelector('input[type=checkbox]:checked') || String(getSelection())
+    const again = async () => {
+      if (!busy()) try {
+        const answer = await fetch(location.href, {headers: {'X-Live': '1'}})
+        const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html').getElementById(part.id)
+        if (answer.ok && !answer.redirected && fresh && !busy() && fresh.innerHTML !== part.innerHTML) part.innerHTML = fresh.innerHTML
+      } catch { /* the next one may come through */ }
+      setTimeout(again, Number(part.dataset.live) * 1000)
+    }
+    setTimeout(again, Number(part.dataset.live) * 1000)
+  }
+})()
