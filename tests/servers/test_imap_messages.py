@@ -88,6 +88,10 @@ def test_what_the_index_knows(three: Mailer) -> None:
         rb' SAVEDATE "[^"]+" PREVIEW "short"\)',
         three_,
     )
+    email_id, thread_id = re.search(rb"EMAILID \((\w+)\) THREADID \((\w+)\)", three_).groups()
+    assert three.do(f"SEARCH EMAILID {email_id.decode()}") == [b"* SEARCH 3"]
+    assert b"3" in three.do(f"SEARCH THREADID {thread_id.decode()}")[0].split()
+    assert three.do(f"SEARCH THREADID M{thread_id[1:].decode()}") == [b"* SEARCH"]
     assert len(three.do("FETCH 1:* ALL")) == len(three.do("UID FETCH 1:99 FULL")) == 3
     assert three.do("FETCH 3:1,2 (UID)") == [b"* %d FETCH (UID %d)" % (n, n) for n in (1, 2, 3)]
 

@@ -212,7 +212,8 @@ class _Reader:
                 return self._modseq()
             case "EMAILID" | "THREADID":
                 field_name: Literal["email_id", "thread_id"] = "email_id" if word == "EMAILID" else "thread_id"
-                return Same(field_name, cursor.atom().decode("ascii"))
+                name = cursor.atom().decode("ascii")  # with the letter FETCH writes before it
+                return Same(field_name, name[1:] if name[0] == ("M" if word == "EMAILID" else "T") else "")
         return HeaderContains(word.lower(), self._folded())  # BCC, CC, FROM, SUBJECT, TO
 
     def _modseq(self) -> Key:
