@@ -119,6 +119,7 @@ class Local:
     address: str  # the account's own address: Delivered-To
     detail: str = ""  # what stood after recipient_delimiter
     filtered: bool = False  # the account has an active Sieve script
+    limited: bool = True  # it has a quota
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,7 +198,7 @@ def _destination(evaluation: Evaluation, address: str) -> Verdict:
     if isinstance(way, Refused) and not actions.discard and address.lower() == "postmaster":
         return Verdict(False, Reply(550, "5.1.1", f"<{address}>: Recipient address rejected: {way.reply.text}"))
     if isinstance(way, Local) and not actions.discard and not actions.redirect:
-        full = quota.room_for(way.account_id, evaluation.question.size)
+        full = quota.room_for(way.account_id, evaluation.question.size) if way.limited else None
         if full is not None:
             text = f"<{address}>: Recipient address rejected: {full.text}"
             return Verdict(False, Reply(full.code, full.enhanced, text))

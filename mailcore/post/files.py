@@ -113,8 +113,8 @@ def _next_id() -> int:
     global _last_id
     tick = int((time.time() - _EPOCH) * _TICKS)
     wanted = tick - tick % _SLOTS + (anvil.process() or os.getpid()) % _SLOTS
-    while wanted <= _last_id or os.path.exists(path(wanted)):
-        wanted += _SLOTS
+    if wanted <= _last_id:
+        wanted = _last_id + _SLOTS
     _last_id = wanted
     return wanted
 

@@ -82,7 +82,7 @@ def _destination(address: str, sender: str) -> Route:
         if account is not None:
             if not account.receives:
                 return Refused(UNKNOWN)
-            return Local(account.id, account.address, local[len(candidate) + 1 :], account.filtered)
+            return Local(account.id, account.address, local[len(candidate) + 1 :], account.filtered, account.limited)
     return Refused(UNKNOWN)
 
 

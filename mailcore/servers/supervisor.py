@@ -25,7 +25,7 @@ from django.db import connections
 from mailcore import anvil, conf, log
 from mailcore.post.courier import Courier
 from mailcore.servers import process, tls, web
-from mailcore.store import news
+from mailcore.store import news, watchers
 
 SMTP_SERVICES = ("smtp", "submission", "submissions", "lmtp")
 ACCESS_SERVICES = ("imap", "imaps", "pop3", "pop3s", "sieve")
@@ -210,6 +210,7 @@ class Supervisor:
             if part.pid and _reap(part):
                 log.write("master", f"warning: {part.name} ended unexpectedly, starting it again")
                 anvil.clear(part.number)
+                watchers.clear(part.number)
             if not part.pid and time.monotonic() - part.started > _BACK_OFF and not self._stopping:
                 self._start(part, None)
 

@@ -11,12 +11,14 @@ to other machines (`newswire`, imported only then). Sockets carry the machine's 
 import os
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import transaction
+
+from mailcore.store import watchers
 
 if TYPE_CHECKING:
     from mailcore.store.newswire import Listener
@@ -36,9 +38,14 @@ _wires: "dict[int, Listener]" = {}  # by the descriptor of the socket they speak
 def publish(mailbox_ids: Iterable[int]) -> None:
     """These mailboxes change when the running transaction commits. The negative of an account's id stands for the
     list of its mailboxes."""
-    words = [MAILBOX, *(b"%d" % i for i in sorted(set(mailbox_ids)))]
-    if len(words) > 1:
-        transaction.on_commit(lambda: _send(SERVERS, b" ".join(words)), robust=True)
+    ids = sorted(set(mailbox_ids))
+    if ids:
+        transaction.on_commit(lambda: _tell(ids), robust=True)
+
+
+def _tell(ids: Sequence[int]) -> None:
+    if settings.REDIS_URL or watchers.somebody(ids):
+        _send(SERVERS, b" ".join([MAILBOX, *(b"%d" % each for each in ids)]))
 
 
 def ring_couriers() -> None:

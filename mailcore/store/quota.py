@@ -95,6 +95,18 @@ def limit_of(own: int | None, domain: int | None) -> int:
     return conf.current().virtual_mailbox_limit if limit is None else limit
 
 
+def is_limited(
+    own_bytes: int | None,
+    own_messages: int | None,
+    domain_bytes: int | None,
+    domain_messages: int | None,
+    total: int | None,
+) -> bool:
+    """Is there any limit for an account with these quotas of its own and of its domain's?"""
+    messages = own_messages if own_messages is not None else domain_messages
+    return bool(limit_of(own_bytes, domain_bytes) or messages or total)
+
+
 def _purses(rows: Iterable[tuple[Any, ...]]) -> dict[int, Purse]:
     """Rows of _FIELDS."""
     purses: dict[int, Purse] = {}

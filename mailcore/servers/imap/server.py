@@ -14,6 +14,7 @@ from mailcore.servers.bridge import Bridge
 from mailcore.servers.imap.connection import Connection
 from mailcore.servers.imap.session import Session
 from mailcore.servers.proxy import Header, ProxiedListener
+from mailcore.store import watchers
 from mailcore.terms import Owner
 
 _CONNECTIONS = "imap"  # what anvil counts
@@ -105,7 +106,10 @@ class ImapServer:
     # --- News ---
 
     def watch(self, mailbox_id: int, session: Session) -> None:
-        self._watching.setdefault(mailbox_id, set()).add(session)
+        sessions = self._watching.setdefault(mailbox_id, set())
+        if not sessions:
+            watchers.watch(mailbox_id)
+        sessions.add(session)
 
     def unwatch(self, mailbox_id: int, session: Session) -> None:
         sessions = self._watching.get(mailbox_id)
@@ -113,6 +117,7 @@ class ImapServer:
             sessions.discard(session)
             if not sessions:
                 del self._watching[mailbox_id]
+                watchers.unwatch(mailbox_id)
 
     @property
     def watched(self) -> list[int]:

@@ -53,7 +53,8 @@ class SmtpSession(SMTP):
         self.hostname = conf.current().myhostname
         self.transport: asyncio.BaseTransport | None = None
         self._timeout_duration = conf.current().smtpd_timeout
-        self._timeout_handle = None
+        self._timeout_handle: asyncio.TimerHandle | None = None
+        self._rings = self._deadline = 0.0  # loop's time: of the timer, and when the client has been silent too long
         self._original_transport = None
         self._handler_coroutine = None
         self.server = server
@@ -72,6 +73,8 @@ class SmtpSession(SMTP):
         self._junk = 0
         self._replies: list[bytes] = []
         self._busy = False  # a command is being carried out
+        self._known: tuple[object, ...] = ()  # what `_client` was made of
+        self._client = Client("")
         self._closing = False
 
     # --- The connection's life --------------------------------------------------------------------
@@ -105,7 +108,18 @@ class SmtpSession(SMTP):
         self._reader.feed_eof()
         return self.transport is not None and self.transport.get_extra_info("ssl_object") is None
 
+    def _reset_timeout(self, duration: float | None = None) -> None:
+        """One timer serves many commands: it is moved when it rings too early, not at each command."""
+        self._deadline = self.loop.time() + (duration or self._timeout_duration)
+        if self._timeout_handle is None or self._rings > self._deadline:
+            if self._timeout_handle is not None:
+                self._timeout_handle.cancel()
+            self._rings, self._timeout_handle = self._deadline, self.loop.call_at(self._deadline, self._timeout_cb)
+
     def _timeout_cb(self) -> None:
+        if self.loop.time() < self._deadline:
+            self._rings, self._timeout_handle = self._deadline, self.loop.call_at(self._deadline, self._timeout_cb)
+            return
         self.reply(Reply(421, "4.4.2", f"{self.hostname} Error: timeout exceeded"))
         self.flush()
         if self.transport is not None:
@@ -333,22 +347,26 @@ class SmtpSession(SMTP):
         return base + ("S" if self.tls else "") + ("A" if self.login else "")
 
     def client(self) -> Client:
-        return Client(
-            self.client_address,
-            self.client_name,
-            self.helo,
-            self.protocol,
-            self.login,
-            self.tls,
-            port=self.client_port,
-            reverse_name=self.names.reverse_name,
-            name_trouble=self.names.name_trouble,
-            reverse_trouble=self.names.reverse_trouble,
-            method=self.method,
-            certificate=self.certificate,
-            improper=self.improper,
-            service=self.server.service.name,
-        )
+        known = (self.names, self.helo, self.protocol, self.login, self.tls, self.method, self.improper)
+        if known != self._known:
+            self._known = known
+            self._client = Client(
+                self.client_address,
+                self.client_name,
+                self.helo,
+                self.protocol,
+                self.login,
+                self.tls,
+                port=self.client_port,
+                reverse_name=self.names.reverse_name,
+                name_trouble=self.names.name_trouble,
+                reverse_trouble=self.names.reverse_trouble,
+                method=self.method,
+                certificate=self.certificate,
+                improper=self.improper,
+                service=self.server.service.name,
+            )
+        return self._client
 
     async def named(self) -> None:
         """Wait until the client's name is known; the question was asked when it came."""

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from mailcore import conf
 from mailcore.models import Account, Alias, Domain
-from mailcore.store import dkim, tables
+from mailcore.store import dkim, quota, tables
 from mailcore.store.prepared import Prepared
 
 T = TypeVar("T")
@@ -45,6 +45,7 @@ class AccountEntry:
     expires: date | None
     domain_active: bool
     filtered: bool = False  # letters to it go through a Sieve script
+    limited: bool = True  # it, or its domain, has a quota
 
     @property
     def open(self) -> bool:
@@ -108,7 +109,8 @@ class _Answers(Generic[T]):
 
 _account_rows = Prepared(
     lambda address: Account.objects.filter(address=address).values_list(
-        "id", "address", "state", "expires", "domain__active", "active_script_id"
+        *("id", "address", "state", "expires", "domain__active", "active_script_id", "quota_bytes", "quota_messages"),
+        *("domain__account_quota_bytes", "domain__account_quota_messages", "domain__total_quota_bytes"),
     ),
     str,
 )
@@ -127,10 +129,11 @@ def _ask_account(address: str) -> AccountEntry | None:
     found = _account_rows.row(address)
     if found is None:
         return None
-    id_, full, state, expires, domain_active, script = found
+    id_, full, state, expires, domain_active, script, *quotas = found
     # Prepared statements bring values as the driver has them: SQLite has no dates and no booleans.
     day = date.fromisoformat(expires) if isinstance(expires, str) else expires
-    return AccountEntry(id_, full, state, day, bool(domain_active), script is not None)
+    limited = quota.is_limited(*quotas)
+    return AccountEntry(id_, full, state, day, bool(domain_active), script is not None, limited)
 
 
 def _ask_alias(address: str) -> AliasEntry | None:
