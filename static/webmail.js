@@ -1,1 +1,179 @@
-"use strict";
+// The webmail quicker, where scripts are allowed. Every form and link works without it; nothing here is needed.
+"use strict"
+{
+const $ = (q, e = document) => e.querySelector(q), all = (q, e = document) => [...e.querySelectorAll(q)]
+const boxes = () => all('.row input[type=checkbox]')
+let last = null
+
+// --- Pages fetched, their main part put in place -------------------------------------------------
+async function load(address, init) {
+  document.body.classList.add('busy')
+  try {
+    const answer = await fetch(address, { credentials: 'same-origin', ...init })
+    const url = new URL(answer.url), html = answer.headers.get('Content-Type') || ''
+    if (!html.startsWith('text/html') || url.pathname !== location.pathname) { location.href = url; return }
+    place(await answer.text())
+    if (init && init.method) history.replaceState(null, '', url.pathname + url.search)
+  } catch { location.reload() } finally { document.body.classList.remove('busy') }
+}
+function place(text) {
+  const page = new DOMParser().parseFromString(text, 'text/html'), fresh = $('#main', page)
+  if (!fresh) { location.reload(); return }
+  const at = $('.row.at input')?.value, top = scrollY
+  const focus = document.activeElement?.closest('#main') && document.activeElement.getAttribute('name')
+  for (const part of ['#main', '.pane .folders', '.pane .quota']) if ($(part) && $(part, page)) $(part).replaceWith($(part, page))
+  document.title = page.title
+  document.body.className = page.body.className
+  if (at) move(all('.row').findIndex(r => $('input', r).value === at), false)
+  if (focus) all('#main [name]').find(e => e.getAttribute('name') === focus && e.checkVisibility())?.focus()
+  scrollTo(0, top)
+  prepare()
+}
+
+// --- Choosing rows -------------------------------------------------------------------------------
+function chosen() { return boxes().filter(b => b.checked) }
+function count() {
+  const tick = $('.list-top .tick'), n = chosen().length
+  if (tick) { tick.classList.toggle('on', n > 0); tick.parentElement.setAttribute('aria-pressed', n > 0) }
+}
+document.addEventListener('click', event => {
+  const box = event.target.closest?.('.row input[type=checkbox]')
+  if (box) {
+    const list = boxes()
+    if (event.shiftKey && last && list.includes(last)) {
+      const [a, b] = [list.indexOf(last), list.indexOf(box)].sort((x, y) => x - y)
+      list.slice(a, b + 1).forEach(each => { each.checked = box.checked })
+    }
+    last = box
+    count()
+  }
+  const pick = event.target.closest?.('a.pick')
+  if (pick && boxes().length) {
+    event.preventDefault()
+    const on = !chosen().length
+    boxes().forEach(each => { each.checked = on })
+    count()
+  }
+  all('details.drop[open]').forEach(d => { if (!d.contains(event.target)) d.open = false })
+})
+
+// --- Actions of a list without a new page --------------------------------------------------------
+document.addEventListener('submit', event => {
+  const form = event.target, button = event.submitter
+  if (!form.matches('form.list, .talk form.letter, .reader form.letter') || !button || ['export', 'forward'].includes(button.value)) return
+  event.preventDefault()
+  load(form.action, { method: 'POST', body: new FormData(form, button) })
+})
+function press(query, root = document) {
+  const button = $(query, root)
+  if (button) button.click()
+  return Boolean(button)
+}
+
+// --- Letters drawn to folders --------------------------------------------------------------------
+document.addEventListener('dragstart', event => {
+  const row = event.target.closest?.('.row')
+  if (!row) return
+  const box = $('input', row)
+  if (!box.checked) { boxes().forEach(b => { b.checked = false }); box.checked = true; count() }
+  event.dataTransfer.setData('text/x-letters', '1')
+  event.dataTransfer.effectAllowed = 'move'
+})
+const target = event => event.dataTransfer.types.includes('text/x-letters') && event.target.closest?.('.pane .folders:not(.tags) a')
+document.addEventListener('dragover', event => {
+  const link = target(event)
+  all('.drop-here').forEach(a => { if (a !== link) a.classList.remove('drop-here') })
+  if (link) { event.preventDefault(); link.classList.add('drop-here') }
+})
+document.addEventListener('dragend', () => all('.drop-here').forEach(a => a.classList.remove('drop-here')))
+document.addEventListener('drop', event => {
+  const link = target(event), form = $('form.list')
+  if (!link || !form) return
+  event.preventDefault()
+  const body = new FormData(form)
+  body.set('do', 'move')
+  body.set('target', new URL(link.href).searchParams.get('in') || 'INBOX')
+  load(form.action, { method: 'POST', body })
+})
+
+// --- Keys ----------------------------------------------------------------------------------------
+function move(to, scroll = true) {
+  const rows = all('.row')
+  if (!rows.length) return
+  const row = rows[Math.max(0, Math.min(rows.length - 1, to))]
+  all('.row.at').forEach(r => r.classList.remove('at'))
+  row.classList.add('at')
+  if (scroll) { row.scrollIntoView({ block: 'nearest' }); $(':scope > a', row).focus({ preventScroll: true }) }
+}
+const here = () => all('.row').findIndex(r => r.classList.contains('at'))
+async function keys() {
+  let dialog = $('#keys')
+  if (!dialog) {
+    const page = new DOMParser().parseFromString(await (await fetch('/help/')).text(), 'text/html')
+    dialog = document.createElement('dialog')
+    dialog.id = 'keys'
+    dialog.append($('#keys h2', page), $('table.keys', page))
+    document.body.append(dialog)
+    dialog.addEventListener('click', () => dialog.close())
+  }
+  dialog.showModal()
+}
+const act = value => {
+  if ($('.row') && !chosen().length && here() >= 0) { $('input', all('.row')[here()]).checked = true; count() }
+  return press(`#main .bar [name=do][value=${value}]`) || press(`#main [name=do][value=${value}]`)
+}
+const KEYS = {
+  j: () => $('.row') ? move(here() + 1) : press('[data-key=j]'),
+  k: () => $('.row') ? move(Math.max(0, here() - 1)) : press('[data-key=k]'),
+  o: () => here() >= 0 && press(':scope > a', all('.row')[here()]),
+  x: () => here() >= 0 && press('input', all('.row')[here()]),
+  s: () => here() >= 0 ? press('.star', all('.row')[here()]) : press('h1 .star'),
+  u: () => press('#main [data-key=u]'),
+  r: () => press('[data-key=r]'), a: () => press('[data-key=a]'), f: () => press('[data-key=f]'),
+  e: () => act('archive'), '#': () => act('delete'), '!': () => act('junk') || act('notjunk'),
+  I: () => act('read'), U: () => act('unread'),
+  c: () => press('.pane .main-button'),
+  '/': () => $('#q')?.focus(), '?': keys,
+  Escape: () => all('details.drop[open]').forEach(d => { d.open = false; $('summary', d).focus() }),
+}
+document.addEventListener('keydown', event => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return
+  const typing = event.target.closest('input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable], dialog')
+  if (typing && event.key !== 'Escape') return
+  const action = KEYS[event.key]
+  if (action && action() !== false && event.key !== 'Escape') event.preventDefault()
+})
+
+// --- News ----------------------------------------------------------------------------------------
+function sound() {
+  try {
+    const context = new AudioContext(), tone = context.createOscillator(), loud = context.createGain()
+    tone.frequency.value = 880
+    loud.gain.setValueAtTime(.08, context.currentTime)
+    loud.gain.exponentialRampToValueAtTime(.0001, context.currentTime + .5)
+    tone.connect(loud).connect(context.destination)
+    tone.start()
+    tone.stop(context.currentTime + .5)
+  } catch { /* no sound here */ }
+}
+let waiting = 0
+function news(event) {
+  if (event.type === 'mail' && $('#list')?.dataset.sound) sound()
+  clearTimeout(waiting)
+  waiting = setTimeout(() => {
+    // Whoever is choosing, writing or in a menu is not disturbed; the list is fresh with the next action.
+    if (!$('#list')?.dataset.events || chosen().length || $('details.drop[open]') || $('dialog[open]')) return
+    load(location.href)
+  }, 300)
+}
+if (window.EventSource && $('#pane')) {
+  const stream = new EventSource('/events')
+  stream.addEventListener('mail', news)
+  stream.addEventListener('change', news)
+  stream.addEventListener('end', () => stream.close())
+  addEventListener('pagehide', () => stream.close())
+}
+
+function prepare() { all('.row').forEach(row => { row.draggable = true; $('a', row).draggable = false }); count() }
+prepare()
+}
