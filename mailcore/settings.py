@@ -147,6 +147,7 @@ BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)
 MIDDLEWARE = [
     *(["mailcore.forwarded.client_address"] if BEHIND_PROXY else []),
     "django.middleware.security.SecurityMiddleware",
+    "mailcore.policy.middleware",
     "django.middleware.gzip.GZipMiddleware",  # pads by chance, and CSRF tokens are masked: BREACH learns nothing
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -229,6 +230,11 @@ WEBMAIL = {
     "IMAP_SERVER": env.str("IMAP_SERVER", default=""),  # host:port; empty: the bundled server
     "SMTP_SERVER": env.str("SMTP_SERVER", default=""),
     "SIEVE_SERVER": env.str("SIEVE_SERVER", default=""),  # ManageSieve; with another IMAP server empty means none
+    # For how many seconds a letter that was sent can be called back, where its writer chose nothing else.
+    "UNDO_SECONDS": env.int("WEBMAIL_UNDO_SECONDS", default=10),
+    # What the bundled server is asked to call a letter back with: (queue id, owner) → its content, or None.
+    "RECALL": "mailcore.post.recall.call_back",
+    "EVENTS": "webmail.events.application",  # the stream of news, served beside the pages (mailcore.asgi)
     # As a guest the IMAP server judges passwords; else DOOR does, by the accounts here, and a session gets a
     # credential of its own from these two.
     "GUEST": env.bool("WEBMAIL_GUEST", default=False),

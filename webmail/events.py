@@ -251,5 +251,5 @@ async def _command(
 ) -> bool:
     writer.write(command + b"\r\n")
     await writer.drain()
-    said = await _said(reader, command.partition(b" ")[0], (lambda line: None) if heard is None else heard.append)
+    said = await _said(reader, command.partition(b" ")[0], None if heard is None else heard.append)
     return said.split()[1].upper() == b"OK"
