@@ -160,6 +160,53 @@ def _offer(field: forms.Field, reach: Reach) -> None:
     field.choices = _domain_choices(reach.see_domains().filter(kind=Domain.Kind.LOCAL).order_by("name"))
 
 
+class BulkForm(Form):
+    """What many accounts shall have; a field left alone stays as it is for each of them."""
+
+    state = forms.ChoiceField(
+        label=_("State"), required=False, choices=lambda: [("", _("leave as it is")), *Account.State.choices]
+    )
+    quota = forms.CharField(
+        label=_("Quota"), required=False, max_length=30,
+        help_text=_("Empty: leave as it is. 500 MB, 2 GB; 0: no limit; “-”: as the domain says."),
+    )  # fmt: skip
+    quota_messages = forms.IntegerField(label=_("Messages at most"), required=False, min_value=0, max_value=2**31 - 1)
+    expires = forms.DateField(
+        label=_("Expires on"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+        input_formats=["%Y-%m-%d"],
+    )  # fmt: skip
+    never = forms.BooleanField(label=_("Expires never"), required=False)
+    language = forms.ChoiceField(
+        label=_("Language"), required=False, choices=lambda: [("", _("leave as it is")), *settings.LANGUAGES]
+    )
+    delete = forms.BooleanField(
+        label=_("Delete these accounts with all their mail"), required=False,
+        help_text=_("For good; what is chosen above does not matter then."),
+    )  # fmt: skip
+
+    def clean_quota(self) -> object:
+        text = self.cleaned_data["quota"].strip()
+        return text if text in ("", "-") else OctetsField().clean(text)
+
+    def clean(self) -> dict[str, object]:
+        given = super().clean() or {}
+        if not self.errors and not given["delete"] and not self.changes():
+            raise forms.ValidationError(_("Nothing has been chosen to be changed."))
+        return given
+
+    def changes(self) -> dict[str, object]:
+        """Field → value for `directory.change_accounts`."""
+        given = self.cleaned_data
+        wanted = {name: given[name] for name in ("state", "language") if given[name]}
+        if given["quota"] != "":
+            wanted["quota_bytes"] = None if given["quota"] == "-" else given["quota"]
+        if given["quota_messages"] is not None:
+            wanted["quota_messages"] = given["quota_messages"]
+        if given["expires"] or given["never"]:
+            wanted["expires"] = None if given["never"] else given["expires"]
+        return wanted
+
+
 class PasswordForm(Form):
     """A new password, typed twice; empty twice: one is made."""
 

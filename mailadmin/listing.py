@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 
 PAGE_SIZE = 50
 
@@ -44,12 +44,22 @@ def page(
     return Paginator(ordered, PAGE_SIZE).get_page(request.GET.get("page"))
 
 
+def words(given: QueryDict) -> str:
+    """What is searched for: q, at most 100 characters, NUL-free."""
+    return given.get("q", "").replace("\0", "").strip()[:100]
+
+
 def term(request: HttpRequest) -> str:
-    """What is searched for: ?q=, at most 100 characters, NUL-free."""
-    return request.GET.get("q", "").replace("\0", "").strip()[:100]
+    """The same, of the URL."""
+    return words(request.GET)
+
+
+def one_of(given: QueryDict, name: str, allowed: Sequence[str]) -> str:
+    """A filter: one of `allowed`, else "" (no filter)."""
+    value = given.get(name, "")
+    return value if value in allowed else ""
 
 
 def choice(request: HttpRequest, name: str, allowed: Sequence[str]) -> str:
-    """A filter in the URL: one of `allowed`, else "" (no filter)."""
-    value = request.GET.get(name, "")
-    return value if value in allowed else ""
+    """The same, of the URL."""
+    return one_of(request.GET, name, allowed)

@@ -2,19 +2,20 @@
 
 from datetime import timedelta
 
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.db.models import Q, QuerySet, Sum
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mailadmin import attention, listing
-from mailadmin.forms import AccountForm, NewAccountForm, PasswordForm
+from mailadmin.forms import AccountForm, BulkForm, NewAccountForm, PasswordForm
 from mailadmin.octets import readable
 from mailadmin.pages.answers import confirm_and_delete, done, make_password, show, shown_once
 from mailadmin.permissions import Reach, changing, seeing
@@ -29,39 +30,46 @@ _VALUES = (
 )  # fmt: skip
 
 
+def filters(given: QueryDict) -> dict[str, str]:
+    """What the list is narrowed by, of its address or of a form below it; "": not by this."""
+    return {
+        "q": listing.words(given),
+        "state": listing.one_of(given, "state", Account.State.values),
+        "role": listing.one_of(given, "role", Account.Role.values),
+        "domain": given.get("domain", "").replace("\0", "")[:255],
+        "full": "1" if given.get("full") else "",
+        "ending": "1" if given.get("ending") else "",
+    }
+
+
+def matching(given: QueryDict, reach: Reach) -> QuerySet[Account]:
+    """The accounts the visitor sees that these filters leave."""
+    wanted = filters(given)
+    rows = attention.nearly_full(reach) if wanted["full"] else reach.see_accounts()
+    if wanted["ending"]:
+        rows = rows.filter(expires__isnull=False, expires__lte=timezone.localdate() + timedelta(days=7))
+    if q := wanted["q"]:
+        rows = rows.filter(Q(address__icontains=q.lower()) | Q(name__icontains=q))
+    for name, field in {"state": "state", "role": "role", "domain": "domain__name"}.items():
+        if wanted[name]:
+            rows = rows.filter(**{field: wanted[name]})
+    return rows
+
+
 @require_safe
 @seeing
 def accounts(request: HttpRequest, reach: Reach) -> HttpResponse:
-    rows = reach.see_accounts()
-    q = listing.term(request)
-    state = listing.choice(request, "state", Account.State.values)
-    role = listing.choice(request, "role", Account.Role.values)
     names = reach.see_domains().filter(kind=Domain.Kind.LOCAL).order_by("name").values_list("name", flat=True)
-    domain = listing.choice(request, "domain", list(names))
-    full, ending = bool(request.GET.get("full")), bool(request.GET.get("ending"))
-    if full:
-        rows = attention.nearly_full(reach)
-    if ending:
-        rows = rows.filter(expires__isnull=False, expires__lte=timezone.localdate() + timedelta(days=7))
-    if q:
-        rows = rows.filter(Q(address__icontains=q.lower()) | Q(name__icontains=q))
-    if state:
-        rows = rows.filter(state=state)
-    if role:
-        rows = rows.filter(role=role)
-    if domain:
-        rows = rows.filter(domain__name=domain)
+    given = filters(request.GET)
     chosen = listing.sorting(request, _COLUMNS, "address")
-    page = listing.page(request, rows, _COLUMNS, chosen, _VALUES)
+    page = listing.page(request, matching(request.GET, reach), _COLUMNS, chosen, _VALUES)
     context = {
         "section": "accounts",
         "page": page,
         "rows": [(row, quota.limit_of(row.quota_bytes, row.domain__account_quota_bytes)) for row in page],
-        "q": q,
-        "state": state,
-        "role": role,
-        "domain": domain,
-        "filtered": bool(q or state or role or domain or full or ending),
+        **given,
+        "filter": request.GET.urlencode(),
+        "filtered": any(given.values()),
         "sorting": chosen,
         "states": Account.State.choices,
         "roles": Account.Role.choices,
@@ -194,3 +202,64 @@ def delete_account(request: HttpRequest, reach: Reach, account_id: int) -> HttpR
         request, reach, delete=lambda: directory.delete_account(row.pk), question=question,
         words=_("%(name)s has been deleted.") % {"name": row.address}, to="mailadmin:accounts",
     )  # fmt: skip
+
+
+# --- Many at once ---------------------------------------------------------------------------------
+
+
+def _chosen(request: HttpRequest, reach: Reach) -> QuerySet[Account]:
+    """The accounts that were ticked, or all that the list's filters match; of those the visitor may change."""
+    rows = matching(QueryDict(request.POST.get("filter", "")), reach)
+    if not request.POST.get("all"):
+        ids = [int(value) for value in request.POST.getlist("id") if value.isdigit() and len(value) < 19]
+        rows = reach.see_accounts().filter(pk__in=ids)
+    return rows if reach.changes_system else rows.filter(role=Account.Role.OWNER)
+
+
+@require_POST
+@changing
+def bulk(request: HttpRequest, reach: Reach) -> HttpResponse:
+    """First what shall be changed, then, with what was chosen, the change."""
+    rows = _chosen(request, reach)
+    count = rows.count()
+    if not count:
+        messages.info(request, _("No account has been chosen."))
+        return redirect("mailadmin:accounts")
+    form = BulkForm(request.POST if "apply" in request.POST else None)
+    if form.is_valid():
+        try:
+            if form.cleaned_data["delete"]:
+                done_to = _delete(rows)
+            else:
+                done_to = directory.change_accounts(list(rows.values_list("pk", flat=True)), form.changes())
+        except Problem as problem:
+            form.take(problem)
+        else:
+            words = ngettext("Done for %(n)d account.", "Done for %(n)d accounts.", done_to) % {"n": done_to}
+            return done(request, reach, words, "mailadmin:accounts")
+    sums = rows.aggregate(octets=Sum("used_bytes"), messages=Sum("used_messages"))
+    context = {
+        "section": "accounts",
+        "form": form,
+        "count": count,
+        "examples": list(rows.order_by("address").values_list("address", flat=True)[:5]),
+        "sums": sums,
+        "filter": request.POST.get("filter", ""),
+        "ids": [] if request.POST.get("all") else request.POST.getlist("id")[:_TICKED],
+        "everything": bool(request.POST.get("all")),
+        "too_many": count > _DELETED_AT_ONCE,
+    }
+    return show(request, reach, "bulk", context, status=400 if form.errors else 200)
+
+
+_TICKED = 1000
+_DELETED_AT_ONCE = 500
+
+
+def _delete(rows: QuerySet[Account]) -> int:
+    ids = list(rows.order_by("pk").values_list("pk", flat=True)[: _DELETED_AT_ONCE + 1])
+    if len(ids) > _DELETED_AT_ONCE:
+        raise Problem({"delete": _("At most %(n)d accounts are deleted at once.") % {"n": _DELETED_AT_ONCE}})
+    for account_id in ids:
+        directory.delete_account(account_id)
+    return len(ids)

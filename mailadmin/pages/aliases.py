@@ -1,8 +1,8 @@
 """Aliases: list, make, change, delete."""
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -12,7 +12,7 @@ from mailadmin import listing
 from mailadmin.forms import AliasForm
 from mailadmin.pages.answers import confirm_and_delete, done, show
 from mailadmin.permissions import Reach, changing, seeing
-from mailcore.models import Alias
+from mailcore.models import Alias, Domain
 from mailcore.store import directory
 from mailcore.store.directory import Problem
 
@@ -23,18 +23,32 @@ _VALUES = ("pk", "address", "targets", "active", "comment", "created")
 @require_safe
 @seeing
 def aliases(request: HttpRequest, reach: Reach) -> HttpResponse:
-    rows = reach.see_aliases()
-    if q := listing.term(request):
-        rows = rows.filter(Q(address__icontains=q.lower()) | Q(targets__icontains=q.lower()) | Q(comment__icontains=q))
     chosen = listing.sorting(request, _COLUMNS, "address")
-    page = listing.page(request, rows, _COLUMNS, chosen, _VALUES)
-    return show(request, reach, "aliases", {"section": "aliases", "page": page, "q": q, "sorting": chosen})
+    page = listing.page(request, matching(request.GET, reach), _COLUMNS, chosen, _VALUES)
+    names = reach.see_domains().filter(kind=Domain.Kind.LOCAL).order_by("name").values_list("name", flat=True)
+    context = {
+        "section": "aliases",
+        "page": page,
+        "q": listing.term(request),
+        "sorting": chosen,
+        "domains": names[:200],
+    }
+    return show(request, reach, "aliases", context)
+
+
+def matching(given: QueryDict, reach: Reach) -> QuerySet[Alias]:
+    """The aliases the visitor sees that the search leaves."""
+    rows = reach.see_aliases()
+    if q := listing.words(given):
+        rows = rows.filter(Q(address__icontains=q.lower()) | Q(targets__icontains=q.lower()) | Q(comment__icontains=q))
+    return rows
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @changing
 def new_alias(request: HttpRequest, reach: Reach) -> HttpResponse:
-    form = AliasForm(reach, request.POST or None, new=True, initial={"active": True})
+    place = {name: request.GET.get(name, "")[:255] for name in ("local_part", "domain")}
+    form = AliasForm(reach, request.POST or None, new=True, initial={"active": True, **place})
     if form.is_valid():
         given = form.cleaned_data
         try:

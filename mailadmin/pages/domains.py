@@ -1,8 +1,8 @@
 """Domains: list, make, change, delete."""
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Sum
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Count, QuerySet, Sum
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -25,9 +25,8 @@ _VALUES = ("pk", "name", "kind", "active", "target__name", "catch_all", "max_acc
 @require_safe
 @seeing
 def domains(request: HttpRequest, reach: Reach) -> HttpResponse:
-    rows = reach.see_domains()
-    if q := listing.term(request):
-        rows = rows.filter(name__icontains=q)
+    q = listing.term(request)
+    rows = matching(request.GET, reach)
     chosen = listing.sorting(request, _COLUMNS, "name")
     page = listing.page(request, rows, _COLUMNS, chosen, _VALUES)
     # Counted for the page's domains only.
@@ -44,6 +43,13 @@ def domains(request: HttpRequest, reach: Reach) -> HttpResponse:
         "kinds": dict(Domain.Kind.choices),
     }
     return show(request, reach, "domains", context)
+
+
+def matching(given: QueryDict, reach: Reach) -> QuerySet[Domain]:
+    """The domains the visitor sees that the search leaves."""
+    rows = reach.see_domains()
+    q = listing.words(given)
+    return rows.filter(name__icontains=q) if q else rows
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

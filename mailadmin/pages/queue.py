@@ -65,8 +65,7 @@ def letters(request: HttpRequest, reach: Reach) -> HttpResponse:
 
 def _filter(given: QueryDict) -> tuple[str, str]:
     """State and search term, of the list's address or of a form below it."""
-    state, q = given.get("state", ""), given.get("q", "").replace("\0", "").strip()[:100]
-    return (state if state in {each.value for each in _STATES} else ""), q
+    return listing.one_of(given, "state", [each.value for each in _STATES]), listing.words(given)
 
 
 def _matching(state: str, q: str) -> QuerySet[Queued]:

@@ -145,6 +145,7 @@ class Parameters:
     second_factor_roles: tuple[str, ...] = words(
         "", _("Roles (owner, domain, auditor, administrator) that must set up a second factor before anything else.")
     )
+    import_size_limit: int = octets("2097152", _("Largest file that the administrator's screens import."))
     step_up_time: int = seconds("15m", _("How long after signing in security settings are open without asking again."))
     web_threads: int = integer("8", _("Requests one web process serves at once."))
 

@@ -16,6 +16,21 @@
     box.hidden = false
     box.addEventListener('change', () => rows().forEach(row => { row.checked = box.checked }))
   }
+  // A text that is looked through while it is typed.
+  for (const form of document.querySelectorAll('form[data-check]')) {
+    const part = document.getElementById(form.dataset.check)
+    let timer
+    form.addEventListener('input', () => {
+      clearTimeout(timer)
+      timer = setTimeout(async () => {
+        try {
+          const answer = await fetch(form.action, {method: 'POST', body: new FormData(form)})
+          const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html').getElementById(part.id)
+          if (fresh) part.innerHTML = fresh.innerHTML
+        } catch { /* the button does it as well */ }
+      }, 500)
+    })
+  }
   // Live pages: the part is fetched anew while it is looked at, and nobody is choosing or typing in it.
   for (const part of document.querySelectorAll('[data-live]')) {
     const toggle = document.getElementById('live')

@@ -243,7 +243,7 @@ def test_a_page_asks_few_questions_however_many_there_are(crowd, visit, django_a
 def test_what_people_call_themselves_is_only_text(office, visit):
     Account.objects.filter(pk=office.lisi.pk).update(name="<script>alert(1)</script>")
     page = visit("ann").get("/admin/accounts/").text
-    assert "<script" not in page
+    assert "<script>alert" not in page
     assert "&lt;script&gt;" in page
 
 

@@ -18,7 +18,7 @@ POSTED = {
     "end-other-sessions",
     "end-access",
 }
-POSTED |= {"dkim-key"}
+POSTED |= {"dkim-key", "bulk"}
 POSTED |= {"second-step"}  # and one for whoever is half signed in
 PAGES = [
     # page, its argument, who may open it
@@ -47,6 +47,11 @@ PAGES = [
     ("alias", "all@accp.com", "ann audrey dora"),
     ("delete-alias", "all@benet.com", "ann"),
     ("delete-alias", "all@accp.com", "ann dora"),
+    ("alias-text", None, "ann audrey dora"),
+    ("export", "accounts", "ann audrey dora"),
+    ("import", "accounts", "ann dora"),
+    ("import", "aliases", "ann dora"),
+    ("import", "domains", "ann"),
     ("queue", None, "ann audrey"),
     ("destinations", None, "ann audrey"),
     ("letter", "1A2B3C", "ann audrey"),
@@ -79,7 +84,7 @@ def address(page: str, what: str | None) -> str:
         number = Alias.objects.get(address=what).pk
     elif what in ("benet", "accp"):
         number = Domain.objects.get(name=f"{what}.com").pk
-    elif page in ("letter", "setting"):
+    elif page in ("letter", "setting", "export", "import"):
         number = what
     elif what:
         number = Account.objects.get(local_part=what).pk

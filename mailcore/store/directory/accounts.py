@@ -5,9 +5,10 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 from zoneinfo import available_timezones
 
 from django.conf import settings
@@ -57,24 +58,39 @@ def create_account(
     With `password_hash` (as Django stores it; for imports and demos) the password is not looked at.
     Problem: no address, its domain not here, taken, the domain full, the password too weak.
     """
-    local_part, domain = _place(address)
-    account = Account(address=f"{local_part}@{domain.name}", local_part=local_part, domain=domain)
-    try:
-        with transaction.atomic():
-            domain = Domain.objects.select_for_update().get(pk=domain.pk)
-            if domain.max_accounts is not None and domain.accounts.count() >= domain.max_accounts:
-                raise Problem({"address": _("%(domain)s has all the accounts it may have.") % {"domain": domain.name}})
-            _fill(account, draft)
-            _take_password(account, password, password_hash)
-            account.save(force_insert=True)
-            account.managed_domains.set(draft.managed_domains)
-            mailboxes.make_special(account.pk)
-            audit.note("account.create", account.address, {}, snapshot(account))
-            changed()
-    except IntegrityError as error:
-        raise Problem({"address": _("%(address)s is there already.") % {"address": account.address}}) from error
+    with transaction.atomic():
+        account = _enter(address, password, draft, password_hash)
+        mailboxes.make_special(account.pk)
+        audit.note("account.create", account.address, {}, snapshot(account))
+        changed()
     log.info("account created: %s", account.address)
     return account.pk
+
+
+def check_account(
+    address: str, password: str, draft: AccountDraft = AccountDraft(), *, password_hash: str = ""
+) -> None:
+    """Would `create_account` make this one? Problem as there; nothing is made."""
+    with transaction.atomic():
+        _enter(address, password, draft, password_hash)
+        transaction.set_rollback(True)
+
+
+def _enter(address: str, password: str, draft: AccountDraft, password_hash: str) -> Account:
+    local_part, domain = _place(address)
+    account = Account(address=f"{local_part}@{domain.name}", local_part=local_part, domain=domain)
+    domain = Domain.objects.select_for_update().get(pk=domain.pk)
+    if domain.max_accounts is not None and domain.accounts.count() >= domain.max_accounts:
+        raise Problem({"address": _("%(domain)s has all the accounts it may have.") % {"domain": domain.name}})
+    _fill(account, draft)
+    _take_password(account, password, password_hash)
+    try:
+        with transaction.atomic():
+            account.save(force_insert=True)
+    except IntegrityError as error:
+        raise Problem({"address": _("%(address)s is there already.") % {"address": account.address}}) from error
+    account.managed_domains.set(draft.managed_domains)
+    return account
 
 
 def change_account(account_id: int, draft: AccountDraft) -> None:
@@ -92,6 +108,43 @@ def change_account(account_id: int, draft: AccountDraft) -> None:
         changed()
         doubt_sessions([account_id])
     log.info("account changed: %s", account.address)
+
+
+def change_accounts(account_ids: Sequence[int], changes: Mapping[str, Any]) -> int:
+    """Change the same fields of many accounts (of: state, expires, quota_bytes, quota_messages, language, time_zone);
+    returns how many there were. Problem: a value is wrong, or nobody would be left to administrate; then of the
+    last thousand nothing has been changed."""
+    count = 0
+    for at in range(0, len(account_ids), _AT_ONCE):
+        count += _change_some(account_ids[at : at + _AT_ONCE], changes)
+    log.info("accounts changed: %d", count)
+    return count
+
+
+_AT_ONCE = 1000
+_OF_MANY = ("state", "expires", "quota_bytes", "quota_messages", "language", "time_zone")
+
+
+def _change_some(account_ids: Sequence[int], changes: Mapping[str, Any]) -> int:
+    if not set(changes) <= set(_OF_MANY):
+        raise Problem({"": _("This cannot be changed for many accounts at once.")})
+    if "state" in changes and changes["state"] not in Account.State.values:
+        raise Problem({"state": _("There is no such state.")})
+    _language(changes.get("language", ""))
+    _time_zone(changes.get("time_zone", ""))
+    new = {name: value.isoformat() if isinstance(value, date) else value for name, value in changes.items()}
+    with transaction.atomic():
+        rows = list(Account.objects.select_for_update().filter(pk__in=account_ids))
+        for row in rows:
+            old = {name: getattr(row, name) for name in changes}
+            old |= {name: value.isoformat() for name, value in old.items() if isinstance(value, date)}
+            audit.note("account.change", row.address, old, new)
+        Account.objects.filter(pk__in=[row.pk for row in rows]).update(**changes)
+        if any(_administrates(row) for row in rows):
+            _someone_must_administrate()
+        changed()
+        doubt_sessions([row.pk for row in rows])
+    return len(rows)
 
 
 def change_own(account_id: int, *, name: str, language: str, time_zone: str) -> None:

@@ -1,0 +1,134 @@
+"""A domain's aliases as one text, in the form of aliases(5): looked through as it is typed, saved as a whole."""
+
+from dataclasses import dataclass
+
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_http_methods
+
+from mailadmin.pages.answers import done, show
+from mailadmin.permissions import Reach, seeing
+from mailcore.models import Alias, Domain
+from mailcore.store import directory
+from mailcore.store.directory import Problem
+from mailcore.wire import tables
+from mailcore.wire.tables import Complaint
+
+_MOST = 2000  # aliases a person can still look over; more are a CSV file's
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What saving does: "made", "changed" or "deleted", or a `problem` in a line."""
+
+    name: str
+    done: str = ""
+    problem: str = ""
+    line: int = 0
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@seeing
+def text(request: HttpRequest, reach: Reach) -> HttpResponse:
+    given = request.POST if request.method == "POST" else request.GET
+    names = list(reach.see_domains().filter(kind=Domain.Kind.LOCAL).order_by("name").values_list("name", flat=True))
+    wanted = given.get("domain") or (names[0] if names else "")
+    domain = reach.see_domains().filter(kind=Domain.Kind.LOCAL, name=wanted).first()
+    if domain is None:
+        raise PermissionDenied
+    many = domain.aliases.count() > _MOST
+    content, found = "", []
+    if request.method == "POST":
+        if not reach.changes or many:
+            raise PermissionDenied
+        content = request.POST.get("text", "")
+        save = "save" in request.POST
+        found = _apply(domain, content, really=save)
+        wrong = [each for each in found if each.problem]
+        if save and not wrong:
+            words = ngettext("%(n)d alias has been changed.", "%(n)d aliases have been changed.", len(found))
+            return done(request, reach, words % {"n": len(found)}, "mailadmin:aliases")
+    elif not many:
+        content = _written(domain)
+    context = {
+        "section": "aliases",
+        "domains": names,
+        "domain": domain,
+        "text": content,
+        "found": found,
+        "asked": request.method == "POST",
+        "wrong": any(each.problem for each in found),
+        "many": many,
+    }
+    return show(
+        request, reach, "alias_text", context, status=400 if context["wrong"] and "save" in request.POST else 200
+    )
+
+
+def _written(domain: Domain) -> str:
+    """Aliases that are switched off stand behind a "#"."""
+    rows = Alias.objects.filter(domain=domain).order_by("local_part").values_list("local_part", "targets", "active")
+    return "".join(
+        f"{'' if active else '# '}{tables.render_name(name)}: {tables.render_targets(targets, domain.name)}\n"
+        for name, targets, active in rows
+    )
+
+
+def _apply(domain: Domain, content: str, *, really: bool) -> list[Change]:
+    """All of it, or, where a line is wrong, nothing. Aliases that are switched off stay as they are."""
+    wanted: dict[str, tuple[int, tuple[str, ...]]] = {}
+    found: list[Change] = []
+    for each in tables.aliases(content.splitlines()):
+        if isinstance(each, Complaint):
+            found.append(Change("", problem=each.text, line=each.line))
+        elif each.name in wanted:
+            found.append(Change(each.name, problem=_("This name stands here twice."), line=each.line))
+        else:
+            wanted[each.name] = (each.line, each.targets)
+    if len(wanted) > _MOST:
+        found.append(Change("", problem=_("Too many aliases for a text: import a CSV file.")))
+        return found
+    with transaction.atomic():
+        found += _write(domain, wanted)
+        if not really or any(each.problem for each in found):
+            transaction.set_rollback(True)
+    return sorted(found, key=lambda each: (not each.problem, each.line, each.name))
+
+
+def _write(domain: Domain, wanted: dict[str, tuple[int, tuple[str, ...]]]) -> list[Change]:
+    there = {row.local_part: row for row in Alias.objects.filter(domain=domain, active=True)}
+    found = []
+    for name in there.keys() - wanted.keys():
+        directory.delete_alias(there[name].pk)
+        found.append(Change(name, "deleted"))
+    left = dict(wanted)
+    problems: list[Change] = []
+    while left:  # an alias may name one that stands below it
+        problems, later = [], {}
+        for name, (line, targets) in left.items():
+            full = [each if "@" in each or tables.special(each) else f"{each}@{domain.name}" for each in targets]
+            try:
+                with transaction.atomic():
+                    change = _one(domain, name, full, there.get(name))
+            except Problem as problem:
+                problems.append(Change(name, problem=str(problem), line=line))
+                later[name] = (line, targets)
+            else:
+                found += [Change(name, change, line=line)] if change else []
+        if len(later) == len(left):
+            break
+        left = later
+    return found + problems
+
+
+def _one(domain: Domain, name: str, targets: list[str], row: Alias | None) -> str:
+    if row is None:
+        directory.create_alias(f"{name}@{domain.name}", targets)
+        return "made"
+    if row.targets == targets:
+        return ""
+    directory.change_alias(row.pk, targets, active=True, comment=row.comment)
+    return "changed"

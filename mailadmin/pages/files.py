@@ -1,0 +1,90 @@
+"""Accounts, aliases and domains out into a CSV file and in from one."""
+
+from django import forms
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_safe
+
+from mailadmin import sheets
+from mailadmin.forms import Form
+from mailadmin.pages import accounts, aliases, domains
+from mailadmin.pages.answers import show
+from mailadmin.permissions import Reach, changing, seeing
+from mailcore import conf
+from mailcore.wire.charsets import guess
+
+KINDS = ("accounts", "aliases", "domains")
+_SHOWN = 500  # lines of a report
+
+
+@require_safe
+@seeing
+def export(request: HttpRequest, reach: Reach, kind: str) -> StreamingHttpResponse:
+    """What the list shows, all pages of it."""
+    match kind:
+        case "accounts":
+            rows = accounts.matching(request.GET, reach).order_by("address")
+        case "aliases":
+            rows = aliases.matching(request.GET, reach).order_by("address")
+        case "domains":
+            rows = domains.matching(request.GET, reach).order_by("name")
+        case _:
+            raise Http404
+    response = StreamingHttpResponse(sheets.write(kind, rows), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{kind}.csv"'
+    return response
+
+
+class FileForm(Form):
+    file = forms.FileField(label=gettext_lazy("CSV file"), required=False)
+    text = forms.CharField(
+        label=gettext_lazy("or its text"), required=False, strip=False,
+        widget=forms.Textarea(attrs={"rows": 12, "spellcheck": "false", "wrap": "off"}),
+    )  # fmt: skip
+
+    def content(self) -> str:
+        """The file's text, else what was pasted. Raises ValueError."""
+        upload = self.cleaned_data["file"]
+        if upload is None:
+            return str(self.cleaned_data["text"])
+        if upload.size > conf.current().import_size_limit:
+            raise ValueError(_("The file is too large to be imported here."))
+        return guess(upload.read())
+
+
+@sensitive_post_parameters("text")
+@require_http_methods(["GET", "HEAD", "POST"])
+@changing
+def import_(request: HttpRequest, reach: Reach, kind: str) -> HttpResponse:
+    """First a try that changes nothing, with what is wrong by line; then the same for good."""
+    if kind not in KINDS:
+        raise Http404
+    if kind == "domains" and not reach.changes_system:
+        raise PermissionDenied
+    form = FileForm(request.POST or None, request.FILES or None)
+    found: list[sheets.Done] = []
+    really = "import" in request.POST
+    if form.is_valid():
+        try:
+            text = form.content()
+            found = list(sheets.read(reach, kind, text, really=really))
+        except ValueError as error:
+            form.add_error(None, str(error))
+        else:
+            form = FileForm(initial={"text": text})  # so that the second press needs no second upload
+    wrong = [each for each in found if each.problem]
+    context = {
+        "section": kind,
+        "kind": kind,
+        "form": form,
+        "found": (wrong + [each for each in found if not each.problem])[:_SHOWN],
+        "more": max(0, len(found) - _SHOWN),
+        "summary": sheets.summary(found) if found else None,
+        "really": really and bool(found),
+        "columns": {"accounts": (*sheets.ACCOUNTS, "password", "password_hash"), "aliases": sheets.ALIASES,
+                    "domains": sheets.DOMAINS}[kind],
+    }  # fmt: skip
+    return show(request, reach, "import", context, status=400 if form.errors else 200)
