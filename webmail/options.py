@@ -17,6 +17,9 @@ THEMES = ("auto", "light", "dark")
 LAYOUTS = ("list", "wide", "pane")  # one line a letter; with its first words below; beside the letter
 DATE_FORMATS = ("friendly", "iso", "clock")  # 14:05 / yesterday; 2026-09-12; 2026-09-12 14:05
 WRAP_WIDTHS = (0, 60, 72, 80, 100)  # characters of a line of plain text; 0: as wide as the page
+EDITOR_ROWS = (10, 16, 24, 36)
+CITATIONS = ("full", "author", "none")  # when and who wrote it; who; nothing above the quotation
+UNDO_SECONDS = (-1, 0, 5, 10, 20, 30)  # -1: the site's choice
 REFRESH_MINUTES = (0, 1, 5, 10, 30)  # for browsers without scripts
 # What a list may show of a letter; the order is the visitor's, and the first three are always there.
 COLUMNS = ("from", "subject", "date", "attachment", "size", "priority", "to", "cc", "received")
@@ -51,6 +54,13 @@ class Options:
     highlights: tuple[tuple[str, int, str, str], ...] = ()  # name, colour, field, words: webmail.highlights
     after_action: str = "list"  # or "next", "previous"
     reply_above: bool = True  # the answer stands above the quotation
+    sign_above: bool = True  # so does the signature, where the answer does
+    citation: str = "full"  # of CITATIONS
+    all_but_me: bool = True  # an answer to all does not come back to oneself
+    back_to: str = "letter"  # after an answer: or "list"
+    editor_rows: int = 16  # of EDITOR_ROWS
+    undo_seconds: int = -1  # of UNDO_SECONDS: how long a letter can be called back
+    identity: int = 0  # the one new letters are written as: a webmail.models.Identity, 0 for the account's own
     collect: bool = True  # whoever is written to goes into the address book
     greeted: bool = False  # name and address were asked for once
 
@@ -82,6 +92,10 @@ def _valid(base: Options, values: dict[str, Any]) -> Options:
         "wrap": set(WRAP_WIDTHS),
         "receipts": {"ask", "never"},
         "after_action": {"list", "next", "previous"},
+        "citation": set(CITATIONS),
+        "back_to": {"letter", "list"},
+        "editor_rows": set(EDITOR_ROWS),
+        "undo_seconds": set(UNDO_SECONDS),
     }
     good: dict[str, Any] = {}
     for name, default in _DEFAULTS.items():

@@ -3,9 +3,14 @@
 All recipients or none: if the server refuses one, nothing is sent and the person is told which.
 """
 
+import re
 import smtplib
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.core.cache import cache
 
 from webmail.servers import Server, tls_context
 
@@ -25,15 +30,32 @@ class Unreachable(NotSent):
     """No connection, or it broke before the letter was taken."""
 
 
-def send(server: Server, login: str, secret: str, sender: str, recipients: Sequence[str], content: bytes) -> None:
-    """Returns once the server has taken the letter. Raises NotSent, Unreachable."""
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the server is asked to do besides (RFC 4865, RFC 3461). `hold_until` is for servers that `can_hold`."""
+
+    hold_until: datetime | None = None
+    notify: bool = False  # of success, too
+
+
+def send(
+    server: Server,
+    login: str,
+    secret: str,
+    sender: str,
+    recipients: Sequence[str],
+    content: bytes,
+    wishes: Wishes = Wishes(),
+) -> str:
+    """Returns the server's name for the letter ("" where it tells none) once it has taken it. Raises NotSent,
+    Unreachable."""
     try:
         client = _connect(server)
     except (OSError, smtplib.SMTPException) as error:
         raise Unreachable(_words(error)) from error
     try:
         client.login(login, secret)
-        _hand_over(client, sender, recipients, content)
+        return _hand_over(client, sender, recipients, content, wishes)
     except smtplib.SMTPServerDisconnected as error:
         raise Unreachable(_words(error)) from error
     except smtplib.SMTPException as error:
@@ -54,7 +76,32 @@ def _connect(server: Server) -> smtplib.SMTP:
     return client
 
 
-def _hand_over(client: smtplib.SMTP, sender: str, recipients: Sequence[str], content: bytes) -> None:
+def can_hold(server: Server) -> bool:
+    """Does the server keep letters back (FUTURERELEASE)? Asked at most every ten minutes."""
+    key = f"webmail.can_hold.{server.host}.{server.port}"
+    known = cache.get(key)
+    if known is None:
+        known = _offers_to_hold(server)
+        cache.set(key, known, 600)
+    return bool(known)
+
+
+def _offers_to_hold(server: Server) -> bool:
+    try:
+        client = _connect(server)
+    except (OSError, smtplib.SMTPException):
+        return False
+    try:
+        client.ehlo_or_helo_if_needed()
+        return bool(client.has_extn("futurerelease"))
+    except (OSError, smtplib.SMTPException):
+        return False
+    finally:
+        with suppress(OSError, smtplib.SMTPException):
+            client.quit()
+
+
+def _hand_over(client: smtplib.SMTP, sender: str, recipients: Sequence[str], content: bytes, wishes: Wishes) -> str:
     client.ehlo_or_helo_if_needed()
     options = [f"SIZE={len(content)}"] if client.has_extn("size") else []
     if client.has_extn("8bitmime") and not content.isascii():
@@ -64,12 +111,20 @@ def _hand_over(client: smtplib.SMTP, sender: str, recipients: Sequence[str], con
             raise NotSent("SMTPUTF8")
         options.append("SMTPUTF8")
         client.command_encoding = "utf-8"
+    if wishes.hold_until is not None:
+        if not client.has_extn("futurerelease"):
+            raise NotSent("FUTURERELEASE")
+        options.append(f"HOLDUNTIL={wishes.hold_until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    # Failures and delays are told without being asked for, and after SUCCESS only if asked for, too.
+    notify = ["NOTIFY=SUCCESS,FAILURE,DELAY"] if wishes.notify and client.has_extn("dsn") else []
+    if notify:
+        options.append("RET=HDRS")
     code, reply = client.mail(sender, options)
     if code != 250:
         raise NotSent(_text(code, reply))
     refused = {}
     for address in recipients:
-        code, reply = client.rcpt(address)
+        code, reply = client.rcpt(address, notify)
         if code not in (250, 251):
             refused[address] = _text(code, reply)
     if refused:
@@ -78,6 +133,8 @@ def _hand_over(client: smtplib.SMTP, sender: str, recipients: Sequence[str], con
     code, reply = client.data(content)
     if code != 250:
         raise NotSent(_text(code, reply))
+    named = re.search(rb"queued as ([A-Za-z0-9]{1,64})", reply)
+    return named[1].decode() if named else ""
 
 
 def _text(code: int, reply: bytes) -> str:

@@ -4,10 +4,13 @@ Every post of the compose page is kept before anything else is tried with it, so
 session nor a broken connection loses a word. Files lie in ATTACH_ROOT under random names.
 """
 
+import hashlib
+import json
+import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -20,6 +23,7 @@ from webmail import parts
 from webmail.models import Composition, Upload
 
 KEPT_FOR = timedelta(days=14)
+SENT, COPY = "sent", "copy"  # in the fields of a letter that has gone: what it was, as a digest; our copy of it
 _signer = TimestampSigner(salt="webmail.letter")
 
 
@@ -52,8 +56,45 @@ def read_ticket(ticket: str) -> tuple[str, str] | None:
     return str(token), str(owner)
 
 
-def keep(token: str, owner: str, fields: dict[str, Any]) -> None:
-    Composition.objects.update_or_create(token=token, owner=owner, defaults={"fields": fields})
+@transaction.atomic
+def keep(token: str, owner: str, fields: dict[str, Any], seen: int | None = None) -> int | None:
+    """Put away what was typed; returns the letter's version from now on. None: it was changed (or sent) since version
+    `seen`, which the page came from, to something else; nothing was done. The same again is never a change."""
+    row = Composition.objects.select_for_update().filter(token=token, owner=owner).first()
+    if row is None:
+        Composition.objects.create(token=token, owner=owner, fields=fields, version=1, draft=_uid(fields))
+        return 1
+    if row.sent:
+        return row.version if row.fields.get(SENT, _digest(row.fields)) == _digest(fields) else None
+    if row.fields == fields:
+        return row.version
+    if seen is not None and seen != row.version:
+        return None
+    row.fields, row.version = fields, row.version + 1
+    row.save(update_fields=["fields", "version", "changed"])
+    return row.version
+
+
+def fork(token: str, owner: str, fields: dict[str, Any]) -> str:
+    """A letter of its own for what was typed on a page that was too old, with the same files; its token."""
+    fresh = secrets.token_urlsafe(18)
+    with transaction.atomic():
+        Composition.objects.create(token=fresh, owner=owner, fields=fields | {"draft": ""}, version=1)
+        for file in Upload.objects.filter(composition_id=token, composition__owner=owner):
+            stored = secrets.token_hex(24)
+            os.link(settings.ATTACH_ROOT / file.stored, settings.ATTACH_ROOT / stored)
+            _record(fresh, stored, file.name, file.media_type, file.size)
+    return fresh
+
+
+def _uid(fields: dict[str, Any]) -> int:
+    """The draft a letter was begun from."""
+    given = str(fields.get("draft") or "")
+    return int(given) if given.isdecimal() and len(given) < 11 else 0
+
+
+def _digest(fields: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def kept(token: str, owner: str) -> dict[str, Any] | None:
@@ -62,10 +103,35 @@ def kept(token: str, owner: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def version(token: str) -> int:
+    return Composition.objects.filter(token=token).values_list("version", flat=True).first() or 0
+
+
 def unfinished(owner: str, but: str = "") -> tuple[str, dict[str, Any]] | None:
     """The owner's last letter that was neither sent nor given up."""
     rows = Composition.objects.filter(owner=owner, sent=False).exclude(token=but).order_by("-changed")
     return rows.values_list("token", "fields").first()
+
+
+# --- Its copy in Drafts ---------------------------------------------------------------------------
+
+
+def draft_of(token: str) -> int:
+    """The UID of the letter's copy in Drafts, 0 without one."""
+    return Composition.objects.filter(token=token).values_list("draft", flat=True).first() or 0
+
+
+def note_draft(token: str, uid: int) -> None:
+    Composition.objects.filter(token=token).update(draft=uid)
+
+
+def with_draft(owner: str, uid: int) -> str | None:
+    """The letter whose copy in Drafts has this UID: it is still being written here."""
+    rows = Composition.objects.filter(owner=owner, draft=uid, sent=False).order_by("-changed")
+    return rows.values_list("token", flat=True).first()
+
+
+# --- Sending --------------------------------------------------------------------------------------
 
 
 def claim(token: str, owner: str) -> bool:
@@ -75,7 +141,39 @@ def claim(token: str, owner: str) -> bool:
 
 def release(token: str) -> None:
     """It was not sent after all."""
-    Composition.objects.filter(token=token).update(sent=False)
+    for fields in Composition.objects.filter(token=token).values_list("fields", flat=True):
+        typed = {name: value for name, value in fields.items() if name not in (SENT, COPY)}
+        Composition.objects.filter(token=token).update(sent=False, held="", release=None, fields=typed)
+
+
+def hold(token: str, queue_id: str, until: datetime, copy: Sequence[object]) -> None:
+    """It was sent, and the server keeps it until then: everything typed stays, in case it is called back. `copy`:
+    the folder and the UID of our own copy, or nothing."""
+    for fields in Composition.objects.filter(token=token).values_list("fields", flat=True):
+        told = fields | {SENT: _digest(fields), COPY: list(copy)}
+        Composition.objects.filter(token=token).update(held=queue_id, release=until, fields=told)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A letter that waits at the server."""
+
+    token: str
+    queue_id: str
+    release: datetime
+    fields: dict[str, Any]
+
+
+def held(owner: str) -> list[Held]:
+    """The letters that still wait, next first; those that have gone meanwhile are done with."""
+    rows = Composition.objects.filter(owner=owner, sent=True).exclude(held="").order_by("release")
+    now, waiting = timezone.now(), []
+    for token, queue_id, until, fields in rows.values_list("token", "held", "release", "fields"):
+        if until is None or until <= now:
+            done(token)
+        else:
+            waiting.append(Held(token, queue_id, until, fields))
+    return waiting
 
 
 def attach(token: str, file: "UploadedFile[bytes]") -> None:
@@ -127,9 +225,11 @@ def detach(token: str, upload_ids: Iterable[int]) -> None:
 
 
 def done(token: str) -> None:
-    """It was sent. The empty row stays for a while, so that a late second click sends nothing."""
+    """It was sent. A row without its words stays for a while, so that a late second click sends nothing."""
     _remove(Upload.objects.filter(composition_id=token).values_list("id", "stored"))
-    Composition.objects.filter(token=token).update(fields={})
+    for fields in Composition.objects.filter(token=token).values_list("fields", flat=True):
+        told = {SENT: fields.get(SENT, _digest(fields))}
+        Composition.objects.filter(token=token).update(fields=told, held="", release=None)
 
 
 def discard(token: str, owner: str) -> None:

@@ -15,8 +15,11 @@ from webmail.pages import (
     manual,
     options,
     search,
+    sending,
+    texts,
     transfer,
     views,
+    writers,
 )
 
 urlpatterns = [
@@ -37,6 +40,8 @@ urlpatterns = [
     path("conversation/<int:uid>", conversation.conversation, name="conversation"),
     path("compose/", compose.compose, name="compose"),
     path("compose/<str:token>/", compose.resume, name="resume"),
+    path("compose/<str:token>/undo", sending.undo, name="undo"),
+    path("scheduled/", sending.scheduled, name="scheduled"),
     path("contacts/", contacts.index, name="contacts"),
     path("contacts/new", contacts.contact, name="contact-new"),
     path("contacts/<int:number>", contacts.contact, name="contact"),
@@ -56,6 +61,10 @@ urlpatterns = [
     path("transfer/", transfer.move, name="transfer"),
     path("transfer/export", transfer.export, name="export"),
     path("options/", options.options, name="options"),
+    path("options/identities/", writers.index, name="identities"),
+    path("options/identities/new", writers.one, name="identity-new"),
+    path("options/identities/<int:number>", writers.one, name="identity"),
+    path("options/texts/", texts.texts, name="texts"),
     path("options/view", views.quick, name="view"),
     path("options/display/", views.display, name="options-display"),
     path("options/folders/", views.folder_options, name="options-folders"),

@@ -181,10 +181,13 @@ def joined(people: Iterable[Address]) -> str:
     return ", ".join(person.full for person in people)
 
 
-def answer_body(head: Head, row: Row, text: str) -> str:
+def answer_body(head: Head, row: Row, text: str, citation: str = "full") -> str:
+    """`citation` is one of options.CITATIONS."""
     who = next(iter(head.addresses("from")), Address("", ""))
-    line = _("On %(date)s, %(name)s wrote:") % {"date": full_date(row.sent or row.arrived), "name": who.full}
-    return f"{line}\n{plain.quoted(unsigned(text))}\n"
+    values = {"date": full_date(row.sent or row.arrived), "name": who.full}
+    words = {"full": _("On %(date)s, %(name)s wrote:"), "author": _("%(name)s wrote:"), "none": ""}[citation]
+    line = f"{words % values}\n" if words else ""
+    return f"{line}{plain.quoted(unsigned(text))}\n"
 
 
 def forward_body(head: Head, row: Row, text: str) -> str:
@@ -200,14 +203,39 @@ def forward_body(head: Head, row: Row, text: str) -> str:
     return "\n".join(lines) + f"\n\n{text}\n"
 
 
-def with_signature(body: str, signature: str, *, above: bool) -> str:
-    """The signature below the place for the text, before a quotation or after it; "-- " marks it."""
-    signed = f"-- \n{signature.strip()}\n" if signature.strip() else ""
+def signed(signature: str) -> str:
+    """A signature as a letter has it; "-- " marks it."""
+    return f"-- \n{signature.strip()}\n" if signature.strip() else ""
+
+
+def with_signature(body: str, signature: str, *, above: bool, sign_above: bool = True) -> str:
+    """A place for the text `above` a quotation or below it, and the signature: after the text, or at the very end."""
+    ending = signed(signature)
     if not body:
-        return f"\n\n{signed}" if signed else ""
-    if above:
-        return f"\n\n{signed}\n{body}" if signed else f"\n\n{body}"
-    return f"{body}\n{signed}"
+        return f"\n\n{ending}" if ending else ""
+    if above and sign_above:
+        return f"\n\n{ending}\n{body}" if ending else f"\n\n{body}"
+    return f"\n\n{body}\n{ending}" if above else f"{body}\n{ending}"
+
+
+def resigned(body: str, old: str, new: str) -> str:
+    """With another signature, where the old one stands as it was."""
+    before, after = signed(old), signed(new)
+    if before:
+        head, found, tail = body.partition(before)
+        return f"{head}{after}{tail}" if found else body
+    return body if not after else f"{body.rstrip()}\n\n{after}" if body.strip() else f"\n\n{after}"
+
+
+def with_text(body: str, text: str) -> str:
+    """A canned text put in where one writes: before the signature, else before a quotation, else at the end."""
+    text = text.strip("\n")
+    place = re.search(r"^(?:-- ?$|>)", body, re.MULTILINE)
+    at = place.start() if place else len(body)
+    if place and place[0] == ">":  # its first line says whose it is
+        at = body.rfind("\n", 0, max(at - 1, 0)) + 1
+    head, tail = body[:at].rstrip("\n"), body[at:]
+    return f"{head}\n\n{text}\n\n{tail}" if head else f"{text}\n\n{tail}"
 
 
 def unsigned(text: str) -> str:

@@ -31,6 +31,7 @@ def office(transactional_db, settings, monkeypatch: pytest.MonkeyPatch) -> Itera
         "SMTP_SERVER": f"127.0.0.1:{running.smtp_port}",
         "SIEVE_SERVER": f"127.0.0.1:{running.sieve_port}",
         "GUEST": False,
+        "UNDO_SECONDS": 0,
     }
     yield running
     running.stop()

@@ -1,7 +1,8 @@
-"""Writing a letter: new, as an answer, a forward, from a draft; its files; saving and sending.
+"""Writing a letter: new, as an answer, a forward, from a draft; its files; what the buttons do.
 
-Whatever is posted here is kept before anything is tried with it (`webmail.uploads`), so a refusal, a
-broken connection or an expired session costs nothing that was typed.
+Whatever is posted here is kept before anything is tried with it (`webmail.uploads`), so a refusal, a broken connection
+or an expired session costs nothing that was typed. A page that is older than what is kept overwrites nothing: what it
+says becomes a letter of its own.
 """
 
 import re
@@ -10,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -19,17 +20,19 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from mailcore import conf
-from webmail import contacts, imap, letters, parts, smtp, uploads, visitor, writing
-from webmail.addresses import Address, BadAddress, typed
+from webmail import contacts, identities, imap, smtp, snoozing, uploads, visitor, writing
 from webmail.folders import find
-from webmail.pages import frame
+from webmail.models import CannedText
+from webmail.pages import frame, sending
 from webmail.pages.letter_source import Source, begin
 from webmail.servers import smtp_server
 from webmail.visitor import Request, signed_in
 
-FIELDS = ("to", "cc", "bcc", "subject", "body", "priority", "in_reply_to", "references", "mode", "of", "draft")
-MODES = ("reply", "all", "forward", "attach", "new", "draft", "")
-_MARKS = {"reply": "answered", "all": "answered", "forward": "forwarded", "attach": "forwarded"}
+FIELDS = (
+    *("identity", "to", "cc", "bcc", "subject", "body", "priority", "in_reply_to", "references", "mode", "of"),
+    *("draft", "send_at"),
+)
+MODES = ("reply", "all", "list", "forward", "attach", "new", "draft", "")
 LONGEST = {"to": 50_000, "cc": 50_000, "bcc": 50_000, "subject": 1000, "body": 5_000_000}
 
 
@@ -57,14 +60,16 @@ def _resumed(request: Request, mail: imap.Mail, token: str) -> HttpResponse:
     if fields is None:
         messages.info(request, _("This letter was sent or discarded already."))
         return redirect("box")
-    return _page(request, mail, token, fields)
+    return page(request, mail, token, fields)
 
 
 @signed_in
 def _opened(request: Request, mail: imap.Mail) -> HttpResponse:
     owner = request.visitor.address
-    token, _owner = uploads.read_ticket(uploads.new_ticket(owner)) or ("", "")
     source = Source(request.GET.get("mode", ""), frame.box_of(request), request.GET.get("of", ""))
+    if (token := _in_hand(mail, owner, source)) is not None:
+        return redirect("resume", token)
+    token, _owner = uploads.read_ticket(uploads.new_ticket(owner)) or ("", "")
     fields = begin(mail, request.visitor, source) if source.mode in MODES and source.of else _addressed(request)
     if fields is None:
         messages.warning(request, _("That message is no longer there."))
@@ -74,7 +79,15 @@ def _opened(request: Request, mail: imap.Mail) -> HttpResponse:
         for name, kind, content in copied:
             uploads.attach_octets(token, name, kind, content)
     left = uploads.unfinished(owner, token) if not source.of else None
-    return _page(request, mail, token, fields, left=left)
+    return page(request, mail, token, fields, left=left)
+
+
+def _in_hand(mail: imap.Mail, owner: str, source: Source) -> str | None:
+    """The letter whose draft is to be gone on with, where it is still being written here, files and all."""
+    drafts = find(mail.folders(younger_than=30), "drafts")
+    if source.mode != "draft" or drafts is None or source.box != drafts.name or not source.of.isdecimal():
+        return None
+    return uploads.with_draft(owner, int(source.of[:10]))
 
 
 def _addressed(request: Request) -> dict[str, Any]:
@@ -87,10 +100,13 @@ def _addressed(request: Request) -> dict[str, Any]:
         for name, value in parse_qsl(split.query):
             if name.lower() in given:
                 given[name.lower()] = value
-    person = request.visitor.options
+    usual = identities.usual(request.visitor)
     clean = {name: re.sub(r"[\x00-\x1f\x7f]+", " ", text)[:20_000] for name, text in given.items() if name != "body"}
     body = re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", "", given["body"])[:20_000]
-    return clean | {"body": writing.with_signature(body, person.signature, above=False)}
+    return clean | {
+        "identity": str(usual.id),
+        "body": writing.with_signature(body, usual.signature, above=False),
+    }
 
 
 # --- What was posted ------------------------------------------------------------------------------
@@ -98,10 +114,13 @@ def _addressed(request: Request) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
+    """`stale`: the page was older than the letter, and this is a letter of its own now."""
+
     token: str
     owner: str
     fields: dict[str, Any]
     action: str
+    stale: bool = False
 
 
 def _keep(request: HttpRequest) -> Kept | HttpResponse:
@@ -115,7 +134,17 @@ def _keep(request: HttpRequest) -> Kept | HttpResponse:
     fields["in"] = frame.box_of(request)
     fields["carry"] = [c for c in request.POST.getlist("carry") if re.fullmatch(r"\d{1,10}:[\d.]{0,60}", c)][:200]
     fields["receipt"] = bool(request.POST.get("receipt"))
-    uploads.keep(token, owner, fields)
+    fields["notify"] = bool(request.POST.get("notify"))
+    version = request.POST.get("version", "")
+    seen = int(version) if version.isdecimal() and len(version) < 10 else None
+    stale = uploads.keep(token, owner, fields, seen) is None
+    if stale:
+        token = uploads.fork(token, owner, fields)
+    _attach(request, token)
+    return Kept(token, owner, fields, request.POST.get("do", ""), stale)
+
+
+def _attach(request: HttpRequest, token: str) -> None:
     limit = conf.current().message_size_limit
     used = sum(file.size for file in uploads.attached(token))
     for file in request.FILES.getlist("files"):
@@ -125,7 +154,6 @@ def _keep(request: HttpRequest) -> Kept | HttpResponse:
             break
         uploads.attach(token, file)
     uploads.detach(token, [int(i) for i in request.POST.getlist("remove") if i.isdecimal() and len(i) < 19])
-    return Kept(token, owner, fields, request.POST.get("do", ""))
 
 
 def forged(request: HttpRequest, reason: str = "") -> HttpResponseBase:
@@ -142,6 +170,8 @@ def forged(request: HttpRequest, reason: str = "") -> HttpResponseBase:
 
 def _posted(request: HttpRequest, kept: Kept) -> HttpResponseBase:
     person = visitor.current(request)
+    if kept.action == "autosave" and (person is None or person.address != kept.owner):
+        return JsonResponse({"saved": "", "version": uploads.version(kept.token)}, status=401)
     if person is None:
         messages.info(request, _("Your session had ended. Sign in to go on with your letter; nothing was lost."))
         target = reverse("resume", args=[kept.token])
@@ -154,24 +184,91 @@ def _posted(request: HttpRequest, kept: Kept) -> HttpResponseBase:
 
 @signed_in
 def _handled(request: Request, mail: imap.Mail, kept: Kept) -> HttpResponse:
+    if kept.stale and kept.action not in ("discard", "autosave"):
+        words = _(
+            "This letter was changed in another window, or sent already. What you wrote here is a letter of its own"
+            " now; nothing was lost."
+        )
+        return page(request, mail, kept.token, kept.fields, {"": words}, status=409)
     try:
-        match kept.action:
-            case "send":
-                return _send(request, mail, kept)
-            case "draft":
-                return _save_draft(request, mail, kept)
-            case "pick":
-                return redirect("pick", kept.token)
-            case "discard":
-                uploads.discard(kept.token, kept.owner)
-                return redirect(_way_back(kept.fields))
+        return _done(request, mail, kept)
     except (imap.Unreachable, imap.Refused) as fault:
         words = _("The mail server cannot be reached.") if isinstance(fault, imap.Unreachable) else str(fault)
-        return _page(request, mail, kept.token, kept.fields, {"": words}, status=503)
-    return _page(request, mail, kept.token, kept.fields)
+        if kept.action == "autosave":
+            return JsonResponse({"saved": "", "version": uploads.version(kept.token)}, status=503)
+        return page(request, mail, kept.token, kept.fields, {"": words}, status=503)
 
 
-def _page(
+def _done(request: Request, mail: imap.Mail, kept: Kept) -> HttpResponse:
+    what, _colon, which = kept.action.partition(":")
+    match what:
+        case "send" | "later":
+            return _send(request, mail, kept, which if what == "later" else "")
+        case "draft":
+            if errors := sending.save_draft(request, mail, kept.token, kept.fields):
+                return page(request, mail, kept.token, kept.fields, errors)
+            messages.success(request, _("The draft was saved."))
+            return redirect("resume", kept.token)
+        case "autosave":
+            return _autosaved(request, mail, kept)
+        case "pick":
+            return redirect("pick", kept.token)
+        case "text" if which.isdecimal() and len(which) < 19:
+            return _with_text(request, mail, kept, int(which))
+        case "sign":
+            return _signed_anew(request, mail, kept, which)
+        case "discard":
+            sending.drop_draft(mail, kept.token)
+            uploads.discard(kept.token, kept.owner)
+            return redirect(way_back(request, kept.fields))
+    return page(request, mail, kept.token, kept.fields)
+
+
+def _autosaved(request: Request, mail: imap.Mail, kept: Kept) -> HttpResponse:
+    """What a script saves while one writes. A letter with large files is only kept here: Drafts gets it when a button
+    is pressed."""
+    if sum(file.size for file in uploads.attached(kept.token)) <= sending.AUTOSAVED:
+        sending.save_draft(request, mail, kept.token, kept.fields)
+    told = {
+        "saved": f"{timezone.localtime():%H:%M}",
+        "version": uploads.version(kept.token),
+        "letter": uploads.ticket_for(kept.token, kept.owner),
+    }
+    return JsonResponse(told)
+
+
+def _with_text(request: Request, mail: imap.Mail, kept: Kept, number: int) -> HttpResponse:
+    text = CannedText.objects.filter(owner=kept.owner, pk=number).first()
+    fields = kept.fields
+    if text is not None:
+        fields = fields | {"body": writing.with_text(fields["body"], text.body)}
+        fields["subject"] = fields["subject"] or text.subject
+        uploads.keep(kept.token, kept.owner, fields)
+    return page(request, mail, kept.token, fields)
+
+
+def _signed_anew(request: Request, mail: imap.Mail, kept: Kept, before: str) -> HttpResponse:
+    """Another identity was chosen: its signature takes the old one's place."""
+    old = identities.chosen(request.visitor, before)
+    new = identities.chosen(request.visitor, kept.fields["identity"])
+    fields = kept.fields | {"body": writing.resigned(kept.fields["body"], old.signature, new.signature)}
+    uploads.keep(kept.token, kept.owner, fields)
+    return page(request, mail, kept.token, fields)
+
+
+def _send(request: Request, mail: imap.Mail, kept: Kept, when: str) -> HttpResponse:
+    until = None
+    if when:
+        until = snoozing.moment(when, kept.fields["send_at"])
+        if until is None:
+            return page(request, mail, kept.token, kept.fields, {"": _("Please choose a time that is still to come.")})
+    errors, status = sending.send(request, mail, kept.token, kept.fields, until)
+    if errors:
+        return page(request, mail, kept.token, kept.fields, errors, status=status)
+    return redirect(way_back(request, kept.fields))
+
+
+def page(
     request: Request,
     mail: imap.Mail,
     token: str,
@@ -181,190 +278,30 @@ def _page(
     left: tuple[str, dict[str, Any]] | None = None,
 ) -> HttpResponse:
     person = request.visitor
+    known = identities.of(person)
     context = frame.around(request, mail) | {
         "fields": fields,
         "errors": errors or {},
         "ticket": uploads.ticket_for(token, person.address),
-        "sender": _sender(person),
+        "version": uploads.version(token),
+        "identities": known,
+        "identity": next((each for each in known if str(each.id) == fields.get("identity")), known[0]),
         "attached": uploads.attached(token),
-        "carried": carried_names(mail, fields),
+        "carried": sending.carried_names(mail, fields),
         "limit": conf.current().message_size_limit * 3 // 4,
         "left": left,
         "suggestions": contacts.suggestions(person.address),
+        "texts": CannedText.objects.filter(owner=person.address),
+        "can_hold": smtp.can_hold(smtp_server()),
+        "times": snoozing.choices(),
         "hidden": [(name, fields.get(name) or "") for name in ("in_reply_to", "references", "mode", "of", "draft")],
     }
     return render(request, "webmail/compose.html", context, status=422 if errors and status == 200 else status)
 
 
-def carried_names(mail: imap.Mail, fields: dict[str, Any]) -> list[tuple[str, str, int]]:
-    """(value, name, size) of the files that go along from the letter this one forwards."""
-    carry = fields.get("carry") or []
-    if not carry:
-        return []
-    mail.open(fields.get("in") or frame.INBOX, fresh=False)
-    found = []
-    for value in carry:
-        uid, _colon, section = value.partition(":")
-        original = mail.find(int(uid))
-        if original is None:
-            continue
-        if not section:
-            found.append((value, f"{original.row.subject or 'message'}.eml", original.row.size))
-        elif part := letters.part_at(parts.tree(original.structure), section):
-            found.append((value, part.title or f"part-{section}", part.octets))
-    return found
-
-
-def _sender(person: visitor.Visitor) -> Address:
-    return Address(person.options.name, person.address)
-
-
-def _way_back(fields: dict[str, Any]) -> str:
+def way_back(request: Request, fields: dict[str, Any]) -> str:
     box, of = fields.get("in") or frame.INBOX, str(fields.get("of") or "")
-    if fields.get("mode") in ("reply", "all", "forward", "new") and of.isdecimal():
+    answered = fields.get("mode") in ("reply", "all", "list", "forward", "new") and of.isdecimal()
+    if answered and request.visitor.options.back_to == "letter":
         return reverse("read", args=[int(of)]) + frame.in_box(box)
     return frame.list_address(box)
-
-
-# --- Sending and saving ---------------------------------------------------------------------------
-
-
-def _outgoing(request: Request, mail: imap.Mail, kept: Kept, *, draft: bool) -> writing.Outgoing | dict[str, str]:
-    """The letter that was typed, or what is wrong with it by field."""
-    fields, errors = kept.fields, {}
-    people: dict[str, tuple[Address, ...]] = {}
-    for name in ("to", "cc", "bcc"):
-        try:
-            people[name] = typed(contacts.expanded(request.visitor.address, fields[name]))
-        except BadAddress as error:
-            errors[name] = str(error)
-    if not draft and not errors and not any(people.values()):
-        errors["to"] = _("Please enter at least one recipient.")
-    if re.search(r"[\x00-\x1f\x7f]", fields["subject"]):
-        errors["subject"] = _("A control character is not allowed here.")
-    if errors:
-        return errors
-    person = request.visitor
-    try:
-        reply_to = typed(person.options.reply_to)
-    except BadAddress:
-        reply_to = ()
-    return writing.Outgoing(
-        sender=_sender(person),
-        to=people["to"],
-        cc=people["cc"],
-        bcc=people["bcc"],
-        subject=fields["subject"],
-        body=fields["body"],
-        date=timezone.localtime(),
-        token=kept.token,
-        reply_to=reply_to,
-        in_reply_to=writing.ids(fields["in_reply_to"]),
-        references=writing.ids(fields["references"]),
-        priority=fields["priority"],
-        receipt=fields["receipt"],
-        files=(*_carried(mail, fields), *_uploaded(kept.token)),
-    )
-
-
-def _uploaded(token: str) -> list[writing.File]:
-    return [writing.File(f.name, f.media_type, uploads.content(token, f.id)) for f in uploads.attached(token)]
-
-
-def _carried(mail: imap.Mail, fields: dict[str, Any]) -> list[writing.File]:
-    found = []
-    for value, name, _size in carried_names(mail, fields):
-        uid, _colon, section = value.partition(":")
-        raw = mail.contents(int(uid), [section]).get(section, b"")
-        if not section:
-            found.append(writing.File(parts.file_name(name) or "message.eml", "message/rfc822", raw))
-            continue
-        original = mail.find(int(uid))
-        part = letters.part_at(parts.tree(original.structure), section) if original else None
-        if part is not None:
-            content = raw if part.kind == "message/rfc822" else parts.decoded(part, raw)
-            found.append(writing.File(name, part.kind, content))
-    return found
-
-
-def _send(request: Request, mail: imap.Mail, kept: Kept) -> HttpResponse:
-    letter = _outgoing(request, mail, kept, draft=False)
-    if isinstance(letter, dict):
-        return _page(request, mail, kept.token, kept.fields, letter)
-    content = writing.render(letter, with_bcc=False)
-    limit = conf.current().message_size_limit
-    if limit and len(content) > limit:
-        return _page(request, mail, kept.token, kept.fields, {"files": _("The letter is too large to be sent.")})
-    if not uploads.claim(kept.token, kept.owner):
-        messages.info(request, _("This letter was sent already."))
-        return redirect(_way_back(kept.fields))
-    person = request.visitor
-    try:
-        smtp.send(smtp_server(), person.login, person.secret, letter.sender.mail, letter.recipients, content)
-    except smtp.NotSent as error:
-        uploads.release(kept.token)
-        return _page(request, mail, kept.token, kept.fields, _explained(error, kept.fields), status=503)
-    except BaseException:
-        uploads.release(kept.token)
-        raise
-    messages.success(request, _("Your message was sent."))
-    contacts.written_to(person.address, (*letter.to, *letter.cc, *letter.bcc), collect=person.options.collect)
-    _file_away(request, mail, kept, letter)
-    uploads.done(kept.token)
-    return redirect(_way_back(kept.fields))
-
-
-def _explained(error: smtp.NotSent, fields: dict[str, Any]) -> dict[str, str]:
-    if isinstance(error, smtp.Unreachable):
-        gone = _("The message was not sent: the mail server cannot be reached. Your text is kept; please try again.")
-        return {"": gone}
-    if not error.refused:
-        return {"": _("The message was not sent. The server said: %s") % error.reply}
-    errors = {"": _("The message was not sent, because the server refused a recipient.")}
-    for address, reply in error.refused.items():
-        field = next((n for n in ("to", "cc", "bcc") if address.casefold() in fields[n].casefold()), "to")
-        errors[field] = f"{errors[field]} {address}: {reply}" if field in errors else f"{address}: {reply}"
-    return errors
-
-
-def _file_away(request: Request, mail: imap.Mail, kept: Kept, letter: writing.Outgoing) -> None:
-    """Our copy, the mark on the original, the end of the draft. The letter is gone by now: what fails
-    here is told, never tried as a second sending."""
-    try:
-        sent = frame.home_of(mail, "sent")
-        mail.append(sent, writing.render(letter, with_bcc=True), ["seen"])
-    except (imap.Refused, imap.Unreachable) as fault:
-        messages.warning(request, _("No copy could be kept in the folder for sent mail: %s") % fault)
-        return
-    try:
-        mark = _MARKS.get(kept.fields["mode"])
-        uids = [int(uid) for uid in kept.fields["of"].split(",") if uid.isdecimal()]
-        if mark and uids:
-            mail.open(kept.fields["in"], fresh=False)
-            mail.mark(uids, mark, on=True)
-        _drop_draft(mail, kept.fields["draft"])
-    except imap.Refused:
-        return  # the original has gone meanwhile, or the folder takes no marks
-
-
-def _save_draft(request: Request, mail: imap.Mail, kept: Kept) -> HttpResponse:
-    letter = _outgoing(request, mail, kept, draft=True)
-    if isinstance(letter, dict):
-        return _page(request, mail, kept.token, kept.fields, letter)
-    drafts = frame.home_of(mail, "drafts")
-    uid = mail.append(drafts, writing.render(letter, with_bcc=True), ["draft", "seen"])
-    old = kept.fields["draft"]
-    kept.fields["draft"] = str(uid or "")
-    uploads.keep(kept.token, kept.owner, kept.fields)
-    _drop_draft(mail, old)
-    messages.success(request, _("The draft was saved."))
-    return redirect(reverse("resume", args=[kept.token]))
-
-
-def _drop_draft(mail: imap.Mail, uid: str) -> None:
-    drafts = find(mail.folders(younger_than=30), "drafts")
-    if uid.isdecimal() and len(uid) < 11 and drafts is not None:
-        mail.open(drafts.name, fresh=False)
-        found = mail.find(int(uid))
-        if found is not None and found.row.draft:
-            mail.destroy([int(uid)])

@@ -1,9 +1,13 @@
 """What a new letter takes from an old one: recipients, subject, quotation, files."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
-from webmail import imap, letters, parts, writing
+from webmail import identities, imap, letters, parts, unsubscribe, writing
+from webmail.addresses import Address
+from webmail.identities import Identity
 from webmail.letters import Letter
 from webmail.visitor import Visitor
 
@@ -33,27 +37,39 @@ def begin(mail: imap.Mail, person: Visitor, source: Source) -> dict[str, Any] | 
     text = letters.text(letter.shown.text, letters.raw_parts(mail, uids[0], letter.shown.text))
     base = {"in": source.box, "of": str(uids[0]), "mode": source.mode}
     match source.mode:
-        case "reply" | "all":
-            return base | _answer(letter, person, text, everybody=source.mode == "all")
+        case "reply" | "all" | "list":
+            return base | _answer(letter, person, text, source.mode)
         case "forward":
             return base | _forward(letter, person, text)
-    return base | _again(mail, letter, text, as_draft=source.mode == "draft")
+    return base | _again(mail, person, letter, text, as_draft=source.mode == "draft")
 
 
-def _answer(letter: Letter, person: Visitor, text: str, *, everybody: bool) -> dict[str, Any]:
+def _addressee(letter: Letter, person: Visitor) -> Identity:
+    """The identity a letter was sent to, the visitor's usual one where that is nobody."""
+    fields = ("delivered-to", "x-original-to", "to", "cc", "bcc")
+    return identities.addressed(person, [a.mail for name in fields for a in letter.head.addresses(name)])
+
+
+def _answer(letter: Letter, person: Visitor, text: str, mode: str) -> dict[str, Any]:
     head, options = letter.head, person.options
+    everybody, me = mode == "all", _addressee(letter, person)
     writers = head.addresses("reply-to") or head.addresses("from")
-    own = [person.address]
+    own = [each.mail for each in identities.of(person)] if options.all_but_me or not everybody else []
     if not writing.without(writers, own):  # answering what one wrote oneself: to whom it went
         writers = head.addresses("to") or writers
+    post = unsubscribe.commands(head).get("post", "")
+    if mode == "list" and (place := re.match(r"mailto:([^?]+)", post, re.IGNORECASE)):
+        writers = (Address("", unquote(place[1])),)
     to = writing.without([*writers, *(head.addresses("to") if everybody else ())], own) or writers
     cc = writing.without(head.addresses("cc"), [*own, *(a.mail for a in to)]) if everybody else ()
-    body = writing.answer_body(head, letter.row, text)
+    body = writing.answer_body(head, letter.row, text, options.citation)
+    above, signed = options.reply_above, options.sign_above
     return {
+        "identity": str(me.id),
         "to": writing.joined(to),
         "cc": writing.joined(cc),
         "subject": writing.reply_subject(head.subject),
-        "body": writing.with_signature(body, options.signature, above=options.reply_above),
+        "body": writing.with_signature(body, me.signature, above=above, sign_above=signed),
         "in_reply_to": writing.ids(letter.row.message_id),
         "references": writing.ids(head.ids),
     }
@@ -62,9 +78,11 @@ def _answer(letter: Letter, person: Visitor, text: str, *, everybody: bool) -> d
 def _forward(letter: Letter, person: Visitor, text: str) -> dict[str, Any]:
     body = writing.forward_body(letter.head, letter.row, text)
     files = [part for part in (*letter.shown.files, *letter.shown.inside) if part.title or part.main != "image"]
+    me = _addressee(letter, person)
     return {
+        "identity": str(me.id),
         "subject": writing.forward_subject(letter.head.subject),
-        "body": writing.with_signature(body, person.options.signature, above=True),
+        "body": writing.with_signature(body, me.signature, above=True),
         "references": writing.ids(letter.head.ids),
         "carry": [f"{letter.row.uid}:{part.section}" for part in files],
     }
@@ -74,17 +92,19 @@ def _as_attachment(mail: imap.Mail, person: Visitor, source: Source, uids: list[
     rows = mail.rows_of(uids)
     if not rows:
         return None
+    usual = identities.usual(person)
     return {
         "in": source.box,
         "of": ",".join(str(row.uid) for row in rows),
         "mode": "attach",
         "subject": writing.forward_subject(rows[0].subject),
-        "body": writing.with_signature("", person.options.signature, above=True),
+        "identity": str(usual.id),
+        "body": writing.with_signature("", usual.signature, above=True),
         "carry": [f"{row.uid}:" for row in rows],
     }
 
 
-def _again(mail: imap.Mail, letter: Letter, text: str, *, as_draft: bool) -> dict[str, Any]:
+def _again(mail: imap.Mail, person: Visitor, letter: Letter, text: str, *, as_draft: bool) -> dict[str, Any]:
     """A draft to go on with, or an old letter as the beginning of a new one."""
     head, uid = letter.head, letter.row.uid
     raw = mail.contents(uid, [part.section for part in letter.shown.files])
@@ -93,7 +113,9 @@ def _again(mail: imap.Mail, letter: Letter, text: str, *, as_draft: bool) -> dic
         for part in letter.shown.files
         if (octets := raw.get(part.section)) is not None
     ]
+    writer = identities.addressed(person, [a.mail for a in head.addresses("from")])
     fields: dict[str, Any] = {
+        "identity": str(writer.id),
         "to": writing.joined(head.addresses("to")),
         "cc": writing.joined(head.addresses("cc")),
         "bcc": writing.joined(head.addresses("bcc")),

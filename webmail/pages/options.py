@@ -1,5 +1,6 @@
 """The visitor's options."""
 
+import re
 from datetime import datetime
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -38,6 +39,8 @@ def options(request: Request, mail: imap.Mail) -> HttpResponse:
         "errors": errors,
         "languages": languages(),
         "zones": _zones(),
+        "editor_rows": kept.EDITOR_ROWS,
+        "undo_seconds": kept.UNDO_SECONDS[1:],
     }
     return render(request, "webmail/options.html", context, status=422 if errors else 200)
 
@@ -58,10 +61,20 @@ def _posted(request: HttpRequest, before: kept.Options) -> tuple[kept.Options, d
         "language": post.get("language", ""),
         "time_zone": post.get("time_zone", ""),
         "reply_above": post.get("reply_above") == "1",
+        "sign_above": post.get("sign_above") == "1",
+        "all_but_me": post.get("all_but_me") == "1",
+        "citation": post.get("citation", ""),
+        "back_to": post.get("back_to", ""),
+        "editor_rows": _number(post.get("editor_rows", "")),
+        "undo_seconds": _number(post.get("undo_seconds", "")),
         "collect": post.get("collect") == "1",
         "greeted": True,
     }
     return kept.changed(before, values), errors
+
+
+def _number(given: str) -> int | None:
+    return int(given) if re.fullmatch(r"-?[0-9]{1,3}", given) else None
 
 
 def _zones() -> list[tuple[str, str]]:
