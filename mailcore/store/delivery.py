@@ -105,8 +105,9 @@ def stage_hidden(contents: Sequence[tuple[Arrival, bytes]]) -> list[Staged | Rep
             digest = hashlib.blake2b(memoryview(content)[arrival.skip :], digest_size=16).hexdigest()
             scanned = scan(content, arrival.skip)
             carried = content if unsynced.carries(len(content)) else None
-            path = maildir.write_hidden(where, arrival.base_name, content, durable=carried is None)
+            path = maildir.write_hidden(where, arrival.base_name, content)
             staged.append(Staged(arrival, mailbox_id, path, len(content), scanned, digest, fresh=True, carried=carried))
+        maildir.make_durable([item.path for item in staged if isinstance(item, Staged) and item.carried is None])
     except OSError:
         discard(staged)
         raise

@@ -9,7 +9,7 @@ import contextlib
 import ctypes
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 from django.conf import settings
@@ -56,23 +56,34 @@ def link(source: str, where: str, base_name: str) -> str:
     return path
 
 
-def write_hidden(where: str, base_name: str, content: bytes, *, durable: bool) -> str:
-    """Write a file into `tmp`, and make it durable there if asked to, name and content (syncing a new file makes the
-    name it was made under durable as well). Returns its path. `reveal` gives it its place."""
+def write_hidden(where: str, base_name: str, content: bytes) -> str:
+    """Write a file into `tmp`. Returns its path. `make_durable` makes it so, `reveal` gives it its place."""
     path = os.path.join(where, "tmp", base_name)
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
         view = memoryview(content)
         while view:
             view = view[os.write(handle, view) :]
-        if durable:
-            os.fsync(handle)
     except OSError:
         os.unlink(path)
         raise
     finally:
         os.close(handle)
     return path
+
+
+def make_durable(paths: Sequence[str]) -> None:
+    """New files survive a power failure from here on, names and content (syncing a new file makes the name it was
+    made under durable as well). One flush for several, where the system can. OSError: the disk refuses."""
+    if len(paths) > 1 and CAN_SYNC_ALL:
+        sync_all({os.path.dirname(path) for path in paths})
+        return
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def reveal(path: str) -> None:

@@ -6,6 +6,7 @@ answer at RCPT time, before there is a letter. 0 as a limit means no limit.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from django.db import transaction
@@ -54,14 +55,14 @@ class Purse:
     added_bytes: int = 0
     added_messages: int = 0
 
-    def refuses(self, size: int) -> Reply | None:
-        """Why a message of `size` octets does not fit; None if it does.
+    def refuses(self, size: int, messages: int = 1) -> Reply | None:
+        """Why a message of `size` octets, or so many of that size together, do not fit; None if they do.
 
         A message that could never fit is refused for good (5.2.2), as every one is where
         virtual_overquota_bounce says so; otherwise it waits for room (4.2.2).
         """
         bytes_after = self.used_bytes + self.added_bytes + size
-        messages_after = self.used_messages + self.added_messages + 1
+        messages_after = self.used_messages + self.added_messages + messages
         if self.limit_bytes and bytes_after > self.limit_bytes:
             never = size > self.limit_bytes
         elif self.limit_messages and messages_after > self.limit_messages:
@@ -178,9 +179,31 @@ def look(account_id: int) -> Purse | None:
 
 
 def room_for(account_id: int, size: int) -> Reply | None:
-    """The refusal at RCPT for a message that says it has `size` octets (0: it did not say)."""
+    """The refusal at RCPT for a message that says it has `size` octets (0: it did not say). Who has plenty of room
+    is not asked again for a second: what counts is asked when the message is entered."""
+    now = monotonic()
+    if size < _PLENTY and _roomy.get(account_id, 0.0) > now:
+        return None
     purse = look(account_id)
-    return purse.refuses(max(size, 1)) if purse else None
+    if purse is None:
+        return None
+    if purse.refuses(_MANY * _PLENTY, _MANY) is None:
+        if len(_roomy) >= _REMEMBERED:
+            _roomy.clear()
+        _roomy[account_id] = now + _ASK_AGAIN
+    return purse.refuses(max(size, 1))
+
+
+def forget() -> None:
+    """Quotas may have changed: ask again."""
+    _roomy.clear()
+
+
+_PLENTY = 1 << 20  # octets; messages larger than this are always asked for
+_MANY = 100  # times that much, and so many messages, have room: plenty
+_ASK_AGAIN = 1.0  # seconds
+_REMEMBERED = 20_000  # accounts
+_roomy: dict[int, float] = {}  # account → until when it need not be asked
 
 
 @dataclass(frozen=True, slots=True)

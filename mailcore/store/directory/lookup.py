@@ -186,4 +186,5 @@ def forget() -> None:
     for answers in (_accounts, _aliases, _domains, _home):
         answers.forget()
     tables.forget()
+    quota.forget()
     dkim.forget()
