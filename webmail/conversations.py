@@ -22,11 +22,10 @@ def letters(mail: imap.Mail, box: str, uid: int, pane: Sequence[Folder]) -> list
     """All letters of the conversation that this letter of `box` belongs to, oldest first; none if it has gone.
     What was thrown away is left out, unless one looks at it there."""
     mail.open(box, fresh=False)
-    [*first] = mail.rows_of([uid])
-    if not first:
+    row = mail.row_of(uid)
+    if row is None:
         return []
     places = [f.name for f in pane if f.selectable and (f.role not in _OUT_OF_SIGHT or f.name == box)]
-    row = first[0]
     if row.thread:
         found = mail.search_folders(Thread(row.thread), places)
     else:

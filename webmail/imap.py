@@ -305,6 +305,18 @@ class Mail:
         found = self._rows_by("UID FETCH", _set(uids))
         return [found[uid] for uid in uids if uid in found]
 
+    def row_of(self, uid: int) -> Row | None:
+        """The row of one letter of the open folder, its flags perhaps of a while ago; None if it has gone."""
+        opened = self._opened
+        known = self._rows.get((opened.name, opened.validity, uid)) if opened is not None else None
+        if known is not None:
+            return known
+        found = next(iter(self.rows_of([uid])), None)
+        if found is None and opened is not None:  # what came since the last look this session has to be told of
+            self.open(opened.name)
+            found = next(iter(self.rows_of([uid])), None)
+        return found
+
     def tell_priorities(self) -> None:
         """Rows say from now on how urgent letters are, which costs most servers a look into each letter."""
         if rows.PRIORITY not in self._items:

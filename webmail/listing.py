@@ -73,7 +73,7 @@ def render(rows: Sequence[Row], view: View) -> SafeString:
         reverse("conversation", args=[0])[:-1],
         reverse("compose"),
     )
-    out = [f'<ol class="rows as-{view.options.layout}">']
+    out = [f'<ol class="list-rows as-{view.options.layout}">']
     for row in rows:
         bundle = view.bundles.get(row.uid) if view.bundles else None
         query = view.link

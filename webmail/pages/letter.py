@@ -77,7 +77,7 @@ def reading(request: Request, mail: imap.Mail, box: str, uid: int, keep: dict[st
         "keep": keep,
         "folder": frame.folder_named(pane, box),
         "on": frame.in_box(box, **keep),
-        "self": own + ("&" if "?" in own else "?") + (f"part={letter.section}&" if letter.section else ""),
+        "own": own + ("&" if "?" in own else "?") + (f"part={letter.section}&" if letter.section else ""),
         "step": (frame.list_query(box, **keep) + "open=") if beside else "",
         "compose": reverse("compose") + frame.open_query(box, of=uid) + "mode=",
         "back": frame.list_address(box, **keep),
