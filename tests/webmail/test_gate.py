@@ -3,6 +3,7 @@
 import hashlib
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 import tinycss2
@@ -131,6 +132,23 @@ ATTACKS = {
     "cid of nobody": '<img src="cid:unknown@x">',
     "cid with a script": '<img src="cid:javascript:alert(1)">',
 }
+
+
+_MEANT = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\0": "\0", r"\x0b": "\x0b", r"\x0c": "\x0c", "\\\\": "\\"}
+
+
+def vectors() -> list[str]:
+    """The attacks of attacks.txt; the heading of a group begins with #."""
+    lines = Path(__file__).with_name("attacks.txt").read_text().splitlines()
+    pattern = re.compile("|".join(map(re.escape, sorted(_MEANT, key=len, reverse=True))))
+    return [pattern.sub(lambda m: _MEANT[m[0]], line) for line in lines if line and not line.startswith("# ")]
+
+
+ATTACKS |= {f"{number}: {attack[:50]}": attack for number, attack in enumerate(vectors(), 1)}
+
+
+def test_there_are_enough() -> None:
+    assert len(ATTACKS) >= 300
 
 
 class _Seen(HTMLParser):
