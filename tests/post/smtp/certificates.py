@@ -40,8 +40,8 @@ class Authority:
             builder = builder.add_extension(alternatives, critical=False)
         return builder.sign(self._key, hashes.SHA256())
 
-    def context(self, *names: str) -> ssl.SSLContext:
-        """A server's TLS with a certificate for these names."""
+    def chain(self, *names: str) -> Path:
+        """A file with a certificate for these names, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         certificate = self._certificate(subject, key.public_key(), ca=False, names=names)
@@ -52,6 +52,10 @@ class Authority:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
+        return path
+
+    def context(self, *names: str) -> ssl.SSLContext:
+        """A server's TLS with a certificate for these names."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
+        context.load_cert_chain(self.chain(*names))
         return context

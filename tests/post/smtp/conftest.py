@@ -102,8 +102,9 @@ def names(parameters):
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory):
-    """Certificates: `.file` names whom we trust, `.context("mx.far.example")` is a host's TLS, vouched for by it."""
+    """Certificates: `.file` names whom we trust, `.context("mx.far.example")` is a host's TLS, vouched for by it,
+    `.chain("mx.far.example")` the same as a file."""
     from .certificates import Authority
 
     made = Authority(tmp_path_factory.mktemp("authority"))
-    return SimpleNamespace(file=str(made.file), context=made.context)
+    return SimpleNamespace(file=str(made.file), context=made.context, chain=made.chain)
