@@ -19,6 +19,7 @@ from mailadmin.pages import (
     sessions,
     settings,
     simulator,
+    texts,
     tracking,
 )
 
@@ -54,6 +55,12 @@ urlpatterns = [
     path("admin/log", maillog.maillog, name="log"),
     path("admin/log/download", maillog.download, name="log-download"),
     path("admin/settings/", settings.settings, name="settings"),
+    path("admin/settings/text", texts.settings_text, name="settings-text"),
+    path("admin/settings/main.cf", texts.main_cf, name="main-cf"),
+    path("admin/settings/postfix", texts.from_postfix, name="postfix"),
+    path("admin/tables/", texts.table_list, name="tables"),
+    path("admin/tables/new", texts.new_table, name="new-table"),
+    path("admin/tables/<str:name>", texts.table, name="table"),
     path("admin/settings/<str:name>", settings.setting, name="setting"),
     path("admin/history/", history.history, name="history"),
     path("admin/history/<int:change_id>/undo", history.take_back, name="undo"),

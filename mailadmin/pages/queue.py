@@ -16,7 +16,7 @@ from mailadmin.pages.answers import done, show
 from mailadmin.permissions import Reach, changing_system, seeing_system
 from mailcore import conf, log
 from mailcore.models import Queued, Recipient
-from mailcore.post import files, queue, story
+from mailcore.post import files, giveup, queue, story
 from mailcore.store import audit
 
 _STATES = (
@@ -38,6 +38,7 @@ _ACTIONS: dict[str, tuple[Act, object, str]] = {
     "hold": (queue.hold, gettext_lazy("Put on hold"), "placed on hold"),
     "release": (queue.release, gettext_lazy("Release"), "released from hold"),
     "requeue": (queue.requeue_many, gettext_lazy("Requeue"), "requeued"),
+    "return": (giveup.return_now, gettext_lazy("Return to sender"), "returned to sender"),
     "delete": (queue.remove, gettext_lazy("Delete"), "removed"),
 }
 

@@ -1,13 +1,16 @@
 """Sizes, meters, sorted columns and icons, as the administrator's screens write them."""
 
+import re
 from datetime import UTC, datetime
+from html import unescape
+from urllib.parse import quote
 
 from django import template
 from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -142,6 +145,23 @@ def as_value(value: object) -> object:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "–"
     return "–" if value == "" else value
+
+
+_LOGGED = re.compile(
+    r"(?<=\]: )[0-9A-F]{8,16}(?=: )"  # a queue id
+    r"|(?<=\[)(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f:]{3,39})(?=\])"  # a client
+    r"|(?<=&lt;)[^\s&]+@[^\s&]+(?=&gt;)"  # an address
+)
+
+
+@register.filter
+def log_links(line: str) -> SafeString:
+    """A log line whose queue ids, clients and addresses lead to the other lines about them."""
+
+    def link(match: re.Match[str]) -> str:
+        return f'<a href="?q={quote(unescape(match[0]))}">{match[0]}</a>'
+
+    return mark_safe(_LOGGED.sub(link, escape(line)))  # noqa: S308  (escaped first)
 
 
 @register.filter

@@ -22,6 +22,8 @@ comes second changes nothing.
     release    hold (leased)               active     the courier is still at work: it just goes on
     requeue    incoming, deferred, hold    incoming   the administrator: new queue id, fresh time; refused
                                                       while a courier is at work on the letter
+    take       incoming, deferred, hold    active     the administrator, to give up on it at once; not while a
+                                                      courier is at work on the letter
     flush      deferred                    deferred   due at once, whatever was put aside or switched off
     spoil      active (own)                corrupt    its content cannot be read; kept and shown
     remove     any but done                done       the administrator; waiting recipients become removed
@@ -142,6 +144,24 @@ def claim(courier: str, limit: int) -> list[Claim]:
     claims = {row[0]: _claim(row, now) for row in rows}
     duties = _waiting.rows(list(claims))
     for letter_id, *duty in duties:
+        claims[letter_id].duties.append(Duty(*duty))
+    return list(claims.values())
+
+
+def take(courier: str, letter_ids: Collection[int]) -> list[Claim]:
+    """Take these letters, due or not, for somebody who settles them at once; those that nobody is at work on."""
+    now = now_us()
+    with transaction.atomic():
+        idle = (State.INCOMING, State.DEFERRED, State.HOLD)
+        free = Queued.objects.select_for_update().filter(id__in=letter_ids, state__in=idle, lease_us__lt=now)
+        rows = list(free.order_by("id").values_list(*_CLAIM_FIELDS))
+        lease = now + conf.current().courier_lease_time * MICRO
+        taken = Queued.objects.filter(id__in=[row[0] for row in rows])
+        taken.update(state=State.ACTIVE, courier=courier, lease_us=lease)
+    if not rows:
+        return []
+    claims = {row[0]: _claim(row, now) for row in rows}
+    for letter_id, *duty in _waiting.rows(list(claims)):
         claims[letter_id].duties.append(Duty(*duty))
     return list(claims.values())
 

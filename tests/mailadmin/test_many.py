@@ -146,7 +146,8 @@ def test_all_that_match_are_changed_and_no_others(office, visit):
     ]
     Account.objects.bulk_create(rows)
     visit("ann").post(
-        "/admin/accounts/bulk", {"all": "1", "filter": "q=u0&state=active", "quota": "-", "expires": "2030-01-01", "apply": "1"}
+        "/admin/accounts/bulk",
+        {"all": "1", "filter": "q=u0&state=active", "quota": "-", "expires": "2030-01-01", "apply": "1"},
     )
     assert Account.objects.filter(expires__isnull=False).count() == 60
     visit("dora").post("/admin/accounts/bulk", {"all": "1", "never": "on", "apply": "1"})

@@ -18,7 +18,7 @@ POSTED = {
     "end-other-sessions",
     "end-access",
 }
-POSTED |= {"dkim-key", "bulk"}
+POSTED |= {"dkim-key", "bulk", "new-table"}
 POSTED |= {"second-step"}  # and one for whoever is half signed in
 PAGES = [
     # page, its argument, who may open it
@@ -61,6 +61,11 @@ PAGES = [
     ("settings", None, "ann audrey"),
     ("setting", "myhostname", "ann audrey"),
     ("simulator", None, "ann audrey"),
+    ("settings-text", None, "ann audrey"),
+    ("main-cf", None, "ann audrey"),
+    ("postfix", None, "ann"),
+    ("tables", None, "ann audrey"),
+    ("table", "transport", "ann audrey"),
     ("history", None, "ann audrey dora"),
     ("access", "lisi", "ann audrey"),
     ("access", "wang", "ann audrey dora"),
@@ -84,7 +89,7 @@ def address(page: str, what: str | None) -> str:
         number = Alias.objects.get(address=what).pk
     elif what in ("benet", "accp"):
         number = Domain.objects.get(name=f"{what}.com").pk
-    elif page in ("letter", "setting", "export", "import"):
+    elif page in ("letter", "setting", "export", "import", "table"):
         number = what
     elif what:
         number = Account.objects.get(local_part=what).pk
@@ -127,6 +132,9 @@ def test_the_table_above_is_whole():
         ("account", "dora", {"state": "off", "role": "administrator"}),
         ("alias", "all@benet.com", {"targets": "ann"}),
         ("setting", "myhostname", {"value": "elsewhere.example"}),
+        ("settings-text", None, {"text": "", "save": "1"}),
+        ("table", "transport", {"text": "a b", "save": "1"}),
+        ("postfix", None, {"kind": "main.cf", "text": "a = b", "import": "1"}),
     ],
 )
 def test_seeing_is_not_changing(office, visit, page, what, data):

@@ -65,6 +65,9 @@ def test_searching_by_queue_id(post, visit):
         ("hold", "deferred", "hold"),
         ("release", "hold", "deferred"),
         ("flush", "deferred", "deferred"),
+        ("return", "deferred", "done"),
+        ("return", "hold", "done"),
+        ("return", "corrupt", "corrupt"),
         ("delete", "deferred", "done"),
         ("requeue", "hold", "done"),
         ("release", "deferred", "deferred"),
@@ -76,7 +79,18 @@ def test_one_letter_is_moved(post, visit, action, before, after):
     assert visit("ann").post("/admin/queue/act", data).status_code == 302
     assert states()[chosen] == after
     assert states()[other] == before
-    assert len(states()) == (3 if action == "requeue" else 2)
+    assert len(states()) == (3 if after == "done" and action in ("requeue", "return") else 2)
+
+
+def test_who_sent_a_letter_that_is_returned_is_told(post, visit):
+    queue_id = post("lisi@benet.com", ["b@far.example"], "deferred", "no route")
+    visit("ann").post("/admin/queue/act", {"action": "return", "id": str(int(queue_id, 16))})
+    [notice] = Queued.objects.filter(sender="", state="incoming")
+    assert [row.address for row in notice.recipients.all()] == ["lisi@benet.com"]
+    told = files.header(notice.pk, 0, 10_000).decode()
+    assert "returned to sender by the administrator" in told
+    assert "5.4.7" in told
+    assert not files.present() or int(queue_id, 16) not in set(files.present())
 
 
 def test_all_that_match_are_moved_and_no_others(post, visit):

@@ -193,6 +193,20 @@ class Model(RuleBasedStateMachine):
             plain.let_go()
 
     @rule(which=pick)
+    def take(self, which: int) -> None:
+        id_ = self.choose(which)
+        if id_ is None:
+            return
+        plain = self.letters[id_]
+        claims = queue.take("dora", [id_])
+        assert bool(claims) == (plain.state in ("incoming", "deferred", "hold") and not plain.leased)
+        if claims:
+            [claim] = claims
+            assert {duty.address for duty in claim.duties} == plain.waiting
+            plain.state, plain.courier, plain.leased = "active", "dora", True
+            self.claims.append(("dora", claim))
+
+    @rule(which=pick)
     def spoil(self, which: int) -> None:
         if not self.claims:
             return

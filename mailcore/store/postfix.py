@@ -1,0 +1,279 @@
+"""Taking over from a Postfix: its main.cf and tables, with a report of each line that was taken or was not.
+
+Called by the screens and `importpostfix`; with `really=False` nothing is changed and the report says what would be.
+`written` gives the same files out again: what was imported, exported and imported once more is the same.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from mailcore import conf
+from mailcore.models import Alias, Domain
+from mailcore.store import directory, parameters, tables
+from mailcore.store.directory import DomainDraft, Problem, aliasfile
+from mailcore.wire import address as addresses
+from mailcore.wire import maincf
+from mailcore.wire import tables as texts
+from mailcore.wire.tables import Complaint
+
+KINDS = ("main.cf", "virtual", "aliases", "table")
+
+# What main.cf says in words of its own and is a row of the directory here.
+_DOMAINS = {
+    "virtual_mailbox_domains": Domain.Kind.LOCAL,
+    "virtual_alias_domains": Domain.Kind.LOCAL,
+}
+# Files main.cf names whose content is imported as something of ours.
+_FILES = {"virtual_alias_maps": "virtual", "alias_maps": "aliases"}
+# Parameters of programs that do not exist here, or of things that are always so.
+_NEEDLESS = frozenset(
+    """
+    command_directory config_directory daemon_directory data_directory html_directory mail_owner mailq_path
+    manpage_directory newaliases_path queue_directory readme_directory sample_directory sendmail_path
+    setgid_group shlib_directory compatibility_level debug_peer_level debugger_command meta_directory
+    unknown_local_recipient_reject_code virtual_mailbox_base virtual_mailbox_maps virtual_uid_maps
+    virtual_gid_maps virtual_minimum_uid virtual_transport local_recipient_maps mailbox_command biff
+    append_dot_mydomain smtpd_use_tls smtp_use_tls smtpd_sasl_type smtpd_sasl_path smtpd_sasl_local_domain
+    broken_sasl_auth_clients smtpd_tls_session_cache_database smtp_tls_session_cache_database inet_protocols
+    local_transport default_transport relay_transport
+    """.split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became, or would become, of one line."""
+
+    line: int
+    what: str
+    taken: bool
+    why: str = ""  # in words; of what was taken: what it is here
+
+
+def take(kind: str, text: str, *, name: str = "", really: bool) -> list[Verdict]:
+    """Import a file's text: kind "main.cf", "virtual", "aliases", or "table" (access, transport, …) called `name`."""
+    work: dict[str, Callable[[list[str]], Iterable[Verdict]]] = {
+        "main.cf": _main_cf,
+        "virtual": _virtual,
+        "aliases": lambda lines: _aliases(lines, name or "/etc/aliases"),
+        "table": lambda lines: _table(lines, name),
+    }
+    try:
+        with transaction.atomic():
+            found = list(work[kind](text.splitlines()))
+            if not really:
+                transaction.set_rollback(True)
+    finally:
+        # What the transaction undid must not be remembered.
+        conf.refresh()
+        directory.forget()
+    return sorted(found, key=lambda each: each.line)
+
+
+def named_files(text: str) -> Iterator[tuple[str, str]]:
+    """(kind, path) of the files a main.cf names: "hash:/etc/postfix/virtual" is ("virtual", "/etc/postfix/virtual")."""
+    ours = {name for name, spec in conf.SPECS.items() if name.endswith(("_maps", "_restrictions"))}
+    seen: set[str] = set()
+    for each in maincf.assignments(text.splitlines()):
+        if isinstance(each, Complaint) or (each.name not in _FILES and each.name not in ours):
+            continue
+        for word in each.value.replace(",", " ").split():
+            kind, colon, path = word.partition(":")
+            if (
+                colon
+                and path.startswith("/")
+                and kind in ("hash", "btree", "lmdb", "texthash", "dbm", "cdb")
+                and path not in seen
+            ):
+                seen.add(path)
+                yield _FILES.get(each.name, "table"), path
+
+
+def written(kind: str, name: str = "") -> str:
+    """What is here, as the file of that kind."""
+    match kind:
+        case "main.cf":
+            secret = {each for each, spec in conf.specs().items() if spec.secret}
+            return maincf.render({each: value for each, value in conf.given().items() if each not in secret})
+        case "aliases":
+            return "".join(f"{texts.render_name(each)}: {value}\n" for each, value in aliasfile.entries())
+        case "table":
+            return "".join(f"{key}\t{value}\n" for key, value in tables.entries(name))
+        case _:
+            return "".join(_virtual_lines())
+
+
+# --- main.cf --------------------------------------------------------------------------------------
+
+
+def _main_cf(lines: list[str]) -> Iterator[Verdict]:
+    wanted: dict[str, maincf.Assignment] = {}
+    for each in maincf.assignments(lines):
+        if isinstance(each, Complaint):
+            yield Verdict(each.line, "", False, each.text)
+            continue
+        if each.name in wanted:
+            earlier = wanted[each.name]
+            yield Verdict(earlier.line, each.name, False, _("It stands further below once more; the last one counts."))
+        wanted[each.name] = each
+    # Classes of restrictions first: they are names that other parameters use.
+    classes = wanted.get("smtpd_restriction_classes")
+    known = conf.specs({**conf.given(), **({classes.name: classes.value} if classes else {})})
+    values: dict[str, str | None] = {}
+    for name, each in wanted.items():
+        if name in known and conf.origin(name) == "environment":
+            same = conf.raw(name, {}) == each.value
+            why = _("was so before") if same else _("The environment sets this (MAIL_…).")
+            yield Verdict(each.line, name, same, why)
+        elif name in known:
+            values[name] = each.value
+        elif name in _DOMAINS:
+            yield from _domains(each, _DOMAINS[name])
+        elif name in _FILES:
+            yield Verdict(each.line, name, True, _("Import the file it names as well."))
+        elif name in _NEEDLESS:
+            yield Verdict(each.line, name, True, _("Not needed here."))
+        else:
+            yield Verdict(each.line, name, False, _("There is no such parameter here."))
+    yield from _set(values, wanted)
+
+
+def _set(values: dict[str, str | None], wanted: dict[str, maincf.Assignment]) -> Iterator[Verdict]:
+    """All that can be; one that is wrong is left out, and the others tried again."""
+    before = conf.effective()
+    while values:
+        try:
+            with transaction.atomic():
+                parameters.change(values)
+        except ValueError as error:
+            name, _colon, why = str(error).partition(": ")
+            if name not in values:
+                raise
+            values.pop(name)
+            yield Verdict(wanted[name].line, name, False, why)
+        except KeyError as error:
+            name = str(error.args[0])
+            if values.pop(name, None) is None:
+                raise
+            yield Verdict(wanted[name].line, name, False, _("There is no such parameter here."))
+        else:
+            break
+    for name in values:
+        same = before.get(name) == values[name]
+        yield Verdict(wanted[name].line, name, True, _("was so before") if same else "")
+
+
+def _domains(each: maincf.Assignment, kind: str) -> Iterator[Verdict]:
+    for word in each.value.replace(",", " ").split():
+        if set(word) & set(":/$"):
+            yield Verdict(each.line, f"{each.name}: {word}", False, _("Only names are taken from here, no tables."))
+            continue
+        yield _domain(each.line, f"{each.name}: {word}", word, kind)
+
+
+def _domain(line: int, what: str, name: str, kind: str = Domain.Kind.LOCAL) -> Verdict:
+    if Domain.objects.filter(name=name.lower()).exists():
+        return Verdict(line, what, True, _("was so before"))
+    try:
+        with transaction.atomic():
+            directory.create_domain(name, DomainDraft(kind=kind))
+    except Problem as problem:
+        return Verdict(line, what, False, str(problem))
+    return Verdict(line, what, True, _("a domain"))
+
+
+# --- Tables ---------------------------------------------------------------------------------------
+
+
+def _table(lines: list[str], name: str) -> Iterator[Verdict]:
+    wanted: dict[str, str] = {}
+    for each in texts.pairs(lines):
+        if isinstance(each, Complaint):
+            yield Verdict(each.line, "", False, each.text)
+        elif each.key in wanted:
+            yield Verdict(each.line, each.key, False, _("It stands further above already; the first one counts."))
+        else:
+            wanted[each.key] = each.value
+            yield Verdict(each.line, each.key, True)
+    tables.replace(name, wanted)
+
+
+def _aliases(lines: list[str], source: str) -> Iterator[Verdict]:
+    wanted: dict[str, tuple[str, ...]] = {}
+    for each in texts.aliases(lines):
+        if isinstance(each, Complaint):
+            yield Verdict(each.line, "", False, each.text)
+        elif each.name in wanted:
+            yield Verdict(each.line, each.name, False, _("It stands further above already; the first one counts."))
+        else:
+            wanted[each.name] = each.targets
+            yield Verdict(each.line, each.name, True)
+    try:
+        aliasfile.replace_from(source, wanted)
+    except Problem as problem:
+        yield Verdict(0, source, False, str(problem))
+
+
+def _virtual(lines: list[str]) -> Iterator[Verdict]:
+    """virtual(5): `user@domain targets`, `@domain target` (a catch-all), `domain anything` (a domain)."""
+    left: list[texts.Pair] = []
+    for each in texts.pairs(lines):
+        if isinstance(each, Complaint):
+            yield Verdict(each.line, "", False, each.text)
+        elif "@" not in each.key and "." in each.key:
+            yield _domain(each.line, each.key, each.key)
+        else:
+            left.append(each)
+    # An alias may name one that stands below it.
+    while left:
+        verdicts = [_virtual_entry(each) for each in left]
+        later = [each for each, verdict in zip(left, verdicts, strict=True) if not verdict.taken]
+        yield from (verdict for verdict in verdicts if verdict.taken)
+        if len(later) == len(left):
+            yield from verdicts
+            return
+        left = later
+
+
+def _virtual_entry(each: texts.Pair) -> Verdict:
+    local, name = addresses.split(each.key)
+    name = name or conf.current().myorigin
+    targets = directory.split_targets(each.value)
+    try:
+        with transaction.atomic():
+            if not local:
+                return _catch_all(each, name, targets)
+            # "$myorigin" is what Postfix adds to a bare name, whatever domain the alias is in.
+            full = [target if "@" in target else f"{target}@{conf.current().myorigin}" for target in targets]
+            row = Alias.objects.filter(address=f"{local}@{name}".lower()).first()
+            if row is None:
+                directory.create_alias(f"{local}@{name}", full)
+            else:
+                directory.change_alias(row.pk, full, active=row.active, comment=row.comment)
+    except Problem as problem:
+        return Verdict(each.line, each.key, False, str(problem))
+    return Verdict(each.line, each.key, True, _("an alias"))
+
+
+def _catch_all(each: texts.Pair, name: str, targets: list[str]) -> Verdict:
+    domain = Domain.objects.select_related("target").filter(name=name).first()
+    if domain is None:
+        return Verdict(each.line, each.key, False, _("This domain is not here."))
+    if len(targets) != 1 or targets[0].startswith("@"):
+        return Verdict(each.line, each.key, False, _("A catch-all here is one address; make an alias for several."))
+    given = directory.domain_snapshot(domain) | {"catch_all": targets[0]}
+    directory.change_domain(domain.pk, DomainDraft(**given))  # type: ignore[arg-type]
+    return Verdict(each.line, each.key, True, _("a catch-all"))
+
+
+def _virtual_lines() -> Iterator[str]:
+    for domain in Domain.objects.filter(kind=Domain.Kind.LOCAL).order_by("name"):
+        yield f"{domain.name}\tanything\n"
+        if domain.catch_all:
+            yield f"@{domain.name}\t{domain.catch_all}\n"
+        rows = Alias.objects.filter(domain=domain, active=True, source="").order_by("local_part")
+        for address, targets in rows.values_list("address", "targets").iterator(chunk_size=1000):
+            yield f"{address}\t{', '.join(targets)}\n"
