@@ -29,8 +29,7 @@ _DOMAINS = {
 # Files main.cf names whose content is imported as something of ours.
 _FILES = {"virtual_alias_maps": "virtual", "alias_maps": "aliases"}
 # Parameters of programs that do not exist here, or of things that are always so.
-_NEEDLESS = frozenset(
-    """
+_NEEDLESS = """
     command_directory config_directory daemon_directory data_directory html_directory mail_owner mailq_path
     manpage_directory newaliases_path queue_directory readme_directory sample_directory sendmail_path
     setgid_group shlib_directory compatibility_level debug_peer_level debugger_command meta_directory
@@ -39,8 +38,7 @@ _NEEDLESS = frozenset(
     append_dot_mydomain smtpd_use_tls smtp_use_tls smtpd_sasl_type smtpd_sasl_path smtpd_sasl_local_domain
     broken_sasl_auth_clients smtpd_tls_session_cache_database smtp_tls_session_cache_database inet_protocols
     local_transport default_transport relay_transport
-    """.split()
-)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +97,7 @@ def written(kind: str, name: str = "") -> str:
             secret = {each for each, spec in conf.specs().items() if spec.secret}
             return maincf.render({each: value for each, value in conf.given().items() if each not in secret})
         case "aliases":
-            return "".join(f"{texts.render_name(each)}: {value}\n" for each, value in aliasfile.entries())
+            return "".join(_alias_lines())
         case "table":
             return "".join(f"{key}\t{value}\n" for key, value in tables.entries(name))
         case _:
@@ -134,7 +132,7 @@ def _main_cf(lines: list[str]) -> Iterator[Verdict]:
             yield from _domains(each, _DOMAINS[name])
         elif name in _FILES:
             yield Verdict(each.line, name, True, _("Import the file it names as well."))
-        elif name in _NEEDLESS:
+        elif name in _NEEDLESS.split():
             yield Verdict(each.line, name, True, _("Not needed here."))
         else:
             yield Verdict(each.line, name, False, _("There is no such parameter here."))
@@ -267,6 +265,13 @@ def _catch_all(each: texts.Pair, name: str, targets: list[str]) -> Verdict:
     given = directory.domain_snapshot(domain) | {"catch_all": targets[0]}
     directory.change_domain(domain.pk, DomainDraft(**given))  # type: ignore[arg-type]
     return Verdict(each.line, each.key, True, _("a catch-all"))
+
+
+def _alias_lines() -> Iterator[str]:
+    """Those that came from a file; the others are in `virtual`."""
+    rows = Alias.objects.exclude(source="").filter(active=True).order_by("local_part").select_related("domain")
+    for row in rows.iterator(chunk_size=1000):
+        yield f"{texts.render_name(row.local_part)}: {texts.render_targets(row.targets, row.domain.name)}\n"
 
 
 def _virtual_lines() -> Iterator[str]:
