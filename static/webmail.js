@@ -34,7 +34,7 @@ function place(text) {
 function chosen() { return boxes().filter(b => b.checked) }
 function count() {
   const tick = $('.list-top .tick'), n = chosen().length
-  if (tick) { tick.classList.toggle('on', n > 0); tick.parentElement.setAttribute('aria-pressed', n > 0) }
+  if (tick) tick.classList.toggle('on', n > 0)
 }
 document.addEventListener('click', event => {
   const box = event.target.closest?.('.row input[type=checkbox]')
@@ -166,13 +166,14 @@ function news(event) {
     load(location.href)
   }, 300)
 }
-if (window.EventSource && $('#pane')) {
+// The page first: listening begins when it stands.
+if (window.EventSource && $('#pane')) addEventListener('load', () => setTimeout(() => {
   const stream = new EventSource('/events')
   stream.addEventListener('mail', news)
   stream.addEventListener('change', news)
   stream.addEventListener('end', () => stream.close())
   addEventListener('pagehide', () => stream.close())
-}
+}, 1000))
 
 function prepare() { all('.row').forEach(row => { row.draggable = true; $('a', row).draggable = false }); count() }
 prepare()

@@ -1,62 +1,36 @@
 """A real browser before a real server: without JavaScript, narrow and wide, light and dark."""
 
 import gzip
+import importlib.util
 import re
 import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from django.conf import settings
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Page
+from test_gate import ATTACKS
 
-from office import PASSWORD, PostOffice, letter
+from office import PostOffice, letter
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+def _inside(package: str) -> list[Path]:
+    """axe-core, where a package that brings it is installed."""
+    spec = importlib.util.find_spec(package)
+    return [
+        path
+        for place in (spec.submodule_search_locations or () if spec else ())
+        for path in Path(place).rglob("axe.min.js")
+    ]
+
 
 EVIL = """<html><body onload="alert(1)"><script>fetch('https://evil.example/s')</script>
 <p style="background:url(https://evil.example/b.gif)">各位</p><img src="https://evil.example/t.gif" onerror="alert(2)">
 <iframe src="https://evil.example/f"></iframe><svg onload="alert(3)"></svg><style>@import url(https://evil.example/c.css);</style>
 <link rel=stylesheet href="https://evil.example/l.css"><meta http-equiv=refresh content="0;url=https://evil.example/m">
 <form action="https://evil.example/p"><input name=q autofocus></form><a href="https://www.example.com/">weiter</a></body></html>"""
-
-
-@pytest.fixture(scope="module")
-def chromium(django_db_setup) -> Iterator[Browser]:
-    """Playwright keeps a loop running in this thread, which Django would take for an asynchronous program."""
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(chromium: Browser, live_server, office: PostOffice) -> Iterator[Callable[..., Page]]:
-    """`visit(width=360, …)`: a page with 李四 signed in; what it asks the network for is in `page.asked`."""
-    contexts: list[BrowserContext] = []
-
-    def start(width: int = 1280, language: str = "en-US", **more: object) -> Page:
-        context = chromium.new_context(
-            base_url=live_server.url, viewport={"width": width, "height": 800}, locale=language, **more
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        page.asked = []
-        page.on("request", lambda request: page.asked.append(request.url))
-        page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
-        page.goto("/login/")
-        page.fill("#username", "lisi")
-        page.fill("#password", PASSWORD)
-        page.press("#password", "Enter")
-        page.wait_for_selector(".folders", state="attached")
-        return page
-
-    yield start
-    for context in contexts:
-        context.close()
 
 
 @pytest.mark.parametrize("width", [360, 1280])
@@ -118,7 +92,7 @@ def test_images_are_loaded_when_asked_for(visit, office: PostOffice) -> None:
     assert len({url for url in page.asked if "/picture/" in url}) == 2
 
 
-PATHS = ["/", "/?in=Archive", "/mail/1", "/mail/1?view=text&headers=all", "/mail/2", "/compose/", "/compose/?mode=all&of=1", "/folders/", "/search/?q=会议&where=all", "/contacts/", "/contacts/?who=x", "/contacts/new", "/options/", "/mail/999"]  # fmt: skip
+PATHS = ["/", "/?in=Archive", "/?show=unread", "/conversation/3?open=all", "/mail/1?headers=details", "/mail/1/preview/2", "/search/", "/search/?form=1", "/search/?q=会议", "/options/display/", "/options/labels/", "/options/highlighting/", "/options/folders/", "/help/", "/help/about", "/transfer/", "/mail/1", "/mail/1?view=text&headers=all", "/mail/2", "/compose/", "/compose/?mode=all&of=1", "/folders/", "/search/?q=会议&where=all", "/contacts/", "/contacts/?who=x", "/contacts/new", "/options/", "/mail/999"]  # fmt: skip
 
 
 @pytest.fixture
@@ -127,7 +101,15 @@ def library(office: PostOffice) -> None:
     message.add_alternative(f"<p>{'y' * 400}</p><table width=2000><tr><td>z</table>", subtype="html")
     message.add_attachment(b"x", "application", "pdf", filename="很长的文件名" * 12 + ".pdf")
     office.put(message)
-    office.put(letter("会议", "您好\n"), flags=r"(\Seen \Flagged \Answered)")
+    office.put(letter("会议", "您好\n"), flags=r"(\Seen \Flagged \Answered $label1)")
+    asked = {
+        "Message-ID": "<3@benet.com>",
+        "List-Id": "<l.x>",
+        "List-Post": "<mailto:l@x>",
+        "List-Unsubscribe": "<https://x.example/>",
+    }
+    office.put(letter("出差", "x\n", **asked))
+    office.put(letter("Re: 出差", "y\n", References="<3@benet.com>", Reply_To="x@evil.example"))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +138,7 @@ AUDIT = """() => {
 
 CONTRAST = """() => {
   const lum = c => { const v = c.map(x => { x /= 255; return x <= .03928 ? x / 12.92 : ((x + .055) / 1.055) ** 2.4 }); return .2126 * v[0] + .7152 * v[1] + .0722 * v[2] }
-  const rgb = s => (s.match(/[\\d.]+/g) || []).map(Number)
+  const rgb = s => (s.match(/[\\d.]+/g) || []).map((x, i) => s.startsWith('color(') && i < 3 ? x * 255 : Number(x))
   const back = e => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c.length === 3 || c[3] === 1) return c } return [255, 255, 255] }
   const weak = []
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
@@ -211,8 +193,116 @@ def test_a_page_weighs_little(visit, office: PostOffice) -> None:
         "Network.loadingFinished", lambda e: weight.update({kinds.get(e["requestId"], "?"): e["encodedDataLength"]})
     )
     page.goto("/", wait_until="networkidle")
-    asked = [url for url in page.asked if not url.startswith("data:")]
+    asked = [url for url in page.asked if not url.startswith("data:") and not url.endswith("/events")]
     assert len(re.findall(r"<li class=.row", page.content())) == 50
     assert len(asked) <= 3, asked
     assert weight["Document"] <= 30_000
     assert len(gzip.compress((Path(settings.BASE_DIR) / "static/base.css").read_bytes())) <= 15_000
+    assert len(gzip.compress((Path(settings.BASE_DIR) / "static/webmail.js").read_bytes())) <= 20_000
+
+
+# --- With scripts -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def five(visit, office: PostOffice) -> Page:
+    for number in range(1, 6):
+        office.put(letter(f"第{number}封"))
+    page = visit()
+    page.goto("/")
+    return page
+
+
+def picked(page: Page) -> int:
+    return page.locator(".row input:checked").count()
+
+
+def test_choosing_with_shift_and_all_at_once(five: Page) -> None:
+    five.locator(".row input").nth(0).click()
+    five.locator(".row input").nth(3).click(modifiers=["Shift"])
+    assert picked(five) == 4
+    five.click("a.pick")
+    assert picked(five) == 0
+    five.click("a.pick")
+    assert picked(five) == 5
+    assert five.url.endswith("/")
+
+
+def test_an_action_needs_no_new_page(five: Page, office: PostOffice) -> None:
+    five.evaluate("window.same = true")
+    five.locator(".row input").nth(0).check()
+    five.click("button[value=archive]")
+    five.wait_for_selector(".note.success")
+    assert five.evaluate("window.same") is True
+    assert five.locator(".row").count() == 4
+    five.locator(".row .star").nth(0).click()
+    five.wait_for_selector(".row.starred")
+    assert "\\Flagged" in office.flags(4)
+
+
+def test_a_letter_is_drawn_to_a_folder(five: Page, office: PostOffice) -> None:
+    five.drag_and_drop(".row >> nth=1", ".folders a:has-text('Archive')")
+    five.wait_for_selector(".note.success:has-text('Archive')")
+    assert len(office.letters("lisi", "Archive")) == 1
+
+
+def test_the_keys(five: Page, office: PostOffice) -> None:
+    for key in "jjx":
+        five.keyboard.press(key)
+    assert five.locator(".row").nth(1).locator("input").is_checked()
+    five.keyboard.press("#")
+    five.wait_for_selector(".note.success")
+    assert len(office.letters("lisi", "Trash")) == 1
+    five.keyboard.press("?")
+    assert "next, previous message" in five.locator("#keys").inner_text()
+    five.keyboard.press("Escape")
+    five.keyboard.press("/")
+    five.keyboard.type("#!e")
+    assert five.locator("#q").input_value() == "#!e"
+    five.locator("#q").blur()
+    five.keyboard.press("j")
+    five.keyboard.press("Enter")
+    five.wait_for_selector(".reading")
+    five.keyboard.press("u")
+    five.wait_for_selector(".rows, .list-rows")
+
+
+def test_every_attack_in_a_real_browser(visit, office: PostOffice) -> None:
+    """Nothing runs (a dialog fails the test), nothing is asked of the network but our own site."""
+    attacks = list(ATTACKS.values())
+    for start in range(0, len(attacks), 40):
+        message = letter(f"{start}")
+        message.set_content("\n<hr>\n".join(a for a in attacks[start : start + 40] if len(a) < 5000), subtype="html")
+        office.put(message)
+    for number, attack in enumerate(
+        a for a in attacks if "<!--" in a or "<style" in a or "<plaintext" in a or "<math" in a
+    ):
+        if number < 30:
+            message = letter(f"alone {number}")
+            message.set_content(attack, subtype="html")
+            office.put(message)
+    page = visit()
+    page.goto("/?page=all")
+    links = page.eval_on_selector_all(".row > a", "all => all.map(a => a.getAttribute('href'))")
+    page.asked.clear()
+    for link in links:
+        page.goto(link)
+        page.wait_for_load_state("load")
+    assert len(links) > 35
+    assert {url.split("/")[2] for url in page.asked if url.startswith("http")} == {page.url.split("/")[2]}
+
+
+AXE = shutil.which("axe.min.js") or next(
+    (str(path) for name in ("axe_playwright_python", "axe_core_python") for path in _inside(name)), ""
+)
+
+
+@pytest.mark.skipif(not AXE, reason="axe-core is not here: pip install axe-playwright-python")
+@pytest.mark.parametrize("width", [340, 1280])
+def test_axe_finds_nothing(visit, library, width: int) -> None:
+    page = visit(width)
+    for path in PATHS:
+        page.goto(path)
+        page.evaluate(Path(AXE).read_text())
+        found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']})")
+        assert [(v["id"], [n["html"][:150] for n in v["nodes"]][:3]) for v in found["violations"]] == [], path
