@@ -8,6 +8,7 @@ import re
 import select
 from collections import deque
 from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 
 # What Postfix writes after the program's name, or after a queue id; worse ones later.
 LEVELS = ("reject", "warning", "error", "fatal", "panic")
@@ -16,17 +17,51 @@ _LOOK_AGAIN = 0.5  # seconds between two looks at a log that is followed
 
 
 class Wanted:
-    """Lines that hold all these words (capitals make no difference) and are of this level or worse."""
+    """Lines that hold all these words (capitals make no difference), are of this level or worse, and were written
+    from `since` on and before `until`."""
 
-    def __init__(self, words: Iterable[str], level: str | None) -> None:
+    def __init__(
+        self,
+        words: Iterable[str],
+        level: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> None:
         self._words = [word.lower() for word in words]
         self._levels = set(LEVELS[LEVELS.index(level) :]) if level else None
+        self._since, self._until = since, until
+        self._now = datetime.now().astimezone()
 
     def has(self, line: str) -> bool:
         folded = line.lower()
         if not all(word in folded for word in self._words):
             return False
+        if (self._since or self._until) and not self._is_in_time(line):
+            return False
         return self._levels is None or level_of(line) in self._levels
+
+    def _is_in_time(self, line: str) -> bool:
+        at = written_at(line, self._now)
+        return at is not None and (self._since or at) <= at and (self._until is None or at < self._until)
+
+
+def written_at(line: str, now: datetime) -> datetime | None:
+    """When a line was written, in local time. Its stamp has no year: it is the last such day that has been."""
+    try:
+        at = datetime.strptime(f"{now.year} {line[:15]}", "%Y %b %d %H:%M:%S").astimezone()
+    except ValueError:
+        return None
+    return at.replace(year=at.year - 1) if at > now + timedelta(days=1) else at
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """A point in time as people type it: 14:05, 14:05:09 (today), 2026-11-22, 2026-11-22 14:05, or so long ago: 90s,
+    30m, 2h, 7d. ValueError."""
+    if ago := re.fullmatch(r"(\d{1,6})([smhd])", text.strip()):
+        return now - timedelta(seconds=int(ago[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[ago[2]])
+    if re.fullmatch(r"\d\d?:\d\d(:\d\d)?", text.strip()):
+        text = f"{now.date()} {text.strip().rjust(5, '0')}"
+    return datetime.fromisoformat(text.strip()).astimezone()
 
 
 def level_of(line: str) -> str:

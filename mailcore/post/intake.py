@@ -11,11 +11,11 @@ that and spare the queue directory a sync of its own.
 from collections.abc import Sequence
 from pathlib import Path
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError
 
 from mailcore.models import Queued, Recipient
 from mailcore.post import files, sending
-from mailcore.store import news
+from mailcore.store import news, retry
 from mailcore.store.prepared import insert
 from mailcore.terms import Client, Letter, LetterRecipient, Outcome, TemporaryFault
 
@@ -28,8 +28,7 @@ def take_in(letters: Sequence[Letter]) -> None:
     if not letters:
         return
     try:
-        with transaction.atomic():
-            enter(letters)
+        retry.in_transaction(lambda: enter(letters))
     except (DatabaseError, OSError) as error:
         raise TemporaryFault("queue file write error") from error
 

@@ -3,11 +3,13 @@
 import json
 import os
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 
+from mailcore.logfile import moment
 from mailcore.models import Account, Mailbox, Message, Queued, Recipient
 from mailcore.post import files, queue
 from mailcore.post.courier import Courier
@@ -139,6 +141,37 @@ def log_lines() -> list[str]:
     settings.LOG_ROOT.mkdir(parents=True)
     (settings.LOG_ROOT / "maillog").write_text(LOG)
     return LOG.splitlines()
+
+
+def test_from_a_time_on_and_before_one(run, log_lines):
+    now = datetime.now().astimezone()
+    year = (
+        now.year
+        if now + timedelta(days=1) > datetime.fromisoformat(f"{now.year}-11-22 14:05:12").astimezone()
+        else now.year - 1
+    )
+    day = f"{year}-11-22"
+    assert run("maillog", "--since", f"{day} 14:05:10", "--until", f"{day} 14:05:12").lines == log_lines[2:4]
+    assert run("maillog", "--until", day).lines == []
+    refused = run("maillog", "--since", "soon")
+    assert refused.status != 0
+    assert "--since" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("9:07", "2026-11-22 09:07:00"),
+        ("14:05:09", "2026-11-22 14:05:09"),
+        ("2026-01-31", "2026-01-31 00:00:00"),
+        ("90s", "2026-11-22 15:58:30"),
+        ("2h", "2026-11-22 14:00:00"),
+        ("7d", "2026-11-15 16:00:00"),
+    ],
+)
+def test_times_as_people_type_them(text, expected):
+    now = datetime.fromisoformat("2026-11-22 16:00").astimezone()
+    assert f"{moment(text, now):%Y-%m-%d %H:%M:%S}" == expected
 
 
 def test_reading_and_searching(run, log_lines):

@@ -6,14 +6,19 @@ from argparse import ArgumentParser
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
-from mailcore import log
+from mailcore import log, logfile
 from mailcore.logfile import LEVELS, Wanted, follow
 from mailcore.logfile import lines as lines_of
 from mailcore.management.program import Fatal, Program
 from mailcore.post import story
 from mailcore.post.story import Story
+
+
+def _time(text: str) -> datetime:
+    return logfile.moment(text, datetime.now().astimezone())
 
 
 class Command(Program):
@@ -23,6 +28,10 @@ class Command(Program):
         parser.add_argument("-f", dest="follow", action="store_true", help="go on with lines as they are written")
         parser.add_argument("-n", dest="last", type=int, metavar="N", help="only the last N lines; 10 with -f")
         parser.add_argument("--level", choices=LEVELS, help="only lines of this level and worse")
+        for name, side in (("--since", "from this time on"), ("--until", "before this time")):
+            parser.add_argument(
+                name, type=_time, metavar="TIME", help=f"lines {side}: 14:05, 2026-11-22 14:05, or 30m, 2h, 7d ago"
+            )
         parser.add_argument(
             "--story", metavar="WHAT", help="a queue id, a Message-ID or an address: the letters' story"
         )
@@ -36,7 +45,7 @@ class Command(Program):
         if not path:
             raise Fatal("the log does not go to a file (maillog_file)")
         last = 10 if options["follow"] and options["last"] is None else options["last"]
-        wanted = Wanted(options["words"], options["level"])
+        wanted = Wanted(options["words"], options["level"], options["since"], options["until"])
         position = 0
         try:
             with open(path, encoding="utf-8", errors="replace") as file:
