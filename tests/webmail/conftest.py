@@ -1,10 +1,13 @@
 """benet.com with 小七 and 李四, and a browser that stands before it."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.core.cache import cache
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from mailcore.post import files
 from mailcore.store import directory
@@ -47,3 +50,41 @@ def lisi(browser: Browser) -> Browser:
     """李四, signed in."""
     browser.sign_in()
     return browser
+
+
+@pytest.fixture(scope="module")
+def chromium(django_db_setup) -> Iterator[Chromium]:
+    """Playwright keeps a loop running in this thread, which Django would take for an asynchronous program."""
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Chromium, live_server, office: PostOffice) -> Iterator[Callable[..., Page]]:
+    """`visit(width=360, …)`: a page with 李四 signed in; what it asks the network for is in `page.asked`."""
+    contexts: list[BrowserContext] = []
+
+    def start(width: int = 1280, language: str = "en-US", **more: object) -> Page:
+        context = chromium.new_context(
+            base_url=live_server.url, viewport={"width": width, "height": 800}, locale=language, **more
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.asked = []
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
+        page.goto("/login/")
+        page.fill("#username", "lisi")
+        page.fill("#password", PASSWORD)
+        page.press("#password", "Enter")
+        page.wait_for_selector(".folders", state="attached")
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()

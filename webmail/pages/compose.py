@@ -44,7 +44,19 @@ def compose(request: HttpRequest) -> HttpResponseBase:
         if isinstance(kept, HttpResponse):
             return kept
         return _posted(request, kept)
+    person = visitor.current(request)
+    if person is not None and _named(request, person) is None:
+        # The address names the letter: whoever comes back to it finds that one, not its words in a second one.
+        query = request.GET.copy()
+        query["letter"] = uploads.new_ticket(person.address)
+        return visitor.with_seal(request, redirect(f"{reverse('compose')}?{query.urlencode()}"))
     return _opened(request)
+
+
+def _named(request: HttpRequest, person: visitor.Visitor) -> str | None:
+    """The token of the letter an address names, if it is this visitor's."""
+    token, owner = uploads.read_ticket(request.GET.get("letter", "")) or ("", "")
+    return token if owner == person.address else None
 
 
 @never_cache
@@ -65,11 +77,12 @@ def _resumed(request: Request, mail: imap.Mail, token: str) -> HttpResponse:
 
 @signed_in
 def _opened(request: Request, mail: imap.Mail) -> HttpResponse:
-    owner = request.visitor.address
-    source = Source(request.GET.get("mode", ""), frame.box_of(request), request.GET.get("of", ""))
-    if (token := _in_hand(mail, owner, source)) is not None:
+    owner, token = request.visitor.address, _named(request, request.visitor) or ""
+    if uploads.version(token):
         return redirect("resume", token)
-    token, _owner = uploads.read_ticket(uploads.new_ticket(owner)) or ("", "")
+    source = Source(request.GET.get("mode", ""), frame.box_of(request), request.GET.get("of", ""))
+    if (in_hand := _in_hand(mail, owner, source)) is not None:
+        return redirect("resume", in_hand)
     fields = begin(mail, request.visitor, source) if source.mode in MODES and source.of else _addressed(request)
     if fields is None:
         messages.warning(request, _("That message is no longer there."))
@@ -214,14 +227,14 @@ def _done(request: Request, mail: imap.Mail, kept: Kept) -> HttpResponse:
         case "pick":
             return redirect("pick", kept.token)
         case "text" if which.isdecimal() and len(which) < 19:
-            return _with_text(request, mail, kept, int(which))
+            return _with_text(kept, int(which))
         case "sign":
-            return _signed_anew(request, mail, kept, which)
+            return _signed_anew(request, kept, which)
         case "discard":
             sending.drop_draft(mail, kept.token)
             uploads.discard(kept.token, kept.owner)
             return redirect(way_back(request, kept.fields))
-    return page(request, mail, kept.token, kept.fields)
+    return redirect("resume", kept.token)  # a reload then posts nothing again
 
 
 def _autosaved(request: Request, mail: imap.Mail, kept: Kept) -> HttpResponse:
@@ -237,23 +250,23 @@ def _autosaved(request: Request, mail: imap.Mail, kept: Kept) -> HttpResponse:
     return JsonResponse(told)
 
 
-def _with_text(request: Request, mail: imap.Mail, kept: Kept, number: int) -> HttpResponse:
+def _with_text(kept: Kept, number: int) -> HttpResponse:
     text = CannedText.objects.filter(owner=kept.owner, pk=number).first()
     fields = kept.fields
     if text is not None:
         fields = fields | {"body": writing.with_text(fields["body"], text.body)}
         fields["subject"] = fields["subject"] or text.subject
         uploads.keep(kept.token, kept.owner, fields)
-    return page(request, mail, kept.token, fields)
+    return redirect("resume", kept.token)
 
 
-def _signed_anew(request: Request, mail: imap.Mail, kept: Kept, before: str) -> HttpResponse:
+def _signed_anew(request: Request, kept: Kept, before: str) -> HttpResponse:
     """Another identity was chosen: its signature takes the old one's place."""
     old = identities.chosen(request.visitor, before)
     new = identities.chosen(request.visitor, kept.fields["identity"])
     fields = kept.fields | {"body": writing.resigned(kept.fields["body"], old.signature, new.signature)}
     uploads.keep(kept.token, kept.owner, fields)
-    return page(request, mail, kept.token, fields)
+    return redirect("resume", kept.token)
 
 
 def _send(request: Request, mail: imap.Mail, kept: Kept, when: str) -> HttpResponse:
