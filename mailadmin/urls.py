@@ -20,6 +20,7 @@ from mailadmin.pages import (
     settings,
     simulator,
     texts,
+    tokens,
     tracking,
 )
 
@@ -79,6 +80,8 @@ urlpatterns = [
     path("account/sessions", sessions.own_sessions, name="own-sessions"),
     path("account/sessions/<int:session_id>/end", sessions.end, name="end-session"),
     path("account/sessions/end-others", sessions.end_others, name="end-other-sessions"),
+    path("account/tokens", tokens.tokens, name="tokens"),
+    path("account/tokens/<int:token_id>/revoke", tokens.revoke, name="revoke-token"),
     path("account/app-passwords", own.app_passwords, name="app-passwords"),
     path("account/app-passwords/<int:password_id>/revoke", own.revoke, name="revoke"),
 ]

@@ -11,4 +11,5 @@ urlpatterns = [
     path("mail/profile.mobileconfig", autoconfig.apple, name="apple-profile"),
     path("", include("webmail.urls")),
     path("", include("mailadmin.urls")),
+    path("api/v1/", include("mailadmin.api.urls")),
 ]

@@ -48,7 +48,7 @@ _ACTIONS: dict[str, tuple[Act, object, str]] = {
 def letters(request: HttpRequest, reach: Reach) -> HttpResponse:
     state, q = _filter(request.GET)
     chosen = listing.sorting(request, _COLUMNS, "due")
-    page = listing.page(request, _matching(state, q), _COLUMNS, chosen, _VALUES)
+    page = listing.page(request, matching(request.GET), _COLUMNS, chosen, _VALUES)
     counts = dict(Queued.unsettled.values_list("state").annotate(n=Count("pk")).order_by())
     context = {
         "section": "queue",
@@ -69,8 +69,9 @@ def _filter(given: QueryDict) -> tuple[str, str]:
     return listing.one_of(given, "state", [each.value for each in _STATES]), listing.words(given)
 
 
-def _matching(state: str, q: str) -> QuerySet[Queued]:
+def matching(given: QueryDict) -> QuerySet[Queued]:
     """The letters of one state, or of all, that a queue id, a sender or a waiting recipient names."""
+    state, q = _filter(given)
     rows = Queued.unsettled.filter(state__in=[state] if state else _STATES)
     if not q:
         return rows
@@ -158,15 +159,20 @@ def act(request: HttpRequest, reach: Reach) -> HttpResponse:
     name = request.POST.get("action", "")
     if name not in _ACTIONS:
         raise Http404
-    action, _words, said = _ACTIONS[name]
     if request.POST.get("all"):
-        state, q = _filter(request.POST)
-        ids = list(_matching(state, q).order_by("pk").values_list("pk", flat=True))
+        ids = list(matching(request.POST).order_by("pk").values_list("pk", flat=True))
     else:
         ids = [int(value) for value in request.POST.getlist("id") if value.isdigit() and len(value) < 19]
+    count = do(name, ids)
+    words = ngettext("Done for %(n)d letter.", "Done for %(n)d letters.", count) % {"n": count}
+    return done(request, reach, words if count else _("There was no letter this can be done to."), "mailadmin:queue")
+
+
+def do(name: str, ids: Sequence[int]) -> int:
+    """Do one thing to letters; how many it was done to. In the audit and in the mail log it is said who did."""
+    action, _words, said = _ACTIONS[name]
     count = sum(action(ids[start : start + _CHUNK]) for start in range(0, len(ids), _CHUNK))
     if count:
         audit.note("queue.act", said, {}, {"letters": count, "ids": [f"{each:X}" for each in ids[:_NOTED]]})
-    log.write("mailadmin", f"{reach.visitor.address}: {count} letters {said}")
-    words = ngettext("Done for %(n)d letter.", "Done for %(n)d letters.", count) % {"n": count}
-    return done(request, reach, words if count else _("There was no letter this can be done to."), "mailadmin:queue")
+    log.write("mailadmin", f"{audit.author().name}: {count} letters {said}")
+    return count

@@ -18,10 +18,20 @@ _AT_MOST = 50  # letters on a page
 @require_safe
 @seeing
 def tracking(request: HttpRequest, reach: Reach) -> HttpResponse:
+    return _show(request, reach, "tracking", _ours(reach))
+
+
+def _ours(reach: Reach) -> Callable[[str], bool]:
+    """Which addresses are of the visitor's domains?"""
     if reach.domains is None:
-        return _show(request, reach, "tracking", lambda _: True)
+        return lambda _: True
     names = set(Domain.objects.filter(pk__in=reach.domains).values_list("name", flat=True))
-    return _show(request, reach, "tracking", lambda address: address.rpartition("@")[2].lower() in names)
+    return lambda address: address.rpartition("@")[2].lower() in names
+
+
+def visible_to(reach: Reach, told: Story) -> Story | None:
+    """What may be shown of a letter to an administrator; None: nothing."""
+    return _visible(told, _ours(reach))
 
 
 @require_safe

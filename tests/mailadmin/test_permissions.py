@@ -18,7 +18,7 @@ POSTED = {
     "end-other-sessions",
     "end-access",
 }
-POSTED |= {"dkim-key", "bulk", "new-table"}
+POSTED |= {"dkim-key", "bulk", "new-table", "revoke-token"}
 POSTED |= {"second-step"}  # and one for whoever is half signed in
 PAGES = [
     # page, its argument, who may open it
@@ -72,6 +72,7 @@ PAGES = [
     ("security", None, "ann audrey dora lisi wang"),
     ("add-app", None, "ann audrey dora lisi wang"),
     ("add-passkey", None, "ann audrey dora lisi wang"),
+    ("tokens", None, "ann audrey dora"),
     ("confirm", None, "ann audrey dora lisi wang"),
     ("own-sessions", None, "ann audrey dora lisi wang"),
     ("own-history", None, "ann audrey dora lisi wang"),

@@ -1,0 +1,18 @@
+"""/api/v1/: one address for each path of the table, and the description."""
+
+import re
+
+from django.urls import path
+
+from mailadmin.api import door
+from mailadmin.api.description import openapi
+from mailadmin.api.operations import OPERATIONS
+
+app_name = "api"
+urlpatterns = [
+    path("openapi.json", openapi, name="openapi"),
+    *(
+        path(re.sub(r"\{(\w+)\}", r"<str:\1>", each), door.view(each), name=each)
+        for each in dict.fromkeys(operation.path for operation in OPERATIONS)
+    ),
+]
