@@ -8,12 +8,15 @@ import hashlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.core.cache import cache
 from django.core.files.uploadedfile import UploadedFile
 from django.core.signing import BadSignature, TimestampSigner
 from django.db import transaction
@@ -23,6 +26,7 @@ from webmail import parts
 from webmail.models import Composition, Upload
 
 KEPT_FOR = timedelta(days=14)
+_UNCLAIMED_AFTER = 86400  # seconds: a file without a row is left of a process that died
 SENT, COPY = "sent", "copy"  # in the fields of a letter that has gone: what it was, as a digest; our copy of it
 _signer = TimestampSigner(salt="webmail.letter")
 
@@ -239,11 +243,22 @@ def discard(token: str, owner: str) -> None:
         Composition.objects.filter(token=token, owner=owner).delete()
 
 
-def sweep(owner: str) -> None:
-    """Give up this owner's letters nobody touched for KEPT_FOR."""
+def sweep() -> None:
+    """Give up letters nobody touched for KEPT_FOR, whoever's they are, and files that belong to none. Done at most
+    once an hour, when somebody signs in."""
+    if not cache.add("webmail.uploads.swept", True, 3600):
+        return
     before = timezone.now() - KEPT_FOR
-    for token in Composition.objects.filter(owner=owner, changed__lt=before).values_list("token", flat=True):
+    old = Composition.objects.filter(changed__lt=before).exclude(release__gt=timezone.now())
+    for token, owner in old.values_list("token", "owner"):
         discard(token, owner)
+    if not settings.ATTACH_ROOT.is_dir():
+        return
+    known = set(Upload.objects.values_list("stored", flat=True))
+    for path in settings.ATTACH_ROOT.iterdir():
+        with suppress(FileNotFoundError):
+            if path.name not in known and path.stat().st_mtime < time.time() - _UNCLAIMED_AFTER:
+                path.unlink()
 
 
 def _remove(rows: Iterable[tuple[int, str]]) -> None:

@@ -2,10 +2,12 @@
 
 import email
 import email.policy
+import os
 import re
 from datetime import timedelta
 
 import pytest
+from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
@@ -405,3 +407,72 @@ def test_an_answer_quotes_what_was_meant(office: PostOffice, lisi: Browser, labe
     office.deliver()
     [arrived] = office.letters("xiaoqi")
     assert f"> {text}" in parsed(arrived).get_content()
+
+
+# --- Resending, uploads, the first visit ----------------------------------------------------------
+
+
+def test_a_letter_goes_on_as_it_is(office: PostOffice, lisi: Browser) -> None:
+    office.put(b"Return-Path: <x@far.example>\r\nDelivered-To: lisi@benet.com\r\n" + letter(subject="原样").as_bytes())
+    lisi.see("/mail/1/resend")
+    ticket = {"letter": lisi.field("letter")}
+    lisi.press("/mail/1/resend", to="nobody", **ticket)
+    assert "is not an e-mail address" in lisi.page
+    lisi.press("/mail/1/resend", to="xiaoqi@benet.com", **ticket)
+    assert "The message was sent on as it is." in lisi.page
+    lisi.press("/mail/1/resend", to="xiaoqi@benet.com", **ticket)
+    office.deliver()
+    [arrived] = office.letters("xiaoqi")
+    assert parsed(arrived)["Subject"] == "原样"
+    assert parsed(arrived)["Resent-From"] == "lisi@benet.com"
+    assert parsed(arrived)["Resent-To"] == "xiaoqi@benet.com"
+    assert parsed(arrived)["From"] == "小七 <xiaoqi@benet.com>"
+    assert b"x@far.example" not in arrived
+    assert arrived.count(b"Delivered-To:") == 1
+    assert parsed(arrived).get_content().strip() == "您好"
+
+
+def test_what_is_too_large_never_reaches_a_disk(
+    office: PostOffice, lisi: Browser, parameters, settings, tmp_path
+) -> None:
+    settings.FILE_UPLOAD_MAX_MEMORY_SIZE = 0
+    settings.FILE_UPLOAD_TEMP_DIR = str(tmp_path)
+    parameters(message_size_limit="100000")
+    lisi.see("/compose/")
+    files = [SimpleUploadedFile("large.bin", bytes(3_000_000)), SimpleUploadedFile("small.txt", b"x")]
+    write(lisi, "attach", subject="s", files=files)
+    assert "“large.bin” is too large and was not attached." in lisi.page
+    assert [each.name for each in uploads.attached(Composition.objects.get().token)] == ["small.txt"]
+
+
+def test_what_others_left_behind_is_cleaned_away(office: PostOffice, lisi: Browser, settings) -> None:
+    other = Browser()
+    other.sign_in("xiaoqi")
+    other.see("/compose/")
+    write(other, "attach", subject="s", files=[SimpleUploadedFile("a.txt", b"x")])
+    stray = settings.ATTACH_ROOT / "stray"
+    stray.write_bytes(b"x")
+    Composition.objects.update(changed=timezone.now() - timedelta(days=15))
+    os.utime(stray, (1, 1))
+    cache.clear()
+    Browser().sign_in()
+    assert not Composition.objects.exists()
+    assert list(settings.ATTACH_ROOT.iterdir()) == []
+
+
+def test_the_name_is_asked_for_once(office: PostOffice, lisi: Browser) -> None:
+    lisi.see("/")
+    assert "What is your name?" in lisi.page
+    lisi.press("/options/welcome", do="save", name="李四\r\nX: y")
+    assert "What is your name?" not in lisi.page
+    lisi.see("/compose/")
+    assert "李四 X: y" in lisi.page
+
+
+def test_html_that_is_answered_is_quoted_by_level(office: PostOffice, lisi: Browser) -> None:
+    message = letter()
+    message.set_content("<p>neu</p><blockquote>alt<blockquote>älter</blockquote></blockquote>", subtype="html")
+    office.put(message)
+    lisi.see("/compose/", mode="reply", of="1")
+    lines = [line for line in lisi.body().splitlines() if line.startswith(">")]
+    assert [line for line in lines if line.strip("> ")] == ["> neu", ">> alt", ">>> älter"]

@@ -160,6 +160,8 @@ def _keep(request: HttpRequest) -> Kept | HttpResponse:
 def _attach(request: HttpRequest, token: str) -> None:
     limit = conf.current().message_size_limit
     used = sum(file.size for file in uploads.attached(token))
+    for name in getattr(request, "files_dropped", ()):
+        messages.error(request, _("“%s” is too large and was not attached.") % name[:100])
     for file in request.FILES.getlist("files"):
         used += file.size or 0
         if limit and used * 4 // 3 > limit:

@@ -47,7 +47,7 @@ def _arrived(request: HttpRequest, target: str) -> HttpResponseBase | None:
     person = visitor.current(request)
     if person is None:
         return None
-    uploads.sweep(person.address)
+    uploads.sweep()
     chosen = person.options.language or request.POST.get("language", "")
     return visitor.with_seal(request, _with_language(redirect(target), chosen))
 

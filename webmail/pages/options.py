@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from webmail import imap
 from webmail import options as kept
@@ -43,6 +43,20 @@ def options(request: Request, mail: imap.Mail) -> HttpResponse:
         "undo_seconds": kept.UNDO_SECONDS[1:],
     }
     return render(request, "webmail/options.html", context, status=422 if errors else 200)
+
+
+@require_POST
+@signed_in
+def welcome(request: Request, mail: imap.Mail) -> HttpResponse:
+    """The name that was asked for once, at the first visit; "not now" is an answer too."""
+    name = _clean(request.POST.get("name", "")) if request.POST.get("do") == "save" else ""
+    before = request.visitor.options
+    kept.save(request.visitor.address, kept.changed(before, {"name": name or before.name, "greeted": True}))
+    return redirect("box")
+
+
+def _clean(text: str) -> str:
+    return " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", text).split())[:200]
 
 
 def _posted(request: HttpRequest, before: kept.Options) -> tuple[kept.Options, dict[str, str]]:

@@ -1,0 +1,37 @@
+"""Files on their way in: what is more than a letter may carry is not even written to a disk.
+
+Django's settings name this handler before its own. It counts the octets of a post to the compose page as they come; a
+file that goes beyond the limit is dropped from there on, and the page says so.
+"""
+
+from typing import Any
+
+from django.core.files.uploadhandler import FileUploadHandler, SkipFile
+
+from mailcore import conf
+
+
+class Limited(FileUploadHandler):
+    def __init__(self, request: Any = None) -> None:
+        super().__init__(request)
+        self._seen = 0
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        super().new_file(*args, **kwargs)
+        self._limit = conf.current().message_size_limit * 3 // 4 if self._is_a_letters() else 0
+
+    def _is_a_letters(self) -> bool:
+        match = getattr(self.request, "resolver_match", None)
+        return match is not None and match.url_name == "compose"
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
+        self._seen += len(raw_data)
+        if self._limit and self._seen > self._limit:
+            self._seen -= start + len(raw_data)
+            names = [*getattr(self.request, "files_dropped", ()), self.file_name or ""]
+            self.request.files_dropped = names  # type: ignore[union-attr]
+            raise SkipFile
+        return raw_data
+
+    def file_complete(self, file_size: int) -> None:
+        return None
