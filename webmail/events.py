@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 import ssl
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from importlib import import_module
@@ -31,6 +32,7 @@ RENEWED = 1500  # seconds: an IDLE is ended and begun anew before a server would
 BEATS = 25  # seconds between two signs of life to the browser
 ASKED = 60  # seconds between two questions, where the server does not tell by itself
 WAKES = 120  # seconds between two looks for snoozed letters
+JUDGED = 300  # seconds between two looks whether a session is still good
 STREAMS_OF_ONE = 20  # of one session in this process
 _LONGEST = 1 << 16  # octets of a line
 _EXISTS = re.compile(rb"\* (\d+) EXISTS")
@@ -51,6 +53,7 @@ class _Ear:
     def __init__(self, person: Visitor) -> None:
         self.person = person
         self.streams: set[asyncio.Queue[str]] = set()
+        self.listens = False  # from now on what happens is heard
         self.task = asyncio.create_task(self._listen())
 
     def tell(self, event: str) -> None:
@@ -100,6 +103,7 @@ class _Ear:
             while True:
                 await (self._idle(reader, writer) if idles else self._ask(reader, writer))
         finally:
+            self.listens = False
             writer.close()
 
     async def _idle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -108,11 +112,14 @@ class _Ear:
         with suppress(TimeoutError):
             async with asyncio.timeout(RENEWED):
                 while True:
-                    self._heard(await _line(reader))
+                    line = await _line(reader)
+                    self.listens = self.listens or line.startswith(b"+")
+                    self._heard(line)
         writer.write(b"DONE\r\n")
         await _said(reader, b"d", self._heard)
 
     async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.listens = True
         await asyncio.sleep(ASKED)
         heard: list[bytes] = []
         await _command(reader, writer, b"e NOOP", heard)
@@ -149,7 +156,12 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
     gone = asyncio.create_task(_disconnected(receive))
     try:
         await _begin(send)
+        judge = time.monotonic() + JUDGED
         while not gone.done():
+            if time.monotonic() > judge:
+                judge = time.monotonic() + JUDGED
+                if await asyncio.to_thread(_visitor, scope) is None:
+                    stream.put_nowait("end")
             next_event = asyncio.create_task(stream.get())
             await asyncio.wait({next_event, gone}, timeout=BEATS, return_when=asyncio.FIRST_COMPLETED)
             if next_event.done():

@@ -50,13 +50,14 @@ class View:
 
 
 class _Words:
-    """The words of every row, looked up once."""
+    """The words of every row and how it writes dates and sizes, looked up once."""
 
     def __init__(self) -> None:
         self.no_subject, self.no_sender, self.no_recipient = _("(no subject)"), _("(no sender)"), _("(no recipient)")
         self.select, self.flagged, self.unread = _("Select"), _("Flagged"), _("Unread")
         self.answered, self.forwarded, self.draft = _("Answered"), _("Forwarded"), _("Draft")
         self.attachment, self.high, self.low = _("Attachment"), _("High priority"), _("Low priority")
+        self.full, self.size = moments.whole(), sizes.written()
 
 
 def icon(name: str) -> str:
@@ -171,7 +172,7 @@ def _attachment(row: Row, bundle: Bundle | None, view: View, words: _Words, date
 
 
 def _date(row: Row, bundle: Bundle | None, view: View, words: _Words, date: Date, seen: bool) -> str:
-    return f'<time title="{moments.full(row.moment)}">{date(row.moment)}</time>'
+    return f'<time title="{words.full(row.moment)}">{date(row.moment)}</time>'
 
 
 def _received(row: Row, bundle: Bundle | None, view: View, words: _Words, date: Date, seen: bool) -> str:
@@ -179,7 +180,7 @@ def _received(row: Row, bundle: Bundle | None, view: View, words: _Words, date: 
 
 
 def _size(row: Row, bundle: Bundle | None, view: View, words: _Words, date: Date, seen: bool) -> str:
-    return f'<span class="size">{sizes.octets(row.size)}</span>'
+    return f'<span class="size">{words.size(row.size)}</span>'
 
 
 def _priority(row: Row, bundle: Bundle | None, view: View, words: _Words, date: Date, seen: bool) -> str:

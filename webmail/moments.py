@@ -29,25 +29,37 @@ def short(manner: str = "friendly") -> Callable[[datetime | None], str]:
         local = moment.astimezone(zone)
         day = local.date()
         if day == today:
-            return f"{local:%H:%M}"
+            return f"{local.hour:02}:{local.minute:02}"
         if day == yesterday:
             return word
         if day.year == today.year:
             return f"{day.month}月{day.day}日" if chinese else f"{day.day} {months[day.month - 1]}"
-        return f"{local:%Y-%m-%d}"
+        return f"{day:%Y-%m-%d}"
 
     return friendly
 
 
 def full(moment: datetime | None) -> str:
     """2026年9月12日 星期六 14:05, or Saturday 12 September 2026, 14:05."""
-    if moment is None:
-        return ""
-    local = timezone.localtime(moment)
-    if _chinese():
-        return f"{local.year}年{local.month}月{local.day}日 星期{_CHINESE_DAYS[local.weekday()]} {local:%H:%M}"
+    return whole()(moment)
+
+
+def whole() -> Callable[[datetime | None], str]:
+    """`full` for many dates: language and time zone are looked up once."""
+    zone, chinese = timezone.get_current_timezone(), _chinese()
     weekdays, months, _short = _names(get_language() or "")
-    return f"{weekdays[local.weekday()]} {local.day} {months[local.month - 1]} {local.year}, {local:%H:%M}"
+
+    def written(moment: datetime | None) -> str:
+        if moment is None:
+            return ""
+        local = moment.astimezone(zone)
+        if chinese:
+            day = f"{local.year}年{local.month}月{local.day}日 星期{_CHINESE_DAYS[local.weekday()]}"
+            return f"{day} {local.hour:02}:{local.minute:02}"
+        day = f"{weekdays[local.weekday()]} {local.day} {months[local.month - 1]} {local.year}"
+        return f"{day}, {local.hour:02}:{local.minute:02}"
+
+    return written
 
 
 def _chinese() -> bool:
@@ -57,7 +69,5 @@ def _chinese() -> bool:
 @functools.lru_cache(16)
 def _names(language: str) -> tuple[list[str], list[str], list[str]]:
     """Weekdays, months, and months shortened, in this (the active) language."""
-    return [str(WEEKDAYS[n]) for n in range(7)], *(
-        [str(names[n]) for n in range(1, 13)]
-        for names in (MONTHS, MONTHS_3)
-    )  # fmt: skip
+    months = [str(MONTHS[n]) for n in range(1, 13)]
+    return [str(WEEKDAYS[n]) for n in range(7)], months, [str(MONTHS_3[n]).title() for n in range(1, 13)]

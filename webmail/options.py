@@ -1,5 +1,6 @@
 """A visitor's options: defaults, limits, and what a form may set them to."""
 
+import functools
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, fields, replace
@@ -83,7 +84,7 @@ def changed(options: Options, values: dict[str, Any]) -> Options:
 def _valid(base: Options, values: dict[str, Any]) -> Options:
     allowed: dict[str, AbstractSet[object]] = {
         "language": {code for code, _name in settings.LANGUAGES} | {""},
-        "time_zone": available_timezones() | {""} if values.get("time_zone") else {""},
+        "time_zone": _time_zones(),
         "theme": set(THEMES),
         "layout": set(LAYOUTS),
         "page_size": set(PAGE_SIZES),
@@ -108,6 +109,12 @@ def _valid(base: Options, values: dict[str, Any]) -> Options:
             continue
         good[name] = value[:SIGNATURE_LIMIT] if isinstance(value, str) else value
     return replace(base, **good)
+
+
+@functools.cache
+def _time_zones() -> frozenset[str]:
+    """Names of time zones; finding them means walking through the system's files."""
+    return frozenset(available_timezones() | {""})
 
 
 def _columns(given: Iterable[Any]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from mailcore.servers.imap import ImapServer
 from mailcore.servers.managesieve import SieveServer
 from mailcore.servers.smtp import SmtpServer
 from mailcore.servers.smtp.content import Committer
+from mailcore.store import news
 from webmail import pool
 
 PASSWORD = "123456"
@@ -35,6 +36,8 @@ class PostOffice:
         self.thread.start()
         self.imap_port = self._serve(lambda: ImapServer(self.bridge, None, implicit_tls=False))
         self.sieve_port = self._serve(lambda: SieveServer(self.bridge, None))
+        self.hearing = news.listen(news.SERVERS)
+        self.loop.call_soon_threadsafe(self.loop.add_reader, self.hearing, self._hear)
         self.smtp_port = self._serve(lambda: SmtpServer("submission", self.bridge, None, Committer(self.bridge)))
 
     def _serve(self, make) -> int:
@@ -47,6 +50,12 @@ class PostOffice:
 
         self.servers = [*getattr(self, "servers", []), self._do(start())]
         return listening.getsockname()[1]
+
+    def _hear(self) -> None:
+        """What changed in which mailbox reaches sessions in IDLE, as in a server process."""
+        kind, *words = self.hearing.recv(1 << 20).split()
+        if kind == news.MAILBOX:
+            self.servers[0].heard(set(map(int, words)))
 
     def _do(self, work):
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
@@ -85,8 +94,10 @@ class PostOffice:
 
     def stop(self) -> None:
         pool.close_all()
+        self.loop.call_soon_threadsafe(self.loop.remove_reader, self.hearing)
         for server in self.servers:
             self._do(server.close(5))
+        news.stop_listening(self.hearing, news.SERVERS)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()

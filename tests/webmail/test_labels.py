@@ -176,6 +176,13 @@ def test_unread_and_starred_alone(three: Browser) -> None:
     assert "Nothing here fits." in three.page
 
 
+def test_two_switches_at_once(three: Browser) -> None:
+    three.press("/options/view", layout="wide", theme="light", snippets="0", back="/")
+    assert 'data-theme="light"' in three.page
+    assert "as-wide" in three.page
+    assert 'class="snippet"' not in three.page
+
+
 def test_a_theme_of_ones_own(three: Browser) -> None:
     assert "data-theme" not in three.page
     three.press("/options/view", theme="dark", back="/")

@@ -47,10 +47,9 @@ _SWITCHES: Mapping[str, tuple[str, Mapping[str, object]]] = {
 @signed_in
 def quick(request: Request, mail: imap.Mail) -> HttpResponse:
     """One switch beside a list: threads=1, layout=pane, …"""
-    person = request.visitor
-    for field, (name, values) in _SWITCHES.items():
-        if request.POST.get(field, "") in values:
-            kept.save(person.address, kept.changed(person.options, {name: values[request.POST[field]]}))
+    person, post = request.visitor, request.POST
+    wanted = {name: values[post[field]] for field, (name, values) in _SWITCHES.items() if post.get(field, "") in values}
+    kept.save(person.address, kept.changed(person.options, wanted))
     back = request.POST.get("back", "")
     return redirect(back if back.startswith("/") and url_has_allowed_host_and_scheme(back, None) else "box")
 
