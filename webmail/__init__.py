@@ -3,6 +3,13 @@
     visitor    who is signed in here, and the sealed credential the mail servers are shown
     imap       the IMAP server seen as folders, rows and parts (the only importer of imapclient)
     pool       connections kept open between two pages of the same visitor
+    criteria, query                            what is asked of letters: for the server, and as it is typed
+    threads, conversations                     who answers whom, in a folder and over all of them
+    listing, moments, sizes                    the rows of a list as HTML
+    labels, label_options, highlights          keywords with names and colours; rules that colour a list
+    events, snoozing                           news for open pages; letters put off
+    security, receipts                         what to know of a sender; telling him that he was read
+    searches, transfer                         searches kept; letters as files
     smtp       handing a letter over
     folders, rows, parts, words, addresses     what the servers say, as values a page can show
     gate, styles, plain                        HTML and text of strangers made safe

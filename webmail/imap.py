@@ -20,11 +20,8 @@ from typing import Any
 from imapclient import IMAPClient, SocketTimeout
 from imapclient.exceptions import IMAPClientError, LoginError
 
-from mailcore.wire import headers
-from mailcore.wire import subject as subjects
-from mailcore.wire.charsets import fold
-from mailcore.wire.imap import names, thread
-from webmail import answers, folders, rows
+from mailcore.wire.imap import names
+from webmail import answers, folders, rows, threads
 from webmail.criteria import Key, Literal, Pieces, clean, keyword, program, string
 from webmail.folders import Folder
 from webmail.rows import Row
@@ -50,7 +47,6 @@ SORT_KEYS = {  # RFC 5256 and RFC 5957; the second of a pair is for servers with
     "size": ("SIZE", "SIZE"),
 }
 ROWS_KEPT = 600  # of one connection: a list looked at again asks for flags alone
-THREADED_AT_MOST = 2000  # newest letters threaded by us, where the server does not thread
 _SECTION = re.compile(r"\d+(?:\.\d+)*")
 _RESPONSE_TEXT = re.compile(r"^\w+ (?:failed|command error): |^b?['\"]|\[[A-Z][^\]]*\] ?|['\"]$")
 
@@ -420,30 +416,9 @@ class Mail:
         for algorithm in ("REFS", "REFERENCES"):
             if self.can(f"THREAD={algorithm}"):
                 [lines] = self._journey([("THREAD", (f"UID THREAD {algorithm} UTF-8 ALL".encode("ascii"),))])
-                found = [sorted(_leaves(value)) for value in answers.parse([line for line in lines if line])]
-                return sorted(found, key=lambda uids: uids[-1], reverse=True)
-        return self._threads_of_our_own()
-
-    def _threads_of_our_own(self) -> list[list[int]]:
-        """By Message-ID and References, as RFC 5256 has it, for servers without THREAD."""
-        exists = self._exists()
-        if not exists:
-            return []
-        items = "(UID ENVELOPE BODY.PEEK[HEADER.FIELDS (REFERENCES)])"
-        letters = []
-        for uid, data in sorted(self._fetch("FETCH", f"{max(1, exists - THREADED_AT_MOST + 1)}:*", items).items()):
-            row = rows.row(uid, data)
-            given = next((answers.octets(v) for k, v in data.items() if k.startswith(b"BODY[HEADER")), b"")
-            chain = headers.message_ids(given.decode("latin-1")) or headers.message_ids(rows.answered_id(data))
-            base, is_reply = subjects.base(fold(row.subject))
-            own = " ".join(headers.message_ids(row.message_id)[:1])
-            letters.append(
-                thread.Threaded(
-                    uid, own, " ".join(chain), base, is_reply, int(row.moment.timestamp()) if row.moment else 0
-                )
-            )
-        found = [sorted(_members(root)) for root in thread.references(letters)]
-        return sorted(found, key=lambda uids: uids[-1], reverse=True)
+                return threads.told(lines)
+        first = max(1, self._exists() - threads.AT_MOST + 1)
+        return threads.made(self._fetch("FETCH", f"{first}:*", threads.ITEMS)) if self._exists() else []
 
     def _ordered(self, name: tuple[object, ...], ask: Callable[[], Any]) -> Any:
         """An order of the open folder, asked for again once something has come or gone."""
@@ -690,23 +665,3 @@ class Mail:
 
 def _set(uids: Sequence[int]) -> str:
     return ",".join(str(int(uid)) for uid in uids)
-
-
-def _leaves(value: answers.Value) -> Iterator[int]:
-    """The numbers of a thread, however deep it is."""
-    waiting = [value]
-    while waiting:
-        match waiting.pop():
-            case int(number):
-                yield number
-            case tuple(inner):
-                waiting += inner
-
-
-def _members(root: thread.Node) -> Iterator[int]:
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        if node.number:
-            yield node.number
-        waiting += node.children or ()
