@@ -14,7 +14,7 @@ CONF = """\
 base_dir = {top}/run
 state_dir = {top}/state
 log_path = {top}/log
-protocols = imap
+protocols = {protocols}
 ssl = no
 disable_plaintext_auth = no
 listen = 127.0.0.1
@@ -39,6 +39,7 @@ service imap-login {{
     port = 0
   }}
 }}
+{services}
 namespace inbox {{
   inbox = yes
   prefix = INBOX.
@@ -49,6 +50,17 @@ namespace inbox {{
   }}
 }}
 """
+SIEVE = """
+service managesieve-login {{
+  chroot =
+  inet_listener sieve {{
+    port = {port}
+  }}
+}}
+plugin {{
+  sieve = file:~/sieve;active=~/.dovecot.sieve
+}}
+"""
 
 
 def missing() -> bool:
@@ -56,17 +68,26 @@ def missing() -> bool:
 
 
 class Dovecot:
-    """Version 2.3. Every user's password is "there"."""
+    """Version 2.3. Every user's password is "there". With `sieve` it keeps filters, too (Pigeonhole)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, sieve: bool = False) -> None:
         self.top = top = Path(tempfile.mkdtemp(prefix="dovecot-"))  # where others than root may go
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.sieve_port = probe.getsockname()[1]
         top.chmod(0o755)
         (top / "mail").mkdir()
         shutil.chown(top / "mail", "mail", "mail")
         conf = top / "dovecot.conf"
-        conf.write_text(CONF.format(top=top, port=self.port))
+        conf.write_text(
+            CONF.format(
+                top=top,
+                port=self.port,
+                protocols="imap sieve" if sieve else "imap",
+                services=SIEVE.format(port=self.sieve_port) if sieve else "",
+            )
+        )
         self._log = top / "log"
         self._process = subprocess.Popen(["dovecot", "-F", "-c", conf], stderr=subprocess.PIPE)
         deadline = time.monotonic() + 20

@@ -1,5 +1,6 @@
 """Our Sieve beside Pigeonhole's: the same scripts do the same; our rules run there, our client and theirs meet."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -8,13 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.hashers import make_password
 
+from conversation import Running
+from mailcore.servers.managesieve import SieveServer
+from mailcore.store import directory
 from mailcore.wire.sieve.language import compile_script
 from mailcore.wire.sieve.letter import SieveLetter
 from mailcore.wire.sieve.run import run as run_script
 from mailcore.wire.sieve.terms import Envelope, Result, Surroundings
-from webmail import rules
+from tests.programs.dovecot import Dovecot, missing
+from webmail import rules, sieve
 from webmail.rules import Action, Away, Condition, Filters, Rule
+from webmail.servers import Server
 
 pytestmark = [
     pytest.mark.program,
@@ -145,6 +152,80 @@ def test_tests_hold_alike(room: Path, test: str) -> None:
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_scripts_do_alike(room: Path, script: str) -> None:
     assert ours(HEAD + script) == theirs(room, HEAD + script)
+
+
+# --- ManageSieve ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def dovecot() -> Iterator[Dovecot]:
+    if missing() or not Path("/usr/lib/dovecot/managesieve").exists():
+        pytest.skip("needs dovecot-managesieved, and root to start it")
+    running = Dovecot(sieve=True)
+    yield running
+    running.stop()
+
+
+def test_the_webmails_client_at_dovecot(dovecot: Dovecot) -> None:
+    server = Server("127.0.0.1", dovecot.sieve_port, tls=False)
+    with pytest.raises(sieve.Refused), sieve.signed_in(server, "lisi", "wrong"):
+        pass
+    with sieve.signed_in(server, "lisi", "there") as keeper:
+        assert "fileinto" in keeper.extensions
+        with pytest.raises(sieve.Refused, match="line 2"):
+            keeper.put("x", "keep;\nbark;")
+        keeper.put("过滤", rules.written(RULES))
+        keeper.activate("过滤")
+        assert keeper.scripts() == [sieve.Stored("过滤", active=True)]
+        assert rules.read(keeper.script("过滤")) == RULES
+        with pytest.raises(sieve.Refused) as refused:
+            keeper.delete("过滤")
+        assert refused.value.code == "ACTIVE"
+        keeper.activate("")
+        keeper.delete("过滤")
+        assert keeper.scripts() == []
+
+
+NET_SIEVE = """<?php
+require 'Net/Sieve.php';
+[$_, $port, $script] = $argv;
+$s = new Net_Sieve('lisi@benet.com', '123456', '127.0.0.1', (int)$port, 'PLAIN', '', false, false);
+$said = [];
+function told($answer) { return $answer instanceof PEAR_Error ? $answer->getMessage() : $answer; }
+$said['extensions'] = in_array('vacation', array_map('strtolower', $s->getExtensions()));
+$said['room'] = told($s->haveSpace('r', 100));
+$said['bad'] = told($s->installScript('bad', "keep;\nbark;"));
+$said['put'] = told($s->installScript('roundcube', $script, true));
+$said['list'] = $s->listScripts();
+$said['active'] = $s->getActive();
+$said['script'] = $s->getScript('roundcube');
+$said['busy'] = told($s->removeScript('roundcube'));
+$said['off'] = told($s->setActive(''));
+$said['gone'] = told($s->removeScript('roundcube'));
+$said['bye'] = told($s->disconnect());
+echo json_encode($said);
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_roundcubes_client_here(benet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not Path("/usr/share/php/Net/Sieve.php").exists():
+        pytest.skip("needs php-net-sieve")
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    directory.set_password_hash(benet["lisi"], make_password("123456"))
+    server = Running(lambda bridge: SieveServer(bridge, None))
+    (tmp_path / "c.php").write_text(NET_SIEVE)
+    script = rules.written(RULES)
+    ran = subprocess.run(
+        ["php", tmp_path / "c.php", str(server.port), script], capture_output=True, text=True, check=False
+    )
+    server.stop()
+    said = json.loads(ran.stdout)
+    assert (said["extensions"], said["room"], said["put"]) == (True, True, True)
+    assert "line 2" in said["bad"]
+    assert (said["list"], said["active"], said["script"]) == (["roundcube"], "roundcube", script)
+    assert "cannot be deleted" in said["busy"]
+    assert (said["off"], said["gone"]) == (True, True)
 
 
 RULES = Filters(
