@@ -25,7 +25,7 @@ class Bridge:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bridge")
         self._checks = ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="check")
         self._asking = ThreadPoolExecutor(32, thread_name_prefix="asking")
-        self._committing = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._committing = ThreadPoolExecutor(1, thread_name_prefix="commit", initializer=_writes)
         self._inline = connection.vendor == "sqlite"
         # Under a running loop Django keeps one connection for each asyncio task; in a context of their own all
         # short reads share one, which stays open.
@@ -58,6 +58,14 @@ class Bridge:
         self._pool.shutdown(wait=True, cancel_futures=False)
         self._asking.shutdown(wait=False, cancel_futures=True)
         self._checks.shutdown(wait=True, cancel_futures=True)
+
+
+def _writes() -> None:
+    """This thread's connection is for small transactions: SQLite would map its file anew for each change that another
+    process made, which pays only for who reads much of it."""
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA mmap_size=0")
 
 
 def _job(function: Callable[..., T], values: tuple[object, ...]) -> T:

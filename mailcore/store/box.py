@@ -4,14 +4,16 @@ Called by the IMAP server (SELECT, and every command that names a mailbox) and b
 """
 
 from array import array
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any
 
 from mailcore.models import Mailbox
-from mailcore.store import index, maildir
+from mailcore.store import flaglists, index, maildir
 from mailcore.store.access import NO_SUCH, Place, place
 from mailcore.store.prepared import Prepared
 from mailcore.terms import Owner, Refusal
+from mailcore.wire import flags as wire_flags
 from mailcore.wire.imap import acl
 
 
@@ -87,17 +89,22 @@ def open_mailbox(client: Owner, name: str, read_only: bool) -> Opened | Refusal:
     id_, _, _, _, uid_next, modseq, recent_uid, unseen, keywords, size, _ = row
     if not read_only and not found.prefix and recent_uid < uid_next:
         recent_uid = take_recent(id_, uid_next)
-    uids = index.query(
-        f"SELECT uid FROM {index.MESSAGE} WHERE mailbox_id = %s AND uid < %s ORDER BY uid", (id_, uid_next)
+    uids, first_unseen = _messages(id_, uid_next, unseen)
+    return Opened(_box(found, row), uids, uid_next, modseq, recent_uid, first_unseen, keywords, size)
+
+
+def _messages(mailbox_id: int, uid_next: int, unseen: int) -> "tuple[array[int], int]":
+    """The UIDs below `uid_next`, and the first of them that is unseen, if any is."""
+    known = flaglists.of(mailbox_id)
+    if known is not None:
+        first_unseen = known.first_unseen() if unseen else 0
+        return known.uids[: bisect_left(known.uids, uid_next)], first_unseen if first_unseen < uid_next else 0
+    rows = index.query(
+        f"SELECT uid, flags FROM {index.MESSAGE} WHERE mailbox_id = %s AND uid < %s ORDER BY uid",
+        (mailbox_id, uid_next),
     )
-    first_unseen = 0
-    if unseen:
-        first = index.query(
-            f"SELECT uid FROM {index.MESSAGE} WHERE mailbox_id = %s AND flags %% 2 = 0 ORDER BY uid LIMIT 1", (id_,)
-        )
-        first_unseen = first[0][0] if first else 0
-    known = array("I", [uid for (uid,) in uids])
-    return Opened(_box(found, row), known, uid_next, modseq, recent_uid, first_unseen, keywords, size)
+    first_unseen = next((uid for uid, flags in rows if not flags & wire_flags.SEEN), 0)
+    return array("I", [uid for uid, _ in rows]), first_unseen
 
 
 def take_recent(mailbox_id: int, uid_next: int) -> int:

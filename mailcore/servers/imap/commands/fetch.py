@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mailcore.servers.imap import columns
 from mailcore.servers.imap.answer import Answer, bad, no, ok
 from mailcore.servers.imap.view import View
-from mailcore.store import messages
+from mailcore.store import flaglists, messages
 from mailcore.store.index import UidRanges
 from mailcore.store.messages import File
 from mailcore.wire import flags as wire_flags
@@ -115,25 +115,55 @@ async def _set_seen(session: "Session", view: View, ranges: UidRanges) -> int:
     return done.modseq
 
 
-def _opening(session: "Session", view: View, rows: Sequence[tuple[Any, ...]]) -> tuple[bytes, Sequence[int]]:
+def _opening(session: "Session", view: View, uids: Sequence[int]) -> tuple[bytes, Sequence[int]]:
     """How responses begin, and the number in each: sequence number or, with UIDONLY, UID."""
-    uids = [row[0] for row in rows]
     if "UIDONLY" in session.enabled:
         return b"* %d UIDFETCH (", uids
     return b"* %d FETCH (", view.sequences_of_rows(uids)
 
 
 async def _listed(session: "Session", view: View, ranges: UidRanges, attributes: list[str], since: int) -> None:
+    if (
+        since < 0
+        and set(attributes) <= _FLAGS
+        and view.count_in(ranges) >= _MANY
+        and await _flags(session, view, ranges, attributes)
+    ):
+        return
     form = columns.shape(attributes)
     for piece in messages.batches(ranges, _ROWS):
         rows = await session.bridge.read(messages.listed, view.box.id, form.columns, piece, since)
         if rows:
-            begin, numbers = _opening(session, view, rows)
+            begin, numbers = _opening(session, view, [row[0] for row in rows])
             arguments = columns.spell(form, rows)
             _mark_recent(session, view, rows, form, attributes, arguments)
             template = begin + form.template + b")\r\n"
             session.write(b"".join(map(template.__mod__, zip(numbers, *arguments, strict=True))))
             await session.connection.drain()
+
+
+_FLAGS = {"UID", "FLAGS"}
+_MANY = 100  # messages from which on what the process remembers is quicker than the index
+
+
+async def _flags(session: "Session", view: View, ranges: UidRanges, attributes: list[str]) -> bool:
+    """Many messages' flags, from memory. False: they are not there, nothing was written."""
+    if session.shows_recent and view.recent_count:
+        return False
+    known = await session.bridge.read(flaglists.of, view.box.id)
+    if known is None or known.uid_validity != view.box.uid_validity:
+        return False
+    for piece in messages.batches(ranges, _ROWS):
+        for first, last in piece:
+            uids, flags = known.between(first, last)
+            if not uids:
+                continue
+            begin, numbers = _opening(session, view, uids)
+            template = begin + b" ".join(b"UID %d" if each == "UID" else b"FLAGS %b" for each in attributes) + b")\r\n"
+            arguments = [uids if each == "UID" else flags for each in attributes]
+            session.write(b"".join(map(template.__mod__, zip(numbers, *arguments, strict=True))))
+        await session.connection.drain()
+    return True
 
 
 def _mark_recent(
@@ -164,7 +194,7 @@ async def _with_contents(
         rows = await session.bridge.read(messages.listed, view.box.id, form.columns, piece, since)
         if not rows:
             continue
-        begin, numbers = _opening(session, view, rows)
+        begin, numbers = _opening(session, view, [row[0] for row in rows])
         arguments = columns.spell(form, rows) if attributes else []
         _mark_recent(session, view, rows, form, attributes, arguments)
         template = begin + form.template
