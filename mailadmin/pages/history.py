@@ -79,12 +79,17 @@ def lines(reach: Reach, rows: Iterable[Change]) -> list[Line]:
             row.place,
             ACTIONS.get(row.action, row.action),
             row.subject,
-            [(name, old, new) for name, (old, new) in list(row.difference.items())[:_SHOWN]],
-            max(0, len(row.difference) - _SHOWN),
+            _told(row)[:_SHOWN],
+            max(0, len(_told(row)) - _SHOWN),
             undo.possible(reach, row),
         )
         for row in rows
     ]
+
+
+def _told(row: Change) -> list[tuple[str, object, object]]:
+    """What differs; of what was made new only what is not empty."""
+    return [(name, old, new) for name, (old, new) in row.difference.items() if old is not None or new not in ("", [])]
 
 
 @require_safe

@@ -125,7 +125,7 @@ def add_app(request: HttpRequest, reach: Reach) -> HttpResponse:
 def _picture(text: str) -> str:
     """A QR code as SVG. Black on white in dark pages too: cameras want it so."""
     out = io.BytesIO()
-    segno.make(text, error="m").save(out, kind="svg", xmldecl=False, svgns=True, border=3, light="#fff", scale=5)
+    segno.make(text, error="m").save(out, kind="svg", xmldecl=False, svgns=True, border=3, light="#fff", omitsize=True)
     return mark_safe(out.getvalue().decode())  # noqa: S308  (drawn by segno from our own text)
 
 

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailadmin import octets as sizes
 from mailadmin.listing import Sorting
+from mailcore.models import Account, Domain
 
 register = template.Library()
 
@@ -137,9 +138,16 @@ def field_words(name: str) -> object:
     return _FIELDS.get(name, name)
 
 
+_WORDS = {"state": Account.State, "role": Account.Role, "kind": Domain.Kind}
+
+
 @register.filter
-def as_value(value: object) -> object:
-    """A value of the audit, as a person reads it."""
+def as_value(value: object, name: str) -> object:
+    """A value of the audit, of the field `name`, as a person reads it."""
+    if name in _WORDS and value in _WORDS[name].values:
+        return _WORDS[name](value).label
+    if name.endswith("_bytes") and isinstance(value, int):
+        return sizes.readable(value) if value else gettext("no limit")
     if isinstance(value, bool):
         return gettext("yes") if value else gettext("no")
     if isinstance(value, list):
@@ -149,7 +157,7 @@ def as_value(value: object) -> object:
 
 _LOGGED = re.compile(
     r"(?<=\]: )[0-9A-F]{8,16}(?=: )"  # a queue id
-    r"|(?<=\[)(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f:]{3,39})(?=\])"  # a client
+    r"|(?<=\[)(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]{0,4}:[0-9a-f]{0,4}:[0-9a-f:.]{0,39})(?=\])"  # a client
     r"|(?<=&lt;)[^\s&]+@[^\s&]+(?=&gt;)"  # an address
 )
 
