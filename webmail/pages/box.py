@@ -64,9 +64,10 @@ def pager(wanted: str, total: int, size: int) -> Pager:
 @signed_in
 def index(request: Request, mail: imap.Mail) -> HttpResponse:
     box = frame.box_of(request)
-    snoozing.awaken(mail, request.visitor.address)
-    opened = mail.open(box)
     context = frame.around(request, mail, box, fresh=True)
+    if any(f.role == "snoozed" for f in context["folders"]) and snoozing.awaken(mail, request.visitor.address):
+        context = frame.around(request, mail, box, fresh=True)
+    opened = mail.open(box)
     options, folder = request.visitor.options, context["folder"]
     keep = frame.kept(request.GET)
     in_threads = options.threads and not keep["sort"] and not keep["show"] and folder.role not in ("drafts", "sent")
@@ -96,7 +97,9 @@ def index(request: Request, mail: imap.Mail) -> HttpResponse:
         "validity": opened.validity,
         "to_whom": view.to_whom,
         "check_all": view.check_all,
-        "targets": [f for f in context["folders"] if f.selectable and f.name != box],
+        "bar": frame.bar(
+            folder.role, (f for f in context["folders"] if f.selectable and f.name != box), options.labels
+        ),
         "keep": keep,
         "in_threads": in_threads,
         "shows": _shows(box, keep["show"], context["labels"]),
@@ -107,7 +110,6 @@ def index(request: Request, mail: imap.Mail) -> HttpResponse:
         ),
         "refresh": 60 * options.refresh,
         "beside": beside,
-        "snooze_times": snoozing.choices(),
     }
     return render(request, "webmail/box.html", context)
 

@@ -1,13 +1,19 @@
 """What stands around every page: the folder pane, the quota, who is signed in."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 
-from webmail import folders, imap, labels
+from webmail import folders, imap, labels, snoozing
 from webmail.folders import Folder
 from webmail.servers import is_guest, sieve_server
 from webmail.visitor import Request
@@ -19,23 +25,57 @@ def around(request: Request, mail: imap.Mail, box: str = "", *, fresh: bool = Fa
     """The context every page begins with. `fresh` asks the server for the counts; else those of the last
     half minute will do."""
     pane = mail.folders(younger_than=0 if fresh else 30)
+    options = request.visitor.options
+    shown = tuple(f for f in pane if f.subscribed or f.role or f.name == box or not options.only_subscribed)
     role = getattr(request.user, "role", "owner")
     return {
         "folders": pane,
-        "shown_folders": [
-            f for f in pane if f.subscribed or f.role or f.name == box or not request.visitor.options.only_subscribed
-        ],
+        "pane": _pane(get_language() or "", shown, box, options.labels, count_all=options.count_all),
         "folder": folder_named(pane, box) if box else None,
         "box": box,
         "in_box": in_box(box),
         "quota": mail.quota(),
         "visitor": request.visitor,
-        "options": request.visitor.options,
-        "labels": labels.known(request.visitor.options.labels),
+        "options": options,
+        "labels": labels.known(options.labels),
         "has_filters": sieve_server() is not None,
         "is_guest": is_guest(),
         "is_administrator": role != "owner" and not is_guest(),
     }
+
+
+@lru_cache(512)
+def _pane(
+    language: str, shown: tuple[Folder, ...], box: str, mine: tuple[tuple[str, str, int], ...], *, count_all: bool
+) -> SafeString:
+    """The folders and labels as HTML, the same until something in them changes."""
+    context = {"shown_folders": shown, "box": box, "labels": labels.known(mine), "count_all": count_all}
+    return render_to_string("webmail/pane.html", context)
+
+
+def bar(role: str, targets: Iterable[Folder], mine: tuple[tuple[str, str, int], ...]) -> SafeString:
+    """What can be done to letters of a list; `role` is that of its folder."""
+    places = tuple((folder.name, folder.path) for folder in targets)
+    times = tuple((name, said, moment.replace(second=0, microsecond=0)) for name, said, moment in snoozing.choices())
+    here = f"{get_language()} {timezone.get_current_timezone_name()}"
+    return _bar(here, role, places, mine, times)
+
+
+@lru_cache(512)
+def _bar(
+    here: str,  # language and time zone
+    role: str,
+    places: tuple[tuple[str, str], ...],
+    mine: tuple[tuple[str, str, int], ...],
+    times: tuple[tuple[str, str, datetime], ...],
+) -> SafeString:
+    context = {
+        "folder": Folder("", role=role),
+        "targets": [{"name": name, "path": path} for name, path in places],
+        "labels": labels.known(mine),
+        "snooze_times": times,
+    }
+    return render_to_string("webmail/bar.html", context)
 
 
 def folder_named(pane: tuple[Folder, ...], name: str) -> Folder:

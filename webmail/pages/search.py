@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from webmail import imap, listing, query, searches, snoozing
+from webmail import imap, listing, query, searches
 from webmail.folders import Folder
 from webmail.pages import frame
 from webmail.pages.box import pager
@@ -70,9 +70,8 @@ def search(request: Request, mail: imap.Mail) -> HttpResponse:
         "pager": pages,
         "total": total,
         "page_link": reverse("search") + frame.open_query(box, where="all" if everywhere else "", q=words) + "page=",
-        "targets": [f for f in context["folders"] if f.selectable],
+        "bar": frame.bar("", (f for f in context["folders"] if f.selectable), request.visitor.options.labels),
         "here": request.get_full_path(),
-        "snooze_times": snoozing.choices(),
     }
     return render(request, "webmail/search.html", context)
 
