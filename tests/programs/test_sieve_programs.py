@@ -223,7 +223,7 @@ def test_roundcubes_client_here(benet, tmp_path: Path, monkeypatch: pytest.Monke
     said = json.loads(ran.stdout)
     assert (said["extensions"], said["room"], said["put"]) == (True, True, True)
     assert "line 2" in said["bad"]
-    assert (said["list"], said["active"], said["script"]) == (["roundcube"], "roundcube", script)
+    assert (said["list"], said["active"], said["script"].strip()) == (["roundcube"], "roundcube", script.strip())
     assert "cannot be deleted" in said["busy"]
     assert (said["off"], said["gone"]) == (True, True)
 
