@@ -8,9 +8,10 @@ import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from time import time
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q
@@ -29,6 +30,7 @@ from mailcore.models import (
 from mailcore.store import access, expunge, index, maildir, news, transfer
 from mailcore.store.access import NO_SUCH
 from mailcore.store.box import Box, find
+from mailcore.store.prepared import Prepared
 from mailcore.terms import Owner, Refusal
 from mailcore.wire import flags as wire_flags
 from mailcore.wire.imap import names
@@ -334,18 +336,26 @@ def unsubscribe(owner: Owner, name: str) -> Refusal | None:
 def status(owner: Owner, mailboxes: Sequence[str], with_deleted: bool = False) -> dict[str, Status]:
     """STATUS of those of the named mailboxes that exist and may be read."""
     own = [name for name in mailboxes if not names.of_others(name)]
-    found = _statuses(Q(account_id=owner.account_id, name__in=own), with_deleted)
+    found = _statuses(_own_statuses.rows(owner.account_id, own), with_deleted) if own else {}
     for name in mailboxes:
         if names.of_others(name) and isinstance(place := access.place(owner, name, "r"), access.Place):
-            for each in _statuses(Q(id=place.id), with_deleted).values():
+            for each in _statuses(_one_status.rows(place.id), with_deleted).values():
                 found[name] = replace(each, name=name)
     return found
 
 
-def _statuses(which: Q, with_deleted: bool) -> dict[str, Status]:
-    rows = Mailbox.objects.filter(which, selectable=True).values_list(
-        "id", "name", "messages", "uid_next", "uid_validity", "unseen", "recent_uid", "size", "highest_modseq"
-    )
+_STATUS = ("id", "name", "messages", "uid_next", "uid_validity", "unseen", "recent_uid", "size", "highest_modseq")
+_own_statuses = Prepared(
+    lambda account_id, names: Mailbox.objects.filter(
+        account_id=account_id, name__in=names, selectable=True
+    ).values_list(*_STATUS),
+    int,
+    (str,),
+)
+_one_status = Prepared(lambda id_: Mailbox.objects.filter(id=id_, selectable=True).values_list(*_STATUS), int)
+
+
+def _statuses(rows: Iterable[tuple[Any, ...]], with_deleted: bool) -> dict[str, Status]:
     found: dict[str, Status] = {}
     for id_, name, messages, uid_next, uid_validity, unseen, recent_uid, size, modseq in rows:
         deleted, deleted_size = _deleted(id_) if with_deleted else (0, 0)
