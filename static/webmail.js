@@ -175,6 +175,17 @@ if (window.EventSource && $('#pane')) addEventListener('load', () => setTimeout(
   addEventListener('pagehide', () => stream.close())
 }, 1000))
 
-function prepare() { all('.row').forEach(row => { row.draggable = true; $('a', row).draggable = false }); count() }
+// Which folders are folded up is this browser's own business.
+const shut = () => JSON.parse(localStorage.getItem('folded') || '[]')
+document.addEventListener('toggle', event => {
+  const name = event.target.dataset?.fold
+  if (!name) return
+  const others = shut().filter(n => n !== name)
+  localStorage.setItem('folded', JSON.stringify(event.target.open ? others : [...others, name]))
+}, true)
+function prepare() {
+  const names = shut()
+  all('[data-fold]').forEach(d => { if (names.includes(d.dataset.fold)) d.open = false })
+   all('.row').forEach(row => { row.draggable = true; $('a', row).draggable = false }); count() }
 prepare()
 }

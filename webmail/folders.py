@@ -38,6 +38,9 @@ STANDARD_NAMES = {"drafts": "Drafts", "sent": "Sent", "archive": "Archive", "jun
 STANDARD_NAMES["snoozed"] = "Snoozed"
 
 
+Branch = tuple["Folder", list["Branch"]]  # a folder and what lies below it
+
+
 @dataclass(frozen=True, slots=True)
 class Folder:
     """One folder. `name` is the whole decoded name, levels parted by `delimiter` ("" = flat)."""
@@ -163,3 +166,16 @@ def _near_top(folder: Folder) -> bool:
 
 def find(folders: Iterable[Folder], role: str) -> Folder | None:
     return next((folder for folder in folders if folder.role == role), None)
+
+
+def tree(shown: Iterable[Folder]) -> "list[Branch]":
+    """Arranged folders as a tree. What lies below INBOX stands beside it, for some servers keep everything
+    there; so does what lies below a folder that is not shown."""
+    top: list[Branch] = []
+    known: dict[str, list[Branch]] = {}
+    for folder in shown:
+        below: list[Branch] = []
+        known[folder.name] = below
+        above = "" if folder.parent.upper() == "INBOX" else folder.parent
+        known.get(above, top).append((folder, below))
+    return top

@@ -26,6 +26,7 @@ from webmail.pages import (
 urlpatterns = [
     path("", box.index, name="box"),
     path("act/", box.act, name="act"),
+    path("empty/", box.empty, name="empty"),
     path("mail/<int:uid>", letter.read, name="read"),
     path("mail/<int:uid>/body", letter.body, name="body"),
     path("mail/<int:uid>/pictures", letter.picture_sender, name="picture-sender"),

@@ -47,6 +47,25 @@ def test_a_folder_hidden_from_the_list(office: PostOffice, lisi: Browser) -> Non
     assert '?in=Alt"' in lisi.page
 
 
+def test_the_pane_is_a_tree(office: PostOffice, lisi: Browser) -> None:
+    change(lisi, "create", new="客户", parent="")
+    change(lisi, "create", new="2026", parent="客户")
+    lisi.see("/")
+    assert re.search(r'data-fold="客户">.*<ul>.*in=%E5%AE%A2%E6%88%B7%2F2026"', lisi.page, re.DOTALL)
+
+
+def test_the_trash_is_emptied_from_any_page(office: PostOffice, lisi: Browser) -> None:
+    office.put(letter("x"), box="Trash")
+    lisi.see("/")
+    lisi.see("/options/")
+    assert 'href="/empty/?in=Trash"' in lisi.page
+    lisi.see("/empty/", **{"in": "Trash"})
+    assert "Empty Trash?" in lisi.page
+    lisi.press("/act/", do="empty", sure="yes", validity=lisi.field("validity"), **{"in": "Trash"})
+    assert office.letters("lisi", "Trash") == []
+    assert lisi.see("/empty/", **{"in": "INBOX"}).redirect_chain[-1][0] == "/"
+
+
 WRONG = {
     "no name": ({"do": "create", "new": " ", "parent": ""}, "Please enter a name"),
     "a name twice": ({"do": "create", "new": "Sent", "parent": ""}, "There is a folder of that name already."),

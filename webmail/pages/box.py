@@ -333,12 +333,26 @@ def _empty(request: Request, mail: imap.Mail, box: str) -> HttpResponse:
     if folder.role not in ("trash", "junk"):
         return redirect(frame.list_address(box))
     if request.POST.get("sure") != "yes":
-        context = frame.around(request, mail, box) | {"validity": request.POST.get("validity")}
-        return render(request, "webmail/empty.html", context)
+        return _ask(request, mail, box, request.POST.get("validity", ""))
     uids = mail.all_uids()
     mail.destroy(uids)
     messages.success(request, ngettext("%d message deleted.", "%d messages deleted.", len(uids)) % len(uids))
     return redirect(frame.list_address(box))
+
+
+def _ask(request: Request, mail: imap.Mail, box: str, validity: str) -> HttpResponse:
+    return render(request, "webmail/empty.html", frame.around(request, mail, box) | {"validity": validity})
+
+
+@never_cache
+@require_safe
+@signed_in
+def empty(request: Request, mail: imap.Mail) -> HttpResponse:
+    """The question before Trash or Junk is emptied, asked from any page."""
+    box = frame.box_of(request)
+    if frame.folder_named(mail.folders(younger_than=30), box).role not in ("trash", "junk"):
+        return redirect(frame.list_address(box))
+    return _ask(request, mail, box, str(mail.open(box).validity))
 
 
 def _after(request: HttpRequest, box: str, action: str) -> str:

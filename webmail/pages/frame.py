@@ -49,7 +49,7 @@ def _pane(
     language: str, shown: tuple[Folder, ...], box: str, mine: tuple[tuple[str, str, int], ...], *, count_all: bool
 ) -> SafeString:
     """The folders and labels as HTML, the same until something in them changes."""
-    context = {"shown_folders": shown, "box": box, "labels": labels.known(mine), "count_all": count_all}
+    context = {"tree": folders.tree(shown), "box": box, "labels": labels.known(mine), "count_all": count_all}
     return render_to_string("webmail/pane.html", context)
 
 
