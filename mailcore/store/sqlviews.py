@@ -52,7 +52,8 @@ def _aliases(vendor: str, receives: str) -> str:
         end = ""
     else:
         aliases = (
-            "SELECT l.address AS address, GROUP_CONCAT(j.value ORDER BY j.place SEPARATOR ', ') AS targets FROM mailcore_alias l"
+            "SELECT l.address AS address, GROUP_CONCAT(j.value ORDER BY j.place SEPARATOR ', ') AS targets"
+            " FROM mailcore_alias l"
             " JOIN JSON_TABLE(l.targets, '$[*]' COLUMNS (place FOR ORDINALITY, value VARCHAR(400) PATH '$')) j"
         )
         end = " GROUP BY l.address"
