@@ -15,6 +15,7 @@ from django.core.cache import cache
 from webmail.servers import Server, tls_context
 
 TIMEOUT = 60
+_GLANCE = 3  # seconds a page waits to learn what the server offers
 
 
 class NotSent(Exception):
@@ -67,10 +68,10 @@ def send(
             client.quit()
 
 
-def _connect(server: Server) -> smtplib.SMTP:
+def _connect(server: Server, timeout: float = TIMEOUT) -> smtplib.SMTP:
     if server.tls:
-        return smtplib.SMTP_SSL(server.host, server.port, timeout=TIMEOUT, context=tls_context())
-    client = smtplib.SMTP(server.host, server.port, timeout=TIMEOUT)
+        return smtplib.SMTP_SSL(server.host, server.port, timeout=timeout, context=tls_context())
+    client = smtplib.SMTP(server.host, server.port, timeout=timeout)
     if not server.near:
         client.starttls(context=tls_context())  # a server elsewhere that cannot do it is not given a password
     return client
@@ -88,7 +89,7 @@ def can_hold(server: Server) -> bool:
 
 def _offers_to_hold(server: Server) -> bool:
     try:
-        client = _connect(server)
+        client = _connect(server, _GLANCE)
     except (OSError, smtplib.SMTPException):
         return False
     try:

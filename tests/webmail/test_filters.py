@@ -191,3 +191,52 @@ def test_a_server_without_the_service(office: PostOffice, lisi: Browser, setting
         assert lisi.get("/filters/").status_code == 404
     with override_settings(WEBMAIL=settings.WEBMAIL | {"SIEVE_SERVER": "127.0.0.1:1"}):
         assert lisi.see("/filters/").status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("given", "moved"),
+    [
+        ({"field": "from", "how": "is", "value": "xiaoqi@benet.com"}, 2),
+        ({"field": "from", "how": "is", "value": "qi@benet.com"}, 0),  # part of an address is not the address
+        ({"field": "from", "how": "isnot", "value": "xiaoqi@benet.com"}, 1),
+        ({"field": "from", "how": "contains", "value": "小七"}, 2),
+        ({"field": "subject", "how": "matches", "value": "*账单"}, 1),
+        ({"field": "subject", "how": "lacks", "value": "账单"}, 2),
+        ({"field": "anyone", "how": "contains", "value": "lisi"}, 3),
+        ({"field": "body", "how": "contains", "value": "您好"}, 3),
+        ({"field": "larger", "value": "900"}, 0),
+        ({"field": "all", "value": ""}, 3),
+    ],
+)
+def test_a_rule_in_hindsight(office: PostOffice, lisi: Browser, given, moved) -> None:
+    office.put(letter(subject="九月账单"))
+    office.put(letter(subject="会议"))
+    office.put(letter(subject="会议", sender="other@far.example"))
+    save_rule(lisi, now="1", **given)
+    assert f"{moved} message{'s' * (moved != 1)} in the inbox w" in lisi.page
+    assert len(office.letters("lisi", "Archive")) == moved
+
+
+def test_any_of_several_in_hindsight(office: PostOffice, lisi: Browser) -> None:
+    office.put(letter(subject="one", text="payment"))
+    office.put(letter(subject="two", text="nothing"))
+    office.put(letter(subject="three", sender="other@far.example", text="nothing"))
+    either = {
+        "field": ["from", "body"],
+        "how": ["is", "contains"],
+        "value": ["qi@benet.com", "payment"],
+        "header": ["", ""],
+    }
+    save_rule(lisi, now="1", of="any", **either)
+    assert "1 message in the inbox was treated alike." in lisi.page
+    assert b"Subject: one" in office.letters("lisi", "Archive")[0]
+
+
+def test_nothing_is_forwarded_in_hindsight(office: PostOffice, lisi: Browser) -> None:
+    office.put(letter(subject="九月账单"))
+    save_rule(lisi, now="1", act="forward", address="xiaoqi@benet.com")
+    assert "Messages in the inbox were left alone" in lisi.page
+    office.deliver()
+    assert office.letters("xiaoqi") == []
+    save_rule(lisi, now="1", field="header", header="X-A", how="matches", value="*")
+    assert "Messages in the inbox were left alone" in lisi.page

@@ -19,12 +19,12 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from mailcore.wire import address as grammar
-from webmail import imap, label_options, labels, rules, sieve, visitor
+from webmail import hindsight, imap, label_options, labels, rules, sieve, visitor
 from webmail.addresses import BadAddress, pieces, typed
 from webmail.pages import frame
 from webmail.rules import Action, Away, Condition, Filters, NotOurs, Rule
@@ -238,7 +238,21 @@ def rule(request: Request, mail: imap.Mail, number: int | None = None) -> HttpRe
         except sieve.Refused as refusal:
             return _rule_page(request, mail, shelf, wanted, number, [str(refusal)])
     messages.success(request, _("The rule was saved. It is applied to messages from now on."))
+    if request.POST.get("now") == "1":
+        _apply_now(request, mail, wanted)
     return redirect("filters")
+
+
+def _apply_now(request: Request, mail: imap.Mail, wanted: Rule) -> None:
+    try:
+        count = hindsight.apply(mail, wanted, frame.INBOX)
+    except hindsight.Unfit:
+        messages.info(request, _("Messages in the inbox were left alone: this rule only works as they arrive."))
+    else:
+        said = ngettext(
+            "%d message in the inbox was treated alike.", "%d messages in the inbox were treated alike.", count
+        )
+        messages.success(request, said % count)
 
 
 def _rule_page(
@@ -256,6 +270,7 @@ def _rule_page(
         "label_names": names,
         "done": [(each.kind, each.value, names.get(each.value, each.value)) for each in shown.actions],
         "most": MOST_ROWS,
+        "now": request.POST.get("now") == "1" or "from" in request.GET,
     }
     return render(request, "webmail/filter_rule.html", context, status=422 if problems else 200)
 

@@ -18,6 +18,7 @@ class SieveLetter:
         self._content = content
         self.envelope = envelope
         self.size = len(content)
+        self._mails: dict[str, list[tuple[str, ...]]] = {}
 
     @cached_property
     def _tree(self) -> mime.Part:
@@ -27,10 +28,16 @@ class SieveLetter:
     def _fields(self) -> headers.Fields:
         return headers.split(self._content[: mime.header_end(self._content, 0, len(self._content))])
 
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, value in self._fields:
+            found.setdefault(name, []).append(value)
+        return found
+
     def raw(self, name: str) -> list[str]:
         """The values of the fields of this name (any case), Latin-1, in order."""
-        wanted = name.lower()
-        return [value for key, value in self._fields if key == wanted]
+        return self._by_name.get(name.lower(), [])
 
     def values(self, name: str) -> list[str]:
         """The same, decoded (RFC 5228 §2.7.2)."""
@@ -38,13 +45,15 @@ class SieveLetter:
 
     def addresses(self, name: str, *, at: int | None = None) -> list[str]:
         """local-part@domain of everybody in the fields of this name, or in the one with index `at`."""
-        values = self.raw(name)
+        if name.lower() not in self._mails:
+            self._mails[name.lower()] = [tuple(_mails(value)) for value in self.raw(name)]
+        fields = self._mails[name.lower()]
         if at is not None:
-            values = values[at : at + 1] if at >= 0 else values[len(values) + at :][:1]
-        return [mail for value in values for mail in _mails(value)]
+            fields = [fields[at]] if -len(fields) <= at < len(fields) else []
+        return [mail for mails in fields for mail in mails]
 
     def has(self, name: str) -> bool:
-        return any(key == name.lower() for key, _ in self._fields)
+        return name.lower() in self._by_name
 
     # --- The body (RFC 5173) ---
 
