@@ -22,7 +22,8 @@ WORDS: dict[str, Promise] = {
 }
 SPANS = {"day": 24, "month": 30}  # bars: hours, days
 
-_WIDTH, _HEIGHT, _FOOT = 720, 150, 18
+_WIDTH, _HEIGHT = 720, 150
+_STAMPS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Chart:
     bars: list[tuple[str, list[int]]]
     totals: list[tuple[str, Promise, int]]  # kind, words, letters
     picture: SafeString
+    top: int  # what the highest bar stands for
+    stamps: list[str]  # under the picture, evenly
 
 
 def chart(span: str) -> Chart:
@@ -51,7 +54,8 @@ def chart(span: str) -> Chart:
         counted = traffic.by_hour(first, now)
         bars = [(_clock(hour), _add([0] * len(traffic.KINDS), counted.get(hour, {}))) for hour in range(first, now + 1)]
     totals = [(kind, WORDS[kind], sum(values[at] for _when, values in bars)) for at, kind in enumerate(traffic.KINDS)]
-    return Chart(bars, totals, _draw(bars))
+    stamps = [bars[(len(bars) - 1) * at // (_STAMPS - 1)][0] for at in range(_STAMPS)]
+    return Chart(bars, totals, _draw(bars), _top(bars), stamps)
 
 
 def _clock(hour: int) -> str:
@@ -65,8 +69,8 @@ def _add(values: list[int], kinds: dict[str, int]) -> list[int]:
 
 
 def _draw(bars: list[tuple[str, list[int]]]) -> SafeString:
-    """Each kind a bar beside the others; heights against the highest of all."""
-    top = max((max(values) for _when, values in bars), default=0) or 1
+    """Each kind a bar beside the others; heights against the highest of all. Stretched to whatever room there is."""
+    top = _top(bars) or 1
     room = _WIDTH / len(bars)
     width = room * 0.8 / len(traffic.KINDS)
     rects = [
@@ -79,17 +83,13 @@ def _draw(bars: list[tuple[str, list[int]]]) -> SafeString:
         )
         for number, (_when, values) in enumerate(bars)
         for at, kind in enumerate(traffic.KINDS)
-        if (high := values[at] / top * (_HEIGHT - 14)) > 0
-    ]
-    every = max(1, len(bars) // 8)
-    stamps = [
-        (f"{(n + 0.5) * room:.1f}", _HEIGHT + _FOOT - 4, when) for n, (when, _v) in enumerate(bars) if n % every == 0
+        if (high := values[at] / top * _HEIGHT) > 0
     ]
     return format_html(
-        '<svg class="chart" viewBox="0 0 {} {}" aria-hidden="true"><path class="ground" d="M0 {}H{}"/>{}{}'
-        '<text x="2" y="11">{}</text></svg>',
-        _WIDTH, _HEIGHT + _FOOT, _HEIGHT, _WIDTH,
-        format_html_join("", '<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>', rects),
-        format_html_join("", '<text x="{}" y="{}" text-anchor="middle">{}</text>', stamps),
-        top,
+        '<svg class="chart" viewBox="0 0 {} {}" preserveAspectRatio="none" aria-hidden="true">{}</svg>',
+        _WIDTH, _HEIGHT, format_html_join("", '<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>', rects),
     )  # fmt: skip
+
+
+def _top(bars: list[tuple[str, list[int]]]) -> int:
+    return max((max(values) for _when, values in bars), default=0)
