@@ -46,6 +46,7 @@
       event.preventDefault();
     } else {
       form.dataset.going = "1";
+      changed = false;
     }
   });
   window.addEventListener("pageshow", () => { delete form.dataset.going; });

@@ -232,6 +232,15 @@ def test_a_draft_saves_itself_and_is_on_every_device(office: PostOffice, lisi: B
     assert office.letters("lisi", "Drafts") == []
 
 
+def test_an_autosave_that_comes_after_sending_leaves_no_draft(office: PostOffice, lisi: Browser) -> None:
+    lisi.see("/compose/")
+    page = form(lisi) | {"to": "xiaoqi@benet.com", "subject": "s", "body": "b"}
+    lisi.press("/compose/", do="send", **page)
+    lisi.press("/compose/", do="autosave", **page)
+    assert office.letters("lisi", "Drafts") == []
+    assert Composition.objects.filter(sent=False).count() == 0
+
+
 def test_an_autosave_after_the_session_ended_is_kept(office: PostOffice, lisi: Browser) -> None:
     lisi.see("/compose/")
     lisi.cookies.pop("sessionid")

@@ -30,7 +30,7 @@ def test_a_letter_saves_itself(visit, office: PostOffice) -> None:
     with page.expect_response(re.compile("/compose/")) as saved:
         page.fill("#text", "第一段")
     assert saved.value.json()["saved"]
-    page.wait_for_function("document.querySelector('.saved').textContent.includes(':')")
+    page.wait_for_selector(".saved:not(:empty)")
     with page.expect_response(re.compile("/compose/")):
         page.fill("#text", "第一段。第二段")
     assert bodies() == {"第一段。第二段"}

@@ -242,7 +242,8 @@ def _done(request: Request, mail: imap.Mail, kept: Kept) -> HttpResponse:
 def _autosaved(request: Request, mail: imap.Mail, kept: Kept) -> HttpResponse:
     """What a script saves while one writes. A letter with large files is only kept here: Drafts gets it when a button
     is pressed."""
-    if sum(file.size for file in uploads.attached(kept.token)) <= sending.AUTOSAVED:
+    is_small = sum(file.size for file in uploads.attached(kept.token)) <= sending.AUTOSAVED
+    if is_small and uploads.kept(kept.token, kept.owner) is not None:  # it may have been sent a moment ago
         sending.save_draft(request, mail, kept.token, kept.fields)
     told = {
         "saved": f"{timezone.localtime():%H:%M}",
