@@ -1,7 +1,8 @@
 """The webmail: a guest at any IMAP and SMTP server, ours or another's.
 
     visitor    who is signed in here, and the sealed credential the mail servers are shown
-    imap       the IMAP server seen as folders, rows and parts (the only importer of imapclient)
+    imap       the IMAP server seen as folders, rows and parts
+    journey    its commands and answers (these two alone import imapclient)
     pool       connections kept open between two pages of the same visitor
     criteria, query                            what is asked of letters: for the server, and as it is typed
     threads, conversations                     who answers whom, in a folder and over all of them

@@ -1,9 +1,8 @@
 """The IMAP server as the pages need it: folders, rows, parts, and what can be done to them.
 
-The only importer of imapclient, and so the only place where words of a visitor meet the protocol:
-control characters are refused here, flags and sort keys come from the tables below. One `Mail` is one
-signed-in connection, used by one page at a time (`webmail.pool` sees to that). A command the server
-says NO to raises Refused, a server that is gone raises Unreachable.
+With `webmail.journey` below it the only place where words of a visitor meet the protocol: control
+characters are refused here, flags and sort keys come from the tables below. One `Mail` is one signed-in
+connection, used by one page at a time (`webmail.pool` sees to that).
 """
 
 import imaplib
@@ -15,18 +14,24 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TypeVar, cast
 
 from imapclient import IMAPClient, SocketTimeout
-from imapclient.exceptions import IMAPClientError, LoginError
+from imapclient.exceptions import IMAPClientError
 
-from mailcore.wire.imap import names
 from webmail import answers, folders, rows, threads
-from webmail.criteria import Key, Literal, Pieces, clean, keyword, program, string
+from webmail.criteria import Key, Pieces, keyword, program
+from webmail.criteria import clean as clean
 from webmail.folders import Folder
+from webmail.journey import BadCredential as BadCredential
+from webmail.journey import Connection, faults
+from webmail.journey import Opened as Opened
+from webmail.journey import Refused as Refused
+from webmail.journey import Unreachable as Unreachable
 from webmail.rows import Row
 from webmail.servers import Server, tls_context
 
+_Order = TypeVar("_Order")
 TIMEOUT = SocketTimeout(connect=10, read=60)
 FLAGS = {
     "seen": "\\Seen",
@@ -48,29 +53,6 @@ SORT_KEYS = {  # RFC 5256 and RFC 5957; the second of a pair is for servers with
 }
 ROWS_KEPT = 600  # of one connection: a list looked at again asks for flags alone
 _SECTION = re.compile(r"\d+(?:\.\d+)*")
-_RESPONSE_TEXT = re.compile(r"^\w+ (?:failed|command error): |^b?['\"]|\[[A-Z][^\]]*\] ?|['\"]$")
-
-
-class Refused(Exception):
-    """The server said NO or BAD; `str()` is its text without codes."""
-
-
-class Unreachable(Exception):
-    """No connection, or it broke; `str()` says what in English, for the log."""
-
-
-class BadCredential(Exception):
-    """The server does not know this name and password (any more)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A selected folder: how many letters, and the number that makes its UIDs mean something."""
-
-    name: str
-    exists: int
-    validity: int
-    following: int = 0  # UIDNEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +84,9 @@ class Quota:
         return min(100, self.used * 100 // self.limit) if self.limit else 0
 
 
-@contextmanager
-def _faults() -> Iterator[None]:
-    """imapclient's exceptions as the three of this module."""
-    try:
-        yield
-    except LoginError as error:
-        raise BadCredential(str(error)) from error
-    except (imaplib.IMAP4.abort, OSError, EOFError, answers.BadAnswer) as error:
-        raise Unreachable(str(error) or type(error).__name__) from error
-    except (IMAPClientError, imaplib.IMAP4.error) as error:
-        raise Refused(_RESPONSE_TEXT.sub("", str(error)).strip()) from error
-
-
 def connect(server: Server, login: str, secret: str) -> "Mail":
     """A signed-in connection. Raises BadCredential, Unreachable."""
-    with _faults():
+    with faults():
         context = tls_context() if server.tls else None
         client = IMAPClient(server.host, server.port, ssl=server.tls, ssl_context=context, timeout=TIMEOUT)
         try:
@@ -132,39 +101,20 @@ def connect(server: Server, login: str, secret: str) -> "Mail":
             raise
 
 
-class Mail:
+class Mail(Connection):
     """One signed-in connection."""
 
     def __init__(self, client: IMAPClient) -> None:
-        self._client = client
-        # imapclient sees no more of FETCH than octets here, so its tracing of each line is not needed.
-        self._wire: Any = client._imap
-        self._wire.debug = 0
-        self.capabilities = frozenset(name.decode("ascii").upper() for name in client.capabilities())
-        self._opened: Opened | None = None
+        super().__init__(client)
         self._quota: tuple[float, Quota | None] = (0.0, None)
         self._folders: tuple[float, tuple[Folder, ...]] = (0.0, ())
         # What never changes of letters seen lately, and orders of whole folders, good while nothing comes or goes.
         self._rows: OrderedDict[tuple[str, int, int], Row] = OrderedDict()
         self._orders: dict[tuple[object, ...], object] = {}
-        self._selected: dict[str, Opened] = {}
         self._items = rows.ITEMS
         for capability, item in (("PREVIEW", "PREVIEW (LAZY)"), ("OBJECTID", "THREADID")):
             if self.can(capability):
                 self._items += f" {item}"
-
-    def can(self, capability: str) -> bool:
-        return capability in self.capabilities
-
-    def socket(self) -> Any:
-        """To be looked at, never read."""
-        return self._client.socket()
-
-    def close(self) -> None:
-        try:
-            self._client.logout()
-        except (OSError, imaplib.IMAP4.error, IMAPClientError):
-            self._client.shutdown()
 
     def is_alive(self) -> bool:
         """After a pause: does the server still answer?"""
@@ -182,7 +132,7 @@ class Mail:
         than so many seconds will do."""
         if self._folders[1] and time.monotonic() - self._folders[0] < younger_than:
             return self._folders[1]
-        with _faults():
+        with faults():
             found = self._extended_list() if self.can("LIST-STATUS") else self._plain_list()
         if not any(folder.role == "inbox" for folder in found):
             found.insert(0, Folder("INBOX", role="inbox"))
@@ -234,7 +184,7 @@ class Mail:
         """Folders or their counts change: what is remembered of them is forgotten. A selected folder
         that is renamed or removed is left first."""
         self._folders = (0.0, ())
-        with _faults():
+        with faults():
             if self._opened is not None and self.can("UNSELECT"):
                 self._client.unselect_folder()
             self._opened = None
@@ -245,7 +195,7 @@ class Mail:
         if not self.can("QUOTA"):
             return None
         if not self._quota[0] or time.monotonic() - self._quota[0] > 60:
-            with _faults():
+            with faults():
                 found = [q for q in self._client.get_quota("INBOX") if q.resource.upper() == "STORAGE" and q.limit]
             first = Quota(int(found[0].usage * 1024), int(found[0].limit * 1024)) if found else None
             self._quota = (time.monotonic(), first)
@@ -255,7 +205,7 @@ class Mail:
 
     def open(self, name: str, *, fresh: bool = True) -> Opened:
         """Select a folder; the one selected already is only brought up to date, if `fresh`. Raises Refused."""
-        with _faults():
+        with faults():
             opened = self._opened
             if opened is not None and opened.name == name and "EXPUNGE" not in self._wire.untagged_responses:
                 if fresh:
@@ -354,7 +304,7 @@ class Mail:
             asked.append(("SELECT", (b"SELECT ", self._mailbox(name))))
             asked.append(("FETCH", (f"UID FETCH {_set(uids)} ({self._items} BODY.PEEK[HEADER])".encode("ascii"),)))
         found: list[Found] = []
-        with _faults():
+        with faults():
             for name, lines in zip(places, self._journey(asked)[1::2], strict=True):
                 for uid, data in answers.fetched(lines).items():
                     row = self._kept(uid, data, self._selected[name])
@@ -369,7 +319,7 @@ class Mail:
             asked.append(("SELECT", (b"SELECT ", self._mailbox(name))))
             asked.append(("FETCH", (f"UID FETCH {_set(uids)} ({self._items})".encode("ascii"),)))
         found: list[Row] = []
-        with _faults():
+        with faults():
             for name, lines in zip(places, self._journey(asked)[1::2], strict=True):
                 found += [self._kept(uid, d, self._selected[name]) for uid, d in answers.fetched(lines).items()]
         return found
@@ -392,7 +342,7 @@ class Mail:
                 items = " ".join(f"{peek}[{section}]" for section in good)
                 asked.append(("FETCH", (f"UID FETCH {row.uid} (UID {items})".encode("ascii"),)))
         found: list[dict[str, bytes]] = []
-        with _faults():
+        with faults():
             answered = self._journey(asked)
             for (row, sections), index in zip(wanted, at, strict=True):
                 data = answers.fetched(answered[index]).get(row.uid, {}) if index is not None else {}
@@ -420,18 +370,18 @@ class Mail:
         first = max(1, self._exists() - threads.AT_MOST + 1)
         return threads.made(self._fetch("FETCH", f"{first}:*", threads.ITEMS)) if self._exists() else []
 
-    def _ordered(self, name: tuple[object, ...], ask: Callable[[], Any]) -> Any:
+    def _ordered(self, name: tuple[object, ...], ask: Callable[[], _Order]) -> _Order:
         """An order of the open folder, asked for again once something has come or gone."""
         assert self._opened is not None
         key = (*name, self._opened)
         if key not in self._orders:
-            with _faults():
+            with faults():
                 self._orders = {key: ask()}
-        return self._orders[key]
+        return cast(_Order, self._orders[key])
 
     def search(self, key: Key) -> list[int]:
         """UIDs of the open folder that fit, newest first. Raises ValueError for control characters."""
-        with _faults():
+        with faults():
             return sorted(self._numbers("SEARCH", program(key)), reverse=True)
 
     def search_folders(self, key: Key, wanted: Sequence[str]) -> dict[str, list[int]]:
@@ -439,7 +389,7 @@ class Mail:
         searches several at once (RFC 7377), else one for each folder."""
         given = program(key)
         found: dict[str, list[int]] = {}
-        with _faults():
+        with faults():
             if not self.can("MULTISEARCH"):
                 for name in wanted:
                     if self.open(name).exists and (uids := self._numbers("SEARCH", given)):
@@ -449,69 +399,9 @@ class Mail:
             asked = ("ESEARCH", (b"ESEARCH IN (mailboxes (", *places, b")) RETURN (ALL) ", *given))
             # Of the open folder a session knows only what it was told of; NOOP brings it up to date.
             _news, lines = self._journey([("NOOP", (b"NOOP",)), asked])
-            for name, uids in answers.searched(lines):
-                found[folders.decoded(name)] = uids
+            for raw, uids in answers.searched(lines):
+                found[folders.decoded(raw)] = uids
         return found
-
-    def _numbers(self, command: str, given: Pieces) -> list[int]:
-        [lines] = self._journey([(command, (f"UID {command} ".encode("ascii"), *given))])
-        return [int(number) for line in lines if isinstance(line, bytes) for number in line.split() if number.isdigit()]
-
-    def _mailbox(self, name: str) -> bytes:
-        return string(names.to_utf7(clean(name)).decode("ascii"))
-
-    def _journey(self, asked: Sequence[tuple[str, Pieces]]) -> list[answers.Lines]:
-        """Several commands in one journey: all are sent, then all answers read. For each the lines of the answer
-        it names. Where a command has literals that the server wants to be asked for, it takes a journey more.
-        Raises Refused after all answers are read, if one was NO."""
-        wire = self._wire
-        tags = [self._sent(pieces) for _kind, pieces in asked]
-        found: list[answers.Lines] = []
-        refusal = b""
-        for (kind, pieces), tag in zip(asked, tags, strict=True):
-            wire.untagged_responses.pop(kind, None)
-            if kind == "SELECT":
-                wire.untagged_responses.clear()
-            said, words = wire._get_tagged_response(tag)
-            if said != "OK":
-                refusal = refusal or words[-1] or b"NO"
-            elif kind == "SELECT":
-                self._note_selected(pieces)
-            found.append(wire.untagged_responses.pop(kind, []))
-        if refusal:
-            raise Refused(_RESPONSE_TEXT.sub("", answers.octets(refusal).decode("utf-8", "replace")).strip())
-        return found
-
-    def _sent(self, pieces: Pieces) -> bytes:
-        wire = self._wire
-        tag: bytes = wire._new_tag()
-        line = tag + b" "
-        for piece in pieces:
-            if not isinstance(piece, Literal):
-                line += piece
-            elif self.can("LITERAL+"):
-                line += b"{%d+}\r\n%b" % (len(piece), piece)
-            else:
-                wire.send(line + b"{%d}\r\n" % len(piece))
-                while wire._get_response():
-                    if wire.tagged_commands[tag]:
-                        return tag  # refused; its answer is read by who waits for it
-                line = bytes(piece)
-        wire.send(line + b"\r\n")
-        return tag
-
-    def _note_selected(self, pieces: Pieces) -> None:
-        """What SELECT said of a folder."""
-        said = self._wire.untagged_responses
-        name = folders.decoded(pieces[1].strip(b'"').replace(b'\\"', b'"').replace(b"\\\\", b"\\"))
-
-        def told(kind: str) -> int:
-            return int(said[kind][-1]) if said.get(kind) else 0
-
-        self._wire.state = "SELECTED"
-        self._opened = Opened(name, told("EXISTS"), told("UIDVALIDITY"), told("UIDNEXT"))
-        self._selected[name] = self._opened
-        said.clear()
 
     # --- One letter -------------------------------------------------------------------------------
 
@@ -578,18 +468,6 @@ class Mail:
         found = self._letter(uid, f"(UID {name})") or {}
         return answers.octets(found.get(name.replace(".PEEK", "").encode()))
 
-    def _fetch(self, command: str, numbers: str, items: str) -> dict[int, dict[bytes, answers.Value]]:
-        items = items if items.startswith("(") or " " not in items else f"({items})"
-        with _faults():
-            self._wire.untagged_responses.pop("FETCH", None)
-            if command == "FETCH":
-                kind, lines = self._wire.fetch(numbers, items)
-            else:
-                kind, lines = self._wire.uid("FETCH", numbers, items)
-            if kind != "OK":
-                raise Refused(answers.octets(lines[-1]).decode("utf-8", "replace"))
-            return answers.fetched(lines)
-
     # --- Changing ---------------------------------------------------------------------------------
 
     def mark(self, uids: Sequence[int], flag: str, *, on: bool) -> None:
@@ -597,7 +475,7 @@ class Mail:
         is no keyword."""
         if uids:
             self._folders = (0.0, ())
-            with _faults():
+            with faults():
                 change = self._client.add_flags if on else self._client.remove_flags
                 change(uids, [FLAGS.get(flag) or keyword(flag)], silent=True)
 
@@ -607,7 +485,7 @@ class Mail:
         if not uids:
             return {}
         self._folders = (0.0, ())
-        with _faults():
+        with faults():
             if not self.can("MOVE"):
                 self._wire.untagged_responses.pop("COPYUID", None)
                 self._client.copy(uids, clean(target))
@@ -629,14 +507,14 @@ class Mail:
     def copy(self, uids: Sequence[int], target: str) -> None:
         if uids:
             self._folders = (0.0, ())
-            with _faults():
+            with faults():
                 self._client.copy(uids, clean(target))
 
     def destroy(self, uids: Sequence[int]) -> None:
         """For good."""
         if uids:
             self._folders, self._quota = (0.0, ()), (0.0, None)
-            with _faults():
+            with faults():
                 self._expunge(uids)
 
     def _expunge(self, uids: Sequence[int]) -> None:
@@ -648,14 +526,14 @@ class Mail:
             self._client.expunge()
 
     def all_uids(self) -> list[int]:
-        with _faults():
+        with faults():
             return sorted(self._client.search(["ALL"]))
 
     def append(self, name: str, content: bytes, flags: Iterable[str], moment: int | None = None) -> int | None:
         """Put a letter into a folder, with flags of FLAGS and keywords, as if it came at that moment (seconds);
         its UID where the server tells (UIDPLUS). Raises Refused, ValueError for what is no keyword."""
         self._folders, self._quota = (0.0, ()), (0.0, None)
-        with _faults():
+        with faults():
             marks = [FLAGS.get(flag) or keyword(flag) for flag in flags]
             arrived = datetime.fromtimestamp(moment, UTC) if moment else None
             answer = self._client.append(clean(name), content, marks, arrived)

@@ -6,7 +6,7 @@ program sets for itself are no labels, but its own labels are: they are shown un
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mailcore.wire.imap import names
@@ -41,7 +41,7 @@ def known(records: Iterable[tuple[str, str, int]]) -> dict[str, Label]:
     return {keyword: Label(keyword, name, colour % COLOURS) for keyword, name, colour in records}
 
 
-def on(flags: Iterable[str], mine: dict[str, Label]) -> list[Label]:
+def on(flags: Iterable[str], mine: Mapping[str, Label]) -> list[Label]:
     """The labels a letter with these (lower-case) flags has: the visitor's first, then other programs'."""
     found = [flag for flag in flags if not flag.startswith("\\")]
     if not found:

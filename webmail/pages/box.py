@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -190,7 +190,7 @@ def _sorts(sort: str) -> dict[str, str]:
 
 @require_POST
 @signed_in
-def act(request: Request, mail: imap.Mail) -> HttpResponse:
+def act(request: Request, mail: imap.Mail) -> HttpResponseBase:
     """One action on chosen letters; then back to the list, or on to a neighbour."""
     box = frame.box_of(request)
     action = request.POST.get("do", "")

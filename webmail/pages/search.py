@@ -111,7 +111,7 @@ def composed(form: QueryDict) -> str | None:
     parts += [f"{name}:{value}" for name in ("after", "before") if (value := form.get(name, "").strip())]
     if size := form.get("size", "").strip():
         parts.append(f"{'smaller' if form.get('than') == 'smaller' else 'larger'}:{size}")
-    parts += [f"{name}:{value}" for name, values in _CHOICES.items() if (value := form.get(name)) in values]
+    parts += [f"{name}:{chosen}" for name, known in _CHOICES.items() if (chosen := form.get(name, "")) in known]
     parts += [f"label:{quoted(value)}" for value in form.getlist("label") if value]
     for number in range(ROWS_OF_CRITERIA):
         field, value = form.get(f"field{number}", ""), form.get(f"value{number}", "").strip()

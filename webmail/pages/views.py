@@ -124,7 +124,7 @@ def _folders(post: QueryDict, before: kept.Options) -> dict[str, object]:
 def label_page(request: Request, mail: imap.Mail) -> HttpResponse:
     person, post = request.visitor, request.POST
     if request.method == "POST":
-        colour = int(post.get("colour", "0")) if post.get("colour", "0").isdecimal() else 0
+        colour = _colour(post)
         match post.get("do"):
             case "add":
                 if label_options.add(person, post.get("name", ""), colour) is None:
@@ -159,17 +159,23 @@ def highlighting(request: Request, mail: imap.Mail) -> HttpResponse:
     return render(request, "webmail/options_highlighting.html", context)
 
 
+def _colour(post: QueryDict) -> int:
+    given = post.get("colour", "")
+    return int(given) if given.isdecimal() and len(given) < 4 else 0
+
+
 Rules = list[tuple[str, int, str, str]]
 
 
 def _rules(post: QueryDict, rules: Rules) -> Rules | None:
     """The rules after what a form asks: add, change, remove, up or down; None if words are missing."""
-    at = int(post["at"]) if post.get("at", "").isdecimal() and len(post["at"]) < 4 else -1
+    given = post.get("at", "")
+    at = int(given) if given.isdecimal() and len(given) < 4 else -1
     action = post.get("do")
     if action in ("change", "remove", "up", "down") and not 0 <= at < len(rules):
         return rules
     if action in ("add", "change"):
-        colour = int(post.get("colour", "0")) % highlights.COLOURS if post.get("colour", "0").isdecimal() else 0
+        colour = _colour(post) % highlights.COLOURS
         field, words = post.get("field", ""), " ".join(post.get("words", "").split())[: highlights.LONGEST]
         if not words or field not in highlights.FIELDS:
             return None

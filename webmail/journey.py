@@ -1,0 +1,154 @@
+"""A signed-in IMAP connection as commands and answers: several commands in one journey, literals, faults.
+
+The lower half of `webmail.imap`; these two alone import imapclient. A command the server says
+NO to raises Refused, a server that is gone raises Unreachable.
+"""
+
+import imaplib
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from imapclient import IMAPClient
+from imapclient.exceptions import IMAPClientError, LoginError
+
+from mailcore.wire.imap import names
+from webmail import answers, folders
+from webmail.criteria import Literal, Pieces, clean, string
+
+_RESPONSE_TEXT = re.compile(r"^\w+ (?:failed|command error): |^b?['\"]|\[[A-Z][^\]]*\] ?|['\"]$")
+
+
+class Refused(Exception):
+    """The server said NO or BAD; `str()` is its text without codes."""
+
+
+class Unreachable(Exception):
+    """No connection, or it broke; `str()` says what in English, for the log."""
+
+
+class BadCredential(Exception):
+    """The server does not know this name and password (any more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A selected folder: how many letters, and the number that makes its UIDs mean something."""
+
+    name: str
+    exists: int
+    validity: int
+    following: int = 0  # UIDNEXT
+
+
+@contextmanager
+def faults() -> Iterator[None]:
+    """imapclient's exceptions as the three of this module."""
+    try:
+        yield
+    except LoginError as error:
+        raise BadCredential(str(error)) from error
+    except (imaplib.IMAP4.abort, OSError, EOFError, answers.BadAnswer) as error:
+        raise Unreachable(str(error) or type(error).__name__) from error
+    except (IMAPClientError, imaplib.IMAP4.error) as error:
+        raise Refused(_RESPONSE_TEXT.sub("", str(error)).strip()) from error
+
+
+class Connection:
+    """Commands that go out together, and what comes back."""
+
+    def __init__(self, client: IMAPClient) -> None:
+        self._client = client
+        # imapclient sees no more of FETCH than octets here, so its tracing of each line is not needed.
+        self._wire: Any = client._imap
+        self._wire.debug = 0
+        self.capabilities = frozenset(name.decode("ascii").upper() for name in client.capabilities())
+        self._opened: Opened | None = None
+        self._selected: dict[str, Opened] = {}  # what SELECT last said of each folder
+
+    def can(self, capability: str) -> bool:
+        return capability in self.capabilities
+
+    def socket(self) -> Any:
+        """To be looked at, never read."""
+        return self._client.socket()
+
+    def close(self) -> None:
+        try:
+            self._client.logout()
+        except (OSError, imaplib.IMAP4.error, IMAPClientError):
+            self._client.shutdown()
+
+    def _numbers(self, command: str, given: Pieces) -> list[int]:
+        [lines] = self._journey([(command, (f"UID {command} ".encode("ascii"), *given))])
+        return [int(number) for line in lines if isinstance(line, bytes) for number in line.split() if number.isdigit()]
+
+    def _mailbox(self, name: str) -> bytes:
+        return string(names.to_utf7(clean(name)).decode("ascii"))
+
+    def _journey(self, asked: Sequence[tuple[str, Pieces]]) -> list[answers.Lines]:
+        """Several commands in one journey: all are sent, then all answers read. For each the lines of the answer
+        it names. Where a command has literals that the server wants to be asked for, it takes a journey more.
+        Raises Refused after all answers are read, if one was NO."""
+        wire = self._wire
+        tags = [self._sent(pieces) for _kind, pieces in asked]
+        found: list[answers.Lines] = []
+        refusal = b""
+        for (kind, pieces), tag in zip(asked, tags, strict=True):
+            wire.untagged_responses.pop(kind, None)
+            if kind == "SELECT":
+                wire.untagged_responses.clear()
+            said, words = wire._get_tagged_response(tag)
+            if said != "OK":
+                refusal = refusal or words[-1] or b"NO"
+            elif kind == "SELECT":
+                self._note_selected(pieces)
+            found.append(wire.untagged_responses.pop(kind, []))
+        if refusal:
+            raise Refused(_RESPONSE_TEXT.sub("", answers.octets(refusal).decode("utf-8", "replace")).strip())
+        return found
+
+    def _sent(self, pieces: Pieces) -> bytes:
+        wire = self._wire
+        tag: bytes = wire._new_tag()
+        line = tag + b" "
+        for piece in pieces:
+            if not isinstance(piece, Literal):
+                line += piece
+            elif self.can("LITERAL+"):
+                line += b"{%d+}\r\n%b" % (len(piece), piece)
+            else:
+                wire.send(line + b"{%d}\r\n" % len(piece))
+                while wire._get_response():
+                    if wire.tagged_commands[tag]:
+                        return tag  # refused; its answer is read by who waits for it
+                line = bytes(piece)
+        wire.send(line + b"\r\n")
+        return tag
+
+    def _note_selected(self, pieces: Pieces) -> None:
+        """What SELECT said of a folder."""
+        said = self._wire.untagged_responses
+        name = folders.decoded(pieces[1].strip(b'"').replace(b'\\"', b'"').replace(b"\\\\", b"\\"))
+
+        def told(kind: str) -> int:
+            return int(said[kind][-1]) if said.get(kind) else 0
+
+        self._wire.state = "SELECTED"
+        self._opened = Opened(name, told("EXISTS"), told("UIDVALIDITY"), told("UIDNEXT"))
+        self._selected[name] = self._opened
+        said.clear()
+
+    def _fetch(self, command: str, numbers: str, items: str) -> dict[int, dict[bytes, answers.Value]]:
+        items = items if items.startswith("(") or " " not in items else f"({items})"
+        with faults():
+            self._wire.untagged_responses.pop("FETCH", None)
+            if command == "FETCH":
+                kind, lines = self._wire.fetch(numbers, items)
+            else:
+                kind, lines = self._wire.uid("FETCH", numbers, items)
+            if kind != "OK":
+                raise Refused(answers.octets(lines[-1]).decode("utf-8", "replace"))
+            return answers.fetched(lines)
