@@ -167,7 +167,7 @@ def settle(filtered: Filtered, copies: Sequence[delivery.Staged]) -> Outcome:
     if result.vacation is not None and _answer(filtered):
         words.append("answered")
     for key, seconds in result.remember:
-        scripts.remember(filtered.script.account_id, key, _duplicate_period(seconds))
+        scripts.remember(filtered.script.account_id, key, _duplicate_period(seconds), anew=True)
     if result.reject is not None:
         words.append("rejected")
     elif not filtered.arrivals and not result.redirects:

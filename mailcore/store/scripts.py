@@ -168,14 +168,18 @@ def remembers(account_id: int, key: str) -> bool:
     return SieveMemory.objects.filter(account_id=account_id, key=_digest(key), until_at__gt=int(time())).exists()
 
 
-def remember(account_id: int, key: str, seconds: int) -> bool:
-    """Remember `key` for so long. False: it stood in memory already (and stays so at least as long); call inside a
-    transaction."""
+def remember(account_id: int, key: str, seconds: int, *, anew: bool = False) -> bool:
+    """Remember `key` for so long. False: it stands in memory already, and its time is left as it is, but with `anew`;
+    call inside a transaction."""
+    if not anew and remembers(account_id, key):
+        return False
+    # Whoever delivers to this account at the same moment waits here, and then finds what was written.
     Account.objects.select_for_update().filter(pk=account_id).values_list("id").first()
     known = remembers(account_id, key)
-    SieveMemory.objects.update_or_create(
-        account_id=account_id, key=_digest(key), defaults={"until_at": int(time()) + seconds}
-    )
+    if anew or not known:
+        SieveMemory.objects.update_or_create(
+            account_id=account_id, key=_digest(key), defaults={"until_at": int(time()) + seconds}
+        )
     return not known
 
 
