@@ -152,7 +152,8 @@ def _one_account(reach: Reach, address: str, *, to_change: bool = False) -> Acco
 
 
 def list_accounts(reach: Reach, given: Mapping[str, Any], query: QueryDict) -> Answer:
-    return _list(account_pages.matching(query, reach).order_by("address"), query, _account)
+    rows = account_pages.matching(query, reach).prefetch_related("managed_domains")
+    return _list(rows.order_by("address"), query, _account)
 
 
 def make_account(reach: Reach, given: Mapping[str, Any], query: QueryDict) -> Answer:
@@ -303,23 +304,36 @@ def track(reach: Reach, given: Mapping[str, Any], query: QueryDict) -> Answer:
 # --- Settings and changes -------------------------------------------------------------------------
 
 
-def _setting(name: str) -> dict[str, object]:
-    spec = conf.specs()[name]
-    text = conf.effective()[name]
-    shown = audit.HIDDEN if spec.secret and text else text
-    return {"name": name, "value": shown, "origin": conf.origin(name), "default": spec.default, "help": str(spec.help)}
+def _settings(wanted: Callable[[str], bool]) -> list[dict[str, object]]:
+    known, origins = conf.specs(), conf.origins()
+    return [
+        {
+            "name": name,
+            "value": audit.HIDDEN if known[name].secret and text else text,
+            "origin": origins[name],
+            "default": known[name].default,
+            "help": str(known[name].help),
+        }
+        for name, text in conf.effective().items()
+        if wanted(name)
+    ]
 
 
 def list_settings(reach: Reach, given: Mapping[str, Any], query: QueryDict) -> Answer:
     q = listing.words(query).lower()
-    items = [_setting(name) for name in conf.effective() if q in name.lower()]
+    items = _settings(lambda name: q in name.lower())
     return Answer({"items": items, "page": 1, "pages": 1, "count": len(items)})
 
 
 def show_setting(reach: Reach, given: Mapping[str, Any], query: QueryDict, name: str) -> Answer:
-    if name not in conf.specs():
-        raise Missing
     return Answer(_setting(name))
+
+
+def _setting(name: str) -> dict[str, object]:
+    found = _settings(lambda each: each == name)
+    if not found:
+        raise Missing
+    return found[0]
 
 
 def set_setting(reach: Reach, given: Mapping[str, Any], query: QueryDict, name: str) -> Answer:

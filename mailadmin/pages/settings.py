@@ -34,7 +34,8 @@ class Row:
 @seeing_system
 def settings(request: HttpRequest, reach: Reach) -> HttpResponse:
     q, origin = listing.term(request), listing.choice(request, "origin", _ORIGINS)
-    rows = [_row(name, text) for name, text in conf.effective().items()]
+    known, origins = conf.specs(), conf.origins()
+    rows = [_row(known[name], text, origins[name]) for name, text in conf.effective().items()]
     words = q.lower().split()
     shown = [
         row
@@ -58,9 +59,8 @@ def _origins() -> list[tuple[str, str]]:
     return [(name, words[name]) for name in _ORIGINS]
 
 
-def _row(name: str, text: str) -> Row:
-    spec = conf.specs()[name]
-    return Row(name, _HIDDEN if spec.secret and text else text, conf.origin(name), str(spec.help))
+def _row(spec: conf.Spec, text: str, came_from: str) -> Row:
+    return Row(spec.name, _HIDDEN if spec.secret and text else text, came_from, str(spec.help))
 
 
 class ParameterForm(Form):

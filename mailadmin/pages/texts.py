@@ -68,10 +68,8 @@ def settings_text(request: HttpRequest, reach: Reach) -> HttpResponse:
 
 
 def _set_here() -> dict[str, str]:
-    known = conf.specs()
-    return {
-        name: value for name, value in conf.given().items() if conf.origin(name) == "set" and not known[name].secret
-    }
+    known, origins = conf.specs(), conf.origins()
+    return {name: value for name, value in conf.given().items() if origins[name] == "set" and not known[name].secret}
 
 
 def _read(text: str) -> tuple[dict[str, str], list[str]]:
@@ -181,8 +179,9 @@ def table_list(request: HttpRequest, reach: Reach) -> HttpResponse:
     """Tables that have entries, and those that parameters name."""
     counts = dict(AccessEntry.objects.values_list("table").order_by().annotate(n=Count("pk")))
     users: dict[str, list[str]] = {}
+    given = conf.given()
     for name in conf.SPECS:
-        for word in str(conf.raw(name, conf.given())).replace(",", " ").split():
+        for word in str(conf.raw(name, given)).replace(",", " ").split():
             if ":" in word and name.endswith(("_maps", "_restrictions", "_clientcerts")) and "://" not in word:
                 users.setdefault(tables.table_name(word), []).append(name)
     rows = [(name, counts.get(name, 0), users.get(name, [])) for name in sorted({*counts, *users})]

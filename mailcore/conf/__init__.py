@@ -25,6 +25,7 @@ __all__ = [
     "expanded",
     "given",
     "origin",
+    "origins",
     "problems",
     "raw",
     "refresh",
@@ -130,10 +131,23 @@ def problems() -> dict[str, str]:
     return wrong
 
 
-def origin(name: str) -> Literal["environment", "set", "default"]:
+Origin = Literal["environment", "set", "default"]
+
+
+def origin(name: str) -> Origin:
+    return _origin(name, _table())
+
+
+def origins() -> dict[str, Origin]:
+    """Where each parameter's text comes from."""
+    table = _table()
+    return {name: _origin(name, table) for name in specs(table)}
+
+
+def _origin(name: str, table: Mapping[str, str]) -> Origin:
     if _environment(name) is not None:
         return "environment"
-    return "set" if name in _table() else "default"
+    return "set" if name in table else "default"
 
 
 def effective() -> dict[str, str]:

@@ -203,7 +203,7 @@ def snapshot(account: Account) -> dict[str, object]:
         "name": account.name,
         "state": account.state,
         "role": account.role,
-        "managed_domains": list(account.managed_domains.order_by("name").values_list("name", flat=True)),
+        "managed_domains": sorted(domain.name for domain in account.managed_domains.all()),
         "expires": account.expires.isoformat() if account.expires else None,
         "quota_bytes": account.quota_bytes,
         "quota_messages": account.quota_messages,
