@@ -28,6 +28,13 @@ WEBMAIL = {
     "folders": "/folders/",
     "search": "/search/?q=会议",
     "options": "/options/",
+    "identities": "/options/identities/",
+    "texts": "/options/texts/",
+    "filters": "/filters/",
+    "rule": "/filters/rule/new?from=lisi@benet.com",
+    "answer": "/filters/answer",
+    "script": "/filters/script",
+    "scheduled": "/scheduled/",
     "account": "/account/",
 }
 ADMIN = {
