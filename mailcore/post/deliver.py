@@ -132,10 +132,7 @@ class _Wanted:
 def _deliver_local(courier: str, plans: Sequence[_Plan], leftovers: Leftovers) -> None:
     wanted = _wanted(plans)
     staged = delivery.stage([arrival for each in wanted for arrival in each.arrivals])
-    # After a power failure a letter is looked for where it would be without filters: what they put elsewhere is
-    # made durable by name before the commit.
-    elsewhere = {s.path for s in staged if isinstance(s, delivery.Staged) and s.arrival.mailbox != "INBOX"}
-    maildir.sync_directories({os.path.dirname(path) for path in elsewhere})
+    maildir.sync_directories(_filtered_into(wanted, staged))
 
     def enter_and_settle() -> list[Settlement]:
         outcomes = {plan.claim.id: list(plan.outcomes) for plan in plans}
@@ -149,6 +146,18 @@ def _deliver_local(courier: str, plans: Sequence[_Plan], leftovers: Leftovers) -
 
     settlements = in_transaction(enter_and_settle)
     leftovers.add(settlements, (s.path for s in staged if isinstance(s, delivery.Staged)))
+
+
+def _filtered_into(wanted: Sequence[_Wanted], staged: Sequence[delivery.Staged | Reply]) -> set[str]:
+    """Directories whose new names must be durable before the commit: recovery after a power failure puts back what was
+    delivered without filters, as it would be done again."""
+    found: set[str] = set()
+    copies = iter(staged)
+    for each in wanted:
+        placed = [copy.path for copy in islice(copies, len(each.arrivals)) if isinstance(copy, delivery.Staged)]
+        if each.filtered is not None and not each.filtered.is_plain:
+            found.update(os.path.dirname(path) for path in placed)
+    return found
 
 
 def _wanted(plans: Sequence[_Plan]) -> list[_Wanted]:

@@ -65,6 +65,11 @@ class Filtered:
     arrivals: tuple[Arrival, ...]
     fault: str
 
+    @property
+    def is_plain(self) -> bool:
+        """Just what happens without a script, and recorded so."""
+        return self.result.is_plain and not self.fault
+
 
 def active(ways: Iterable[Local]) -> Mapping[int, scripts.Active]:
     """The scripts of those of `ways` that have one, by account; nothing is asked where none has."""

@@ -240,6 +240,32 @@ def test_after_a_power_failure_a_filed_letter_is_still_there(obey, arrive):
     assert boxes() == {"Archive": 1}
 
 
+@pytest.mark.parametrize(
+    ("script", "folders"),
+    [
+        ('require "fileinto"; fileinto "Archive";', {".Archive"}),
+        ('require "copy"; redirect :copy "xiaoqi@benet.com";', {"Maildir"}),
+        ('require "fileinto"; fileinto "Elsewhere";', {"Maildir"}),
+        ("keep;", set()),
+    ],
+)
+def test_what_a_script_decided_is_durable_before_the_commit(obey, post, monkeypatch, script, folders):
+    """Recovery does no script again: names that it would not put back are synced first."""
+    obey(script)
+    post("lisi", content=LETTER, message_id="1@other.example")
+    synced: list[tuple[str, int]] = []
+    real = maildir.sync_directories
+
+    def note(directories) -> None:
+        given = list(directories)
+        synced.extend((Path(each).parent.name, Message.objects.count()) for each in given)
+        real(given)
+
+    monkeypatch.setattr(maildir, "sync_directories", note)
+    Courier().run_until_idle()
+    assert {name for name, messages in synced if messages == 0} == folders
+
+
 def test_who_has_no_script_pays_nothing(arrive, django_assert_num_queries, lisi):
     with django_assert_num_queries(0):
         assert filters.active([Local(lisi.account_id, lisi.address)]) == {}
