@@ -15,7 +15,7 @@ from webmail import imap
 from webmail.servers import imap_server
 
 IDLE_SECONDS = 240
-KEPT_PER_VISITOR = 3
+KEPT_PER_VISITOR = 5
 KEPT_AT_MOST = 400
 
 _kept: dict[bytes, list[tuple[float, imap.Mail]]] = {}

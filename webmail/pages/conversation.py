@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from webmail import conversations, imap, labels, letters, listing, snoozing
+from webmail import conversations, imap, labels, letters, listing
 from webmail.imap import Found
 from webmail.pages import frame
 from webmail.pages.letter import content
@@ -54,9 +54,8 @@ def conversation(request: Request, mail: imap.Mail, uid: int) -> HttpResponse:
         "keep": keep,
         "back": frame.list_address(box, **keep),
         "open_all": f"{here}open=all" if len(opened) < min(len(found), OPEN_AT_MOST) else "",
-        "targets": [f for f in pane if f.selectable and f.name != box],
+        "menus": frame.menus((f for f in pane if f.selectable and f.name != box), person.options.labels),
         "set_labels": labels.on(frozenset().union(*(row.flags for row in mine)), labels.known(person.options.labels)),
-        "snooze_times": snoozing.choices(),
         "answered": next((each.row for each in reversed(found) if not each.row.draft), found[-1].row),
     }
     return render(request, "webmail/conversation.html", context)

@@ -55,14 +55,26 @@ def _pane(
 
 def bar(role: str, targets: Iterable[Folder], mine: tuple[tuple[str, str, int], ...]) -> SafeString:
     """What can be done to letters of a list; `role` is that of its folder."""
+    return _rendered("webmail/bar.html", role, targets, mine)
+
+
+def menus(targets: Iterable[Folder], mine: tuple[tuple[str, str, int], ...]) -> SafeString:
+    """The menus above a letter: where to, which label, when again."""
+    return _rendered("webmail/menus.html", "", targets, mine)
+
+
+def _rendered(
+    template: str, role: str, targets: Iterable[Folder], mine: tuple[tuple[str, str, int], ...]
+) -> SafeString:
     places = tuple((folder.name, folder.path) for folder in targets)
     times = tuple((name, said, moment.replace(second=0, microsecond=0)) for name, said, moment in snoozing.choices())
     here = f"{get_language()} {timezone.get_current_timezone_name()}"
-    return _bar(here, role, places, mine, times)
+    return _kept(template, here, role, places, mine, times)
 
 
 @lru_cache(512)
-def _bar(
+def _kept(
+    template: str,
     here: str,  # language and time zone
     role: str,
     places: tuple[tuple[str, str], ...],
@@ -75,7 +87,7 @@ def _bar(
         "labels": labels.known(mine),
         "snooze_times": times,
     }
-    return render_to_string("webmail/bar.html", context)
+    return render_to_string(template, context)
 
 
 def folder_named(pane: tuple[Folder, ...], name: str) -> Folder:

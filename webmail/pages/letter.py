@@ -25,7 +25,6 @@ from webmail import (
     receipts,
     security,
     smtp,
-    snoozing,
     unsubscribe,
 )
 from webmail.addresses import Address
@@ -81,11 +80,10 @@ def reading(request: Request, mail: imap.Mail, box: str, uid: int, keep: dict[st
         "step": (frame.list_query(box, **keep) + "open=") if beside else "",
         "compose": reverse("compose") + frame.open_query(box, of=uid) + "mode=",
         "back": frame.list_address(box, **keep),
-        "targets": [f for f in pane if f.selectable and f.name != box],
+        "menus": frame.menus((f for f in pane if f.selectable and f.name != box), person.options.labels),
         "all_headers": request.GET.get("headers") == "all",
         "details": letters.outline(letter.root) if request.GET.get("headers") == "details" else None,
         "set_labels": labels.on(letter.row.flags, labels.known(person.options.labels)),
-        "snooze_times": snoozing.choices(),
     }
 
 
