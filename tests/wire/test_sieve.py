@@ -215,6 +215,26 @@ def test_a_pattern_of_many_stars_takes_no_time():
     assert comparison.matches("matches", "i;octet", "", "a" * 20_000, "a*" * 200 + "b") is None
 
 
+EVERYTHING = (
+    ALL
+    + """
+if anyof (header :matches ["subject", "from"] "*?x*", address :detail "to" "a", body :raw :contains "zz",
+          body :content "" :matches "q*q", body :text :is "no", date "date" "year" "1900", size :over 1G,
+          header :count "gt" :comparator "i;ascii-numeric" "received" "99", date :originalzone "received" "zone" "x",
+          envelope :all "from" "", exists "x-never") { fileinto "${1}x"; }
+if duplicate { discard; }
+vacation :handle "h" "away";
+"""
+)
+
+
+@given(st.binary(max_size=400), st.text(max_size=20))
+def test_whatever_a_letter_is_a_script_comes_to_its_end(content, sender):
+    made = result(EVERYTHING, content, Envelope(sender, "lisi@benet.com"))
+    assert made.vacation is not None
+    vacation.wanted(made.vacation, SieveLetter(content, Envelope(sender, "x")), OWN)
+
+
 # --- Actions --------------------------------------------------------------------------------------
 
 

@@ -81,7 +81,7 @@ def _number(text: str) -> float:
 # --- Wildcards ------------------------------------------------------------------------------------
 
 
-@lru_cache(1024)
+@lru_cache(512)
 def _pattern(key: str) -> tuple[tuple[str, ...], ...]:
     """The pieces between stars, each a row of characters; "" stands for "?"."""
     pieces: list[list[str]] = [[]]
@@ -123,7 +123,7 @@ def _glob(value: str, key: str, fold: Callable[[str], str]) -> tuple[str, ...] |
     return _captured(shown, [*spans, (at, start), *_spans(last)]) if last is not None else None
 
 
-@lru_cache(4096)
+@lru_cache(512)
 def _compiled(piece: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("".join(re.escape(sign) if sign else "(.)" for sign in piece), re.DOTALL)
 

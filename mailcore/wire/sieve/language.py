@@ -195,10 +195,17 @@ _ZONE_TEXT = re.compile(r"[+-]\d{4}")
 # --- Checking -------------------------------------------------------------------------------------
 
 
-@lru_cache(256)
 def compile_script(text: str) -> Script:
-    """A script ready to run; the same text is read once. Raises SieveError."""
+    """A script ready to run; the same text is read once, unless it is large. Raises SieveError."""
+    return _remembered(text) if len(text) <= _REMEMBERED else _compiled(text)
+
+
+def _compiled(text: str) -> Script:
     return _Checker().script(grammar.parse(text))
+
+
+_REMEMBERED = 32 * 1024  # characters
+_remembered = lru_cache(128)(_compiled)
 
 
 class _Checker:
