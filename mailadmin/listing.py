@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, QueryDict
 
 PAGE_SIZE = 50
+_LOOKED_FOR = 2000  # rows a search finds that are counted by having been found
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,21 @@ def page(
     """The page of `rows` the URL asks for, as named tuples of `values`; `columns` maps a list's column to
     the field it is sorted by. Equal rows are told apart by their number, so that no page repeats one."""
     field = columns[chosen.column]
-    ordered = rows.order_by(f"-{field}" if chosen.descending else field, "pk").values_list(*values, named=True)
-    return Paginator(ordered, PAGE_SIZE).get_page(request.GET.get("page"))
+    ordered = rows.order_by(f"-{field}" if chosen.descending else field, "pk")
+    if term(request):
+        keys = list(ordered.values_list("pk", flat=True)[: _LOOKED_FOR + 1])
+        if len(keys) <= _LOOKED_FOR:
+            return _page_of(keys, request, rows, values)
+    return Paginator(ordered.values_list(*values, named=True), PAGE_SIZE).get_page(request.GET.get("page"))
+
+
+def _page_of(keys: list[int], request: HttpRequest, rows: QuerySet[Any], values: Sequence[str]) -> Page[Any]:
+    """The same of few rows that a search found: one look through all of them counts and sorts."""
+    found = Paginator(keys, PAGE_SIZE).get_page(request.GET.get("page"))
+    shown = rows.model._default_manager.filter(pk__in=list(found)).values_list(*values, named=True)
+    by_key = {row.pk: row for row in shown}
+    found.object_list = [by_key[key] for key in found.object_list if key in by_key]
+    return found
 
 
 def words(given: QueryDict) -> str:
