@@ -23,6 +23,7 @@ from django.http import HttpRequest, parse_cookie
 
 from webmail import imap, pool, snoozing, visitor
 from webmail.criteria import string
+from webmail.journey import FULL
 from webmail.servers import Server, imap_server, tls_context
 from webmail.visitor import Visitor
 
@@ -93,8 +94,10 @@ class _Ear:
             words = (string(self.person.login), string(self.person.secret))
             if any(not word.startswith(b'"') for word in words):
                 raise _Over  # a name beyond ASCII; the page asks by itself
-            if not await _command(reader, writer, b"a LOGIN " + b" ".join(words)):
-                raise _Over
+            writer.write(b"a LOGIN " + b" ".join(words) + b"\r\n")
+            said = (await _said(reader, b"a")).upper()
+            if not said.startswith(b"A OK"):
+                raise OSError("let in no further") if FULL.search(said.decode("latin-1")) else _Over
             capable: list[bytes] = []
             await _command(reader, writer, b"b CAPABILITY", capable)
             if not await _command(reader, writer, b"c EXAMINE INBOX"):

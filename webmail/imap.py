@@ -25,6 +25,7 @@ from webmail.criteria import clean as clean
 from webmail.folders import Folder
 from webmail.journey import BadCredential as BadCredential
 from webmail.journey import Connection, faults
+from webmail.journey import Full as Full
 from webmail.journey import Opened as Opened
 from webmail.journey import Refused as Refused
 from webmail.journey import Unreachable as Unreachable

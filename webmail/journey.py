@@ -18,6 +18,8 @@ from mailcore.wire.imap import names
 from webmail import answers, folders
 from webmail.criteria import Literal, Pieces, clean, string
 
+# The server may know the visitor and still not let another connection in (RFC 5530).
+FULL = re.compile(r"\[(?:LIMIT|UNAVAILABLE|INUSE|IN-USE|SERVERBUG)\]")
 _RESPONSE_TEXT = re.compile(r"^\w+ (?:failed|command error): |^b?['\"]|\[[A-Z][^\]]*\] ?|['\"]$")
 
 
@@ -27,6 +29,10 @@ class Refused(Exception):
 
 class Unreachable(Exception):
     """No connection, or it broke; `str()` says what in English, for the log."""
+
+
+class Full(Unreachable):
+    """The server lets no further connection in."""
 
 
 class BadCredential(Exception):
@@ -49,7 +55,8 @@ def faults() -> Iterator[None]:
     try:
         yield
     except LoginError as error:
-        raise BadCredential(str(error)) from error
+        fault = Full if FULL.search(str(error)) else BadCredential
+        raise fault(str(error)) from error
     except (imaplib.IMAP4.abort, OSError, EOFError, answers.BadAnswer) as error:
         raise Unreachable(str(error) or type(error).__name__) from error
     except (IMAPClientError, imaplib.IMAP4.error) as error:

@@ -18,7 +18,8 @@ IDLE_SECONDS = 240
 KEPT_PER_VISITOR = 5
 KEPT_AT_MOST = 400
 
-_kept: dict[bytes, list[tuple[float, imap.Mail]]] = {}
+_Key = tuple[str, bytes]  # login, and a hash of it with the secret
+_kept: dict[_Key, list[tuple[float, imap.Mail]]] = {}
 _lock = Lock()
 _sweeping = False
 _woken = Event()
@@ -28,8 +29,8 @@ _woken = Event()
 def borrow(login: str, secret: str) -> Iterator[imap.Mail]:
     """A connection of this visitor, a kept one if there is one. After an error it is not kept.
     Raises BadCredential, Unreachable."""
-    key = hashlib.sha256(f"{login}\0{secret}".encode()).digest()
-    mail = _take(key) or imap.connect(imap_server(), login, secret)
+    key = _key(login, secret)
+    mail = _take(key) or _connected(login, secret)
     try:
         yield mail
     except imap.Refused:
@@ -43,14 +44,36 @@ def borrow(login: str, secret: str) -> Iterator[imap.Mail]:
 
 def forget(login: str, secret: str) -> None:
     """Close what is kept for this visitor, who signs out."""
-    key = hashlib.sha256(f"{login}\0{secret}".encode()).digest()
     with _lock:
-        gone = _kept.pop(key, [])
+        gone = _kept.pop(_key(login, secret), [])
     for _since, mail in gone:
         mail.close()
 
 
-def _take(key: bytes) -> imap.Mail | None:
+def _key(login: str, secret: str) -> _Key:
+    return login, hashlib.sha256(f"{login}\0{secret}".encode()).digest()
+
+
+def _connected(login: str, secret: str) -> imap.Mail:
+    """A new connection; where the server has enough of this visitor's, in place of those kept here."""
+    try:
+        return imap.connect(imap_server(), login, secret)
+    except imap.Full:
+        with _lock:
+            gone = [mail for key in _of(login) for _since, mail in _kept.pop(key)]
+        if not gone:
+            raise
+        for mail in gone:
+            mail.close()
+        return imap.connect(imap_server(), login, secret)
+
+
+def _of(login: str) -> list[_Key]:
+    """What is kept for any session of this visitor; the lock is held."""
+    return [key for key in _kept if key[0] == login]
+
+
+def _take(key: _Key) -> imap.Mail | None:
     while True:
         with _lock:
             waiting = _kept.get(key)
@@ -69,18 +92,21 @@ def _has_news(mail: imap.Mail) -> bool:
     return bool(poll.poll(0))
 
 
-def _keep(key: bytes, mail: imap.Mail) -> None:
+def _keep(key: _Key, mail: imap.Mail) -> None:
+    """Keep a connection; the visitor's oldest one, of whichever session, goes where there are too many."""
     global _sweeping
     with _lock:
-        waiting = _kept.setdefault(key, [])
-        room = len(waiting) < KEPT_PER_VISITOR and sum(map(len, _kept.values())) < KEPT_AT_MOST
-        if room:
-            waiting.append((time.monotonic(), mail))
+        _kept.setdefault(key, []).append((time.monotonic(), mail))
+        mine = _of(key[0])
+        gone: imap.Mail | None = None
+        if sum(len(_kept[each]) for each in mine) > KEPT_PER_VISITOR or sum(map(len, _kept.values())) > KEPT_AT_MOST:
+            oldest = min((each for each in mine if _kept[each]), key=lambda each: _kept[each][0][0])
+            _since, gone = _kept[oldest].pop(0)
         if not _sweeping:
             _sweeping = True
             Thread(target=_sweep, name="webmail-pool", daemon=True).start()
-    if not room:
-        mail.close()
+    if gone is not None:
+        gone.close()
 
 
 def _sweep() -> None:

@@ -8,7 +8,7 @@ from django.contrib.sessions.models import Session
 from mailcore.models import Account, AppPassword
 from mailcore.store import factors
 from mailcore.store.webauthn import Passkey
-from office import PASSWORD, Browser
+from office import PASSWORD, Browser, PostOffice, letter
 from webmail import pool
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -157,3 +157,22 @@ def test_as_a_guest_the_imap_server_judges(office, browser: Browser, settings) -
     browser.cookies["seal"] = "forged"
     browser.see("/")
     assert "Sign in to your mail" in browser.page
+
+
+def test_a_visitor_with_many_sessions_is_not_shut_out(office: PostOffice, parameters) -> None:
+    """The server lets only so many connections of one person in; those kept for other sessions make room."""
+    parameters(mail_max_userip_connections="3")
+    office.put(letter("x"))
+    for _session in range(6):
+        another = Browser()
+        another.sign_in()
+        assert "<h1>Inbox</h1>" in another.page
+
+
+def test_too_many_connections_end_no_session(office: PostOffice, lisi: Browser, parameters) -> None:
+    parameters(mail_max_userip_connections="1")
+    pool.close_all()
+    program = office.connect()
+    assert lisi.see("/").status_code == 503
+    program.logout()
+    assert lisi.see("/").status_code == 200
