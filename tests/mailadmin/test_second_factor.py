@@ -196,6 +196,11 @@ def test_the_keys_are_not_readable_in_the_database(key, lisi):
     assert not any(code.replace("-", "") in kept for code in lisi.codes)
 
 
+def test_after_another_secret_key_a_code_is_wrong_and_no_fault(key, lisi, settings, office):
+    settings.SECRET_KEY = "another"
+    assert not factors.check_code(office.lisi.pk, code_of(key, 1))
+
+
 # --- Browsers that are signed in ------------------------------------------------------------------
 
 

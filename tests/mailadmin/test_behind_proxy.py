@@ -1,0 +1,24 @@
+"""Behind a web server of one's own the client is who that server says, and nobody else."""
+
+import pytest
+from django.http import HttpResponse
+from django.test import RequestFactory
+
+from mailcore.forwarded import client_address
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "client"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("203.0.113.1, 192.0.2.7", "192.0.2.7"),  # the first one anybody may have written
+        ("2001:db8::7", "2001:db8::7"),
+        ("", "127.0.0.1"),
+        ("unknown", "127.0.0.1"),
+    ],
+)
+def test_the_last_address_counts(forwarded, client):
+    seen = []
+    answer = client_address(lambda request: seen.append(request.META["REMOTE_ADDR"]) or HttpResponse())
+    answer(RequestFactory().get("/", headers={"X-Forwarded-For": forwarded}))
+    assert seen == [client]
