@@ -35,6 +35,7 @@ _FULL = 0.9  # of a quota
 _LATE = 300  # seconds a new letter may wait for a courier
 _DISK = 0.1  # of the file system must be free
 _CERTIFICATE = 21  # days before its end
+_MANY = 100  # letters that were tried and wait
 _GUESSES = 50  # failed sign-ins an hour
 _DNS_EVERY = 3600  # seconds
 _DNS_DOMAINS = 30
@@ -87,6 +88,10 @@ def _of_queue() -> Iterator[Finding]:
             waiting,
         )
         yield Finding("error", words % {"n": waiting}, f"{address}?state=incoming")
+    deferred = Queued.objects.filter(state=Queued.State.DEFERRED).count()
+    if deferred >= _MANY:
+        words = _("%(n)d letters could not be delivered yet.") % {"n": deferred}
+        yield Finding("warning", words, reverse("mailadmin:destinations"))
     for state, level, words in (
         (Queued.State.CORRUPT, "error", _("%(n)d letters cannot be read.")),
         (Queued.State.HOLD, "warning", _("%(n)d letters are on hold.")),

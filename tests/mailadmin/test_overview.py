@@ -51,6 +51,13 @@ def addresses(answer) -> list[str]:
     return [row.address for row, _ in answer.context["rows"]]
 
 
+def test_many_letters_that_wait(office, visit):
+    Queued.objects.bulk_create(Queued(id=n, state="deferred", due_us=1, received_us=1, size=1) for n in range(1, 101))
+    assert "100 letters could not be delivered yet." in findings(visit("ann"))
+    Queued.objects.filter(id=7).delete()
+    assert "could not be delivered" not in findings(visit("ann"))
+
+
 def test_a_domains_administrator_hears_of_their_own_only(office, visit, parameters):
     parameters(virtual_mailbox_limit="1000")
     Account.objects.filter(pk=office.lisi.pk).update(used_bytes=950)
