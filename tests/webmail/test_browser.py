@@ -92,7 +92,7 @@ def test_images_are_loaded_when_asked_for(visit, office: PostOffice) -> None:
     assert len({url for url in page.asked if "/picture/" in url}) == 2
 
 
-PATHS = ["/", "/?in=Archive", "/?show=unread", "/conversation/3?open=all", "/mail/1?headers=details", "/mail/1/preview/2", "/search/", "/search/?form=1", "/search/?q=会议", "/options/display/", "/options/labels/", "/options/highlighting/", "/options/folders/", "/help/", "/help/about", "/transfer/", "/mail/1", "/mail/1?view=text&headers=all", "/mail/2", "/compose/", "/compose/?mode=all&of=1", "/folders/", "/search/?q=会议&where=all", "/contacts/", "/contacts/?who=x", "/contacts/new", "/options/", "/mail/999"]  # fmt: skip
+PATHS = ["/", "/?in=Archive", "/?show=unread", "/conversation/3?open=all", "/mail/1?headers=details", "/mail/1/preview/2", "/search/", "/search/?form=1", "/search/?q=会议", "/options/display/", "/options/labels/", "/options/highlighting/", "/options/folders/", "/help/", "/help/about", "/transfer/", "/mail/1", "/mail/1?view=text&headers=all", "/mail/2", "/compose/", "/compose/?mode=all&of=1", "/folders/", "/search/?q=会议&where=all", "/contacts/", "/contacts/?who=x", "/contacts/new", "/options/", "/mail/999", "/mail/1/resend", "/filters/", "/filters/rule/new?from=a@b.example", "/filters/answer", "/filters/script", "/options/identities/", "/options/identities/new", "/options/texts/", "/scheduled/"]  # fmt: skip
 
 
 @pytest.fixture

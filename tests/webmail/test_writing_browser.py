@@ -192,15 +192,3 @@ def test_a_rule_is_made_by_pointing(visit, office: PostOffice, width: int) -> No
     page.wait_for_selector(".note.success")
     assert 'fileinto "Archive";' in SieveScript.objects.get().content
     assert "\\\\Seen" in SieveScript.objects.get().content
-
-
-PATHS = ["/filters/", "/filters/rule/new", "/filters/answer", "/filters/script", "/options/identities/", "/options/identities/new", "/options/texts/", "/scheduled/", "/compose/"]  # fmt: skip
-
-
-@pytest.mark.parametrize(("width", "language"), [(320, "zh-CN"), (375, "en-US"), (1280, "zh-CN")])
-def test_no_page_runs_out_of_its_screen(visit, width: int, language: str) -> None:
-    page = visit(width, language)
-    for path in PATHS:
-        page.goto(path)
-        wide = page.evaluate("document.documentElement.scrollWidth")
-        assert wide <= width, f"{path} is {wide} wide"
