@@ -161,6 +161,7 @@ def test_a_letter_beside_the_list(office: PostOffice, three: Browser) -> None:
     assert len(re.findall(r'<li class="row', three.page)) == 3
     assert 'href="/?open=2#letter"' in three.page
     assert "\\Seen" in office.flags(3)
+    assert re.findall(r'<li class="(row[^"]*)"', three.page) == ["row open", "row", "row new"]
     assert three.see("/", open="99").status_code == 200
     three.press("/act/", do="delete", uid="3", back="/", validity=three.field("validity"), **{"in": "INBOX"})
     assert len(re.findall(r'<li class="row', three.page)) == 2

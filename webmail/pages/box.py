@@ -64,18 +64,21 @@ def pager(wanted: str, total: int, size: int) -> Pager:
 @signed_in
 def index(request: Request, mail: imap.Mail) -> HttpResponse:
     box = frame.box_of(request)
+    keep, options = frame.kept(request.GET), request.visitor.options
+    uid = _open(request) if options.layout == "pane" else 0
+    # Before the list: what is read here is read there.
+    shown = letter.reading(request, mail, box, uid, keep) if uid and mail.open(box).exists else None
     context = frame.around(request, mail, box, fresh=True)
     if any(f.role == "snoozed" for f in context["folders"]) and snoozing.awaken(mail, request.visitor.address):
         context = frame.around(request, mail, box, fresh=True)
     opened = mail.open(box)
-    options, folder = request.visitor.options, context["folder"]
-    keep = frame.kept(request.GET)
+    folder = context["folder"]
     in_threads = options.threads and not keep["sort"] and not keep["show"] and folder.role not in ("drafts", "sent")
     if "priority" in options.columns:
         mail.tell_priorities()
     rows, bundles, pages = _page(mail, opened, keep, options.page_size, in_threads=in_threads)
     beside = "" if options.layout == "pane" else None
-    if beside is not None and (uid := _open(request)) and (shown := letter.reading(request, mail, box, uid, keep)):
+    if shown is not None:
         beside = render_to_string("webmail/letter_main.html", context | shown, request)
     view = listing.View(
         options,
@@ -84,7 +87,7 @@ def index(request: Request, mail: imap.Mail) -> HttpResponse:
         to_whom=folder.role in ("sent", "drafts"),
         check_all=request.GET.get("check") == "all",
         bundles=bundles,
-        opened=_open(request) if beside else 0,
+        opened=uid if beside else 0,
         pane=frame.list_query(box, **keep) + "open=" if options.layout == "pane" else "",
     )
     context |= {
