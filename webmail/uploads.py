@@ -170,14 +170,16 @@ class Held:
 
 def held(owner: str) -> list[Held]:
     """The letters that still wait, next first; those that have gone meanwhile are done with."""
+    finish(owner)
     rows = Composition.objects.filter(owner=owner, sent=True).exclude(held="").order_by("release")
-    now, waiting = timezone.now(), []
-    for token, queue_id, until, fields in rows.values_list("token", "held", "release", "fields"):
-        if until is None or until <= now:
-            done(token)
-        else:
-            waiting.append(Held(token, queue_id, until, fields))
-    return waiting
+    return [Held(*row) for row in rows.values_list("token", "held", "release", "fields")]
+
+
+def finish(owner: str = "") -> None:
+    """Letters that can no longer be called back, of this owner or everybody's: nothing but a mark of them stays."""
+    gone = Composition.objects.filter(sent=True, release__lte=timezone.now()).exclude(held="")
+    for token in (gone.filter(owner=owner) if owner else gone).values_list("token", flat=True):
+        done(token)
 
 
 def attach(token: str, file: "UploadedFile[bytes]") -> None:
@@ -248,6 +250,7 @@ def sweep() -> None:
     once an hour, when somebody signs in."""
     if not cache.add("webmail.uploads.swept", True, 3600):
         return
+    finish()
     before = timezone.now() - KEPT_FOR
     old = Composition.objects.filter(changed__lt=before).exclude(release__gt=timezone.now())
     for token, owner in old.values_list("token", "owner"):

@@ -122,6 +122,7 @@ def test_what_has_gone_is_done_with(office: PostOffice, patient, lisi: Browser) 
     lisi.see("/compose/")
     write(lisi, to="xiaoqi@benet.com", subject="x", body="secret words")
     Composition.objects.update(release=timezone.now())
+    lisi.see("/compose/")
     assert uploads.held("lisi@benet.com") == []
     assert "secret words" not in str(Composition.objects.get().fields)
 

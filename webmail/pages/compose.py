@@ -91,6 +91,7 @@ def _opened(request: Request, mail: imap.Mail) -> HttpResponse:
         uploads.keep(token, owner, fields)
         for name, kind, content in copied:
             uploads.attach_octets(token, name, kind, content)
+    uploads.finish(owner)
     left = uploads.unfinished(owner, token) if not source.of else None
     return page(request, mail, token, fields, left=left)
 
