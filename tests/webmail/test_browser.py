@@ -256,6 +256,7 @@ def test_the_keys(five: Page, office: PostOffice) -> None:
     five.keyboard.press("?")
     assert "next, previous message" in five.locator("#keys").inner_text()
     five.keyboard.press("Escape")
+    five.wait_for_selector("#keys", state="hidden")
     five.keyboard.press("/")
     five.keyboard.type("#!e")
     assert five.locator("#q").input_value() == "#!e"
