@@ -17,7 +17,9 @@
     unsubscribe                                leaving a list as its letters offer
     contacts, cards                            the address book, and as files
     outside, pictures                          what lies at other hosts, fetched for a reader
-    writing, uploads, models                   letters being written, and what is kept of a visitor
+    identities, writing                        whom one writes as; a letter as octets
+    uploading, uploads, models                 letters being written, and what is kept of a visitor
+    sieve, rules, hindsight                    filters: the server that keeps them, as pages show them, applied late
     pages/     one module per page, function views
 
 Import law: of mailcore only `wire` and `conf`; nothing of mailadmin.
