@@ -2,19 +2,23 @@
 
     locale/messages.py [--check]
 
+A new language begins with an empty folder `locale/ll_CC`.
+
 Texts are found in the Python files and templates of all rooms, merged into every
 `LC_MESSAGES/django.po` (new ones empty, ones no longer used dropped) and compiled beside it. With
---check nothing is written: exit status 1 when a text is missing, untranslated, or not compiled.
+--check nothing is written: exit status 1 when a text is missing, untranslated or not compiled, when a
+placeholder or tag of the English is not in its translation, or when a plural form is missing.
 """
 
 import argparse
 import io
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import django
-from babel.messages import Catalog
+from babel.messages import Catalog, Message
 from babel.messages.extract import extract
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
@@ -55,8 +59,29 @@ def is_translated(catalog: Catalog, message: object) -> bool:
     return all(entry.string) if isinstance(entry.string, tuple) else bool(entry.string)
 
 
+_HELD = re.compile(r"%\(\w+\)[sd]|%[sd%]|\{\w*\}|</?\w+[^>]*>")
+
+
+def flaw(catalog: Catalog, message: Message) -> str:
+    """What is wrong with a translation; "" if nothing."""
+    entry = catalog.get(message.id, message.context)
+    if isinstance(message.id, str):
+        same = sorted(_HELD.findall(message.id)) == sorted(_HELD.findall(entry.string))
+        return "" if same else "its placeholders are others"
+    if len(entry.string) != catalog.num_plurals:
+        return f"it has {len(entry.string)} plural forms, not {catalog.num_plurals}"
+    # A form for exactly one, or for two, may do without the number.
+    known = set(_HELD.findall(" ".join(message.id)))
+    if any(not set(_HELD.findall(form)) <= known for form in entry.string):
+        return "its placeholders are others"
+    whole = set(_HELD.findall(message.id[1]))
+    return "" if set(_HELD.findall(entry.string[-1])) == whole else "its last form has other placeholders"
+
+
 def check(po: Path, catalog: Catalog, texts: Catalog) -> list[str]:
     wrong = [f"{po}: not translated: {m.id!r}" for m in texts if m.id and not is_translated(catalog, m)]
+    translated = [m for m in texts if m.id and is_translated(catalog, m)]
+    wrong += [f"{po}: {fault}: {m.id!r}" for m in translated if (fault := flaw(catalog, m))]
     compiled = io.BytesIO()
     write_mo(compiled, catalog)
     if compiled.getvalue() != po.with_suffix(".mo").read_bytes():
@@ -71,9 +96,14 @@ def main() -> int:
     settings.configure(USE_I18N=True)
     django.setup()
     texts, wrong = gather(), []
-    for po in sorted((ROOT / "locale").glob("*/LC_MESSAGES/django.po")):
-        with po.open("rb") as file:
-            catalog = read_po(file, locale=po.parent.parent.name)
+    for folder in sorted(each for each in (ROOT / "locale").iterdir() if each.is_dir() and each.name[0] != "_"):
+        po = folder / "LC_MESSAGES" / "django.po"
+        if po.exists():
+            with po.open("rb") as file:
+                catalog = read_po(file, locale=folder.name)
+        else:
+            po.parent.mkdir(exist_ok=True)
+            catalog = Catalog(locale=folder.name, fuzzy=False)
         if options.check:
             wrong += check(po, catalog, texts)
             continue
@@ -84,7 +114,7 @@ def main() -> int:
         with po.with_suffix(".mo").open("wb") as file:
             write_mo(file, catalog)
         missing = sum(1 for m in texts if m.id and not is_translated(catalog, m))
-        print(f"{po.parent.parent.name}: {len(texts)} texts, {missing} not translated")
+        print(f"{folder.name}: {len(texts)} texts, {missing} not translated")
     print("\n".join(wrong), end="\n" if wrong else "")
     return 1 if wrong else 0
 

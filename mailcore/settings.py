@@ -11,7 +11,6 @@ from pathlib import Path
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.translation import gettext_lazy as _
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -84,6 +83,7 @@ PORTS: dict[str, int | None] = {
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'youju.sqlite3'}")}
 _database = DATABASES["default"]
 _database["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", default=600)
+_database["CONN_HEALTH_CHECKS"] = True  # a database that was restarted costs nobody a command
 match _database["ENGINE"]:
     case "django.db.backends.sqlite3":
         _database["ENGINE"] = "mailcore.sqlite"
@@ -98,6 +98,7 @@ match _database["ENGINE"]:
             **_database.get("OPTIONS", {}),
         }
         _database["CONN_MAX_AGE"] = None  # a file needs no fresh connection
+        _database["CONN_HEALTH_CHECKS"] = False
     case "django.db.backends.mysql":
         import pymysql
 
@@ -225,7 +226,29 @@ WHITENOISE_MAX_AGE = 86400
 _names = {"zh_CN": "zh-hans", "zh_TW": "zh-hant"}
 _default = env.str("DEFAULT_LANGUAGE", default="zh_CN")
 LANGUAGE_CODE = _names.get(_default, _default.replace("_", "-").lower())
-LANGUAGES = [("zh-hans", _("Simplified Chinese")), ("en", _("English"))]
+# Each in its own words.
+LANGUAGES = [
+    ("zh-hans", "简体中文"),
+    ("zh-hant", "繁體中文"),
+    ("en", "English"),
+    ("ja", "日本語"),
+    ("ko", "한국어"),
+    ("de", "Deutsch"),
+    ("fr", "Français"),
+    ("es", "Español"),
+    ("pt-br", "Português (Brasil)"),
+    ("it", "Italiano"),
+    ("ru", "Русский"),
+    ("uk", "Українська"),
+    ("pl", "Polski"),
+    ("tr", "Türkçe"),
+    ("vi", "Tiếng Việt"),
+    ("id", "Bahasa Indonesia"),
+    ("th", "ไทย"),
+    ("ar", "العربية"),
+    ("fa", "فارسی"),
+    ("he", "עברית"),
+]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = True
 USE_TZ = True

@@ -54,7 +54,10 @@ _ICONS = {
 @register.simple_tag
 def icon(name: str) -> SafeString:
     """An icon; it says nothing to a screen reader, the words beside it do."""
-    return format_html('<svg class="i" viewBox="0 0 20 20" aria-hidden="true"><path d="{}"/></svg>', _ICONS[name])
+    turning = " turns" if name in ("left", "right", "out", "undo") else ""  # where lines run from right to left
+    return format_html(
+        '<svg class="i{}" viewBox="0 0 20 20" aria-hidden="true"><path d="{}"/></svg>', turning, _ICONS[name]
+    )
 
 
 _HAPPENINGS = {

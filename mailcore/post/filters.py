@@ -185,7 +185,7 @@ def settle(filtered: Filtered, copies: Sequence[delivery.Staged]) -> Outcome:
     for copy in copies:
         if copy.arrival.flags:
             _rename_on_commit(copy)
-    if result.reject is not None:
+    if result.reject is not None:  # RFC 5429
         return failed("5.7.1", one_line(result.reject.reason)[:500] or "rejected by the recipient", _RELAY)
     return delivered("; ".join(words) or "delivered to maildir", _RELAY if words else "virtual")
 

@@ -11,7 +11,6 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
-from django.utils.translation import override
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
@@ -122,20 +121,11 @@ def _form(request: HttpRequest, target: str, name: str = "", problem: str = "") 
         "next": target if target != reverse("box") else "",
         "name": name,
         "problem": problem,
-        "languages": languages(),
+        "languages": settings.LANGUAGES,
         "domain": conf.current().mydomain,
         "is_guest": is_guest(),
     }
     return render(request, "webmail/sign_in.html", context, status=401 if problem else 200)
-
-
-def languages() -> list[tuple[str, str]]:
-    """Each language in its own words."""
-    found = []
-    for code, name in settings.LANGUAGES:
-        with override(code):
-            found.append((code, str(name)))
-    return found
 
 
 def remembered_language(response: HttpResponse, chosen: options.Options) -> HttpResponse:

@@ -4,6 +4,7 @@ import re
 from datetime import datetime
 from zoneinfo import ZoneInfo, available_timezones
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -16,7 +17,7 @@ from webmail import imap
 from webmail import options as kept
 from webmail.addresses import BadAddress, typed
 from webmail.pages import frame
-from webmail.pages.entrance import languages, remembered_language
+from webmail.pages.entrance import remembered_language
 from webmail.visitor import Request, signed_in
 
 
@@ -37,7 +38,7 @@ def options(request: Request, mail: imap.Mail) -> HttpResponse:
     context = frame.around(request, mail) | {
         "chosen": chosen,
         "errors": errors,
-        "languages": languages(),
+        "languages": settings.LANGUAGES,
         "zones": _zones(),
         "editor_rows": kept.EDITOR_ROWS,
         "undo_seconds": kept.UNDO_SECONDS[1:],

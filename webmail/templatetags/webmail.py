@@ -19,7 +19,12 @@ register = template.Library()
 @register.simple_tag
 def icon(name: str) -> SafeString:
     """An icon of templates/webmail/icons.html; it says nothing to a screen reader, the words beside it do."""
-    return format_html('<svg class="i" aria-hidden="true"><use href="#i-{}"/></svg>', name)
+    return format_html('<svg class="i{}" aria-hidden="true"><use href="#i-{}"/></svg>', _turning(name), name)
+
+
+def _turning(name: str) -> str:
+    """Icons that point somewhere point the other way where lines run from right to left."""
+    return " turns" if name in ("left", "right", "reply", "replyall", "forward", "sent", "out") else ""
 
 
 @functools.cache

@@ -8,6 +8,8 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from django.db import InterfaceError, OperationalError
+
 from mailcore import conf
 from mailcore.servers.bridge import Bridge
 from mailcore.servers.imap import capability, table
@@ -249,7 +251,9 @@ class Session:
         except BadName:
             answer = no("Mailbox name is not valid", "CANNOT")
             command = table.NOTHING
-        except TemporaryFault:
+        except (TemporaryFault, OperationalError, InterfaceError) as fault:
+            if not isinstance(fault, TemporaryFault):  # the database is away, or was for a moment
+                log.warning("imap: %s, client=%s", " ".join(str(fault).split()), self.connection.peer)
             answer = no("Temporary failure, try again later", "UNAVAILABLE")
             command = table.NOTHING
         finally:

@@ -127,7 +127,7 @@ class State:
             target = ""
         if "@" not in target:
             raise Fault(f'"{one_line(given)[:80]}" is no address to redirect to')
-        if "copy" not in call.tags:
+        if "copy" not in call.tags:  # RFC 3894: a copy leaves the implicit keep as it is
             self._implicit = False
         self._redirects[address.fold(target)] = Redirect(target)
         if len(self._redirects) > self.surroundings.limits.redirects:
@@ -136,7 +136,7 @@ class State:
 
     def _fileinto(self, call: Call) -> None:
         mailbox = self.text(call.values[0]).strip()
-        if use := call.tags.get("specialuse"):
+        if use := call.tags.get("specialuse"):  # RFC 8579
             mailbox = self.surroundings.mailbox_for(self.text(use)) or mailbox
         if mailbox.upper() == "INBOX":
             mailbox = "INBOX"
@@ -184,7 +184,7 @@ class State:
         kind, number = tags.get("period", ("", None))
         self._vacation = Vacation(
             reason=self.text(call.values[0]),
-            seconds=number * 86400 if kind == "days" else number,
+            seconds=number * 86400 if kind == "days" else number,  # RFC 6131 has seconds
             subject=self.text(tags.get("subject", "")),
             sender=self.text(tags.get("from", "")),
             addresses=tuple(self.text(each) for each in tags.get("addresses", ())),

@@ -197,6 +197,7 @@ def _string(state: "State", call: Call) -> bool:
 
 
 def _environment(state: "State", call: Call) -> bool:
+    """RFC 5183; an item we do not know matches nothing."""
     name, keys = call.values
     value = state.surroundings.environment.get(state.text(name).lower())
     return value is not None and _matched(state, call, [value], keys)
@@ -213,6 +214,7 @@ def _specialuse_exists(state: "State", call: Call) -> bool:
 
 
 def _duplicate(state: "State", call: Call) -> bool:
+    """RFC 7352."""
     tags = call.tags
     how, named = tags.get("unique", ("header", "Message-ID"))
     if how == "uniqueid":
