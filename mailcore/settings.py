@@ -244,10 +244,6 @@ LANGUAGES = [
     ("tr", "Türkçe"),
     ("vi", "Tiếng Việt"),
     ("id", "Bahasa Indonesia"),
-    ("th", "ไทย"),
-    ("ar", "العربية"),
-    ("fa", "فارسی"),
-    ("he", "עברית"),
 ]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = True
