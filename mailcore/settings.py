@@ -244,6 +244,8 @@ LANGUAGES = [
     ("tr", "Türkçe"),
     ("vi", "Tiếng Việt"),
     ("id", "Bahasa Indonesia"),
+    ("th", "ไทย"),
+    ("ar", "العربية"),
 ]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = True
