@@ -9,12 +9,15 @@ import contextlib
 import ctypes
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TypeVar
 from urllib.parse import quote
 
 from django.conf import settings
 
 from mailcore.wire import flags as wire_flags
+
+T = TypeVar("T")
 
 _PLAIN = re.compile(r"[\w+=~-][\w.+=~-]*", re.ASCII)
 
@@ -143,8 +146,32 @@ def expected(where: str, base_name: str, flags: int) -> str:
     return f"{where}/new/{base_name}"
 
 
+def act_on(where: str, base_name: str, flags: int, act: Callable[[str], T]) -> T:
+    """`act(path)` with a message's file, whatever its name has become. Somebody may be writing flags into the name at
+    this moment: whoever comes too late for one name looks for the next. FileNotFoundError if the file is gone."""
+    with contextlib.suppress(FileNotFoundError):
+        return act(expected(where, base_name, flags))
+    for _ in range(_LOOKS):
+        with contextlib.suppress(FileNotFoundError):
+            return act(_locate(where, base_name, flags))
+    raise FileNotFoundError(expected(where, base_name, flags))
+
+
+_LOOKS = 5  # a name that changes more often while somebody looks is nobody's doing
+
+
 def locate(where: str, base_name: str, flags: int) -> str:
     """The path of a message's file, whatever its name has become. FileNotFoundError if it is gone."""
+    return act_on(where, base_name, flags, _existing)
+
+
+def _existing(path: str) -> str:
+    os.stat(path)
+    return path
+
+
+def _locate(where: str, base_name: str, flags: int) -> str:
+    """One look at every place. A name that changes meanwhile may be missed."""
     path = expected(where, base_name, flags)
     if os.path.exists(path):
         return path
@@ -173,10 +200,11 @@ def is_there(where: str, base_name: str) -> bool:
 
 def read(where: str, base_name: str, flags: int) -> bytes:
     """The whole message. FileNotFoundError if its file is gone."""
-    try:
-        handle = os.open(expected(where, base_name, flags), os.O_RDONLY)
-    except FileNotFoundError:
-        handle = os.open(locate(where, base_name, flags), os.O_RDONLY)
+    return act_on(where, base_name, flags, _read)
+
+
+def _read(path: str) -> bytes:
+    handle = os.open(path, os.O_RDONLY)
     try:
         size = os.fstat(handle).st_size
         content = os.read(handle, size)
@@ -189,20 +217,15 @@ def read(where: str, base_name: str, flags: int) -> bytes:
 
 def rename_flags(where: str, base_name: str, flags: int) -> None:
     """Write the flags into the file's name. A file that is gone is left to whoever reads it."""
+    wanted = f"{where}/cur/{base_name}{wire_flags.to_info(flags)}"
     with contextlib.suppress(FileNotFoundError):
-        path = locate(where, base_name, flags)
-        wanted = f"{where}/cur/{base_name}{wire_flags.to_info(flags)}"
-        if path != wanted:
-            os.rename(path, wanted)
+        act_on(where, base_name, flags, lambda path: os.rename(path, wanted))
 
 
 def remove(where: str, base_name: str, flags: int) -> None:
-    """Remove a message's file; it may be gone already. Somebody may be writing flags into its name at this moment:
-    then it is looked for again, for a file left behind would come back as a new message."""
-    for _ in range(3):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(locate(where, base_name, flags))
-            return
+    """Remove a message's file; it may be gone already. A file left behind would come back as a new message."""
+    with contextlib.suppress(FileNotFoundError):
+        act_on(where, base_name, flags, os.unlink)
 
 
 def rename_expected(where: str, changes: Iterable[tuple[str, int, int]]) -> list[str]:

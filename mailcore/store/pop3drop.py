@@ -9,6 +9,7 @@ import fcntl
 import os
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
+from io import FileIO
 
 from django.db import transaction
 from django.db.models import F
@@ -88,8 +89,7 @@ def content(drop: Maildrop, index: int) -> bytes:
 
 def pieces(drop: Maildrop, index: int) -> Generator[bytes, None, None]:
     """A large message, piece by piece. FileNotFoundError: its file is gone."""
-    path = maildir.locate(drop.directory, drop.base_names[index], drop.flags[index])
-    with open(path, "rb", buffering=0) as file:
+    with maildir.act_on(drop.directory, drop.base_names[index], drop.flags[index], FileIO) as file:
         while piece := file.read(_PIECE):
             yield piece
 

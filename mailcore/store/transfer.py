@@ -9,6 +9,7 @@ import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import time, time_ns
 
 from django.db import transaction
@@ -72,7 +73,7 @@ def _link(box: Box, ranges: UidRanges, target: Box) -> list[_Linked]:
             name = _new_name()
             path = f"{target.directory}/cur/{name}{wire_flags.to_info(flags)}"
             try:
-                _link_one(box.directory, base_name, row[2], path)
+                maildir.act_on(box.directory, base_name, row[2], partial(os.link, dst=path))
             except FileNotFoundError:
                 continue
             linked.append(_Linked(uid, id_, flags, keywords, base_name, size, path, name, row[2]))
@@ -82,13 +83,6 @@ def _link(box: Box, ranges: UidRanges, target: Box) -> list[_Linked]:
         _unlink(linked)
         raise
     return linked
-
-
-def _link_one(directory: str, base_name: str, flags: int, path: str) -> None:
-    try:
-        os.link(maildir.expected(directory, base_name, flags), path)
-    except FileNotFoundError:
-        os.link(maildir.locate(directory, base_name, flags), path)
 
 
 def _unlink(linked: Sequence[_Linked]) -> None:

@@ -101,8 +101,7 @@ def _restore(where: str, base_name: str, flags: int, content: bytes) -> bool:
     with contextlib.suppress(FileNotFoundError):
         if maildir.read(where, base_name, flags) == content:
             return False
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(maildir.locate(where, base_name, flags))
+    maildir.remove(where, base_name, flags)
     maildir.write(where, base_name, [content])
     if flags:
         maildir.rename_flags(where, base_name, flags)

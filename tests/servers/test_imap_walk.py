@@ -215,7 +215,8 @@ class Walk:
         found = next(r for r in told if r.startswith(b"* SEARCH")).split()[2:]
         messages = self.models[client.box].messages
         # Of the messages the client had been told of.
-        assert list(map(int, found)) == [uid for uid, flags in messages.items() if name in flags and uid in known]
+        expected = [uid for uid, flags in messages.items() if name in flags and uid in known]
+        assert list(map(int, found)) == expected, (client.name, client.box, name, sorted(known), messages)
 
     def meet(self, _: Client) -> None:
         for client in self.clients:
