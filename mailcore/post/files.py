@@ -8,12 +8,13 @@ for; `sweep` removes it when it is old.
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from django.conf import settings
 
 from mailcore import anvil
+from mailcore.store import maildir
 
 # Queue ids count 2 µs ticks since 2020: they rise with time and have twelve hexadecimal digits until
 # 2037, about as long as Postfix's. Ticks are dealt to processes in turn, so that ties are rare; the
@@ -91,8 +92,12 @@ class ContentFile:
 
     def finish(self) -> None:
         """Write the rest and make the content, and with it the new file's name, durable."""
+        self.close()
+        maildir.make_durable([path(self.id)])
+
+    def close(self) -> None:
+        """Write the rest. OSError when the disk refuses."""
         self.flush()
-        os.fsync(self._handle)
         os.close(self._handle)
         self._handle = -1
 
@@ -104,6 +109,23 @@ class ContentFile:
             self._handle = -1
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path(self.id))
+
+
+def finish(several: Sequence[ContentFile]) -> dict[int, OSError]:
+    """`finish` for several files, with one flush of the disk for all of them where the system can. Returns what
+    was refused, by letter id."""
+    refused: dict[int, OSError] = {}
+    for file in several:
+        try:
+            file.close()
+        except OSError as error:
+            refused[file.id] = error
+    written = [file.id for file in several if file.id not in refused]
+    try:
+        maildir.make_durable([path(each) for each in written])
+    except OSError as error:
+        refused |= dict.fromkeys(written, error)
+    return refused
 
 
 _last_id = 0

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from mailcore import conf
-from mailcore.post import direct, intake
+from mailcore.post import direct, files, intake
 from mailcore.post.files import ContentFile
 from mailcore.servers.bridge import Bridge
 from mailcore.terms import Letter, Reply, TemporaryFault
@@ -72,15 +72,10 @@ Answers = dict[int, tuple[str, ...] | Exception]
 def _commit(group: Sequence[tuple[ContentFile, Letter]]) -> Answers:
     """Make the letters ours, in a thread: delivered, or durable and queued."""
     answers: Answers = {**direct.take_in(group)}
-    whole = []
-    for file, letter in group:
-        if letter.id in answers:
-            continue
-        try:
-            file.finish()
-            whole.append(letter)
-        except OSError as error:
-            answers[letter.id] = TemporaryFault(f"queue file write error: {error}")
+    left = [(file, letter) for file, letter in group if letter.id not in answers]
+    for letter_id, error in files.finish([file for file, _ in left]).items():
+        answers[letter_id] = TemporaryFault(f"queue file write error: {error}")
+    whole = [letter for _, letter in left if letter.id not in answers]
     try:
         intake.take_in(whole)
     except TemporaryFault as fault:
