@@ -6,7 +6,6 @@ it is large; it is durable before the transaction, or carried by it (`unsynced`)
 
 import contextlib
 import dataclasses
-import hashlib
 import mmap
 import os
 import secrets
@@ -165,16 +164,16 @@ def _stage(box: Box, upload: Upload) -> Staged:
     if isinstance(content, bytes):
         carried = content if unsynced.carries(len(content)) else None
         _write(box.directory, name, path, content, durable=carried is None)
-        digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+        digest = delivery.email_id(content)
         return Staged(arrival, box.id, path, len(content), scan(content), digest, fresh=True, carried=carried)
     with open(content, "rb") as file:
         os.fsync(file.fileno())
         size = os.fstat(file.fileno()).st_size
         if size:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                seen, digest = scan(mapped), hashlib.blake2b(mapped, digest_size=16).hexdigest()
+                seen, digest = scan(mapped), delivery.email_id(mapped)
         else:
-            seen, digest = scan(b""), hashlib.blake2b(b"", digest_size=16).hexdigest()
+            seen, digest = scan(b""), delivery.email_id(b"")
     os.rename(content, path)
     return Staged(arrival, box.id, path, size, seen, digest)
 

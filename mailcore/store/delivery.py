@@ -78,7 +78,7 @@ def stage(arrivals: Sequence[Arrival]) -> list[Staged | Reply]:
         with _Content(arrival) as content:
             if key not in scans:
                 below = content.below_trace()
-                scans[key] = (scan(content.octets, arrival.skip), hashlib.blake2b(below, digest_size=16).hexdigest())
+                scans[key] = (scan(content.octets, arrival.skip), email_id(below))
             if arrival.link:
                 path = maildir.link(str(arrival.file), where, arrival.base_name)
                 size = content.size
@@ -102,7 +102,7 @@ def stage_hidden(contents: Sequence[tuple[Arrival, bytes]]) -> list[Staged | Rep
                 staged.append(Reply(550, "5.1.1", "User unknown"))
                 continue
             mailbox_id, where = place
-            digest = hashlib.blake2b(memoryview(content)[arrival.skip :], digest_size=16).hexdigest()
+            digest = email_id(memoryview(content)[arrival.skip :])
             scanned = scan(content, arrival.skip)
             carried = content if unsynced.carries(len(content)) else None
             path = maildir.write_hidden(where, arrival.base_name, content)
@@ -158,8 +158,14 @@ NO_FILE = Path()  # of an arrival whose file is in its place already
 def in_place(arrival: Arrival, mailbox_id: int, path: str, *, uid: int = 0) -> Staged:
     """A message that lies in its Maildir already, scanned. FileNotFoundError: it is gone."""
     with _Content(replace(arrival, file=Path(path))) as content:
-        digest = hashlib.blake2b(content.below_trace(), digest_size=16).hexdigest()
-        return Staged(arrival, mailbox_id, path, content.size, scan(content.octets, 0), digest, uid)
+        return Staged(
+            arrival, mailbox_id, path, content.size, scan(content.octets, 0), email_id(content.below_trace()), uid
+        )
+
+
+def email_id(content: bytes | memoryview | mmap.mmap) -> str:
+    """EMAILID (RFC 8474 §5.1): the same for the same content. Processors of today have SHA-256 built in."""
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 class _Content:

@@ -153,11 +153,11 @@ def test_a_disk_that_refuses_leaves_nothing(lisi: Owner, monkeypatch: pytest.Mon
         """The second name and every later one is too many."""
         done: list[int] = []
 
-        def refuse(*values: object) -> None:
+        def refuse(*values: object, **named: object) -> None:
             done.append(1)
             if len(done) > 1:
                 raise OSError(28, "No space left on device")
-            function(*values)
+            function(*values, **named)
 
         return refuse
 

@@ -396,3 +396,11 @@ def test_a_plain_message_has_one_part() -> None:
     assert extract(plain, Section((2,))) is None
     assert extract(plain, Section((1, 1))) is None
     assert extract(plain, Section((), "TEXT")) == b"body\r\n"
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
+def test_words_at_the_ends_of_lines_stay_apart(end):
+    """Whatever ends a line: an old Mac's text can be hidden in quoted-printable."""
+    text = end.join(("first", "second", "third")).replace("\r", "=0D").replace("\n", "=0A")
+    head = "Content-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+    assert scan(f"{head}{text}\r\n".encode()).body_text.split() == ["first", "second", "third"]
