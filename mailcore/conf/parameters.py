@@ -406,6 +406,9 @@ class Parameters:
     imap_progress_interval: int = seconds("15s", _("How often a client hears that its long command goes on; 0: never."))
     imap_metadata_max_size: int = octets("65536", _("Largest value of an IMAP METADATA entry."))
     imap_metadata_max_entries: int = integer("1000", _("IMAP METADATA entries of an account at most."))
+    text_index_messages: int = integer(
+        "5000", _("Mailboxes of so many messages get an index of their texts when they are searched; 0: none does.")
+    )
     imap_max_line_length: int = octets("65536", _("Longest IMAP command line without literals."))
 
     # Not a parameter of its own: the lists that smtpd_restriction_classes names.

@@ -29,6 +29,7 @@ class Mailbox(models.Model):
     unseen = models.PositiveIntegerField(default=0)
     size = models.PositiveBigIntegerField(default=0)  # octets
     url_key = models.CharField(max_length=64, blank=True, default="")  # vouches for URLs (RFC 4467); "": not yet made
+    text_indexed_uid = models.PositiveBigIntegerField(db_default=0)  # texts up to this UID are in the text index
 
     class Meta:
         constraints = [
@@ -146,6 +147,7 @@ class MessageText(models.Model):
     message = models.OneToOneField(Message, models.CASCADE, primary_key=True, related_name="text")
     headers = models.TextField()  # "name: value" lines, names lower case
     body = models.TextField()
+    indexed = models.BooleanField(db_default=False)  # in PostgreSQL's text index; SQLite's knows by itself
 
     def __str__(self) -> str:
         return str(self.message_id)

@@ -8,13 +8,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from time import time
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import connection
 
-from mailcore.store import index
+from mailcore.store import index, textindex
 from mailcore.store.index import COLUMNS, MESSAGE, SUMMARY, TEXT, UidRanges
 from mailcore.wire.imap import search as wire
 from mailcore.wire.imap.search import Key
@@ -31,12 +32,13 @@ class Frame:
     recent: Sequence[tuple[int, int]]  # UIDs that are recent: first, and first after
 
 
-@dataclass(slots=True)
+@dataclass
 class _Query:
     frame: Frame
     now: int
     parameters: list[object] = field(default_factory=list)
     tables: set[str] = field(default_factory=set)
+    mailbox_id: int = 0
 
     def value(self, value: object) -> str:
         self.parameters.append(value)
@@ -77,8 +79,7 @@ class _Query:
                 self.tables.add(TEXT)
                 if not value:
                     return "1 = 1"
-                body = self._holds("t.body", value)
-                return f"({self._holds('t.headers', value)} OR {body})" if where == "text" else body
+                return self._text_holds(("headers", "body") if where == "text" else ("body",), value)
             case wire.HeaderContains(name, value):
                 return self._header(name, value)
 
@@ -96,13 +97,32 @@ class _Query:
             return f"LOCATE({placeholder}, {column}) > 0"
         return f"INSTR({column}, {placeholder}) > 0"
 
+    def _text_holds(self, columns: Sequence[str], value: str) -> str:
+        """First which messages may, by the index of texts, then the texts themselves: databases look at conditions
+        from left to right."""
+        may = self._may_hold(columns, value)
+        holds = " OR ".join([self._holds(f"t.{column}", value) for column in columns])
+        return f"({may}({holds}))"
+
+    def _may_hold(self, columns: Sequence[str], value: str) -> str:
+        """A condition that leaves few messages, and AND; "" where no index helps."""
+        last, messages = self._indexed
+        ids = textindex.candidates(columns, value, messages) if last else None
+        if ids is None:
+            return ""
+        return f"(m.uid > {last:d} OR m.id IN ({','.join(map(str, ids)) or 'NULL'})) AND "
+
+    @cached_property
+    def _indexed(self) -> tuple[int, int]:
+        return textindex.until(self.mailbox_id)
+
     def _header(self, name: str, value: str) -> str:
         """A line that begins with the name and goes on to the value. First what is quick to say no."""
         self.tables.add(TEXT)
         begin = f"(^|\n){re.escape(name)}:"
         if not value:
             return self._matches(begin)
-        holds = self._holds("t.headers", value)
+        holds = self._text_holds(("headers",), value)
         line = begin + "[^\n]*" + re.escape(value)
         return f"({holds} AND {self._matches(line)})"
 
@@ -179,7 +199,7 @@ def find_with_modseq(mailbox_id: int, key: Key, frame: Frame) -> list[tuple[int,
 
 def statement(mailbox_id: int, columns: str, key: Key, frame: Frame, tables: set[str]) -> tuple[str, list[object]]:
     """SQL and parameters, without an order; `tables` are those that `columns` needs. `frame.known` is not empty."""
-    asked = _Query(frame, int(time()), [mailbox_id], set(tables))
+    asked = _Query(frame, int(time()), [mailbox_id], set(tables), mailbox_id)
     condition = asked.condition(key)
     known = f" AND m.uid BETWEEN {frame.known[0][0]:d} AND {frame.known[-1][1]:d}"
     joins = f" JOIN {SUMMARY} s ON s.message_id = m.id" if SUMMARY in asked.tables else ""

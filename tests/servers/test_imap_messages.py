@@ -1,9 +1,11 @@
 """Messages uploaded, read, flagged, searched, copied, moved and removed by a client."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from imap_client import MIXED, PLAIN, ImapRunning, Mailer
 from mailcore.models import Account, Mailbox, Message
@@ -384,6 +386,25 @@ def test_search_answers(three: Mailer) -> None:
     three.do("STORE $ +FLAGS.SILENT (\\Deleted)")
     three.do("EXPUNGE")
     assert three.do("FETCH $ UID") == []
+
+
+@pytest.mark.skipif(connection.vendor == "mysql", reason="MariaDB has no index of texts")
+@pytest.mark.parametrize(
+    "command",
+    ['SEARCH BODY "report"', 'SORT (DATE) UTF-8 TEXT "report"', 'ESEARCH IN (personal) HEADER Subject "report"'],
+)
+def test_a_large_mailbox_that_is_searched_gets_an_index(lisi: Mailer, parameters, command: str) -> None:
+    parameters(text_index_messages="3")
+    for _ in range(3):
+        lisi.append(PLAIN)
+    lisi.do("SELECT INBOX")
+    lisi.do("SEARCH FLAGGED")
+    lisi.do(command)
+    deadline = time.monotonic() + 30
+    box = Mailbox.objects.get(name="INBOX", account__local_part="lisi")
+    while not box.text_indexed_uid and time.monotonic() < deadline:
+        box.refresh_from_db()
+    assert box.text_indexed_uid == 3
 
 
 def test_sorting_and_threading(three: Mailer) -> None:

@@ -4,6 +4,7 @@ Made by the server process, one for each service; `listen` may be called for sev
 """
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Coroutine, Iterable
@@ -14,8 +15,11 @@ from mailcore.servers.bridge import Bridge
 from mailcore.servers.imap.connection import Connection
 from mailcore.servers.imap.session import Session
 from mailcore.servers.proxy import Header, ProxiedListener
-from mailcore.store import watchers
+from mailcore.store import textindex, watchers
 from mailcore.terms import Owner
+from mailcore.wire.imap.search import Key, looks_at_texts
+
+log = logging.getLogger(__name__)
 
 _CONNECTIONS = "imap"  # what anvil counts
 _SWEEP = 5.0  # seconds between two looks for connections that have been silent too long
@@ -34,6 +38,8 @@ class ImapServer:
         self._signed_in: dict[int, set[Session]] = {}  # by account
         self._sweeper: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self._indexing: set[int] = set()  # mailboxes whose texts are being indexed
 
     async def listen(self, sock: socket.socket) -> None:
         """Serve on a bound socket from now on."""
@@ -53,6 +59,7 @@ class ImapServer:
 
     async def close(self, grace: float) -> None:
         """BYE to everybody; commands under way have `grace` seconds."""
+        self._closing = True
         for listener in self._listeners:
             listener.close()
         if self._sweeper is not None:
@@ -137,6 +144,22 @@ class ImapServer:
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+    def searched(self, mailbox_id: int, messages: int, key: Key) -> None:
+        """Somebody searched a mailbox: where it is large, the next search finds an index of its texts."""
+        least = conf.current().text_index_messages
+        if 0 < least <= messages and mailbox_id not in self._indexing and looks_at_texts(key):
+            self._indexing.add(mailbox_id)
+            self.in_background(self._index_texts(mailbox_id))
+
+    async def _index_texts(self, mailbox_id: int) -> None:
+        try:
+            while not self._closing and await self.bridge.run(textindex.catch_up, mailbox_id):
+                pass
+        except Exception:
+            log.exception("imap: texts of a mailbox were not indexed")
+        finally:
+            self._indexing.discard(mailbox_id)
 
     # --- Silence ---
 

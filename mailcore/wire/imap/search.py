@@ -294,6 +294,18 @@ def mentions_modseq(key: Key) -> bool:
     return found
 
 
+def looks_at_texts(key: Key) -> bool:
+    """Does the program ask what headers or bodies hold?"""
+    found = False
+
+    def visit(each: Key) -> None:
+        nonlocal found
+        found = found or isinstance(each, Contains | HeaderContains)
+
+    walk(key, visit)
+    return found
+
+
 def uses_sequence_numbers(key: Key) -> bool:
     """Is a set of the program one of sequence numbers?"""
     found = False

@@ -77,6 +77,7 @@ async def _search(call: "Call", name: str, key: wire.Key, returning: wire.Return
     view = session.view
     known = frame(view, key) if view is not None and view.box.id == opened.box.id else _frame(opened, key)
     rows = await session.bridge.run(store.find_with_modseq, opened.box.id, key, known)
+    session.server.searched(opened.box.id, len(opened.uids), key)
     if not rows:
         return
     modseqs = [modseq for _, modseq in rows] if wire.mentions_modseq(key) else []

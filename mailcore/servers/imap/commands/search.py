@@ -65,6 +65,7 @@ async def search(call: "Call") -> Answer:
         _keep(call, view, returning, Context(call.tag, call.by_uid, key, known, (), uids))
     else:
         _plain(call, view, uids, modseqs)
+    session.server.searched(view.box.id, len(view), key)
     return ok("Search completed.")
 
 
@@ -197,6 +198,7 @@ async def sort(call: "Call") -> Answer:
         _keep(call, view, returning, Context(call.tag, call.by_uid, key, known, criteria, uids))
     else:
         _plain(call, view, uids, modseqs)
+    session.server.searched(view.box.id, len(view), key)
     return ok("Sort completed.")
 
 
@@ -217,4 +219,5 @@ async def thread(call: "Call") -> Answer:
     numbers_of = None if call.by_uid else view.sequences
     rendered = await session.bridge.run(ordering.thread, view.box, key, frame(view, key), algorithm, numbers_of)
     session.write(b"* THREAD" + (b" " + rendered if rendered else b"") + b"\r\n")
+    session.server.searched(view.box.id, len(view), key)
     return ok("Thread completed.")
