@@ -11,11 +11,12 @@ a processor each and have a few threads of their own, so that a burst of them le
 import asyncio
 import contextvars
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from django.db import close_old_connections, connection
+from django.db import close_old_connections, connection, transaction
 
 T = TypeVar("T")
 
@@ -27,6 +28,7 @@ class Bridge:
         self._asking = ThreadPoolExecutor(32, thread_name_prefix="asking")
         self._committing = ThreadPoolExecutor(1, thread_name_prefix="commit", initializer=_writes)
         self._inline = connection.vendor == "sqlite"
+        self._writing = _Writing(self.commit)
         # Under a running loop Django keeps one connection for each asyncio task; in a context of their own all
         # short reads share one, which stays open.
         self._context = contextvars.copy_context()
@@ -43,6 +45,14 @@ class Bridge:
         """Like `run`, for what waits for name servers and other hosts: they may be slow, our letters are not."""
         return await asyncio.get_running_loop().run_in_executor(self._asking, _job, function, values)
 
+    async def write(self, function: Callable[..., T], *values: object) -> T:
+        """Like `run`, for a function that is one short transaction and does nothing after it. The embedded database
+        lets one write at a time: what has to wait for its turn is done together then, and shares a commit."""
+        if not self._inline:
+            return await self.run(function, *values)
+        done: T = await self._writing.do(function, values)
+        return done
+
     def commit(self, function: Callable[..., object], *values: object) -> None:
         """`function(*values)` in the one thread that takes letters in; it says itself what came of it."""
         self._committing.submit(_job, function, values)
@@ -58,6 +68,68 @@ class Bridge:
         self._pool.shutdown(wait=True, cancel_futures=False)
         self._asking.shutdown(wait=False, cancel_futures=True)
         self._checks.shutdown(wait=True, cancel_futures=True)
+
+
+class _Writing:
+    """Short transactions, one after the other; those that have come meanwhile in one."""
+
+    def __init__(self, commit: Callable[..., None]) -> None:
+        self._commit = commit
+        self._lock = threading.Lock()
+        self._waiting: list[_Job] = []
+        self._running = False
+
+    def do(self, function: Callable[..., Any], values: tuple[object, ...]) -> "asyncio.Future[Any]":
+        loop = asyncio.get_running_loop()
+        answer = loop.create_future()
+        with self._lock:
+            self._waiting.append((function, values, answer))
+            idle, self._running = not self._running, True
+        if idle:
+            self._commit(self._work, loop)
+        return answer
+
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        while True:
+            with self._lock:
+                jobs, self._waiting = self._waiting, []
+                if not jobs:
+                    self._running = False
+                    return
+            loop.call_soon_threadsafe(_hand_out, jobs, _together(jobs))
+
+
+# A function, its values, and who waits for what it returns.
+_Job = tuple[Callable[..., Any], tuple[object, ...], "asyncio.Future[Any]"]
+
+
+def _together(jobs: Sequence[_Job]) -> list[Any]:
+    """What each of them returns or raises. A job's own transaction is a savepoint where there are several: what goes
+    wrong in one undoes only that one."""
+    if len(jobs) == 1:
+        return [_outcome(*jobs[0][:2])]
+    try:
+        with transaction.atomic():
+            return [_outcome(function, values) for function, values, _ in jobs]
+    except Exception as error:  # the commit failed: nothing was done
+        return [error] * len(jobs)
+
+
+def _outcome(function: Callable[..., Any], values: tuple[object, ...]) -> Any:
+    try:
+        return function(*values)
+    except Exception as error:
+        return error
+
+
+def _hand_out(jobs: Sequence[_Job], outcomes: Sequence[Any]) -> None:
+    for (_, _, answer), outcome in zip(jobs, outcomes, strict=True):
+        if answer.done():  # whoever asked has gone
+            continue
+        if isinstance(outcome, Exception):
+            answer.set_exception(outcome)
+        else:
+            answer.set_result(outcome)
 
 
 def _writes() -> None:

@@ -8,6 +8,8 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import transaction
+
 from mailcore.models import Mailbox
 from mailcore.store import flaglists, index, maildir
 from mailcore.store.access import NO_SUCH, Place, place
@@ -110,9 +112,10 @@ def _messages(mailbox_id: int, uid_next: int, unseen: int) -> "tuple[array[int],
 def take_recent(mailbox_id: int, uid_next: int) -> int:
     """The first UID below `uid_next` that no session was told of as recent (RFC 3501 §2.3.2); from now on the
     caller was. `uid_next` if there is none."""
-    first = Mailbox.objects.filter(pk=mailbox_id).values_list("recent_uid", flat=True).first()
-    if first is None or first >= uid_next:
-        return uid_next
-    # Only who changes the row has them; a second session that is as quick gets none.
-    taken = Mailbox.objects.filter(pk=mailbox_id, recent_uid=first).update(recent_uid=uid_next)
-    return first if taken else uid_next
+    with transaction.atomic():
+        row = index.locked(mailbox_id, "recent_uid")
+        if row is None or row[0] >= uid_next:
+            return uid_next
+        index.change(f"UPDATE {index.MAILBOX} SET recent_uid = %s WHERE id = %s", (uid_next, mailbox_id))
+        first: int = row[0]
+        return first

@@ -305,7 +305,7 @@ class Session:
             and not view.box.prefix
         ):
             after = view.uid_next
-            view.add_recent(await self.bridge.run(take_recent, view.box.id, after), after)
+            view.add_recent(await self.bridge.write(take_recent, view.box.id, after), after)
         if telling:
             self._tell(view, telling)
         self._tell_joining(view, results)

@@ -110,7 +110,9 @@ async def _set_seen(session: "Session", view: View, ranges: UidRanges) -> int:
     unseen = [uid for uid, flags in rows if not flags & wire_flags.SEEN and view.sequence(uid)]
     if not unseen:
         return 0
-    done = await session.bridge.run(messages.store_flags, view.box, view.ranges_of(unseen), "add", wire_flags.SEEN, ())
+    done = await session.bridge.write(
+        messages.store_flags, view.box, view.ranges_of(unseen), "add", wire_flags.SEEN, ()
+    )
     session.in_background(messages.write_names, view.box, done.stale)
     return done.modseq
 

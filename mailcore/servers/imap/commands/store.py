@@ -68,7 +68,7 @@ async def store(call: "Call") -> Answer:
         session.enable("CONDSTORE")
     if not ranges:
         return ok("Store completed.")
-    done = await session.bridge.run(messages.store_flags, view.box, ranges, mode, bits, keywords, unchanged_since)
+    done = await session.bridge.write(messages.store_flags, view.box, ranges, mode, bits, keywords, unchanged_since)
     view.made(done.modseq)
     _tell(call, view, done, silent)
     if done.stale:
