@@ -52,6 +52,15 @@ def gather() -> Catalog:
     return found
 
 
+def begin(language: str) -> Catalog:
+    """An empty catalog with the plural forms Django has for this language."""
+    catalog = Catalog(locale=language, fuzzy=False)
+    with (Path(django.__file__).parent / "conf/locale" / language / "LC_MESSAGES/django.po").open("rb") as file:
+        plurals = read_po(file).plural_forms
+    catalog.mime_headers = [("Plural-Forms", plurals)]
+    return catalog
+
+
 def is_translated(catalog: Catalog, message: object) -> bool:
     entry = catalog.get(message.id, message.context)  # type: ignore[attr-defined]
     if entry is None:
@@ -103,7 +112,7 @@ def main() -> int:
                 catalog = read_po(file, locale=folder.name)
         else:
             po.parent.mkdir(exist_ok=True)
-            catalog = Catalog(locale=folder.name, fuzzy=False)
+            catalog = begin(folder.name)
         if options.check:
             wrong += check(po, catalog, texts)
             continue

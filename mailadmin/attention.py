@@ -90,14 +90,16 @@ def _of_queue() -> Iterator[Finding]:
         yield Finding("error", words % {"n": waiting}, f"{address}?state=incoming")
     deferred = Queued.objects.filter(state=Queued.State.DEFERRED).count()
     if deferred >= _MANY:
-        words = _("%(n)d letters could not be delivered yet.") % {"n": deferred}
-        yield Finding("warning", words, reverse("mailadmin:destinations"))
-    for state, level, words in (
-        (Queued.State.CORRUPT, "error", _("%(n)d letters cannot be read.")),
-        (Queued.State.HOLD, "warning", _("%(n)d letters are on hold.")),
-    ):
-        if count := Queued.objects.filter(state=state).count():
-            yield Finding(level, words % {"n": count}, f"{address}?state={state.value}")
+        words = ngettext(
+            "%(n)d letter could not be delivered yet.", "%(n)d letters could not be delivered yet.", deferred
+        )
+        yield Finding("warning", words % {"n": deferred}, reverse("mailadmin:destinations"))
+    if corrupt := Queued.objects.filter(state=Queued.State.CORRUPT).count():
+        words = ngettext("%(n)d letter cannot be read.", "%(n)d letters cannot be read.", corrupt)
+        yield Finding("error", words % {"n": corrupt}, f"{address}?state=corrupt")
+    if held := Queued.objects.filter(state=Queued.State.HOLD).count():
+        words = ngettext("%(n)d letter is on hold.", "%(n)d letters are on hold.", held)
+        yield Finding("warning", words % {"n": held}, f"{address}?state=hold")
 
 
 def deferred_reasons() -> list[tuple[str, int]]:
@@ -152,8 +154,12 @@ def _of_sign_ins() -> Iterator[Finding]:
     now = int(time.time() // 3600)
     failed = sum(kinds.get(traffic.SIGN_IN, 0) for kinds in traffic.by_hour(now - 1, now).values())
     if failed >= _GUESSES:
-        words = _("%(n)d sign-ins failed within the last two hours.") % {"n": failed}
-        yield Finding("warning", words, reverse("mailadmin:log") + "?q=auth+failed")
+        words = ngettext(
+            "%(n)d sign-in failed within the last two hours.",
+            "%(n)d sign-ins failed within the last two hours.",
+            failed,
+        )
+        yield Finding("warning", words % {"n": failed}, reverse("mailadmin:log") + "?q=auth+failed")
 
 
 # --- DNS: asked in the background, for answers may take their time --------------------------------

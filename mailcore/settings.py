@@ -246,6 +246,8 @@ LANGUAGES = [
     ("id", "Bahasa Indonesia"),
     ("th", "ไทย"),
     ("ar", "العربية"),
+    ("fa", "فارسی"),
+    ("he", "עברית"),
 ]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = True

@@ -259,7 +259,10 @@ _DELETED_AT_ONCE = 500
 def _delete(rows: QuerySet[Account]) -> int:
     ids = list(rows.order_by("pk").values_list("pk", flat=True)[: _DELETED_AT_ONCE + 1])
     if len(ids) > _DELETED_AT_ONCE:
-        raise Problem({"delete": _("At most %(n)d accounts are deleted at once.") % {"n": _DELETED_AT_ONCE}})
+        words = ngettext(
+            "At most %(n)d account is deleted at once.", "At most %(n)d accounts are deleted at once.", _DELETED_AT_ONCE
+        )
+        raise Problem({"delete": words % {"n": _DELETED_AT_ONCE}})
     for account_id in ids:
         directory.delete_account(account_id)
     return len(ids)

@@ -81,6 +81,6 @@ def end_access(request: HttpRequest, reach: Reach, account_id: int) -> HttpRespo
         case _:
             raise Http404
     if not ended:
-        messages.info(request, _("It was gone already."))
+        messages.info(request, _("This sign-in was gone already."))
         return redirect("mailadmin:access", row.pk)
-    return done(request, reach, _("It has been taken back."), "mailadmin:access", row.pk)
+    return done(request, reach, _("The sign-in has been revoked."), "mailadmin:access", row.pk)

@@ -6,6 +6,7 @@ The states and their legal moves stand in `mailcore.post.queue`, the only writer
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class _Unsettled(models.Manager["Queued"]):
@@ -20,7 +21,7 @@ class Queued(models.Model):
 
     class State(models.TextChoices):
         INCOMING = "incoming", _("incoming")  # just received, not yet tried
-        ACTIVE = "active", _("active")  # a courier has it until lease_us
+        ACTIVE = "active", pgettext_lazy("state of a letter", "active")  # a courier has it until lease_us
         DEFERRED = "deferred", _("deferred")  # tried; waits until due_us
         HOLD = "hold", _("hold")  # waits for the administrator
         CORRUPT = "corrupt", _("corrupt")  # cannot be read; kept, shown, never tried

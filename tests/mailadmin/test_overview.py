@@ -40,8 +40,8 @@ def test_what_needs_attention(office, visit, parameters):
     Queued.objects.create(id=2, state="hold", due_us=0, received_us=0, size=1)
     Queued.objects.create(id=3, state="incoming", due_us=NOW - 3600_000_000, received_us=0, size=1)
     told = findings(ann)
-    for words in ("1 mailbox is nearly full", "1 account ends within a week", "1 letters cannot be read",
-                  "1 letters are on hold", "1 letter waits for a courier", "Letters of benet.com are not signed"):  # fmt: skip
+    for words in ("1 mailbox is nearly full", "1 account ends within a week", "1 letter cannot be read",
+                  "1 letter is on hold", "1 letter waits for a courier", "Letters of benet.com are not signed"):  # fmt: skip
         assert words in told
     assert addresses(ann.get("/admin/accounts/?full=1")) == ["lisi@benet.com"]
     assert addresses(ann.get("/admin/accounts/?ending=1")) == ["dora@accp.com"]

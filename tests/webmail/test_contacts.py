@@ -195,9 +195,9 @@ def test_no_file_is_too_odd(content: bytes, is_card: bool) -> None:
 
 def test_in_and_out(lisi: Browser) -> None:
     take_in(lisi, FILES["vCard 4"][0])
-    assert "1 contacts added, 0 changed, 0 passed over." in lisi.page
+    assert "Contacts added: 1, changed: 0, passed over: 0." in lisi.page
     take_in(lisi, "Name,E-mail\n王小芳,WANG@example.com\nx,no@address@\n", "contacts.csv")
-    assert "0 contacts added, 1 changed, 1 passed over." in lisi.page
+    assert "Contacts added: 0, changed: 1, passed over: 1." in lisi.page
     out = lisi.get("/contacts/export.csv")
     assert out["Content-Disposition"] == 'attachment; filename="contacts.csv"'
     assert "王小芳,wang@example.com" in out.content.decode()

@@ -114,7 +114,7 @@ def take_in(request: Request, _mail: imap.Mail) -> HttpResponse:
         messages.error(request, _("Please choose a vCard or CSV file of at most 5 MB."))
         return redirect("contacts")
     found = contacts.take_in(request.visitor.address, cards.read(file.read()))
-    said = _("%(added)d contacts added, %(changed)d changed, %(passed)d passed over.")
+    said = _("Contacts added: %(added)d, changed: %(changed)d, passed over: %(passed)d.")
     values = {"added": found.added, "changed": found.changed, "passed": found.passed_over}
     messages.success(request, said % values)
     return redirect("contacts")

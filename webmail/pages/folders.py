@@ -4,6 +4,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -83,7 +84,10 @@ def _new_name(pane: tuple[Folder, ...], parent: str, typed: str) -> str:
     typed = typed.strip()
     delimiter = next((f.delimiter for f in pane if f.delimiter), "/")
     if not typed or len(typed) > LONGEST:
-        raise Problem(_("Please enter a name of at most %d characters.") % LONGEST)
+        words = ngettext(
+            "Please enter a name of at most %d character.", "Please enter a name of at most %d characters.", LONGEST
+        )
+        raise Problem(words % LONGEST)
     try:
         imap.clean(typed)
     except ValueError:
