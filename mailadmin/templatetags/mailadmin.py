@@ -13,6 +13,7 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from mailadmin import octets as sizes
 from mailadmin.listing import Sorting
@@ -104,6 +105,7 @@ _FIELDS = {
     "expires": _("Expires on"),
     "quota_bytes": _("Quota"),
     "quota_messages": _("Messages at most"),
+    "label": _("Name"),
     "language": _("Language"),
     "time_zone": _("Time zone"),
     "targets": _("Delivers to"),
@@ -191,6 +193,27 @@ def octets(size: int | None) -> str:
     return sizes.readable(size or 0)
 
 
+@register.filter
+def count(number: int | None) -> sizes.Count:
+    """1,234: how many, as people read it."""
+    return sizes.Count(number or 0)
+
+
+_LEVELS = {
+    "reject": pgettext_lazy("level of a log line", "refusals"),
+    "warning": pgettext_lazy("level of a log line", "warnings"),
+    "error": pgettext_lazy("level of a log line", "errors"),
+    "fatal": pgettext_lazy("level of a log line", "fatal errors"),
+    "panic": pgettext_lazy("level of a log line", "panics"),
+}
+
+
+@register.filter
+def level(name: str) -> object:
+    """A level of the log's lines, in words."""
+    return _LEVELS[name]
+
+
 @register.simple_tag
 def meter(used: int, limit: int) -> SafeString:
     """A bar of what is used of a limit; nothing where there is no limit."""
@@ -199,8 +222,8 @@ def meter(used: int, limit: int) -> SafeString:
     percent = min(100, round(100 * used / limit))
     state = "full" if percent >= 95 else "near" if percent >= 80 else ""
     return format_html(
-        '<span class="meter {}" role="img" aria-label="{}%"><span style="--part:{}%"></span></span>',
-        state, percent, percent,
+        '<span class="meter {}" role="img" aria-label="{}"><span style="--part:{}%"></span></span>',
+        state, gettext("%(percent)d%% used") % {"percent": percent}, percent,
     )  # fmt: skip
 
 

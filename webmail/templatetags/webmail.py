@@ -46,6 +46,12 @@ def octets(size: int) -> str:
 
 
 @register.filter
+def count(number: int | None) -> sizes.Count:
+    """1,234: how many, as people read it."""
+    return sizes.Count(number or 0)
+
+
+@register.filter
 def list_date(moment: datetime | None) -> str:
     """Short, for a list: 14:05, yesterday, 12 Sep, 2025-09-12."""
     return moments.short()(moment)
