@@ -7,7 +7,7 @@ import pytest
 from django.conf import settings as django_settings
 from playwright.sync_api import Page
 
-from mailcore.models import Account, Alias, Domain, Queued
+from mailcore.models import Account, Queued
 from mailcore.store import directory, login, tables
 from office import PASSWORD, PostOffice, letter
 from tests.locale import pseudo
@@ -67,7 +67,9 @@ def page(chromium, live_server, office: PostOffice, pseudo_language, settings) -
     settings.PORTS = dict.fromkeys(settings.PORTS)
     settings.DNS_WATCH = False
     fill(office)
-    context = chromium.new_context(base_url=live_server.url, viewport={"width": 1280, "height": 800}, locale=pseudo.CODE)
+    context = chromium.new_context(
+        base_url=live_server.url, viewport={"width": 1280, "height": 800}, locale=pseudo.CODE
+    )
     page = context.new_page()
     page.set_default_timeout(10_000)
     page.goto("/login/")
@@ -87,7 +89,9 @@ def fill(office: PostOffice) -> None:
     directory.create_alias("all@benet.com", ["lisi", "xiaoqi"])
     tables.replace("sender_access", {"spam@x.example": "REJECT"})
     login.make_app_password(lisi.pk, "手机")
-    waiting = Queued.objects.create(id=0xABC123, state="deferred", due_us=1, received_us=1, size=1, sender="a@x.example")
+    waiting = Queued.objects.create(
+        id=0xABC123, state="deferred", due_us=1, received_us=1, size=1, sender="a@x.example"
+    )
     waiting.recipients.create(address="b@far.example", original="b@far.example", reason="450")
     message = letter("会议", "您好\n")
     message.add_alternative("<p>您好 <img src='https://x.example/p.gif'></p>", subtype="html")
