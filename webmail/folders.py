@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
+from mailcore.wire import collation
 from mailcore.wire.imap import names
 from webmail import answers
 
@@ -130,7 +132,7 @@ def role_of(name: str, attributes: Iterable[bytes]) -> str:
 
 
 def arranged(folders: Iterable[Folder]) -> tuple[Folder, ...]:
-    """Special folders first in the order of ROLES, then the others as a tree, names compared folded.
+    """Special folders first in the order of ROLES, then the others as a tree, in the order of the active language.
 
     A role no folder claims goes to the one with a usual name; of two claims the first wins.
     """
@@ -146,7 +148,7 @@ def arranged(folders: Iterable[Folder]) -> tuple[Folder, ...]:
                     taken[role] = folder.name
                     break
     roles = {name: role for role, name in taken.items()}
-    order = list(ROLES)
+    order, key = list(ROLES), collation.order(get_language() or "en")
 
     def place(folder: Folder) -> tuple[object, ...]:
         levels = folder.name.split(folder.delimiter) if folder.delimiter else [folder.name]
@@ -154,7 +156,7 @@ def arranged(folders: Iterable[Folder]) -> tuple[Folder, ...]:
         # What lies below INBOX (some servers keep everything there) is not special for that.
         near = [role for role in reversed(tops) if role]
         first = order.index(near[0]) if near and (near[0] != "inbox" or len(levels) == 1) else len(order)
-        return (first, [level.casefold() for level in levels])
+        return (first, [key(level) for level in levels])
 
     named = (replace(folder, role=roles.get(folder.name, "")) for folder in by_name.values())
     return tuple(sorted(named, key=place))
