@@ -113,6 +113,7 @@ def signed_in(view: View[P]) -> Callable[Concatenate[HttpRequest, P], HttpRespon
 def _answered(view: View[P], request: Request, args: Any, kwargs: Any) -> HttpResponseBase:
     try:
         with pool.borrow(request.visitor.login, request.visitor.secret) as mail:
+            mail.prefer(request.visitor.options.homes)
             return view(request, mail, *args, **kwargs)
     except imap.BadCredential:
         end(request)

@@ -215,3 +215,22 @@ def test_the_signature_is_text_everywhere(office: PostOffice, lisi: Browser) -> 
     for path in ("/options/", "/compose/", "/"):
         lisi.see(path)
         assert "<script>" not in lisi.page
+
+
+# --- Special folders --------------------------------------------------------------------------------
+
+
+def test_another_folder_is_the_trash(office: PostOffice, lisi: Browser) -> None:
+    program = office.connect()
+    program.create("Papierkorb")
+    program.subscribe("Papierkorb")
+    program.logout()
+    office.put(letter("x"))
+    lisi.see("/options/folders/")
+    wishes = {"only_subscribed": "1", "home-trash": "Papierkorb", "home-sent": "is not there"}
+    lisi.press("/options/folders/", **wishes)
+    lisi.see("/")
+    lisi.press("/act/", do="delete", uid="1", validity=lisi.field("validity"))
+    assert len(office.letters("lisi", "Papierkorb")) == 1
+    assert office.letters("lisi", "Trash") == []
+    assert 'href="/empty/?in=Papierkorb"' in lisi.page

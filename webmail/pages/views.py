@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from webmail import highlights, imap, label_options, labels
 from webmail import options as kept
+from webmail.folders import ROLES
 from webmail.pages import frame
 from webmail.visitor import Request, signed_in
 
@@ -79,6 +80,7 @@ def _form(request: Request, mail: imap.Mail, template: str, read: Any) -> HttpRe
         "page_sizes": kept.PAGE_SIZES,
         "wraps": kept.WRAP_WIDTHS,
         "refreshes": kept.REFRESH_MINUTES,
+        "homes": [(role, ROLES[role], dict(person.options.homes).get(role, "")) for role in kept.HOMES],
         "columns": [
             (name, COLUMN_NAMES[name], name in person.options.columns, name in kept.ALWAYS, number)
             for number, name in enumerate(
@@ -115,7 +117,14 @@ def _display(post: QueryDict, before: kept.Options) -> dict[str, object]:
 
 
 def _folders(post: QueryDict, before: kept.Options) -> dict[str, object]:
-    return {name: post.get(name) == "1" for name in ("only_subscribed", "count_all")}
+    homes = [(role, post.get(f"home-{role}", "")[:1000]) for role in kept.HOMES]
+    return {
+        "only_subscribed": post.get("only_subscribed") == "1",
+        "count_all": post.get("count_all") == "1",
+        "deletion": post.get("deletion", ""),
+        "sent_copies": post.get("sent_copies", ""),
+        "homes": [(role, name) for role, name in homes if name],
+    }
 
 
 @never_cache
