@@ -59,6 +59,8 @@ class Options:
     deletion: str = "trash"  # of DELETIONS
     sent_copies: str = "sent"  # of SENT_COPIES
     homes: tuple[tuple[str, str], ...] = ()  # role of HOMES, name of a folder; others are as the server says
+    keys: tuple[tuple[str, str], ...] = ()  # access keys that are not the usual ones: webmail.keys
+    shortcuts: bool = True  # single keys do something, where scripts are allowed
     motd_read: str = ""  # a digest of the message of the day that was read
     after_action: str = "list"  # or "next", "previous"
     reply_above: bool = True  # the answer stands above the quotation
@@ -145,6 +147,7 @@ _DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(Optio
 _SERIES: dict[str, Callable[[Iterable[Any]], tuple[Any, ...]]] = {
     "columns": _columns,
     "homes": _records(str, str),
+    "keys": _records(str, str),
     "labels": _records(str, str, int),
     "highlights": _records(str, int, str, str),
 }

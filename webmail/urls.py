@@ -77,6 +77,7 @@ urlpatterns = [
     path("options/display/", views.display, name="options-display"),
     path("options/folders/", views.folder_options, name="options-folders"),
     path("options/labels/", views.label_page, name="options-labels"),
+    path("options/keys/", views.key_page, name="options-keys"),
     path("options/highlighting/", views.highlighting, name="options-highlighting"),
     path("help/", manual.manual, name="help"),
     path("help/about", manual.about, name="about"),

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
 from mailcore import conf
-from webmail import folders, imap, labels, snoozing
+from webmail import folders, imap, keys, labels, snoozing
 from webmail.folders import Folder
 from webmail.options import Options
 from webmail.servers import is_guest, sieve_server
@@ -33,7 +33,7 @@ def around(request: Request, mail: imap.Mail, box: str = "", *, fresh: bool = Fa
     role = getattr(request.user, "role", "owner")
     return {
         "folders": pane,
-        "pane": _pane(get_language() or "", shown, box, options.labels, count_all=options.count_all),
+        "pane": _pane(get_language() or "", keys.current(), shown, box, options.labels, count_all=options.count_all),
         "folder": folder_named(pane, box) if box else None,
         "box": box,
         "in_box": in_box(box),
@@ -49,7 +49,13 @@ def around(request: Request, mail: imap.Mail, box: str = "", *, fresh: bool = Fa
 
 @lru_cache(512)
 def _pane(
-    language: str, shown: tuple[Folder, ...], box: str, mine: tuple[tuple[str, str, int], ...], *, count_all: bool
+    language: str,
+    chosen: keys.Chosen,
+    shown: tuple[Folder, ...],
+    box: str,
+    mine: tuple[tuple[str, str, int], ...],
+    *,
+    count_all: bool,
 ) -> SafeString:
     """The folders and labels as HTML, the same until something in them changes."""
     context = {"tree": folders.tree(shown), "box": box, "labels": labels.known(mine), "count_all": count_all}
@@ -75,13 +81,14 @@ def _rendered(
     places = tuple((folder.name, folder.path) for folder in targets)
     times = tuple((name, said, moment.replace(second=0, microsecond=0)) for name, said, moment in snoozing.choices())
     here = f"{get_language()} {timezone.get_current_timezone_name()}"
-    return _kept(template, here, role, marks, places, mine, times)
+    return _kept(template, here, keys.current(), role, marks, places, mine, times)
 
 
 @lru_cache(512)
 def _kept(
     template: str,
     here: str,  # language and time zone
+    chosen: keys.Chosen,
     role: str,
     marks: bool,
     places: tuple[tuple[str, str], ...],
