@@ -263,6 +263,8 @@ WEBMAIL = {
     "UNDO_SECONDS": env.int("WEBMAIL_UNDO_SECONDS", default=10),
     # What the bundled server is asked to call a letter back with: (queue id, owner) → its content, or None.
     "RECALL": "mailcore.post.recall.call_back",
+    # Who shares the address book of a domain: (address, words, addresses, at most) → (name, address) of each.
+    "COLLEAGUES": "mailcore.store.directory.colleagues",
     "EVENTS": "webmail.events.application",  # the stream of news, served beside the pages (mailcore.asgi)
     # As a guest the IMAP server judges passwords; else DOOR does, by the accounts here, and a session gets a
     # credential of its own from these two.

@@ -109,6 +109,7 @@ class Mail(Connection):
         super().__init__(client)
         self._quota: tuple[float, Quota | None] = (0.0, None)
         self._folders: tuple[float, tuple[Folder, ...]] = (0.0, ())
+        self._homes: tuple[tuple[str, str], ...] = ()
         # What never changes of letters seen lately, and orders of whole folders, good while nothing comes or goes.
         self._rows: OrderedDict[tuple[str, int, int], Row] = OrderedDict()
         self._orders: dict[tuple[object, ...], object] = {}
@@ -137,8 +138,13 @@ class Mail(Connection):
             found = self._extended_list() if self.can("LIST-STATUS") else self._plain_list()
         if not any(folder.role == "inbox" for folder in found):
             found.insert(0, Folder("INBOX", role="inbox"))
-        self._folders = (time.monotonic(), folders.arranged(found))
+        self._folders = (time.monotonic(), folders.arranged(found, dict(self._homes)))
         return self._folders[1]
+
+    def prefer(self, homes: tuple[tuple[str, str], ...]) -> None:
+        """(role, name) of folders that stand for a role whatever the server says."""
+        if homes != self._homes:
+            self._homes, self._folders = homes, (0.0, ())
 
     def _extended_list(self) -> list[Folder]:
         asked = b"(SUBSCRIBED SPECIAL-USE STATUS (MESSAGES UNSEEN))"
@@ -519,11 +525,24 @@ class Mail(Connection):
                 self._expunge(uids)
 
     def _expunge(self, uids: Sequence[int]) -> None:
-        """Exactly these where the server has UIDPLUS (RFC 4315); else all that are marked."""
-        self._client.add_flags(uids, [FLAGS["deleted"]], silent=True)
+        """Exactly these. Where the server has no UIDPLUS (RFC 4315) others that are marked lose their mark
+        meanwhile."""
         if self.can("UIDPLUS"):
+            self._client.add_flags(uids, [FLAGS["deleted"]], silent=True)
             self._client.uid_expunge(uids)
-        else:
+            return
+        others = sorted(set(self._client.search(["DELETED"])) - set(uids))
+        if others:
+            self._client.remove_flags(others, [FLAGS["deleted"]], silent=True)
+        self._client.add_flags(uids, [FLAGS["deleted"]], silent=True)
+        self._client.expunge()
+        if others:
+            self._client.add_flags(others, [FLAGS["deleted"]], silent=True)
+
+    def expunge(self) -> None:
+        """For good: whatever is marked as deleted in the open folder."""
+        self._folders, self._quota = (0.0, ()), (0.0, None)
+        with faults():
             self._client.expunge()
 
     def all_uids(self) -> list[int]:

@@ -20,7 +20,13 @@ VIEWABLE = RASTER | {"application/pdf", "text/plain"}
 
 
 def is_viewable(part: Part) -> bool:
-    return part.kind in VIEWABLE
+    return part.kind in VIEWABLE or is_card(part)
+
+
+def is_card(part: Part) -> bool:
+    """A vCard (RFC 6350, and the names it had before)."""
+    named = part.kind == "application/octet-stream" and part.file_name.casefold().endswith(".vcf")
+    return named or part.kind in ("text/vcard", "text/x-vcard", "text/directory")
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from django.utils.http import urlencode
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
-from webmail import imap, options, pool
+from webmail import imap, keys, options, pool
 from webmail.options import Options
 from webmail.servers import is_guest
 
@@ -103,7 +103,8 @@ def signed_in(view: View[P]) -> Callable[Concatenate[HttpRequest, P], HttpRespon
             return to_sign_in(request)
         known = cast(Request, request)
         known.visitor = visitor
-        with timezone.override(ZoneInfo(visitor.options.time_zone) if visitor.options.time_zone else None):
+        zone = ZoneInfo(visitor.options.time_zone) if visitor.options.time_zone else None
+        with timezone.override(zone), keys.of(visitor.options.keys):
             response = _answered(view, known, args, kwargs)
         return with_seal(request, response)
 
@@ -113,6 +114,7 @@ def signed_in(view: View[P]) -> Callable[Concatenate[HttpRequest, P], HttpRespon
 def _answered(view: View[P], request: Request, args: Any, kwargs: Any) -> HttpResponseBase:
     try:
         with pool.borrow(request.visitor.login, request.visitor.secret) as mail:
+            mail.prefer(request.visitor.options.homes)
             return view(request, mail, *args, **kwargs)
     except imap.BadCredential:
         end(request)

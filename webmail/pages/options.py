@@ -56,6 +56,15 @@ def welcome(request: Request, mail: imap.Mail) -> HttpResponse:
     return redirect("box")
 
 
+@require_POST
+@signed_in
+def message_read(request: Request, mail: imap.Mail) -> HttpResponse:
+    """The message of the day was read: it is not shown again until it says something else."""
+    read = re.sub(r"[^0-9a-f]", "", request.POST.get("read", ""))[:32]
+    kept.save(request.visitor.address, kept.changed(request.visitor.options, {"motd_read": read}))
+    return redirect("box")
+
+
 def _clean(text: str) -> str:
     return " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", text).split())[:200]
 
