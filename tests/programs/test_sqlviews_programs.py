@@ -141,7 +141,10 @@ def views(office) -> Iterator[Views]:  # noqa: F811
     if connection.vendor == "sqlite":
         yield Views(f"dbpath = {place['NAME']}", "sqlite", place["NAME"])
     else:
-        host, port = place["HOST"] or "127.0.0.1", place["PORT"] or {"postgresql": 5432, "mysql": 3306}[connection.vendor]
+        host, port = (
+            place["HOST"] or "127.0.0.1",
+            place["PORT"] or {"postgresql": 5432, "mysql": 3306}[connection.vendor],
+        )
         with reader() as password:
             words = f"host={host} port={port} dbname={place['NAME']} user={READER} password={password}"
             yield Views(
@@ -259,7 +262,7 @@ def subjects(port: int, name: str, wanted: int) -> list[str]:
 
 
 def send(port: int, subject: str, to: str, sender: str = "a@far.example", login: str = "") -> str:
-    """"", or what Postfix said against it."""
+    """ "", or what Postfix said against it."""
     letter = EmailMessage()
     letter["Subject"], letter["From"], letter["To"] = subject, sender, to
     letter.set_content("hello")
