@@ -19,7 +19,7 @@ from mailcore.store.directory import AccountDraft, Problem
 # --- Domains --------------------------------------------------------------------------------------
 
 
-def _domain(row: Domain) -> dict[str, object]:
+def told_domain(row: Domain) -> dict[str, object]:
     return {"domain": row.name, **directory.domain_snapshot(row), "created": row.created.isoformat()}
 
 
@@ -31,24 +31,24 @@ def _one_domain(reach: Reach, name: str) -> Domain:
 
 
 def list_domains(reach: Reach, given: Mapping[str, Any], query: QueryDict) -> Answer:
-    return listed(domain_pages.matching(query, reach).select_related("target").order_by("name"), query, _domain)
+    return listed(domain_pages.matching(query, reach).select_related("target").order_by("name"), query, told_domain)
 
 
 def make_domain(reach: Reach, given: Mapping[str, Any], query: QueryDict) -> Answer:
     wanted = {"kind": "local", "active": True, **given}
     name = str(wanted.pop("domain"))
     domain_id = directory.create_domain(name, _domain_draft(wanted))
-    return Answer(_domain(Domain.objects.select_related("target").get(pk=domain_id)), 201)
+    return Answer(told_domain(Domain.objects.select_related("target").get(pk=domain_id)), 201)
 
 
 def show_domain(reach: Reach, given: Mapping[str, Any], query: QueryDict, name: str) -> Answer:
-    return Answer(_domain(_one_domain(reach, name)))
+    return Answer(told_domain(_one_domain(reach, name)))
 
 
 def change_domain(reach: Reach, given: Mapping[str, Any], query: QueryDict, name: str) -> Answer:
     row = _one_domain(reach, name)
     directory.change_domain(row.pk, _domain_draft({**directory.domain_snapshot(row), **given}))
-    return Answer(_domain(_one_domain(reach, name)))
+    return Answer(told_domain(_one_domain(reach, name)))
 
 
 def delete_domain(reach: Reach, given: Mapping[str, Any], query: QueryDict, name: str) -> Answer:
@@ -64,7 +64,7 @@ def _domain_draft(wanted: Mapping[str, Any]) -> Any:
 # --- Accounts -------------------------------------------------------------------------------------
 
 
-def _account(row: Account) -> dict[str, object]:
+def told_account(row: Account) -> dict[str, object]:
     return {
         "address": row.address,
         **directory.account_snapshot(row),
@@ -84,7 +84,7 @@ def _one_account(reach: Reach, address: str, *, to_change: bool = False) -> Acco
 
 def list_accounts(reach: Reach, given: Mapping[str, Any], query: QueryDict) -> Answer:
     rows = account_pages.matching(query, reach).prefetch_related("managed_domains")
-    return listed(rows.order_by("address"), query, _account)
+    return listed(rows.order_by("address"), query, told_account)
 
 
 def make_account(reach: Reach, given: Mapping[str, Any], query: QueryDict) -> Answer:
@@ -94,17 +94,17 @@ def make_account(reach: Reach, given: Mapping[str, Any], query: QueryDict) -> An
     if domain is not None and not reach.covers(domain.pk):
         raise Missing
     account_id = directory.create_account(address, password, _account_draft(reach, wanted, None))
-    return Answer(_account(Account.objects.get(pk=account_id)), 201)
+    return Answer(told_account(Account.objects.get(pk=account_id)), 201)
 
 
 def show_account(reach: Reach, given: Mapping[str, Any], query: QueryDict, address: str) -> Answer:
-    return Answer(_account(_one_account(reach, address)))
+    return Answer(told_account(_one_account(reach, address)))
 
 
 def change_account(reach: Reach, given: Mapping[str, Any], query: QueryDict, address: str) -> Answer:
     row = _one_account(reach, address, to_change=True)
     directory.change_account(row.pk, _account_draft(reach, {**directory.account_snapshot(row), **given}, row))
-    return Answer(_account(_one_account(reach, address)))
+    return Answer(told_account(_one_account(reach, address)))
 
 
 def delete_account(reach: Reach, given: Mapping[str, Any], query: QueryDict, address: str) -> Answer:
@@ -116,14 +116,15 @@ def delete_account(reach: Reach, given: Mapping[str, Any], query: QueryDict, add
 def set_password(reach: Reach, given: Mapping[str, Any], query: QueryDict, address: str) -> Answer:
     row = _one_account(reach, address, to_change=True)
     directory.set_password(row.pk, str(given["password"]))
+    login.end_sessions(row.pk)
     return Answer({"changed": row.address})
 
 
 def show_access(reach: Reach, given: Mapping[str, Any], query: QueryDict, address: str) -> Answer:
-    return Answer(_access(_one_account(reach, address)))
+    return Answer(told_access(_one_account(reach, address)))
 
 
-def _access(row: Account) -> dict[str, object]:
+def told_access(row: Account) -> dict[str, object]:
     return {
         "factors": [{"kind": each.kind, "label": each.label} for each in factors.of(row.pk).own],
         "programs": [
@@ -141,7 +142,7 @@ def end_access(reach: Reach, given: Mapping[str, Any], query: QueryDict, address
     row = _one_account(reach, address, to_change=True)
     if not session_pages.take_back(row.pk, str(given["what"]), int(given.get("number", 0))):
         raise Missing
-    return Answer(_access(row))
+    return Answer(told_access(row))
 
 
 def _account_draft(reach: Reach, wanted: Mapping[str, Any], row: Account | None) -> AccountDraft:
@@ -159,7 +160,7 @@ def _account_draft(reach: Reach, wanted: Mapping[str, Any], row: Account | None)
 # --- Aliases --------------------------------------------------------------------------------------
 
 
-def _alias(row: Alias) -> dict[str, object]:
+def told_alias(row: Alias) -> dict[str, object]:
     return {"address": row.address, **directory.alias_snapshot(row), "created": row.created.isoformat()}
 
 
@@ -171,7 +172,7 @@ def _one_alias(reach: Reach, address: str) -> Alias:
 
 
 def list_aliases(reach: Reach, given: Mapping[str, Any], query: QueryDict) -> Answer:
-    return listed(alias_pages.matching(query, reach).order_by("address"), query, _alias)
+    return listed(alias_pages.matching(query, reach).order_by("address"), query, told_alias)
 
 
 def make_alias(reach: Reach, given: Mapping[str, Any], query: QueryDict) -> Answer:
@@ -181,18 +182,18 @@ def make_alias(reach: Reach, given: Mapping[str, Any], query: QueryDict) -> Answ
     if domain is not None and not reach.covers(domain.pk):
         raise Missing
     alias_id = directory.create_alias(address, wanted.pop("targets"), **wanted)
-    return Answer(_alias(Alias.objects.get(pk=alias_id)), 201)
+    return Answer(told_alias(Alias.objects.get(pk=alias_id)), 201)
 
 
 def show_alias(reach: Reach, given: Mapping[str, Any], query: QueryDict, address: str) -> Answer:
-    return Answer(_alias(_one_alias(reach, address)))
+    return Answer(told_alias(_one_alias(reach, address)))
 
 
 def change_alias(reach: Reach, given: Mapping[str, Any], query: QueryDict, address: str) -> Answer:
     row = _one_alias(reach, address)
     wanted: dict[str, Any] = {**directory.alias_snapshot(row), **given}
     directory.change_alias(row.pk, wanted.pop("targets"), **wanted)
-    return Answer(_alias(_one_alias(reach, address)))
+    return Answer(told_alias(_one_alias(reach, address)))
 
 
 def delete_alias(reach: Reach, given: Mapping[str, Any], query: QueryDict, address: str) -> Answer:

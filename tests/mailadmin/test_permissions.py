@@ -7,19 +7,12 @@ from mailadmin import urls
 from mailcore import log
 from mailcore.models import Account, Alias, Domain, Queued
 
-# Addresses that only take forms.
-POSTED = {
-    "revoke",
-    "queue-act",
-    "undo",
-    "make-codes",
-    "remove-factor",
-    "end-session",
-    "end-other-sessions",
-    "end-access",
-}
-POSTED |= {"dkim-key", "bulk", "new-table", "revoke-token"}
-POSTED |= {"second-step"}  # and one for whoever is half signed in
+# Addresses that only take forms and lead on to a page.
+ONLY_ACTS = {
+    "revoke", "queue-act", "undo", "make-codes", "remove-factor", "end-session", "end-other-sessions", "end-access",
+    "dkim-key", "new-table", "revoke-token",
+}  # fmt: skip
+POSTED = {*ONLY_ACTS, "bulk", "second-step"}
 PAGES = [
     # page, its argument, who may open it
     ("dashboard", None, "ann audrey dora"),
