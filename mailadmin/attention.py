@@ -35,7 +35,6 @@ _FULL = 0.9  # of a quota
 _LATE = 300  # seconds a new letter may wait for a courier
 _DISK = 0.1  # of the file system must be free
 _CERTIFICATE = 21  # days before its end
-_MANY = 100  # letters that were tried and wait
 _GUESSES = 50  # failed sign-ins an hour
 _DNS_EVERY = 3600  # seconds
 _DNS_DOMAINS = 30
@@ -88,10 +87,13 @@ def _of_queue() -> Iterator[Finding]:
             waiting,
         )
         yield Finding("error", words % {"n": waiting}, f"{address}?state=incoming")
-    deferred = Queued.objects.filter(state=Queued.State.DEFERRED).count()
-    if deferred >= _MANY:
-        words = _("%(n)d letters could not be delivered yet.") % {"n": deferred}
-        yield Finding("warning", words, reverse("mailadmin:destinations"))
+    queue = traffic.waiting()
+    if queue.growing:
+        words = _(
+            "The queue grows: %(now)d letters wait, %(last)d at the end of the last hour, %(before)d an hour earlier."
+        )
+        numbers = {"now": queue.now, "last": queue.last_hour, "before": queue.hour_before}
+        yield Finding("warning", words % numbers, reverse("mailadmin:destinations"))
     for state, level, words in (
         (Queued.State.CORRUPT, "error", _("%(n)d letters cannot be read.")),
         (Queued.State.HOLD, "warning", _("%(n)d letters are on hold.")),
