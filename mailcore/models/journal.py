@@ -39,8 +39,8 @@ class Change(models.Model):
 
 
 class Traffic(models.Model):
-    """How many letters of a kind one machine had in one hour; of kind "waiting", without a machine, how many the queue had
-    at its end."""
+    """How many letters of a kind one machine had in one hour; of kind "waiting", without a machine, how many the queue
+    had at its end."""
 
     machine = models.CharField(max_length=64)
     hour = models.IntegerField()  # since 1970, UTC
