@@ -35,7 +35,6 @@ _FULL = 0.9  # of a quota
 _LATE = 300  # seconds a new letter may wait for a courier
 _DISK = 0.1  # of the file system must be free
 _CERTIFICATE = 21  # days before its end
-_MANY = 100  # letters that were tried and wait
 _GUESSES = 50  # failed sign-ins an hour
 _DNS_EVERY = 3600  # seconds
 _DNS_DOMAINS = 30
@@ -88,12 +87,14 @@ def _of_queue() -> Iterator[Finding]:
             waiting,
         )
         yield Finding("error", words % {"n": waiting}, f"{address}?state=incoming")
-    deferred = Queued.objects.filter(state=Queued.State.DEFERRED).count()
-    if deferred >= _MANY:
-        words = ngettext(
-            "%(n)d letter could not be delivered yet.", "%(n)d letters could not be delivered yet.", deferred
+    queue = traffic.waiting()
+    if queue.growing:
+        words = _(
+            "The queue grows. Letters waiting now: %(now)d; at the end of the last hour: %(last)d; an hour earlier:"
+            " %(before)d."
         )
-        yield Finding("warning", words % {"n": deferred}, reverse("mailadmin:destinations"))
+        numbers = {"now": queue.now, "last": queue.last_hour, "before": queue.hour_before}
+        yield Finding("warning", words % numbers, reverse("mailadmin:destinations"))
     if corrupt := Queued.objects.filter(state=Queued.State.CORRUPT).count():
         words = ngettext("%(n)d letter cannot be read.", "%(n)d letters cannot be read.", corrupt)
         yield Finding("error", words % {"n": corrupt}, f"{address}?state=corrupt")

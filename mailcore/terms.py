@@ -120,6 +120,7 @@ class Local:
     detail: str = ""  # what stood after recipient_delimiter
     filtered: bool = False  # the account has an active Sieve script
     limited: bool = True  # it has a quota
+    held: bool = False  # its mail waits in the queue
 
 
 @dataclass(frozen=True, slots=True)

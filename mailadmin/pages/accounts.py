@@ -211,7 +211,7 @@ def _chosen(request: HttpRequest, reach: Reach) -> QuerySet[Account]:
     """The accounts that were ticked, or all that the list's filters match; of those the visitor may change."""
     rows = matching(QueryDict(request.POST.get("filter", "")), reach)
     if not request.POST.get("all"):
-        ids = [int(value) for value in request.POST.getlist("id") if value.isdigit() and len(value) < 19]
+        ids = [int(value) for value in request.POST.getlist("id") if value.isdecimal() and len(value) < 19]
         rows = reach.see_accounts().filter(pk__in=ids)
     return rows if reach.changes_system else rows.filter(role=Account.Role.OWNER)
 

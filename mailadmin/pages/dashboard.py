@@ -53,6 +53,7 @@ def dashboard(request: HttpRequest, reach: Reach) -> HttpResponse:
         span = listing.choice(request, "span", list(charts.SPANS)) or "day"
         context |= {"chart": charts.chart(span), "span": span, "reasons": _reasons()}
         context |= {"queue": _queue(), "settled": _settled_today(), "services": _services()}
+        context["waiting"] = traffic.waiting()
     return show(request, reach, "dashboard", context)
 
 

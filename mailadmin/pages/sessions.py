@@ -12,6 +12,9 @@ from mailadmin.permissions import Reach, changing, own, seeing
 from mailcore.models import Account
 from mailcore.store import factors, login
 
+# What opens an account and can be taken back: one session, all, one program's password, every second factor.
+KINDS = ("session", "sessions", "program", "factors")
+
 
 @require_safe
 @own
@@ -67,20 +70,24 @@ def end_access(request: HttpRequest, reach: Reach, account_id: int) -> HttpRespo
     if not reach.may_change_account(row):
         raise PermissionDenied
     what, number = request.POST.get("what", ""), request.POST.get("number", "")
-    number_ = int(number) if number.isdigit() and len(number) < 19 else 0
-    match what:
-        case "session":
-            ended = login.revoke_session(row.pk, number_)
-        case "program":
-            ended = login.revoke_app_password(row.pk, number_)
-        case "sessions":
-            login.end_sessions(row.pk)
-            ended = True
-        case "factors":
-            ended = factors.reset(row.pk)
-        case _:
-            raise Http404
+    if what not in KINDS:
+        raise Http404
+    ended = take_back(row.pk, what, int(number) if number.isdecimal() and len(number) < 19 else 0)
     if not ended:
         messages.info(request, _("This sign-in was gone already."))
         return redirect("mailadmin:access", row.pk)
     return done(request, reach, _("The sign-in has been revoked."), "mailadmin:access", row.pk)
+
+
+def take_back(account_id: int, what: str, number: int) -> bool:
+    """Let one of KINDS open the account no more; `number` says which session or program. False: it was gone."""
+    match what:
+        case "session":
+            return login.revoke_session(account_id, number)
+        case "program":
+            return login.revoke_app_password(account_id, number)
+        case "sessions":
+            login.end_sessions(account_id)
+            return True
+        case _:
+            return factors.reset(account_id)

@@ -116,7 +116,7 @@ def take_card(request: Request, mail: imap.Mail, uid: int, section: str) -> Http
     if not given:
         messages.warning(request, _("No card in this file has an e-mail address."))
     else:
-        said = _("%(added)d contacts added, %(changed)d changed, %(passed)d passed over.")
+        said = _("Contacts added: %(added)d, changed: %(changed)d, passed over: %(passed)d.")
         messages.success(request, said % {"added": kept.added, "changed": kept.changed, "passed": kept.passed_over})
     query = frame.in_box(frame.box_of(request), part=letter.section)
     return redirect(reverse("preview", args=[uid, section]) + query)
