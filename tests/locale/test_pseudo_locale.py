@@ -36,10 +36,11 @@ CUT = """() => {
     if (!/[⟦⟧]/.test(node.data) || own.closest('.sr, .skip, option, title, [popover]:not(:popover-open)') || !own.checkVisibility()) continue
     range.selectNodeContents(node)
     const box = range.getBoundingClientRect()
-    if (!box.width || own.closest('thead')?.offsetWidth === 1) continue
+    if (!box.width) continue
     let why = '', scrolls = false
     for (let e = own; e && !why && !scrolls; e = e.parentElement) {
       const style = getComputedStyle(e), frame = e.getBoundingClientRect()
+      if (frame.width <= 1) { scrolls = true; break } // for screen readers only
       const sideways = box.right > frame.right + 1 || box.left < frame.left - 1
       const down = box.bottom > frame.bottom + 2 || box.top < frame.top - 2
       if (['auto', 'scroll'].includes(style.overflowX) && e !== document.documentElement) scrolls = true
@@ -115,7 +116,7 @@ def fill(office: PostOffice) -> None:
 DATA = re.compile(
     r"\S+@\S+|https?:\S+|[A-Z]\w+/[\w/+ -]+|/\S+|\b[\w-]+(?:\.[\w-]+)+(?::\d+)?|\b\w+_\w+\b|\b[0-9A-F]{6,}\b"
     r"|\b(?:UTC|DNS|MX|TXT|SRV|CNAME|PTR|RSA|Ed25519|DKIM|OpenAPI|Chrome, Linux|Message-ID|MAILER-DAEMON|X-Spam-Flag|postconf -n)\b"
-    r"|\bRe:|\b(?:mbox|virtual|aliases|REJECT|youju)\b"
+    r"|\((?:Drafts|Sent|Archive|Snoozed|Junk|Trash)\)$|\bRe:|\b(?:mbox|virtual|aliases|REJECT|youju)\b"
 )
 
 

@@ -72,7 +72,7 @@ def test_a_queue_that_grows(office, visit, before, last, now, grows):
     told = findings(visit("ann"))
     assert (f"The queue grows. Letters waiting now: {now}; at the end of the last hour: {last};" in told) is grows
     page = visit("ann").get("/admin/").text
-    assert f"Waiting now: {now}; at the end of the last hour: {last}. A day ago: 7." in page
+    assert f"Waiting now: {now:,}; at the end of the last hour: {last:,}. A day ago: 7." in page
 
 
 def test_the_queues_length_is_kept_for_each_hour(office, monkeypatch):
