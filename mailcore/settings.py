@@ -156,6 +156,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "mailcore.language.middleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -264,6 +265,8 @@ WEBMAIL = {
     # What the bundled server is asked to call a letter back with: (queue id, owner) → its content, or None.
     "RECALL": "mailcore.post.recall.call_back",
     # Who shares the address book of a domain: (address, words, addresses, at most) → (name, address) of each.
+    # Where accounts are ours, keeps what a visitor chooses: (user, language, time zone); notices are written in it too.
+    "PROFILE_KEEPER": "mailadmin.door.keep_profile",
     "COLLEAGUES": "mailcore.store.directory.colleagues",
     "EVENTS": "webmail.events.application",  # the stream of news, served beside the pages (mailcore.asgi)
     # As a guest the IMAP server judges passwords; else DOOR does, by the accounts here, and a session gets a
