@@ -1,4 +1,4 @@
-"""Which addresses a service of ours listens on: bound by the supervisor, asked by whoever wants to know if it answers."""
+"""Which addresses a service of ours listens on: bound by the supervisor, asked by whoever looks whether it answers."""
 
 from typing import Any
 
