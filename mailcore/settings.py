@@ -129,10 +129,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # its warnings go to the mail log, as 
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 5, "socket_timeout": 30, "health_check_interval": 10}
 
 # --- Django ---------------------------------------------------------------------------------------
-ALLOWED_HOSTS = env.list(
-    "ALLOWED_HOSTS",
-    default=["localhost", "127.0.0.1", "[::1]", HOST, env.str("MAIL_MYHOSTNAME", default="localhost")],
-)
+_hosts = env.list("ALLOWED_HOSTS", default=[HOST, env.str("MAIL_MYHOSTNAME", default="localhost")])
+ALLOWED_HOSTS = [*_hosts, "localhost", "127.0.0.1", "[::1]"]  # /healthz is asked from this machine, too
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 INSTALLED_APPS = [
     "mailcore",
