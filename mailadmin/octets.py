@@ -57,10 +57,10 @@ def parse(text: str) -> int:
 
 def _international(text: str) -> str:
     """Units as _UNITS has them, digits as ASCII has them."""
-    for own, unit in zip(_units(), _UNITS, strict=True):
-        word = re.sub("%[sd]", "", own).strip()
+    words = {re.sub("%[sd]", "", own).strip(): unit for own, unit in zip(_units(), _UNITS, strict=True)}
+    for word in sorted(words, key=len, reverse=True):
         if text.casefold().endswith(word.casefold()):
-            text = text[: -len(word)] + unit
+            text = text[: -len(word)] + words[word]
             break
     return "".join(str(unicodedata.decimal(sign, sign)) for sign in text)
 
