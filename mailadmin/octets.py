@@ -57,7 +57,10 @@ def parse(text: str) -> int:
 
 def _international(text: str) -> str:
     """Units as _UNITS has them, digits as ASCII has them."""
-    words = {re.sub("%[sd]", "", own).strip(): unit for own, unit in zip(_units(), _UNITS, strict=True)}
+    text = text.strip("\N{LEFT-TO-RIGHT MARK}")
+    words = {
+        re.sub("%[sd]|\N{LEFT-TO-RIGHT MARK}", "", own).strip(): u for own, u in zip(_units(), _UNITS, strict=True)
+    }
     for word in sorted(words, key=len, reverse=True):
         if text.casefold().endswith(word.casefold()):
             text = text[: -len(word)] + words[word]
