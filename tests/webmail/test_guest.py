@@ -258,7 +258,7 @@ def _validity(browser: Browser) -> str:
 
 PAGES = (
     *("/", "/?sort=subject", "/?show=unread", "/?in=INBOX.Gesendet", "/mail/1", "/mail/5?headers=all", "/mail/5/body"),
-    *("/mail/5/preview/2", "/conversation/4?open=all", "/search/?q=Re"/search/?q=第&where=all"where=all", "/search/?form=1", "/compose/"),
+    *("/mail/5/preview/2", "/conversation/4?open=all", "/search/?q=Re&where=all", "/search/?form=1", "/compose/"),
     *("/compose/?mode=all&of=1", "/contacts/", "/folders/", "/options/", "/options/display/", "/options/folders/"),
     *("/options/labels/", "/options/identities/", "/options/keys/", "/transfer/", "/scheduled/", "/help/"),
 )
