@@ -118,9 +118,9 @@ def fitting(wanted: tuple[Part, ...]) -> list[str]:
     return sections
 
 
-def raw_parts(mail: imap.Mail, uid: int, wanted: tuple[Part, ...], *, mark: bool = False) -> dict[str, bytes]:
+def raw_parts(mail: imap.Mail, uid: int, wanted: tuple[Part, ...]) -> dict[str, bytes]:
     """The octets of these parts, as many as fit TEXT_LIMIT."""
-    return mail.contents(uid, fitting(wanted), mark=mark)
+    return mail.contents(uid, fitting(wanted))
 
 
 def text(wanted: tuple[Part, ...], raw: dict[str, bytes]) -> str:

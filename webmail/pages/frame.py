@@ -121,11 +121,11 @@ def home_of(mail: imap.Mail, role: str) -> str:
     found = folders.find(mail.folders(younger_than=30), role)
     if found is not None:
         return found.name
-    opened = mail.opened_name()
-    mail.create(folders.STANDARD_NAMES[role])
+    opened, name = mail.opened_name(), mail.top() + folders.STANDARD_NAMES[role]
+    mail.create(name)
     if opened:
         mail.open(opened)
-    return folders.STANDARD_NAMES[role]
+    return name
 
 
 def box_of(request: HttpRequest) -> str:
