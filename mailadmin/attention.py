@@ -89,17 +89,19 @@ def _of_queue() -> Iterator[Finding]:
         yield Finding("error", words % {"n": waiting}, f"{address}?state=incoming")
     queue = traffic.waiting()
     if queue.growing:
-        words = _(
-            "The queue grows: %(now)d letters wait, %(last)d at the end of the last hour, %(before)d an hour earlier."
+        words = ngettext(
+            "The queue grows: %(now)d letter waits. An hour ago it was %(last)d, two hours ago %(before)d.",
+            "The queue grows: %(now)d letters wait. An hour ago it was %(last)d, two hours ago %(before)d.",
+            queue.now,
         )
         numbers = {"now": queue.now, "last": queue.last_hour, "before": queue.hour_before}
         yield Finding("warning", words % numbers, reverse("mailadmin:destinations"))
-    for state, level, words in (
-        (Queued.State.CORRUPT, "error", _("%(n)d letters cannot be read.")),
-        (Queued.State.HOLD, "warning", _("%(n)d letters are on hold.")),
-    ):
-        if count := Queued.objects.filter(state=state).count():
-            yield Finding(level, words % {"n": count}, f"{address}?state={state.value}")
+    if corrupt := Queued.unsettled.filter(state=Queued.State.CORRUPT).count():
+        words = ngettext("%(n)d letter cannot be read.", "%(n)d letters cannot be read.", corrupt)
+        yield Finding("error", words % {"n": corrupt}, f"{address}?state=corrupt")
+    if held := Queued.unsettled.filter(state=Queued.State.HOLD).count():
+        words = ngettext("%(n)d letter is on hold.", "%(n)d letters are on hold.", held)
+        yield Finding("warning", words % {"n": held}, f"{address}?state=hold")
 
 
 def deferred_reasons() -> list[tuple[str, int]]:
@@ -154,8 +156,12 @@ def _of_sign_ins() -> Iterator[Finding]:
     now = int(time.time() // 3600)
     failed = sum(kinds.get(traffic.SIGN_IN, 0) for kinds in traffic.by_hour(now - 1, now).values())
     if failed >= _GUESSES:
-        words = _("%(n)d sign-ins failed within the last two hours.") % {"n": failed}
-        yield Finding("warning", words, reverse("mailadmin:log") + "?q=auth+failed")
+        words = ngettext(
+            "%(n)d sign-in failed within the last two hours.",
+            "%(n)d sign-ins failed within the last two hours.",
+            failed,
+        )
+        yield Finding("warning", words % {"n": failed}, reverse("mailadmin:log") + "?q=auth+failed")
 
 
 # --- DNS: asked in the background, for answers may take their time --------------------------------

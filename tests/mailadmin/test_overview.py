@@ -7,6 +7,7 @@ import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
+from mailadmin import attention
 from mailcore import log
 from mailcore.models import Account, Queued, Recipient, Traffic
 from mailcore.post import traffic
@@ -40,8 +41,8 @@ def test_what_needs_attention(office, visit, parameters):
     Queued.objects.create(id=2, state="hold", due_us=0, received_us=0, size=1)
     Queued.objects.create(id=3, state="incoming", due_us=NOW - 3600_000_000, received_us=0, size=1)
     told = findings(ann)
-    for words in ("1 mailbox is nearly full", "1 account ends within a week", "1 letters cannot be read",
-                  "1 letters are on hold", "1 letter waits for a courier", "Letters of benet.com are not signed"):  # fmt: skip
+    for words in ("1 mailbox is nearly full", "1 account ends within a week", "1 letter cannot be read",
+                  "1 letter is on hold", "1 letter waits for a courier", "Letters of benet.com are not signed"):  # fmt: skip
         assert words in told
     assert addresses(ann.get("/admin/accounts/?full=1")) == ["lisi@benet.com"]
     assert addresses(ann.get("/admin/accounts/?ending=1")) == ["dora@accp.com"]
@@ -70,7 +71,7 @@ def test_a_queue_that_grows(office, visit, before, last, now, grows):
         Queued(id=n, state="deferred", due_us=1, received_us=1, size=1) for n in range(1, now + 1)
     )
     told = findings(visit("ann"))
-    assert (f"The queue grows: {now} letters wait, {last} at the end of the last hour" in told) is grows
+    assert (f"The queue grows: {now} letters wait. An hour ago it was {last}, two hours ago {before}." in told) is grows
     page = visit("ann").get("/admin/").text
     assert f"Waiting now: {now}; at the end of the last hour: {last}. A day ago: 7." in page
 
@@ -200,3 +201,16 @@ def test_a_certificate_that_ends_soon(office, visit, parameters, tmp_path):
     assert "The certificate ends in 5 days." in findings(visit("ann"))
     parameters(smtpd_tls_cert_file=str(tmp_path / "none.pem"))
     assert "cannot be read" in findings(visit("ann"))
+
+
+def test_a_disk_that_is_nearly_full(office, visit, monkeypatch):
+    monkeypatch.setattr(attention, "_DISK", 1.0)  # no disk has more free than there is of it
+    assert "are free on the disk of" in findings(visit("ann"))
+
+
+def test_sign_ins_that_fail(office, visit, monkeypatch):
+    log.write("login", *LINES["login"] * 50)
+    traffic.count()
+    assert "50 sign-ins failed within the last two hours." in findings(visit("ann"))
+    Traffic.objects.update(letters=49)
+    assert "sign-ins failed" not in findings(visit("ann"))
