@@ -89,16 +89,17 @@ def _of_queue() -> Iterator[Finding]:
         yield Finding("error", words % {"n": waiting}, f"{address}?state=incoming")
     queue = traffic.waiting()
     if queue.growing:
-        words = _(
-            "The queue grows. Letters waiting now: %(now)d; at the end of the last hour: %(last)d; an hour earlier:"
-            " %(before)d."
+        words = ngettext(
+            "The queue grows: %(now)d letter waits. An hour ago it was %(last)d, two hours ago %(before)d.",
+            "The queue grows: %(now)d letters wait. An hour ago it was %(last)d, two hours ago %(before)d.",
+            queue.now,
         )
         numbers = {"now": queue.now, "last": queue.last_hour, "before": queue.hour_before}
         yield Finding("warning", words % numbers, reverse("mailadmin:destinations"))
-    if corrupt := Queued.objects.filter(state=Queued.State.CORRUPT).count():
+    if corrupt := Queued.unsettled.filter(state=Queued.State.CORRUPT).count():
         words = ngettext("%(n)d letter cannot be read.", "%(n)d letters cannot be read.", corrupt)
         yield Finding("error", words % {"n": corrupt}, f"{address}?state=corrupt")
-    if held := Queued.objects.filter(state=Queued.State.HOLD).count():
+    if held := Queued.unsettled.filter(state=Queued.State.HOLD).count():
         words = ngettext("%(n)d letter is on hold.", "%(n)d letters are on hold.", held)
         yield Finding("warning", words % {"n": held}, f"{address}?state=hold")
 

@@ -94,7 +94,13 @@ class AccountForm(Form):
     """An account's settings; role and managed domains only for administrators of the whole system."""
 
     name = forms.CharField(label=_("Full name"), required=False, max_length=200)
-    state = forms.ChoiceField(label=_("State"), choices=Account.State.choices)
+    state = forms.ChoiceField(
+        label=_("State"), choices=Account.State.choices,
+        help_text=_(
+            "Without sign-in, mail still comes in. What is held waits in the queue. Switched off, neither people nor"
+            " mail get in; what is there stays."
+        ),
+    )  # fmt: skip
     expires = forms.DateField(
         label=_("Expires on"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
         input_formats=["%Y-%m-%d"], help_text=_("The last day it can be used."),

@@ -96,6 +96,7 @@ class Letter:
     trace_size: int = 0  # octets of local trace headers at the file's start
     final: str = ""  # the mailbox those are for: it was certain when its only recipient was accepted
     message_id: str = ""
+    subject: str = ""  # the base of it, folded; only a mark of it is kept
     envelope_id: str = ""
     return_full: bool | None = None
     eight_bit: bool = False

@@ -10,12 +10,13 @@ from mailadmin.api.answers import PAGE, Answer, Missing, listed, whole
 from mailadmin.pages import maillog as log_pages
 from mailadmin.pages import queue as queue_pages
 from mailadmin.pages.simulator import QuestionForm
-from mailadmin.pages.tracking import visible_to
+from mailadmin.pages.tracking import SpanForm, note_look, visible_to
 from mailadmin.permissions import Reach
 from mailcore import logfile
 from mailcore.models import Queued
-from mailcore.post import files, story
+from mailcore.post import files
 from mailcore.post.explain import Node
+from mailcore.store import audit
 from mailcore.store.directory import Problem
 
 
@@ -40,6 +41,7 @@ def show_letter(reach: Reach, given: Mapping[str, Any], query: QueryDict, queue_
         row = Queued.objects.get(pk=files.parse_id(queue_id))
     except (ValueError, OverflowError, Queued.DoesNotExist):
         raise Missing from None
+    audit.looked([row.sender, *row.recipients.values_list("address", flat=True)], f"letter {row.pk:X}")
     recipients = [
         {"address": each.address, "state": each.state, "dsn": each.dsn, "relay": each.relay, "reason": each.reason}
         for each in row.recipients.order_by("pk")
@@ -56,7 +58,11 @@ def act(reach: Reach, given: Mapping[str, Any], query: QueryDict) -> Answer:
 
 def track(reach: Reach, given: Mapping[str, Any], query: QueryDict) -> Answer:
     q = listing.words(query)
-    found = [told for each in story.find(q) if (told := visible_to(reach, each)) is not None] if q else []
+    form = SpanForm({name: query.get(name, "") for name in ("since", "until")})
+    if not form.is_valid():
+        raise Problem({name: " ".join(map(str, errors)) for name, errors in form.errors.items()})
+    note_look(reach, q)
+    found = [told for each in form.find(q) if (told := visible_to(reach, each)) is not None]
     items = [
         {
             "queue_id": each.queue_id,

@@ -13,7 +13,7 @@ from mailadmin.pages import domains as domain_pages
 from mailadmin.pages import sessions as session_pages
 from mailadmin.permissions import Reach
 from mailcore.models import Account, Alias, Domain
-from mailcore.store import directory, factors, login
+from mailcore.store import audit, directory, factors, login
 from mailcore.store.directory import AccountDraft, Problem
 
 # --- Domains --------------------------------------------------------------------------------------
@@ -121,7 +121,9 @@ def set_password(reach: Reach, given: Mapping[str, Any], query: QueryDict, addre
 
 
 def show_access(reach: Reach, given: Mapping[str, Any], query: QueryDict, address: str) -> Answer:
-    return Answer(told_access(_one_account(reach, address)))
+    row = _one_account(reach, address)
+    audit.looked([row.address], "what opens the account")
+    return Answer(told_access(row))
 
 
 def told_access(row: Account) -> dict[str, object]:

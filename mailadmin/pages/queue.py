@@ -129,6 +129,7 @@ def _fullest() -> list[tuple[str, int, str]]:
 @seeing_system
 def letter(request: HttpRequest, reach: Reach, queue_id: str) -> HttpResponse:
     row = _row(queue_id)
+    audit.looked([row.sender, *row.recipients.values_list("address", flat=True)], f"letter {row.pk:X}")
     [told] = story.find(f"{row.pk:X}")[:1] or [None]
     context = {
         "section": "queue",

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 from mailadmin.pages.answers import done, show
 from mailadmin.permissions import Reach, changing, own, seeing
 from mailcore.models import Account
-from mailcore.store import factors, login
+from mailcore.store import audit, factors, login
 
 # What opens an account and can be taken back: one session, all, one program's password, every second factor.
 KINDS = ("session", "sessions", "program", "factors")
@@ -51,6 +51,7 @@ def _row(reach: Reach, account_id: int) -> Account:
 def access(request: HttpRequest, reach: Reach, account_id: int) -> HttpResponse:
     """Everything that opens an account: browsers, programs' passwords, second factors."""
     row = _row(reach, account_id)
+    audit.looked([row.address], "what opens the account")
     context = {
         "section": "accounts",
         "account": row,

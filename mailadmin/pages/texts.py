@@ -133,6 +133,7 @@ class PostfixForm(FileForm):
         r"[\w.-]{1,100}", label=gettext_lazy("Name of the table"), required=False,
         help_text=gettext_lazy("As the restrictions and parameters call it, e.g. transport or sender_access."),
     )  # fmt: skip
+    file = forms.FileField(label=gettext_lazy("File"), required=False)
     field_order = ("kind", "name", "file", "text")
 
     def clean(self) -> dict[str, object]:

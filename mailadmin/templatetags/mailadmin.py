@@ -119,6 +119,7 @@ _FIELDS = {
     "max_aliases": _("Aliases at most"),
     "catch_all": _("Catch-all address"),
     "value": _("Value"),
+    "what": _("What"),
 }
 
 

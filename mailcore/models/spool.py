@@ -38,6 +38,7 @@ class Queued(models.Model):
     size = models.PositiveBigIntegerField()  # octets of the content, without local trace headers
     trace_size = models.PositiveIntegerField(default=0)  # octets of local trace headers at the file's start
     message_id = models.CharField(max_length=255, blank=True)
+    subject_mark = models.BigIntegerField(default=0)  # a keyed hash of the base subject; 0: none
     client_name = models.CharField(max_length=255, blank=True)
     client_address = models.CharField(max_length=64, blank=True)
     helo = models.CharField(max_length=255, blank=True)

@@ -7,6 +7,7 @@ import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
+from mailadmin import attention
 from mailcore import log
 from mailcore.models import Account, Queued, Recipient, Traffic
 from mailcore.post import traffic
@@ -70,7 +71,7 @@ def test_a_queue_that_grows(office, visit, before, last, now, grows):
         Queued(id=n, state="deferred", due_us=1, received_us=1, size=1) for n in range(1, now + 1)
     )
     told = findings(visit("ann"))
-    assert (f"The queue grows. Letters waiting now: {now}; at the end of the last hour: {last};" in told) is grows
+    assert (f"The queue grows: {now} letters wait. An hour ago it was {last}, two hours ago {before}." in told) is grows
     page = visit("ann").get("/admin/").text
     assert f"Waiting now: {now:,}; at the end of the last hour: {last:,}. A day ago: 7." in page
 
@@ -200,3 +201,16 @@ def test_a_certificate_that_ends_soon(office, visit, parameters, tmp_path):
     assert "The certificate ends in 5 days." in findings(visit("ann"))
     parameters(smtpd_tls_cert_file=str(tmp_path / "none.pem"))
     assert "cannot be read" in findings(visit("ann"))
+
+
+def test_a_disk_that_is_nearly_full(office, visit, monkeypatch):
+    monkeypatch.setattr(attention, "_DISK", 1.0)  # no disk has more free than there is of it
+    assert "are free on the disk of" in findings(visit("ann"))
+
+
+def test_sign_ins_that_fail(office, visit, monkeypatch):
+    log.write("login", *LINES["login"] * 50)
+    traffic.count()
+    assert "50 sign-ins failed within the last two hours." in findings(visit("ann"))
+    Traffic.objects.update(letters=49)
+    assert "sign-ins failed" not in findings(visit("ann"))
