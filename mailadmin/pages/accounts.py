@@ -62,7 +62,7 @@ def accounts(request: HttpRequest, reach: Reach) -> HttpResponse:
     names = reach.see_domains().filter(kind=Domain.Kind.LOCAL).order_by("name").values_list("name", flat=True)
     given = filters(request.GET)
     chosen = listing.sorting(request, _COLUMNS, "address")
-    page = listing.page(request, matching(request.GET, reach), _COLUMNS, chosen, _VALUES)
+    page = listing.page(request, matching(request.GET, reach), _COLUMNS, chosen, _VALUES, names=("name",))
     context = {
         "section": "accounts",
         "page": page,
