@@ -6,6 +6,7 @@ from html import unescape
 from urllib.parse import quote
 
 from django import template
+from django.conf import settings
 from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -16,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailadmin import octets as sizes
 from mailadmin.listing import Sorting
-from mailcore.models import Account, Domain
+from mailcore.models import Account, DkimKey, Domain, Factor
 
 register = template.Library()
 
@@ -118,6 +119,17 @@ _FIELDS = {
     "max_accounts": _("Accounts at most"),
     "max_aliases": _("Aliases at most"),
     "catch_all": _("Catch-all address"),
+    "accounts": _("Accounts"),
+    "aliases": _("Aliases"),
+    "messages": _("Messages"),
+    "letters": _("Letters"),
+    "ids": _("Queue id"),
+    "agent": _("Browser"),
+    "client": _("Client address"),
+    "algorithm": _("Algorithm"),
+    "writes": _("May change things"),
+    "removed": _("Entries removed"),
+    "written": _("Entries written"),
     "value": _("Value"),
     "what": _("What"),
 }
@@ -143,14 +155,28 @@ def field_words(name: str) -> object:
     return _FIELDS.get(name, name)
 
 
-_WORDS = {"state": Account.State, "role": Account.Role, "kind": Domain.Kind}
+_WORDS = {"state": (Account.State, DkimKey.State), "role": (Account.Role,), "kind": (Domain.Kind, Factor.Kind)}
+
+
+# What somebody looked into, as `audit.looked` has it; anything else is "letter …".
+_LOOKED = {
+    "what opens the account": _("what opens the account"),
+    "where its letters are": _("where its letters are"),
+}
 
 
 @register.filter
 def as_value(value: object, name: str) -> object:
     """A value of the audit, of the field `name`, as a person reads it."""
-    if name in _WORDS and value in _WORDS[name].values:
-        return _WORDS[name](value).label
+    for choices in _WORDS.get(name, ()):
+        if value in choices.values:
+            return choices(value).label
+    if name == "language":
+        return dict(settings.LANGUAGES).get(str(value), value or "–")
+    if name == "agent":
+        return browser(str(value))
+    if name == "what" and isinstance(value, str):
+        return _LOOKED.get(value) or gettext("letter %(id)s") % {"id": value.removeprefix("letter ")}
     if name.endswith("_bytes") and isinstance(value, int):
         return sizes.readable(value) if value else gettext("no limit")
     if isinstance(value, bool):
