@@ -54,7 +54,7 @@ torture: env-dev  ## letters while processes are killed: nothing lost, nothing t
 fuzz: env-dev  ## hostile SMTP sessions against the session code; ARGS="--sessions N --seed N"
 	$(BIN)/python bench/fuzz_smtp.py $(ARGS)
 
-screenshots: env-dev  ## every page, in both languages, narrow and wide, light and dark, into screenshots/
+screenshots: env-dev  ## every page, narrow and wide, light and dark, into screenshots/; ARGS="--languages zh-hans,he"
 	$(BIN)/python tests/screenshots.py $(ARGS)
 
 docs: env  ## write docs/parameters.md from the registry

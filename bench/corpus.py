@@ -1,10 +1,12 @@
 """Real messages through the whole system, every octet compared.
 
-    bench/corpus.py DIRECTORY [--json] [--limit N]
+    bench/corpus.py DIRECTORY [--json] [--limit N] [--browser]
 
 Each file below DIRECTORY is one message. It is sent by SMTP, must come back below its trace headers
-octet for octet by IMAP and POP3, must answer FETCH ENVELOPE BODYSTRUCTURE validly, and must open in the
-webmail with status 200 within two seconds. A refusal counts as right when the message earned it: too
+octet for octet by IMAP and POP3, must answer FETCH ENVELOPE BODYSTRUCTURE validly, and in the webmail it must
+be listed, open, print, stand in its conversation, be answered and forwarded, each page with status 200 within two
+seconds. With --browser Chromium opens every message that has HTML: nothing may be asked of another host, and no
+script may run. A refusal counts as right when the message earned it: too
 large, or a bare CR. Exit status 0 when nothing is wrong.
 """
 
@@ -13,6 +15,7 @@ import http.cookiejar
 import json
 import poplib
 import re
+import shutil
 import smtplib
 import sys
 import time
@@ -23,6 +26,7 @@ from collections import Counter
 from pathlib import Path
 
 from imapclient import IMAPClient
+from playwright.sync_api import sync_playwright
 
 from demosite import Site, running
 
@@ -54,6 +58,7 @@ class Check:
         self.counts: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.uids: dict[int, int] = {}  # message number → UID
+        self.formatted: dict[int, int] = {}  # those shown as HTML
 
     def fail(self, number: int, what: str) -> None:
         self.counts["wrong"] += 1
@@ -141,31 +146,81 @@ class Check:
         assert token is not None
         form = {"username": USER, "password": PASSWORD, "csrfmiddlewaretoken": token[1]}
         opener.open(f"{base}/login/", urllib.parse.urlencode(form).encode())
-        slowest = 0.0
+
+        def fetch(number: int, path: str, allowed: tuple[int, ...] = (200,)) -> str:
+            began = time.monotonic()
+            try:
+                answer = opener.open(f"{base}{path}")
+                status, text = answer.status, answer.read().decode()
+                status = status if "/login/" not in answer.geturl() else 403
+            except urllib.error.HTTPError as error:
+                status, text = error.code, ""
+            took = time.monotonic() - began
+            self.counts["slowest page, ms"] = max(self.counts["slowest page, ms"], round(took * 1000))
+            if status not in allowed:
+                self.fail(number, f"{path} has status {status}")
+            if took > 2:
+                self.fail(number, f"{path} took {took:.1f} s")
+            return text
+
         for done, (number, uid) in enumerate(self.uids.items(), 1):
             self.progress("webmail", done, len(self.uids))
-            for path in (f"/mail/{uid}", f"/mail/{uid}/body"):
-                began = time.monotonic()
-                try:
-                    answer = opener.open(f"{base}{path}?in=INBOX")
-                    status = answer.status if f"/mail/{uid}" in answer.geturl() else 403  # sent to sign in
-                except urllib.error.HTTPError as error:
-                    status = error.code
-                took = time.monotonic() - began
-                slowest = max(slowest, took)
-                # A message without HTML has no frame to show.
-                if status != 200 and not (status == 404 and path.endswith("/body")):
-                    self.fail(number, f"{path} has status {status}")
-                if took > 2:
-                    self.fail(number, f"{path} took {took:.1f} s")
-            self.counts["opened in the webmail"] += 1
-        self.counts["slowest page, ms"] = round(slowest * 1000)
+            read = fetch(number, f"/mail/{uid}")
+            # A message without HTML has no frame to show.
+            body = fetch(number, f"/mail/{uid}/body", (200, 404) if "<iframe" not in read else (200,))
+            if "<iframe" in read and body:
+                self.formatted[number] = uid
+            fetch(number, f"/mail/{uid}/print")
+            fetch(number, f"/conversation/{uid}")
+            for mode in ("reply", "all", "forward"):
+                if "<textarea" not in fetch(number, f"/compose/?mode={mode}&of={uid}"):
+                    self.fail(number, f"{mode}: no letter to write")
+            self.counts["opened, answered and forwarded in the webmail"] += 1
+        listed: set[int] = set()
+        for at in range(1, -(-len(self.uids) // 50) + 2):
+            text = fetch(0, f"/?page={at}")
+            listed |= {int(uid) for uid in re.findall(r'name="uid" value="(\d+)"', text)}
+        for number, uid in self.uids.items():
+            if uid not in listed:
+                self.fail(number, "is in no list")
+        self.counts["listed"] = len(listed & set(self.uids.values()))
+
+    def browser(self) -> None:
+        """Chromium opens every formatted message, in its frame and as printed."""
+        base = f"http://127.0.0.1:{self.site.ports['web']}"
+        with sync_playwright() as playwright:
+            found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+            browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+            page = browser.new_page()
+            asked: list[str] = []
+            page.on("request", lambda request: asked.append(request.url))
+            page.on("dialog", lambda dialog: (asked.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+            page.on("popup", lambda popup: (asked.append(f"popup: {popup.url}"), popup.close()))
+            page.goto(f"{base}/login/")
+            page.fill("[name=username]", USER)
+            page.fill("[name=password]", PASSWORD)
+            page.press("[name=password]", "Enter")
+            page.wait_for_selector(".list-rows")
+            for done, (number, uid) in enumerate(self.formatted.items(), 1):
+                self.progress("browser", done, len(self.formatted))
+                asked.clear()
+                for path in (f"/mail/{uid}", f"/mail/{uid}/print"):
+                    page.goto(base + path, wait_until="load")
+                    if not page.url.startswith(base + path):
+                        self.fail(number, f"{path} led to {page.url}")
+                self.counts["requests of the browser"] += len(asked)
+                for url in asked:
+                    if not url.startswith((f"{base}/", "data:", "about:")):
+                        self.fail(number, f"the browser was made to ask for {url[:200]}")
+                self.counts["opened in Chromium"] += 1
+            browser.close()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--limit", type=int, default=0, help="take only so many messages")
+    parser.add_argument("--browser", action="store_true", help="open what is formatted in Chromium")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     files = sorted(path for path in options.directory.rglob("*") if path.is_file())
@@ -177,6 +232,8 @@ def main() -> int:
         check.imap()
         check.pop3()
         check.webmail()
+        if options.browser:
+            check.browser()
     counts = {"messages": len(check.sent), "wrong": 0, **check.counts}
     if options.json:
         print(json.dumps({**counts, "what is wrong": check.wrong}, ensure_ascii=False))

@@ -52,6 +52,15 @@ def gather() -> Catalog:
     return found
 
 
+def begin(language: str) -> Catalog:
+    """An empty catalog with the plural forms Django has for this language."""
+    catalog = Catalog(locale=language, fuzzy=False)
+    with (Path(django.__file__).parent / "conf/locale" / language / "LC_MESSAGES/django.po").open("rb") as file:
+        plurals = read_po(file).plural_forms
+    catalog.mime_headers = [("Plural-Forms", plurals)]
+    return catalog
+
+
 def is_translated(catalog: Catalog, message: object) -> bool:
     entry = catalog.get(message.id, message.context)  # type: ignore[attr-defined]
     if entry is None:
@@ -59,23 +68,23 @@ def is_translated(catalog: Catalog, message: object) -> bool:
     return all(entry.string) if isinstance(entry.string, tuple) else bool(entry.string)
 
 
-_HELD = re.compile(r"%\(\w+\)[sd]|%[sd%]|\{\w*\}|</?\w+[^>]*>")
+HELD = re.compile(r"%\(\w+\)[sd]|%[sd%]|\{\w*\}|</?\w+[^>]*>")
 
 
 def flaw(catalog: Catalog, message: Message) -> str:
     """What is wrong with a translation; "" if nothing."""
     entry = catalog.get(message.id, message.context)
     if isinstance(message.id, str):
-        same = sorted(_HELD.findall(message.id)) == sorted(_HELD.findall(entry.string))
+        same = sorted(HELD.findall(message.id)) == sorted(HELD.findall(entry.string))
         return "" if same else "its placeholders are others"
     if len(entry.string) != catalog.num_plurals:
         return f"it has {len(entry.string)} plural forms, not {catalog.num_plurals}"
     # A form for exactly one, or for two, may do without the number.
-    known = set(_HELD.findall(" ".join(message.id)))
-    if any(not set(_HELD.findall(form)) <= known for form in entry.string):
+    known = set(HELD.findall(" ".join(message.id)))
+    if any(not set(HELD.findall(form)) <= known for form in entry.string):
         return "its placeholders are others"
-    whole = set(_HELD.findall(message.id[1]))
-    return "" if set(_HELD.findall(entry.string[-1])) == whole else "its last form has other placeholders"
+    whole = set(HELD.findall(message.id[1]))
+    return "" if set(HELD.findall(entry.string[-1])) == whole else "its last form has other placeholders"
 
 
 def check(po: Path, catalog: Catalog, texts: Catalog) -> list[str]:
@@ -103,7 +112,7 @@ def main() -> int:
                 catalog = read_po(file, locale=folder.name)
         else:
             po.parent.mkdir(exist_ok=True)
-            catalog = Catalog(locale=folder.name, fuzzy=False)
+            catalog = begin(folder.name)
         if options.check:
             wrong += check(po, catalog, texts)
             continue

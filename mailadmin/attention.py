@@ -35,7 +35,6 @@ _FULL = 0.9  # of a quota
 _LATE = 300  # seconds a new letter may wait for a courier
 _DISK = 0.1  # of the file system must be free
 _CERTIFICATE = 21  # days before its end
-_MANY = 100  # letters that were tried and wait
 _GUESSES = 50  # failed sign-ins an hour
 _DNS_EVERY = 3600  # seconds
 _DNS_DOMAINS = 30
@@ -88,16 +87,21 @@ def _of_queue() -> Iterator[Finding]:
             waiting,
         )
         yield Finding("error", words % {"n": waiting}, f"{address}?state=incoming")
-    deferred = Queued.objects.filter(state=Queued.State.DEFERRED).count()
-    if deferred >= _MANY:
-        words = _("%(n)d letters could not be delivered yet.") % {"n": deferred}
-        yield Finding("warning", words, reverse("mailadmin:destinations"))
-    for state, level, words in (
-        (Queued.State.CORRUPT, "error", _("%(n)d letters cannot be read.")),
-        (Queued.State.HOLD, "warning", _("%(n)d letters are on hold.")),
-    ):
-        if count := Queued.objects.filter(state=state).count():
-            yield Finding(level, words % {"n": count}, f"{address}?state={state.value}")
+    queue = traffic.waiting()
+    if queue.growing:
+        words = ngettext(
+            "The queue grows: %(now)d letter waits. An hour ago it was %(last)d, two hours ago %(before)d.",
+            "The queue grows: %(now)d letters wait. An hour ago it was %(last)d, two hours ago %(before)d.",
+            queue.now,
+        )
+        numbers = {"now": queue.now, "last": queue.last_hour, "before": queue.hour_before}
+        yield Finding("warning", words % numbers, reverse("mailadmin:destinations"))
+    if corrupt := Queued.unsettled.filter(state=Queued.State.CORRUPT).count():
+        words = ngettext("%(n)d letter cannot be read.", "%(n)d letters cannot be read.", corrupt)
+        yield Finding("error", words % {"n": corrupt}, f"{address}?state=corrupt")
+    if held := Queued.unsettled.filter(state=Queued.State.HOLD).count():
+        words = ngettext("%(n)d letter is on hold.", "%(n)d letters are on hold.", held)
+        yield Finding("warning", words % {"n": held}, f"{address}?state=hold")
 
 
 def deferred_reasons() -> list[tuple[str, int]]:
@@ -152,8 +156,12 @@ def _of_sign_ins() -> Iterator[Finding]:
     now = int(time.time() // 3600)
     failed = sum(kinds.get(traffic.SIGN_IN, 0) for kinds in traffic.by_hour(now - 1, now).values())
     if failed >= _GUESSES:
-        words = _("%(n)d sign-ins failed within the last two hours.") % {"n": failed}
-        yield Finding("warning", words, reverse("mailadmin:log") + "?q=auth+failed")
+        words = ngettext(
+            "%(n)d sign-in failed within the last two hours.",
+            "%(n)d sign-ins failed within the last two hours.",
+            failed,
+        )
+        yield Finding("warning", words % {"n": failed}, reverse("mailadmin:log") + "?q=auth+failed")
 
 
 # --- DNS: asked in the background, for answers may take their time --------------------------------

@@ -12,7 +12,7 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
 from mailcore.models import Account
-from mailcore.store import guessing
+from mailcore.store import directory, guessing
 from mailcore.store.guessing import Busy
 from mailcore.store.login import full_address, note_place
 
@@ -66,6 +66,12 @@ def knock(request: HttpRequest, name: str, password: str, target: str) -> str | 
         "target": target,
     }
     return redirect("mailadmin:second-step")
+
+
+def keep_profile(user: Account, language: str, time_zone: str) -> None:
+    """What was chosen among the webmail's options is the account's (setting WEBMAIL["PROFILE_KEEPER"])."""
+    if (user.language, user.time_zone) != (language, time_zone):
+        directory.change_own(user.pk, name=user.name, language=language, time_zone=time_zone)
 
 
 def enter(request: HttpRequest, user: Account, backend: str | None = None) -> None:

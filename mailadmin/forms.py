@@ -5,6 +5,7 @@ Whether a wish can be granted is decided there; its Problem comes back as errors
 
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
 from zoneinfo import available_timezones
 
 from django import forms
@@ -36,6 +37,16 @@ def time_zones() -> list[tuple[str, str]]:
 
 def languages() -> list[tuple[str, object]]:
     return [("", _("As the browser asks")), *settings.LANGUAGES]
+
+
+class LanguageSelect(forms.Select):
+    """Each language's name is in that language, for those who hear the page."""
+
+    def create_option(self, name: str, value: Any, *more: Any, **named: Any) -> dict[str, Any]:
+        option = super().create_option(name, value, *more, **named)
+        if value:
+            option["attrs"]["lang"] = str(value)
+        return option
 
 
 class DomainForm(Form):
@@ -83,14 +94,20 @@ class AccountForm(Form):
     """An account's settings; role and managed domains only for administrators of the whole system."""
 
     name = forms.CharField(label=_("Full name"), required=False, max_length=200)
-    state = forms.ChoiceField(label=_("State"), choices=Account.State.choices)
+    state = forms.ChoiceField(
+        label=_("State"), choices=Account.State.choices,
+        help_text=_(
+            "Without sign-in, mail still comes in. What is held waits in the queue. Switched off, neither people nor"
+            " mail get in; what is there stays."
+        ),
+    )  # fmt: skip
     expires = forms.DateField(
         label=_("Expires on"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
         input_formats=["%Y-%m-%d"], help_text=_("The last day it can be used."),
     )  # fmt: skip
     quota_bytes = OctetsField(label=_("Quota"), help_text=_("Empty: as the domain says. 0: no limit."))
     quota_messages = forms.IntegerField(label=_("Messages at most"), required=False, min_value=0, max_value=2**31 - 1)
-    language = forms.ChoiceField(label=_("Language"), required=False, choices=languages)
+    language = forms.ChoiceField(label=_("Language"), required=False, choices=languages, widget=LanguageSelect)
     time_zone = forms.ChoiceField(
         label=_("Time zone"), required=False, choices=lambda: [("", _("As the system")), *time_zones()]
     )
@@ -177,7 +194,10 @@ class BulkForm(Form):
     )  # fmt: skip
     never = forms.BooleanField(label=_("Expires never"), required=False)
     language = forms.ChoiceField(
-        label=_("Language"), required=False, choices=lambda: [("", _("leave as it is")), *settings.LANGUAGES]
+        label=_("Language"),
+        required=False,
+        choices=lambda: [("", _("leave as it is")), *settings.LANGUAGES],
+        widget=LanguageSelect,
     )
     delete = forms.BooleanField(
         label=_("Delete these accounts with all their mail"), required=False,
@@ -280,7 +300,7 @@ class OwnForm(Form):
     """What an owner may change about their account."""
 
     name = forms.CharField(label=_("Full name"), required=False, max_length=200)
-    language = forms.ChoiceField(label=_("Language"), required=False, choices=languages)
+    language = forms.ChoiceField(label=_("Language"), required=False, choices=languages, widget=LanguageSelect)
     time_zone = forms.ChoiceField(
         label=_("Time zone"), required=False, choices=lambda: [("", _("As the system")), *time_zones()]
     )

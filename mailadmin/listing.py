@@ -10,8 +10,12 @@ from typing import Any
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, QueryDict
+from django.utils.translation import get_language
+
+from mailcore.wire import collation
 
 PAGE_SIZE = 50
+_ARRANGED = 10_000  # names are put in order here; it takes a tenth of a second
 _LOOKED_FOR = 2000  # rows a search finds that are counted by having been found
 
 
@@ -36,11 +40,25 @@ def sorting(request: HttpRequest, columns: Mapping[str, str], default: str) -> S
 
 
 def page(
-    request: HttpRequest, rows: QuerySet[Any], columns: Mapping[str, str], chosen: Sorting, values: Sequence[str]
+    request: HttpRequest,
+    rows: QuerySet[Any],
+    columns: Mapping[str, str],
+    chosen: Sorting,
+    values: Sequence[str],
+    names: Sequence[str] = (),
 ) -> Page[Any]:
     """The page of `rows` the URL asks for, as named tuples of `values`; `columns` maps a list's column to
-    the field it is sorted by. Equal rows are told apart by their number, so that no page repeats one."""
+    the field it is sorted by. Equal rows are told apart by their number, so that no page repeats one.
+
+    `names` are columns with names of people: they stand in the order of the reader's language, unless there
+    are so many that the database's order has to do."""
     field = columns[chosen.column]
+    if chosen.column in names:
+        found = list(rows.order_by("pk").values_list("pk", field)[: _ARRANGED + 1])
+        if len(found) <= _ARRANGED:
+            key = collation.order(get_language() or "en")
+            found.sort(key=lambda row: key(row[1]), reverse=chosen.descending)
+            return _page_of([pk for pk, _name in found], request, rows, values)
     ordered = rows.order_by(f"-{field}" if chosen.descending else field, "pk")
     if term(request):
         keys = list(ordered.values_list("pk", flat=True)[: _LOOKED_FOR + 1])

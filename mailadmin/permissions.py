@@ -84,6 +84,11 @@ def reach_of(account: Account) -> Reach:
     return Reach(account, frozenset(), sees=False, changes=False)
 
 
+def of_programs() -> Reach:
+    """Whoever may start programs on this machine reaches everything."""
+    return Reach(Account(role=Account.Role.ADMINISTRATOR), None, sees=True, changes=True)
+
+
 # Pages on which a second factor is set up, and left.
 _WITHOUT_FACTOR = ("security", "add_app", "add_passkey", "confirm", "own_password")
 

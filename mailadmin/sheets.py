@@ -19,7 +19,7 @@ from mailadmin.forms import AccountForm, DomainForm
 from mailadmin.octets import exact
 from mailadmin.permissions import Reach
 from mailcore.models import Account, Alias, Domain
-from mailcore.store import directory, schemes
+from mailcore.store import directory, login, schemes
 from mailcore.store.directory import AccountDraft, DomainDraft, Problem
 
 ACCOUNTS = (
@@ -31,7 +31,8 @@ DOMAINS = (
     "name", "kind", "target", "active", "account_quota_bytes", "account_quota_messages", "total_quota_bytes",
     "max_accounts", "max_aliases", "catch_all",
 )  # fmt: skip
-_SECRETS = ("password", "password_hash")  # of accounts: read, never written out
+COLUMNS = {"accounts": ACCOUNTS, "aliases": ALIASES, "domains": DOMAINS}
+SECRETS = ("password", "password_hash")  # of accounts: read, never written out
 _RISKY = ("=", "+", "-", "@", "\t")  # a spreadsheet would take such a cell for a formula
 _AT_ONCE = 2000
 
@@ -51,9 +52,7 @@ class Done:
 
 def write(kind: str, rows: QuerySet[Any]) -> Iterator[str]:
     """CSV with a head line, a piece for each row."""
-    columns, values = {"accounts": (ACCOUNTS, _account), "aliases": (ALIASES, _alias), "domains": (DOMAINS, _domain)}[
-        kind
-    ]
+    columns, values = COLUMNS[kind], _VALUES[kind]
     yield "\ufeff" + _line(columns)  # the mark tells spreadsheets that it is UTF-8
     if kind == "accounts":
         rows = rows.prefetch_related("managed_domains")
@@ -105,20 +104,19 @@ def _domain(row: Domain) -> list[str]:
     ]  # fmt: skip
 
 
+_VALUES: dict[str, Callable[[Any], list[str]]] = {"accounts": _account, "aliases": _alias, "domains": _domain}
+
+
 # --- In -------------------------------------------------------------------------------------------
 
 
 def read(reach: Reach, kind: str, text: str, *, really: bool) -> Iterator[Done]:
     """Do what the lines say, or only find out what would be done. Each line stands for itself: one that is wrong
     does not keep the others from being done. ValueError: no such file at all, in words for a person."""
-    columns, take = {
-        "accounts": (ACCOUNTS, _take_account),
-        "aliases": (ALIASES, _take_alias),
-        "domains": (DOMAINS, _take_domain),
-    }[kind]
+    columns, take = COLUMNS[kind], TAKES[kind]
     rows = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), delimiter=_delimiter(text), restkey="")
     named = [name.strip().lower() for name in rows.fieldnames or ()]
-    known = (*columns, *_SECRETS) if kind == "accounts" else columns
+    known = (*columns, *SECRETS) if kind == "accounts" else columns
     if columns[0] not in named:
         raise ValueError(_("The first line must name the columns, “%(name)s” among them.") % {"name": columns[0]})
     if unknown := [name for name in named if name not in known]:
@@ -201,6 +199,8 @@ def _take_account(reach: Reach, given: dict[str, str], really: bool) -> str:
         directory.set_password_hash(row.pk, stored)
     elif password:
         directory.set_password(row.pk, password)
+    if stored or password:
+        login.end_sessions(row.pk)
     return "changed"
 
 
@@ -245,6 +245,10 @@ def _take_domain(reach: Reach, given: dict[str, str], really: bool) -> str:
         return "created"
     directory.change_domain(row.pk, draft)
     return "changed"
+
+
+# kind → what does what one line says ("created", "changed"), or only finds out. Problem: it cannot be.
+TAKES: dict[str, Take] = {"accounts": _take_account, "aliases": _take_alias, "domains": _take_domain}
 
 
 def summary(found: Sequence[Done]) -> dict[str, int]:

@@ -4,6 +4,7 @@ Each check reports under an id of its own, with what to do in the hint.
 """
 
 import os
+import pwd
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -44,7 +45,7 @@ def check_folders(**_: Any) -> Iterable[CheckMessage]:
     """The data folder can be written, and letters can be moved within it by renaming."""
     folder = Path(settings.DATA_DIR)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
@@ -54,6 +55,12 @@ def check_folders(**_: Any) -> Iterable[CheckMessage]:
             id="mailcore.E004",
         )
         return
+    if os.stat(folder).st_mode & 0o007:
+        yield Caution(
+            f"everybody on this machine can look into the data folder {folder}",
+            hint=f"chmod 750 {folder}",
+            id="mailcore.W006",
+        )
     roots = [root for root in (settings.MAIL_ROOT, settings.QUEUE_ROOT) if root.exists()]
     if len({os.stat(root).st_dev for root in roots}) > 1:
         yield Error(
@@ -113,6 +120,32 @@ def _check_sign_in(parameters: conf.Parameters) -> Iterable[CheckMessage]:
                 f"{name}: {', '.join(sorted(unknown))}: no such property here",
                 hint=f"one of {', '.join(sorted(OPTIONS))}",
                 id="mailcore.E015",
+            )
+
+
+@register()
+def check_certificate(**_: Any) -> Iterable[CheckMessage]:
+    """Root reads every file; mail_owner, who serves, must be able to read the certificate's."""
+    try:
+        parameters = conf.current()
+        owner = pwd.getpwnam(parameters.mail_owner)
+    except (DatabaseError, KeyError, ValueError):
+        return  # said elsewhere
+    if os.geteuid() != 0:
+        return
+    groups = os.getgrouplist(owner.pw_name, owner.pw_gid)
+    for path in filter(None, (parameters.smtpd_tls_cert_file, parameters.smtpd_tls_key_file)):
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            yield Error(f"{path}: {error.strerror}", hint="see smtpd_tls_cert_file", id="mailcore.E007")
+            continue
+        mine, ours = found.st_uid == owner.pw_uid, found.st_gid in groups
+        if not found.st_mode & (0o400 if mine else 0o040 if ours else 0o004):
+            yield Error(
+                f"{parameters.mail_owner} cannot read {path}",
+                hint=f"chgrp {parameters.mail_owner} {path}; chmod 640 {path}",
+                id="mailcore.E007",
             )
 
 

@@ -7,6 +7,7 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 
 from mailcore import conf
+from mailcore.conf.interfaces import reached_at
 from mailcore.store import news
 
 _PATIENCE = 1.0  # seconds a listener has to take a connection
@@ -17,7 +18,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
     parts = {"database": _database(), "couriers": _couriers()}
     for name, port in settings.PORTS.items():
         if port is not None and name != "web" and offered(name):
-            parts[name] = _listens(port)
+            parts[name] = _listens(reached_at(name, conf.current()), port)
     return JsonResponse({"parts": parts}, status=200 if all(parts.values()) else 503)
 
 
@@ -44,9 +45,9 @@ def offered(name: str) -> bool:
     return protocol not in ("imap", "pop3", "lmtp", "sieve") or protocol in parameters.protocols
 
 
-def _listens(port: int) -> bool:
+def _listens(host: str, port: int) -> bool:
     try:
-        with socket.create_connection((settings.HOST, port), timeout=_PATIENCE):
+        with socket.create_connection((host, port), timeout=_PATIENCE):
             return True
     except OSError:
         return False

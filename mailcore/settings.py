@@ -129,10 +129,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # its warnings go to the mail log, as 
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 5, "socket_timeout": 30, "health_check_interval": 10}
 
 # --- Django ---------------------------------------------------------------------------------------
-ALLOWED_HOSTS = env.list(
-    "ALLOWED_HOSTS",
-    default=["localhost", "127.0.0.1", "[::1]", HOST, env.str("MAIL_MYHOSTNAME", default="localhost")],
-)
+_hosts = env.list("ALLOWED_HOSTS", default=[HOST, env.str("MAIL_MYHOSTNAME", default="localhost")])
+ALLOWED_HOSTS = [*_hosts, "localhost", "127.0.0.1", "[::1]"]  # /healthz is asked from this machine, too
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 INSTALLED_APPS = [
     "mailcore",
@@ -156,6 +154,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "mailcore.language.middleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -246,6 +245,8 @@ LANGUAGES = [
     ("id", "Bahasa Indonesia"),
     ("th", "ไทย"),
     ("ar", "العربية"),
+    ("fa", "فارسی"),
+    ("he", "עברית"),
 ]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = True
@@ -261,6 +262,10 @@ WEBMAIL = {
     "UNDO_SECONDS": env.int("WEBMAIL_UNDO_SECONDS", default=10),
     # What the bundled server is asked to call a letter back with: (queue id, owner) → its content, or None.
     "RECALL": "mailcore.post.recall.call_back",
+    # Who shares the address book of a domain: (address, words, addresses, at most) → (name, address) of each.
+    # Where accounts are ours, keeps what a visitor chooses: (user, language, time zone); notices are written in it too.
+    "PROFILE_KEEPER": "mailadmin.door.keep_profile",
+    "COLLEAGUES": "mailcore.store.directory.colleagues",
     "EVENTS": "webmail.events.application",  # the stream of news, served beside the pages (mailcore.asgi)
     # As a guest the IMAP server judges passwords; else DOOR does, by the accounts here, and a session gets a
     # credential of its own from these two.

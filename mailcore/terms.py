@@ -96,6 +96,7 @@ class Letter:
     trace_size: int = 0  # octets of local trace headers at the file's start
     final: str = ""  # the mailbox those are for: it was certain when its only recipient was accepted
     message_id: str = ""
+    subject: str = ""  # the base of it, folded; only a mark of it is kept
     envelope_id: str = ""
     return_full: bool | None = None
     eight_bit: bool = False
@@ -120,6 +121,7 @@ class Local:
     detail: str = ""  # what stood after recipient_delimiter
     filtered: bool = False  # the account has an active Sieve script
     limited: bool = True  # it has a quota
+    held: bool = False  # its mail waits in the queue
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,7 @@ const KEYS = {
 }
 document.addEventListener('keydown', event => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return
+  if ($('#main')?.dataset.noKeys !== undefined && event.key !== 'Escape') return
   const typing = event.target.closest('input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable], dialog')
   if (typing && event.key !== 'Escape') return
   const action = KEYS[event.key]

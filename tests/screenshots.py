@@ -1,6 +1,6 @@
-"""Pictures of every page: both languages, narrow and wide, light and dark, into screenshots/.
+"""Pictures of every page: two languages or others, narrow and wide, light and dark, into screenshots/.
 
-    tests/screenshots.py [--out DIR] [--only WORD]
+    tests/screenshots.py [--out DIR] [--only WORD] [--languages zh-hans,he,…]
 
 Starts a demo site of its own, puts a few letters in, signs in as xiaoqi and as the administrator, and
 visits every page. For people to look at; nothing is compared.
@@ -32,6 +32,9 @@ WEBMAIL = {
     "display": "/options/display/",
     "labels": "/options/labels/",
     "highlighting": "/options/highlighting/",
+    "folder-options": "/options/folders/",
+    "keys": "/options/keys/",
+    "shared-book": "/contacts/?book=shared",
     "transfer": "/transfer/",
     "help": "/help/",
     "identities": "/options/identities/",
@@ -107,9 +110,9 @@ def sign_in(page: Page, base: str, name: str, password: str) -> None:
     page.wait_for_load_state("networkidle")
 
 
-def shoot(browser: Browser, base: str, password: str, out: Path, only: str) -> int:
+def shoot(browser: Browser, base: str, password: str, out: Path, only: str, languages: list[str]) -> int:
     count = 0
-    for language, width, scheme in itertools.product(("zh-hans", "en"), (360, 1280), ("light", "dark")):
+    for language, width, scheme in itertools.product(languages, (360, 1280), ("light", "dark")):
         context = browser.new_context(
             viewport={"width": width, "height": 900 if width > 600 else 740}, color_scheme=scheme, locale=language
         )
@@ -148,6 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("screenshots"))
     parser.add_argument("--only", default="", help="pages whose name contains this word")
+    parser.add_argument("--languages", default="zh-hans,en", help="codes as the settings have them, parted by commas")
     options = parser.parse_args()
     shutil.rmtree(options.out, ignore_errors=True)
     options.out.mkdir(parents=True)
@@ -157,9 +161,8 @@ def main() -> None:
     with running() as site, sync_playwright() as playwright:
         fill(site)
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        count = shoot(
-            browser, f"http://127.0.0.1:{site.ports['web']}", site.administrator_password, options.out, options.only
-        )
+        base, languages = f"http://127.0.0.1:{site.ports['web']}", options.languages.split(",")
+        count = shoot(browser, base, site.administrator_password, options.out, options.only, languages)
         browser.close()
     print(f"{count} pictures in {options.out}/")
 

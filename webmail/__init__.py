@@ -1,7 +1,7 @@
 """The webmail: a guest at any IMAP and SMTP server, ours or another's.
 
     visitor    who is signed in here, and the sealed credential the mail servers are shown
-    imap       the IMAP server seen as folders, rows and parts
+    imap       the IMAP server seen as folders, rows and parts; below it mailboxes and changing
     journey    its commands and answers (these two alone import imapclient)
     pool       connections kept open between two pages of the same visitor
     criteria, query                            what is asked of letters: for the server, and as it is typed

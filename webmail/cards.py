@@ -35,6 +35,24 @@ class Card:
     groups: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A vCard as a page shows it: a name, and (property, value) in the order of DETAILS."""
+
+    name: str
+    details: tuple[tuple[str, str], ...]
+
+    @property
+    def mail(self) -> str:
+        return next((value for kind, value in self.details if kind == "EMAIL"), "")
+
+
+# Properties that are shown (RFC 6350 §6), each with what parts its values into pieces.
+DETAILS = {"EMAIL": "", "TEL": "", "ORG": ";", "TITLE": "", "ROLE": "", "ADR": ";", "URL": "", "BDAY": ""}
+DETAILS |= {"NICKNAME": ",", "NOTE": ""}
+MOST_SHOWN = 200  # cards of one file, and details of one card
+
+
 def card(name: str, mail: str, nickname: str = "", note: str = "", groups: Iterable[str] = ()) -> Card:
     """A card of what strangers or forms say: one line each, of bounded length."""
     names = dict.fromkeys(one for group in groups if (one := _line(group, 100)))
@@ -62,6 +80,24 @@ def _text(content: bytes) -> str:
 
 
 # --- vCard ----------------------------------------------------------------------------------------
+
+
+def people(content: bytes) -> list[Person]:
+    """The vCards of a file as they are shown, those without an address too; at most MOST_SHOWN."""
+    return [_person(fields) for fields, _n in zip(_vcards(_text(content)), range(MOST_SHOWN), strict=False)]
+
+
+def _person(fields: list[tuple[str, str]]) -> Person:
+    details: list[tuple[str, str]] = []
+    for kind, at in DETAILS.items():
+        for value in (value for key, value in fields if key == kind):
+            pieces = [_plain(piece).strip() for piece in (_parted(value, at) if at else [value])]
+            shown = _line(", ".join(filter(None, pieces)), 500).removeprefix("mailto:").removeprefix("tel:")
+            if shown and (kind, shown) not in details:
+                details.append((kind, shown))
+    first = dict(reversed(fields))
+    name = _plain(first.get("FN", "")) or _of_parts(first.get("N", ""))
+    return Person(_line(name, 200), tuple(details[:MOST_SHOWN]))
 
 
 def vcard(people: Iterable[Card]) -> str:
@@ -98,13 +134,19 @@ def _folded(line: str) -> str:
 
 
 def _from_vcard(text: str) -> Iterator[Card]:
+    for fields in _vcards(text):
+        yield from _people(fields)
+
+
+def _vcards(text: str) -> Iterator[list[tuple[str, str]]]:
+    """(NAME, value) of each vCard's lines."""
     fields: list[tuple[str, str]] = []
     for line in _unfolded(text):
         name, value = _property(line)
         if name == "BEGIN":
             fields = []
         elif name == "END":
-            yield from _people(fields)
+            yield fields
             fields = []
         else:
             fields.append((name, value))

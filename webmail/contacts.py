@@ -6,17 +6,23 @@ Called by the pages, by composing (nicknames and group names become addresses) a
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.module_loading import import_string
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from mailcore.wire import address as grammar
+from mailcore.wire import collation
 from webmail.addresses import Address, pieces
 from webmail.cards import Card
 from webmail.models import Contact, Group
+from webmail.servers import is_guest
 
 MOST = 10_000  # people in one book
+SHARED = 2000  # people of the shared book that are shown
 SUGGESTED = 100  # addresses a compose page carries for completion
 
 
@@ -33,15 +39,32 @@ class Found:
     passed_over: int
 
 
-def of(owner: str, words: str = "", group: str = "") -> QuerySet[Contact]:
-    """Those of the book that hold `words` anywhere and belong to `group`, by name; collected ones last."""
+def of(owner: str, words: str = "", group: str = "", sort: str = "") -> QuerySet[Contact]:
+    """Those of the book that hold `words` anywhere and belong to `group`: by name, collected ones last; or by
+    `sort`, "mail" or "used" (written to last, first)."""
     rows = Contact.objects.filter(owner=owner)
     if words:
         fields = ("name", "mail", "nickname", "note")
         rows = rows.filter(Q(*((f"{field}__icontains", words) for field in fields), _connector=Q.OR))
     if group:
         rows = rows.filter(groups__name=group)
-    return rows.order_by("collected", "name", "mail")
+    return rows.order_by(*{"mail": ("mail",), "used": ("-used", "name")}.get(sort, ("collected", "name", "mail")))
+
+
+def colleagues(
+    owner: str, words: str = "", addresses: Sequence[str] | None = None, at_most: int = SHARED
+) -> list[Contact]:
+    """The book everybody of the visitor's domain shares; as a guest of another server there is none."""
+    if is_guest():
+        return []
+    named = import_string(settings.WEBMAIL["COLLEAGUES"])(owner, words, addresses, at_most)
+    return [Contact(name=name, mail=mail) for name, mail in named]
+
+
+def by_name(people: Iterable[Contact]) -> list[Contact]:
+    """In the order readers of the active language look for names; collected ones last."""
+    key = collation.order(get_language() or "en")
+    return sorted(people, key=lambda each: (each.collected, key(each.name or each.mail), each.mail))
 
 
 def groups(owner: str) -> QuerySet[Group]:
@@ -49,9 +72,12 @@ def groups(owner: str) -> QuerySet[Group]:
 
 
 def suggestions(owner: str) -> list[str]:
-    """Addresses as they would be typed, those written to last first; then the names of groups."""
-    rows = Contact.objects.filter(owner=owner).order_by("-used", "name").values_list("name", "mail")[:SUGGESTED]
-    return [*(Address(*row).full for row in rows), *groups(owner).values_list("name", flat=True)[:SUGGESTED]]
+    """Addresses as they would be typed, those written to last first; then the names of groups, then colleagues."""
+    rows = list(Contact.objects.filter(owner=owner).order_by("-used", "name").values_list("name", "mail")[:SUGGESTED])
+    known = {mail for _name, mail in rows}
+    more = [(c.name, c.mail) for c in colleagues(owner, at_most=SUGGESTED) if c.mail not in known]
+    names = groups(owner).values_list("name", flat=True)[:SUGGESTED]
+    return [*(Address(*row).full for row in rows), *names, *(Address(*row).full for row in more)]
 
 
 @transaction.atomic

@@ -21,15 +21,20 @@ _OUT_OF_SIGHT = ("trash", "junk")
 def letters(mail: imap.Mail, box: str, uid: int, pane: Sequence[Folder]) -> list[Found]:
     """All letters of the conversation that this letter of `box` belongs to, oldest first; none if it has gone.
     What was thrown away is left out, unless one looks at it there."""
-    mail.open(box, fresh=False)
-    row = mail.row_of(uid)
+    there: Found | None = None
+    if mail.can("OBJECTID"):
+        mail.open(box, fresh=False)
+        row = mail.row_of(uid)
+    else:
+        there = next(iter(mail.found_across({box: [uid]})), None)
+        row = there.row if there else None
     if row is None:
         return []
     places = [f.name for f in pane if f.selectable and (f.role not in _OUT_OF_SIGHT or f.name == box)]
     if row.thread:
         found = mail.search_folders(Thread(row.thread), places)
     else:
-        there = mail.find(uid)
+        there = there or mail.find(uid)
         if there is None:
             return []
         head = head_of(there.head)

@@ -1,10 +1,12 @@
 """Folders as a person sees them: special ones first and named in the visitor's language."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
+from mailcore.wire import collation
 from mailcore.wire.imap import names
 from webmail import answers
 
@@ -129,24 +131,26 @@ def role_of(name: str, attributes: Iterable[bytes]) -> str:
     return next((_SPECIAL_USE[a.lower()] for a in attributes if a.lower() in _SPECIAL_USE), "")
 
 
-def arranged(folders: Iterable[Folder]) -> tuple[Folder, ...]:
-    """Special folders first in the order of ROLES, then the others as a tree, names compared folded.
+def arranged(folders: Iterable[Folder], homes: Mapping[str, str] | None = None) -> tuple[Folder, ...]:
+    """Special folders first in the order of ROLES, then the others as a tree, in the order of the active language.
 
-    A role no folder claims goes to the one with a usual name; of two claims the first wins.
+    `homes` says which folder stands for a role, if it is there. Else the server's word counts, then a usual name; of
+    two claims the first wins.
     """
     by_name = {folder.name: folder for folder in folders}
-    taken: dict[str, str] = {}
+    taken = {role: name for role, name in (homes or {}).items() if name in by_name and by_name[name].selectable}
     for folder in by_name.values():
-        if folder.role:
+        if folder.role and folder.name not in taken.values():
             taken.setdefault(folder.role, folder.name)
     for role, usual in _USUAL_NAMES.items():
         if role not in taken:
             for folder in by_name.values():
-                if not folder.role and folder.selectable and folder.leaf.casefold() in usual and _near_top(folder):
+                free = not folder.role and folder.selectable and folder.name not in taken.values()
+                if free and folder.leaf.casefold() in usual and _near_top(folder):
                     taken[role] = folder.name
                     break
     roles = {name: role for role, name in taken.items()}
-    order = list(ROLES)
+    order, key = list(ROLES), collation.order(get_language() or "en")
 
     def place(folder: Folder) -> tuple[object, ...]:
         levels = folder.name.split(folder.delimiter) if folder.delimiter else [folder.name]
@@ -154,7 +158,7 @@ def arranged(folders: Iterable[Folder]) -> tuple[Folder, ...]:
         # What lies below INBOX (some servers keep everything there) is not special for that.
         near = [role for role in reversed(tops) if role]
         first = order.index(near[0]) if near and (near[0] != "inbox" or len(levels) == 1) else len(order)
-        return (first, [level.casefold() for level in levels])
+        return (first, [key(level) for level in levels])
 
     named = (replace(folder, role=roles.get(folder.name, "")) for folder in by_name.values())
     return tuple(sorted(named, key=place))
@@ -166,6 +170,14 @@ def _near_top(folder: Folder) -> bool:
 
 def find(folders: Iterable[Folder], role: str) -> Folder | None:
     return next((folder for folder in folders if folder.role == role), None)
+
+
+def is_outgoing(folders: Iterable[Folder], folder: Folder) -> bool:
+    """Drafts, Sent, or something below it: whom a letter goes to is what its list shows."""
+    if folder.role in ("drafts", "sent"):
+        return True
+    sent = find(folders, "sent")
+    return sent is not None and bool(sent.delimiter) and folder.name.startswith(sent.name + sent.delimiter)
 
 
 def tree(shown: Iterable[Folder]) -> "list[Branch]":

@@ -1,50 +1,37 @@
 """The IMAP server as the pages need it: folders, rows, parts, and what can be done to them.
 
 With `webmail.journey` below it the only place where words of a visitor meet the protocol: control
-characters are refused here, flags and sort keys come from the tables below. One `Mail` is one signed-in
+characters are refused here, flags and sort keys come from tables. One `Mail` is one signed-in
 connection, used by one page at a time (`webmail.pool` sees to that).
 """
 
 import imaplib
 import re
 import socket
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar, cast
 
 from imapclient import IMAPClient, SocketTimeout
 from imapclient.exceptions import IMAPClientError
 
 from webmail import answers, folders, rows, threads
-from webmail.criteria import Key, Pieces, keyword, program
+from webmail.changing import Changing, listed
+from webmail.criteria import Key, Literal, Pieces, program
 from webmail.criteria import clean as clean
-from webmail.folders import Folder
 from webmail.journey import BadCredential as BadCredential
-from webmail.journey import Connection, faults
 from webmail.journey import Full as Full
 from webmail.journey import Opened as Opened
 from webmail.journey import Refused as Refused
 from webmail.journey import Unreachable as Unreachable
+from webmail.journey import faults
 from webmail.rows import Row
 from webmail.servers import Server, tls_context
 
 _Order = TypeVar("_Order")
 TIMEOUT = SocketTimeout(connect=10, read=60)
-FLAGS = {
-    "seen": "\\Seen",
-    "flagged": "\\Flagged",
-    "answered": "\\Answered",
-    "draft": "\\Draft",
-    "deleted": "\\Deleted",
-    "forwarded": "$Forwarded",
-    "junk": "$Junk",
-    "notjunk": "$NotJunk",
-    "mdnsent": "$MDNSent",
-}
 SORT_KEYS = {  # RFC 5256 and RFC 5957; the second of a pair is for servers with SORT=DISPLAY
     "from": ("FROM", "DISPLAYFROM"),
     "to": ("TO", "DISPLAYTO"),
@@ -75,16 +62,6 @@ class Whole:
     content: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
-    used: int  # octets
-    limit: int
-
-    @property
-    def percent(self) -> int:
-        return min(100, self.used * 100 // self.limit) if self.limit else 0
-
-
 def connect(server: Server, login: str, secret: str) -> "Mail":
     """A signed-in connection. Raises BadCredential, Unreachable."""
     with faults():
@@ -102,13 +79,11 @@ def connect(server: Server, login: str, secret: str) -> "Mail":
             raise
 
 
-class Mail(Connection):
+class Mail(Changing):
     """One signed-in connection."""
 
     def __init__(self, client: IMAPClient) -> None:
         super().__init__(client)
-        self._quota: tuple[float, Quota | None] = (0.0, None)
-        self._folders: tuple[float, tuple[Folder, ...]] = (0.0, ())
         # What never changes of letters seen lately, and orders of whole folders, good while nothing comes or goes.
         self._rows: OrderedDict[tuple[str, int, int], Row] = OrderedDict()
         self._orders: dict[tuple[object, ...], object] = {}
@@ -125,82 +100,6 @@ class Mail(Connection):
             return False
         self._opened = None
         return True
-
-    # --- Folders ----------------------------------------------------------------------------------
-
-    def folders(self, *, younger_than: float = 0.0) -> tuple[Folder, ...]:
-        """All folders, arranged, with counts where one command brings them (RFC 5819). A list not older
-        than so many seconds will do."""
-        if self._folders[1] and time.monotonic() - self._folders[0] < younger_than:
-            return self._folders[1]
-        with faults():
-            found = self._extended_list() if self.can("LIST-STATUS") else self._plain_list()
-        if not any(folder.role == "inbox" for folder in found):
-            found.insert(0, Folder("INBOX", role="inbox"))
-        self._folders = (time.monotonic(), folders.arranged(found))
-        return self._folders[1]
-
-    def _extended_list(self) -> list[Folder]:
-        asked = b"(SUBSCRIBED SPECIAL-USE STATUS (MESSAGES UNSEEN))"
-        if not self.can("SPECIAL-USE"):
-            asked = asked.replace(b"SPECIAL-USE ", b"")
-        self._wire.untagged_responses.pop("STATUS", None)
-        lines = self._client._raw_command_untagged(b"LIST", [b'""', b'"*"', b"RETURN", asked], uid=False)
-        status = self._wire.untagged_responses.pop("STATUS", [])
-        return folders.counted(folders.listed(lines), status)
-
-    def _plain_list(self) -> list[Folder]:
-        lines = self._client._raw_command_untagged(b"LIST", [b'""', b'"*"'], uid=False)
-        subscribed = self._client._raw_command_untagged(b"LSUB", [b'""', b'"*"'], uid=False)
-        names = set(folders.listed(subscribed))
-        found = {raw: replace(folder, subscribed=raw in names) for raw, folder in folders.listed(lines).items()}
-        self._wire.untagged_responses.pop("STATUS", None)
-        _kind, status = self._wire.status("INBOX", "(MESSAGES UNSEEN)")
-        return folders.counted(found, status)
-
-    def create(self, name: str) -> None:
-        with self._change():
-            self._client.create_folder(clean(name))
-            self._client.subscribe_folder(name)
-
-    def rename(self, old: str, new: str) -> None:
-        with self._change():
-            subscribed = any(f.name == old and f.subscribed for f in self._folders[1])
-            self._client.rename_folder(clean(old), clean(new))
-            self._client.unsubscribe_folder(old)
-            if subscribed:
-                self._client.subscribe_folder(new)
-
-    def remove(self, name: str) -> None:
-        with self._change():
-            self._client.delete_folder(clean(name))
-            self._client.unsubscribe_folder(name)
-
-    def subscribe(self, name: str, *, wanted: bool) -> None:
-        with self._change():
-            (self._client.subscribe_folder if wanted else self._client.unsubscribe_folder)(clean(name))
-
-    @contextmanager
-    def _change(self) -> Iterator[None]:
-        """Folders or their counts change: what is remembered of them is forgotten. A selected folder
-        that is renamed or removed is left first."""
-        self._folders = (0.0, ())
-        with faults():
-            if self._opened is not None and self.can("UNSELECT"):
-                self._client.unselect_folder()
-            self._opened = None
-            yield
-
-    def quota(self) -> Quota | None:
-        """Storage of INBOX's quota root (RFC 9208), asked at most once a minute; None where there is none."""
-        if not self.can("QUOTA"):
-            return None
-        if not self._quota[0] or time.monotonic() - self._quota[0] > 60:
-            with faults():
-                found = [q for q in self._client.get_quota("INBOX") if q.resource.upper() == "STORAGE" and q.limit]
-            first = Quota(int(found[0].usage * 1024), int(found[0].limit * 1024)) if found else None
-            self._quota = (time.monotonic(), first)
-        return self._quota[1]
 
     # --- Reading ----------------------------------------------------------------------------------
 
@@ -242,14 +141,28 @@ class Mail(Connection):
         """Rows by sequence number, `first` to `last`, in the order of arrival."""
         if last < first or last < 1:
             return []
-        found = self._rows_by("FETCH", f"{max(1, first)}:{last}")
+        found = self._rows_by(f"{max(1, first)}:{last}")
         return sorted(found.values(), key=lambda row: row.sequence)
 
     def rows_of(self, uids: Sequence[int]) -> list[Row]:
         """Rows of these letters, in this order; those that are gone are missing."""
-        if not uids:
+        opened = self._opened
+        if not uids or opened is None:
             return []
-        found = self._rows_by("UID FETCH", _set(uids))
+        before = {uid: row for uid in uids if (row := self._rows.get((opened.name, opened.validity, uid)))}
+        strange = [uid for uid in uids if uid not in before]
+        asked: list[tuple[str, Pieces]] = []
+        for numbers, items in ((before, "UID FLAGS"), (strange, self._items)):
+            if numbers:
+                asked.append(("FETCH", (f"UID FETCH {listed(list(numbers))} ({items})".encode("ascii"),)))
+        found: dict[int, Row] = {}
+        with faults():
+            lines = [line for each in self._journey(asked) for line in each]
+        for uid, data in answers.fetched(lines).items():
+            if uid in before:
+                found[uid] = before[uid].now(rows.number(data.get(b"SEQ")), rows.flags(data.get(b"FLAGS")))
+            elif b"ENVELOPE" in data:
+                found[uid] = self._kept(uid, data, opened)
         return [found[uid] for uid in uids if uid in found]
 
     def row_of(self, uid: int) -> Row | None:
@@ -270,23 +183,21 @@ class Mail(Connection):
             self._items += f" {rows.PRIORITY}"
             self._rows.clear()
 
-    def _rows_by(self, command: str, numbers: str) -> dict[int, Row]:
+    def _rows_by(self, numbers: str) -> dict[int, Row]:
         """Flags of all of them in one journey, the rest of those not seen lately in another."""
         opened = self._opened
         assert opened is not None
         found: dict[int, Row] = {}
         if self._rows:
             strange = []
-            for uid, data in self._fetch(command, numbers, "(UID FLAGS)").items():
+            for uid, data in self._fetch("FETCH", numbers, "(UID FLAGS)").items():
                 known = self._rows.get((opened.name, opened.validity, uid))
                 if known is None:
                     strange.append(uid)
                 else:
                     found[uid] = known.now(rows.number(data.get(b"SEQ")), rows.flags(data.get(b"FLAGS")))
-            if not strange:
-                return found
-            command, numbers = "UID FETCH", _set(strange)
-        for uid, data in self._fetch(command, numbers, self._items).items():
+            return found | {row.uid: row for row in self.rows_of(strange)}
+        for uid, data in self._fetch("FETCH", numbers, self._items).items():
             found[uid] = self._kept(uid, data, opened)
         return found
 
@@ -303,7 +214,7 @@ class Mail(Connection):
         asked: list[tuple[str, Pieces]] = []
         for name, uids in places.items():
             asked.append(("SELECT", (b"SELECT ", self._mailbox(name))))
-            asked.append(("FETCH", (f"UID FETCH {_set(uids)} ({self._items} BODY.PEEK[HEADER])".encode("ascii"),)))
+            asked.append(("FETCH", (f"UID FETCH {listed(uids)} ({self._items} BODY.PEEK[HEADER])".encode("ascii"),)))
         found: list[Found] = []
         with faults():
             for name, lines in zip(places, self._journey(asked)[1::2], strict=True):
@@ -318,7 +229,7 @@ class Mail(Connection):
         asked: list[tuple[str, Pieces]] = []
         for name, uids in places.items():
             asked.append(("SELECT", (b"SELECT ", self._mailbox(name))))
-            asked.append(("FETCH", (f"UID FETCH {_set(uids)} ({self._items})".encode("ascii"),)))
+            asked.append(("FETCH", (f"UID FETCH {listed(uids)} ({self._items})".encode("ascii"),)))
         found: list[Row] = []
         with faults():
             for name, lines in zip(places, self._journey(asked)[1::2], strict=True):
@@ -330,7 +241,6 @@ class Mail(Connection):
         `mark`."""
         asked: list[tuple[str, Pieces]] = []
         at: list[int | None] = []
-        self._folders = (0.0, ()) if mark else self._folders
         opened = ""
         for row, sections in wanted:
             good = [s for s in sections if _SECTION.fullmatch(s)]
@@ -346,6 +256,8 @@ class Mail(Connection):
         with faults():
             answered = self._journey(asked)
             for (row, sections), index in zip(wanted, at, strict=True):
+                if mark and index is not None and not row.seen:
+                    self._note_read(row.folder)
                 data = answers.fetched(answered[index]).get(row.uid, {}) if index is not None else {}
                 found.append({s: answers.octets(data[key]) for s in sections if (key := f"BODY[{s}]".encode()) in data})
         return found
@@ -380,22 +292,22 @@ class Mail(Connection):
                 self._orders = {key: ask()}
         return cast(_Order, self._orders[key])
 
+    def _numbers(self, command: str, given: Pieces) -> list[int]:
+        [lines] = self._journey([(command, (f"UID {command} ".encode("ascii"), *given))])
+        return _told(lines)
+
     def search(self, key: Key) -> list[int]:
         """UIDs of the open folder that fit, newest first. Raises ValueError for control characters."""
         with faults():
             return sorted(self._numbers("SEARCH", program(key)), reverse=True)
 
     def search_folders(self, key: Key, wanted: Sequence[str]) -> dict[str, list[int]]:
-        """The same in several folders: UIDs by folder, those with none left out. One journey where the server
-        searches several at once (RFC 7377), else one for each folder."""
+        """The same in several folders: UIDs by folder, those with none left out."""
         given = program(key)
         found: dict[str, list[int]] = {}
         with faults():
             if not self.can("MULTISEARCH"):
-                for name in wanted:
-                    if self.open(name).exists and (uids := self._numbers("SEARCH", given)):
-                        found[name] = sorted(uids, reverse=True)
-                return found
+                return self._searched_apart(given, wanted)
             places = tuple(piece for name in wanted for piece in (b" ", self._mailbox(name)))[1:]
             asked = ("ESEARCH", (b"ESEARCH IN (mailboxes (", *places, b")) RETURN (ALL) ", *given))
             # Of the open folder a session knows only what it was told of; NOOP brings it up to date.
@@ -403,6 +315,25 @@ class Mail(Connection):
             for raw, uids in answers.searched(lines):
                 found[folders.decoded(raw)] = uids
         return found
+
+    def _searched_apart(self, given: Pieces, wanted: Sequence[str]) -> dict[str, list[int]]:
+        """Folder by folder, for servers that do not search several at once (RFC 7377); in one journey, unless the
+        server wants to be asked before each literal. The last folder is open afterwards."""
+        found: dict[str, list[int]] = {}
+        asked: list[tuple[str, Pieces]] = []
+        for name in wanted:
+            asked += [("SELECT", (b"SELECT ", self._mailbox(name))), ("SEARCH", (b"UID SEARCH ", *given))]
+        if self.can("LITERAL+") or not any(isinstance(piece, Literal) for piece in given):
+            answered = self._journey(asked, lenient=True)
+        else:
+            answered = [lines for at in range(0, len(asked), 2) for lines in self._apart(asked[at : at + 2])]
+        for name, lines in zip(wanted, answered[1::2], strict=True):
+            if uids := _told(lines):
+                found[name] = sorted(uids, reverse=True)
+        return found
+
+    def _apart(self, asked: Sequence[tuple[str, Pieces]]) -> list[answers.Lines]:
+        return [self._journey([each], lenient=True)[0] for each in asked]
 
     # --- One letter -------------------------------------------------------------------------------
 
@@ -427,32 +358,41 @@ class Mail(Connection):
             found = self._fetch("UID FETCH", str(uid), items).get(uid)
         return found
 
-    def neighbours(self, sequence: int) -> tuple[int | None, int | None]:
-        """UIDs of the letters that arrived just before and after the one at this sequence number."""
-        last = max(sequence, min(sequence + 1, self._exists()))
-        around = self._fetch("FETCH", f"{max(1, sequence - 1)}:{last}", "(UID)")
-        at = {data[b"SEQ"]: uid for uid, data in around.items()}
-        return at.get(sequence - 1), at.get(sequence + 1)
+    def read(self, row: Row, sections: Iterable[str], *, mark: bool) -> tuple[dict[str, bytes], tuple[int, int]]:
+        """Parts of a letter of the open folder, and the UIDs of those that arrived just before and after it (0: none),
+        in one journey. `mark` sets \\Seen with it."""
+        wanted = [section for section in sections if _SECTION.fullmatch(section)]
+        last = max(row.sequence, min(row.sequence + 1, self._exists()))
+        asked: list[tuple[str, Pieces]] = [
+            ("FETCH", (f"FETCH {max(1, row.sequence - 1)}:{last} (UID)".encode("ascii"),))
+        ]
+        if wanted:
+            items = " ".join(f"{'BODY' if mark else 'BODY.PEEK'}[{section}]" for section in wanted)
+            asked.append(("FETCH", (f"UID FETCH {row.uid} (UID {items})".encode("ascii"),)))
+        with faults():
+            around, *content = self._journey(asked)
+        if mark and wanted and not row.seen:
+            self._note_read(row.folder)
+        at = {data[b"SEQ"]: uid for uid, data in answers.fetched(around).items()}
+        data = answers.fetched(content[0]).get(row.uid, {}) if content else {}
+        found = {s: answers.octets(data[key]) for s in wanted if (key := f"BODY[{s}]".encode()) in data}
+        return found, (at.get(row.sequence - 1, 0), at.get(row.sequence + 1, 0))
 
     def _exists(self) -> int:
         return self._opened.exists if self._opened else 0
 
-    def contents(self, uid: int, sections: Iterable[str], *, mark: bool = False) -> dict[str, bytes]:
-        """The raw octets of parts ("1.2"; "" is the whole letter). `mark` sets \\Seen with it."""
+    def contents(self, uid: int, sections: Iterable[str]) -> dict[str, bytes]:
+        """The raw octets of parts ("1.2"; "" is the whole letter)."""
         wanted = [s for s in sections if not s or _SECTION.fullmatch(s)]
         if not wanted:
             return {}
-        if mark:
-            self._folders = (0.0, ())
-        peek = "BODY" if mark else "BODY.PEEK"
-        found = self._fetch("UID FETCH", str(uid), "(UID " + " ".join(f"{peek}[{s}]" for s in wanted) + ")").get(
-            uid, {}
-        )
+        items = " ".join(f"BODY.PEEK[{section}]" for section in wanted)
+        found = self._fetch("UID FETCH", str(uid), f"(UID {items})").get(uid, {})
         return {s: answers.octets(found.get(f"BODY[{s}]".encode())) for s in wanted if f"BODY[{s}]".encode() in found}
 
     def whole(self, uids: Sequence[int]) -> list["Whole"]:
         """These letters as they are, unmarked; those that are gone are missing."""
-        found = self._fetch("UID FETCH", _set(uids), "(UID FLAGS INTERNALDATE BODY.PEEK[])") if uids else {}
+        found = self._fetch("UID FETCH", listed(uids), "(UID FLAGS INTERNALDATE BODY.PEEK[])") if uids else {}
         return [
             Whole(
                 uid,
@@ -469,78 +409,7 @@ class Mail(Connection):
         found = self._letter(uid, f"(UID {name})") or {}
         return answers.octets(found.get(name.replace(".PEEK", "").encode()))
 
-    # --- Changing ---------------------------------------------------------------------------------
 
-    def mark(self, uids: Sequence[int], flag: str, *, on: bool) -> None:
-        """Set or clear a flag of FLAGS, or a keyword, on letters of the open folder. Raises ValueError for what
-        is no keyword."""
-        if uids:
-            self._folders = (0.0, ())
-            with faults():
-                change = self._client.add_flags if on else self._client.remove_flags
-                change(uids, [FLAGS.get(flag) or keyword(flag)], silent=True)
-
-    def move(self, uids: Sequence[int], target: str) -> dict[int, int]:
-        """Into another folder; without MOVE (RFC 6851) by copying, marking and expunging. What number each letter
-        has there, where the server tells (UIDPLUS)."""
-        if not uids:
-            return {}
-        self._folders = (0.0, ())
-        with faults():
-            if not self.can("MOVE"):
-                self._wire.untagged_responses.pop("COPYUID", None)
-                self._client.copy(uids, clean(target))
-                there = self._copied()
-                self._expunge(uids)
-                return there
-            self._wire.untagged_responses.pop("COPYUID", None)
-            self._client.move(uids, clean(target))
-            return self._copied()
-
-    def _copied(self) -> dict[int, int]:
-        """COPYUID (RFC 4315 §3): validity of the target, old numbers, new numbers. Of several the last."""
-        said = self._wire.untagged_responses.pop("COPYUID", None)
-        words = said[-1].split() if said else []
-        if len(words) != 3:
-            return {}
-        return dict(zip(answers.expanded(words[1]), answers.expanded(words[2]), strict=False))
-
-    def copy(self, uids: Sequence[int], target: str) -> None:
-        if uids:
-            self._folders = (0.0, ())
-            with faults():
-                self._client.copy(uids, clean(target))
-
-    def destroy(self, uids: Sequence[int]) -> None:
-        """For good."""
-        if uids:
-            self._folders, self._quota = (0.0, ()), (0.0, None)
-            with faults():
-                self._expunge(uids)
-
-    def _expunge(self, uids: Sequence[int]) -> None:
-        """Exactly these where the server has UIDPLUS (RFC 4315); else all that are marked."""
-        self._client.add_flags(uids, [FLAGS["deleted"]], silent=True)
-        if self.can("UIDPLUS"):
-            self._client.uid_expunge(uids)
-        else:
-            self._client.expunge()
-
-    def all_uids(self) -> list[int]:
-        with faults():
-            return sorted(self._client.search(["ALL"]))
-
-    def append(self, name: str, content: bytes, flags: Iterable[str], moment: int | None = None) -> int | None:
-        """Put a letter into a folder, with flags of FLAGS and keywords, as if it came at that moment (seconds);
-        its UID where the server tells (UIDPLUS). Raises Refused, ValueError for what is no keyword."""
-        self._folders, self._quota = (0.0, ()), (0.0, None)
-        with faults():
-            marks = [FLAGS.get(flag) or keyword(flag) for flag in flags]
-            arrived = datetime.fromtimestamp(moment, UTC) if moment else None
-            answer = self._client.append(clean(name), content, marks, arrived)
-        match = re.search(rb"\[APPENDUID \d+ (\d+)\]", answer or b"")
-        return int(match[1]) if match else None
-
-
-def _set(uids: Sequence[int]) -> str:
-    return ",".join(str(int(uid)) for uid in uids)
+def _told(lines: answers.Lines) -> list[int]:
+    """The numbers of a SEARCH or SORT answer."""
+    return [int(number) for line in lines if isinstance(line, bytes) for number in line.split() if number.isdigit()]

@@ -88,17 +88,13 @@ class Connection:
         except (OSError, imaplib.IMAP4.error, IMAPClientError):
             self._client.shutdown()
 
-    def _numbers(self, command: str, given: Pieces) -> list[int]:
-        [lines] = self._journey([(command, (f"UID {command} ".encode("ascii"), *given))])
-        return [int(number) for line in lines if isinstance(line, bytes) for number in line.split() if number.isdigit()]
-
     def _mailbox(self, name: str) -> bytes:
         return string(names.to_utf7(clean(name)).decode("ascii"))
 
-    def _journey(self, asked: Sequence[tuple[str, Pieces]]) -> list[answers.Lines]:
+    def _journey(self, asked: Sequence[tuple[str, Pieces]], *, lenient: bool = False) -> list[answers.Lines]:
         """Several commands in one journey: all are sent, then all answers read. For each the lines of the answer
         it names. Where a command has literals that the server wants to be asked for, it takes a journey more.
-        Raises Refused after all answers are read, if one was NO."""
+        Raises Refused after all answers are read, if one was NO; `lenient`: what was refused has no lines."""
         wire = self._wire
         tags = [self._sent(pieces) for _kind, pieces in asked]
         found: list[answers.Lines] = []
@@ -110,10 +106,12 @@ class Connection:
             said, words = wire._get_tagged_response(tag)
             if said != "OK":
                 refusal = refusal or words[-1] or b"NO"
+                if kind == "SELECT":  # nothing is open then
+                    self._opened = None
             elif kind == "SELECT":
                 self._note_selected(pieces)
             found.append(wire.untagged_responses.pop(kind, []))
-        if refusal:
+        if refusal and not lenient:
             raise Refused(_RESPONSE_TEXT.sub("", answers.octets(refusal).decode("utf-8", "replace")).strip())
         return found
 

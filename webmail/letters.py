@@ -20,7 +20,13 @@ VIEWABLE = RASTER | {"application/pdf", "text/plain"}
 
 
 def is_viewable(part: Part) -> bool:
-    return part.kind in VIEWABLE
+    return part.kind in VIEWABLE or is_card(part)
+
+
+def is_card(part: Part) -> bool:
+    """A vCard (RFC 6350, and the names it had before)."""
+    named = part.kind == "application/octet-stream" and part.file_name.casefold().endswith(".vcf")
+    return named or part.kind in ("text/vcard", "text/x-vcard", "text/directory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +118,9 @@ def fitting(wanted: tuple[Part, ...]) -> list[str]:
     return sections
 
 
-def raw_parts(mail: imap.Mail, uid: int, wanted: tuple[Part, ...], *, mark: bool = False) -> dict[str, bytes]:
+def raw_parts(mail: imap.Mail, uid: int, wanted: tuple[Part, ...]) -> dict[str, bytes]:
     """The octets of these parts, as many as fit TEXT_LIMIT."""
-    return mail.contents(uid, fitting(wanted), mark=mark)
+    return mail.contents(uid, fitting(wanted))
 
 
 def text(wanted: tuple[Part, ...], raw: dict[str, bytes]) -> str:

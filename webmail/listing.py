@@ -12,7 +12,7 @@ from html import escape
 from django.urls import reverse
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 
 from webmail import highlights, labels, moments, sizes
 from webmail.labels import Label
@@ -56,6 +56,7 @@ class _Words:
         self.no_subject, self.no_sender, self.no_recipient = _("(no subject)"), _("(no sender)"), _("(no recipient)")
         self.select, self.flagged, self.unread = _("Select"), _("Flagged"), _("Unread")
         self.answered, self.forwarded, self.draft = _("Answered"), _("Forwarded"), _("Draft")
+        self.deleted = pgettext("state", "Deleted")
         self.attachment, self.high, self.low = _("Attachment"), _("High priority"), _("Low priority")
         self.full, self.size = moments.whole(), sizes.written()
 
@@ -93,6 +94,7 @@ def render(rows: Sequence[Row], view: View) -> SafeString:
         colour = highlights.colour(row, rules)
         subject = escape(row.subject) or words.no_subject
         classes = "row" + " new" * (not seen) + " starred" * starred + " open" * (row.uid == view.opened)
+        classes += " gone" * row.deleted
         if colour is not None:
             classes += f" hl{colour}"
         checked, current = " checked" * view.check_all, _CURRENT * (row.uid == view.opened)
@@ -148,6 +150,8 @@ def _subject(row: Row, bundle: Bundle | None, view: View, words: _Words, date: D
         out += _mark("reply", words.answered)
     if row.forwarded:
         out += _mark("forward", words.forwarded)
+    if row.deleted:
+        out += f'<span class="tag">{words.deleted}</span>'
     if row.draft and not view.to_whom:
         out += f'<span class="tag">{words.draft}</span>'
     if view.folders is not None:

@@ -24,7 +24,7 @@ def short(manner: str = "friendly") -> Callable[[datetime | None], str]:
     today, yesterday = now.date(), now.date() - timedelta(days=1)
     language, word = get_language() or "", _("Yesterday")
     day_in_year = _EAST.get(language[:2])
-    months = _names(language)[2]
+    months, dot = _names(language)[2], "." if language == "de" else ""
 
     def friendly(moment: datetime | None) -> str:
         if moment is None:
@@ -36,7 +36,7 @@ def short(manner: str = "friendly") -> Callable[[datetime | None], str]:
         if day == yesterday:
             return word
         if day.year == today.year:
-            return day_in_year % (day.month, day.day) if day_in_year else f"{day.day} {months[day.month - 1]}"
+            return day_in_year % (day.month, day.day) if day_in_year else f"{day.day}{dot} {months[day.month - 1]}"
         return f"{day:%Y-%m-%d}"
 
     return friendly
@@ -52,8 +52,8 @@ def whole() -> Callable[[datetime | None], str]:
     zone, language = timezone.get_current_timezone(), get_language() or ""
     chinese, english = language.startswith("zh"), language.startswith("en")
     weekdays, months, _short = _names(language)
-    day = formats.get_format("DATE_FORMAT")
-    pattern = f"{day} l H:i" if language[:2] in _EAST else f"l, {day}, H:i"
+    day, comma = formats.get_format("DATE_FORMAT"), "،" if language in ("ar", "fa") else ","
+    pattern = f"{day} l H:i" if language[:2] in _EAST else f"l{comma} {day}{comma} H:i"
 
     def written(moment: datetime | None) -> str:
         if moment is None:

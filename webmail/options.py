@@ -21,6 +21,9 @@ WRAP_WIDTHS = (0, 60, 72, 80, 100)  # characters of a line of plain text; 0: as 
 EDITOR_ROWS = (10, 16, 24, 36)
 CITATIONS = ("full", "author", "none")  # when and who wrote it; who; nothing above the quotation
 UNDO_SECONDS = (-1, 0, 5, 10, 20, 30)  # -1: the site's choice
+DELETIONS = ("trash", "mark")  # into Trash; marked where they are, until the folder is cleaned up
+SENT_COPIES = ("sent", "year", "month", "none")  # in Sent; in a folder of each year or month below it; nowhere
+HOMES = ("drafts", "sent", "archive", "junk", "trash")  # roles a visitor may give to folders
 REFRESH_MINUTES = (0, 1, 5, 10, 30)  # for browsers without scripts
 # What a list may show of a letter; the order is the visitor's, and the first three are always there.
 COLUMNS = ("from", "subject", "date", "attachment", "size", "priority", "to", "cc", "received")
@@ -53,6 +56,12 @@ class Options:
     count_all: bool = False  # the folder pane says how many letters there are, not only the unread
     labels: tuple[tuple[str, str, int], ...] = ()  # keyword, name, colour: webmail.labels
     highlights: tuple[tuple[str, int, str, str], ...] = ()  # name, colour, field, words: webmail.highlights
+    deletion: str = "trash"  # of DELETIONS
+    sent_copies: str = "sent"  # of SENT_COPIES
+    homes: tuple[tuple[str, str], ...] = ()  # role of HOMES, name of a folder; others are as the server says
+    keys: tuple[tuple[str, str], ...] = ()  # access keys that are not the usual ones: webmail.keys
+    shortcuts: bool = True  # single keys do something, where scripts are allowed
+    motd_read: str = ""  # a digest of the message of the day that was read
     after_action: str = "list"  # or "next", "previous"
     reply_above: bool = True  # the answer stands above the quotation
     sign_above: bool = True  # so does the signature, where the answer does
@@ -92,6 +101,8 @@ def _valid(base: Options, values: dict[str, Any]) -> Options:
         "refresh": set(REFRESH_MINUTES),
         "wrap": set(WRAP_WIDTHS),
         "receipts": {"ask", "never"},
+        "deletion": set(DELETIONS),
+        "sent_copies": set(SENT_COPIES),
         "after_action": {"list", "next", "previous"},
         "citation": set(CITATIONS),
         "back_to": {"letter", "list"},
@@ -135,6 +146,8 @@ def _records(*kinds: type) -> Callable[[Iterable[Any]], tuple[tuple[Any, ...], .
 _DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(Options)}
 _SERIES: dict[str, Callable[[Iterable[Any]], tuple[Any, ...]]] = {
     "columns": _columns,
+    "homes": _records(str, str),
+    "keys": _records(str, str),
     "labels": _records(str, str, int),
     "highlights": _records(str, int, str, str),
 }

@@ -62,6 +62,10 @@ class Row:
         return "\\answered" in self.flags
 
     @property
+    def deleted(self) -> bool:
+        return "\\deleted" in self.flags
+
+    @property
     def forwarded(self) -> bool:
         return "$forwarded" in self.flags
 

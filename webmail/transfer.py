@@ -16,6 +16,7 @@ from mailcore import conf
 from mailcore.wire import flags as wire_flags
 from mailcore.wire import mbox
 from webmail import imap, letters, parts
+from webmail.changing import FLAGS
 from webmail.criteria import is_keyword
 
 BATCH = 20  # letters fetched at once
@@ -77,7 +78,7 @@ def take_in(mail: imap.Mail, folder: str, file: IO[bytes], name: str) -> TakenIn
 
 def _flags(letter: mbox.Stored) -> list[str]:
     """Flags and keywords as `imap.Mail.append` takes them; what is no keyword is left out."""
-    set_here = [name for name, flag in imap.FLAGS.items() if wire_flags.BITS.get(flag.lower(), 0) & letter.flags]
+    set_here = [name for name, flag in FLAGS.items() if wire_flags.BITS.get(flag.lower(), 0) & letter.flags]
     return [*(name for name in set_here if name != "deleted"), *filter(is_keyword, letter.keywords)]
 
 

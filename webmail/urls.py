@@ -3,6 +3,7 @@
 from django.urls import path
 
 from webmail.pages import (
+    acts,
     box,
     compose,
     contacts,
@@ -26,8 +27,8 @@ from webmail.pages import (
 
 urlpatterns = [
     path("", box.index, name="box"),
-    path("act/", box.act, name="act"),
-    path("empty/", box.empty, name="empty"),
+    path("act/", acts.act, name="act"),
+    path("empty/", acts.empty, name="empty"),
     path("mail/<int:uid>", letter.read, name="read"),
     path("mail/<int:uid>/body", letter.body, name="body"),
     path("mail/<int:uid>/pictures", letter.picture_sender, name="picture-sender"),
@@ -41,6 +42,7 @@ urlpatterns = [
     path("mail/<int:uid>/resend", resend.resend, name="resend"),
     path("mail/<int:uid>/receipt", letter.receipt, name="receipt"),
     path("mail/<int:uid>/preview/<str:section>", letter_files.preview, name="preview"),
+    path("mail/<int:uid>/card/<str:section>", letter_files.take_card, name="take-card"),
     path("conversation/<int:uid>", conversation.conversation, name="conversation"),
     path("compose/", compose.compose, name="compose"),
     path("compose/<str:token>/", compose.resume, name="resume"),
@@ -66,6 +68,7 @@ urlpatterns = [
     path("transfer/export", transfer.export, name="export"),
     path("options/", options.options, name="options"),
     path("options/welcome", options.welcome, name="welcome"),
+    path("options/read", options.message_read, name="message-read"),
     path("options/identities/", writers.index, name="identities"),
     path("options/identities/new", writers.one, name="identity-new"),
     path("options/identities/<int:number>", writers.one, name="identity"),
@@ -74,6 +77,7 @@ urlpatterns = [
     path("options/display/", views.display, name="options-display"),
     path("options/folders/", views.folder_options, name="options-folders"),
     path("options/labels/", views.label_page, name="options-labels"),
+    path("options/keys/", views.key_page, name="options-keys"),
     path("options/highlighting/", views.highlighting, name="options-highlighting"),
     path("help/", manual.manual, name="help"),
     path("help/about", manual.about, name="about"),

@@ -13,7 +13,7 @@ import json
 import logging
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Concatenate, ParamSpec, cast
 from zoneinfo import ZoneInfo
 
@@ -24,12 +24,12 @@ from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.http import urlencode
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
-from webmail import imap, options, pool
+from webmail import imap, keys, options, pool
 from webmail.options import Options
 from webmail.servers import is_guest
 
@@ -80,7 +80,13 @@ def current(request: HttpRequest) -> Visitor | None:
         return None
     address = request.session[SEAL]["address"]
     login, secret = opened
-    return Visitor(address, login, secret, options.load(address))
+    return Visitor(address, login, secret, _options(request, address))
+
+
+def _options(request: HttpRequest, address: str) -> Options:
+    """Language and time zone are the account's, where accounts are ours: notices and its own pages have them too."""
+    kept = options.load(address)
+    return kept if is_guest() else replace(kept, language=request.user.language, time_zone=request.user.time_zone)
 
 
 def end(request: HttpRequest) -> None:
@@ -103,7 +109,10 @@ def signed_in(view: View[P]) -> Callable[Concatenate[HttpRequest, P], HttpRespon
             return to_sign_in(request)
         known = cast(Request, request)
         known.visitor = visitor
-        with timezone.override(ZoneInfo(visitor.options.time_zone) if visitor.options.time_zone else None):
+        if visitor.options.language:
+            translation.activate(visitor.options.language)
+        zone = ZoneInfo(visitor.options.time_zone) if visitor.options.time_zone else None
+        with timezone.override(zone), keys.of(visitor.options.keys):
             response = _answered(view, known, args, kwargs)
         return with_seal(request, response)
 
@@ -113,6 +122,7 @@ def signed_in(view: View[P]) -> Callable[Concatenate[HttpRequest, P], HttpRespon
 def _answered(view: View[P], request: Request, args: Any, kwargs: Any) -> HttpResponseBase:
     try:
         with pool.borrow(request.visitor.login, request.visitor.secret) as mail:
+            mail.prefer(request.visitor.options.homes)
             return view(request, mail, *args, **kwargs)
     except imap.BadCredential:
         end(request)

@@ -8,6 +8,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
 from mailadmin.api.operations import OPERATIONS, Operation
+from mailadmin.api.shapes import ANSWERS
 
 _PROBLEM = {"$ref": "#/components/responses/Problem"}
 
@@ -27,7 +28,7 @@ def document() -> dict[str, Any]:
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "made under My account → API tokens"}
             },
-            "schemas": {"Problem": _problem_schema(), "Page": _page_schema()},
+            "schemas": {"Problem": _problem_schema(), **ANSWERS},
             "responses": {
                 "Problem": {
                     "description": "RFC 9457",
@@ -43,20 +44,16 @@ def _operation(each: Operation) -> dict[str, Any]:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1, "maxLength": 320}}
         for name in re.findall(r"\{(\w+)\}", each.path)
     ]
-    asked = [
-        {"name": name, "in": "query", "description": words,
-         "schema": {"type": "integer", "minimum": 1, "maximum": 10_000} if name == "page" else {"type": "string"}}
-        for name, words in each.query.items()
-    ]  # fmt: skip
-    schema = {"$ref": "#/components/schemas/Page"} if each.query else {"type": "object"}
+    asked = [{"name": name, "in": "query", "schema": schema} for name, schema in each.query.items()]
+    schema: dict[str, Any] = {"$ref": f"#/components/schemas/{each.answer}"}
+    if each.query:
+        schema = _page_schema(schema)
     good = {"description": "done", "content": {"application/json": {"schema": schema}}}
-    answers = {"201" if each.creates else "200": good, "401": _PROBLEM, "403": _PROBLEM}
+    answers = {"201" if each.creates else "200": good, "401": _PROBLEM, "403": _PROBLEM, "422": _PROBLEM}
     if named or each.body is not None:
         answers["404"] = _PROBLEM
     if each.body is not None:
         answers["400"] = _PROBLEM
-    if each.body is not None or each.query or each.method == "DELETE":
-        answers["422"] = _PROBLEM
     said: dict[str, Any] = {
         "operationId": each.run.__name__,
         "summary": each.summary,
@@ -80,12 +77,13 @@ def _problem_schema() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _page_schema() -> dict[str, Any]:
+def _page_schema(item: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "required": ["items", "page", "pages", "count"],
+        "additionalProperties": False,
         "properties": {
-            "items": {"type": "array", "items": {"type": "object"}},
+            "items": {"type": "array", "items": item},
             "page": {"type": "integer"}, "pages": {"type": "integer"}, "count": {"type": "integer"},
         },
     }  # fmt: skip

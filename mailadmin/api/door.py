@@ -10,7 +10,8 @@ from django.http import HttpRequest, JsonResponse
 from django.utils import translation
 
 from mailadmin.api import shapes
-from mailadmin.api.operations import OPERATIONS, Answer, Missing, Operation
+from mailadmin.api.answers import Answer, Missing
+from mailadmin.api.operations import OPERATIONS, Operation
 from mailadmin.permissions import Reach, reach_of
 from mailcore.store import apitokens, audit
 from mailcore.store.directory import Problem
@@ -56,6 +57,8 @@ def _answer(request: HttpRequest, operation: Operation, named: Mapping[str, str]
         return problem(401, "A token is needed: Authorization: Bearer …")
     if not operation.allows(reach):
         return problem(403, "This token, or its owner's role, does not reach so far.")
+    if errors := shapes.wrong_query(operation.query, request.GET):
+        return problem(422, "The address has parameters that do not fit.", errors)
     given: dict[str, object] = {}
     if operation.body is not None:
         try:

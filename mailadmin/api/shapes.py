@@ -1,10 +1,13 @@
-"""What bodies look like: JSON Schema, as the description shows it and as requests are checked against it."""
+"""What bodies and answers look like: JSON Schema, as the description shows it; requests are checked against it."""
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from mailcore.models import Account, Domain
+from django.http import QueryDict
+
+from mailadmin.pages.sessions import KINDS
+from mailcore.models import Account, DkimKey, Domain
 
 Schema = dict[str, Any]
 
@@ -54,6 +57,127 @@ ACTION: Schema = {
     "ids": {"type": "array", "items": {"type": "string", "pattern": "^[0-9A-F]{1,16}$"}, "maxItems": 1000},
 }
 VALUE: Schema = {"value": _text(10_000)}
+END: Schema = {
+    "what": {
+        "type": "string",
+        "enum": list(KINDS),
+        "description": "one session or program's password, or all of a kind",
+    },
+    "number": {"type": "integer", "minimum": 0, "maximum": 2**53, "description": "which session or program"},
+}
+KEY: Schema = {"algorithm": {"type": "string", "enum": list(DkimKey.Algorithm.values)}}
+_ENTRY: Schema = {
+    "type": "object",
+    "properties": {"key": _text(255), "value": _text(2000)},
+    "required": ["key", "value"],
+    "additionalProperties": False,
+}
+TABLE: Schema = {"entries": {"type": "array", "items": _ENTRY, "maxItems": 5000}}
+QUESTION: Schema = {
+    "client": _text(45, "its address"),
+    "helo": _text(255, "what it calls itself"),
+    "sender": _text(320, "empty: the null sender"),
+    "recipient": _text(320),
+    "login": _text(320, "signed in as"),
+    "size": {"type": "integer", "minimum": 0, "maximum": 2**40},
+    "tls": {"type": "boolean"},
+}
+
+
+def _told(name: str, words: str = "") -> Schema:
+    return {"type": name} | ({"description": words} if words else {})
+
+
+_MOMENT: Schema = {"type": "string", "format": "date-time"}
+_MICROSECONDS = _told("integer", "microseconds since 1970 UTC")
+_TEXT, _NUMBER, _YES_OR_NO = _told("string"), _told("integer"), _told("boolean")
+_QUEUED: Schema = {
+    "queue_id": _TEXT, "state": _TEXT, "sender": _told("string", "empty: the null sender"), "size": _NUMBER,
+    "received_us": _MICROSECONDS, "due_us": _MICROSECONDS, "message_id": _TEXT,
+}  # fmt: skip
+_KEY: Schema = {
+    "selector": _TEXT, "algorithm": _TEXT, "state": {"type": "string", "enum": list(DkimKey.State.values)},
+    "created": _MOMENT, "name": _told("string", "where the record belongs"), "record": _TEXT,
+}  # fmt: skip
+
+
+def _each(properties: Schema) -> Schema:
+    return {"type": "array", "items": _object(properties)}
+
+
+def _object(properties: Schema) -> Schema:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _unlimited(properties: Schema) -> Schema:
+    """The same fields in an answer: what is there already is told, whatever the limits of a request are."""
+    kept = ("type", "enum", "format", "description")
+    return {
+        name: {key: value for key, value in each.items() if key in kept}
+        | ({"items": {"type": "string"}} if each["type"] == "array" else {})
+        for name, each in properties.items()
+    }
+
+
+ANSWERS: dict[str, Schema] = {
+    "Domain": _object({"domain": _TEXT, **_unlimited(DOMAIN), "created": _MOMENT}),
+    "Account": _object({
+        "address": _TEXT, **_unlimited(ACCOUNT), "used_bytes": _NUMBER, "used_messages": _NUMBER,
+        "second_factor": _YES_OR_NO, "created": _MOMENT,
+    }),
+    "Alias": _object({"address": _TEXT, **_unlimited(ALIAS), "created": _MOMENT}),
+    "Queued": _object(_QUEUED),
+    "Letter": _object({
+        **_QUEUED,
+        "recipients": _each({"address": _TEXT, "state": _TEXT, "dsn": _TEXT, "relay": _TEXT, "reason": _TEXT}),
+    }),
+    "Story": _object({
+        "queue_id": _TEXT, "sender": _TEXT, "recipients": {"type": "array", "items": _TEXT},
+        "moments": _each({"at_us": _MICROSECONDS, "kind": _TEXT, "address": _TEXT, "text": _TEXT}),
+    }),
+    "Setting": _object({
+        "name": _TEXT, "value": _TEXT, "origin": {"type": "string", "enum": ["default", "set", "environment"]},
+        "default": _TEXT, "help": _TEXT,
+    }),
+    "Change": _object({
+        "number": _NUMBER, "at_us": _MICROSECONDS, "by": _TEXT, "place": _TEXT, "action": _TEXT, "subject": _TEXT,
+        "difference": {"type": "object", "description": "field → [before, after]",
+                       "additionalProperties": {"type": "array", "minItems": 2, "maxItems": 2}},
+        "undoable": _YES_OR_NO,
+    }),
+    "Access": _object({
+        "factors": _each({"kind": _TEXT, "label": _TEXT}),
+        "programs": _each({"number": _NUMBER, "label": _TEXT, "last_used": _MOMENT | {"type": ["string", "null"]}}),
+        "sessions": _each({"number": _NUMBER, "agent": _TEXT, "client": _TEXT, "created": _MOMENT}),
+    }),
+    "Record": _object({
+        "name": _TEXT, "kind": _TEXT, "value": _TEXT, "optional": _YES_OR_NO,
+        "state": {"type": "string", "enum": ["right", "other", "missing", "unknown"]},
+        "found": {"type": "array", "items": _TEXT},
+    }),
+    "Key": _object(_KEY),
+    "Keys": _object({"keys": _each(_KEY)}),
+    "Table": _object({"name": _TEXT, "entries": _NUMBER}),
+    "Entries": _object({"name": _TEXT, "entries": _each({"key": _TEXT, "value": _TEXT})}),
+    "Line": _object({"level": _told("string", "empty: an ordinary line"), "line": _TEXT}),
+    "Explanation": _object({
+        "accepted": _YES_OR_NO, "reply": _TEXT,
+        "steps": _each({"parameter": _TEXT, "restriction": _TEXT, "result": _TEXT}),
+        "destination": {"type": ["object", "null"], "description": "address, kind, where, full, children"},
+    }),
+    "Deleted": _object({"deleted": _TEXT}),
+    "Changed": _object({"changed": _TEXT}),
+    "Acted": _object({"letters": _told("integer", "to how many it was done")}),
+}  # fmt: skip
+
+
+# A page's number; scripts that go on to the end find an empty one there.
+PAGE: Schema = {"type": "integer", "minimum": 1, "maximum": 10_000, "description": "which page, from 1"}
+
+
+def asked(words: str, *allowed: str) -> Schema:
+    """A parameter of the address."""
+    return {"type": "string", "description": words} | ({"enum": list(allowed)} if allowed else {})
 
 
 def body(properties: Mapping[str, Any], *required: str) -> Schema:
@@ -86,6 +210,24 @@ def wrong(schema: Schema, value: object, where: str = "") -> dict[str, str]:
             return {where: f"not between {schema.get('minItems', 0)} and {schema['maxItems']} items"}
         return next((found for each in value if (found := wrong(schema["items"], each, where))), {})
     return _wrong_object(schema, value, where) if isinstance(value, dict) else {}
+
+
+def wrong_query(known: Mapping[str, Schema], query: QueryDict) -> dict[str, str]:
+    """Parameter → why, of an address's parameters that do not fit. What is misspelt would list everything."""
+    found: dict[str, str] = {}
+    for name, values in query.lists():
+        schema = known.get(name)
+        if schema is None:
+            found[name[:100]] = "unknown parameter"
+        elif len(values) > 1:
+            found[name] = "given twice"
+        elif schema["type"] == "integer" and not (
+            values[0].isascii() and values[0].isdecimal() and len(values[0]) < 10
+        ):
+            found[name] = "not a number"
+        else:
+            found |= wrong(schema, int(values[0]) if schema["type"] == "integer" else values[0], name)
+    return found
 
 
 def _wrong_text(schema: Schema, value: str, where: str) -> dict[str, str]:

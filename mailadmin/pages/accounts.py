@@ -62,7 +62,7 @@ def accounts(request: HttpRequest, reach: Reach) -> HttpResponse:
     names = reach.see_domains().filter(kind=Domain.Kind.LOCAL).order_by("name").values_list("name", flat=True)
     given = filters(request.GET)
     chosen = listing.sorting(request, _COLUMNS, "address")
-    page = listing.page(request, matching(request.GET, reach), _COLUMNS, chosen, _VALUES)
+    page = listing.page(request, matching(request.GET, reach), _COLUMNS, chosen, _VALUES, names=("name",))
     context = {
         "section": "accounts",
         "page": page,
@@ -211,7 +211,7 @@ def _chosen(request: HttpRequest, reach: Reach) -> QuerySet[Account]:
     """The accounts that were ticked, or all that the list's filters match; of those the visitor may change."""
     rows = matching(QueryDict(request.POST.get("filter", "")), reach)
     if not request.POST.get("all"):
-        ids = [int(value) for value in request.POST.getlist("id") if value.isdigit() and len(value) < 19]
+        ids = [int(value) for value in request.POST.getlist("id") if value.isdecimal() and len(value) < 19]
         rows = reach.see_accounts().filter(pk__in=ids)
     return rows if reach.changes_system else rows.filter(role=Account.Role.OWNER)
 
@@ -259,7 +259,10 @@ _DELETED_AT_ONCE = 500
 def _delete(rows: QuerySet[Account]) -> int:
     ids = list(rows.order_by("pk").values_list("pk", flat=True)[: _DELETED_AT_ONCE + 1])
     if len(ids) > _DELETED_AT_ONCE:
-        raise Problem({"delete": _("At most %(n)d accounts are deleted at once.") % {"n": _DELETED_AT_ONCE}})
+        words = ngettext(
+            "At most %(n)d account is deleted at once.", "At most %(n)d accounts are deleted at once.", _DELETED_AT_ONCE
+        )
+        raise Problem({"delete": words % {"n": _DELETED_AT_ONCE}})
     for account_id in ids:
         directory.delete_account(account_id)
     return len(ids)

@@ -1,8 +1,9 @@
 """What pages have in common: drawing one, saying what was done, deleting after having asked."""
 
+import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from zoneinfo import ZoneInfo
 
 from django.contrib import messages
@@ -25,11 +26,18 @@ POLICY = (
 def show(
     request: HttpRequest, reach: Reach, template: str, context: Mapping[str, object], status: int = 200
 ) -> HttpResponse:
-    zone = reach.visitor.time_zone
-    with timezone.override(ZoneInfo(zone) if zone else None):
+    with in_zone_of(reach):
         response = render(request, f"mailadmin/{template}.html", {"reach": reach, **context}, status=status)
     response["Content-Security-Policy"] = POLICY
     return response
+
+
+@contextlib.contextmanager
+def in_zone_of(reach: Reach) -> Iterator[None]:
+    """Times are read and written on the visitor's clock."""
+    zone = reach.visitor.time_zone
+    with timezone.override(ZoneInfo(zone) if zone else None):
+        yield
 
 
 def done(request: HttpRequest, reach: Reach, words: str, to: str, *values: object) -> HttpResponse:

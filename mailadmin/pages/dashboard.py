@@ -14,6 +14,8 @@ from django.views.decorators.http import require_safe
 from mailadmin import attention, charts, listing
 from mailadmin.pages.answers import show
 from mailadmin.permissions import Reach, seeing
+from mailcore import conf
+from mailcore.conf.interfaces import reached_at
 from mailcore.models import Account, Queued
 from mailcore.post import files, queue, traffic
 
@@ -53,6 +55,7 @@ def dashboard(request: HttpRequest, reach: Reach) -> HttpResponse:
         span = listing.choice(request, "span", list(charts.SPANS)) or "day"
         context |= {"chart": charts.chart(span), "span": span, "reasons": _reasons()}
         context |= {"queue": _queue(), "settled": _settled_today(), "services": _services()}
+        context["waiting"] = traffic.waiting()
     return show(request, reach, "dashboard", context)
 
 
@@ -96,12 +99,10 @@ def _services() -> list[Service]:
 
 
 def _ask() -> Iterator[Service]:
-    everywhere = not settings.HOST.strip("0.:")  # "", 0.0.0.0, ::
-    host = "localhost" if everywhere else settings.HOST
     for name, port in settings.PORTS.items():
         if port is not None:
             try:
-                with socket.create_connection((host, port), _ANSWER_WITHIN):
+                with socket.create_connection((reached_at(name, conf.current()), port), _ANSWER_WITHIN):
                     yield Service(name, port, True)
             except OSError:
                 yield Service(name, port, False)

@@ -48,7 +48,7 @@ def key(request: HttpRequest, reach: Reach, domain_id: int) -> HttpResponse:
     """Make a key, put one to work, delete one: the form's button says which."""
     row = _row(reach, domain_id)
     number = request.POST.get("key", "")
-    key_id = int(number) if number.isdigit() and len(number) < 19 else 0
+    key_id = int(number) if number.isdecimal() and len(number) < 19 else 0
     match request.POST.get("action"):
         case "make":
             try:

@@ -1,8 +1,11 @@
 """Accounts, aliases and domains out into a CSV file and in from one."""
 
+from typing import Any
+
 from django import forms
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
@@ -16,7 +19,6 @@ from mailadmin.permissions import Reach, changing, seeing
 from mailcore import conf
 from mailcore.wire.charsets import guess
 
-KINDS = ("accounts", "aliases", "domains")
 _SHOWN = 500  # lines of a report
 
 
@@ -24,18 +26,23 @@ _SHOWN = 500  # lines of a report
 @seeing
 def export(request: HttpRequest, reach: Reach, kind: str) -> StreamingHttpResponse:
     """What the list shows, all pages of it."""
-    match kind:
-        case "accounts":
-            rows = accounts.matching(request.GET, reach).order_by("address")
-        case "aliases":
-            rows = aliases.matching(request.GET, reach).order_by("address")
-        case "domains":
-            rows = domains.matching(request.GET, reach).order_by("name")
-        case _:
-            raise Http404
+    if kind not in sheets.COLUMNS:
+        raise Http404
+    rows = matching(kind, request.GET, reach)
     response = StreamingHttpResponse(sheets.write(kind, rows), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{kind}.csv"'
     return response
+
+
+def matching(kind: str, given: QueryDict, reach: Reach) -> QuerySet[Any]:
+    """The rows of a list that its filters leave, in the order of their names."""
+    match kind:
+        case "accounts":
+            return accounts.matching(given, reach).order_by("address")
+        case "aliases":
+            return aliases.matching(given, reach).order_by("address")
+        case _:
+            return domains.matching(given, reach).order_by("name")
 
 
 class FileForm(Form):
@@ -60,7 +67,7 @@ class FileForm(Form):
 @changing
 def import_(request: HttpRequest, reach: Reach, kind: str) -> HttpResponse:
     """First a try that changes nothing, with what is wrong by line; then the same for good."""
-    if kind not in KINDS:
+    if kind not in sheets.COLUMNS:
         raise Http404
     if kind == "domains" and not reach.changes_system:
         raise PermissionDenied
@@ -84,7 +91,6 @@ def import_(request: HttpRequest, reach: Reach, kind: str) -> HttpResponse:
         "more": max(0, len(found) - _SHOWN),
         "summary": sheets.summary(found) if found else None,
         "really": really and bool(found),
-        "columns": {"accounts": (*sheets.ACCOUNTS, "password", "password_hash"), "aliases": sheets.ALIASES,
-                    "domains": sheets.DOMAINS}[kind],
-    }  # fmt: skip
+        "columns": (*sheets.COLUMNS[kind], *(sheets.SECRETS if kind == "accounts" else ())),
+    }
     return show(request, reach, "import", context, status=400 if form.errors else 200)

@@ -31,6 +31,7 @@ ACTIONS = {
     "account.delete": gettext_lazy("Account deleted"),
     "account.password": gettext_lazy("Password set"),
     "account.import": gettext_lazy("Accounts imported"),
+    "account.look": gettext_lazy("Looked into"),
     "app-password.create": gettext_lazy("App password made"),
     "app-password.revoke": gettext_lazy("App password revoked"),
     "session.revoke": gettext_lazy("Browser signed out"),

@@ -16,16 +16,27 @@ _OCTETS = 8 << 20  # looked through from the log's end; older lines are `maillog
 @seeing_system
 def maillog(request: HttpRequest, reach: Reach) -> HttpResponse:
     q, level = listing.term(request), listing.choice(request, "level", logfile.LEVELS)
-    path = log.path()
-    lines: list[tuple[str, str]] = []
-    if path:
-        try:
-            found = logfile.last(path, logfile.Wanted(q.split(), level or None), _LINES, _OCTETS)
-        except FileNotFoundError:
-            found = []
-        lines = [(logfile.level_of(line), line) for line in found]
-    context = {"section": "log", "lines": lines, "q": q, "level": level, "levels": logfile.LEVELS, "path": path}
+    context = {
+        "section": "log",
+        "lines": last_lines(q, level),
+        "q": q,
+        "level": level,
+        "levels": logfile.LEVELS,
+        "path": log.path(),
+    }
     return show(request, reach, "maillog", context)
+
+
+def last_lines(q: str, level: str) -> list[tuple[str, str]]:
+    """(level, line) of the log's last lines that have all of the words and at least that level, "": any."""
+    path = log.path()
+    if not path:
+        return []
+    try:
+        found = logfile.last(path, logfile.Wanted(q.split(), level or None), _LINES, _OCTETS)
+    except FileNotFoundError:
+        return []
+    return [(logfile.level_of(line), line) for line in found]
 
 
 @require_safe

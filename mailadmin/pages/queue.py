@@ -20,7 +20,7 @@ from mailcore.models import Queued, Recipient
 from mailcore.post import files, giveup, queue, story
 from mailcore.store import audit
 
-_STATES = (
+STATES = (
     Queued.State.ACTIVE, Queued.State.INCOMING, Queued.State.DEFERRED, Queued.State.HOLD, Queued.State.CORRUPT,
 )  # fmt: skip
 _COLUMNS = {"due": "due_us", "arrived": "received_us", "size": "size", "sender": "sender"}
@@ -58,7 +58,7 @@ def letters(request: HttpRequest, reach: Reach) -> HttpResponse:
         "rows": list(_with_recipients(page)),
         "q": q,
         "state": state,
-        "states": [(each.value, each.label, counts.get(each.value, 0)) for each in _STATES],
+        "states": [(each.value, each.label, counts.get(each.value, 0)) for each in STATES],
         "all": sum(counts.values()),
         "sorting": chosen,
         "actions": [(name, words) for name, (_act, words, _said) in _ACTIONS.items()],
@@ -68,13 +68,13 @@ def letters(request: HttpRequest, reach: Reach) -> HttpResponse:
 
 def _filter(given: QueryDict) -> tuple[str, str]:
     """State and search term, of the list's address or of a form below it."""
-    return listing.one_of(given, "state", [each.value for each in _STATES]), listing.words(given)
+    return listing.one_of(given, "state", [each.value for each in STATES]), listing.words(given)
 
 
 def matching(given: QueryDict) -> QuerySet[Queued]:
     """The letters of one state, or of all, that a queue id, a sender or a waiting recipient names."""
     state, q = _filter(given)
-    rows = Queued.unsettled.filter(state__in=[state] if state else _STATES)
+    rows = Queued.unsettled.filter(state__in=[state] if state else STATES)
     if not q:
         return rows
     waiting = Recipient.objects.filter(state=Recipient.State.WAITING)
@@ -119,7 +119,7 @@ def destinations(request: HttpRequest, reach: Reach) -> HttpResponse:
 
 def _fullest() -> list[tuple[str, int, str]]:
     """Looks at everybody who waits."""
-    waiting = Recipient.objects.filter(state=Recipient.State.WAITING, letter__state__in=_STATES)
+    waiting = Recipient.objects.filter(state=Recipient.State.WAITING, letter__state__in=STATES)
     domain = Lower(Substr("address", StrIndex("address", Value("@")) + 1))
     fullest = waiting.annotate(domain=domain).values_list("domain").annotate(n=Count("pk"), said=Max("reason"))
     return list(fullest.order_by("-n", "domain")[: _DESTINATIONS + 1])
@@ -129,6 +129,7 @@ def _fullest() -> list[tuple[str, int, str]]:
 @seeing_system
 def letter(request: HttpRequest, reach: Reach, queue_id: str) -> HttpResponse:
     row = _row(queue_id)
+    audit.looked([row.sender, *row.recipients.values_list("address", flat=True)], f"letter {row.pk:X}")
     [told] = story.find(f"{row.pk:X}")[:1] or [None]
     context = {
         "section": "queue",
@@ -172,7 +173,7 @@ def act(request: HttpRequest, reach: Reach) -> HttpResponse:
     if request.POST.get("all"):
         ids = list(matching(request.POST).order_by("pk").values_list("pk", flat=True))
     else:
-        ids = [int(value) for value in request.POST.getlist("id") if value.isdigit() and len(value) < 19]
+        ids = [int(value) for value in request.POST.getlist("id") if value.isdecimal() and len(value) < 19]
     count = do(name, ids)
     words = ngettext("Done for %(n)d letter.", "Done for %(n)d letters.", count) % {"n": count}
     return done(request, reach, words if count else _("There was no letter this can be done to."), "mailadmin:queue")

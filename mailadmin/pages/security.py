@@ -191,4 +191,4 @@ def _codes(request: HttpRequest, reach: Reach) -> HttpResponse:
 def remove(request: HttpRequest, reach: Reach, factor_id: int) -> HttpResponse:
     if not factors.remove(reach.visitor.pk, factor_id):
         return redirect("mailadmin:security")
-    return done(request, reach, _("It has been removed."), "mailadmin:security")
+    return done(request, reach, _("The second factor has been removed."), "mailadmin:security")

@@ -10,7 +10,10 @@ from django.views.decorators.http import require_POST, require_safe
 from mailadmin.pages.answers import done, show
 from mailadmin.permissions import Reach, changing, own, seeing
 from mailcore.models import Account
-from mailcore.store import factors, login
+from mailcore.store import audit, factors, login
+
+# What opens an account and can be taken back: one session, all, one program's password, every second factor.
+KINDS = ("session", "sessions", "program", "factors")
 
 
 @require_safe
@@ -48,6 +51,7 @@ def _row(reach: Reach, account_id: int) -> Account:
 def access(request: HttpRequest, reach: Reach, account_id: int) -> HttpResponse:
     """Everything that opens an account: browsers, programs' passwords, second factors."""
     row = _row(reach, account_id)
+    audit.looked([row.address], "what opens the account")
     context = {
         "section": "accounts",
         "account": row,
@@ -67,20 +71,24 @@ def end_access(request: HttpRequest, reach: Reach, account_id: int) -> HttpRespo
     if not reach.may_change_account(row):
         raise PermissionDenied
     what, number = request.POST.get("what", ""), request.POST.get("number", "")
-    number_ = int(number) if number.isdigit() and len(number) < 19 else 0
+    if what not in KINDS:
+        raise Http404
+    ended = take_back(row.pk, what, int(number) if number.isdecimal() and len(number) < 19 else 0)
+    if not ended:
+        messages.info(request, _("This sign-in was gone already."))
+        return redirect("mailadmin:access", row.pk)
+    return done(request, reach, _("The sign-in has been revoked."), "mailadmin:access", row.pk)
+
+
+def take_back(account_id: int, what: str, number: int) -> bool:
+    """Let one of KINDS open the account no more; `number` says which session or program. False: it was gone."""
     match what:
         case "session":
-            ended = login.revoke_session(row.pk, number_)
+            return login.revoke_session(account_id, number)
         case "program":
-            ended = login.revoke_app_password(row.pk, number_)
+            return login.revoke_app_password(account_id, number)
         case "sessions":
-            login.end_sessions(row.pk)
-            ended = True
-        case "factors":
-            ended = factors.reset(row.pk)
+            login.end_sessions(account_id)
+            return True
         case _:
-            raise Http404
-    if not ended:
-        messages.info(request, _("It was gone already."))
-        return redirect("mailadmin:access", row.pk)
-    return done(request, reach, _("It has been taken back."), "mailadmin:access", row.pk)
+            return factors.reset(account_id)

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 from mailadmin.forms import Form
 from mailadmin.pages.answers import show
 from mailadmin.permissions import Reach, seeing_system
-from mailcore.post.explain import explain
+from mailcore.post.explain import Explanation, explain
 
 
 class QuestionForm(Form):
@@ -22,15 +22,9 @@ class QuestionForm(Form):
     size = forms.IntegerField(label=_("Size in octets"), required=False, min_value=0, max_value=2**40)
     tls = forms.BooleanField(label=_("Encrypted"), required=False)
 
-
-@require_safe
-@seeing_system
-def simulator(request: HttpRequest, reach: Reach) -> HttpResponse:
-    form = QuestionForm(request.GET if "recipient" in request.GET else None)
-    answer = None
-    if form.is_valid():
-        given = form.cleaned_data
-        answer = explain(
+    def answer(self) -> Explanation:
+        given = self.cleaned_data
+        return explain(
             given["client"],
             given["sender"],
             given["recipient"],
@@ -39,5 +33,14 @@ def simulator(request: HttpRequest, reach: Reach) -> HttpResponse:
             size=given["size"] or 0,
             tls="TLSv1.3" if given["tls"] else "",
         )
+
+
+@require_safe
+@seeing_system
+def simulator(request: HttpRequest, reach: Reach) -> HttpResponse:
+    form = QuestionForm(request.GET if "recipient" in request.GET else None)
+    answer = None
+    if form.is_valid():
+        answer = form.answer()
     context = {"section": "simulator", "form": form, "answer": answer}
     return show(request, reach, "simulator", context, status=400 if form.errors else 200)

@@ -1,5 +1,6 @@
 """Settings, tables and a Postfix's files as text: looked over, then saved as a whole."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django import forms
@@ -132,6 +133,7 @@ class PostfixForm(FileForm):
         r"[\w.-]{1,100}", label=gettext_lazy("Name of the table"), required=False,
         help_text=gettext_lazy("As the restrictions and parameters call it, e.g. transport or sender_access."),
     )  # fmt: skip
+    file = forms.FileField(label=gettext_lazy("File"), required=False)
     field_order = ("kind", "name", "file", "text")
 
     def clean(self) -> dict[str, object]:
@@ -176,7 +178,11 @@ def from_postfix(request: HttpRequest, reach: Reach) -> HttpResponse:
 @require_safe
 @seeing_system
 def table_list(request: HttpRequest, reach: Reach) -> HttpResponse:
-    """Tables that have entries, and those that parameters name."""
+    return show(request, reach, "tables", {"section": "tables", "rows": known_tables()})
+
+
+def known_tables() -> list[tuple[str, int, list[str]]]:
+    """(name, entries, the parameters that name it) of tables that have entries, and of those that parameters name."""
     counts = dict(AccessEntry.objects.values_list("table").order_by().annotate(n=Count("pk")))
     users: dict[str, list[str]] = {}
     given = conf.given()
@@ -184,8 +190,19 @@ def table_list(request: HttpRequest, reach: Reach) -> HttpResponse:
         for word in str(conf.raw(name, given)).replace(",", " ").split():
             if ":" in word and name.endswith(("_maps", "_restrictions", "_clientcerts")) and "://" not in word:
                 users.setdefault(tables.table_name(word), []).append(name)
-    rows = [(name, counts.get(name, 0), users.get(name, [])) for name in sorted({*counts, *users})]
-    return show(request, reach, "tables", {"section": "tables", "rows": rows})
+    return [(name, counts.get(name, 0), users.get(name, [])) for name in sorted({*counts, *users})]
+
+
+def is_table_name(name: str) -> bool:
+    return 0 < len(name) <= 100 and all(sign.isalnum() or sign in "_.-" for sign in name)
+
+
+def kept_secrets(name: str, wanted: Mapping[str, str]) -> dict[str, str]:
+    """The same entries, with what is there where a password was left hidden."""
+    if not tables.secret(name):
+        return dict(wanted)
+    there = dict(tables.entries(name))
+    return {key: there.get(key, "") if value == audit.HIDDEN else value for key, value in wanted.items()}
 
 
 @sensitive_post_parameters("text")
@@ -209,10 +226,7 @@ def table(request: HttpRequest, reach: Reach, name: str) -> HttpResponse:
         text = request.POST.get("text", "")
         wanted, problems = _pairs(text)
         if not problems and "save" in request.POST:
-            kept = {
-                key: there.get(key, "") if secret and value == audit.HIDDEN else value for key, value in wanted.items()
-            }
-            tables.replace(name, kept)
+            tables.replace(name, kept_secrets(name, wanted))
             return done(request, reach, _("%(name)s has been saved.") % {"name": name}, "mailadmin:tables")
     context = {
         "section": "tables",
@@ -243,6 +257,6 @@ def _pairs(text: str) -> tuple[dict[str, str], list[str]]:
 @changing_system
 def new_table(request: HttpRequest, reach: Reach) -> HttpResponse:
     name = tables.table_name(request.POST.get("name", "").strip())
-    if not name or not all(sign.isalnum() or sign in "_.-" for sign in name) or len(name) > 100:
+    if not is_table_name(name):
         return redirect("mailadmin:tables")
     return redirect("mailadmin:table", name)

@@ -2,15 +2,19 @@
 
 from collections.abc import Callable
 
+from django import forms
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from mailadmin import listing
-from mailadmin.pages.answers import show
+from mailadmin.forms import Form
+from mailadmin.pages.answers import in_zone_of, show
 from mailadmin.permissions import Reach, own, seeing
 from mailcore.models import Domain
 from mailcore.post import story
 from mailcore.post.story import Story
+from mailcore.store import audit
 
 _AT_MOST = 50  # letters on a page
 
@@ -18,7 +22,14 @@ _AT_MOST = 50  # letters on a page
 @require_safe
 @seeing
 def tracking(request: HttpRequest, reach: Reach) -> HttpResponse:
+    note_look(reach, listing.term(request))
     return _show(request, reach, "tracking", _ours(reach))
+
+
+def note_look(reach: Reach, q: str) -> None:
+    """Who follows the letters of an account that is theirs to see is on its owner's record."""
+    if "@" in q and _ours(reach)(q):
+        audit.looked([q], "where its letters are")
 
 
 def _ours(reach: Reach) -> Callable[[str], bool]:
@@ -41,16 +52,41 @@ def own_tracking(request: HttpRequest, reach: Reach) -> HttpResponse:
     return _show(request, reach, "own-tracking", lambda address: address.lower() == me)
 
 
+class SpanForm(Form):
+    """When the letter came."""
+
+    since = forms.DateTimeField(
+        label=gettext_lazy("From"), required=False, input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d"],
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )  # fmt: skip
+    until = forms.DateTimeField(
+        label=gettext_lazy("Until"), required=False, input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d"],
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )  # fmt: skip
+
+    def find(self, q: str) -> list[Story]:
+        """The letters that q names and that came within the span; without either none."""
+        if not self.is_valid():
+            return []
+        since, until = (int(each.timestamp() * 1_000_000) if each else None for each in self.cleaned_data.values())
+        return story.find(q, since_us=since, until_us=until) if q or since is not None or until is not None else []
+
+
 def _show(request: HttpRequest, reach: Reach, section: str, ours: Callable[[str], bool]) -> HttpResponse:
     q = listing.term(request)
-    stories = [kept for each in story.find(q) if (kept := _visible(each, ours)) is not None] if q else []
+    with in_zone_of(reach):
+        form = SpanForm({name: request.GET.get(name, "") for name in ("since", "until")})
+        found = form.find(q)
+    stories = [kept for each in found if (kept := _visible(each, ours)) is not None]
     context = {
         "section": section,
         "q": q,
+        "form": form,
+        "asked": bool(q or form.changed_data),
         "stories": stories[::-1][:_AT_MOST],
         "more": max(0, len(stories) - _AT_MOST),
     }
-    return show(request, reach, "tracking", context)
+    return show(request, reach, "tracking", context, status=400 if form.errors else 200)
 
 
 # What an owner does with their copy is not for the sender to see.

@@ -6,17 +6,18 @@ from html import unescape
 from urllib.parse import quote
 
 from django import template
+from django.conf import settings
 from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from mailadmin import octets as sizes
 from mailadmin.listing import Sorting
-from mailcore.models import Account, Domain
+from mailcore.models import Account, DkimKey, Domain, Factor
 
 register = template.Library()
 
@@ -104,6 +105,7 @@ _FIELDS = {
     "expires": _("Expires on"),
     "quota_bytes": _("Quota"),
     "quota_messages": _("Messages at most"),
+    "label": _("Name"),
     "language": _("Language"),
     "time_zone": _("Time zone"),
     "targets": _("Delivers to"),
@@ -117,7 +119,19 @@ _FIELDS = {
     "max_accounts": _("Accounts at most"),
     "max_aliases": _("Aliases at most"),
     "catch_all": _("Catch-all address"),
+    "accounts": _("Accounts"),
+    "aliases": _("Aliases"),
+    "messages": _("Messages"),
+    "letters": _("Letters"),
+    "ids": _("Queue id"),
+    "agent": _("Browser"),
+    "client": _("Client address"),
+    "algorithm": _("Algorithm"),
+    "writes": _("May change things"),
+    "removed": _("Entries removed"),
+    "written": _("Entries written"),
     "value": _("Value"),
+    "what": _("What"),
 }
 
 
@@ -141,14 +155,28 @@ def field_words(name: str) -> object:
     return _FIELDS.get(name, name)
 
 
-_WORDS = {"state": Account.State, "role": Account.Role, "kind": Domain.Kind}
+_WORDS = {"state": (Account.State, DkimKey.State), "role": (Account.Role,), "kind": (Domain.Kind, Factor.Kind)}
+
+
+# What somebody looked into, as `audit.looked` has it; anything else is "letter …".
+_LOOKED = {
+    "what opens the account": _("what opens the account"),
+    "where its letters are": _("where its letters are"),
+}
 
 
 @register.filter
 def as_value(value: object, name: str) -> object:
     """A value of the audit, of the field `name`, as a person reads it."""
-    if name in _WORDS and value in _WORDS[name].values:
-        return _WORDS[name](value).label
+    for choices in _WORDS.get(name, ()):
+        if value in choices.values:
+            return choices(value).label
+    if name == "language":
+        return dict(settings.LANGUAGES).get(str(value), value or "–")
+    if name == "agent":
+        return browser(str(value))
+    if name == "what" and isinstance(value, str):
+        return _LOOKED.get(value) or gettext("letter %(id)s") % {"id": value.removeprefix("letter ")}
     if name.endswith("_bytes") and isinstance(value, int):
         return sizes.readable(value) if value else gettext("no limit")
     if isinstance(value, bool):
@@ -191,6 +219,27 @@ def octets(size: int | None) -> str:
     return sizes.readable(size or 0)
 
 
+@register.filter
+def count(number: int | None) -> sizes.Count:
+    """1,234: how many, as people read it."""
+    return sizes.Count(number or 0)
+
+
+_LEVELS = {
+    "reject": pgettext_lazy("level of a log line", "refusals"),
+    "warning": pgettext_lazy("level of a log line", "warnings"),
+    "error": pgettext_lazy("level of a log line", "errors"),
+    "fatal": pgettext_lazy("level of a log line", "fatal errors"),
+    "panic": pgettext_lazy("level of a log line", "panics"),
+}
+
+
+@register.filter
+def level(name: str) -> object:
+    """A level of the log's lines, in words."""
+    return _LEVELS[name]
+
+
 @register.simple_tag
 def meter(used: int, limit: int) -> SafeString:
     """A bar of what is used of a limit; nothing where there is no limit."""
@@ -199,8 +248,8 @@ def meter(used: int, limit: int) -> SafeString:
     percent = min(100, round(100 * used / limit))
     state = "full" if percent >= 95 else "near" if percent >= 80 else ""
     return format_html(
-        '<span class="meter {}" role="img" aria-label="{}%"><span style="--part:{}%"></span></span>',
-        state, percent, percent,
+        '<span class="meter {}" role="img" aria-label="{}"><span style="--part:{}%"></span></span>',
+        state, gettext("%(percent)d%% used") % {"percent": percent}, percent,
     )  # fmt: skip
 
 

@@ -7,13 +7,16 @@ words for a person. `$name` is already expanded when a kind sees the text.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import pgettext_lazy
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    name: str  # shown beside the field: "seconds", "octets", "yes/no", …
+    name: Any  # lazy translation; shown beside the field: "seconds", "octets", "yes/no", …
     parse: Callable[[str], object]
 
 
@@ -58,17 +61,17 @@ def _duration(unit: str) -> Callable[[str], int]:
     return parse
 
 
-TEXT = Kind("text", _text)
-TEMPLATE = Kind("text with $name, expanded when it is used", _text)
-BOOLEAN = Kind("yes/no", _boolean)
-INTEGER = Kind("number", _integer)
-OCTETS = Kind("octets", _integer)
-LIST = Kind("list", _words)
-RESTRICTIONS = Kind("restrictions", _words)
-PERCENTAGES = Kind("percentages", _percentages)
-SECONDS = Kind("time (default unit: seconds)", _duration("s"))
-HOURS = Kind("time (default unit: hours)", _duration("h"))
-DAYS = Kind("time (default unit: days)", _duration("d"))
+TEXT = Kind(pgettext_lazy("kind of value", "text"), _text)
+TEMPLATE = Kind(pgettext_lazy("kind of value", "text with $name, expanded when it is used"), _text)
+BOOLEAN = Kind(pgettext_lazy("kind of value", "yes/no"), _boolean)
+INTEGER = Kind(pgettext_lazy("kind of value", "number"), _integer)
+OCTETS = Kind(pgettext_lazy("kind of value", "octets"), _integer)
+LIST = Kind(pgettext_lazy("kind of value", "list"), _words)
+RESTRICTIONS = Kind(pgettext_lazy("kind of value", "restrictions"), _words)
+PERCENTAGES = Kind(pgettext_lazy("kind of value", "percentages"), _percentages)
+SECONDS = Kind(pgettext_lazy("kind of value", "time (default unit: seconds)"), _duration("s"))
+HOURS = Kind(pgettext_lazy("kind of value", "time (default unit: hours)"), _duration("h"))
+DAYS = Kind(pgettext_lazy("kind of value", "time (default unit: days)"), _duration("d"))
 
 _REFERENCE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)(?:([?:])([^{}]*))?\}|\((\w+)\))")
 

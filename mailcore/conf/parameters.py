@@ -155,6 +155,12 @@ class Parameters:
     webmail_fetch_size_limit: int = octets("5000000", _("The largest picture."))
     webmail_fetch_time_limit: int = seconds("8s", _("How long one answer may take in all."))
 
+    # --- The webmail ---
+    webmail_message_of_the_day: str = text("", _("Shown above everybody's inbox until it was read; empty: nothing."))
+    webmail_shared_address_book: bool = boolean(
+        "yes", _("Whether the address book shows who else has an account in one's own domain.")
+    )
+
     # --- Sizes ---
     message_size_limit: int = octets("10240000", _("Largest message, headers included; 0: no limit."))
     mailbox_size_limit: int = octets("51200000", _("Default quota of accounts in mydestination; 0: no limit."))

@@ -305,6 +305,7 @@ class Migration(migrations.Migration):
                 ('size', models.PositiveBigIntegerField()),
                 ('trace_size', models.PositiveIntegerField(default=0)),
                 ('message_id', models.CharField(blank=True, max_length=255)),
+                ('subject_mark', models.BigIntegerField(default=0)),
                 ('client_name', models.CharField(blank=True, max_length=255)),
                 ('client_address', models.CharField(blank=True, max_length=64)),
                 ('helo', models.CharField(blank=True, max_length=255)),

@@ -39,11 +39,12 @@ class Change(models.Model):
 
 
 class Traffic(models.Model):
-    """How many letters of a kind one machine had in one hour."""
+    """How many letters of a kind one machine had in one hour; of kind "waiting", without a machine, how many the queue
+    had at its end."""
 
     machine = models.CharField(max_length=64)
     hour = models.IntegerField()  # since 1970, UTC
-    kind = models.CharField(max_length=10)  # received, sent, deferred, bounced, refused
+    kind = models.CharField(max_length=10)  # received, sent, deferred, bounced, refused, sign-in, waiting
     letters = models.BigIntegerField()
 
     class Meta:

@@ -6,6 +6,7 @@ The states and their legal moves stand in `mailcore.post.queue`, the only writer
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class _Unsettled(models.Manager["Queued"]):
@@ -20,7 +21,7 @@ class Queued(models.Model):
 
     class State(models.TextChoices):
         INCOMING = "incoming", _("incoming")  # just received, not yet tried
-        ACTIVE = "active", _("active")  # a courier has it until lease_us
+        ACTIVE = "active", pgettext_lazy("state of a letter", "active")  # a courier has it until lease_us
         DEFERRED = "deferred", _("deferred")  # tried; waits until due_us
         HOLD = "hold", _("hold")  # waits for the administrator
         CORRUPT = "corrupt", _("corrupt")  # cannot be read; kept, shown, never tried
@@ -37,6 +38,7 @@ class Queued(models.Model):
     size = models.PositiveBigIntegerField()  # octets of the content, without local trace headers
     trace_size = models.PositiveIntegerField(default=0)  # octets of local trace headers at the file's start
     message_id = models.CharField(max_length=255, blank=True)
+    subject_mark = models.BigIntegerField(default=0)  # a keyed hash of the base subject; 0: none
     client_name = models.CharField(max_length=255, blank=True)
     client_address = models.CharField(max_length=64, blank=True)
     helo = models.CharField(max_length=255, blank=True)

@@ -15,16 +15,16 @@ from time import monotonic, sleep
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from mailcore import conf, log
-from mailcore.post import deliver, intake, leftovers, queue, traffic
+from mailcore.post import deliver, housekeeping, leftovers, queue
+from mailcore.post.housekeeping import Housekeeping
 from mailcore.post.leftovers import Leftovers
 from mailcore.post.queue import Settlement
 from mailcore.post.route import route
 from mailcore.post.smtp.dispatch import Dispatch
-from mailcore.store import directory, journal, news, scripts
+from mailcore.store import news
 from mailcore.store.retry import in_transaction
 from mailcore.terms import Local
 
-_HOUSEKEEPING_US = 3600 * queue.MICRO
 _LOOK_AGAIN = 5.0  # seconds: a missed bell is found out after this at the latest
 _LOOK_SOON = 1.0  # seconds: for new letters, while others are under way
 _GRACE = 10.0  # seconds that conversations with other hosts have to end when the courier stops
@@ -54,7 +54,7 @@ class Courier:
         self._interrupted = False  # letters may be ours that nobody works on
         self._stopping = False
         self._leftovers = Leftovers()
-        self._housekept_us = 0
+        self._housekeeping = Housekeeping()
 
     def stop(self) -> None:
         """Finish the batch at hand, then give back what is left. May be called from a signal handler."""
@@ -166,22 +166,12 @@ class Courier:
             self._patiently(_read_settings)
 
     def _housekeep(self) -> int:
-        now = queue.now_us()
-        traffic.count()
-        if now - self._housekept_us > _HOUSEKEEPING_US:
-            self._housekept_us = now
-            forgotten, stray = queue.forget_settled(), intake.sweep()
-            journal.forget()
-            traffic.forget()
-            scripts.forget()
-            if forgotten or stray:
-                log.write("qmgr", f"forgot {forgotten} settled letters, removed {stray} stray files")
+        self._housekeeping.step()
         return 0
 
 
 def _read_settings() -> int:
-    conf.refresh()
-    directory.forget()
+    housekeeping.read_settings()
     return 0
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from django.db import transaction
 
 from mailcore import conf, log
+from mailcore.models import Queued, Recipient
 from mailcore.post import bounce, files, filters, outside, queue, quota_warning, sign
 from mailcore.post.leftovers import Leftovers
 from mailcore.post.queue import MICRO, Claim, Duty, Settlement
@@ -41,6 +42,8 @@ from mailcore.wire import trace
 
 _RELAY = "virtual"  # Postfix's name for delivery to Maildirs, in log lines
 DELIVERED = delivered("delivered to maildir", _RELAY)
+_AT_ONCE = 500  # letters of one statement
+HELD = deferred("4.2.1", "mailbox is on hold", _RELAY)
 
 
 @dataclass(slots=True)
@@ -94,6 +97,9 @@ def _route(plans: Sequence[_Plan]) -> None:
     for plan in plans:
         for duty in plan.claim.duties:
             match route(duty.address, final=duty.final, sender=plan.claim.sender):
+                case Local(held=True) if not plan.claim.flushed:
+                    plan.claim.held.add(duty.id)
+                    plan.outcomes.append((duty, HELD))
                 case Local() as way:
                     plan.local.append((duty, way))
                 case Remote(next_hop=next_hop):
@@ -240,18 +246,32 @@ def settle(courier: str, settlements: Sequence[Settlement]) -> None:
 
 
 def _expire(settlement: Settlement) -> Settlement:
-    """Deferred outcomes of a letter past its lifetime are failures (checked only after a failed try)."""
+    """Deferred outcomes of a letter past its lifetime are failures (checked only after a failed try); what waits
+    because somebody said so waits on."""
     claim, parameters = settlement.claim, conf.current()
     lifetime = parameters.maximal_queue_lifetime if claim.sender else parameters.bounce_queue_lifetime
     if queue.now_us() - claim.received_us < lifetime * MICRO:
         return settlement
     outcomes = [
-        (duty, Outcome("failed", "5" + o.dsn[1:], o.text, o.relay) if o.kind == "deferred" else o)
+        (duty, Outcome("failed", "5" + o.dsn[1:], o.text, o.relay) if o.kind == "deferred" and o != HELD else o)
         for duty, o in settlement.outcomes
     ]
     if outcomes != list(settlement.outcomes):
         log.write("qmgr", f"{claim.queue_id}: from=<{claim.sender}>, status=expired, returned to sender")
     return Settlement(claim, outcomes, settlement.last)
+
+
+def release() -> int:
+    """Letters that wait for mailboxes on hold are due when one of these is no longer; returns how many."""
+    held = Queued.unsettled.filter(state=Queued.State.HOLD)
+    waiting = Recipient.objects.filter(letter__in=held, state=Recipient.State.WAITING, dsn=HELD.dsn, reason=HELD.text)
+    free = {
+        letter_id
+        for letter_id, address, final in waiting.values_list("letter_id", "address", "final").iterator(chunk_size=1000)
+        if not isinstance(way := route(address, final=final), Local) or not way.held
+    }
+    ids = sorted(free)
+    return sum(queue.release(ids[at : at + _AT_ONCE]) for at in range(0, len(ids), _AT_ONCE))
 
 
 _STATUS = {"delivered": "sent", "deferred": "deferred", "failed": "bounced"}

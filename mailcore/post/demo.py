@@ -1,9 +1,14 @@
 """The demo site as `make run` shows it: the people, the seed's main.cf, and a letter in each mailbox."""
 
 import time
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
 from email.utils import formatdate
 
 from django.conf import settings
+from django.utils import translation
+from django.utils.translation import gettext as _
 
 from mailcore import conf
 from mailcore.models import Account, Domain
@@ -26,27 +31,6 @@ _MAIN_CF = {
     "smtpd_recipient_restrictions": "permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination",
 }
 
-_WELCOME = """\
-From: =?utf-8?B?6YKu5bGA?= <admin@benet.com>
-To: {address}
-Subject: =?utf-8?B?5qyi6L+O5L2/55So6YKu5bGA?= Welcome to Youju
-Date: {date}
-Message-ID: <welcome.{name}@mail.benet.com>
-MIME-Version: 1.0
-Content-Type: text/plain; charset=utf-8
-Content-Transfer-Encoding: 8bit
-
-{name}，您好！
-
-这是您的信箱。您可以在网页上读信、写信，也可以用手机或电脑上的邮件程序（IMAP、POP3、SMTP）。
-
-This is your mailbox. Read and write on the web, or with any mail program (IMAP, POP3, SMTP).
-
-    http://{web}/
-
-— Youju 邮局
-"""
-
 
 def build(users: int = 0) -> list[str]:
     """Build it where nobody lives yet; returns the lines that tell a person how to get in."""
@@ -64,11 +48,23 @@ def build(users: int = 0) -> list[str]:
 
 
 def _welcome(name: str, web: str) -> None:
-    address = f"{name}@{demo.DOMAIN}"
-    content = _WELCOME.format(address=address, name=name, web=web, date=formatdate(localtime=True))
+    """A first letter, in the site's language."""
+    address, sender = f"{name}@{demo.DOMAIN}", f"admin@{demo.DOMAIN}"
+    message = EmailMessage(policy=SMTP)
+    with translation.override(settings.LANGUAGE_CODE):
+        message["From"] = Address(_("Youju Post Office"), addr_spec=sender)
+        message["To"] = address
+        message["Subject"] = _("Welcome to Youju")
+        text = _(
+            "Hello %(name)s,\n\nthis is your mailbox. Read and write on the web, or with any mail program on your phone"
+            " or computer (IMAP, POP3, SMTP).\n\n    %(address)s"
+        )
+        message.set_content(text % {"name": name, "address": f"http://{web}/"} + "\n", cte="8bit")
+    message["Date"] = formatdate(localtime=True)
+    message["Message-ID"] = f"<welcome.{name}@mail.benet.com>"
     write_and_take_in(
-        content.replace("\n", "\r\n").encode(),
-        f"admin@{demo.DOMAIN}",
+        message.as_bytes(),
+        sender,
         [LetterRecipient(address)],
         Client("127.0.0.1", "localhost", protocol="local"),
         int(time.time() * 1_000_000),

@@ -58,7 +58,7 @@ def _is_certain(letter: Letter) -> bool:
     if not letter.final or len(letter.recipients) != 1 or letter.hold or letter.due_us:
         return False
     account = directory.find_account(letter.final)
-    if account is not None and account.filtered:
+    if account is not None and (account.filtered or account.held):
         return False
     return "SUCCESS" not in letter.recipients[0].notify and conf.current().direct_delivery
 

@@ -14,10 +14,12 @@ from pathlib import Path
 from django.db import DatabaseError
 
 from mailcore.models import Queued, Recipient
-from mailcore.post import files, sending
+from mailcore.post import files, sending, subjects
 from mailcore.store import news, retry
 from mailcore.store.prepared import insert
 from mailcore.terms import Client, Letter, LetterRecipient, Outcome, TemporaryFault
+from mailcore.wire import trace
+from mailcore.wire.scan import subject_of
 
 __all__ = ["take_in", "write_and_take_in"]
 
@@ -64,7 +66,7 @@ def _insert(letters: Sequence[Letter], recipients: tuple[str, ...], settled_us: 
 _QUEUED = (
     *("id", "state", "due_us", "lease_us", "courier", "received_us", "sender", "size", "trace_size", "message_id"),
     *("client_name", "client_address", "helo", "protocol", "login", "envelope_id", "return_full", "eight_bit"),
-    *("smtputf8", "settled_us"),
+    *("smtputf8", "subject_mark", "settled_us"),
 )
 _RECIPIENT = (
     *("queued_id", "address", "original", "notify", "orcpt", "state", "dsn", "relay", "reason", "settled_us"),
@@ -95,6 +97,7 @@ def _queued(letter: Letter, settled_us: int | None) -> tuple[object, ...]:
         letter.return_full,
         letter.eight_bit,
         letter.smtputf8,
+        subjects.mark(letter.subject),
         settled_us,
     )
 
@@ -112,6 +115,7 @@ def write_and_take_in(
     file.open()
     file.write(content)
     file.finish()
+    more.setdefault("subject", subject_of(trace.header_of(content)))
     letter = Letter(file.id, sender, tuple(recipients), len(content), received_us, client, **more)  # type: ignore[arg-type]
     try:
         take_in([letter])

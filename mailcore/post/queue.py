@@ -12,6 +12,7 @@ comes second changes nothing.
     claim      active (lease ran out)      active     another courier: the first is dead or stuck
     settle     active (own)                done       every recipient is delivered, failed or removed
     settle     active (own)                deferred   somebody still waits; due by the back-off rule
+    settle     active (own)                hold       everybody who still waits has a mailbox on hold
     settle     hold                        done       held while under way, and every recipient got served
     settle     hold (own)                  hold       somebody still waits; the courier lets go of it
     give back  active (own)                deferred   the courier stops early; due at once
@@ -89,6 +90,7 @@ class Claim:
     smtputf8: bool
     flushed: bool = False  # somebody wants it tried now, whatever was put aside
     troubled: bool = False  # somebody was not served at once in this pass
+    held: set[int] = field(default_factory=set)  # duties whose mailboxes are on hold
     duties: list[Duty] = field(default_factory=list)
 
     @property
@@ -274,12 +276,18 @@ def settle(courier: str, settlements: Sequence[Settlement]) -> None:
         ],
     )
     left = [s.claim for s in settlements if s.last and not s.done]
+    held = [claim for claim in left if all(duty.id in claim.held for duty in claim.duties)]
     table = Queued._meta.db_table
     with connection.cursor() as cursor:
         cursor.executemany(
             f"UPDATE {table} SET state = 'done', courier = '', lease_us = 0, settled_us = %s"
             " WHERE id = %s AND state IN ('active', 'hold')",
             [(now, s.claim.id) for s in settlements if s.done],
+        )
+        cursor.executemany(
+            f"UPDATE {table} SET state = 'hold', courier = '', lease_us = 0"
+            " WHERE id = %s AND state = 'active' AND courier = %s",
+            [(claim.id, courier) for claim in held],
         )
         cursor.executemany(
             f"UPDATE {table} SET state = 'deferred', courier = '', lease_us = 0, due_us = %s"
@@ -365,11 +373,11 @@ def hold(letter_ids: Collection[int]) -> int:
 
 
 def release(letter_ids: Collection[int]) -> int:
-    """hold → deferred, due at once; the age stays. A letter that a courier is still at work on is its again:
-    were it due for others, they would deliver it a second time."""
+    """hold → deferred, due at once, into mailboxes that are on hold too; the age stays. A letter that a courier is
+    still at work on is its again: were it due for others, they would deliver it a second time."""
     held = Queued.objects.filter(id__in=letter_ids, state=State.HOLD)
     count = held.filter(lease_us__gt=now_us()).update(state=State.ACTIVE)
-    count += held.update(state=State.DEFERRED, due_us=now_us(), courier="", lease_us=0)
+    count += held.update(state=State.DEFERRED, due_us=_FLUSHED, courier="", lease_us=0)
     news.ring_couriers()
     return count
 

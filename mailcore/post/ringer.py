@@ -14,7 +14,8 @@ from kombu.exceptions import KombuError
 
 from mailcore import log
 from mailcore.celery import app
-from mailcore.post import queue
+from mailcore.post import housekeeping, queue
+from mailcore.post.housekeeping import Housekeeping
 from mailcore.store import news
 
 _GATHER = 0.05  # seconds between two rings
@@ -28,6 +29,8 @@ class Ringer:
 
     def __init__(self) -> None:
         self._stopping = False
+        self._housekeeping = Housekeeping()
+        self._changed = False  # settings or accounts have
 
     def stop(self) -> None:
         self._stopping = True
@@ -43,16 +46,20 @@ class Ringer:
             if parent in ready:
                 return
             if ready:
-                news.drain(bell)
+                self._changed |= bool(news.drain(bell) & {news.SETTINGS, news.EVERYTHING})
                 sleep(max(0.0, began + _GATHER - monotonic()))
 
     def _look(self) -> float:
         """Ring if something is due. Returns how long to wait for the bell."""
         try:
+            if self._changed:
+                housekeeping.read_settings()
+                self._changed = False
             due = queue.seconds_until_due()
             if due == 0 or queue.is_abandoned():
                 app.send_task("mailcore.tasks.deliver", expires=_STALE, ignore_result=True, retry=False)
                 return _SOON
+            self._housekeeping.step()
         except Error as error:
             log.write("qmgr", f"warning: the database does not answer: {' '.join(str(error).split())}")
             connection.close()

@@ -82,7 +82,8 @@ def _destination(address: str, sender: str) -> Route:
         if account is not None:
             if not account.receives:
                 return Refused(UNKNOWN)
-            return Local(account.id, account.address, local[len(candidate) + 1 :], account.filtered, account.limited)
+            detail = local[len(candidate) + 1 :]
+            return Local(account.id, account.address, detail, account.filtered, account.limited, account.held)
     return Refused(UNKNOWN)
 
 

@@ -1,6 +1,6 @@
 """Where is my mail? What happened to letters, and where they are now, as values in order of time.
 
-Asked by `maillog --story` and the screens, by queue id, Message-ID, address or time. What the queue did with a
+Asked by `maillog --story` and the screens, by queue id, Message-ID, address, subject or time. What the queue did with a
 letter stands in its rows (there for queue_history_time), what its owners did with it in the events
 (events_retention), where it lies and whether it was read in the index.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from django.db.models import Q
 
 from mailcore.models import Attempt, Event, Message, Queued, Recipient
-from mailcore.post import files
+from mailcore.post import files, subjects
 from mailcore.wire.flags import SEEN
 
 _AT_MOST = 1000  # letters of one answer
@@ -53,9 +53,9 @@ class Story:
 
 
 def find(text: str = "", *, since_us: int | None = None, until_us: int | None = None) -> list[Story]:
-    """The stories of the letters that `text` names: a queue id, a Message-ID (with or without <>), or a sender's or
-    recipient's address, "" for all; of those that came at or after `since_us` and before `until_us`. Newest letter
-    last, at most 1,000 (the newest)."""
+    """The stories of the letters that `text` names: a queue id, a Message-ID (with or without <>), a sender's or
+    recipient's address, or a whole subject, "" for all; of those that came at or after `since_us` and before
+    `until_us`. Newest letter last, at most 1,000 (the newest)."""
     rows = Queued.objects.filter(_named(text.strip().strip("<>")))
     if since_us is not None:
         rows = rows.filter(received_us__gte=since_us)
@@ -67,7 +67,8 @@ def find(text: str = "", *, since_us: int | None = None, until_us: int | None = 
 def _named(text: str) -> Q:
     if not text:
         return Q()
-    wanted = Q(message_id=text)
+    same_subject = Queued.objects.filter(subject_mark=subjects.mark_of(text)).exclude(subject_mark=0)
+    wanted = Q(message_id=text) | Q(id__in=list(same_subject.order_by("-id").values_list("id", flat=True)[:_AT_MOST]))
     try:
         return wanted | Q(id=files.parse_id(text))
     except ValueError:

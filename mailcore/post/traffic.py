@@ -1,4 +1,5 @@
-"""How many letters an hour: counted from the mail log once a minute, so that no letter costs a write for it.
+"""How many letters an hour: counted from the mail log once a minute, so that no letter costs a write for it; and how
+many wait in the queue at the end of each hour.
 
 A courier counts when it has nothing else to do, the overview before it is drawn; a lock lets only one of them. Each
 machine counts its own log and remembers how far (`TrafficMark`). A log that was rotated is read on in the new file;
@@ -12,6 +13,7 @@ import re
 import socket
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from time import time
@@ -22,10 +24,11 @@ from django.db import transaction
 from django.db.models import F, Sum
 
 from mailcore import conf, log
-from mailcore.models import Traffic, TrafficMark
+from mailcore.models import Queued, Traffic, TrafficMark
 
 RECEIVED, SENT, DEFERRED, BOUNCED, REFUSED, SIGN_IN = "received", "sent", "deferred", "bounced", "refused", "sign-in"
 KINDS = (RECEIVED, SENT, DEFERRED, BOUNCED, REFUSED)
+WAITING = "waiting"  # no count but a state: the queue's length when this hour was last looked at
 
 _EVERY = 60  # seconds
 _AT_ONCE = 16 << 20  # octets of one counting; more are the next one's
@@ -51,14 +54,26 @@ def count() -> bool:
     if time() - _counted < _EVERY:
         return False
     _counted = time()
-    path = log.path()
-    if not path:
-        return False
     with _alone() as alone, contextlib.suppress(FileNotFoundError):
         if alone:
-            with open(path, "rb") as file:
-                _count(file)
+            _look_at_queue()
+            if path := log.path():
+                with open(path, "rb") as file:
+                    _count(file)
     return alone
+
+
+_GOING = (
+    Queued.State.INCOMING,
+    Queued.State.ACTIVE,
+    Queued.State.DEFERRED,
+)  # what is held waits because somebody said so
+
+
+def _look_at_queue() -> None:
+    """The queue is one for all machines, so is its row."""
+    letters = Queued.unsettled.filter(state__in=_GOING).count()
+    Traffic.objects.update_or_create(machine="", hour=int(time() // 3600), kind=WAITING, defaults={"letters": letters})
 
 
 @contextlib.contextmanager
@@ -118,6 +133,34 @@ def by_hour(first: int, last: int) -> dict[int, dict[str, int]]:
     for hour, kind, letters in rows.annotate(n=Sum("letters")):
         found.setdefault(hour, {})[kind] = letters
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many letters wait, and how many did at the end of the last hour, of the one before, and a day ago.
+    None: nobody looked then."""
+
+    now: int
+    last_hour: int | None
+    hour_before: int | None
+    day_ago: int | None
+
+    MORE, TIMES = 50, 1.5
+
+    @property
+    def growing(self) -> bool:
+        """From hour to hour, by more than the ups and downs of a day: at least MORE letters, and TIMES as many."""
+        if self.last_hour is None or self.hour_before is None or not self.hour_before < self.last_hour < self.now:
+            return False
+        return self.now >= max(self.hour_before + self.MORE, self.hour_before * self.TIMES)
+
+
+def waiting() -> Waiting:
+    hour = int(time() // 3600)
+    rows = Traffic.objects.filter(kind=WAITING, hour__in=(hour - 1, hour - 2, hour - 24))
+    then = dict(rows.values_list("hour", "letters"))
+    now = Queued.unsettled.filter(state__in=_GOING).count()
+    return Waiting(now, then.get(hour - 1), then.get(hour - 2), then.get(hour - 24))
 
 
 def forget() -> None:

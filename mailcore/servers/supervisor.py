@@ -23,6 +23,7 @@ from django.conf import settings
 from django.db import connections
 
 from mailcore import anvil, conf, log
+from mailcore.conf import interfaces
 from mailcore.post.courier import Courier
 from mailcore.servers import process, tls, web
 from mailcore.store import news, watchers
@@ -258,29 +259,7 @@ def _shown(address: str, port: int) -> str:
 
 
 def _addresses(service: str) -> list[str]:
-    """The addresses to bind for a service."""
-    words: tuple[str, ...] = getattr(conf.current(), _INTERFACES[service])
-    found: list[str] = []
-    for word in words:
-        found += _WORDS.get(word, [word.strip("[]")])
-    if set(words) & set(_WORDS) and not _speaks_ipv6():
-        found = [address for address in found if ":" not in address]
-    return list(dict.fromkeys(found))
-
-
-_INTERFACES = {
-    "smtp": "inet_interfaces",
-    "submission": "submission_interfaces",
-    "submissions": "submission_interfaces",
-    "lmtp": "lmtp_interfaces",
-    "imap": "imap_interfaces",
-    "imaps": "imap_interfaces",
-    "pop3": "pop3_interfaces",
-    "pop3s": "pop3_interfaces",
-    "sieve": "managesieve_interfaces",
-    "web": "web_interfaces",
-}
-_WORDS = {"all": ["0.0.0.0", "::"], "loopback-only": ["127.0.0.1", "::1"]}
+    return interfaces.addresses(service, conf.current(), ipv6=_speaks_ipv6())
 
 
 def _speaks_ipv6() -> bool:

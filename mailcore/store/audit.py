@@ -5,13 +5,15 @@ The functions that write (`directory`, `parameters`, `tables`, `login`) call `no
 changed without a row, whoever asked for it. Rows are only ever added; what is secret never stands in one.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from time import time
 
-from mailcore.models import Change
+from django.core.cache import cache
+
+from mailcore.models import Account, Change
 
 _MICRO = 1_000_000
 HIDDEN = "••••••"  # in the place of a secret, before and after
@@ -67,3 +69,16 @@ def note(
         domain=(domain or subject.rpartition("@")[2] if "@" in subject else domain)[:255],
         difference=difference,
     )
+
+
+_AGAIN = 3600  # seconds until the same look is noted once more
+
+
+def looked(addresses: Iterable[str], what: str) -> None:
+    """Somebody looked into what belongs to these accounts (addresses of others are passed over): its owner can read
+    that. Who looks again and again is noted once an hour."""
+    who = author()
+    wanted = {each.lower() for each in addresses} - {who.name}
+    for address in Account.objects.filter(address__in=wanted).order_by("address").values_list("address", flat=True):
+        if cache.add(f"audit.looked.{who.name}.{address}.{what}"[:240].replace(" ", "_"), 1, _AGAIN):
+            note("account.look", address, {}, {"what": what})

@@ -20,6 +20,7 @@ from django.conf import settings
 from django.contrib.auth import authenticate
 from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.hashers import make_password
+from django.db import DEFAULT_DB_ALIAS
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.module_loading import import_string
@@ -273,12 +274,10 @@ class _Person:
         return hashlib.blake2b(self.password.encode(), key=key, digest_size=8).hexdigest()
 
 
-_people = Prepared(
-    lambda wanted: Account.objects.filter(address=wanted).values_list(
-        "id", "address", "password", "scram", "state", "expires", "domain__active", "second_factor"
-    ),
-    str,
-)
+_PERSON = ("id", "address", "password", "scram", "state", "expires", "domain__active", "second_factor")
+_SHOWN = ("local_part", "domain_id", "name", "role", "language", "time_zone")  # what pages say of who is signed in
+_people = Prepared(lambda wanted: Account.objects.filter(address=wanted).values_list(*_PERSON), str)
+_visitors = Prepared(lambda id_: Account.objects.filter(id=id_).values_list(*_PERSON, *_SHOWN), int)
 
 
 def _find(wanted: str) -> _Person | None:
@@ -315,9 +314,16 @@ class AccountBackend(BaseBackend):
         return account if right and _may_sign_in(account) else None
 
     def get_user(self, user_id: int) -> Account | None:
-        """The session's account at each request: what was switched off since is signed out by that."""
-        account = Account.objects.select_related("domain").filter(pk=user_id).first()
-        return account if account is not None and _may_sign_in(account) else None
+        """The session's account at each request: what was switched off since is signed out by that. What few pages
+        look at is read when they do."""
+        row = _visitors.row(user_id)
+        if row is None or not _Person(*row[: len(_PERSON)]).open:
+            return None
+        known = dict(zip((*_PERSON, *_SHOWN), row, strict=True))
+        del known["expires"], known["domain__active"]  # as the driver gives them
+        known["second_factor"] = bool(known["second_factor"])
+        names = [field.attname for field in Account._meta.concrete_fields if field.attname in known]
+        return Account.from_db(DEFAULT_DB_ALIAS, names, [known[name] for name in names])
 
 
 def _may_sign_in(account: Account) -> bool:

@@ -284,16 +284,22 @@ def _rename_inbox(owner: Owner, new: str) -> Refusal | None:
 
 # --- Listing --------------------------------------------------------------------------------------
 
+_subscribed = Prepared(lambda account_id: Subscription.objects.filter(account_id=account_id).values_list("name"), int)
+_own = Prepared(
+    lambda account_id: Mailbox.objects.filter(account_id=account_id).values_list(
+        "id", "name", "special_use", "selectable"
+    ),
+    int,
+)
+
 
 def listing(owner: Owner) -> list[Listed]:
     """Every name the account may see, by name: mailboxes, its own and those shared with it, and names that are
     only subscribed to."""
-    subscribed = set(Subscription.objects.filter(account_id=owner.account_id).values_list("name", flat=True))
+    subscribed = {name for (name,) in _subscribed.rows(owner.account_id)}
     found = [
-        Listed(id_, name, special_use, selectable, name in subscribed)
-        for id_, name, special_use, selectable in Mailbox.objects.filter(account_id=owner.account_id).values_list(
-            "id", "name", "special_use", "selectable"
-        )
+        Listed(id_, name, special_use, bool(selectable), name in subscribed)
+        for id_, name, special_use, selectable in _own.rows(owner.account_id)
     ]
     found += _shared(owner, subscribed)
     there = {listed.name for listed in found}

@@ -10,8 +10,9 @@ from django.db import connection, transaction
 from mailcore.conf import SPECS
 
 _NAMES = (
-    *("postfix_virtual_mailbox_domains", "postfix_virtual_mailbox_maps", "postfix_virtual_alias_maps"),
-    *("postfix_relay_domains", "postfix_sender_login_maps", "dovecot_passdb", "dovecot_userdb"),
+    *("postfix_virtual_mailbox_domains", "postfix_virtual_mailbox_maps", "postfix_virtual_alias_domains"),
+    *("postfix_virtual_alias_maps", "postfix_relay_domains", "postfix_sender_login_maps"),
+    *("dovecot_passdb", "dovecot_userdb"),
 )
 
 
@@ -25,6 +26,10 @@ def statements(vendor: str = "") -> dict[str, str]:
     receives = f"{open_account} AND a.state <> 'send-only'"
     return {
         "postfix_virtual_mailbox_domains": "SELECT name AS domain FROM mailcore_domain WHERE active AND kind = 'local'",
+        "postfix_virtual_alias_domains": (
+            "SELECT d.name AS domain FROM mailcore_domain d JOIN mailcore_domain t ON t.id = d.target_id"
+            " WHERE d.active AND t.active"
+        ),
         "postfix_relay_domains": "SELECT name AS domain FROM mailcore_domain WHERE active AND kind = 'relay'",
         "postfix_virtual_mailbox_maps": (
             f"SELECT a.address AS address, {_joined(vendor, 'd.name', _text('/'), 'a.local_part', _text('/Maildir/'))}"

@@ -4,6 +4,7 @@ Called by the store for every message that enters a mailbox. Never raises, whate
 time and memory are bounded by the caps of `headers`, `mime` and `text`.
 """
 
+import re
 from dataclasses import dataclass
 
 from mailcore.wire import addresslist, dates, headers, mime, structure, subject, text
@@ -12,6 +13,7 @@ from mailcore.wire.headers import Fields
 from mailcore.wire.mime import Content, Part
 
 KEY = 255  # longest key, in characters
+_SUBJECT = re.compile(rb"^subject[ \t]*:[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*", re.IGNORECASE | re.MULTILINE)
 _PEOPLE = frozenset({"from", "sender", "reply-to", "to", "cc", "bcc"})
 MAX_REFERENCES = 100  # message-ids kept: the first, and the latest of the others
 
@@ -71,6 +73,17 @@ def scan(content: Content, start: int = 0) -> Scan:
         headers_text=_headers_text(root.fields),
         body_text=body_text,
     )
+
+
+def base_subject(words: str) -> str:
+    """The key of a subject as a person types it."""
+    return subject.base(fold(words))[0][:KEY]
+
+
+def subject_of(header: bytes) -> str:
+    """The key of a header's first Subject, "" where there is none."""
+    match = _SUBJECT.search(header)
+    return _subject(headers.split(match[0])[0][1])[0] if match else ""
 
 
 def _subject(value: str | None) -> tuple[str, bool]:

@@ -1,5 +1,6 @@
 """Parameters: main.cf's texts, where a value comes from, and what is wrong before a server starts."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from django.utils import translation
 
 from mailcore import conf
 from mailcore.conf import kinds
+from mailcore.conf.interfaces import reached_at
 from mailcore.models import Setting
 
 VALUES = {"mydomain": "benet.com", "myhostname": "mail.$mydomain", "empty": "", "circle": "$circle"}
@@ -118,3 +120,33 @@ def test_wrong_configuration_is_found_before_a_server_starts(parameters, values,
 def test_a_data_folder_that_cannot_be_written(settings):
     settings.DATA_DIR = Path("/proc/nowhere")
     assert found() == {"mailcore.E004"}
+
+
+@pytest.mark.django_db
+def test_a_data_folder_for_everybody_to_read(tmp_path):
+    tmp_path.chmod(0o755)
+    assert found() == {"mailcore.W006"}
+    tmp_path.chmod(0o750)
+    assert found() == set()
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(os.getuid() != 0, reason="root reads what another user may not")
+def test_a_certificate_its_user_cannot_read(tmp_path, parameters):
+    file = tmp_path / "mail.pem"
+    parameters(mail_owner="nobody", smtpd_tls_cert_file=str(file))
+    assert found() == {"mailcore.E007"}
+    file.write_text("")
+    for mode, problems in {0o600: {"mailcore.E007"}, 0o644: set()}.items():
+        file.chmod(mode)
+        assert found() == problems
+
+
+@pytest.mark.django_db
+def test_where_a_service_is_reached(parameters, settings):
+    settings.HOST = "192.0.2.25"
+    parameters(web_interfaces="127.0.0.1", imap_interfaces="all", pop3_interfaces="[2001:db8::1]")
+    services = {name: reached_at(name, conf.current()) for name in ("smtp", "web", "imap", "pop3", "lmtp")}
+    assert services == {
+        "smtp": "192.0.2.25", "web": "127.0.0.1", "imap": "127.0.0.1", "pop3": "2001:db8::1", "lmtp": "127.0.0.1",
+    }  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
+from mailadmin import attention
 from mailcore import log
 from mailcore.models import Account, Queued, Recipient, Traffic
 from mailcore.post import traffic
@@ -40,8 +41,8 @@ def test_what_needs_attention(office, visit, parameters):
     Queued.objects.create(id=2, state="hold", due_us=0, received_us=0, size=1)
     Queued.objects.create(id=3, state="incoming", due_us=NOW - 3600_000_000, received_us=0, size=1)
     told = findings(ann)
-    for words in ("1 mailbox is nearly full", "1 account ends within a week", "1 letters cannot be read",
-                  "1 letters are on hold", "1 letter waits for a courier", "Letters of benet.com are not signed"):  # fmt: skip
+    for words in ("1 mailbox is nearly full", "1 account ends within a week", "1 letter cannot be read",
+                  "1 letter is on hold", "1 letter waits for a courier", "Letters of benet.com are not signed"):  # fmt: skip
         assert words in told
     assert addresses(ann.get("/admin/accounts/?full=1")) == ["lisi@benet.com"]
     assert addresses(ann.get("/admin/accounts/?ending=1")) == ["dora@accp.com"]
@@ -51,11 +52,38 @@ def addresses(answer) -> list[str]:
     return [row.address for row, _ in answer.context["rows"]]
 
 
-def test_many_letters_that_wait(office, visit):
-    Queued.objects.bulk_create(Queued(id=n, state="deferred", due_us=1, received_us=1, size=1) for n in range(1, 101))
-    assert "100 letters could not be delivered yet." in findings(visit("ann"))
-    Queued.objects.filter(id=7).delete()
-    assert "could not be delivered" not in findings(visit("ann"))
+@pytest.mark.parametrize(
+    ("before", "last", "now", "grows"),
+    [
+        (20, 60, 100, True),  # from hour to hour
+        (300, 301, 320, False),  # by too little
+        (1000, 1100, 1200, False),  # large, but not half as much again
+        (20, 120, 100, False),  # it sinks again
+        (None, 60, 100, False),  # nobody looked two hours ago
+    ],
+)
+def test_a_queue_that_grows(office, visit, before, last, now, grows):
+    hour = int(time.time() // 3600)
+    for back, letters in {2: before, 1: last, 24: 7}.items():
+        if letters is not None:
+            Traffic.objects.create(machine="", hour=hour - back, kind=traffic.WAITING, letters=letters)
+    Queued.objects.bulk_create(
+        Queued(id=n, state="deferred", due_us=1, received_us=1, size=1) for n in range(1, now + 1)
+    )
+    told = findings(visit("ann"))
+    assert (f"The queue grows: {now} letters wait. An hour ago it was {last}, two hours ago {before}." in told) is grows
+    page = visit("ann").get("/admin/").text
+    assert f"Waiting now: {now:,}; at the end of the last hour: {last:,}. A day ago: 7." in page
+
+
+def test_the_queues_length_is_kept_for_each_hour(office, monkeypatch):
+    for n, state in enumerate(("incoming", "deferred", "hold", "corrupt"), 1):
+        Queued.objects.create(id=n, state=state, due_us=1, received_us=1, size=1)
+    traffic.count()
+    assert Traffic.objects.get(kind=traffic.WAITING).letters == 2
+    Queued.objects.filter(id=1).delete()
+    again(monkeypatch)
+    assert Traffic.objects.get(kind=traffic.WAITING).letters == 1
 
 
 def test_a_domains_administrator_hears_of_their_own_only(office, visit, parameters):
@@ -151,7 +179,8 @@ def test_the_chart_and_its_table(office, visit):
 
 def test_nobody_logs_here(office, visit, parameters):
     parameters(maillog_file="/dev/stdout")
-    assert not traffic.count()
+    assert traffic.count()
+    assert set(Traffic.objects.values_list("kind", flat=True)) == {traffic.WAITING}
     assert visit("ann").get("/admin/").status_code == 200
 
 
@@ -172,3 +201,16 @@ def test_a_certificate_that_ends_soon(office, visit, parameters, tmp_path):
     assert "The certificate ends in 5 days." in findings(visit("ann"))
     parameters(smtpd_tls_cert_file=str(tmp_path / "none.pem"))
     assert "cannot be read" in findings(visit("ann"))
+
+
+def test_a_disk_that_is_nearly_full(office, visit, monkeypatch):
+    monkeypatch.setattr(attention, "_DISK", 1.0)  # no disk has more free than there is of it
+    assert "are free on the disk of" in findings(visit("ann"))
+
+
+def test_sign_ins_that_fail(office, visit, monkeypatch):
+    log.write("login", *LINES["login"] * 50)
+    traffic.count()
+    assert "50 sign-ins failed within the last two hours." in findings(visit("ann"))
+    Traffic.objects.update(letters=49)
+    assert "sign-ins failed" not in findings(visit("ann"))

@@ -1,10 +1,12 @@
 """The queue on the screen: found, looked at, moved; and the story of a letter, for whom it concerns."""
 
 import time
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
-from mailcore.models import Event, Queued, Recipient
+from mailcore.models import Change, Event, Queued, Recipient
 from mailcore.post import files, intake
 from mailcore.terms import Client, LetterRecipient
 
@@ -155,3 +157,50 @@ def test_what_a_recipient_did_with_it_is_not_for_the_sender(post, visit, office)
 def test_an_administrator_of_domains_follows_their_letters_only(post, visit):
     post("lisi@benet.com", ["ann@benet.com"], message_id="8@benet.com")
     assert visit("dora").get("/admin/tracking", {"q": "8@benet.com"}).context["stories"] == []
+
+
+@pytest.mark.parametrize("words", ["报告", "RE: 报告", "[list] 报告"])
+def test_a_letter_is_found_by_its_subject_which_is_kept_nowhere(post, visit, words):
+    found = post("lisi@benet.com", ["b@far.example"], "deferred")
+    for page in ("/admin/tracking", "/account/tracking"):
+        [told] = visit("lisi" if "account" in page else "ann").get(page, {"q": words}).context["stories"]
+        assert told.queue_id == found
+    assert visit("ann").get("/admin/tracking", {"q": "告"}).context["stories"] == []
+    assert "报告" not in str(Queued.objects.values().get())
+
+
+def test_letters_are_found_by_time(post, visit):
+    first, second = post("a@x.example", ["b@far.example"]), post("c@x.example", ["d@far.example"])
+    Queued.objects.filter(pk=int(first, 16)).update(received_us=NOW - 7200 * 1_000_000)
+    hour_ago = timezone.localtime() - timedelta(hours=1)
+    ann = visit("ann")
+
+    def told(**query: str) -> list[str]:
+        return [each.queue_id for each in ann.get("/admin/tracking", query).context["stories"]]
+
+    stamp = hour_ago.strftime("%Y-%m-%dT%H:%M")
+    assert told(since=stamp) == [second]
+    assert told(until=stamp) == [first]
+    assert told(q="a@x.example", since=stamp) == []
+    assert told() == []
+    assert ann.get("/admin/tracking", {"since": "soon"}).status_code == 400
+
+
+def test_who_looked_into_an_account_its_owner_can_read(post, visit, office):
+    queue_id = post("a@x.example", ["lisi@benet.com"], "deferred")
+    ann = visit("ann")
+    for _ in range(2):
+        ann.get(f"/admin/queue/{queue_id}", REMOTE_ADDR="192.0.2.7")
+        ann.get("/admin/tracking", {"q": "lisi@benet.com"})
+        ann.get(f"/admin/accounts/{office.lisi.pk}/access")
+    visit("dora").get("/admin/tracking", {"q": "lisi@benet.com"})
+    visit("lisi").get("/account/tracking", {"q": "lisi@benet.com"})
+    looks = Change.objects.filter(action="account.look", subject="lisi@benet.com").order_by("pk")
+    assert [(row.by, row.difference["what"][1]) for row in looks] == [
+        ("ann@benet.com", f"letter {queue_id}"),
+        ("ann@benet.com", "where its letters are"),
+        ("ann@benet.com", "what opens the account"),
+    ]
+    page = visit("lisi").get("/account/activity").text
+    assert page.count("Looked into") == 3
+    assert "192.0.2.7" in page

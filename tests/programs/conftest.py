@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from django.core.management import load_command_class
+from django.core.management import get_commands, load_command_class
 
 from tests.post.conftest import benet, inbox, post  # noqa: F401  (fixtures)
 
@@ -34,7 +34,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     def call(name: str, *arguments: str, stdin: str = "") -> Ran:
         capsys.readouterr()
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
-        command = load_command_class("mailcore", name)
+        command = load_command_class(get_commands()[name], name)
         status = 0
         try:
             options = vars(command.create_parser("manage.py", name).parse_args(arguments))

@@ -68,9 +68,10 @@ def missing() -> bool:
 
 
 class Dovecot:
-    """Version 2.3. Every user's password is "there". With `sieve` it keeps filters, too (Pigeonhole)."""
+    """Version 2.3. Every user's password is "there". With `sieve` it keeps filters, too (Pigeonhole); `more` goes into
+    its configuration."""
 
-    def __init__(self, *, sieve: bool = False) -> None:
+    def __init__(self, *, sieve: bool = False, more: str = "") -> None:
         self.top = top = Path(tempfile.mkdtemp(prefix="dovecot-"))  # where others than root may go
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
@@ -79,13 +80,13 @@ class Dovecot:
         top.chmod(0o755)
         (top / "mail").mkdir()
         shutil.chown(top / "mail", "mail", "mail")
-        conf = top / "dovecot.conf"
+        self.conf = conf = top / "dovecot.conf"
         conf.write_text(
             CONF.format(
                 top=top,
                 port=self.port,
                 protocols="imap sieve" if sieve else "imap",
-                services=SIEVE.format(port=self.sieve_port) if sieve else "",
+                services=(SIEVE.format(port=self.sieve_port) if sieve else "") + more,
             )
         )
         self._log = top / "log"

@@ -43,6 +43,7 @@ def asked(view: str, key: str = "address") -> dict[str, tuple[object, ...]]:
 
 def test_domains_mailboxes_and_aliases(views):
     assert set(asked("postfix_virtual_mailbox_domains", "domain")) == {"benet.com"}
+    assert set(asked("postfix_virtual_alias_domains", "domain")) == {"other.example"}
     assert set(asked("postfix_relay_domains", "domain")) == {"relayed.example"}
     assert asked("postfix_virtual_mailbox_maps") == {
         "lisi@benet.com": ("benet.com/lisi/Maildir/",), "xiaoqi@benet.com": ("benet.com/xiaoqi/Maildir/",),
@@ -128,7 +129,7 @@ def test_dovecot_knows_the_hashes(views, settings):
 def test_the_program_shows_and_makes_them(views, capsys):
     call_command("sqlviews", "--drop")
     call_command("sqlviews")
-    assert capsys.readouterr().out.count("CREATE VIEW") == 7
+    assert capsys.readouterr().out.count("CREATE VIEW") == 8
     call_command("sqlviews", "--create")
     assert asked("postfix_virtual_mailbox_maps")
 

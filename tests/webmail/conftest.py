@@ -4,17 +4,15 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from django.contrib.auth.hashers import MD5PasswordHasher
 from django.core.cache import cache
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from mailcore.post import files
 from mailcore.store import directory
-from office import PASSWORD, Browser, PostOffice
+from office import PASSWORD, PASSWORD_HASH, Browser, PostOffice
 
 QUICK = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # passwords are not what is tested here
-HASH = MD5PasswordHasher().encode(PASSWORD, "s" * 22)
 
 
 @pytest.fixture
@@ -27,7 +25,7 @@ def office(transactional_db, settings, monkeypatch: pytest.MonkeyPatch) -> Itera
     files.make_directories()
     directory.create_domain("benet.com")
     for person in ("lisi", "xiaoqi"):
-        directory.create_account(f"{person}@benet.com", "", password_hash=HASH)
+        directory.create_account(f"{person}@benet.com", "", password_hash=PASSWORD_HASH)
     running = PostOffice()
     settings.WEBMAIL = settings.WEBMAIL | {
         "IMAP_SERVER": f"127.0.0.1:{running.imap_port}",

@@ -10,6 +10,7 @@ import threading
 from email.message import EmailMessage
 
 import uvloop
+from django.contrib.auth.hashers import MD5PasswordHasher
 from django.test import Client
 
 from mailcore import conf
@@ -23,6 +24,7 @@ from mailcore.store import news
 from webmail import pool
 
 PASSWORD = "123456"
+PASSWORD_HASH = MD5PasswordHasher().encode(PASSWORD, "s" * 22)
 
 
 class PostOffice:

@@ -266,3 +266,74 @@ def test_pager(wanted: tuple[str, int, int], shown: tuple[int, int, int, int]) -
 
 def test_pager_numbers() -> None:
     assert pager("10", 1000, 50).numbers == [1, 2, None, 8, 9, 10, 11, 12, None, 19, 20]
+
+
+# --- Deleted ones are marked ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def marking(ten: Browser) -> Browser:
+    """Deleting only marks."""
+    ten.see("/options/folders/")
+    ten.press("/options/folders/", only_subscribed="1", deletion="mark", sent_copies="sent")
+    return ten
+
+
+def test_deleted_ones_are_marked_and_unmarked(office: PostOffice, marking: Browser) -> None:
+    do(marking, "delete", 9, 10)
+    assert "2 messages are marked as deleted." in marking.page
+    assert office.flags(9) == {"\\Deleted"}
+    assert office.letters("lisi", "Trash") == []
+    assert len(re.findall(r'<li class="row[^"]* gone', marking.page)) == 2
+    do(marking, "undelete", 9)
+    assert office.flags(9) == set()
+    assert len(re.findall(r'<li class="row[^"]* gone', marking.page)) == 1
+
+
+def test_marked_ones_are_removed_when_that_is_wanted(office: PostOffice, marking: Browser) -> None:
+    do(marking, "delete", 9, 10)
+    do(marking, "expunge")
+    assert "Messages marked as deleted are gone." in marking.page
+    assert subjects(marking.page) == [f"第{n}封" for n in range(8, 0, -1)]
+    assert office.letters("lisi", "Trash") == []
+
+
+def test_another_programs_mark_can_be_taken_off(office: PostOffice, ten: Browser) -> None:
+    assert "Undelete" not in ten.page
+    program = office.connect()
+    program.select("INBOX")
+    program.uid("STORE", "3", "+FLAGS", r"(\Deleted)")
+    ten.see("/mail/3")
+    assert "Undelete" in ten.page
+    ten.press("/act/", do="undelete", uid="3", validity=ten.field("validity"), **{"in": "INBOX", "from": "letter"})
+    assert "\\Deleted" not in office.flags(3)
+    program.logout()
+
+
+def test_without_uidplus_only_the_chosen_are_removed(
+    office: PostOffice, marking: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        imap.Mail, "can", lambda self, name: name not in ("UIDPLUS", "MOVE") and name in self.capabilities
+    )
+    do(marking, "delete", 1)
+    do(marking, "destroy", 2)
+    assert office.flags(1) == {"\\Deleted"}
+    assert office.flags(2) == {"gone"}
+
+
+# --- What the administrator says --------------------------------------------------------------------
+
+
+def test_the_message_of_the_day_is_read_once(ten: Browser, parameters) -> None:
+    parameters(webmail_message_of_the_day="Maintenance on Sunday, see https://benet.com/")
+    ten.see("/")
+    assert 'Maintenance on Sunday, see <a href="https://benet.com/"' in ten.page
+    ten.see("/", **{"in": "Archive"})
+    assert "Maintenance" not in ten.page
+    ten.see("/")
+    ten.press("/options/read", read=ten.field("read"))
+    assert "Maintenance" not in ten.page
+    parameters(webmail_message_of_the_day="All is well again.")
+    ten.see("/")
+    assert "All is well again." in ten.page

@@ -1,9 +1,7 @@
 """A real browser before a real server: without JavaScript, narrow and wide, light and dark."""
 
 import gzip
-import importlib.util
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,19 +9,10 @@ from django.conf import settings
 from playwright.sync_api import Page
 from test_gate import ATTACKS
 
+import accessibility
 from office import PostOffice, letter
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-
-def _inside(package: str) -> list[Path]:
-    """axe-core, where a package that brings it is installed."""
-    spec = importlib.util.find_spec(package)
-    return [
-        path
-        for place in (spec.submodule_search_locations or () if spec else ())
-        for path in Path(place).rglob("axe.min.js")
-    ]
 
 
 EVIL = """<html><body onload="alert(1)"><script>fetch('https://evil.example/s')</script>
@@ -92,7 +81,11 @@ def test_images_are_loaded_when_asked_for(visit, office: PostOffice) -> None:
     assert len({url for url in page.asked if "/picture/" in url}) == 2
 
 
-PATHS = ["/", "/?in=Archive", "/?show=unread", "/conversation/3?open=all", "/mail/1?headers=details", "/mail/1/preview/2", "/search/", "/search/?form=1", "/search/?q=会议", "/options/display/", "/options/labels/", "/options/highlighting/", "/options/folders/", "/help/", "/help/about", "/transfer/", "/mail/1", "/mail/1?view=text&headers=all", "/mail/2", "/compose/", "/compose/?mode=all&of=1", "/folders/", "/search/?q=会议&where=all", "/contacts/", "/contacts/?who=x", "/contacts/new", "/options/", "/mail/999", "/mail/1/resend", "/filters/", "/filters/rule/new?from=a@b.example", "/filters/answer", "/filters/script", "/options/identities/", "/options/identities/new", "/options/texts/", "/scheduled/"]  # fmt: skip
+PATHS = ["/", "/?in=Archive", "/?show=unread", "/conversation/3?open=all", "/mail/1?headers=details", "/mail/1/preview/2", "/search/", "/search/?form=1", "/search/?q=会议", "/options/display/", "/options/labels/", "/options/highlighting/", "/options/folders/", "/options/keys/", "/help/", "/help/about", "/transfer/", "/mail/1", "/mail/1?view=text&headers=all", "/mail/2", "/compose/", "/compose/?mode=all&of=1", "/folders/", "/search/?q=会议&where=all", "/contacts/", "/contacts/?who=x", "/contacts/?book=shared", "/mail/1/preview/3", "/contacts/new", "/options/", "/mail/999", "/mail/1/resend", "/filters/", "/filters/rule/new?from=a@b.example", "/filters/answer", "/filters/script", "/options/identities/", "/options/identities/new", "/options/texts/", "/scheduled/"]  # fmt: skip
+
+
+CARD = "BEGIN:VCARD\r\nFN:王芳\r\nORG:邮局\r\nTEL:+86 10 1234\r\nEMAIL:wang@example.com\r\nNOTE:{}\r\nEND:VCARD\r\n"
+CARD = CARD.format("长" * 300).encode()
 
 
 @pytest.fixture
@@ -100,6 +93,7 @@ def library(office: PostOffice) -> None:
     message = letter("一个很长很长的主题" * 8, "x" * 400 + "\n" + "字" * 300 + "\n", "A" * 90 + " <xiaoqi@benet.com>")
     message.add_alternative(f"<p>{'y' * 400}</p><table width=2000><tr><td>z</table>", subtype="html")
     message.add_attachment(b"x", "application", "pdf", filename="很长的文件名" * 12 + ".pdf")
+    message.add_attachment(CARD, "text", "vcard", filename="王芳.vcf")
     office.put(message)
     office.put(letter("会议", "您好\n"), flags=r"(\Seen \Flagged \Answered $label1)")
     asked = {
@@ -268,6 +262,19 @@ def test_the_keys(five: Page, office: PostOffice) -> None:
     five.wait_for_selector(".rows, .list-rows")
 
 
+def test_single_keys_are_switched_off(five: Page, office: PostOffice) -> None:
+    five.goto("/options/keys/")
+    five.uncheck("[name=shortcuts]")
+    five.click("button[value=save]")
+    five.goto("/")
+    five.keyboard.press("j")
+    five.keyboard.press("#")
+    five.keyboard.press("c")
+    assert five.locator(".row.at").count() == 0
+    assert five.locator(".row").count() == 5
+    assert five.url.endswith("/")
+
+
 def test_every_attack_in_a_real_browser(visit, office: PostOffice) -> None:
     """Nothing runs (a dialog fails the test), nothing is asked of the network but our own site."""
     attacks = list(ATTACKS.values())
@@ -293,17 +300,9 @@ def test_every_attack_in_a_real_browser(visit, office: PostOffice) -> None:
     assert {url.split("/")[2] for url in page.asked if url.startswith("http")} == {page.url.split("/")[2]}
 
 
-AXE = shutil.which("axe.min.js") or next(
-    (str(path) for name in ("axe_playwright_python", "axe_core_python") for path in _inside(name)), ""
-)
-
-
-@pytest.mark.skipif(not AXE, reason="axe-core is not here: pip install axe-playwright-python")
-@pytest.mark.parametrize("width", [340, 1280])
-def test_axe_finds_nothing(visit, library, width: int) -> None:
-    page = visit(width)
+@pytest.mark.parametrize(("width", "scheme"), [(340, "light"), (340, "dark"), (1280, "light"), (1280, "dark")])
+def test_axe_finds_nothing(visit, library, width: int, scheme: str) -> None:
+    page = visit(width, color_scheme=scheme)
     for path in PATHS:
         page.goto(path)
-        page.evaluate(Path(AXE).read_text())
-        found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']})")
-        assert [(v["id"], [n["html"][:150] for n in v["nodes"]][:3]) for v in found["violations"]] == [], path
+        assert accessibility.violations(page) == [], path

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_compose import parsed, write
 
-from office import Browser, PostOffice, letter
+from mailcore.store import directory
+from mailcore.store.directory import AccountDraft
+from office import PASSWORD_HASH, Browser, PostOffice, letter
 from webmail import cards
 from webmail.cards import Card
 
@@ -195,9 +197,9 @@ def test_no_file_is_too_odd(content: bytes, is_card: bool) -> None:
 
 def test_in_and_out(lisi: Browser) -> None:
     take_in(lisi, FILES["vCard 4"][0])
-    assert "1 contacts added, 0 changed, 0 passed over." in lisi.page
+    assert "Contacts added: 1, changed: 0, passed over: 0." in lisi.page
     take_in(lisi, "Name,E-mail\n王小芳,WANG@example.com\nx,no@address@\n", "contacts.csv")
-    assert "0 contacts added, 1 changed, 1 passed over." in lisi.page
+    assert "Contacts added: 0, changed: 1, passed over: 1." in lisi.page
     out = lisi.get("/contacts/export.csv")
     assert out["Content-Disposition"] == 'attachment; filename="contacts.csv"'
     assert "王小芳,wang@example.com" in out.content.decode()
@@ -208,3 +210,46 @@ def test_a_file_that_is_none(lisi: Browser) -> None:
     lisi.see("/contacts/")
     lisi.press("/contacts/import")
     assert "Please choose a vCard or CSV file" in lisi.page
+
+
+# --- The shared book --------------------------------------------------------------------------------
+
+
+def test_everybody_of_the_domain_is_in_a_shared_book(office: PostOffice, lisi: Browser) -> None:
+    directory.create_domain("example.org")
+    directory.create_account("eve@example.org", "", password_hash=PASSWORD_HASH)
+    directory.create_account("wang@benet.com", "", AccountDraft(name="王芳"), password_hash=PASSWORD_HASH)
+    directory.create_account("gone@benet.com", "", AccountDraft(state="off"), password_hash=PASSWORD_HASH)
+    lisi.see("/contacts/")
+    assert "Everybody at benet.com" in lisi.page
+    lisi.see("/contacts/", book="shared")
+    shown = re.findall(r'name="id" value="([^"]*)"', lisi.page)
+    assert shown == ["xiaoqi@benet.com", "wang@benet.com"]
+    lisi.see("/contacts/", book="shared", who="芳")
+    assert re.findall(r'name="id" value="([^"]*)"', lisi.page) == ["wang@benet.com"]
+    lisi.press("/contacts/", do="write", id=["wang@benet.com", "eve@example.org", "gone@benet.com", "x@\0"])
+    assert lisi.field("to") == "王芳 <wang@benet.com>"
+    assert '<option value="王芳 &lt;wang@benet.com&gt;">' in lisi.page
+
+
+def test_colleagues_are_picked_while_writing(lisi: Browser) -> None:
+    lisi.see("/compose/")
+    response = write(lisi, "pick", to="", subject="会议", body="x")
+    [(picking, _status)] = response.redirect_chain
+    lisi.press(picking, cc=["xiaoqi@benet.com", "stranger@example.com"])
+    assert lisi.field("cc") == "xiaoqi@benet.com"
+
+
+def test_there_is_no_shared_book_where_the_administrator_says_so(lisi: Browser, parameters) -> None:
+    parameters(webmail_shared_address_book="no")
+    lisi.see("/contacts/", book="shared")
+    assert "Everybody at" not in lisi.page
+    assert "xiaoqi@" not in lisi.page
+
+
+def test_the_book_is_sorted(lisi: Browser) -> None:
+    add(lisi, name="A", mail="z@example.com")
+    add(lisi, name="B", mail="a@example.com")
+    for sort, order in (("", ["z", "a"]), ("mail", ["a", "z"]), ("used", ["a", "z"])):
+        lisi.see("/contacts/", sort=sort)
+        assert re.findall(r'<span class="soft">(\w)@example.com', lisi.page) == order, sort

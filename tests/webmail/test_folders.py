@@ -1,6 +1,7 @@
 """Folders as different servers name them."""
 
 import pytest
+from django.utils import translation
 
 from webmail import folders
 
@@ -47,9 +48,23 @@ SERVERS = {
 
 @pytest.mark.parametrize(("lines", "names", "roles"), SERVERS.values(), ids=SERVERS.keys())
 def test_special_folders_first(lines, names: list[str], roles: list[str]) -> None:
-    arranged = folders.arranged(folders.listed(lines).values())
+    with translation.override("en"):
+        arranged = folders.arranged(folders.listed(lines).values())
     assert [folder.name for folder in arranged] == names
     assert [folder.role for folder in arranged] == roles
+
+
+@pytest.mark.parametrize(
+    ("language", "names"),
+    [
+        ("zh-hans", ["北京", "会议", "张三", "apfel", "Äpfel", "Zoo"]),
+        ("de", ["apfel", "Äpfel", "Zoo", "会议", "北京", "张三"]),
+    ],
+)
+def test_the_others_stand_in_the_readers_order(language: str, names: list[str]) -> None:
+    known = [folders.Folder(name) for name in sorted(names)]
+    with translation.override(language):
+        assert [folder.name for folder in folders.arranged(known)] == names
 
 
 def test_a_folder_that_is_only_a_level_cannot_be_opened() -> None:

@@ -225,3 +225,43 @@ def test_odd_letters_open(office: PostOffice, lisi: Browser, content: bytes) -> 
         assert b"<script>" not in response.content or path.endswith("source")
     if "朱镕基".encode("gbk") in content:
         assert "朱镕基" in lisi.see("/mail/1", view="text").content.decode()
+
+
+def test_what_it_was_written_with(office: PostOffice, lisi: Browser) -> None:
+    office.put(letter(X_Mailer="SquirrelMail/1.5.2 <b>"))
+    lisi.see("/mail/1")
+    assert "SquirrelMail/1.5.2 &lt;b&gt;" in lisi.page
+
+
+VCARD = """BEGIN:VCARD\r\nVERSION:3.0\r\nN:王;芳;;;\r\nFN:王芳\r\nORG:市\\, 局;邮局\r\nTEL;TYPE=cell:+86 10 1234\r
+EMAIL:wang@example.com\r\nURL:javascript:alert(1)\r\nNOTE:<b>x\r\nEND:VCARD\r\nBEGIN:VCARD\r\nFN:No Mail\r\nEND:VCARD\r\n"""
+
+
+@pytest.mark.parametrize("kind", [("text", "vcard"), ("text", "x-vcard"), ("application", "octet-stream")])
+def test_a_card_is_shown_and_goes_into_the_address_book(office: PostOffice, lisi: Browser, kind) -> None:
+    message = letter("名片")
+    message.add_attachment(VCARD.encode(), *kind, filename="王芳.vcf")
+    office.put(message)
+    lisi.see("/mail/1")
+    assert "/mail/1/preview/2" in lisi.page
+    lisi.see("/mail/1/preview/2")
+    for said in ("王芳", "市, 局, 邮局", "+86 10 1234", "wang@example.com", "&lt;b&gt;x", "No Mail"):
+        assert said in lisi.page
+    assert 'href="javascript' not in lisi.page
+    lisi.press("/mail/1/card/2")
+    assert "Contacts added: 1, changed: 0, passed over: 0." in lisi.page
+    lisi.see("/contacts/")
+    assert "wang@example.com" in lisi.page
+    assert lisi.get("/mail/1/part/2?view=1").headers["Content-Disposition"].startswith("attachment")
+
+
+def test_a_card_that_is_none(office: PostOffice, lisi: Browser) -> None:
+    message = letter("名片")
+    message.add_attachment(b"nothing", "text", "vcard", filename="x.vcf")
+    message.add_attachment(b"nothing", "application", "pdf", filename="x.pdf")
+    office.put(message)
+    lisi.see("/mail/1/preview/2")
+    assert "There is no card in this file." in lisi.page
+    assert lisi.press("/mail/1/card/2").status_code == 200
+    assert "No card in this file has an e-mail address." in lisi.page
+    assert lisi.press("/mail/1/card/3").status_code == 404

@@ -215,3 +215,59 @@ def test_the_signature_is_text_everywhere(office: PostOffice, lisi: Browser) -> 
     for path in ("/options/", "/compose/", "/"):
         lisi.see(path)
         assert "<script>" not in lisi.page
+
+
+# --- Special folders --------------------------------------------------------------------------------
+
+
+def test_another_folder_is_the_trash(office: PostOffice, lisi: Browser) -> None:
+    program = office.connect()
+    program.create("Papierkorb")
+    program.subscribe("Papierkorb")
+    program.logout()
+    office.put(letter("x"))
+    lisi.see("/options/folders/")
+    wishes = {"only_subscribed": "1", "home-trash": "Papierkorb", "home-sent": "is not there"}
+    lisi.press("/options/folders/", **wishes)
+    lisi.see("/")
+    lisi.press("/act/", do="delete", uid="1", validity=lisi.field("validity"))
+    assert len(office.letters("lisi", "Papierkorb")) == 1
+    assert office.letters("lisi", "Trash") == []
+    assert 'href="/empty/?in=Papierkorb"' in lisi.page
+
+
+# --- Access keys ------------------------------------------------------------------------------------
+
+
+def press_keys(browser: Browser, **wanted: str):
+    browser.see("/options/keys/")
+    shown = dict(re.findall(r'<input class="one-key" name="([\w-]+)" value="(\w?)"', browser.page))
+    return browser.press("/options/keys/", **({"shortcuts": "1"} | shown | wanted))
+
+
+def test_access_keys_are_chosen(office: PostOffice, lisi: Browser) -> None:
+    office.put(letter("x"))
+    press_keys(lisi, **{"reply": "5", "compose": "", "reply-all": "R"})
+    assert "Your options were saved." in lisi.page
+    lisi.see("/mail/1")
+    pressed = dict(re.findall(r'accesskey="(\w)"[^>]*href="[^"]*?(\w+)"', lisi.page))
+    assert (pressed["5"], pressed["r"], pressed["f"]) == ("reply", "all", "forward")
+    assert 'accesskey="c"' not in lisi.page
+    press_keys(lisi, do="usual")
+    lisi.see("/mail/1")
+    assert 'accesskey="c"' in lisi.page
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"reply": "f"}, "The key “f” would do two things"),
+        ({"to": "c"}, "The key “c”"),
+        ({"reply": "é"}, "“é” is no letter"),
+    ],
+)
+def test_keys_that_cannot_be(lisi: Browser, wanted: dict[str, str], said: str) -> None:
+    assert press_keys(lisi, **wanted).status_code == 422
+    assert said in lisi.page
+    lisi.see("/compose/")
+    assert 'accesskey="t"' in lisi.page

@@ -486,3 +486,22 @@ def test_html_that_is_answered_is_quoted_by_level(office: PostOffice, lisi: Brow
     lisi.see("/compose/", mode="reply", of="1")
     lines = [line for line in lisi.body().splitlines() if line.startswith(">")]
     assert [line for line in lines if line.strip("> ")] == ["> neu", ">> alt", ">>> älter"]
+
+
+# --- Where copies go --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "folder"), [("year", "Sent/%Y"), ("month", "Sent/%Y/%m"), ("none", "")])
+def test_copies_of_what_was_sent(office: PostOffice, lisi: Browser, kind: str, folder: str) -> None:
+    folder = timezone.localtime().strftime(folder)
+    lisi.see("/options/folders/")
+    lisi.press("/options/folders/", only_subscribed="1", sent_copies=kind)
+    for _number in range(2):
+        lisi.see("/compose/")
+        write(lisi, to="xiaoqi@benet.com", subject="会议", body="x")
+        assert "Your message was sent." in lisi.page
+    assert office.letters("lisi", "Sent") == []
+    if folder:
+        assert len(office.letters("lisi", folder)) == 2
+        lisi.see("/", **{"in": folder})
+        assert '<span class="from">xiaoqi' in lisi.page

@@ -8,11 +8,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from mailcore.wire import collation
 from webmail import cards, contacts, imap, uploads, writing
 from webmail.addresses import Address
 from webmail.models import Contact
@@ -33,31 +34,52 @@ def index(request: Request, mail: imap.Mail) -> HttpResponse:
 
 
 def _listed(request: HttpRequest, owner: str) -> dict[str, Any]:
-    """The people a request asks for, a page of them."""
+    """The people a request asks for, a page of them: of the visitor's own book, or of the one his domain shares."""
     words, group = request.GET.get("who", "")[:200], request.GET.get("group", "")[:100]
-    found = contacts.of(owner, words.replace("\0", ""), group.replace("\0", "")).prefetch_related("groups")
+    book = "shared" if request.GET.get("book") == "shared" else ""
+    sort = request.GET.get("sort", "") if request.GET.get("sort") in ("mail", "used") else ""
+    if book:
+        found: Any = contacts.by_name(contacts.colleagues(owner, words.replace("\0", "")))
+    else:
+        found = contacts.of(owner, words.replace("\0", ""), group.replace("\0", ""), sort).prefetch_related("groups")
+        found = found if sort else contacts.by_name(found)
     return {
         "people": Paginator(found, PAGE).get_page(request.GET.get("page")),
         "who": words,
         "group": group,
-        "groups": contacts.groups(owner),
-        "page_link": "?" + urlencode({"who": words, "group": group}) + "&page=",
+        "groups": sorted(contacts.groups(owner), key=lambda each: collation.order(get_language() or "en")(each.name)),
+        "book": book,
+        "sort": sort,
+        "shared": _shared_book(owner),
+        "page_link": "?" + urlencode({"who": words, "group": group, "book": book, "sort": sort}) + "&page=",
     }
+
+
+def _shared_book(owner: str) -> str:
+    """The domain whose people share a book; "" where nobody does."""
+    return owner.rpartition("@")[2] if contacts.colleagues(owner, at_most=1) else ""
 
 
 def _do(request: HttpRequest, owner: str) -> HttpResponse:
     """Write to those who are chosen, or remove them."""
     ids = _numbers(request, "id")
-    if not ids:
+    chosen = _chosen(request, owner, "id")
+    if not chosen:
         messages.warning(request, _("Please select people first."))
     elif request.POST.get("do") == "write":
-        rows = Contact.objects.filter(owner=owner, pk__in=ids).order_by("name").values_list("name", "mail")
-        to = writing.joined(Address(*row) for row in rows)
-        return redirect(reverse("compose") + "?" + urlencode({"to": to}))
+        return redirect(reverse("compose") + "?" + urlencode({"to": writing.joined(chosen)}))
     elif request.POST.get("do") == "remove":
         count = contacts.remove(owner, ids)
         messages.success(request, ngettext("%d contact removed.", "%d contacts removed.", count) % count)
     return redirect("contacts")
+
+
+def _chosen(request: HttpRequest, owner: str, name: str) -> list[Address]:
+    """Whom a form names: people of the visitor's own book by number, of the shared one by address."""
+    own = list(Contact.objects.filter(owner=owner, pk__in=_numbers(request, name)).order_by("name"))
+    given = [value for value in request.POST.getlist(name) if "@" in value and "\0" not in value][:PAGE]
+    others = contacts.colleagues(owner, addresses=given) if given else []
+    return [Address(each.name, each.mail) for each in (*own, *others)]
 
 
 def _numbers(request: HttpRequest, name: str) -> list[int]:
@@ -114,7 +136,7 @@ def take_in(request: Request, _mail: imap.Mail) -> HttpResponse:
         messages.error(request, _("Please choose a vCard or CSV file of at most 5 MB."))
         return redirect("contacts")
     found = contacts.take_in(request.visitor.address, cards.read(file.read()))
-    said = _("%(added)d contacts added, %(changed)d changed, %(passed)d passed over.")
+    said = _("Contacts added: %(added)d, changed: %(changed)d, passed over: %(passed)d.")
     values = {"added": found.added, "changed": found.changed, "passed": found.passed_over}
     messages.success(request, said % values)
     return redirect("contacts")
@@ -134,8 +156,7 @@ def pick(request: Request, mail: imap.Mail, token: str) -> HttpResponse:
         context = frame.around(request, mail) | _listed(request, owner) | {"token": token}
         return render(request, "webmail/pick.html", context)
     for name in ("to", "cc", "bcc"):
-        rows = Contact.objects.filter(owner=owner, pk__in=_numbers(request, name)).order_by("name")
-        added = [Address(*row).full for row in rows.values_list("name", "mail")]
+        added = [each.full for each in _chosen(request, owner, name)]
         fields[name] = ", ".join(filter(None, [str(fields.get(name) or "").strip().rstrip(","), *added]))
     uploads.keep(token, owner, fields)
     return redirect("resume", token)

@@ -129,4 +129,7 @@ def _form(request: HttpRequest, target: str, name: str = "", problem: str = "") 
 
 
 def remembered_language(response: HttpResponse, chosen: options.Options) -> HttpResponse:
+    """Pages seen before signing in are in the chosen language as well; without one, as the browser asks."""
+    if not chosen.language:
+        response.delete_cookie(settings.LANGUAGE_COOKIE_NAME, samesite="Lax")
     return _with_language(response, chosen.language)

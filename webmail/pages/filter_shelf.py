@@ -33,7 +33,7 @@ FIELDS = (
     ("to", gettext_lazy("To")),
     ("cc", gettext_lazy("Cc")),
     ("subject", gettext_lazy("Subject")),
-    ("body", gettext_lazy("Text")),
+    ("body", gettext_lazy("Body")),
     ("list", gettext_lazy("Mailing list")),
     ("header", gettext_lazy("Another header")),
     ("larger", gettext_lazy("Larger than (KB)")),

@@ -69,13 +69,19 @@ def _described(mail: imap.Mail, request: Request, rule: Rule) -> dict[str, Any]:
     names = {label.keyword: label.name for label in labels.known(request.visitor.options.labels).values()}
     tests = []
     for each in rule.conditions:
-        words = [str(each.header or fields[each.field])]
-        if each.field not in ("all", "larger", "smaller"):
-            words.append(str(hows[each.how]))
-        tests.append((" ".join(words), each.value))
-    done = [
-        (str(actions[each.kind]), folders.get(each.value, names.get(each.value, each.value))) for each in rule.actions
-    ]
+        field = each.header or fields[each.field]
+        if each.field == "all":
+            tests.append(field)
+        elif each.field in ("larger", "smaller"):
+            tests.append(_("%(what)s: %(value)s") % {"what": field, "value": each.value})
+        else:
+            given = {"field": field, "how": hows[each.how], "value": each.value}
+            tests.append(_("%(field)s %(how)s “%(value)s”") % given)
+    done = []
+    for action in rule.actions:
+        value = folders.get(action.value, names.get(action.value, action.value))
+        words = actions[action.kind]
+        done.append(_("%(what)s: %(value)s") % {"what": words, "value": value} if value else words)
     return {"rule": rule, "tests": tests, "done": done}
 
 

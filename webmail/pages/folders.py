@@ -4,6 +4,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -42,12 +43,12 @@ def _do(request: Request, mail: imap.Mail, pane: tuple[Folder, ...]) -> str:
     name = request.POST.get("name", "")
     match request.POST.get("do"):
         case "create":
-            made = _new_name(pane, request.POST.get("parent", ""), request.POST.get("new", ""))
+            made = _new_name(mail, pane, request.POST.get("parent", ""), request.POST.get("new", ""))
             mail.create(made)
             return _("The folder “%s” was created.") % made
         case "rename":
             folder = _own(pane, name)
-            made = _new_name(pane, request.POST.get("parent", folder.parent), request.POST.get("new", ""))
+            made = _new_name(mail, pane, request.POST.get("parent", folder.parent), request.POST.get("new", ""))
             if made == name or made.startswith(name + (folder.delimiter or "\0")):
                 raise Problem(_("A folder cannot be moved into itself."))
             mail.rename(name, made)
@@ -78,19 +79,22 @@ def _own(pane: tuple[Folder, ...], name: str) -> Folder:
     return folder
 
 
-def _new_name(pane: tuple[Folder, ...], parent: str, typed: str) -> str:
+def _new_name(mail: imap.Mail, pane: tuple[Folder, ...], parent: str, typed: str) -> str:
     """The whole name of a folder to be, below `parent` ("" = top)."""
     typed = typed.strip()
     delimiter = next((f.delimiter for f in pane if f.delimiter), "/")
     if not typed or len(typed) > LONGEST:
-        raise Problem(_("Please enter a name of at most %d characters.") % LONGEST)
+        words = ngettext(
+            "Please enter a name of at most %d character.", "Please enter a name of at most %d characters.", LONGEST
+        )
+        raise Problem(words % LONGEST)
     try:
         imap.clean(typed)
     except ValueError:
         raise Problem(_("A control character is not allowed here.")) from None
     if delimiter in typed or any(sign in typed for sign in "*%"):
         raise Problem(_("The signs %s cannot be used in the name of a folder.") % f"{delimiter} * %")
-    whole = f"{_known(pane, parent).name}{delimiter}{typed}" if parent else typed
+    whole = f"{_known(pane, parent).name}{delimiter}{typed}" if parent else mail.top() + typed
     if whole.upper() == "INBOX" or any(f.name == whole for f in pane):
         raise Problem(_("There is a folder of that name already."))
     return whole

@@ -1,5 +1,6 @@
 """What stands around every page: the folder pane, the quota, who is signed in."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -13,8 +14,10 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
-from webmail import folders, imap, labels, snoozing
+from mailcore import conf
+from webmail import folders, imap, keys, labels, snoozing
 from webmail.folders import Folder
+from webmail.options import Options
 from webmail.servers import is_guest, sieve_server
 from webmail.visitor import Request
 
@@ -30,7 +33,7 @@ def around(request: Request, mail: imap.Mail, box: str = "", *, fresh: bool = Fa
     role = getattr(request.user, "role", "owner")
     return {
         "folders": pane,
-        "pane": _pane(get_language() or "", shown, box, options.labels, count_all=options.count_all),
+        "pane": _pane(get_language() or "", keys.current(), shown, box, options.labels, count_all=options.count_all),
         "folder": folder_named(pane, box) if box else None,
         "box": box,
         "in_box": in_box(box),
@@ -46,48 +49,67 @@ def around(request: Request, mail: imap.Mail, box: str = "", *, fresh: bool = Fa
 
 @lru_cache(512)
 def _pane(
-    language: str, shown: tuple[Folder, ...], box: str, mine: tuple[tuple[str, str, int], ...], *, count_all: bool
+    language: str,
+    chosen: keys.Chosen,
+    shown: tuple[Folder, ...],
+    box: str,
+    mine: tuple[tuple[str, str, int], ...],
+    *,
+    count_all: bool,
 ) -> SafeString:
     """The folders and labels as HTML, the same until something in them changes."""
     context = {"tree": folders.tree(shown), "box": box, "labels": labels.known(mine), "count_all": count_all}
     return render_to_string("webmail/pane.html", context)
 
 
-def bar(role: str, targets: Iterable[Folder], mine: tuple[tuple[str, str, int], ...]) -> SafeString:
-    """What can be done to letters of a list; `role` is that of its folder."""
-    return _rendered("webmail/bar.html", role, targets, mine)
+def bar(
+    role: str, targets: Iterable[Folder], mine: tuple[tuple[str, str, int], ...], *, marks: bool = False
+) -> SafeString:
+    """What can be done to letters of a list; `role` is that of its folder. With `marks` letters that are marked as
+    deleted can be unmarked and done away with."""
+    return _rendered("webmail/bar.html", role, targets, mine, marks)
 
 
 def menus(targets: Iterable[Folder], mine: tuple[tuple[str, str, int], ...]) -> SafeString:
     """The menus above a letter: where to, which label, when again."""
-    return _rendered("webmail/menus.html", "", targets, mine)
+    return _rendered("webmail/menus.html", "", targets, mine, False)
 
 
 def _rendered(
-    template: str, role: str, targets: Iterable[Folder], mine: tuple[tuple[str, str, int], ...]
+    template: str, role: str, targets: Iterable[Folder], mine: tuple[tuple[str, str, int], ...], marks: bool
 ) -> SafeString:
     places = tuple((folder.name, folder.path) for folder in targets)
     times = tuple((name, said, moment.replace(second=0, microsecond=0)) for name, said, moment in snoozing.choices())
     here = f"{get_language()} {timezone.get_current_timezone_name()}"
-    return _kept(template, here, role, places, mine, times)
+    return _kept(template, here, keys.current(), role, marks, places, mine, times)
 
 
 @lru_cache(512)
 def _kept(
     template: str,
     here: str,  # language and time zone
+    chosen: keys.Chosen,
     role: str,
+    marks: bool,
     places: tuple[tuple[str, str], ...],
     mine: tuple[tuple[str, str, int], ...],
     times: tuple[tuple[str, str, datetime], ...],
 ) -> SafeString:
     context = {
         "folder": Folder("", role=role),
+        "marks": marks,
         "targets": [{"name": name, "path": path} for name, path in places],
         "labels": labels.known(mine),
         "snooze_times": times,
     }
     return render_to_string(template, context)
+
+
+def message_of_the_day(options: Options) -> dict[str, str] | None:
+    """What the administrator wants to be read, until this visitor has said that he did; `digest` names its text."""
+    text = conf.current().webmail_message_of_the_day
+    digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return {"text": text, "digest": digest} if text and digest != options.motd_read else None
 
 
 def folder_named(pane: tuple[Folder, ...], name: str) -> Folder:
@@ -99,11 +121,11 @@ def home_of(mail: imap.Mail, role: str) -> str:
     found = folders.find(mail.folders(younger_than=30), role)
     if found is not None:
         return found.name
-    opened = mail.opened_name()
-    mail.create(folders.STANDARD_NAMES[role])
+    opened, name = mail.opened_name(), mail.top() + folders.STANDARD_NAMES[role]
+    mail.create(name)
     if opened:
         mail.open(opened)
-    return folders.STANDARD_NAMES[role]
+    return name
 
 
 def box_of(request: HttpRequest) -> str:

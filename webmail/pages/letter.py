@@ -57,7 +57,6 @@ def reading(request: Request, mail: imap.Mail, box: str, uid: int, keep: dict[st
     if found is None or letter is None:
         return None
     person = request.visitor
-    previous, following = _neighbours(mail, found, keep["sort"])
     beside = reverse("box") == request.path
     own = (
         (frame.list_query(box, **keep) + f"open={uid}")
@@ -66,7 +65,9 @@ def reading(request: Request, mail: imap.Mail, box: str, uid: int, keep: dict[st
     )
     view = request.GET.get("view") or ("html" if person.options.html_first else "text")
     wanted = letters.wanted(letter.shown, html=view == "html")
-    raw = letters.raw_parts(mail, uid, wanted, mark=person.options.mark_read and not letter.row.seen)
+    marks = person.options.mark_read and not letter.row.seen
+    raw, arrived = mail.read(letter.row, letters.fitting(wanted), mark=marks)
+    previous, following = _neighbours(mail, uid, keep["sort"], arrived)
     context = content(request, letter, raw, html=view == "html")
     pane = mail.folders(younger_than=30)
     return context | {
@@ -110,6 +111,7 @@ def content(request: Request, letter: letters.Letter, raw: dict[str, bytes], *, 
         "remote": remote,
         "enclosed": frame.open_query(box) + "part=",
         "writers": writers,
+        "mailer": (letter.head.first("user-agent") or letter.head.first("x-mailer"))[:100],
         "picture_sender": sender,
         "list": unsubscribe.offered(letter.head),
         "list_id": letter.head.raw_first("list-id"),
@@ -134,15 +136,14 @@ def content(request: Request, letter: letters.Letter, raw: dict[str, bytes], *, 
     return context
 
 
-def _neighbours(mail: imap.Mail, found: imap.Found, sort: str) -> tuple[int | None, int | None]:
-    """The letters above and below in the list the visitor came from."""
+def _neighbours(mail: imap.Mail, uid: int, sort: str, arrived: tuple[int, int]) -> tuple[int, int]:
+    """The letters above and below in the list the visitor came from, 0 for none; `arrived` before and after it."""
     if sort.lstrip("-") in imap.SORT_KEYS and mail.can("SORT"):
         order = mail.sorted(sort.lstrip("-"), reverse=sort.startswith("-"))
-        if found.row.uid in order:
-            at = order.index(found.row.uid)
-            return (order[at - 1] if at else None), (order[at + 1] if at + 1 < len(order) else None)
-    older, newer = mail.neighbours(found.row.sequence)
-    return (older, newer) if sort == "arrival" else (newer, older)
+        if uid in order:
+            at = order.index(uid)
+            return (order[at - 1] if at else 0), (order[at + 1] if at + 1 < len(order) else 0)
+    return arrived if sort == "arrival" else (arrived[1], arrived[0])
 
 
 def _people(head: letters.Head) -> list[tuple[str, tuple[object, ...]]]:

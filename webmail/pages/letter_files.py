@@ -5,19 +5,35 @@ import logging
 import zipfile
 from urllib.parse import quote
 
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_sameorigin
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
-from webmail import imap, letters, outside, parts, pictures
+from webmail import cards, contacts, imap, letters, outside, parts, pictures
 from webmail.pages import frame
 from webmail.pages.letter import found
 from webmail.visitor import Request, signed_in
 
 log = logging.getLogger(__name__)
+
+DETAIL_NAMES = {  # of cards.DETAILS
+    "EMAIL": gettext_lazy("E-mail address"),
+    "TEL": gettext_lazy("Telephone"),
+    "ORG": gettext_lazy("Organisation"),
+    "TITLE": pgettext_lazy("position", "Title"),
+    "ROLE": pgettext_lazy("position", "Role"),
+    "ADR": gettext_lazy("Postal address"),
+    "URL": gettext_lazy("Web page"),
+    "BDAY": gettext_lazy("Birthday"),
+    "NICKNAME": gettext_lazy("Nickname"),
+    "NOTE": gettext_lazy("Notes"),
+}
 
 
 @require_safe
@@ -50,7 +66,7 @@ def part(request: Request, mail: imap.Mail, uid: int, section: str) -> HttpRespo
         content = mail.contents(uid, [section]).get(section, b"")
     else:
         content = parts.decoded(wanted, mail.contents(uid, [section]).get(section, b""))
-    view = request.GET.get("view") == "1" and letters.is_viewable(wanted)
+    view = request.GET.get("view") == "1" and wanted.kind in letters.VIEWABLE
     kind = wanted.kind if view or wanted.kind in letters.VIEWABLE else "application/octet-stream"
     if kind == "text/plain":
         content = parts.text_of(wanted, mail.contents(uid, [section]).get(section, b"")).encode() if view else content
@@ -79,7 +95,35 @@ def preview(request: Request, mail: imap.Mail, uid: int, section: str) -> HttpRe
         "inner": frame.in_box(box, part=letter.section),
         "view": reverse("part", args=[uid, section]) + frame.open_query(box) + "view=1",
     }
+    if letters.is_card(letter.shown.files[at]):
+        context["people"] = [
+            (person, [(DETAIL_NAMES[kind], value) for kind, value in person.details])
+            for person in cards.people(_octets(mail, uid, letter.shown.files[at])[: cards.LARGEST])
+        ]
     return render(request, "webmail/preview.html", context)
+
+
+@require_POST
+@signed_in
+def take_card(request: Request, mail: imap.Mail, uid: int, section: str) -> HttpResponse:
+    """The people of an attached vCard into the address book."""
+    letter = found(request, mail, uid)
+    part = next((part for part in letter.shown.files if part.section == section and letters.is_card(part)), None)
+    if part is None:
+        raise Http404
+    given = cards.read(_octets(mail, uid, part)[: cards.LARGEST])
+    kept = contacts.take_in(request.visitor.address, given)
+    if not given:
+        messages.warning(request, _("No card in this file has an e-mail address."))
+    else:
+        said = _("Contacts added: %(added)d, changed: %(changed)d, passed over: %(passed)d.")
+        messages.success(request, said % {"added": kept.added, "changed": kept.changed, "passed": kept.passed_over})
+    query = frame.in_box(frame.box_of(request), part=letter.section)
+    return redirect(reverse("preview", args=[uid, section]) + query)
+
+
+def _octets(mail: imap.Mail, uid: int, part: parts.Part) -> bytes:
+    return parts.decoded(part, mail.contents(uid, [part.section]).get(part.section, b""))
 
 
 @never_cache

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 from django.views.decorators.cache import never_cache
@@ -18,6 +19,7 @@ from webmail import options as kept
 from webmail.addresses import BadAddress, typed
 from webmail.pages import frame
 from webmail.pages.entrance import remembered_language
+from webmail.servers import is_guest
 from webmail.visitor import Request, signed_in
 
 
@@ -32,6 +34,8 @@ def options(request: Request, mail: imap.Mail) -> HttpResponse:
         chosen, errors = _posted(request, person.options)
         if not errors:
             kept.save(person.address, chosen)
+            if not is_guest():
+                import_string(settings.WEBMAIL["PROFILE_KEEPER"])(request.user, chosen.language, chosen.time_zone)
             with override(chosen.language or None):
                 messages.success(request, _("Your options were saved."))
             return remembered_language(redirect("options"), chosen)
@@ -53,6 +57,15 @@ def welcome(request: Request, mail: imap.Mail) -> HttpResponse:
     name = _clean(request.POST.get("name", "")) if request.POST.get("do") == "save" else ""
     before = request.visitor.options
     kept.save(request.visitor.address, kept.changed(before, {"name": name or before.name, "greeted": True}))
+    return redirect("box")
+
+
+@require_POST
+@signed_in
+def message_read(request: Request, mail: imap.Mail) -> HttpResponse:
+    """The message of the day was read: it is not shown again until it says something else."""
+    read = re.sub(r"[^0-9a-f]", "", request.POST.get("read", ""))[:32]
+    kept.save(request.visitor.address, kept.changed(request.visitor.options, {"motd_read": read}))
     return redirect("box")
 
 

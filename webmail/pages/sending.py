@@ -190,9 +190,11 @@ def _file_away(
 ) -> list[object]:
     """Our copy, the mark on the original, the end of the draft. The letter is gone by now: what fails here is told.
     Returns the copy's folder and UID, if it has one."""
+    sent, uid = "", None
     try:
-        sent = frame.home_of(mail, "sent")
-        uid = mail.append(sent, writing.render(letter, with_bcc=True), ["seen"])
+        if request.visitor.options.sent_copies != "none":
+            sent = _sent_folder(mail, request.visitor.options.sent_copies)
+            uid = mail.append(sent, writing.render(letter, with_bcc=True), ["seen"])
     except (imap.Refused, imap.Unreachable) as fault:
         messages.warning(request, _("No copy could be kept in the folder for sent mail: %s") % fault)
         return []
@@ -206,6 +208,20 @@ def _file_away(
     except imap.Refused:
         pass  # the original has gone meanwhile, or the folder takes no marks
     return [sent, uid] if uid else []
+
+
+def _sent_folder(mail: imap.Mail, kind: str) -> str:
+    """Sent, or the folder below it for this year or month, made where there is none."""
+    sent = frame.home_of(mail, "sent")
+    pane = mail.folders(younger_than=30)
+    delimiter = frame.folder_named(pane, sent).delimiter
+    if kind == "sent" or not delimiter:
+        return sent
+    now = timezone.localtime()
+    name = delimiter.join([sent, f"{now:%Y}", *([f"{now:%m}"] if kind == "month" else [])])
+    if not any(folder.name == name for folder in pane):
+        mail.create(name)
+    return name
 
 
 # --- Drafts ---------------------------------------------------------------------------------------

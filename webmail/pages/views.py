@@ -13,8 +13,9 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from webmail import highlights, imap, label_options, labels
+from webmail import highlights, imap, keys, label_options, labels
 from webmail import options as kept
+from webmail.folders import ROLES
 from webmail.pages import frame
 from webmail.visitor import Request, signed_in
 
@@ -79,6 +80,7 @@ def _form(request: Request, mail: imap.Mail, template: str, read: Any) -> HttpRe
         "page_sizes": kept.PAGE_SIZES,
         "wraps": kept.WRAP_WIDTHS,
         "refreshes": kept.REFRESH_MINUTES,
+        "homes": [(role, ROLES[role], dict(person.options.homes).get(role, "")) for role in kept.HOMES],
         "columns": [
             (name, COLUMN_NAMES[name], name in person.options.columns, name in kept.ALWAYS, number)
             for number, name in enumerate(
@@ -115,7 +117,14 @@ def _display(post: QueryDict, before: kept.Options) -> dict[str, object]:
 
 
 def _folders(post: QueryDict, before: kept.Options) -> dict[str, object]:
-    return {name: post.get(name) == "1" for name in ("only_subscribed", "count_all")}
+    homes = [(role, post.get(f"home-{role}", "")[:1000]) for role in kept.HOMES]
+    return {
+        "only_subscribed": post.get("only_subscribed") == "1",
+        "count_all": post.get("count_all") == "1",
+        "deletion": post.get("deletion", ""),
+        "sent_copies": post.get("sent_copies", ""),
+        "homes": [(role, name) for role, name in homes if name],
+    }
 
 
 @never_cache
@@ -162,6 +171,39 @@ def highlighting(request: Request, mail: imap.Mail) -> HttpResponse:
 def _colour(post: QueryDict) -> int:
     given = post.get("colour", "")
     return int(given) if given.isdecimal() and len(given) < 4 else 0
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def key_page(request: Request, mail: imap.Mail) -> HttpResponse:
+    """Access keys, and whether single keys do something at all (WCAG 2.1.4)."""
+    person, problem = request.visitor, ""
+    wanted = {name: keys.key(name) for name in keys.USUAL}
+    if request.method == "POST":
+        wanted = {name: request.POST.get(name, "").strip().lower()[:1] for name in keys.USUAL}
+        if request.POST.get("do") == "usual":
+            wanted = dict(keys.USUAL)
+        odd = next((key for key in wanted.values() if key and not (key.isascii() and key.isalnum())), "")
+        if odd:
+            problem = _("“%s” is no letter or digit.") % odd
+        elif twice := keys.clash(wanted):
+            problem = _("The key “%s” would do two things on one page.") % twice
+        else:
+            chosen = tuple((name, key) for name, key in wanted.items() if key != keys.USUAL[name])
+            kept.save(
+                person.address, replace(person.options, keys=chosen, shortcuts=request.POST.get("shortcuts") == "1")
+            )
+            messages.success(request, _("Your options were saved."))
+            return redirect("options-keys")
+    context = frame.around(request, mail) | {
+        "problem": problem,
+        "places": [
+            (title, [(name, words, wanted[name]) for name, (_key, words) in place.items()])
+            for title, place in keys.PLACES
+        ],
+    }
+    return render(request, "webmail/options_keys.html", context, status=422 if problem else 200)
 
 
 Rules = list[tuple[str, int, str, str]]

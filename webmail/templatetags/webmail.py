@@ -7,11 +7,14 @@ from pathlib import Path
 
 from django import template
 from django.contrib.staticfiles import finders
+from django.template import Context
+from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 
-from webmail import moments, sizes
+from webmail import keys, moments, sizes
 
 register = template.Library()
 
@@ -20,6 +23,32 @@ register = template.Library()
 def icon(name: str) -> SafeString:
     """An icon of templates/webmail/icons.html; it says nothing to a screen reader, the words beside it do."""
     return format_html('<svg class="i{}" aria-hidden="true"><use href="#i-{}"/></svg>', _turning(name), name)
+
+
+@register.simple_tag
+def key(name: str) -> SafeString:
+    """The attribute that gives an element its access key."""
+    chosen = keys.key(name)
+    return format_html(' accesskey="{}"', chosen) if chosen else SafeString("")
+
+
+@register.simple_tag(takes_context=True)
+def top(context: Context) -> SafeString:
+    """The bar at the top of every page, made once for as long as nothing in it changes."""
+    return _top(
+        get_language() or "",
+        keys.current(),
+        address=context["visitor"].address,
+        name=context["options"].name,
+        box=context.get("box") or "",
+        q=context.get("q") or "",
+        **{name: context[name] for name in ("has_filters", "is_guest", "is_administrator")},
+    )
+
+
+@functools.lru_cache(512)
+def _top(language: str, chosen: keys.Chosen, **values: str | bool) -> SafeString:
+    return render_to_string("webmail/top.html", values)
 
 
 def _turning(name: str) -> str:
@@ -43,6 +72,12 @@ def asset(path: str) -> str:
 def octets(size: int) -> str:
     """1 KB, 2.4 MB: sizes as people read them."""
     return sizes.octets(size)
+
+
+@register.filter
+def count(number: int | None) -> sizes.Count:
+    """1,234: how many, as people read it."""
+    return sizes.Count(number or 0)
 
 
 @register.filter

@@ -33,7 +33,9 @@ class Command(Program):
                 name, type=_time, metavar="TIME", help=f"lines {side}: 14:05, 2026-11-22 14:05, or 30m, 2h, 7d ago"
             )
         parser.add_argument(
-            "--story", metavar="WHAT", help="a queue id, a Message-ID or an address: the letters' story"
+            "--story",
+            metavar="WHAT",
+            help="a queue id, a Message-ID, an address or a whole subject: the letters' story",
         )
         parser.add_argument("--json", action="store_true", help="with --story: one JSON object a letter")
         parser.add_argument("words", nargs="*", metavar="word", help="capitals make no difference")
@@ -73,7 +75,7 @@ class Command(Program):
                 for line in _told(each):
                     self.print(line)
         if not stories:
-            self.say(f"no letter by that queue id, Message-ID or address: {text}")
+            self.say(f"no letter by that queue id, Message-ID, address or subject: {text}")
         return 0 if stories else 1
 
 

@@ -11,6 +11,7 @@ from mailcore.servers.smtp.content import Reception
 from mailcore.servers.smtp.questions import judge
 from mailcore.terms import Letter, LetterRecipient, Reply, TemporaryFault
 from mailcore.wire import address, trace
+from mailcore.wire.scan import subject_of
 
 if TYPE_CHECKING:
     from mailcore.servers.smtp.session import SmtpSession
@@ -147,6 +148,7 @@ def _letter(session: "SmtpSession", transaction: "Transaction", reception: Recep
         trace_size=reception.trace_size,
         final=transaction.final if reception.trace_size else "",
         message_id=trace.message_id(reception.header()),
+        subject=subject_of(reception.header()),
         envelope_id=given.envelope_id,
         return_full=given.return_full,
         hold=transaction.actions.hold,

@@ -39,6 +39,7 @@ from mailcore.store.directory.lookup import (
     home_domain,
 )
 from mailcore.store.directory.problem import Problem
+from mailcore.store.directory.shared_book import colleagues
 
 __all__ = [
     "AccountDraft",
@@ -57,6 +58,7 @@ __all__ = [
     "change_domain",
     "change_own",
     "check_account",
+    "colleagues",
     "create_account",
     "create_alias",
     "create_domain",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from mailcore import conf
 from mailcore.models import Account, Alias, Domain
@@ -139,7 +140,12 @@ def _checked(row: Alias, given: Iterable[str]) -> list[str]:
         raise Problem({"targets": _("An alias delivers to at least one address.")})
     limit = conf.current().virtual_alias_expansion_limit
     if len(targets) > limit:
-        raise Problem({"targets": _("An alias delivers to at most %(limit)d addresses.") % {"limit": limit}})
+        words = ngettext(
+            "An alias delivers to at most %(limit)d address.",
+            "An alias delivers to at most %(limit)d addresses.",
+            limit,
+        )
+        raise Problem({"targets": words % {"limit": limit}})
     _refuse_nobody(targets, row.address)
     _refuse_circle(row.address, list(targets))
     return list(targets)

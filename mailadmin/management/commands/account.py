@@ -1,0 +1,84 @@
+"""`account`: accounts listed, shown, made, changed, deleted; their passwords; what opens them."""
+
+import json
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from mailadmin.api.people import told_access, told_account
+from mailadmin.management.rows import Act, RowProgram, password_from_stdin
+from mailadmin.pages.answers import make_password
+from mailadmin.pages.sessions import KINDS, take_back
+from mailadmin.permissions import Reach
+from mailcore.management.program import Fatal, plural
+from mailcore.models import Account
+from mailcore.store import directory, login
+
+
+class Command(RowProgram):
+    help = "List, show, make, change and delete accounts; set passwords; see and take back what opens an account."
+    kind = "accounts"
+    filters = ("domain", "state", "role")
+
+    def more_actions(self, actions: Any) -> Sequence[ArgumentParser]:
+        word = actions.add_parser("password", help="set the password")
+        for each in (actions.choices["add"], word):
+            each.add_argument(
+                "--password-stdin", action="store_true", help="the first line of standard input; else one is made"
+            )
+        access = actions.add_parser("access", help="second factors, programs' passwords and signed-in browsers")
+        access.add_argument("--end", choices=KINDS, help="take one back, or all of a kind")
+        access.add_argument("--number", type=int, default=0, help="which session or program")
+        return word, access
+
+    def acts(self) -> dict[str, Act]:
+        return super().acts() | {"password": self.set_password, "access": self.access}
+
+    def find(self, reach: Reach, name: str) -> Account | None:
+        return reach.see_accounts().select_related("domain").filter(address=name).first()
+
+    def with_names(self, rows: QuerySet[Account]) -> QuerySet[Account]:
+        return rows.prefetch_related("managed_domains")
+
+    def told(self, row: Any) -> dict[str, object]:
+        return told_account(row)
+
+    def losses(self, row: Any) -> list[str]:
+        named = directory.aliases_naming(row.address)
+        return [plural(row.used_messages, "message"), *([f"its place in {', '.join(named)}"] if named else [])]
+
+    def delete(self, row: Any) -> None:
+        directory.delete_account(row.pk)
+
+    def add(self, reach: Reach, options: dict[str, Any], **more: str) -> None:
+        password = password_from_stdin() if options["password_stdin"] else make_password()
+        super().add(reach, options, password=password)
+        if not options["password_stdin"] and not options["dry_run"]:
+            self.tell_password(password, options)
+
+    def set_password(self, reach: Reach, options: dict[str, Any]) -> None:
+        row = self.row(reach, options)
+        password = password_from_stdin() if options["password_stdin"] else make_password()
+        with transaction.atomic():
+            directory.set_password(row.pk, password)
+            login.end_sessions(row.pk)
+        if not options["password_stdin"]:
+            self.tell_password(password, options)
+
+    def tell_password(self, password: str, options: dict[str, Any]) -> None:
+        self.print(json.dumps({"password": password}) if options["json"] else f"password = {password}")
+
+    def access(self, reach: Reach, options: dict[str, Any]) -> None:
+        row = self.row(reach, options)
+        if options["end"] and not take_back(row.pk, options["end"], options["number"]):
+            raise Fatal(f"{row.address}: there is none such")
+        told = told_access(row)
+        if options["json"]:
+            self.print(json.dumps(told, ensure_ascii=False))
+            return
+        for kind, found in told.items():
+            for each in found if isinstance(found, list) else ():
+                self.print(f"{kind}\t" + "\t".join("" if value is None else str(value) for value in each.values()))

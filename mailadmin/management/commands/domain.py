@@ -1,0 +1,34 @@
+"""`domain`: domains listed, shown, made, changed, deleted."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+
+from mailadmin.api.people import told_domain
+from mailadmin.management.rows import RowProgram
+from mailadmin.permissions import Reach
+from mailcore.management.program import plural
+from mailcore.models import Domain
+from mailcore.store import directory
+
+
+class Command(RowProgram):
+    help = "List, show, make, change and delete domains."
+    kind = "domains"
+
+    def find(self, reach: Reach, name: str) -> Domain | None:
+        return reach.see_domains().select_related("target").filter(name=name).first()
+
+    def with_names(self, rows: QuerySet[Domain]) -> QuerySet[Domain]:
+        return rows.select_related("target")
+
+    def told(self, row: Any) -> dict[str, object]:
+        return told_domain(row)
+
+    def losses(self, row: Any) -> list[str]:
+        contents = directory.domain_contents(row.pk)
+        aliases = f"{contents.aliases} alias{'' if contents.aliases == 1 else 'es'}"
+        return [plural(contents.accounts, "account"), plural(contents.messages, "message"), aliases]
+
+    def delete(self, row: Any) -> None:
+        directory.delete_domain(row.pk)
