@@ -106,8 +106,8 @@ def sign_in(page: Page, base: str, name: str, password: str) -> None:
     page.goto(f"{base}/login/")
     page.fill("[name=username]", name)
     page.fill("[name=password]", password)
-    page.keyboard.press("Enter")
-    page.wait_for_load_state("networkidle")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
 
 
 def shoot(browser: Browser, base: str, password: str, out: Path, only: str, languages: list[str]) -> int:
