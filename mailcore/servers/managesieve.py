@@ -6,15 +6,14 @@ store/scripts'; a command is one crossing.
 
 import asyncio
 import logging
-import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 
 from mailcore import anvil, conf
-from mailcore.servers import proxy, sasl
+from mailcore.servers import sasl
 from mailcore.servers.bridge import Bridge
+from mailcore.servers.line_server import LineServer
 from mailcore.servers.lines import Gone, Idle, LineConnection, TooLong
-from mailcore.servers.proxy import Header, ProxiedListener
 from mailcore.servers.sasl import Door
 from mailcore.store import login, scripts
 from mailcore.terms import Owner, Refusal
@@ -29,62 +28,17 @@ _CONNECTIONS = "sieve"  # what anvil counts
 _NAME_LIMIT = 4096  # octets of a literal that is no script
 
 
-class SieveServer:
+class SieveServer(LineServer):
     """Serves ManageSieve on one socket; STARTTLS is offered with a context."""
 
     def __init__(self, bridge: Bridge, tls_context: ssl.SSLContext | None) -> None:
-        self.bridge = bridge
-        self.tls_context = tls_context
-        self._listener: asyncio.Server | ProxiedListener | None = None
-        self._sessions: dict[asyncio.Task[None], Session] = {}
-
-    async def listen(self, sock: socket.socket) -> None:
-        """Serve on a bound socket from now on."""
-        if conf.current().haproxy_trusted_networks:
-            self._listener = ProxiedListener(self._connect, sock, None, proxy.of_access)
-        else:
-            self._listener = await asyncio.get_running_loop().create_server(self._connect, sock=sock, backlog=1024)
-
-    def _connect(self, header: Header | None = None) -> LineConnection:
-        return LineConnection(self._begin, header)
-
-    def _begin(self, connection: LineConnection) -> None:
-        session = Session(self, connection)
-        task = asyncio.get_running_loop().create_task(session.run())
-        self._sessions[task] = session
-        task.add_done_callback(lambda done: self._sessions.pop(done, None))
-
-    @property
-    def watched(self) -> list[int]:
-        """The accounts that are signed in, by the negative of their ids."""
-        return [-owner.account_id for session in self._sessions.values() if (owner := session.owner) is not None]
-
-    def heard(self, mailbox_ids: Iterable[int]) -> None:
-        """News; that of accounts concerns their sessions: may they go on?"""
-        accounts = {-id_ for id_ in mailbox_ids if id_ < 0}
-        for session in self._sessions.values():
-            if session.owner is not None and session.owner.account_id in accounts:
-                session.doubted = True
-
-    async def close(self, grace: float) -> None:
-        """Take no more connections; end those that wait for a command now, the others when their command is done, or
-        after `grace` seconds."""
-        if self._listener is not None:
-            self._listener.close()
-        for session in self._sessions.values():
-            session.leave()
-        if self._sessions:
-            _, late = await asyncio.wait(list(self._sessions), timeout=grace)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
+        super().__init__(Session, bridge, tls_context)
 
 
 class Session:
     """One connection; `owner` after sign-in."""
 
-    def __init__(self, server: SieveServer, connection: LineConnection) -> None:
+    def __init__(self, server: LineServer, connection: LineConnection) -> None:
         self._bridge = server.bridge
         self._tls_context = server.tls_context
         self._connection = connection

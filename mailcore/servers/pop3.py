@@ -8,16 +8,15 @@ Nothing is deleted before QUIT, and then everything or nothing.
 import asyncio
 import contextlib
 import logging
-import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from mailcore import anvil, conf
-from mailcore.servers import proxy, sasl
+from mailcore.servers import sasl
 from mailcore.servers.bridge import Bridge
+from mailcore.servers.line_server import LineServer
 from mailcore.servers.lines import Gone, Idle, LineConnection, TooLong
-from mailcore.servers.proxy import Header, ProxiedListener
 from mailcore.servers.sasl import Door
 from mailcore.store import login, pop3drop
 from mailcore.terms import Owner
@@ -33,61 +32,11 @@ _CONNECTIONS = "pop3"  # what anvil counts
 _WHOLE = 1 << 20
 
 
-class Pop3Server:
+class Pop3Server(LineServer):
     """Serves POP3 on one socket; `implicit_tls` is port 995's way, else STLS is offered with a context."""
 
     def __init__(self, bridge: Bridge, tls_context: ssl.SSLContext | None, implicit_tls: bool) -> None:
-        self.bridge = bridge
-        self.tls_context = tls_context
-        self._implicit_tls = implicit_tls
-        self._listener: asyncio.Server | ProxiedListener | None = None
-        self._sessions: dict[asyncio.Task[None], Session] = {}
-
-    async def listen(self, sock: socket.socket) -> None:
-        """Serve on a bound socket from now on."""
-        loop = asyncio.get_running_loop()
-        context = self.tls_context if self._implicit_tls else None
-        if conf.current().haproxy_trusted_networks:
-            self._listener = ProxiedListener(self._connect, sock, context, proxy.of_access)
-        else:
-            self._listener = await loop.create_server(self._connect, sock=sock, ssl=context, backlog=1024)
-
-    def _connect(self, header: Header | None = None) -> LineConnection:
-        return LineConnection(self._begin, header)
-
-    def _begin(self, connection: LineConnection) -> None:
-        session = Session(self, connection)
-        task = asyncio.get_running_loop().create_task(session.run())
-        self._sessions[task] = session
-        task.add_done_callback(lambda done: self._sessions.pop(done, None))
-
-    @property
-    def watched(self) -> list[int]:
-        """The accounts that are signed in, by the negative of their ids."""
-        return [-owner.account_id for session in self._sessions.values() if (owner := session.owner) is not None]
-
-    def heard(self, mailbox_ids: Iterable[int]) -> None:
-        """News; that of accounts concerns their sessions: may they go on?"""
-        accounts = {-id_ for id_ in mailbox_ids if id_ < 0}
-        if not accounts:
-            return
-        for session in self._sessions.values():
-            if session.owner is not None and session.owner.account_id in accounts:
-                session.doubted = True
-
-    async def close(self, grace: float) -> None:
-        """Take no more connections; end those that wait for a command now, the others when their command
-        is done, or after `grace` seconds."""
-        if self._listener is not None:
-            self._listener.close()
-        for session in self._sessions.values():
-            session.leave()
-        if self._sessions:
-            _, late = await asyncio.wait(list(self._sessions), timeout=grace)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
+        super().__init__(Session, bridge, tls_context, implicit_tls)
 
 
 @dataclass(slots=True)
@@ -102,7 +51,7 @@ class _Count:
 class Session:
     """One connection. Before sign-in there is no drop; after, `_drop` stays until the end."""
 
-    def __init__(self, server: Pop3Server, connection: LineConnection) -> None:
+    def __init__(self, server: LineServer, connection: LineConnection) -> None:
         self._bridge = server.bridge
         self._tls_context = server.tls_context
         self._connection = connection

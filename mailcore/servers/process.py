@@ -19,6 +19,7 @@ from mailcore import conf, log
 from mailcore.servers import tls
 from mailcore.servers.bridge import Bridge
 from mailcore.servers.imap import ImapServer
+from mailcore.servers.line_server import LineServer
 from mailcore.servers.managesieve import SieveServer
 from mailcore.servers.pop3 import Pop3Server
 from mailcore.servers.smtp import SmtpServer
@@ -52,7 +53,7 @@ class _Process:
         self._sockets = sockets
         self._bridge = Bridge(conf.current().server_threads)
         self._servers: list[_Server] = []
-        self._access: list[ImapServer | Pop3Server | SieveServer] = []
+        self._access: list[ImapServer | LineServer] = []
         self._stop = asyncio.Event()
 
     async def serve(self, parent: int, ready: Callable[[], None]) -> None:
