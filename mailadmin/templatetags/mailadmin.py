@@ -142,6 +142,11 @@ def field_words(name: str) -> object:
     return _FIELDS.get(name, name)
 
 
+_LOOKS = {
+    "access": _("what opens the account"),
+    "tracking": _("where its letters are"),
+    "letter": _("the letter %(id)s"),
+}
 _WORDS = {"state": Account.State, "role": Account.Role, "kind": Domain.Kind}
 
 
@@ -150,6 +155,10 @@ def as_value(value: object, name: str) -> object:
     """A value of the audit, of the field `name`, as a person reads it."""
     if name in _WORDS and value in _WORDS[name].values:
         return _WORDS[name](value).label
+    if name == "what" and isinstance(value, str):
+        kind, _colon, queue_id = value.partition(":")
+        words = _LOOKS.get(kind)
+        return words % {"id": queue_id} if words else value
     if name.endswith("_bytes") and isinstance(value, int):
         return sizes.readable(value) if value else gettext("no limit")
     if isinstance(value, bool):

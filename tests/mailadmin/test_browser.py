@@ -130,6 +130,9 @@ def answers(page: Page) -> Iterator[str]:
     page.fill("[name=text]", "message_size_limit = 7\nno_such = 1\n")
     page.click("[name=try]")
     yield "a main.cf looked over"
+    page.goto("/admin/queue/ABC123")
+    page.click("main form button[value=delete]")
+    yield "a letter to be deleted"
     page.goto("/account/app-passwords")
     page.fill("[name=label]", "laptop")
     page.click("main form button.button")
