@@ -58,6 +58,7 @@ PAGES = {
     "queue searched": "/admin/queue/?q=far77.example",
     "queue by destination": "/admin/queue/destinations",
     "where is my mail": "/admin/tracking?q=a777@far77.example",
+    "where is my mail, by subject": "/admin/tracking?q=a subject nobody wrote",
     "changes": "/admin/history/",
     "changes searched": "/admin/history/?q=u777@",
     "settings": "/admin/settings/",

@@ -185,6 +185,8 @@ document.addEventListener('toggle', event => {
   localStorage.setItem('folded', JSON.stringify(event.target.open ? others : [...others, name]))
 }, true)
 function prepare() {
+  const tab = $('.tabs [aria-current]')
+  if (tab) tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.offsetLeft - 40
   const names = shut()
   all('[data-fold]').forEach(d => { if (names.includes(d.dataset.fold)) d.open = false })
    all('.row').forEach(row => { row.draggable = true; $('a', row).draggable = false }); count() }

@@ -36,6 +36,7 @@ WEBMAIL = {
     "keys": "/options/keys/",
     "shared-book": "/contacts/?book=shared",
     "transfer": "/transfer/",
+    "fetch": "/transfer/fetch",
     "help": "/help/",
     "identities": "/options/identities/",
     "texts": "/options/texts/",

@@ -16,7 +16,7 @@
     gate, styles, plain                        HTML and text of strangers made safe
     unsubscribe                                leaving a list as its letters offer
     contacts, cards                            the address book, and as files
-    outside, pictures                          what lies at other hosts, fetched for a reader
+    outside, pictures, fetching                what lies at other hosts, fetched for a reader
     identities, writing                        whom one writes as; a letter as octets
     uploading, uploads, models                 letters being written, and what is kept of a visitor
     sieve, rules, hindsight                    filters: the server that keeps them, as pages show them, applied late

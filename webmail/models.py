@@ -135,6 +135,25 @@ class Upload(models.Model):
         return self.name
 
 
+class FetchedFrom(models.Model):
+    """A POP3 account elsewhere whose mail a visitor fetches; its password is never kept."""
+
+    owner = models.CharField(max_length=320, db_index=True)
+    host = models.CharField(max_length=255)
+    port = models.PositiveIntegerField()
+    login = models.CharField(max_length=320)
+    leave = models.BooleanField(default=True)  # on the server there
+    folder = models.CharField(max_length=1000)  # where letters go
+    known = models.JSONField(default=list)  # names (UIDL) of letters there that were fetched
+    fetched = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["host", "login"]
+
+    def __str__(self) -> str:
+        return f"{self.login} at {self.host}"
+
+
 class Search(models.Model):
     """A search somebody made: the recent ones, and those kept under a name."""
 

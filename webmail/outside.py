@@ -1,4 +1,5 @@
-"""Addresses that strangers wrote, asked over HTTP on behalf of a reader: pictures, and being unsubscribed.
+"""Addresses that strangers wrote, asked over HTTP on behalf of a reader: pictures, and being unsubscribed. So are
+POP3 servers that a visitor names (`webmail.fetching`).
 
 The guard against being sent around our own house (SSRF): a host is resolved once, all its addresses must
 be public, and the connection goes to the very address that was judged, so a name that means something
@@ -13,7 +14,8 @@ import logging
 import socket
 import ssl
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
@@ -139,16 +141,38 @@ def _place(url: str) -> _Place:
         raise NotFetched("not an address of the web")
     if str(port) not in conf.current().webmail_fetch_ports:
         raise NotFetched("not a port of the web")
+    path = _ascii(f"{split.path or '/'}?{split.query}" if split.query else split.path or "/")
+    return _Place(split.scheme == "https", host, _judged(host, port), port, path)
+
+
+def _judged(host: str, port: int) -> str:
+    """The IP address of a host that may be asked. Raises NotFetched."""
     try:
         found = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError) as error:
         raise NotFetched("no such host") from error
     if not found or not all("%" not in ip and is_public(ip) for ip in found):
         raise NotFetched("not a public host")
-    path = split.path or "/"
-    return _Place(
-        split.scheme == "https", host, found[0], port, _ascii(f"{path}?{split.query}" if split.query else path)
-    )
+    return found[0]
+
+
+@contextmanager
+def connected(host: str, port: int, seconds: float) -> Iterator[socket.socket]:
+    """A connection to a host that may be asked, which ends after so many seconds whatever happens. Raises NotFetched,
+    Busy; OSError once it has ended."""
+    with _slots:
+        try:
+            connection = socket.create_connection((_judged(host, port), port), conf.current().webmail_fetch_time_limit)
+        except OSError as error:
+            raise NotFetched("no connection") from error
+        clock = threading.Timer(seconds, _hang_up, (connection, threading.Event()))
+        clock.daemon = True
+        clock.start()
+        try:
+            yield connection
+        finally:
+            clock.cancel()
+            connection.close()
 
 
 def _ascii(path: str) -> str:

@@ -26,6 +26,7 @@ from webmail.templatetags.webmail import full_date
 _REPLY = re.compile(r"^(?:\s*(?:re|aw|sv|antw|回复|回覆|答复|答覆)(?:\[\d+\])?\s*[:：])+\s*", re.IGNORECASE)
 _FORWARD = re.compile(r"^(?:\s*(?:fwd?|wg|转发|轉寄|轉發)(?:\[\d+\])?\s*[:：])+\s*", re.IGNORECASE)
 _IDS = re.compile(r"(?:<[^<>\s\x00-\x20\x7f]{1,250}>\s*)*")
+SIGNATURE_LINES = 12  # of what follows "-- " at a letter's end
 PRIORITIES = {"high": ("1", "high"), "low": ("5", "low")}
 
 
@@ -240,4 +241,7 @@ def with_text(body: str, text: str) -> str:
 
 def unsigned(text: str) -> str:
     """Without the signature at its end, which nobody wants quoted."""
-    return re.sub(r"\n-- ?\n(?:[^\n]*\n?){0,12}\Z", "\n", f"\n{text}").strip("\n")
+    lines = text.strip("\n").split("\n")
+    last = range(max(0, len(lines) - SIGNATURE_LINES - 1), len(lines))
+    at = next((number for number in last if lines[number] in ("--", "-- ")), len(lines))
+    return "\n".join(lines[:at]).strip("\n")

@@ -41,7 +41,7 @@ def show_letter(reach: Reach, given: Mapping[str, Any], query: QueryDict, queue_
         row = Queued.objects.get(pk=files.parse_id(queue_id))
     except (ValueError, OverflowError, Queued.DoesNotExist):
         raise Missing from None
-    audit.looked([row.sender, *row.recipients.values_list("address", flat=True)], f"letter {row.pk:X}")
+    audit.looked([row.sender, *row.recipients.values_list("address", flat=True)], f"letter:{row.pk:X}")
     recipients = [
         {"address": each.address, "state": each.state, "dsn": each.dsn, "relay": each.relay, "reason": each.reason}
         for each in row.recipients.order_by("pk")

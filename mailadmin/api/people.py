@@ -122,7 +122,7 @@ def set_password(reach: Reach, given: Mapping[str, Any], query: QueryDict, addre
 
 def show_access(reach: Reach, given: Mapping[str, Any], query: QueryDict, address: str) -> Answer:
     row = _one_account(reach, address)
-    audit.looked([row.address], "what opens the account")
+    audit.looked([row.address], "access")
     return Answer(told_access(row))
 
 

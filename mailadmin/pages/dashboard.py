@@ -9,6 +9,7 @@ from django.core.cache import cache
 from django.db.models import Count, Q, Sum
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from mailadmin import attention, charts, listing
@@ -18,6 +19,7 @@ from mailcore import conf
 from mailcore.conf.interfaces import reached_at
 from mailcore.models import Account, Queued
 from mailcore.post import files, queue, traffic
+from mailcore.store import news
 
 _STATES = (
     Queued.State.ACTIVE, Queued.State.INCOMING, Queued.State.DEFERRED, Queued.State.HOLD, Queued.State.CORRUPT,
@@ -30,7 +32,7 @@ _LOOK_EVERY = 60  # seconds
 @dataclass(frozen=True, slots=True)
 class Service:
     name: str
-    port: int
+    port: int | None
     answers: bool
 
 
@@ -91,14 +93,17 @@ def _settled_today() -> int:
 
 def _services() -> list[Service]:
     """Every listener this installation has switched on, and whether it takes connections."""
-    found: list[Service] | None = cache.get("mailadmin.services")
+    key = f"mailadmin.services.{get_language()}"
+    found: list[Service] | None = cache.get(key)
     if found is None:
         found = list(_ask())
-        cache.set("mailadmin.services", found, _ASK_EVERY)
+        cache.set(key, found, _ASK_EVERY)
     return found
 
 
 def _ask() -> Iterator[Service]:
+    if not settings.REDIS_URL:  # else Celery's workers deliver, wherever they are
+        yield Service(_("couriers"), None, news.listeners(news.COURIERS) > 0)
     for name, port in settings.PORTS.items():
         if port is not None:
             try:

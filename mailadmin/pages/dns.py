@@ -3,6 +3,7 @@
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
@@ -12,6 +13,7 @@ from mailadmin.permissions import Reach, changing, seeing
 from mailcore.models import DkimKey, Domain
 from mailcore.post import dnscheck
 from mailcore.store import dkim
+from mailcore.store.dkim import KeyEntry
 
 
 def _row(reach: Reach, domain_id: int) -> Domain:
@@ -58,8 +60,28 @@ def key(request: HttpRequest, reach: Reach, domain_id: int) -> HttpResponse:
             words = _("The key has been made. Enter its record, then put it to work.")
         case "sign" if dkim.put_to_work(row.pk, key_id):
             words = _("Outgoing mail is signed with this key now.")
+        case "delete" if "sure" not in request.POST and (entry := _entry(row, key_id)):
+            return show(request, reach, "delete", _question(row, entry))
         case "delete" if dkim.delete(row.pk, key_id):
             words = _("The key has been deleted.")
         case _:
             return redirect("mailadmin:dns", row.pk)
     return done(request, reach, words, "mailadmin:dns", row.pk)
+
+
+def _entry(row: Domain, key_id: int) -> KeyEntry | None:
+    return next((each for each in dkim.keys(row) if each.id == key_id), None)
+
+
+def _question(row: Domain, entry: KeyEntry) -> dict[str, object]:
+    losses = [_("the key %(selector)s of %(domain)s") % {"selector": entry.selector, "domain": row.name}]
+    if entry.state == DkimKey.State.SIGNING:
+        losses.append(_("the signature of outgoing mail: it goes out unsigned until another key is put to work"))
+    return {
+        "section": "domains",
+        "title": _("Delete %(name)s") % {"name": entry.selector},
+        "name": row.name,
+        "losses": losses,
+        "back": reverse("mailadmin:dns", args=[row.pk]),
+        "fields": {"action": "delete", "key": entry.id, "sure": "1"},
+    }

@@ -45,6 +45,13 @@ _ACTIONS: dict[str, tuple[Act, object, str]] = {
 }
 
 
+# What cannot be taken back, and what it means.
+_FOR_GOOD = {
+    "delete": gettext_lazy("They are gone for good, and nobody is told: neither their senders nor their recipients."),
+    "return": gettext_lazy("Their senders are told that they could not be delivered, and they leave the queue."),
+}
+
+
 @require_safe
 @seeing_system
 def letters(request: HttpRequest, reach: Reach) -> HttpResponse:
@@ -129,7 +136,7 @@ def _fullest() -> list[tuple[str, int, str]]:
 @seeing_system
 def letter(request: HttpRequest, reach: Reach, queue_id: str) -> HttpResponse:
     row = _row(queue_id)
-    audit.looked([row.sender, *row.recipients.values_list("address", flat=True)], f"letter {row.pk:X}")
+    audit.looked([row.sender, *row.recipients.values_list("address", flat=True)], f"letter:{row.pk:X}")
     [told] = story.find(f"{row.pk:X}")[:1] or [None]
     context = {
         "section": "queue",
@@ -166,7 +173,8 @@ def _headers(row: Queued) -> list[tuple[str, str]]:
 @require_POST
 @changing_system
 def act(request: HttpRequest, reach: Reach) -> HttpResponse:
-    """Do one thing to the chosen letters, or to all that the list's filter matches."""
+    """Do one thing to the chosen letters, or to all that the list's filter matches; what is for good only after
+    having said what it does."""
     name = request.POST.get("action", "")
     if name not in _ACTIONS:
         raise Http404
@@ -174,6 +182,19 @@ def act(request: HttpRequest, reach: Reach) -> HttpResponse:
         ids = list(matching(request.POST).order_by("pk").values_list("pk", flat=True))
     else:
         ids = [int(value) for value in request.POST.getlist("id") if value.isdecimal() and len(value) < 19]
+    if name in _FOR_GOOD and "sure" not in request.POST and ids:
+        context = {
+            "section": "queue",
+            "action": name,
+            "words": _ACTIONS[name][1],
+            "what": _FOR_GOOD[name],
+            "count": len(ids),
+            "ids": [] if request.POST.get("all") else ids,
+            "everything": bool(request.POST.get("all")),
+            "state": request.POST.get("state", ""),
+            "q": request.POST.get("q", ""),
+        }
+        return show(request, reach, "queue_sure", context)
     count = do(name, ids)
     words = ngettext("Done for %(n)d letter.", "Done for %(n)d letters.", count) % {"n": count}
     return done(request, reach, words if count else _("There was no letter this can be done to."), "mailadmin:queue")

@@ -51,7 +51,7 @@ def _row(reach: Reach, account_id: int) -> Account:
 def access(request: HttpRequest, reach: Reach, account_id: int) -> HttpResponse:
     """Everything that opens an account: browsers, programs' passwords, second factors."""
     row = _row(reach, account_id)
-    audit.looked([row.address], "what opens the account")
+    audit.looked([row.address], "access")
     context = {
         "section": "accounts",
         "account": row,

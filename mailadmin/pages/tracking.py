@@ -29,7 +29,7 @@ def tracking(request: HttpRequest, reach: Reach) -> HttpResponse:
 def note_look(reach: Reach, q: str) -> None:
     """Who follows the letters of an account that is theirs to see is on its owner's record."""
     if "@" in q and _ours(reach)(q):
-        audit.looked([q], "where its letters are")
+        audit.looked([q], "tracking")
 
 
 def _ours(reach: Reach) -> Callable[[str], bool]:
@@ -52,17 +52,22 @@ def own_tracking(request: HttpRequest, reach: Reach) -> HttpResponse:
     return _show(request, reach, "own-tracking", lambda address: address.lower() == me)
 
 
+_TYPED = ["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d"]
+
+
+def _moment_input() -> forms.DateTimeInput:
+    return forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+
+
 class SpanForm(Form):
     """When the letter came."""
 
     since = forms.DateTimeField(
-        label=gettext_lazy("From"), required=False, input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d"],
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-    )  # fmt: skip
+        label=gettext_lazy("Came after"), required=False, input_formats=_TYPED, widget=_moment_input()
+    )
     until = forms.DateTimeField(
-        label=gettext_lazy("Until"), required=False, input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d"],
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-    )  # fmt: skip
+        label=gettext_lazy("Came before"), required=False, input_formats=_TYPED, widget=_moment_input()
+    )
 
     def find(self, q: str) -> list[Story]:
         """The letters that q names and that came within the span; without either none."""

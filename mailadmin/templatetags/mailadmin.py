@@ -155,14 +155,12 @@ def field_words(name: str) -> object:
     return _FIELDS.get(name, name)
 
 
-_WORDS = {"state": (Account.State, DkimKey.State), "role": (Account.Role,), "kind": (Domain.Kind, Factor.Kind)}
-
-
-# What somebody looked into, as `audit.looked` has it; anything else is "letter …".
-_LOOKED = {
-    "what opens the account": _("what opens the account"),
-    "where its letters are": _("where its letters are"),
+_LOOKS = {
+    "access": _("what opens the account"),
+    "tracking": _("where its letters are"),
+    "letter": _("the letter %(id)s"),
 }
+_WORDS = {"state": (Account.State, DkimKey.State), "role": (Account.Role,), "kind": (Domain.Kind, Factor.Kind)}
 
 
 @register.filter
@@ -176,7 +174,9 @@ def as_value(value: object, name: str) -> object:
     if name == "agent":
         return browser(str(value))
     if name == "what" and isinstance(value, str):
-        return _LOOKED.get(value) or gettext("letter %(id)s") % {"id": value.removeprefix("letter ")}
+        kind, _colon, queue_id = value.partition(":")
+        words = _LOOKS.get(kind)
+        return words % {"id": queue_id} if words else value
     if name.endswith("_bytes") and isinstance(value, int):
         return sizes.readable(value) if value else gettext("no limit")
     if isinstance(value, bool):

@@ -156,9 +156,14 @@ class Parameters:
     webmail_fetch_time_limit: int = seconds("8s", _("How long one answer may take in all."))
 
     # --- The webmail ---
+    webmail_fetch_mail_ports: tuple[str, ...] = words(
+        "995, 110", _("Ports on which mail is fetched from other POP3 servers; empty: nobody may.")
+    )
+    webmail_fetch_mail_time_limit: int = seconds("60s", _("How long fetching mail from another server may take."))
+    webmail_fetch_mail_limit: int = integer("200", _("Messages fetched from another server at once."))
     webmail_message_of_the_day: str = text("", _("Shown above everybody's inbox until it was read; empty: nothing."))
     webmail_shared_address_book: bool = boolean(
-        "yes", _("Whether the address book shows who else has an account in one's own domain.")
+        "no", _("Whether the address book shows who else has an account in one's own domain.")
     )
 
     # --- Sizes ---

@@ -26,6 +26,7 @@ _MAIN_CF = {
     "mynetworks": "",
     "smtpd_client_event_limit_exceptions": "127.0.0.0/8, [::1]/128",  # who tries it out comes from one address
     "smtpd_sasl_auth_enable": "yes",
+    "webmail_shared_address_book": "yes",  # a small firm, where everybody knows everybody
     "smtpd_sasl_security_options": "noanonymous",
     "smtpd_relay_restrictions": "permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination",
     "smtpd_recipient_restrictions": "permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination",

@@ -5,6 +5,7 @@ letter stands in its rows (there for queue_history_time), what its owners did wi
 (events_retention), where it lies and whether it was read in the index.
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -67,13 +68,13 @@ def find(text: str = "", *, since_us: int | None = None, until_us: int | None = 
 def _named(text: str) -> Q:
     if not text:
         return Q()
-    same_subject = Queued.objects.filter(subject_mark=subjects.mark_of(text)).exclude(subject_mark=0)
-    wanted = Q(message_id=text) | Q(id__in=list(same_subject.order_by("-id").values_list("id", flat=True)[:_AT_MOST]))
-    try:
+    wanted = Q(message_id=text)
+    with contextlib.suppress(ValueError):
         return wanted | Q(id=files.parse_id(text))
-    except ValueError:
-        if "@" not in text:
-            return wanted
+    if "@" not in text or " " in text:
+        # No index: a look through the week that the queue remembers.
+        same = Queued.objects.filter(subject_mark=subjects.mark_of(text)).exclude(subject_mark=0)
+        return wanted | Q(id__in=list(same.order_by("-id").values_list("id", flat=True)[:_AT_MOST]))
     # The index on addresses first, then the keys it gave.
     named = Recipient.objects.filter(Q(address=text.lower()) | Q(original=text.lower()))
     ids = list(named.order_by("-letter_id").values_list("letter_id", flat=True).distinct()[:_AT_MOST])

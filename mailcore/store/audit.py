@@ -76,7 +76,8 @@ _AGAIN = 3600  # seconds until the same look is noted once more
 
 def looked(addresses: Iterable[str], what: str) -> None:
     """Somebody looked into what belongs to these accounts (addresses of others are passed over): its owner can read
-    that. Who looks again and again is noted once an hour."""
+    that. `what`: "access" (what opens it), "tracking" (where its letters are), "letter:6F24D148440" (one of them). Who
+    looks again and again is noted once an hour."""
     who = author()
     wanted = {each.lower() for each in addresses} - {who.name}
     for address in Account.objects.filter(address__in=wanted).order_by("address").values_list("address", flat=True):

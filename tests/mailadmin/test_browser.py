@@ -91,6 +91,7 @@ def addresses() -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.timeout(400)  # some fifty pages
 @pytest.mark.parametrize(("width", "language"), [(320, "zh-CN"), (768, "en-US"), (1280, "zh-CN"), (2560, "en-US")])
 @pytest.mark.parametrize("scripts", [True, False], ids=["script", "no script"])
 def test_no_page_runs_out_of_its_screen_or_into_an_error(visit, width: int, language: str, scripts: bool) -> None:
@@ -130,6 +131,9 @@ def answers(page: Page) -> Iterator[str]:
     page.fill("[name=text]", "message_size_limit = 7\nno_such = 1\n")
     page.click("[name=try]")
     yield "a main.cf looked over"
+    page.goto("/admin/queue/ABC123")
+    page.click("main form button[value=delete]")
+    yield "a letter to be deleted"
     page.goto("/account/app-passwords")
     page.fill("[name=label]", "laptop")
     page.click("main form button.button")
@@ -145,6 +149,7 @@ def test_every_page_is_looked_at(benet) -> None:
     assert {page for page, _, _ in PAGES} | POSTED - ONLY_ACTS == seen | shown_by_answers | downloads
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     ("width", "scheme", "language"),
     [(340, "light", "zh-CN"), (340, "dark", "en-US"), (1280, "dark", "zh-CN"), (1280, "light", "en-US")],

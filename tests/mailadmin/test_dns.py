@@ -128,7 +128,11 @@ def test_a_key_is_made_put_to_work_and_deleted(office, ann):
     assert second.selector != first.selector
     ann.post(url, {"action": "sign", "key": second.pk})
     assert [DkimKey.objects.get(pk=each.pk).state for each in (first, second)] == ["retired", "signing"]
-    ann.post(url, {"action": "delete", "key": first.pk})
+    asked = ann.post(url, {"action": "delete", "key": second.pk})
+    assert "it goes out unsigned" in asked.text
+    assert "unsigned" not in ann.post(url, {"action": "delete", "key": first.pk}).text
+    assert DkimKey.objects.count() == 2
+    ann.post(url, {"action": "delete", "key": first.pk, "sure": "1"})
     assert not DkimKey.objects.filter(pk=first.pk).exists()
     assert ann.post(url, {"action": "make", "algorithm": "md5"}).status_code == 404
 
@@ -136,9 +140,11 @@ def test_a_key_is_made_put_to_work_and_deleted(office, ann):
 def test_only_the_domains_own_keys_are_touched(office, ann, visit):
     key = key_of(office.benet)
     assert (
-        visit("dora").post(f"/admin/domains/{office.benet.pk}/dns/key", {"action": "delete", "key": key.pk}).status_code
+        visit("dora")
+        .post(f"/admin/domains/{office.benet.pk}/dns/key", {"action": "delete", "key": key.pk, "sure": "1"})
+        .status_code
         == 403
     )
-    visit("dora").post(f"/admin/domains/{office.accp.pk}/dns/key", {"action": "delete", "key": key.pk})
+    visit("dora").post(f"/admin/domains/{office.accp.pk}/dns/key", {"action": "delete", "key": key.pk, "sure": "1"})
     assert visit("audrey").post(f"/admin/domains/{office.benet.pk}/dns/key", {"action": "make"}).status_code == 403
     assert DkimKey.objects.filter(pk=key.pk).exists()

@@ -181,7 +181,7 @@ FORMS = [
     ("delete-alias", "all@accp.com", {}, "ann dora"),
     ("alias-text", None, {"domain": "benet.com", "text": "all: ann\n", "save": "1"}, "ann"),
     ("alias-text", None, {"domain": "accp.com", "text": "all: wang\n", "save": "1"}, "ann dora"),
-    ("queue-act", None, {"action": "delete", "all": "1"}, "ann"),
+    ("queue-act", None, {"action": "delete", "all": "1", "sure": "1"}, "ann"),
     ("setting", "myhostname", {"value": "elsewhere.example"}, "ann"),
     ("settings-text", None, {"text": "smtpd_recipient_limit = 7\n", "save": "1"}, "ann"),
     ("postfix", None, {"kind": "main.cf", "text": "smtpd_recipient_limit = 7\n", "import": "1"}, "ann"),

@@ -81,7 +81,7 @@ def test_images_are_loaded_when_asked_for(visit, office: PostOffice) -> None:
     assert len({url for url in page.asked if "/picture/" in url}) == 2
 
 
-PATHS = ["/", "/?in=Archive", "/?show=unread", "/conversation/3?open=all", "/mail/1?headers=details", "/mail/1/preview/2", "/search/", "/search/?form=1", "/search/?q=会议", "/options/display/", "/options/labels/", "/options/highlighting/", "/options/folders/", "/options/keys/", "/help/", "/help/about", "/transfer/", "/mail/1", "/mail/1?view=text&headers=all", "/mail/2", "/compose/", "/compose/?mode=all&of=1", "/folders/", "/search/?q=会议&where=all", "/contacts/", "/contacts/?who=x", "/contacts/?book=shared", "/mail/1/preview/3", "/contacts/new", "/options/", "/mail/999", "/mail/1/resend", "/filters/", "/filters/rule/new?from=a@b.example", "/filters/answer", "/filters/script", "/options/identities/", "/options/identities/new", "/options/texts/", "/scheduled/"]  # fmt: skip
+PATHS = ["/", "/?in=Archive", "/?show=unread", "/conversation/3?open=all", "/mail/1?headers=details", "/mail/1/preview/2", "/search/", "/search/?form=1", "/search/?q=会议", "/options/display/", "/options/labels/", "/options/highlighting/", "/options/folders/", "/options/keys/", "/help/", "/help/about", "/transfer/", "/transfer/fetch", "/mail/1", "/mail/1?view=text&headers=all", "/mail/2", "/compose/", "/compose/?mode=all&of=1", "/folders/", "/search/?q=会议&where=all", "/contacts/", "/contacts/?who=x", "/contacts/?book=shared", "/mail/1/preview/3", "/contacts/new", "/options/", "/mail/999", "/mail/1/resend", "/filters/", "/filters/rule/new?from=a@b.example", "/filters/answer", "/filters/script", "/options/identities/", "/options/identities/new", "/options/texts/", "/scheduled/"]  # fmt: skip
 
 
 CARD = "BEGIN:VCARD\r\nFN:王芳\r\nORG:邮局\r\nTEL:+86 10 1234\r\nEMAIL:wang@example.com\r\nNOTE:{}\r\nEND:VCARD\r\n"
@@ -240,14 +240,21 @@ def test_a_letter_is_drawn_to_a_folder(five: Page, office: PostOffice) -> None:
     assert len(office.letters("lisi", "Archive")) == 1
 
 
+def arrived(page: Page, selector: str) -> None:
+    """The next page is there, and its script hears keys."""
+    page.wait_for_selector(selector)
+    page.wait_for_load_state("load")
+
+
 def test_the_keys(five: Page, office: PostOffice) -> None:
     for key in "jjx":
         five.keyboard.press(key)
     assert five.locator(".row").nth(1).locator("input").is_checked()
     five.keyboard.press("#")
-    five.wait_for_selector(".note.success")
+    arrived(five, ".note.success")
     assert len(office.letters("lisi", "Trash")) == 1
     five.keyboard.press("?")
+    five.wait_for_selector("#keys", state="visible")
     assert "next, previous message" in five.locator("#keys").inner_text()
     five.keyboard.press("Escape")
     five.wait_for_selector("#keys", state="hidden")
@@ -257,9 +264,9 @@ def test_the_keys(five: Page, office: PostOffice) -> None:
     five.locator("#q").blur()
     five.keyboard.press("j")
     five.keyboard.press("Enter")
-    five.wait_for_selector(".reading")
+    arrived(five, ".reading")
     five.keyboard.press("u")
-    five.wait_for_selector(".rows, .list-rows")
+    arrived(five, ".rows, .list-rows")
 
 
 def test_single_keys_are_switched_off(five: Page, office: PostOffice) -> None:

@@ -215,7 +215,13 @@ def test_a_file_that_is_none(lisi: Browser) -> None:
 # --- The shared book --------------------------------------------------------------------------------
 
 
-def test_everybody_of_the_domain_is_in_a_shared_book(office: PostOffice, lisi: Browser) -> None:
+@pytest.fixture
+def shared(parameters) -> None:
+    """The administrator shares a book; unasked, nobody learns who else has an account."""
+    parameters(webmail_shared_address_book="yes")
+
+
+def test_everybody_of_the_domain_is_in_a_shared_book(office: PostOffice, lisi: Browser, shared) -> None:
     directory.create_domain("example.org")
     directory.create_account("eve@example.org", "", password_hash=PASSWORD_HASH)
     directory.create_account("wang@benet.com", "", AccountDraft(name="王芳"), password_hash=PASSWORD_HASH)
@@ -232,7 +238,7 @@ def test_everybody_of_the_domain_is_in_a_shared_book(office: PostOffice, lisi: B
     assert '<option value="王芳 &lt;wang@benet.com&gt;">' in lisi.page
 
 
-def test_colleagues_are_picked_while_writing(lisi: Browser) -> None:
+def test_colleagues_are_picked_while_writing(lisi: Browser, shared) -> None:
     lisi.see("/compose/")
     response = write(lisi, "pick", to="", subject="会议", body="x")
     [(picking, _status)] = response.redirect_chain
@@ -240,8 +246,7 @@ def test_colleagues_are_picked_while_writing(lisi: Browser) -> None:
     assert lisi.field("cc") == "xiaoqi@benet.com"
 
 
-def test_there_is_no_shared_book_where_the_administrator_says_so(lisi: Browser, parameters) -> None:
-    parameters(webmail_shared_address_book="no")
+def test_there_is_no_shared_book_unless_the_administrator_says_so(lisi: Browser) -> None:
     lisi.see("/contacts/", book="shared")
     assert "Everybody at" not in lisi.page
     assert "xiaoqi@" not in lisi.page

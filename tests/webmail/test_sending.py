@@ -505,3 +505,35 @@ def test_copies_of_what_was_sent(office: PostOffice, lisi: Browser, kind: str, f
         assert len(office.letters("lisi", folder)) == 2
         lisi.see("/", **{"in": folder})
         assert '<span class="from">xiaoqi' in lisi.page
+
+
+# --- Twice, and from another device -----------------------------------------------------------------
+
+
+def test_what_was_posted_after_the_session_ended_is_on_another_device(office: PostOffice, lisi: Browser) -> None:
+    lisi.see("/compose/")
+    held = form(lisi)
+    lisi.cookies.pop("sessionid")
+    write(lisi, **(held | {"to": "xiaoqi@benet.com", "subject": "unterwegs", "body": "mein Text"}))
+    assert "Your session had ended." in lisi.page
+    telephone = Browser()
+    telephone.sign_in()
+    telephone.see("/compose/")
+    assert "unterwegs" in telephone.page
+    telephone.see(re.search(r'href="(/compose/[^"?]+/)"', telephone.page)[1])
+    assert telephone.body() == "mein Text"
+    write(telephone)
+    office.deliver()
+    [arrived] = office.letters("xiaoqi")
+    assert parsed(arrived)["Subject"] == "unterwegs"
+
+
+def test_an_action_pressed_twice_is_done_once(office: PostOffice, lisi: Browser) -> None:
+    for number in range(2):
+        office.put(letter(f"第{number}封"))
+    lisi.see("/")
+    pressed = {"do": "delete", "uid": "1", "validity": lisi.field("validity"), "in": "INBOX"}
+    for _time in range(2):
+        assert lisi.press("/act/", **pressed).status_code == 200
+    assert len(office.letters("lisi", "Trash")) == 1
+    assert len(office.letters("lisi")) == 1

@@ -109,6 +109,8 @@ def test_subjects_of_answers(old: str, new: str) -> None:
 def test_a_signature_is_not_quoted() -> None:
     assert writing.unsigned("您好\n\n-- \n王小明\n友居") == "您好"
     assert writing.unsigned("a\n-- \nb\n" + "c\n" * 30).startswith("a\n-- ")
+    long = "a\n--\n" + "x" * 5000 + "\n" + "y\n" * 5000  # no signature, however one looks at it
+    assert writing.unsigned(long) == long.strip()
 
 
 def test_quotations_nest() -> None:

@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
+from mailcore import conf
 from webmail import imap, parts, transfer
 from webmail.folders import Folder
 from webmail.pages import frame
@@ -63,7 +64,11 @@ def move(request: Request, mail: imap.Mail) -> HttpResponse:
                     )
                     messages.warning(request, said % {"n": done.refused, "why": done.said})
                 return redirect(frame.list_address(box))
-    context = frame.around(request, mail) | {"problem": problem, "target": frame.box_of(request)}
+    context = frame.around(request, mail) | {
+        "problem": problem,
+        "target": frame.box_of(request),
+        "can_fetch": bool(conf.current().webmail_fetch_mail_ports),
+    }
     return render(request, "webmail/transfer.html", context, status=422 if problem else 200)
 
 
