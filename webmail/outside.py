@@ -165,14 +165,11 @@ def connected(host: str, port: int, seconds: float) -> Iterator[socket.socket]:
             connection = socket.create_connection((_judged(host, port), port), conf.current().webmail_fetch_time_limit)
         except OSError as error:
             raise NotFetched("no connection") from error
-        clock = threading.Timer(seconds, _hang_up, (connection, threading.Event()))
-        clock.daemon = True
-        clock.start()
-        try:
-            yield connection
-        finally:
-            clock.cancel()
-            connection.close()
+        with _deadline(connection, seconds):
+            try:
+                yield connection
+            finally:
+                connection.close()
 
 
 def _ascii(path: str) -> str:
@@ -189,22 +186,18 @@ def _exchange(place: _Place, method: str, content: bytes, media_type: str) -> tu
         connection = socket.create_connection((place.ip, place.port), limits.webmail_fetch_time_limit)
     except OSError as error:
         raise NotFetched("no connection") from error
-    # A deadline for everything: a server that sends one octet now and then never meets a socket's own.
-    ended = threading.Event()
-    clock = threading.Timer(limits.webmail_fetch_time_limit, _hang_up, (connection, ended))
-    clock.daemon = True
-    clock.start()
     try:
-        client.sock = tls_context().wrap_socket(connection, server_hostname=place.host) if place.secure else connection
-        client.request(method, place.path, content or None, _headers(media_type))
-        response = client.getresponse()
-        found = response.read(limits.webmail_fetch_size_limit + 1)
-        location = response.getheader("Location") or ""
-        coding = response.getheader("Content-Encoding", "identity").strip().lower()
+        with _deadline(connection, limits.webmail_fetch_time_limit) as ended:
+            secure = place.secure
+            client.sock = tls_context().wrap_socket(connection, server_hostname=place.host) if secure else connection
+            client.request(method, place.path, content or None, _headers(media_type))
+            response = client.getresponse()
+            found = response.read(limits.webmail_fetch_size_limit + 1)
+            location = response.getheader("Location") or ""
+            coding = response.getheader("Content-Encoding", "identity").strip().lower()
     except (OSError, ssl.SSLError, http.client.HTTPException, ValueError) as error:
         raise NotFetched("no proper answer") from error
     finally:
-        clock.cancel()
         client.close()
         connection.close()
     if ended.is_set():
@@ -212,6 +205,22 @@ def _exchange(place: _Place, method: str, content: bytes, media_type: str) -> tu
     if len(found) > limits.webmail_fetch_size_limit or coding not in ("", "identity"):
         raise NotFetched("too large, or packed though asked not to be")
     return Answer(response.status, found), location
+
+
+@contextmanager
+def _deadline(connection: socket.socket, seconds: float) -> Iterator[threading.Event]:
+    """Everything said over the connection meanwhile ends after so many seconds; the event says whether it did. A
+    server that sends one octet now and then never meets a socket's own limit."""
+    ended = threading.Event()
+    handle = connection.dup()  # TLS takes the socket itself away
+    clock = threading.Timer(seconds, _hang_up, (handle, ended))
+    clock.daemon = True
+    clock.start()
+    try:
+        yield ended
+    finally:
+        clock.cancel()
+        handle.close()
 
 
 def _hang_up(connection: socket.socket, ended: threading.Event) -> None:

@@ -115,7 +115,7 @@ def fill(office: PostOffice) -> None:
 # queue ids; names of protocols, programs and standards; what the letters and rows of `fill` say.
 DATA = re.compile(
     r"\S+@\S+|https?:\S+|[A-Z]\w+/[\w/+ -]+|/\S+|\b[\w-]+(?:\.[\w-]+)+(?::\d+)?|\b\w+_\w+\b|\b[0-9A-F]{6,}\b"
-    r"|\b(?:UTC|DNS|MX|TXT|SRV|CNAME|PTR|RSA|Ed25519|DKIM|OpenAPI|Chrome, Linux|Message-ID|MAILER-DAEMON|X-Spam-Flag|postconf -n)\b"
+    r"|\b(?:UTC|TLS|DNS|MX|TXT|SRV|CNAME|PTR|RSA|Ed25519|DKIM|OpenAPI|Chrome, Linux|Message-ID|MAILER-DAEMON|X-Spam-Flag|postconf -n)\b"
     r"|\((?:Drafts|Sent|Archive|Snoozed|Junk|Trash)\)$|\bRe:|\b(?:mbox|virtual|aliases|REJECT|youju)\b"
 )
 

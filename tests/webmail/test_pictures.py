@@ -3,6 +3,7 @@
 import gzip
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +12,7 @@ import pytest
 from test_letter import PIXEL
 
 from office import Browser, PostOffice, letter
+from tests.post.smtp.conftest import authority  # noqa: F401  (fixture)
 from webmail import outside, pictures
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -116,8 +118,13 @@ def test_odd_addresses_lead_nowhere(url: str) -> None:
         outside.get(url)
 
 
-def test_a_host_that_drips_is_left(parameters: Callable[..., None]) -> None:
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_host_that_drips_is_left(parameters: Callable[..., None], authority, monkeypatch, secure: bool) -> None:  # noqa: F811
     """It never stops to send; the clock for the whole answer does."""
+    theirs = authority.context("slow.example")
+    ours = ssl.create_default_context(cafile=authority.file)
+    ours.check_hostname = False  # it is asked for by its number
+    monkeypatch.setattr(outside, "tls_context", lambda: ours)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         parameters(webmail_fetch_networks="127.0.0.1/32", webmail_fetch_ports=str(port), webmail_fetch_time_limit="1s")
@@ -125,12 +132,14 @@ def test_a_host_that_drips_is_left(parameters: Callable[..., None]) -> None:
 
         def drip() -> None:
             connection, _peer = listening.accept()
+            if secure:
+                connection = theirs.wrap_socket(connection, server_side=True)
             with connection:
                 connection.settimeout(0.1)
                 try:
-                    connection.sendall(b"HTTP/1.1 200 OK\r\n")
+                    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
                     while True:
-                        connection.sendall(b"X: y\r\n")
+                        connection.sendall(b"x")
                         left.wait(0.2)
                 except OSError:
                     left.set()
@@ -138,7 +147,7 @@ def test_a_host_that_drips_is_left(parameters: Callable[..., None]) -> None:
         thread = threading.Thread(target=drip)
         thread.start()
         with pytest.raises(outside.NotFetched):
-            outside.get(f"http://127.0.0.1:{port}/")
+            outside.get(f"{'https' if secure else 'http'}://127.0.0.1:{port}/")
         assert left.wait(10)
         thread.join()
 
