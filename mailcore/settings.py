@@ -93,8 +93,8 @@ match _database["ENGINE"]:
             "timeout": 60,
             # FULL: a commit is on the disk when it returns; promise 1 rests on it.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384;"
-            "PRAGMA wal_autocheckpoint=4000; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=1073741824;"
-            "PRAGMA journal_size_limit=67108864;",
+            "PRAGMA wal_autocheckpoint=16000; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=1073741824;"
+            "PRAGMA journal_size_limit=134217728;",
             **_database.get("OPTIONS", {}),
         }
         _database["CONN_MAX_AGE"] = None  # a file needs no fresh connection

@@ -211,6 +211,9 @@ class LineEnds:
         self.bare = self.bare or self._cr
 
 
+_DOT = re.compile(rb"\n\.")
+
+
 class DotStream:
     """Content after DATA, fed in chunks cut anywhere (RFC 5321 §4.5.2).
 
@@ -228,7 +231,10 @@ class DotStream:
 
     def feed(self, chunk: bytes) -> bytes:
         octets = self._held + chunk
-        end = octets.find(b"\r\n.\r\n")
+        # Most content has no dot at the beginning of a line: one quick look spares two.
+        dot = _DOT.search(octets)
+        start = max(dot.start() - 1, 0) if dot else len(octets)
+        end = octets.find(b"\r\n.\r\n", start)
         if end >= 0:
             self.ended, self.rest = True, octets[end + 5 :]
             content, self._held = octets[: end + 2], b""
@@ -236,7 +242,7 @@ class DotStream:
             # What may yet turn out to be the start of the end or of a dotted line waits.
             keep = next((n for n in (4, 3, 2, 1) if octets.endswith(b"\r\n.\r"[:n])), 0)
             content, self._held = octets[: len(octets) - keep], octets[len(octets) - keep :]
-        if b"\r\n." in content:
+        if content.find(b"\r\n.", start) >= 0:
             content = content.replace(b"\r\n.", b"\r\n")
         if self._first and len(content) >= 2:
             content, self._first = content[2:], False
