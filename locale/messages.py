@@ -63,7 +63,7 @@ def begin(language: str) -> Catalog:
 
 def is_translated(catalog: Catalog, message: object) -> bool:
     entry = catalog.get(message.id, message.context)  # type: ignore[attr-defined]
-    if entry is None:
+    if entry is None or entry.fuzzy:  # a guess is not compiled
         return False
     return all(entry.string) if isinstance(entry.string, tuple) else bool(entry.string)
 

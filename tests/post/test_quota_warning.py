@@ -74,7 +74,7 @@ def test_in_the_owners_language(post, inbox):
     post("lisi")
     Courier().run_until_idle()
     letter = message_from_bytes(inbox("lisi")[1], policy=policy.default)
-    assert letter["Subject"] == "您的信箱已用 85%"
+    assert letter["Subject"] == "您的邮箱已用 85%"
     assert "lisi@benet.com" in letter.get_content()
     assert letter["Return-Path"] == "<>"
 

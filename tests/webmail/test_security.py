@@ -1,6 +1,9 @@
 """What is said of a letter's sender, and telling him that it was read."""
 
+from collections.abc import Iterator
+
 import pytest
+from django.utils import translation
 
 from office import Browser, PostOffice, letter
 from webmail import security
@@ -11,8 +14,11 @@ BY_OURS = "Authentication-Results: mail.benet.com; "
 
 
 @pytest.fixture(autouse=True)
-def ours(parameters) -> None:
+def ours(parameters) -> Iterator[None]:
+    """Our own server, and a reader of English."""
     parameters(myhostname="mail.benet.com", mydomain="benet.com")
+    with translation.override("en"):
+        yield
 
 
 def found(fields: str, known: tuple[str, ...] = ()) -> list[str]:
