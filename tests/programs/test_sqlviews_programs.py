@@ -29,7 +29,7 @@ from tests.programs.conftest import Postfix
 pytestmark = [pytest.mark.program, pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 PASSWORD = "eight hutongs"
-READER = "youju_views"
+READER = f"youju_views_{os.getpid()}"  # of this run alone: what a killed run left behind may own things elsewhere
 
 DOVECOT = """\
 base_dir = {top}/run
