@@ -21,21 +21,35 @@ from django.db import close_old_connections, connection, transaction
 T = TypeVar("T")
 
 
+def _nothing() -> None:
+    pass
+
+
 class Bridge:
-    def __init__(self, threads: int = 16) -> None:
+    """`met` is called whenever work comes while other work is under way (see `core`)."""
+
+    def __init__(self, threads: int = 16, met: Callable[[], None] = _nothing) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bridge")
         self._checks = ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="check")
         self._asking = ThreadPoolExecutor(32, thread_name_prefix="asking")
         self._committing = ThreadPoolExecutor(1, thread_name_prefix="commit", initializer=_writes)
         self._inline = connection.vendor == "sqlite"
-        self._writing = _Writing(self.commit)
+        self._writing = _Writing(self.commit, met)
+        self._under_way = 0
+        self.met = met
         # Under a running loop Django keeps one connection for each asyncio task; in a context of their own all
         # short reads share one, which stays open.
         self._context = contextvars.copy_context()
 
     async def run(self, function: Callable[..., T], *values: object) -> T:
         """`function(*values)` in a thread; whatever it raises is raised here."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, _job, function, values)
+        if self._under_way:
+            self.met()
+        self._under_way += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, _job, function, values)
+        finally:
+            self._under_way -= 1
 
     async def check(self, function: Callable[..., T], *values: object) -> T:
         """Like `run`, for what judges a password."""
@@ -73,8 +87,9 @@ class Bridge:
 class _Writing:
     """Short transactions, one after the other; those that have come meanwhile in one."""
 
-    def __init__(self, commit: Callable[..., None]) -> None:
+    def __init__(self, commit: Callable[..., None], met: Callable[[], None]) -> None:
         self._commit = commit
+        self._met = met
         self._lock = threading.Lock()
         self._waiting: list[_Job] = []
         self._running = False
@@ -87,6 +102,8 @@ class _Writing:
             idle, self._running = not self._running, True
         if idle:
             self._commit(self._work, loop)
+        else:
+            self._met()
         return answer
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -15,9 +15,10 @@ from typing import Protocol
 import uvloop
 from django.db import DatabaseError
 
-from mailcore import conf, log
+from mailcore import anvil, conf, log
 from mailcore.servers import tls
 from mailcore.servers.bridge import Bridge
+from mailcore.servers.core import Core
 from mailcore.servers.imap import ImapServer
 from mailcore.servers.line_server import LineServer
 from mailcore.servers.managesieve import SieveServer
@@ -51,7 +52,8 @@ def run(sockets: Mapping[str, Sequence[socket.socket]], parent: int, ready: Call
 class _Process:
     def __init__(self, sockets: Mapping[str, Sequence[socket.socket]]) -> None:
         self._sockets = sockets
-        self._bridge = Bridge(conf.current().server_threads)
+        self._core = Core(anvil.process() or 1)
+        self._bridge = Bridge(conf.current().server_threads, self._core.met)
         self._servers: list[_Server] = []
         self._access: list[ImapServer | LineServer] = []
         self._stop = asyncio.Event()
@@ -87,6 +89,7 @@ class _Process:
     async def _settle(self) -> None:
         while True:
             await asyncio.sleep(_SETTLE_EVERY)
+            self._core.look()
             if unsynced.waiting():
                 await self._bridge.run(_settle)
 

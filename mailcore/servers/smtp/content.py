@@ -38,6 +38,8 @@ class Committer:
             idle, self._running = not self._running, True
         if idle:
             self._bridge.commit(self._work, loop)
+        else:
+            self._bridge.met()
         return answer
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
