@@ -101,6 +101,8 @@ class Supervisor:
                 os.chown(path, user.pw_uid, user.pw_gid)
         os.initgroups(owner, user.pw_gid)
         os.setgid(user.pw_gid)
+        # Python imports its reader of dates when first asked: by then we may be somebody who cannot read root's Python.
+        time.strptime("1", "%d")
         os.setuid(user.pw_uid)
         os.environ["HOME"] = user.pw_dir
 
