@@ -108,7 +108,8 @@ class _Query:
         """A condition that leaves few messages, and AND; "" where no index helps."""
         last, messages = self._indexed
         ids = textindex.candidates(columns, value, messages) if last else None
-        if ids is None:
+        # An index that was emptied since names nobody: then it is not believed.
+        if ids is None or textindex.until(self.mailbox_id)[0] < last:
             return ""
         return f"(m.uid > {last:d} OR m.id IN ({','.join(map(str, ids)) or 'NULL'})) AND "
 

@@ -183,3 +183,17 @@ def test_an_index_that_is_mostly_of_what_is_gone_is_made_anew(lisi, monkeypatch)
     index_all(lisi, "INBOX")
     assert find(lisi, "INBOX", "BODY two") == [61]
     assert textindex.candidates(("body",), "two", 16) is not None
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite's index is ever emptied")
+def test_an_index_emptied_while_it_is_asked_hides_nothing(lisi, monkeypatch):
+    put(lisi, "INBOX", *["nothing special"] * 40, "the mortgage of a house")
+    index_all(lisi, "INBOX")
+    ask = textindex.candidates
+
+    def empty_first(*asked):
+        textindex.empty()
+        return ask(*asked)
+
+    monkeypatch.setattr(textindex, "candidates", empty_first)
+    assert find(lisi, "INBOX", "BODY mortgage") == [41]
