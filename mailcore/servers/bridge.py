@@ -11,12 +11,13 @@ a processor each and have a few threads of their own, so that a burst of them le
 import asyncio
 import contextvars
 import os
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from django.db import close_old_connections, connection, transaction
+
+from mailcore.servers.turns import Turns
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ class Bridge:
         self._asking = ThreadPoolExecutor(32, thread_name_prefix="asking")
         self._committing = ThreadPoolExecutor(1, thread_name_prefix="commit", initializer=_writes)
         self._inline = connection.vendor == "sqlite"
-        self._writing = _Writing(self.commit, met)
+        self._writing = Turns(_together, self.commit, met)
         self._under_way = 0
         self.met = met
         # Under a running loop Django keeps one connection for each asyncio task; in a context of their own all
@@ -64,7 +65,7 @@ class Bridge:
         lets one write at a time: what has to wait for its turn is done together then, and shares a commit."""
         if not self._inline:
             return await self.run(function, *values)
-        done: T = await self._writing.do(function, values)
+        done: T = await self._writing.do((function, values))
         return done
 
     def commit(self, function: Callable[..., object], *values: object) -> None:
@@ -84,52 +85,17 @@ class Bridge:
         self._checks.shutdown(wait=True, cancel_futures=True)
 
 
-class _Writing:
-    """Short transactions, one after the other; those that have come meanwhile in one."""
-
-    def __init__(self, commit: Callable[..., None], met: Callable[[], None]) -> None:
-        self._commit = commit
-        self._met = met
-        self._lock = threading.Lock()
-        self._waiting: list[_Job] = []
-        self._running = False
-
-    def do(self, function: Callable[..., Any], values: tuple[object, ...]) -> "asyncio.Future[Any]":
-        loop = asyncio.get_running_loop()
-        answer = loop.create_future()
-        with self._lock:
-            self._waiting.append((function, values, answer))
-            idle, self._running = not self._running, True
-        if idle:
-            self._commit(self._work, loop)
-        else:
-            self._met()
-        return answer
-
-    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
-        while True:
-            with self._lock:
-                jobs, self._waiting = self._waiting, []
-                if not jobs:
-                    self._running = False
-                    return
-            loop.call_soon_threadsafe(_hand_out, jobs, _together(jobs))
-
-
-# A function, its values, and who waits for what it returns.
-_Job = tuple[Callable[..., Any], tuple[object, ...], "asyncio.Future[Any]"]
+# A function and its values.
+_Job = tuple[Callable[..., Any], tuple[object, ...]]
 
 
 def _together(jobs: Sequence[_Job]) -> list[Any]:
     """What each of them returns or raises. A job's own transaction is a savepoint where there are several: what goes
-    wrong in one undoes only that one."""
+    wrong in one undoes only that one; a commit that fails is raised, and nothing was done."""
     if len(jobs) == 1:
-        return [_outcome(*jobs[0][:2])]
-    try:
-        with transaction.atomic():
-            return [_outcome(function, values) for function, values, _ in jobs]
-    except Exception as error:  # the commit failed: nothing was done
-        return [error] * len(jobs)
+        return [_outcome(*jobs[0])]
+    with transaction.atomic():
+        return [_outcome(function, values) for function, values in jobs]
 
 
 def _outcome(function: Callable[..., Any], values: tuple[object, ...]) -> Any:
@@ -137,16 +103,6 @@ def _outcome(function: Callable[..., Any], values: tuple[object, ...]) -> Any:
         return function(*values)
     except Exception as error:
         return error
-
-
-def _hand_out(jobs: Sequence[_Job], outcomes: Sequence[Any]) -> None:
-    for (_, _, answer), outcome in zip(jobs, outcomes, strict=True):
-        if answer.done():  # whoever asked has gone
-            continue
-        if isinstance(outcome, Exception):
-            answer.set_exception(outcome)
-        else:
-            answer.set_result(outcome)
 
 
 def _writes() -> None:

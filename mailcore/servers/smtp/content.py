@@ -6,13 +6,13 @@ what exceeds message_size_limit is read and dropped.
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import Callable, Sequence
 
 from mailcore import conf
 from mailcore.post import direct, files, intake
 from mailcore.post.files import ContentFile
 from mailcore.servers.bridge import Bridge
+from mailcore.servers.turns import Turns
 from mailcore.terms import Letter, Reply, TemporaryFault
 from mailcore.wire import trace
 
@@ -22,58 +22,17 @@ class Committer:
     entered by one thread, whose connection knows the database's pages as it left them."""
 
     def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
-        self._lock = threading.Lock()
-        self._waiting: list[tuple[ContentFile, Letter]] = []
-        self._running = False
-        self._answers: dict[int, asyncio.Future[tuple[str, ...]]] = {}
+        self._turns = Turns(_commit, bridge.commit, bridge.met)
 
     def take_in(self, file: ContentFile, letter: Letter) -> "asyncio.Future[tuple[str, ...]]":
         """Done when the letter is ours for good; TemporaryFault when it is not: its file is gone. The lines to
         log about its delivery, when that has happened as well. Who stops waiting changes nothing."""
-        loop = asyncio.get_running_loop()
-        answer = self._answers[letter.id] = loop.create_future()
-        with self._lock:
-            self._waiting.append((file, letter))
-            idle, self._running = not self._running, True
-        if idle:
-            self._bridge.commit(self._work, loop)
-        else:
-            self._bridge.met()
-        return answer
-
-    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
-        while True:
-            with self._lock:
-                group, self._waiting = self._waiting, []
-                if not group:
-                    self._running = False
-                    return
-            answers: Answers
-            try:
-                answers = _commit(group)
-            except Exception as error:  # whoever waits must hear of it
-                answers = {letter.id: error for _, letter in group}
-            loop.call_soon_threadsafe(self._hand_out, answers)
-
-    def _hand_out(self, answers: "Answers") -> None:
-        for letter_id, answer in answers.items():
-            waiting = self._answers.pop(letter_id, None)
-            if waiting is None or waiting.done():
-                continue
-            if isinstance(answer, Exception):
-                waiting.set_exception(answer)
-            else:
-                waiting.set_result(answer)
+        return self._turns.do((file, letter))
 
 
-# Letter id → its log lines, or what went wrong.
-Answers = dict[int, tuple[str, ...] | Exception]
-
-
-def _commit(group: Sequence[tuple[ContentFile, Letter]]) -> Answers:
-    """Make the letters ours, in a thread: delivered, or durable and queued."""
-    answers: Answers = {**direct.take_in(group)}
+def _commit(group: Sequence[tuple[ContentFile, Letter]]) -> list[tuple[str, ...] | Exception]:
+    """Make the letters ours, in a thread: delivered, or durable and queued. Their log lines, or what went wrong."""
+    answers: dict[int, tuple[str, ...] | Exception] = {**direct.take_in(group)}
     left = [(file, letter) for file, letter in group if letter.id not in answers]
     for letter_id, error in files.finish([file for file, _ in left]).items():
         answers[letter_id] = TemporaryFault(f"queue file write error: {error}")
@@ -94,7 +53,7 @@ def _commit(group: Sequence[tuple[ContentFile, Letter]]) -> Answers:
         if isinstance(answers.setdefault(letter.id, ()), Exception):
             with contextlib.suppress(OSError):
                 file.discard()
-    return answers
+    return [answers[letter.id] for _, letter in group]
 
 
 class Reception:
