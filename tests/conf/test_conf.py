@@ -131,7 +131,7 @@ def test_a_data_folder_for_everybody_to_read(tmp_path):
 
 
 @pytest.mark.django_db
-@pytest.mark.skipif(os.getuid() != 0, reason="root reads what another user may not")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root asks what another user may read")
 def test_a_certificate_its_user_cannot_read(tmp_path, parameters):
     file = tmp_path / "mail.pem"
     parameters(mail_owner="nobody", smtpd_tls_cert_file=str(file))
