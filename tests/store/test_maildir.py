@@ -26,20 +26,27 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def rename_meanwhile(folder: Path) -> Iterator[Callable[[], None]]:
-    """Another program gives the file its next flags, at some moment after each call."""
+    """Another program gives the file its next flags, once at some moment between one call and the next."""
     names = [folder / "new" / NAME, *[folder / "cur" / f"{NAME}{wire_flags.to_info(bits)}" for bits in (1, 2, 3)]]
     names[0].write_bytes(CONTENT)
     asked: SimpleQueue[bool] = SimpleQueue()
+    idle = threading.Event()
 
     def work() -> None:
         for present, name in pairwise(cycle(names)):
+            idle.set()
             if not asked.get():
                 return
             os.rename(present, name)
 
+    def rename_meanwhile() -> None:
+        idle.wait()
+        idle.clear()
+        asked.put(True)
+
     thread = threading.Thread(target=work)
     thread.start()
-    yield lambda: asked.put(True)
+    yield rename_meanwhile
     asked.put(False)
     thread.join()
 
