@@ -10,10 +10,10 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 import uvloop
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 
 from mailcore import anvil, conf, log
 from mailcore.servers import tls
@@ -26,6 +26,7 @@ from mailcore.servers.pop3 import Pop3Server
 from mailcore.servers.smtp import SmtpServer
 from mailcore.servers.smtp.content import Committer
 from mailcore.servers.smtp.server import SERVICES as SMTP_SERVICES
+from mailcore.sqlite.base import DatabaseWrapper
 from mailcore.store import directory, news, unsynced
 
 # Seconds after which a thread that works lets another one have Python. The thread that commits needs it for a moment
@@ -92,6 +93,8 @@ class _Process:
             self._core.look()
             if unsynced.waiting():
                 await self._bridge.run(_settle)
+            if anvil.process() == 1 and connection.vendor == "sqlite":
+                await self._bridge.run(_checkpoint)
 
     def _make(self, name: str, context: ssl.SSLContext | None, committer: Committer) -> _Server:
         server: _Server
@@ -152,3 +155,10 @@ def _settle() -> None:
         unsynced.settle()
     except (OSError, DatabaseError) as error:
         log.write("master", f"error: delivered messages are not durable in their files yet: {error}")
+
+
+def _checkpoint() -> None:
+    try:
+        cast(DatabaseWrapper, connection).checkpoint()
+    except DatabaseError as error:
+        log.write("master", f"error: the database's log cannot be moved into its file: {error}")

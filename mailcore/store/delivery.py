@@ -94,24 +94,38 @@ def stage_hidden(contents: Sequence[tuple[Arrival, bytes]]) -> list[Staged | Rep
     where nobody sees it, and stands in `new` once the transaction that enters it has been committed. Enter what
     this returns, or `discard` it. OSError: the disk refused, nothing is left of any."""
     places = _places([arrival for arrival, _ in contents])
-    staged: list[Staged | Reply] = []
+    paths: list[str] = []  # "" where there is no mailbox
     try:
         for arrival, content in contents:
             place = places.get((arrival.account_id, arrival.mailbox))
-            if place is None:
-                staged.append(Reply(550, "5.1.1", "User unknown"))
-                continue
-            mailbox_id, where = place
-            digest = email_id(memoryview(content)[arrival.skip :])
-            scanned = scan(content, arrival.skip)
-            carried = content if unsynced.carries(len(content)) else None
-            path = maildir.write_hidden(where, arrival.base_name, content)
-            staged.append(Staged(arrival, mailbox_id, path, len(content), scanned, digest, fresh=True, carried=carried))
-        maildir.make_durable([item.path for item in staged if isinstance(item, Staged) and item.carried is None])
+            paths.append(maildir.write_hidden(place[1], arrival.base_name, content) if place else "")
+        large = [path for path, (_, content) in zip(paths, contents, strict=True) if not unsynced.carries(len(content))]
+        # The messages are read while the disk works.
+        with maildir.being_made_durable([path for path in large if path]):
+            return [
+                _hidden(arrival, content, places[arrival.account_id, arrival.mailbox][0], path)
+                if path
+                else Reply(550, "5.1.1", "User unknown")
+                for (arrival, content), path in zip(contents, paths, strict=True)
+            ]
     except OSError:
-        discard(staged)
+        for path in filter(None, paths):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
         raise
-    return staged
+
+
+def _hidden(arrival: Arrival, content: bytes, mailbox_id: int, path: str) -> Staged:
+    return Staged(
+        arrival,
+        mailbox_id,
+        path,
+        len(content),
+        scan(content, arrival.skip),
+        email_id(memoryview(content)[arrival.skip :]),
+        fresh=True,
+        carried=content if unsynced.carries(len(content)) else None,
+    )
 
 
 def discard(staged: Iterable[Staged | Reply]) -> None:

@@ -9,7 +9,8 @@ import contextlib
 import ctypes
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -87,6 +88,24 @@ def make_durable(paths: Sequence[str]) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+@contextlib.contextmanager
+def being_made_durable(paths: Sequence[str]) -> Iterator[None]:
+    """`make_durable` while the block runs; what it raises is raised at the block's end."""
+    if not paths:
+        yield
+        return
+    flush = _flushing.submit(make_durable, paths)
+    try:
+        yield
+    finally:
+        error = flush.exception()
+    if error is not None:
+        raise error
+
+
+_flushing = ThreadPoolExecutor(2, thread_name_prefix="flush")
 
 
 def reveal(path: str) -> None:

@@ -2,6 +2,7 @@
 their parts out; content with dots, chunk by chunk. Knows no sockets and decides nothing.
 """
 
+import io
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -196,19 +197,19 @@ class LineEnds:
     """Watches content for a CR or LF that stands alone (RFC 5321 §2.3.8), whatever way it is cut."""
 
     def __init__(self) -> None:
-        self.bare = False
-        self._cr = False  # the last octet was a CR
+        # Of all ways to look through octets for line ends this is the quickest, and it knows cuts.
+        self._decoder = io.IncrementalNewlineDecoder(None, translate=False)
 
     def feed(self, chunk: bytes) -> None:
-        if self._cr:
-            chunk = b"\r" + chunk
-        self._cr = chunk.endswith(b"\r")
-        whole = chunk[:-1] if self._cr else chunk
-        pairs = whole.count(b"\r\n")
-        self.bare = self.bare or whole.count(b"\n") != pairs or whole.count(b"\r") != pairs
+        self._decoder.decode(chunk.decode("latin-1"))
 
     def end(self) -> None:
-        self.bare = self.bare or self._cr
+        """No more content comes: a CR at its very end stood alone."""
+        self._decoder.decode("", final=True)
+
+    @property
+    def bare(self) -> bool:
+        return self._decoder.newlines not in (None, "\r\n")
 
 
 _DOT = re.compile(rb"\n\.")
@@ -225,7 +226,7 @@ class DotStream:
     def __init__(self) -> None:
         self.ended = False
         self.rest = b""
-        self.bare = False
+        self._line_ends = LineEnds()
         self._held = b"\r\n"  # the line end before the content: a dot may be the first thing
         self._first = True
 
@@ -246,10 +247,12 @@ class DotStream:
             content = content.replace(b"\r\n.", b"\r\n")
         if self._first and len(content) >= 2:
             content, self._first = content[2:], False
-        if not self.bare:
-            pairs = content.count(b"\r\n")
-            self.bare = content.count(b"\n") != pairs or content.count(b"\r") != pairs
+        self._line_ends.feed(content)
         return content
+
+    @property
+    def bare(self) -> bool:
+        return self._line_ends.bare
 
 
 class DotWriter:

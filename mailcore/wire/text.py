@@ -5,6 +5,7 @@ Bounded: at most MAX_TEXT characters come out and little more than that is ever 
 
 import binascii
 import html
+import io
 import re
 
 from mailcore.wire import headers
@@ -40,10 +41,8 @@ def readable(content: Content, part: Part, limit: int = MAX_TEXT) -> str:
     text = decoded(content, part, limit)
     if _is_html(part):
         text = plain(text)
-    if "\r" not in text:
-        return text
-    # Twice as fast as replacing CRLF, and an old Mac's CR parts lines as well.
-    return "\n".join(text.splitlines()) + ("\n" if text.endswith(("\r", "\n")) else "")
+    # Several times as fast as replacing CRLF, and an old Mac's CR parts lines as well.
+    return io.IncrementalNewlineDecoder(None, translate=True).decode(text, final=True)
 
 
 def decoded(content: Content, part: Part, limit: int = MAX_TEXT) -> str:
