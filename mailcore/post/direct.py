@@ -1,35 +1,64 @@
 """Letters for one mailbox here, delivered by whoever takes them in, in the transaction that takes them in.
 
 Most letters have one recipient whose mailbox was certain at RCPT. Such a letter needs no courier: its
-content goes into the Maildir's `tmp` and is durable there; one transaction writes its rows in the queue,
-settled already, and its message in the mailbox; then the file takes its place in `new`. A process that
-dies before the commit leaves nothing but a file in `tmp` that nobody sees, and its client never heard
-250; one that dies after it leaves a message whose file is found in `tmp` (`store.maildir.locate`).
+content goes into the Maildir's `tmp` and is durable there; one transaction enters its message in the
+mailbox; then the file takes its place in `new`. A process that dies before the commit leaves nothing but a
+file in `tmp` that nobody sees, and its client never heard 250; one that dies after it leaves a message whose
+file is found in `tmp` (`store.maildir.locate`).
+
+The queue keeps such letters for their story only. Their rows there, settled already, are `remember`ed when
+the client has its answer: within a millisecond, or, while letters come without a break, some dozens at a
+time. A process that is killed just then takes this much of the story with it (the log has it), and never a
+letter. Letters of those who signed in are counted by their rows (`sending`), which their own transaction writes.
 
 Whatever else a letter needs (several recipients, lists, other hosts, filters, a notice of success, a time to
 wait for), and whatever goes wrong here, is the queue's: `take_in` says which letters it did not deliver, and
 nothing has happened to those.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from django.db import DatabaseError, transaction
 
-from mailcore import conf
+from mailcore import conf, log
 from mailcore.post import intake, quota_warning
 from mailcore.post.deliver import DELIVERED, host, log_line
 from mailcore.post.files import ContentFile
 from mailcore.post.queue import MICRO, now_us
 from mailcore.post.route import route
-from mailcore.store import delivery, directory
+from mailcore.store import delivery, directory, retry
 from mailcore.terms import Arrival, Letter, Local, TemporaryFault
 
-__all__ = ["take_in"]
+__all__ = ["Delivered", "remember", "take_in"]
 
 
-def take_in(group: Sequence[tuple[ContentFile, Letter]]) -> dict[int, tuple[str, ...]]:
-    """Deliver what can be delivered at once. Returns the ids of those letters with qmgr's log lines for
-    each; the others are as they were, files and all."""
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A letter that lies in its mailbox, since `at_us`."""
+
+    letter: Letter
+    at_us: int
+
+    @property
+    def log_lines(self) -> tuple[str, ...]:
+        """What a courier would have logged."""
+        [recipient] = self.letter.recipients
+        times = (self.letter.received_us, self.at_us, self.at_us)
+        return (
+            log_line(self.letter.queue_id, recipient.address, recipient.given, DELIVERED, times),
+            f"{self.letter.queue_id}: removed",
+        )
+
+    @property
+    def is_counted(self) -> bool:
+        """Have its rows in the queue been written already?"""
+        return bool(self.letter.client.login)
+
+
+def take_in(group: Sequence[tuple[ContentFile, Letter]]) -> dict[int, Delivered]:
+    """Deliver what can be delivered at once. Returns those letters by their ids, for `remember`; the others are as
+    they were, files and all."""
     letters = [letter for file, letter in group if file.in_memory and _is_certain(letter)]
     if not letters:
         return {}
@@ -44,13 +73,31 @@ def take_in(group: Sequence[tuple[ContentFile, Letter]]) -> dict[int, tuple[str,
             results = delivery.enter(staged, warn=quota_warning.warn)
             now = now_us()
             done = [
-                letter for letter, result in zip(letters, results, strict=True) if isinstance(result, delivery.Stored)
+                Delivered(letter, now)
+                for letter, result in zip(letters, results, strict=True)
+                if isinstance(result, delivery.Stored)
             ]
-            intake.enter_settled(done, DELIVERED, now)
+            _enter(each for each in done if each.is_counted)
     except (DatabaseError, OSError, TemporaryFault):
         delivery.discard(staged)
         return {}
-    return {letter.id: _log_lines(letter, now) for letter in done}
+    return {each.letter.id: each for each in done}
+
+
+def remember(delivered: Iterable[Delivered]) -> None:
+    """The queue knows these letters' story from here on."""
+    settled = [each for each in delivered if not each.is_counted]
+    if not settled:
+        return
+    try:
+        retry.in_transaction(lambda: _enter(settled))
+    except DatabaseError as error:
+        ids = " ".join(each.letter.queue_id for each in settled)
+        log.write("qmgr", f"warning: delivered letters are not in the queue's history: {type(error).__name__}: {ids}")
+
+
+def _enter(delivered: Iterable[Delivered]) -> None:
+    intake.enter_settled([(each.letter, each.at_us) for each in delivered], DELIVERED)
 
 
 def _is_certain(letter: Letter) -> bool:
@@ -74,14 +121,4 @@ def _arrival(letter: Letter, content: bytes) -> Arrival:
         trace=content[: letter.trace_size],
         link=True,
         internal_at=letter.received_us // MICRO,
-    )
-
-
-def _log_lines(letter: Letter, now: int) -> tuple[str, ...]:
-    """What a courier would have logged."""
-    [recipient] = letter.recipients
-    times = (letter.received_us, now, now)
-    return (
-        log_line(letter.queue_id, recipient.address, recipient.given, DELIVERED, times),
-        f"{letter.queue_id}: removed",
     )

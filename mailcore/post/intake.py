@@ -37,30 +37,30 @@ def take_in(letters: Sequence[Letter]) -> None:
 
 def enter(letters: Sequence[Letter]) -> None:
     """The rows of letters, inside the caller's transaction; couriers hear of them on commit."""
-    _insert(letters, _WAITING)
+    _insert([(letter, None) for letter in letters], _WAITING)
     news.ring_couriers()
 
 
-def enter_settled(letters: Sequence[Letter], outcome: Outcome, now: int) -> None:
-    """The rows of letters whose recipients have all been served, inside the transaction that served them."""
-    _insert(letters, (outcome.kind, outcome.dsn, outcome.relay, outcome.text), now)
+def enter_settled(letters: Sequence[tuple[Letter, int]], outcome: Outcome) -> None:
+    """The rows of letters whose recipients have all been served, at that time (µs), inside the caller's transaction."""
+    _insert(letters, (outcome.kind, outcome.dsn, outcome.relay, outcome.text))
 
 
 _WAITING = ("waiting", "", "", "")
 
 
-def _insert(letters: Sequence[Letter], recipients: tuple[str, ...], settled_us: int | None = None) -> None:
-    insert(Queued, _QUEUED, [_queued(letter, settled_us) for letter in letters])
+def _insert(letters: Sequence[tuple[Letter, int | None]], recipients: tuple[str, ...]) -> None:
+    insert(Queued, _QUEUED, [_queued(letter, settled_us) for letter, settled_us in letters])
     insert(
         Recipient,
         _RECIPIENT,
         [
             (letter.id, r.address, r.given, r.notify, r.orcpt, *recipients, settled_us, False, False, False)
-            for letter in letters
+            for letter, settled_us in letters
             for r in _once(letter.recipients)
         ],
     )
-    sending.check(letters)
+    sending.check(letter for letter, _ in letters)
 
 
 _QUEUED = (

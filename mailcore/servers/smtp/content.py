@@ -16,44 +16,72 @@ from mailcore.servers.turns import Turns
 from mailcore.terms import Letter, Reply, TemporaryFault
 from mailcore.wire import trace
 
+# Rows of delivered letters in the queue are written together: so many, or what has come in so many seconds.
+_REMEMBERED = 100
+_SOON = 0.1
+
 
 class Committer:
     """Group commit: letters that are ready while a transaction is under way share the next one. All of them are
     entered by one thread, whose connection knows the database's pages as it left them."""
 
     def __init__(self, bridge: Bridge) -> None:
-        self._turns = Turns(_commit, bridge.commit, bridge.met)
+        self._bridge = bridge
+        self._turns = Turns(self._commit, bridge.commit, bridge.met)
+        self._delivered: list[direct.Delivered] = []  # and not yet remembered; only that thread looks at it
+        self._timer: asyncio.TimerHandle | None = None
 
     def take_in(self, file: ContentFile, letter: Letter) -> "asyncio.Future[tuple[str, ...]]":
         """Done when the letter is ours for good; TemporaryFault when it is not: its file is gone. The lines to
         log about its delivery, when that has happened as well. Who stops waiting changes nothing."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_SOON, self.remember)
         return self._turns.do((file, letter))
 
+    def remember(self) -> None:
+        """See that the queue knows the story of all letters so far."""
+        self._timer = None
+        self._bridge.commit(self._remember)
 
-def _commit(group: Sequence[tuple[ContentFile, Letter]]) -> list[tuple[str, ...] | Exception]:
-    """Make the letters ours, in a thread: delivered, or durable and queued. Their log lines, or what went wrong."""
-    answers: dict[int, tuple[str, ...] | Exception] = {**direct.take_in(group)}
-    left = [(file, letter) for file, letter in group if letter.id not in answers]
-    for letter_id, error in files.finish([file for file, _ in left]).items():
+    def _commit(self, group: Sequence[tuple[ContentFile, Letter]]) -> list[tuple[str, ...] | Exception]:
+        """Make the letters ours: delivered, or durable and queued. Their log lines, or what went wrong."""
+        if len(self._delivered) >= _REMEMBERED:
+            self._remember()
+        delivered = direct.take_in(group)
+        self._delivered += delivered.values()
+        answers: dict[int, tuple[str, ...] | Exception] = {key: each.log_lines for key, each in delivered.items()}
+        left = [(file, letter) for file, letter in group if letter.id not in answers]
+        answers |= _queue(left)
+        for file, letter in left:
+            if isinstance(answers[letter.id], Exception):
+                with contextlib.suppress(OSError):
+                    file.discard()
+        return [answers[letter.id] for _, letter in group]
+
+    def _remember(self) -> None:
+        delivered, self._delivered = self._delivered, []
+        direct.remember(delivered)
+
+
+def _queue(group: Sequence[tuple[ContentFile, Letter]]) -> dict[int, tuple[str, ...] | Exception]:
+    """Letters that a courier is to deliver: nothing to log yet, or what went wrong."""
+    answers: dict[int, tuple[str, ...] | Exception] = {letter.id: () for _, letter in group}
+    for letter_id, error in files.finish([file for file, _ in group]).items():
         answers[letter_id] = TemporaryFault(f"queue file write error: {error}")
-    whole = [letter for _, letter in left if letter.id not in answers]
+    whole = [letter for _, letter in group if not answers[letter.id]]
+    answers |= _taken(whole)
+    return answers
+
+
+def _taken(letters: Sequence[Letter]) -> dict[int, tuple[str, ...] | Exception]:
+    """What went wrong with some of them. One letter's trouble is not the others': then each tries alone."""
     try:
-        intake.take_in(whole)
+        intake.take_in(letters)
     except TemporaryFault as fault:
-        if len(whole) == 1:
-            answers[whole[0].id] = fault
-        else:
-            # One letter's trouble is not the others': each tries alone.
-            for letter in whole:
-                try:
-                    intake.take_in([letter])
-                except TemporaryFault as own:
-                    answers[letter.id] = own
-    for file, letter in group:
-        if isinstance(answers.setdefault(letter.id, ()), Exception):
-            with contextlib.suppress(OSError):
-                file.discard()
-    return [answers[letter.id] for _, letter in group]
+        if len(letters) == 1:
+            return {letters[0].id: fault}
+        return {key: fault for letter in letters for key, fault in _taken([letter]).items()}
+    return {}
 
 
 class Reception:
