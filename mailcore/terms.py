@@ -229,7 +229,8 @@ class Owner:
 class Arrival:
     """A letter to put into a mailbox: `file` is a readable file whose first `skip` octets are not
     part of it; `trace` goes before what remains. `link` says the file may be hard-linked instead of
-    copied: its first `skip` octets are exactly `trace`."""
+    copied: its first `skip` octets are exactly `trace`. `place` is the mailbox's id and directory, where known: they
+    are asked for if not."""
 
     account_id: int
     base_name: str  # unique for this letter and recipient: makes delivery happen once
@@ -241,6 +242,7 @@ class Arrival:
     mailbox: str = "INBOX"
     flags: int = 0
     keywords: tuple[str, ...] = ()
+    place: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

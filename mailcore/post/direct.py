@@ -26,9 +26,8 @@ from mailcore.post import intake, quota_warning
 from mailcore.post.deliver import DELIVERED, host, log_line
 from mailcore.post.files import ContentFile
 from mailcore.post.queue import MICRO, now_us
-from mailcore.post.route import route
-from mailcore.store import delivery, directory, retry
-from mailcore.terms import Arrival, Letter, Local, TemporaryFault
+from mailcore.store import delivery, directory, maildir, retry
+from mailcore.terms import Arrival, Letter, TemporaryFault
 
 __all__ = ["Delivered", "remember", "take_in"]
 
@@ -59,12 +58,16 @@ class Delivered:
 def take_in(group: Sequence[tuple[ContentFile, Letter]]) -> dict[int, Delivered]:
     """Deliver what can be delivered at once. Returns those letters by their ids, for `remember`; the others are as
     they were, files and all."""
-    letters = [letter for file, letter in group if file.in_memory and _is_certain(letter)]
+    letters, contents = [], []
+    for file, letter in group:
+        if file.in_memory and (account := _receiver(letter)):
+            content = file.octets()
+            letters.append(letter)
+            contents.append((_arrival(letter, content, account), content))
     if not letters:
         return {}
-    contents = {letter.id: file.octets() for file, letter in group if file.in_memory}
     try:
-        staged = delivery.stage_hidden([(_arrival(each, contents[each.id]), contents[each.id]) for each in letters])
+        staged = delivery.stage_hidden(contents)
     except OSError:
         return {}
     try:
@@ -100,25 +103,28 @@ def _enter(delivered: Iterable[Delivered]) -> None:
     intake.enter_settled([(each.letter, each.at_us) for each in delivered], DELIVERED)
 
 
-def _is_certain(letter: Letter) -> bool:
-    """Is this letter for one mailbox here, now, and nobody waits to hear of it?"""
+def _receiver(letter: Letter) -> directory.AccountEntry | None:
+    """Whose INBOX this letter is for, now, and nobody waits to hear of it; None where that is not certain."""
     if not letter.final or len(letter.recipients) != 1 or letter.hold or letter.due_us:
-        return False
+        return None
+    if "SUCCESS" in letter.recipients[0].notify or not conf.current().direct_delivery:
+        return None
     account = directory.find_account(letter.final)
-    if account is not None and (account.filtered or account.held):
-        return False
-    return "SUCCESS" not in letter.recipients[0].notify and conf.current().direct_delivery
+    if account is None or not account.receives or account.filtered or account.held or not account.inbox_id:
+        return None
+    return account
 
 
-def _arrival(letter: Letter, content: bytes) -> Arrival:
-    """The letter as it goes into its mailbox. An account that is gone since RCPT is found out by `stage_hidden`."""
-    way = route(letter.final, final=True)
+def _arrival(letter: Letter, content: bytes, account: directory.AccountEntry) -> Arrival:
+    """The letter as it goes into its mailbox. One that is gone in the meantime is found out by `enter`, or has no
+    directory."""
     return Arrival(
-        account_id=way.account_id if isinstance(way, Local) else 0,
+        account_id=account.id,
         base_name=f"{letter.received_us // MICRO}.Q{letter.queue_id}.{host()}",
         file=delivery.NO_FILE,
         skip=letter.trace_size,
         trace=content[: letter.trace_size],
         link=True,
         internal_at=letter.received_us // MICRO,
+        place=(account.inbox_id, maildir.directory(account.address, "")),
     )

@@ -83,7 +83,6 @@ class _Process:
         loop.remove_reader(hearing)
         news.stop_listening(hearing, news.SERVERS)
         await asyncio.gather(*(server.close(_GRACE) for server in self._servers))
-        committer.remember()
         settling.cancel()
         await self._bridge.run(_settle)
         self._bridge.close()

@@ -221,12 +221,13 @@ _find_places = Prepared(
 
 def _places(arrivals: Sequence[Arrival]) -> dict[tuple[int, str], tuple[int, str]]:
     """(account, mailbox name) → (mailbox id, directory)."""
-    rows = (
-        _find_places.rows(list({a.account_id for a in arrivals}), list({a.mailbox for a in arrivals}))
-        if arrivals
-        else []
-    )
-    return {(account, name): (id_, maildir.directory(address, folder)) for account, name, id_, address, folder in rows}
+    known = {(a.account_id, a.mailbox): a.place for a in arrivals if a.place}
+    asked = [a for a in arrivals if not a.place]
+    if not asked:
+        return known
+    rows = _find_places.rows(list({a.account_id for a in asked}), list({a.mailbox for a in asked}))
+    found = {(account, name): (id_, maildir.directory(address, dir_)) for account, name, id_, address, dir_ in rows}
+    return found | known
 
 
 _lock_mailboxes = Prepared(

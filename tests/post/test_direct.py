@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from django.db import connection
 
+from mailcore import log
 from mailcore.models import Account, Mailbox, Message, Queued, Recipient
 from mailcore.post import direct, files, intake
 from mailcore.store import adopt, directory, maildir, unsynced
@@ -16,6 +18,7 @@ from mailcore.wire import trace
 pytestmark = pytest.mark.django_db(transaction=True)
 
 CLIENT = Client("192.0.2.1", "unknown", "client.example", "ESMTP")
+SIGNED_IN = replace(CLIENT, login="lisi@benet.com", protocol="ESMTPSA")
 BODY = b"Received: from client.example\r\nSubject: report\r\nMessage-ID: <1@client.example>\r\n\r\nHello.\r\n"
 
 
@@ -28,7 +31,7 @@ def lisi() -> Iterator[int]:
 
 
 def letter(
-    final="lisi@benet.com", recipients=("lisi@benet.com",), notify="", **more
+    final="lisi@benet.com", recipients=("lisi@benet.com",), notify="", client=CLIENT, **more
 ) -> tuple[files.ContentFile, Letter]:
     """A letter at its end of data, as the SMTP server has it."""
     file = files.ContentFile()
@@ -37,7 +40,7 @@ def letter(
     file.write(local + BODY)
     taken = tuple(LetterRecipient(address, notify) for address in recipients)
     return file, Letter(
-        letter_id, "a@client.example", taken, len(BODY), 1_795_000_000_000_000, CLIENT, len(local), final, **more
+        letter_id, "a@client.example", taken, len(BODY), 1_795_000_000_000_000, client, len(local), final, **more
     )
 
 
@@ -51,10 +54,11 @@ def folder() -> Path:
 
 def test_a_letter_for_one_mailbox_is_delivered_in_one_go(lisi):
     file, one = letter()
-    told = direct.take_in([(file, one)])
-    assert told[one.id][0].startswith(f"{one.queue_id}: to=<lisi@benet.com>, relay=virtual, delay=")
-    assert told[one.id][0].endswith("dsn=2.0.0, status=sent (delivered to maildir)")
-    assert told[one.id][1] == f"{one.queue_id}: removed"
+    delivered = direct.take_in([(file, one)])[one.id]
+    first, second = delivered.log_lines
+    assert first.startswith(f"{one.queue_id}: to=<lisi@benet.com>, relay=virtual, delay=")
+    assert first.endswith("dsn=2.0.0, status=sent (delivered to maildir)")
+    assert second == f"{one.queue_id}: removed"
 
     [message] = Message.objects.filter(mailbox=inbox())
     content = Path(maildir.locate(str(folder()), message.base_name, 0)).read_bytes()
@@ -65,9 +69,30 @@ def test_a_letter_for_one_mailbox_is_delivered_in_one_go(lisi):
     assert inbox().messages == 1
     assert Account.objects.get(pk=lisi).used_bytes == len(content)
 
+    assert not Queued.objects.exists()
+    direct.remember([delivered])
     queued = Queued.objects.get(pk=one.id)
-    assert (queued.state, queued.message_id) == ("done", one.message_id)
+    assert (queued.state, queued.message_id, queued.settled_us) == ("done", one.message_id, delivered.at_us)
     assert Recipient.objects.get(letter=queued).state == "delivered"
+
+
+def test_a_letter_of_somebody_who_signed_in_is_in_the_queue_at_once(lisi):
+    """It counts against what its sender may send."""
+    file, one = letter(client=SIGNED_IN)
+    delivered = direct.take_in([(file, one)])[one.id]
+    assert Queued.objects.get(pk=one.id).state == "done"
+    direct.remember([delivered])
+    assert Recipient.objects.count() == 1
+
+
+def test_a_story_that_cannot_be_written_is_in_the_log(lisi):
+    file, one = letter()
+    delivered = direct.take_in([(file, one)])[one.id]
+    Queued.objects.create(id=one.id, state="hold", due_us=1, received_us=1, size=1)  # its queue id is another's
+    direct.remember([delivered])
+    said = f"warning: delivered letters are not in the queue's history: IntegrityError: {one.queue_id}\n"
+    assert Path(log.path()).read_text().endswith(said)
+    assert Message.objects.count() == 1
 
 
 def test_many_letters_share_one_transaction(lisi):
@@ -120,7 +145,7 @@ def test_a_disk_that_refuses_leaves_nothing(lisi):
 
 
 def test_a_transaction_that_fails_leaves_nothing(lisi):
-    file, one = letter()
+    file, one = letter(client=SIGNED_IN)
     Queued.objects.create(id=one.id, state="hold", due_us=1, received_us=1, size=1)  # its queue id is another's
     assert direct.take_in([(file, one)]) == {}
     assert Message.objects.count() == 0

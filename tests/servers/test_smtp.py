@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from mailcore.models import Account, Queued, Recipient
+from mailcore.models import Account, Message, Queued, Recipient
 from mailcore.post import files
 from mailcore.post.courier import Courier
 from mailcore.store import directory
@@ -176,7 +176,7 @@ def test_pipelined_commands_are_answered_in_order(smtp):
     client.talk("S: 250 2.0.0 …\nS: 250 2.1.0 Ok\nS: 250 2.1.5 Ok\nS: 354 …")
     client.send(b"two\r\n.\r\nQUIT\r\n")
     client.talk("S: 250 2.0.0 …\nS: 221 2.0.0 Bye")
-    assert Queued.objects.count() == 2
+    assert Message.objects.count() == 2
 
 
 def test_a_client_that_hangs_up_early_is_still_served(smtp, parameters):

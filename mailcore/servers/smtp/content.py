@@ -16,14 +16,15 @@ from mailcore.servers.turns import Turns
 from mailcore.terms import Letter, Reply, TemporaryFault
 from mailcore.wire import trace
 
-# Rows of delivered letters in the queue are written together: so many, or what has come in so many seconds.
-_REMEMBERED = 100
-_SOON = 0.1
-
 
 class Committer:
     """Group commit: letters that are ready while a transaction is under way share the next one. All of them are
-    entered by one thread, whose connection knows the database's pages as it left them."""
+    entered by one thread, whose connection knows the database's pages as it left them.
+
+    Rows of delivered letters in the queue are written together: AT_ONCE, or those of the last SOON seconds."""
+
+    AT_ONCE = 100
+    SOON = 0.1
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
@@ -35,17 +36,19 @@ class Committer:
         """Done when the letter is ours for good; TemporaryFault when it is not: its file is gone. The lines to
         log about its delivery, when that has happened as well. Who stops waiting changes nothing."""
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_SOON, self.remember)
+            self._timer = asyncio.get_running_loop().call_later(self.SOON, self.remember)
         return self._turns.do((file, letter))
 
     def remember(self) -> None:
         """See that the queue knows the story of all letters so far."""
-        self._timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._bridge.commit(self._remember)
 
     def _commit(self, group: Sequence[tuple[ContentFile, Letter]]) -> list[tuple[str, ...] | Exception]:
         """Make the letters ours: delivered, or durable and queued. Their log lines, or what went wrong."""
-        if len(self._delivered) >= _REMEMBERED:
+        if len(self._delivered) >= self.AT_ONCE:
             self._remember()
         delivered = direct.take_in(group)
         self._delivered += delivered.values()
@@ -99,6 +102,7 @@ class Reception:
         self._limit = limit
         self._head = b""
         self._head_complete = False
+        self._header = b""  # of what has come so far, once somebody asked
         self._header_limit = conf.current().header_size_limit
 
     @property
@@ -136,11 +140,13 @@ class Reception:
 
     def _completed(self, complete: Callable[[bytes], bytes]) -> bytes:
         header, rest = trace.split_header(self._head)
-        self._head = header + complete(header) + rest
+        self._head, self._header = header + complete(header) + rest, b""
         return self._head
 
     def header(self) -> bytes:
-        return trace.header_of(self._head[: self._header_limit])
+        if not self._header:
+            self._header = trace.header_of(self._head[: self._header_limit])
+        return self._header
 
     def refusal(self) -> Reply | None:
         """Why this content is not taken, whoever sends it; None if it is."""

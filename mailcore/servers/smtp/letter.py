@@ -1,7 +1,9 @@
 """A letter from 354 to the queue: its trace headers, the last questions, the commit, the answer."""
 
+import asyncio
 import functools
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mailcore import conf, log
@@ -115,16 +117,22 @@ async def _take_in(session: "SmtpSession", transaction: "Transaction", reception
     reception.end()
     letter = _letter(session, transaction, reception)
     delivered = await session.server.committer.take_in(reception.file, letter)
+    # The client need not wait for the log.
+    asyncio.get_running_loop().call_soon(_log, letter, delivered)
+    return Reply(250, "2.0.0", f"Ok: queued as {letter.queue_id}")
+
+
+def _log(letter: Letter, delivered: Sequence[str]) -> None:
+    client = letter.client
     log.write(
-        session.server.service.name,
-        f"{letter.queue_id}: client={session.who}"
-        + (f", sasl_method={session.method}, sasl_username={session.login}" if session.login else ""),
+        client.service,
+        f"{letter.queue_id}: client={client.name}[{client.address}]"
+        + (f", sasl_method={client.method}, sasl_username={client.login}" if client.login else ""),
         f"{letter.queue_id}: message-id=<{letter.message_id}>",
         f"{letter.queue_id}: from=<{letter.sender}>, size={letter.size}, nrcpt={len(letter.recipients)} (queue active)",
     )
     if delivered:
         log.write("qmgr", *delivered)
-    return Reply(250, "2.0.0", f"Ok: queued as {letter.queue_id}")
 
 
 def _mail_loop(transaction: "Transaction", reception: Reception) -> Reply | None:

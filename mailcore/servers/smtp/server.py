@@ -71,3 +71,4 @@ class SmtpServer:
                     await asyncio.sleep(0.05)
         for session in list(self.sessions):
             session.abort()
+        self.committer.remember()

@@ -14,10 +14,11 @@ from threading import Lock
 from time import monotonic
 from typing import Generic, TypeVar
 
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from mailcore import conf
-from mailcore.models import Account, Alias, Domain
+from mailcore.models import Account, Alias, Domain, Mailbox
 from mailcore.store import dkim, quota, tables
 from mailcore.store.prepared import Prepared
 
@@ -46,6 +47,7 @@ class AccountEntry:
     domain_active: bool
     filtered: bool = False  # letters to it go through a Sieve script
     limited: bool = True  # it, or its domain, has a quota
+    inbox_id: int = 0  # of its INBOX; 0 if it has none yet
 
     @property
     def open(self) -> bool:
@@ -111,6 +113,7 @@ _account_rows = Prepared(
     lambda address: Account.objects.filter(address=address).values_list(
         *("id", "address", "state", "expires", "domain__active", "active_script_id", "quota_bytes", "quota_messages"),
         *("domain__account_quota_bytes", "domain__account_quota_messages", "domain__total_quota_bytes"),
+        Subquery(Mailbox.objects.filter(account_id=OuterRef("id"), name="INBOX").values("id")),
     ),
     str,
 )
@@ -129,11 +132,11 @@ def _ask_account(address: str) -> AccountEntry | None:
     found = _account_rows.row(address)
     if found is None:
         return None
-    id_, full, state, expires, domain_active, script, *quotas = found
+    id_, full, state, expires, domain_active, script, *quotas, inbox_id = found
     # Prepared statements bring values as the driver has them: SQLite has no dates and no booleans.
     day = date.fromisoformat(expires) if isinstance(expires, str) else expires
     limited = quota.is_limited(*quotas)
-    return AccountEntry(id_, full, state, day, bool(domain_active), script is not None, limited)
+    return AccountEntry(id_, full, state, day, bool(domain_active), script is not None, limited, inbox_id or 0)
 
 
 def _ask_alias(address: str) -> AliasEntry | None:
