@@ -2,9 +2,9 @@
 
 Most letters have one recipient whose mailbox was certain at RCPT. Such a letter needs no courier: its
 content goes into the Maildir's `tmp` and is durable there; one transaction enters its message in the
-mailbox; then the file takes its place in `new`. A process that dies before the commit leaves nothing but a
-file in `tmp` that nobody sees, and its client never heard 250; one that dies after it leaves a message whose
-file is found in `tmp` (`store.maildir.locate`).
+mailbox; then the client is answered and the file takes its place in `new`. A process that dies before the
+commit leaves nothing but a file in `tmp` that nobody sees, and its client never heard 250; whoever reads the
+message before its file is `reveal`ed, or after a process died, finds the file in `tmp` (`store.maildir.locate`).
 
 The queue keeps such letters for their story only. Their rows there, settled already, are `remember`ed when
 the client has its answer: within a millisecond, or, while letters come without a break, some dozens at a
@@ -16,6 +16,7 @@ wait for), and whatever goes wrong here, is the queue's: `take_in` says which le
 nothing has happened to those.
 """
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -29,15 +30,16 @@ from mailcore.post.queue import MICRO, now_us
 from mailcore.store import delivery, directory, maildir, retry
 from mailcore.terms import Arrival, Letter, TemporaryFault
 
-__all__ = ["Delivered", "remember", "take_in"]
+__all__ = ["Delivered", "remember", "reveal", "take_in"]
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A letter that lies in its mailbox, since `at_us`."""
+    """A letter that lies in its mailbox, since `at_us`; its file at `path`, hidden until it is `reveal`ed."""
 
     letter: Letter
     at_us: int
+    path: str
 
     @property
     def log_lines(self) -> tuple[str, ...]:
@@ -56,8 +58,8 @@ class Delivered:
 
 
 def take_in(group: Sequence[tuple[ContentFile, Letter]]) -> dict[int, Delivered]:
-    """Deliver what can be delivered at once. Returns those letters by their ids, for `remember`; the others are as
-    they were, files and all."""
+    """Deliver what can be delivered at once. Returns those letters by their ids, for `reveal` and `remember`; the
+    others are as they were, files and all."""
     letters, contents = [], []
     for file, letter in group:
         if file.in_memory and (account := _receiver(letter)):
@@ -72,19 +74,25 @@ def take_in(group: Sequence[tuple[ContentFile, Letter]]) -> dict[int, Delivered]
         return {}
     try:
         with transaction.atomic():
-            delivery.reveal(staged)
             results = delivery.enter(staged, warn=quota_warning.warn)
             now = now_us()
             done = [
-                Delivered(letter, now)
-                for letter, result in zip(letters, results, strict=True)
-                if isinstance(result, delivery.Stored)
+                Delivered(letter, now, item.path)
+                for letter, item, result in zip(letters, staged, results, strict=True)
+                if isinstance(item, delivery.Staged) and isinstance(result, delivery.Stored)
             ]
             _enter(each for each in done if each.is_counted)
     except (DatabaseError, OSError, TemporaryFault):
         delivery.discard(staged)
         return {}
     return {each.letter.id: each for each in done}
+
+
+def reveal(delivered: Iterable[Delivered]) -> None:
+    """Their files take their places, for other programs to see; who reads the mailbox finds one in `tmp` as well."""
+    for each in delivered:
+        with contextlib.suppress(OSError):  # the message is there, whatever the disk says
+            maildir.reveal(each.path)
 
 
 def remember(delivered: Iterable[Delivered]) -> None:

@@ -12,17 +12,20 @@ J = TypeVar("J")
 
 class Turns(Generic[J]):
     """`work` does a group of jobs in a thread and returns, in their order, what each comes to: a value, or an exception
-    for whoever waits for it. `submit` runs a function in that thread; `met` is called when jobs wait for each other."""
+    for whoever waits for it; `afterwards` does there what nobody waits for. `submit` runs a function in that thread;
+    `met` is called when jobs wait for each other."""
 
     def __init__(
         self,
         work: Callable[[Sequence[J]], Sequence[Any]],
         submit: Callable[..., None],
         met: Callable[[], None],
+        afterwards: Callable[[], None] = lambda: None,
     ) -> None:
         self._work = work
         self._submit = submit
         self._met = met
+        self._afterwards = afterwards
         self._lock = threading.Lock()
         self._waiting: list[tuple[J, asyncio.Future[Any]]] = []
         self._running = False
@@ -53,6 +56,7 @@ class Turns(Generic[J]):
             except Exception as error:  # whoever waits must hear of it
                 outcomes = [error] * len(group)
             loop.call_soon_threadsafe(_hand_out, [answer for _, answer in group], outcomes)
+            self._afterwards()
 
 
 def _hand_out(answers: "Sequence[asyncio.Future[Any]]", outcomes: Sequence[Any]) -> None:

@@ -15,12 +15,9 @@ import mmap
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from time import time
 from typing import Self
-
-from django.db import transaction
 
 from mailcore.models import Account, Mailbox, Message, MessageSummary, MessageText
 from mailcore.store import maildir, news, quota, unsynced
@@ -91,8 +88,8 @@ def stage(arrivals: Sequence[Arrival]) -> list[Staged | Reply]:
 
 def stage_hidden(contents: Sequence[tuple[Arrival, bytes]]) -> list[Staged | Reply]:
     """`stage` for content in memory, which begins with the arrival's trace: each file is written into `tmp`,
-    where nobody sees it, and stands in `new` once the transaction that enters it has been committed. Enter what
-    this returns, or `discard` it. OSError: the disk refused, nothing is left of any."""
+    where nobody sees it, and is for `maildir.reveal` once the transaction that enters it has been committed. Enter
+    what this returns, or `discard` it. OSError: the disk refused, nothing is left of any."""
     places = _places([arrival for arrival, _ in contents])
     paths: list[str] = []  # "" where there is no mailbox
     try:
@@ -134,14 +131,6 @@ def discard(staged: Iterable[Staged | Reply]) -> None:
         if isinstance(item, Staged):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(item.path)
-
-
-def reveal(staged: Iterable[Staged | Reply]) -> None:
-    """The files of what `stage_hidden` staged, and the transaction entered, take their places on commit. One that
-    cannot is found in `tmp` by whoever reads it: the commit stands, whatever the disk says after it."""
-    for item in staged:
-        if isinstance(item, Staged):
-            transaction.on_commit(partial(maildir.reveal, item.path), robust=True)
 
 
 def restore(arrivals: Sequence[Arrival]) -> set[str]:

@@ -94,7 +94,11 @@ def leaves(part: Part) -> list[Part]:
 
 def preview(text: str, length: int = 200) -> str:
     """The first words of a text (RFC 8970): one line; quoted lines only if there is nothing else."""
-    lines = text[: length * 10].split("\n")
-    own = [line for line in lines if not line.startswith(">")]
-    words = " ".join(" ".join(own).split()) or " ".join(" ".join(lines).split())
+    # The beginning is mostly enough; what more of it would add comes later.
+    for share in (3, 10):
+        lines = text[: length * share].split("\n")
+        words = " ".join(" ".join([line for line in lines if not line.startswith(">")]).split())
+        if len(words) >= length:
+            break
+    words = words or " ".join(" ".join(lines).split())
     return words[:length].replace("\0", "")

@@ -61,10 +61,12 @@ def test_a_letter_for_one_mailbox_is_delivered_in_one_go(lisi):
     assert second == f"{one.queue_id}: removed"
 
     [message] = Message.objects.filter(mailbox=inbox())
-    content = Path(maildir.locate(str(folder()), message.base_name, 0)).read_bytes()
-    assert content == trace.local("a@client.example", "lisi@benet.com", "lisi@benet.com") + BODY
+    assert os.listdir(folder() / "new") == []
+    direct.reveal([delivered])
     assert os.listdir(folder() / "new") == [message.base_name]
     assert os.listdir(folder() / "tmp") == []
+    content = Path(maildir.locate(str(folder()), message.base_name, 0)).read_bytes()
+    assert content == trace.local("a@client.example", "lisi@benet.com", "lisi@benet.com") + BODY
     assert list(files.present()) == []
     assert inbox().messages == 1
     assert Account.objects.get(pk=lisi).used_bytes == len(content)
@@ -128,7 +130,9 @@ def test_no_room_any_more_is_the_queues(lisi):
     """There was room at RCPT. Who comes second waits for room as the queue has it."""
     Account.objects.filter(pk=lisi).update(quota_bytes=len(BODY) + 150)
     first, second = letter(), letter()
-    assert direct.take_in([first, second]).keys() == {first[1].id}
+    delivered = direct.take_in([first, second])
+    assert delivered.keys() == {first[1].id}
+    direct.reveal(delivered.values())
     assert os.listdir(folder() / "tmp") == []
     file, one = second
     file.finish()
@@ -171,14 +175,11 @@ def test_a_file_that_did_not_take_its_place_is_found(lisi):
     """The process died, or the power failed, between the commit and the file's last move."""
     direct.take_in([letter()])
     [message] = Message.objects.all()
-    os.rename(folder() / "new" / message.base_name, folder() / "tmp" / message.base_name)
     assert maildir.read(str(folder()), message.base_name, 0).endswith(BODY)
     assert os.listdir(folder() / "new") == [message.base_name]
 
 
 def test_the_index_check_does_not_miss_it(lisi):
     direct.take_in([letter()])
-    [message] = Message.objects.all()
-    os.rename(folder() / "new" / message.base_name, folder() / "tmp" / message.base_name)
     [found] = [each for each in adopt.examine(*adopt.owners(["lisi@benet.com"])) if each.name == "INBOX"]
     assert found.lost == []

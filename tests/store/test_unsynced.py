@@ -27,7 +27,6 @@ def deliver(account: int, name: str = "1.Q1.mail", content: bytes = CONTENT) -> 
     arrival = Arrival(account, name, delivery.NO_FILE, 0, b"", True, 1_795_000_000)
     staged = delivery.stage_hidden([(arrival, content)])
     with transaction.atomic():
-        delivery.reveal(staged)
         delivery.enter(staged)
     return Message.objects.get(base_name=name)
 

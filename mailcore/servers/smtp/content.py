@@ -28,8 +28,10 @@ class Committer:
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
-        self._turns = Turns(self._commit, bridge.commit, bridge.met)
-        self._delivered: list[direct.Delivered] = []  # and not yet remembered; only that thread looks at it
+        self._turns = Turns(self._commit, bridge.commit, bridge.met, self._afterwards)
+        # Delivered letters whose files are yet to be revealed, and those yet to be remembered: that thread's own.
+        self._hidden: list[direct.Delivered] = []
+        self._delivered: list[direct.Delivered] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def take_in(self, file: ContentFile, letter: Letter) -> "asyncio.Future[tuple[str, ...]]":
@@ -48,10 +50,8 @@ class Committer:
 
     def _commit(self, group: Sequence[tuple[ContentFile, Letter]]) -> list[tuple[str, ...] | Exception]:
         """Make the letters ours: delivered, or durable and queued. Their log lines, or what went wrong."""
-        if len(self._delivered) >= self.AT_ONCE:
-            self._remember()
         delivered = direct.take_in(group)
-        self._delivered += delivered.values()
+        self._hidden += delivered.values()
         answers: dict[int, tuple[str, ...] | Exception] = {key: each.log_lines for key, each in delivered.items()}
         left = [(file, letter) for file, letter in group if letter.id not in answers]
         answers |= _queue(left)
@@ -60,6 +60,13 @@ class Committer:
                 with contextlib.suppress(OSError):
                     file.discard()
         return [answers[letter.id] for _, letter in group]
+
+    def _afterwards(self) -> None:
+        hidden, self._hidden = self._hidden, []
+        direct.reveal(hidden)
+        self._delivered += hidden
+        if len(self._delivered) >= self.AT_ONCE:
+            self._remember()
 
     def _remember(self) -> None:
         delivered, self._delivered = self._delivered, []
