@@ -10,14 +10,19 @@ a processor each and have a few threads of their own, so that a burst of them le
 
 import asyncio
 import contextvars
+import logging
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from django.db import close_old_connections, connection, transaction
 
 from mailcore.servers.turns import Turns
+
+_logger = logging.getLogger("mailcore.servers")
 
 T = TypeVar("T")
 
@@ -33,7 +38,7 @@ class Bridge:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bridge")
         self._checks = ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="check")
         self._asking = ThreadPoolExecutor(32, thread_name_prefix="asking")
-        self._committing = ThreadPoolExecutor(1, thread_name_prefix="commit", initializer=_writes)
+        self._committing = _Committing()
         self._inline = connection.vendor == "sqlite"
         self._writing = Turns(_together, self.commit, met)
         self._under_way = 0
@@ -70,7 +75,7 @@ class Bridge:
 
     def commit(self, function: Callable[..., object], *values: object) -> None:
         """`function(*values)` in the one thread that takes letters in; it says itself what came of it."""
-        self._committing.submit(_job, function, values)
+        self._committing.put(function, values)
 
     async def read(self, function: Callable[..., T], *values: object) -> T:
         """Like `run`, for a function that only reads and takes well under a millisecond."""
@@ -79,10 +84,41 @@ class Bridge:
         return await self.run(function, *values)
 
     def close(self) -> None:
-        self._committing.shutdown(wait=True, cancel_futures=False)
+        self._committing.close()
         self._pool.shutdown(wait=True, cancel_futures=False)
         self._asking.shutdown(wait=False, cancel_futures=True)
         self._checks.shutdown(wait=True, cancel_futures=True)
+
+
+class _Committing:
+    """One thread that does one job after the other. An executor hands a job over in twice the time, and
+    each letter waits for that."""
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def put(self, function: Callable[..., object], values: tuple[object, ...]) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="commit")
+            self._thread.start()
+        self._jobs.put((function, values))
+
+    def _work(self) -> None:
+        _writes()
+        while job := self._jobs.get():
+            try:
+                _job(*job)
+            except Exception:
+                _logger.exception("in the thread that commits")
+        connection.close()
+
+    def close(self) -> None:
+        """When all jobs are done."""
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread.join()
+            self._thread = None
 
 
 # A function and its values.
@@ -114,5 +150,6 @@ def _writes() -> None:
 
 
 def _job(function: Callable[..., T], values: tuple[object, ...]) -> T:
-    close_old_connections()
+    if connection.vendor != "sqlite":  # a file is never disconnected
+        close_old_connections()
     return function(*values)
