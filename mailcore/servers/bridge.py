@@ -32,17 +32,21 @@ def _nothing() -> None:
 
 
 class Bridge:
-    """`met` is called whenever work comes while other work is under way (see `core`)."""
+    """`met` is called whenever work comes while other work is under way (see `core`). `alone` says whether there is
+    one session at most in this process."""
 
-    def __init__(self, threads: int = 16, met: Callable[[], None] = _nothing) -> None:
+    def __init__(
+        self, threads: int = 16, met: Callable[[], None] = _nothing, alone: Callable[[], bool] = lambda: False
+    ) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bridge")
         self._checks = ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="check")
         self._asking = ThreadPoolExecutor(32, thread_name_prefix="asking")
         self._committing = _Committing()
         self._inline = connection.vendor == "sqlite"
-        self._writing = Turns(_together, self.commit, met)
+        self._writing = Turns(_together, self)
         self._under_way = 0
         self.met = met
+        self._alone = alone
         # Under a running loop Django keeps one connection for each asyncio task; in a context of their own all
         # short reads share one, which stays open.
         self._context = contextvars.copy_context()
@@ -77,10 +81,18 @@ class Bridge:
         """`function(*values)` in the one thread that takes letters in; it says itself what came of it."""
         self._committing.put(function, values)
 
+    def alone(self) -> bool:
+        """May the loop wait for the disk? On a database server, for the network, never."""
+        return self._inline and self._alone()
+
+    def here(self, function: Callable[..., T], *values: object) -> T:
+        """`function(*values)` on the loop, with the database connection of its short reads."""
+        return self._context.run(function, *values)
+
     async def read(self, function: Callable[..., T], *values: object) -> T:
         """Like `run`, for a function that only reads and takes well under a millisecond."""
         if self._inline:
-            return self._context.run(function, *values)
+            return self.here(function, *values)
         return await self.run(function, *values)
 
     def close(self) -> None:

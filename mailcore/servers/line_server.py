@@ -47,6 +47,11 @@ class LineServer:
         self._listener: asyncio.Server | ProxiedListener | None = None
         self._sessions: dict[asyncio.Task[None], LineSession] = {}
 
+    @property
+    def connections(self) -> int:
+        """How many clients there are."""
+        return len(self._sessions)
+
     async def listen(self, sock: socket.socket) -> None:
         """Serve on a bound socket from now on."""
         context = self.tls_context if self._implicit_tls else None

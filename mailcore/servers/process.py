@@ -37,6 +37,9 @@ _SETTLE_EVERY = 1.0  # seconds between two flushes of what was delivered
 
 
 class _Server(Protocol):
+    @property
+    def connections(self) -> int: ...
+
     async def listen(self, sock: socket.socket) -> None: ...
 
     async def close(self, grace: float) -> None: ...
@@ -54,7 +57,7 @@ class _Process:
     def __init__(self, sockets: Mapping[str, Sequence[socket.socket]]) -> None:
         self._sockets = sockets
         self._core = Core(anvil.process() or 1)
-        self._bridge = Bridge(conf.current().server_threads, self._core.met)
+        self._bridge = Bridge(conf.current().server_threads, self._core.met, self._alone)
         self._servers: list[_Server] = []
         self._access: list[ImapServer | LineServer] = []
         self._stop = asyncio.Event()
@@ -86,6 +89,9 @@ class _Process:
         settling.cancel()
         await self._bridge.run(_settle)
         self._bridge.close()
+
+    def _alone(self) -> bool:
+        return sum(server.connections for server in self._servers) < 2
 
     async def _settle(self) -> None:
         while True:

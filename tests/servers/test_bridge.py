@@ -83,3 +83,24 @@ def test_a_commit_that_fails_is_told_to_all(bridge, monkeypatch):
     done = asyncio.run(work())
     assert all(isinstance(each, Exception) for each in done[1:]), done
     assert not Domain.objects.filter(name="a.example").exists()
+
+
+def where() -> int:
+    return threading.get_ident()
+
+
+@pytest.mark.parametrize("sessions", [1, 2])
+def test_only_for_a_session_that_is_alone_the_loop_waits_for_the_disk(sessions):
+    bridge = Bridge(1, alone=lambda: sessions < 2)
+    done = asyncio.run(bridge.write(where))
+    bridge.close()
+    assert (done == where()) == (sessions < 2)
+
+
+def test_what_goes_wrong_on_the_loop_is_told(monkeypatch):
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    bridge = Bridge(1, alone=lambda: True)
+    with pytest.raises(ValueError, match=r"bad\.example"):
+        asyncio.run(bridge.write(make, "bad.example"))
+    bridge.close()
+    assert not Domain.objects.exists()

@@ -41,6 +41,11 @@ class ImapServer:
         self._closing = False
         self._indexing: set[int] = set()  # mailboxes whose texts are being indexed
 
+    @property
+    def connections(self) -> int:
+        """How many clients there are."""
+        return len(self._sessions)
+
     async def listen(self, sock: socket.socket) -> None:
         """Serve on a bound socket from now on."""
         loop = asyncio.get_running_loop()

@@ -6,6 +6,7 @@ what exceeds message_size_limit is read and dropped.
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable, Sequence
 
 from mailcore import conf
@@ -19,7 +20,8 @@ from mailcore.wire import trace
 
 class Committer:
     """Group commit: letters that are ready while a transaction is under way share the next one. All of them are
-    entered by one thread, whose connection knows the database's pages as it left them.
+    entered by one thread, whose connection knows the database's pages as it left them, or by the loop while it serves
+    one session only (see `turns`).
 
     Rows of delivered letters in the queue are written together: AT_ONCE, or those of the last SOON seconds."""
 
@@ -28,8 +30,8 @@ class Committer:
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
-        self._turns = Turns(self._commit, bridge.commit, bridge.met, self._afterwards)
-        # Delivered letters whose files are yet to be revealed, and those yet to be remembered: that thread's own.
+        self._turns = Turns(self._commit, bridge, self._afterwards)
+        self._lock = threading.Lock()  # for these: delivered letters yet to be revealed, and yet to be remembered
         self._hidden: list[direct.Delivered] = []
         self._delivered: list[direct.Delivered] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -51,7 +53,8 @@ class Committer:
     def _commit(self, group: Sequence[tuple[ContentFile, Letter]]) -> list[tuple[str, ...] | Exception]:
         """Make the letters ours: delivered, or durable and queued. Their log lines, or what went wrong."""
         delivered = direct.take_in(group)
-        self._hidden += delivered.values()
+        with self._lock:
+            self._hidden += delivered.values()
         answers: dict[int, tuple[str, ...] | Exception] = {key: each.log_lines for key, each in delivered.items()}
         left = [(file, letter) for file, letter in group if letter.id not in answers]
         answers |= _queue(left)
@@ -62,14 +65,17 @@ class Committer:
         return [answers[letter.id] for _, letter in group]
 
     def _afterwards(self) -> None:
-        hidden, self._hidden = self._hidden, []
+        with self._lock:
+            hidden, self._hidden = self._hidden, []
+            self._delivered += hidden
+            many = len(self._delivered) >= self.AT_ONCE
         direct.reveal(hidden)
-        self._delivered += hidden
-        if len(self._delivered) >= self.AT_ONCE:
+        if many:
             self._remember()
 
     def _remember(self) -> None:
-        delivered, self._delivered = self._delivered, []
+        with self._lock:
+            delivered, self._delivered = self._delivered, []
         direct.remember(delivered)
 
 

@@ -44,6 +44,11 @@ class SmtpServer:
         self.closing = False
         self._listeners: list[asyncio.Server | ProxiedListener] = []
 
+    @property
+    def connections(self) -> int:
+        """How many clients there are."""
+        return len(self.sessions)
+
     async def listen(self, sock: socket) -> None:
         """Serve a bound socket from now on."""
         loop = asyncio.get_running_loop()
