@@ -94,7 +94,7 @@ match _database["ENGINE"]:
             # FULL: a commit is on the disk when it returns; promise 1 rests on it. A server process moves what the
             # log holds once a second; only where none does, or it cannot keep up, must a commit.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384;"
-            "PRAGMA wal_autocheckpoint=25000; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=1073741824;"
+            "PRAGMA wal_autocheckpoint=40000; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=1073741824;"
             "PRAGMA journal_size_limit=134217728;",
             **_database.get("OPTIONS", {}),
         }

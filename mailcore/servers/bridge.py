@@ -50,6 +50,7 @@ class Bridge:
         # Under a running loop Django keeps one connection for each asyncio task; in a context of their own all
         # short reads share one, which stays open.
         self._context = contextvars.copy_context()
+        self._commits: contextvars.Context | None = None  # the same for what the loop commits
 
     async def run(self, function: Callable[..., T], *values: object) -> T:
         """`function(*values)` in a thread; whatever it raises is raised here."""
@@ -86,13 +87,16 @@ class Bridge:
         return self._inline and self._alone()
 
     def here(self, function: Callable[..., T], *values: object) -> T:
-        """`function(*values)` on the loop, with the database connection of its short reads."""
-        return self._context.run(function, *values)
+        """`function(*values)` on the loop, with a database connection of its own for small transactions."""
+        if self._commits is None:
+            self._commits = contextvars.copy_context()
+            self._commits.run(_writes)
+        return self._commits.run(function, *values)
 
     async def read(self, function: Callable[..., T], *values: object) -> T:
         """Like `run`, for a function that only reads and takes well under a millisecond."""
         if self._inline:
-            return self.here(function, *values)
+            return self._context.run(function, *values)
         return await self.run(function, *values)
 
     def close(self) -> None:
@@ -154,7 +158,7 @@ def _outcome(function: Callable[..., Any], values: tuple[object, ...]) -> Any:
 
 
 def _writes() -> None:
-    """This thread's connection is for small transactions: SQLite would map its file anew for each change that another
+    """This connection is for small transactions: SQLite would map its file anew for each change that another
     process made, which pays only for who reads much of it."""
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:

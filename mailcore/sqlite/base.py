@@ -15,7 +15,7 @@ from typing import IO, Any, cast
 
 from django.db.backends.sqlite3.base import DatabaseWrapper as SqliteWrapper
 
-_LONG = 8_000  # pages in the log from which on it is to begin anew
+_LONG = 16_000  # pages in the log from which on it is to begin anew
 _LAST = 500  # pages that writers may be kept waiting for
 _ROUNDS = 3  # before they are
 

@@ -90,7 +90,8 @@ def where() -> int:
 
 
 @pytest.mark.parametrize("sessions", [1, 2])
-def test_only_for_a_session_that_is_alone_the_loop_waits_for_the_disk(sessions):
+def test_only_for_a_session_that_is_alone_the_loop_waits_for_the_disk(monkeypatch, sessions):
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
     bridge = Bridge(1, alone=lambda: sessions < 2)
     done = asyncio.run(bridge.write(where))
     bridge.close()

@@ -58,7 +58,7 @@ def test_a_short_log_is_moved_and_goes_on(open_database):
 def test_a_long_log_begins_anew_though_others_write_all_the_time(open_database):
     database, other = open_database(), open_database()
     database.connection.execute("CREATE TABLE letters (content BLOB)")
-    write(database, 9_000)
+    write(database, 17_000)
     stop, wrote = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -72,9 +72,9 @@ def test_a_long_log_begins_anew_though_others_write_all_the_time(open_database):
     database.checkpoint()
     stop.set()
     thread.join()
-    assert pages_in_log(database) < 8_000
+    assert pages_in_log(database) < 16_000
     [(pages,)] = database.connection.execute("SELECT count(*) FROM letters")
-    assert pages > 9_005
+    assert pages > 17_005
 
 
 def test_a_reader_keeps_the_log_but_stops_nobody(open_database):
@@ -83,10 +83,10 @@ def test_a_reader_keeps_the_log_but_stops_nobody(open_database):
     write(database, 10)
     reader.connection.execute("BEGIN")
     assert reader.connection.execute("SELECT count(*) FROM letters").fetchone() == (10,)
-    write(database, 9_000)
+    write(database, 17_000)
     database.checkpoint()
-    assert pages_in_log(database) > 9_000
+    assert pages_in_log(database) > 17_000
     assert reader.connection.execute("SELECT count(*) FROM letters").fetchone() == (10,)
     reader.connection.execute("ROLLBACK")
     database.checkpoint()
-    assert pages_in_log(database) < 8_000
+    assert pages_in_log(database) < 16_000

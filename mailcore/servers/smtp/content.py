@@ -25,8 +25,8 @@ class Committer:
 
     Rows of delivered letters in the queue are written together: AT_ONCE, or those of the last SOON seconds."""
 
-    AT_ONCE = 100
-    SOON = 0.1
+    AT_ONCE = 250
+    SOON = 0.25
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
