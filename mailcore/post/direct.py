@@ -7,9 +7,9 @@ commit leaves nothing but a file in `tmp` that nobody sees, and its client never
 message before its file is `reveal`ed, or after a process died, finds the file in `tmp` (`store.maildir.locate`).
 
 The queue keeps such letters for their story only. Their rows there, settled already, are `remember`ed when
-the client has its answer: within a millisecond, or, while letters come without a break, some dozens at a
-time. A process that is killed just then takes this much of the story with it (the log has it), and never a
-letter. Letters of those who signed in are counted by their rows (`sending`), which their own transaction writes.
+the client has its answer, many at once (`servers.smtp.content`). A process that is killed just then takes this
+much of the story with it (the log has it), and never a letter. Letters of those who signed in are counted by
+their rows (`sending`), which their own transaction writes.
 
 Whatever else a letter needs (several recipients, lists, other hosts, filters, a notice of success, a time to
 wait for), and whatever goes wrong here, is the queue's: `take_in` says which letters it did not deliver, and

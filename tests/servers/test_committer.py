@@ -45,14 +45,14 @@ def letter() -> tuple[files.ContentFile, Letter]:
 def test_a_letter_is_in_its_mailbox_when_its_client_is_answered_and_in_the_history_soon(bridge):
     async def session() -> None:
         committer = Committer(bridge)
-        committer.SOON = 60.0
+        committer.QUIET = 60.0
         first, second = await committer.take_in(*letter())
         assert first.endswith("status=sent (delivered to maildir)")
         assert second.endswith(": removed")
         assert await bridge.run(Message.objects.count) == 1
         assert await bridge.run(Queued.objects.count) == 0
         committer.remember()
-        committer.SOON = 0.001
+        committer.QUIET = 0.001
         await committer.take_in(*letter())
         async with asyncio.timeout(10):
             while await bridge.run(Queued.objects.count) < 2:
@@ -64,7 +64,7 @@ def test_a_letter_is_in_its_mailbox_when_its_client_is_answered_and_in_the_histo
 def test_letters_without_a_break_are_remembered_many_at_once(bridge):
     async def session() -> None:
         committer = Committer(bridge)
-        committer.SOON = 60.0
+        committer.QUIET = 60.0
         for _ in range(committer.AT_ONCE - 1):
             await committer.take_in(*letter())
         assert await bridge.run(Queued.objects.count) == 0
@@ -72,6 +72,17 @@ def test_letters_without_a_break_are_remembered_many_at_once(bridge):
         async with asyncio.timeout(10):
             while await bridge.run(Queued.objects.count) < committer.AT_ONCE:
                 pass
+
+    asyncio.run(session())
+
+
+def test_letters_that_come_slowly_without_a_break_are_remembered_in_time(bridge):
+    async def session() -> None:
+        committer = Committer(bridge)
+        committer.LATEST = 0.1
+        async with asyncio.timeout(10):
+            while not await bridge.run(Queued.objects.count):
+                await committer.take_in(*letter())
 
     asyncio.run(session())
 

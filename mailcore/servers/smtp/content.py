@@ -23,10 +23,12 @@ class Committer:
     entered by one thread, whose connection knows the database's pages as it left them, or by the loop while it serves
     one session only (see `turns`).
 
-    Rows of delivered letters in the queue are written together: AT_ONCE, or those of the last SOON seconds."""
+    Rows of delivered letters in the queue are written together, when no letter has come for QUIET seconds; while they
+    come without a break, AT_ONCE or those of LATEST seconds."""
 
     AT_ONCE = 250
-    SOON = 0.25
+    QUIET = 0.05
+    LATEST = 1.0
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
@@ -35,13 +37,23 @@ class Committer:
         self._hidden: list[direct.Delivered] = []
         self._delivered: list[direct.Delivered] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._first = self._last = 0.0  # loop's time: of the letters that this timer is for
 
     def take_in(self, file: ContentFile, letter: Letter) -> "asyncio.Future[tuple[str, ...]]":
         """Done when the letter is ours for good; TemporaryFault when it is not: its file is gone. The lines to
         log about its delivery, when that has happened as well. Who stops waiting changes nothing."""
+        loop = asyncio.get_running_loop()
+        self._last = loop.time()
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self.SOON, self.remember)
+            self._first, self._timer = self._last, loop.call_later(self.QUIET, self._look, loop)
         return self._turns.do((file, letter))
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        if now - self._last < self.QUIET and now - self._first < self.LATEST:
+            self._timer = loop.call_later(self.QUIET, self._look, loop)
+        else:
+            self.remember()
 
     def remember(self) -> None:
         """See that the queue knows the story of all letters so far."""
