@@ -113,8 +113,11 @@ class _Committing:
     def __init__(self) -> None:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     def put(self, function: Callable[..., object], values: tuple[object, ...]) -> None:
+        if self._closed:
+            raise RuntimeError("no more jobs are done")
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="commit")
             self._thread.start()
@@ -130,7 +133,8 @@ class _Committing:
         connection.close()
 
     def close(self) -> None:
-        """When all jobs are done."""
+        """When all jobs are done; from now on none is taken."""
+        self._closed = True
         if self._thread is not None:
             self._jobs.put(None)
             self._thread.join()

@@ -38,15 +38,17 @@ class Committer:
         self._delivered: list[direct.Delivered] = []
         self._timer: asyncio.TimerHandle | None = None
         self._first = self._last = 0.0  # loop's time: of the letters that this timer is for
+        self._owing = False
 
     def take_in(self, file: ContentFile, letter: Letter) -> "asyncio.Future[tuple[str, ...]]":
         """Done when the letter is ours for good; TemporaryFault when it is not: its file is gone. The lines to
         log about its delivery, when that has happened as well. Who stops waiting changes nothing."""
+        answer = self._turns.do((file, letter))
         loop = asyncio.get_running_loop()
-        self._last = loop.time()
+        self._owing, self._last = True, loop.time()
         if self._timer is None:
             self._first, self._timer = self._last, loop.call_later(self.QUIET, self._look, loop)
-        return self._turns.do((file, letter))
+        return answer
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
@@ -60,13 +62,16 @@ class Committer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._bridge.commit(self._remember)
+        if self._owing:
+            self._owing = False
+            self._bridge.commit(self._remember)  # behind those that are under way
 
     def _commit(self, group: Sequence[tuple[ContentFile, Letter]]) -> list[tuple[str, ...] | Exception]:
         """Make the letters ours: delivered, or durable and queued. Their log lines, or what went wrong."""
         delivered = direct.take_in(group)
         with self._lock:
             self._hidden += delivered.values()
+            self._delivered += delivered.values()
         answers: dict[int, tuple[str, ...] | Exception] = {key: each.log_lines for key, each in delivered.items()}
         left = [(file, letter) for file, letter in group if letter.id not in answers]
         answers |= _queue(left)
@@ -79,7 +84,6 @@ class Committer:
     def _afterwards(self) -> None:
         with self._lock:
             hidden, self._hidden = self._hidden, []
-            self._delivered += hidden
             many = len(self._delivered) >= self.AT_ONCE
         direct.reveal(hidden)
         if many:
