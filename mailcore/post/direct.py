@@ -1,4 +1,4 @@
-"""Letters for one mailbox here, delivered by whoever takes them in, in the transaction that takes them in.
+"""Letters for one mailbox here, delivered by whoever takes them in, before their clients are answered.
 
 Most letters have one recipient whose mailbox was certain at RCPT. Such a letter needs no courier: its
 content goes into the Maildir's `tmp` and is durable there; one transaction enters its message in the

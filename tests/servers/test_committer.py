@@ -42,6 +42,13 @@ def letter() -> tuple[files.ContentFile, Letter]:
     return file, Letter(letter_id, "a@client.example", recipients, len(BODY), now, client, len(local), "lisi@benet.com")
 
 
+async def remembered(bridge: Bridge, letters: int) -> None:
+    """Until the history has so many."""
+    async with asyncio.timeout(10):
+        while await bridge.run(Queued.objects.count) < letters:
+            pass
+
+
 def test_a_letter_is_in_its_mailbox_when_its_client_is_answered_and_in_the_history_soon(bridge):
     async def session() -> None:
         committer = Committer(bridge)
@@ -54,9 +61,7 @@ def test_a_letter_is_in_its_mailbox_when_its_client_is_answered_and_in_the_histo
         committer.remember()
         committer.QUIET = 0.001
         await committer.take_in(*letter())
-        async with asyncio.timeout(10):
-            while await bridge.run(Queued.objects.count) < 2:
-                pass
+        await remembered(bridge, 2)
 
     asyncio.run(session())
 
@@ -69,9 +74,7 @@ def test_letters_without_a_break_are_remembered_many_at_once(bridge):
             await committer.take_in(*letter())
         assert await bridge.run(Queued.objects.count) == 0
         await committer.take_in(*letter())
-        async with asyncio.timeout(10):
-            while await bridge.run(Queued.objects.count) < committer.AT_ONCE:
-                pass
+        await remembered(bridge, committer.AT_ONCE)
 
     asyncio.run(session())
 
