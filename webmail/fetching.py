@@ -12,9 +12,11 @@ from django.utils import timezone
 
 from mailcore import conf
 from mailcore.wire import mbox
+from mailcore.wire.authres import ResultsFilter
 from webmail import imap, outside
 from webmail.criteria import clean
 from webmail.models import FetchedFrom
+from webmail.security import is_own_name
 from webmail.servers import Server, tls_context
 
 MOST = 20  # accounts of one visitor
@@ -93,8 +95,10 @@ def _taken(client: poplib.POP3, mail: imap.Mail, account: FetchedFrom) -> Fetche
             if limits.message_size_limit and int(sizes.get(number, "0")) > limits.message_size_limit:
                 large += 1
             else:
-                content = b"\r\n".join(client.retr(int(number))[1]) + b"\r\n"
-                mail.append(account.folder, mbox.crlf(content), [])
+                content = mbox.crlf(b"\r\n".join(client.retr(int(number))[1]) + b"\r\n")
+                # The other server, or whoever wrote to it, may have claimed that ours checked the message.
+                results = ResultsFilter(lambda name: is_own_name(name, account.owner))
+                mail.append(account.folder, results.feed(content) + results.finish(), [])
                 taken += 1
                 if not account.leave:
                     client.dele(int(number))

@@ -51,6 +51,13 @@ def is_local(domain_name: str) -> bool:
     return domain is not None and domain.kind != "relay"
 
 
+def is_own_name(name: str) -> bool:
+    """Return True for this host's name and every domain with mailboxes here: names that no field of a message which
+    comes in may bear as its writer's (RFC 8601 §5)."""
+    parameters = conf.current()
+    return name in (parameters.myhostname.lower(), parameters.mydomain.lower()) or is_local(name)
+
+
 def relays_for(domain_name: str) -> bool:
     """Is this a domain whose mail we pass on for anybody?"""
     domain = directory.find_domain(domain_name)
