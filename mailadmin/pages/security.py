@@ -25,7 +25,7 @@ from mailadmin.pages.second import challenge, shows, site
 from mailadmin.permissions import Reach, own
 from mailcore import conf
 from mailcore.models import Account
-from mailcore.store import factors, webauthn
+from mailcore.store import factors, guessing, webauthn
 from mailcore.store.guessing import Busy
 from mailcore.store.webauthn import NotValid
 from mailcore.wire import totp
@@ -59,8 +59,9 @@ def confirm(request: HttpRequest, reach: Reach) -> HttpResponse:
     safe = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
     if request.method == "POST":
         try:
-            if door.judged(request, me.address, lambda: _proves(request, me) or None):
-                request.session[door.PROVED] = time.time()
+            step = guessing.SECOND if me.second_factor else guessing.FIRST
+            if door.judged(request, me.address, lambda: _proves(request, me) or None, step):
+                door.prove(request, me)
                 return redirect(wanted if safe else reverse("mailadmin:security"))
             problem = _("This is not right. Please try again.")
         except Busy:

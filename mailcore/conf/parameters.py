@@ -401,6 +401,9 @@ class Parameters:
     )
     auth_failure_delay_max: int = seconds("30s", _("The longest such wait."))
     auth_failure_time: int = seconds("15m", _("How long failed sign-ins count."))
+    second_factor_attempts: int = integer(
+        "5", _("Codes of the second factor that may be tried before the password is asked for again; 0: any number.")
+    )
     auth_known_address_time: int = days("90d", _("How long an address is known from which an account signed in."))
     oauth_timeout: int = seconds("10s", _("Time for the server that issues OAuth tokens to answer."))
     auth_scram_iterations: int = integer(

@@ -210,6 +210,10 @@ class Session:
         door = Door(self._bridge, "sieve", self._peer)
         try:
             owner = await sasl.authenticate(door, mechanism, initial, self._challenge)
+        except sasl.Busy:
+            self._bad += 1
+            self._say("NO", f"{sasl.BUSY}.", "TRYLATER")
+            return
         except (Unauthorized, SaslError):
             owner = None
         if owner is None:

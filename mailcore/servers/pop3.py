@@ -213,7 +213,11 @@ class Session:
         if not self._name:
             raise CommandError("No username given.")
         name, self._name = self._name, ""
-        await self._enter(await sasl.with_password(self._door, name, text(command.argument)))
+        try:
+            owner = await sasl.with_password(self._door, name, text(command.argument))
+        except sasl.Busy:
+            raise CommandError(f"[SYS/TEMP] {sasl.BUSY}.") from None
+        await self._enter(owner)
 
     async def _auth(self, command: Command) -> None:
         if not command.argument:
@@ -226,6 +230,8 @@ class Session:
             raise CommandError("Unsupported authentication mechanism.")
         try:
             owner = await sasl.authenticate(self._door, mechanism, response, self._challenge)
+        except sasl.Busy:
+            raise CommandError(f"[SYS/TEMP] {sasl.BUSY}.") from None
         except Unauthorized:
             raise CommandError("[AUTH] Authentication failed.") from None
         except SaslError:

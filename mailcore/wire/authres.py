@@ -101,8 +101,7 @@ class ResultsFilter:
         out = bytearray()
         for line in self._lines(data):
             at += len(line)
-            self._take(line, out)
-            if self._over:
+            if self._take(line, out):
                 return bytes(out) + data[at:]
         self._held = data[at:]
         if len(self._held) > FIELD_LIMIT:
@@ -135,8 +134,8 @@ class ResultsFilter:
             at = line.end()
             yield line[0]
 
-    def _take(self, line: bytes, out: bytearray) -> None:
-        """One line, or a part of one that is too long."""
+    def _take(self, line: bytes, out: bytearray) -> bool:
+        """One line, or a part of one that is too long. Return True where it ended the header."""
         if self._at_start:
             if self._after_lf and line in (b"\r\n", b"\n"):
                 self._end_field(out)
@@ -157,8 +156,9 @@ class ResultsFilter:
             out += line
         return self._end_line(line)
 
-    def _end_line(self, line: bytes) -> None:
+    def _end_line(self, line: bytes) -> bool:
         self._at_start, self._after_lf = line.endswith((b"\n", b"\r")), line.endswith(b"\n")
+        return self._over
 
     def _end_field(self, out: bytearray) -> None:
         if self._field and not claims_name(bytes(self._field), self._is_known_as_ours):
