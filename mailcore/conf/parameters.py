@@ -145,6 +145,14 @@ class Parameters:
     second_factor_roles: tuple[str, ...] = words(
         "", _("Roles (owner, domain, auditor, administrator) that must set up a second factor before anything else.")
     )
+    web_body_limit: int = octets(
+        "2621440", _("Largest body of a web request that brings no file, of somebody who is signed in.")
+    )
+    web_request_time_limit: int = seconds("30s", _("Time for the header of a web request, and again for its body."))
+    web_min_data_rate: int = integer("2000", _("Bytes a second of a web request's body that prolong its time."))
+    webmail_import_size_limit: int = octets(
+        "104857600", _("Largest file of messages that the webmail imports; 0: no limit.")
+    )
     import_size_limit: int = octets("2097152", _("Largest file that the administrator's screens import."))
     step_up_time: int = seconds("15m", _("How long after signing in security settings are open without asking again."))
     web_threads: int = integer("8", _("Requests one web process serves at once."))

@@ -133,6 +133,7 @@ class Supervisor:
             if self._reload:
                 self._reload = False
                 self._pass_on(signal.SIGHUP)
+                news.announce_settings()  # to couriers as well, whose SIGHUP opens the log anew
             self._restart_dead()
         self._stop()
 
