@@ -422,7 +422,12 @@ class Parameters:
     imap_idle_timeout: int = seconds("30m", _("An IMAP connection without commands ends after this."))
     pop3_idle_timeout: int = seconds("10m", _("A POP3 connection without commands ends after this."))
     managesieve_idle_timeout: int = seconds("30m", _("A ManageSieve connection without commands ends after this."))
-    login_timeout: int = seconds("3m", _("Time to sign in to IMAP, POP3 or ManageSieve."))
+    login_timeout: int = seconds(
+        "3m", _("Time to sign in to IMAP, POP3, ManageSieve or submission, from the start of the connection.")
+    )
+    unauthenticated_connection_limit: int = integer(
+        "30", _("Connections of one address before sign-in (IMAP, POP3, ManageSieve, submission); 0: any number.")
+    )
     mail_max_bad_commands: int = integer("20", _("Wrong commands, or failed sign-ins, that end a POP3 connection."))
     imap_idle_notify_interval: int = seconds("2m", _("How often an IDLE client gets a sign of life; 0: never."))
     imap_progress_interval: int = seconds("15s", _("How often a client hears that its long command goes on; 0: never."))

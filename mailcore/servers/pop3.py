@@ -52,6 +52,7 @@ class Session:
     """One connection. Before sign-in there is no drop; after, `_drop` stays until the end."""
 
     def __init__(self, server: LineServer, connection: LineConnection) -> None:
+        self._server = server
         self._bridge = server.bridge
         self._tls_context = server.tls_context
         self._connection = connection
@@ -151,6 +152,9 @@ class Session:
     def _refuse(self, words: str) -> None:
         self._bad += 1
         self._connection.write(wire.err(words))
+
+    def turn_away(self, reason: str) -> None:
+        self._connection.write(wire.err(f"[SYS/TEMP] {reason}"))
 
     def leave(self) -> None:
         """The server shuts down: end now if nothing is being done, else after the running command."""
@@ -267,6 +271,7 @@ class Session:
             if self._drop is None:
                 self._uncount_connection()
         self.owner = owner
+        self._server.signed_in(self._connection)
         self._connection.write(wire.ok("Logged in."))
 
     def _count_connection(self, owner: Owner) -> None:

@@ -68,6 +68,7 @@ def run(sockets: Sequence[socket], parent: int, ready: Callable[[], None]) -> No
     server = uvicorn.Server(config)
 
     async def serve() -> None:
+        log.open_now()
         loop = asyncio.get_running_loop()
 
         def stop() -> None:

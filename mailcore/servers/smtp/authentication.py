@@ -60,6 +60,7 @@ async def authenticate(session: "SmtpSession", argument: str) -> Reply:
         )
         return _FAILED
     session.login, session.method = owner.address, mechanism
+    session.is_known()
     return Reply(235, "2.7.0", "Authentication successful")
 
 
