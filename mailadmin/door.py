@@ -78,6 +78,7 @@ def prove(request: HttpRequest, user: Account) -> None:
     """Everything that was asked has been shown, now."""
     request.session[PROVED] = time.time()
     guessing.forgive(user.address, place(request))
+    guessing.forgive_codes(request.session.session_key or "")
 
 
 def enter(request: HttpRequest, user: Account, backend: str | None = None) -> None:

@@ -69,6 +69,9 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == EVENTS:
         await _events(scope, receive, send)
         return
+    if not bodies.has_body(scope):
+        await _pages(scope, receive, send)
+        return
     try:
         body = await bodies.receive_body(scope, receive, lambda: _is_signed_in(scope))
     except bodies.BodyRefused as refused:

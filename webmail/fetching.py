@@ -12,11 +12,10 @@ from django.utils import timezone
 
 from mailcore import conf
 from mailcore.wire import mbox
-from mailcore.wire.authres import ResultsFilter
 from webmail import imap, outside
 from webmail.criteria import clean
 from webmail.models import FetchedFrom
-from webmail.security import is_own_name
+from webmail.security import without_claims
 from webmail.servers import Server, tls_context
 
 MOST = 20  # accounts of one visitor
@@ -97,8 +96,7 @@ def _taken(client: poplib.POP3, mail: imap.Mail, account: FetchedFrom) -> Fetche
             else:
                 content = mbox.crlf(b"\r\n".join(client.retr(int(number))[1]) + b"\r\n")
                 # The other server, or whoever wrote to it, may have claimed that ours checked the message.
-                results = ResultsFilter(lambda name: is_own_name(name, account.owner))
-                mail.append(account.folder, results.feed(content) + results.finish(), [])
+                mail.append(account.folder, without_claims(content, account.owner), [])
                 taken += 1
                 if not account.leave:
                     client.dele(int(number))

@@ -101,6 +101,12 @@ def authentication(head: Head, visitor: str) -> tuple[dict[str, str], str]:
     return results, signer
 
 
+def without_claims(content: bytes, visitor: str) -> bytes:
+    """Return a message that came from elsewhere without results of checks that claim to be of the visitor's server."""
+    results = authres.ResultsFilter(lambda name: is_own_name(name, visitor))
+    return results.feed(content) + results.finish()
+
+
 def is_own_name(host: str, visitor: str) -> bool:
     """Return True where the visitor's own server goes by this name: one in the visitor's domain, and, where the
     accounts are ours, in this host's."""

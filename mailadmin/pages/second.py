@@ -37,7 +37,7 @@ def second_step(request: HttpRequest) -> HttpResponse:
     problem = ""
     if request.method == "POST":
         if not guessing.count_code(request.session.session_key or ""):
-            return _give_up(request, user)
+            return give_up(request, user)
         try:
             with audit.by(user.address, door.place(request)):
                 shown = door.judged(request, user.address, lambda: shows(request, user.pk) or None, guessing.SECOND)
@@ -63,8 +63,8 @@ def second_step(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _give_up(request: HttpRequest, user: Account) -> HttpResponse:
-    """Too many wrong codes: the password is asked for again, and the owner hears that somebody had it."""
+def give_up(request: HttpRequest, user: Account) -> HttpResponse:
+    """Too many wrong codes: the session ends, the password is asked for again, and the owner hears of it."""
     request.session.flush()
     owner_notice.report_wrong_codes(Account.objects.get(pk=user.pk), door.place(request))
     messages.error(request, _("Too many wrong codes. Please sign in again."))

@@ -119,6 +119,11 @@ async def _next(receive: Receive, begun: float, size: int) -> tuple[bytes, bool]
     return message.get("body", b""), message.get("more_body", False)
 
 
+def has_body(scope: Any) -> bool:
+    """Return True where a body was announced (RFC 9112 §6.3)."""
+    return any(name in (b"content-length", b"transfer-encoding") and value != b"0" for name, value in scope["headers"])
+
+
 def _announced(scope: Any) -> int:
     """Content-Length; 0 where there is none, or no number."""
     value = next((value for name, value in scope["headers"] if name == b"content-length"), b"")

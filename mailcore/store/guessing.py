@@ -28,6 +28,7 @@ from mailcore.terms import Owner
 T = TypeVar("T")
 
 _ADDRESS, _ACCOUNT, _PAIR = "auth address", "auth account", "auth pair"
+_CODES = "auth codes of a session"
 FIRST, SECOND = "", " second"  # steps, each with counters of its own
 
 
@@ -120,9 +121,14 @@ def forgive(address: str, client_address: str) -> None:
 
 
 def count_code(session_key: str) -> bool:
-    """Count a code shown at one second step. False: it was given too many (second_factor_attempts), and ends."""
+    """Count a code shown in one session. False: too many were (second_factor_attempts), and the session ends."""
     limit = conf.current().second_factor_attempts
-    return not limit or anvil.rate("auth second step", session_key, conf.current().auth_failure_time) <= limit
+    return not limit or anvil.rate(_CODES, session_key, conf.current().auth_failure_time) <= limit
+
+
+def forgive_codes(session_key: str) -> None:
+    """The right code was shown in this session."""
+    anvil.forgive(_CODES, session_key)
 
 
 _waiting = 0  # threads of this process

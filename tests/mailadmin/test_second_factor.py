@@ -302,3 +302,13 @@ def test_the_present_password_is_not_guessed_on_the_password_page(lisi, office, 
     assert refused.status_code == 429
     assert "Too many attempts" in refused.text
     assert lisi.post("/account/password", form | {"present": PASSWORD}).status_code == 302
+
+
+def test_a_stolen_session_guesses_no_codes(key, lisi, monkeypatch):
+    monkeypatch.setenv("MAIL_STEP_UP_TIME", "0")
+    conf.refresh()
+    for number in range(5):
+        assert lisi.post("/account/confirm", {"code": f"00000{number}"}).status_code == 401
+    assert lisi.post("/account/confirm", {"code": code_of(key, 1)}).url == "/login/"
+    assert lisi.get("/account/").status_code == 302
+    assert Recipient.objects.get().address == "lisi@benet.com"
