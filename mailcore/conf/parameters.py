@@ -426,7 +426,7 @@ class Parameters:
         "3m", _("Time to sign in to IMAP, POP3, ManageSieve or submission, from the start of the connection.")
     )
     unauthenticated_connection_limit: int = integer(
-        "30", _("Connections of one address before sign-in (IMAP, POP3, ManageSieve, submission); 0: any number.")
+        "50", _("Connections of one address before sign-in (IMAP, POP3, ManageSieve, submission); 0: any number.")
     )
     mail_max_bad_commands: int = integer("20", _("Wrong commands, or failed sign-ins, that end a POP3 connection."))
     imap_idle_notify_interval: int = seconds("2m", _("How often an IDLE client gets a sign of life; 0: never."))

@@ -43,7 +43,8 @@ def protocol(request, serve, smtp, imap, parameters, benet):
         running = serve(lambda bridge: Pop3Server(bridge, None, implicit_tls=False))
     else:
         running = serve(lambda bridge: SieveServer(bridge, None))
-    parameters(auth_failure_limit=str(LIMIT), auth_failure_delay="0", smtpd_client_connection_count_limit="0")
+    off = {"unauthenticated_connection_limit": "0", "smtpd_client_connection_count_limit": "0"}
+    parameters(auth_failure_limit=str(LIMIT), auth_failure_delay="0", **off)
 
     def dial():
         client = running.dial()
