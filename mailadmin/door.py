@@ -27,9 +27,9 @@ def place(request: HttpRequest) -> str:
     return str(request.META.get("REMOTE_ADDR", ""))
 
 
-def judged(request: HttpRequest, address: str, judge: Callable[[], T | None]) -> T | None:
+def judged(request: HttpRequest, address: str, judge: Callable[[], T | None], step: str = guessing.FIRST) -> T | None:
     """`guessing.judged` for whoever sends this request. Raises Busy."""
-    return guessing.judged(address, place(request), judge)
+    return guessing.judged(address, place(request), judge, step)
 
 
 def busy() -> str:
@@ -74,8 +74,15 @@ def keep_profile(user: Account, language: str, time_zone: str) -> None:
         directory.change_own(user.pk, name=user.name, language=language, time_zone=time_zone)
 
 
+def prove(request: HttpRequest, user: Account) -> None:
+    """Everything that was asked has been shown, now."""
+    request.session[PROVED] = time.time()
+    guessing.forgive(user.address, place(request))
+    guessing.forgive_codes(request.session.session_key or "")
+
+
 def enter(request: HttpRequest, user: Account, backend: str | None = None) -> None:
     """Everything that was asked has been shown: the session is this account's."""
     login(request, user, backend)
-    request.session[PROVED] = time.time()
+    prove(request, user)
     note_place(user, place(request))

@@ -6,8 +6,9 @@ asks no other process, and is forgotten when the system stops. A process that th
 start (a command, a web server of its own) counts for itself.
 
 Limits are the callers', from `conf`; here is only arithmetic. Keys are kept as keyed hashes of eight
-octets, never as text. When the table is full of counters in use, a new one is not kept and reads as 1:
-the system never refuses anybody because *it* has no room.
+bytes, never as text. When the table is full, a new counter takes the place of the one with the fewest events, the
+oldest of these, of those that hold nothing: a flood of new keys drives out itself, not the counters of attackers.
+Where all neighbours hold something there is no room, and the answer is NO_ROOM, above every limit.
 """
 
 import fcntl
@@ -22,8 +23,9 @@ from contextlib import contextmanager
 from threading import Lock
 
 PROCESSES = 128  # that can hold something at once; the supervisor numbers its children
-_ENTRIES = 16384  # a power of two
+_ENTRIES = 32768  # a power of two
 _PROBES = 16  # neighbours looked at for a key, or for room for it
+NO_ROOM = 0x7FFFFFFF
 _HEAD = struct.Struct("<QdIfI")  # key's hash, window's start, events in it, window's length, held at once
 _STRIDE = 32 + 2 * PROCESSES  # the head, then what each process holds
 
@@ -47,20 +49,24 @@ class _Table:
             finally:
                 fcntl.lockf(self._file, fcntl.LOCK_UN)
 
-    def find(self, kind: str, key: str, now: float) -> int | None:
-        """The offset of this key's entry, made when it is not there; None: no room."""
+    def find(self, kind: str, key: str, now: float, *, make: bool = True) -> int | None:
+        """Return the offset of this key's entry; one is made where there is none. None: no room, or none and not
+        to be made."""
         digest = hashlib.blake2b(f"{kind}\0{key}".encode("utf-8", "surrogateescape"), key=self._secret, digest_size=8)
         mark = int.from_bytes(digest.digest(), "little") or 1
-        free = None
+        free, weakest = None, (0, 0.0)
         for probe in range(_PROBES):
             offset = (mark + probe) % _ENTRIES * _STRIDE
-            found, start, _, unit, held = _HEAD.unpack_from(self.memory, offset)
+            found, start, events, unit, held = _HEAD.unpack_from(self.memory, offset)
             if found == mark:
                 return offset
-            if free is None and not held and start + unit <= now:
-                free = offset
+            strength = (0, 0.0) if start + unit <= now else (events, start)
+            if not held and (free is None or strength < weakest):
+                free, weakest = offset, strength
+        if not make:
+            return None
         if free is not None:
-            _HEAD.pack_into(self.memory, free, mark, 0.0, 0, 0.0, 0)
+            _HEAD.pack_into(self.memory, free, mark, now, 0, 0.0, 0)
         return free
 
     def holds(self, offset: int, process: int, change: int) -> int:
@@ -107,13 +113,13 @@ def enter(kind: str, key: str) -> int:
     """One more is held at once under this key, such as a connection; how many that makes, with this one."""
     with _table.locked():
         offset = _table.find(kind, key, time.monotonic())
-        return 1 if offset is None else _table.holds(offset, _table.process, 1)
+        return NO_ROOM if offset is None else _table.holds(offset, _table.process, 1)
 
 
 def leave(kind: str, key: str) -> None:
     """One that `enter` counted is over."""
     with _table.locked():
-        offset = _table.find(kind, key, time.monotonic())
+        offset = _table.find(kind, key, time.monotonic(), make=False)
         if offset is not None:
             _table.holds(offset, _table.process, -1)
 
@@ -123,9 +129,9 @@ def rate(kind: str, key: str, unit: float, events: int = 1) -> int:
     With `events=0` it only tells."""
     now = time.monotonic()
     with _table.locked():
-        offset = _table.find(kind, key, now)
+        offset = _table.find(kind, key, now, make=events > 0)
         if offset is None:
-            return events
+            return NO_ROOM if events else 0
         mark, start, before, _, held = _HEAD.unpack_from(_table.memory, offset)
         if start + unit <= now:
             start, before = now, 0
@@ -136,7 +142,7 @@ def rate(kind: str, key: str, unit: float, events: int = 1) -> int:
 def forgive(kind: str, key: str) -> None:
     """The events under this key never happened: its owner signed in."""
     with _table.locked():
-        offset = _table.find(kind, key, time.monotonic())
+        offset = _table.find(kind, key, time.monotonic(), make=False)
         if offset is not None:
             mark, _, _, _, held = _HEAD.unpack_from(_table.memory, offset)
             _HEAD.pack_into(_table.memory, offset, mark, 0.0, 0, 0.0, held)

@@ -1,6 +1,8 @@
 """The web application as uvicorn serves it: Django's pages behind a bridge from ASGI to WSGI, and beside
 them the streams of news, which live in the event loop."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from a2wsgi import WSGIMiddleware
@@ -9,6 +11,8 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from mailcore import conf
+from mailcore.servers import bodies
+from mailcore.store import visitors
 from mailcore.wsgi import application as pages
 
 TOGETHER = 1 << 18  # octets of a response that wait in the thread until it is whole, so that they cross at once
@@ -53,8 +57,34 @@ _events = import_string(settings.WEBMAIL["EVENTS"])
 EVENTS = "/events"
 
 
+_asking = ThreadPoolExecutor(2, thread_name_prefix="sessions")
+
+
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    if scope["type"] == "http" and scope["path"] == EVENTS:
-        await _events(scope, receive, send)
-    else:
+    if scope["type"] != "http":
         await _pages(scope, receive, send)
+        return
+    # X_Forwarded_For and X-Forwarded-For are one variable for WSGI: who may write the first would be believed.
+    scope["headers"] = [(name, value) for name, value in scope["headers"] if b"_" not in name]
+    if scope["path"] == EVENTS:
+        await _events(scope, receive, send)
+        return
+    if not bodies.has_body(scope):
+        await _pages(scope, receive, send)
+        return
+    try:
+        body = await bodies.receive_body(scope, receive, lambda: _is_signed_in(scope))
+    except bodies.BodyRefused as refused:
+        await bodies.refuse(send, refused.status)
+        return
+    except bodies.ClientGone:
+        return
+    try:
+        await _pages(scope, body.receive, send)
+    finally:
+        body.close()
+
+
+async def _is_signed_in(scope: Any) -> bool:
+    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    return await asyncio.get_running_loop().run_in_executor(_asking, visitors.is_signed_in, headers)

@@ -70,6 +70,12 @@ def write(program: str, *lines: str) -> None:
     os.write(_destination.handle, text.encode("utf-8", "replace"))
 
 
+def open_now() -> None:
+    """Open the log before the first line: later there may be no descriptor left for it."""
+    if _destination.handle < 0 and not _destination.syslog:
+        _destination.open()
+
+
 def path() -> str:
     """The log file's path; "" where lines do not go to a file of ours."""
     where = conf.current().maillog_file

@@ -210,6 +210,14 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "SAMEORIGIN"
 
+# Views that take files, and the parameter that limits each; elsewhere a file is refused, and bodies are small.
+UPLOADS = {
+    "compose": "message_size_limit",
+    "transfer": "webmail_import_size_limit",
+    "contacts-import": "import_size_limit",
+    "mailadmin:import": "import_size_limit",
+    "mailadmin:postfix": "import_size_limit",
+}
 FILE_UPLOAD_HANDLERS = [
     "webmail.uploading.Limited",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",

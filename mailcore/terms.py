@@ -3,6 +3,7 @@
 Refusals and outcomes are values; faults are exceptions.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -163,10 +164,12 @@ class Owned:
 
 @dataclass(frozen=True, slots=True)
 class Expanded:
-    """Replaced by `targets`, and by those of `owned`, whose letters have another envelope sender."""
+    """Replaced by `targets`, and by those of `owned`, whose messages have another envelope sender. `kinds` has the
+    kinds of the targets that are no addresses, by their texts."""
 
     targets: tuple[str, ...]
     owned: tuple[Owned, ...] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

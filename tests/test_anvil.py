@@ -68,6 +68,29 @@ def test_a_flood_of_keys_neither_fails_nor_refuses():
     assert anvil.enter("connections", "192.0.2.1") == 1
 
 
+def test_a_flood_of_keys_does_not_drive_out_what_has_many_events_or_is_held():
+    for _ in range(5):
+        anvil.rate("failures", "xiaoqi@benet.com", 3600)
+    anvil.enter("connections", "192.0.2.1")
+    for number in range(40_000):
+        anvil.rate("failures", f"user{number}@benet.com", 3600)
+    assert anvil.rate("failures", "xiaoqi@benet.com", 3600, events=0) == 5
+    assert anvil.enter("connections", "192.0.2.1") == 2
+
+
+def test_the_oldest_of_those_with_few_events_goes():
+    for number in range(40_000):
+        anvil.rate("failures", f"user{number}@benet.com", 3600)
+    kept = [number for number in range(40_000) if anvil.rate("failures", f"user{number}@benet.com", 3600, events=0)]
+    assert len(kept) > 30_000
+    assert set(kept) >= set(range(39_000, 40_000))
+
+
+def test_where_everything_is_held_there_is_no_room():
+    seen = [anvil.enter("connections", f"2001:db8::{number:x}") for number in range(40_000)]
+    assert set(seen) == {1, anvil.NO_ROOM}
+
+
 def test_processes_count_together_without_losing_any():
     def count() -> None:
         for _ in range(2_000):

@@ -15,6 +15,7 @@ from mailcore.wire import mbox
 from webmail import imap, outside
 from webmail.criteria import clean
 from webmail.models import FetchedFrom
+from webmail.security import without_claims
 from webmail.servers import Server, tls_context
 
 MOST = 20  # accounts of one visitor
@@ -93,8 +94,9 @@ def _taken(client: poplib.POP3, mail: imap.Mail, account: FetchedFrom) -> Fetche
             if limits.message_size_limit and int(sizes.get(number, "0")) > limits.message_size_limit:
                 large += 1
             else:
-                content = b"\r\n".join(client.retr(int(number))[1]) + b"\r\n"
-                mail.append(account.folder, mbox.crlf(content), [])
+                content = mbox.crlf(b"\r\n".join(client.retr(int(number))[1]) + b"\r\n")
+                # The other server, or whoever wrote to it, may have claimed that ours checked the message.
+                mail.append(account.folder, without_claims(content, account.owner), [])
                 taken += 1
                 if not account.leave:
                     client.dele(int(number))

@@ -1,7 +1,8 @@
 """What a reader should know before believing a letter: who vouches for its sender, and what looks forged.
 
 Only what the receiving server says of SPF, DKIM and DMARC is believed (RFC 8601): an Authentication-Results
-field with its name, above every field that came with the letter. The rest is judged by the letter itself.
+field with its name, above the Received field that the same server wrote when the message came. A message without such
+a Received field (appended, imported, fetched) says nothing. The rest is judged by the message itself.
 """
 
 import re
@@ -11,9 +12,11 @@ from dataclasses import dataclass
 from html import unescape
 from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 
 from mailcore import conf
+from mailcore.wire import authres
 from webmail.addresses import Address
 from webmail.letters import Head
 
@@ -29,7 +32,7 @@ _SHARED = re.compile(r"^(?:com|net|org|gov|edu|ac|co|or|ne|go)\.[a-z]{2}$")
 _METHODS = ("dmarc", "dkim", "spf")
 _RESULT = re.compile(r"\b(spf|dkim|dmarc)\s*=\s*([a-z]+)", re.IGNORECASE)
 _SIGNER = re.compile(r"\bheader\.(?:d|i)\s*=\s*@?([^\s;]+)", re.IGNORECASE)
-_COMMENT = re.compile(r"\([^()]*\)")
+_BY = re.compile(r"(?:^|\s)by\s+([^\s;]+)", re.IGNORECASE)
 _TWINS = str.maketrans("0135|!", "olesll")
 _ANCHOR = re.compile(r'<a\b[^>]*?\bhref="([^"]*)"[^>]*>(.*?)</a>', re.DOTALL)
 _SHOWN_HOST = re.compile(r"^\s*(?:https?://)?((?:[\w-]+\.)+[a-z]{2,24})(?:[/:?#]\S*)?\s*$", re.IGNORECASE)
@@ -42,14 +45,15 @@ class Finding:
     words: str
 
 
-def findings(head: Head, visitor: str, known: Iterable[str] = ()) -> list[Finding]:
-    """What there is to say about a letter's sender; `known`: domains the visitor writes to."""
+def findings(head: Head, visitor: str, known: Iterable[str] = (), *, enclosed: bool = False) -> list[Finding]:
+    """What there is to say about a message's sender; `known`: domains the visitor writes to. The header of a message
+    `enclosed` in another is all its sender's: no server of ours wrote a field of it."""
     writers = head.addresses("from")
     if not writers:
         return []
     sender = writers[0]
     domain = _domain(sender.mail)
-    found = _authenticity(head, visitor, domain)
+    found = [] if enclosed else _authenticity(head, visitor, domain)
     own = _domain(visitor)
     if domain and (twin := look_alike(domain, [own, *known, *_FORGED_OFTEN])):
         said = _("The sender’s domain %(domain)s looks like %(known)s, but is another.")
@@ -78,20 +82,16 @@ def _authenticity(head: Head, visitor: str, domain: str) -> list[Finding]:
 
 def authentication(head: Head, visitor: str) -> tuple[dict[str, str], str]:
     """({"spf": "pass", …}, the domain that signed) as our own server found it; empty where it says nothing."""
-    ours = {_domain(visitor), conf.current().mydomain.lower(), conf.current().myhostname.lower()}
     results: dict[str, str] = {}
     signer = ""
-    for name, value in head.raw:
-        if name == "received" and results:
-            break
-        if name != "authentication-results":
+    names = [name for name, _value in head.raw]
+    above = names.index("received") if "received" in names else 0
+    if not above or not is_own_name(_receiving_host(head.raw[above][1]), visitor):
+        return {}, ""
+    for name, value in head.raw[:above]:
+        if name != "authentication-results" or not is_own_name(authres.server_of(value), visitor):
             continue
-        said = _COMMENT.sub(" ", value)
-        server, _, rest = said.partition(";")
-        host = (server.split() or [""])[0].lower()
-        if not any(mine and (host == mine or host.endswith("." + mine)) for mine in ours):
-            continue
-        for clause in rest.split(";"):
+        for clause in authres.without_comments(value).partition(";")[2].split(";"):
             if match := _RESULT.search(clause):
                 method, result = match[1].lower(), match[2].lower()
                 if method == "dkim" and result == "pass" and (who := _SIGNER.search(clause)):
@@ -99,6 +99,27 @@ def authentication(head: Head, visitor: str) -> tuple[dict[str, str], str]:
                 if results.get(method) != "pass":
                     results[method] = result
     return results, signer
+
+
+def without_claims(content: bytes, visitor: str) -> bytes:
+    """Return a message that came from elsewhere without results of checks that claim to be of the visitor's server."""
+    results = authres.ResultsFilter(lambda name: is_own_name(name, visitor))
+    return results.feed(content) + results.finish()
+
+
+def is_own_name(host: str, visitor: str) -> bool:
+    """Return True where the visitor's own server goes by this name: one in the visitor's domain, and, where the
+    accounts are ours, in this host's."""
+    names = {_domain(visitor)}
+    if not settings.WEBMAIL["GUEST"]:
+        names |= {conf.current().mydomain.lower(), conf.current().myhostname.lower()}
+    return bool(host) and any(mine and (host == mine or host.endswith("." + mine)) for mine in names)
+
+
+def _receiving_host(received: str) -> str:
+    """Return the host that wrote a Received field (RFC 5321 §4.4, the By-domain); "" where it names none."""
+    match = _BY.search(authres.without_comments(received))
+    return match[1].rstrip(".").lower() if match else ""
 
 
 def look_alike(domain: str, known: Iterable[str]) -> str:

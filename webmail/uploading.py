@@ -6,9 +6,15 @@ file that goes beyond the limit is dropped from there on, and the page says so.
 
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import SuspiciousMultipartForm
 from django.core.files.uploadhandler import FileUploadHandler, SkipFile
 
 from mailcore import conf
+
+
+class FileRefused(SuspiciousMultipartForm):
+    """A file for a page that takes none; Django answers 400."""
 
 
 class Limited(FileUploadHandler):
@@ -18,11 +24,16 @@ class Limited(FileUploadHandler):
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
+        if self._view_name() not in settings.UPLOADS:
+            raise FileRefused("a file for a page that takes none")
         self._limit = conf.current().message_size_limit * 3 // 4 if self._is_a_letters() else 0
 
-    def _is_a_letters(self) -> bool:
+    def _view_name(self) -> str:
         match = getattr(self.request, "resolver_match", None)
-        return match is not None and match.url_name == "compose"
+        return "" if match is None else match.view_name
+
+    def _is_a_letters(self) -> bool:
+        return self._view_name() == "compose"
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
         self._seen += len(raw_data)

@@ -15,7 +15,7 @@ from mailcore.models import Alias, Domain
 from mailcore.store import directory
 from mailcore.store.directory import Problem
 from mailcore.wire import tables
-from mailcore.wire.tables import Complaint
+from mailcore.wire.tables import Complaint, Target
 
 _MOST = 2000  # aliases a person can still look over; more are a CSV file's
 
@@ -70,16 +70,20 @@ def text(request: HttpRequest, reach: Reach) -> HttpResponse:
 
 def _written(domain: Domain) -> str:
     """Aliases that are switched off stand behind a "#"."""
-    rows = Alias.objects.filter(domain=domain).order_by("local_part").values_list("local_part", "targets", "active")
+    rows = (
+        Alias.objects.filter(domain=domain)
+        .order_by("local_part")
+        .values_list("local_part", "targets", "special", "active")
+    )
     return "".join(
-        f"{'' if active else '# '}{tables.render_name(name)}: {tables.render_targets(targets, domain.name)}\n"
-        for name, targets, active in rows
+        f"{'' if active else '# '}{tables.render_name(name)}: {tables.render_targets(targets, domain.name, special)}\n"
+        for name, targets, special, active in rows
     )
 
 
 def _apply(domain: Domain, content: str, *, really: bool) -> list[Change]:
     """All of it, or, where a line is wrong, nothing. Aliases that are switched off stay as they are."""
-    wanted: dict[str, tuple[int, tuple[str, ...]]] = {}
+    wanted: dict[str, tuple[int, tuple[Target, ...]]] = {}
     found: list[Change] = []
     for each in tables.aliases(content.splitlines()):
         if isinstance(each, Complaint):
@@ -98,7 +102,7 @@ def _apply(domain: Domain, content: str, *, really: bool) -> list[Change]:
     return sorted(found, key=lambda each: (not each.problem, each.line, each.name))
 
 
-def _write(domain: Domain, wanted: dict[str, tuple[int, tuple[str, ...]]]) -> list[Change]:
+def _write(domain: Domain, wanted: dict[str, tuple[int, tuple[Target, ...]]]) -> list[Change]:
     there = {row.local_part: row for row in Alias.objects.filter(domain=domain, active=True)}
     found = []
     for name in there.keys() - wanted.keys():
@@ -109,7 +113,7 @@ def _write(domain: Domain, wanted: dict[str, tuple[int, tuple[str, ...]]]) -> li
     while left:  # an alias may name one that stands below it
         problems, later = [], {}
         for name, (line, targets) in left.items():
-            full = [each if "@" in each or tables.special(each) else f"{each}@{domain.name}" for each in targets]
+            full = [_full(each, domain.name) for each in targets]
             try:
                 with transaction.atomic():
                     change = _one(domain, name, full, there.get(name))
@@ -122,6 +126,11 @@ def _write(domain: Domain, wanted: dict[str, tuple[int, tuple[str, ...]]]) -> li
             break
         left = later
     return found + problems
+
+
+def _full(target: Target, domain: str) -> str:
+    """Return the text that the directory takes. A command stays one only where the alias has it already."""
+    return target.text if target.kind or "@" in target.text else f"{target.text}@{domain}"
 
 
 def _one(domain: Domain, name: str, targets: list[str], row: Alias | None) -> str:

@@ -9,12 +9,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
+from mailadmin import door
 from mailadmin.forms import AppPasswordForm, OwnForm, OwnPasswordForm
 from mailadmin.pages.answers import done, show, shown_once
 from mailadmin.permissions import Reach, own
 from mailcore.models import Account
 from mailcore.store import directory, login, quota
 from mailcore.store.directory import Problem
+from mailcore.store.guessing import Busy
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -59,7 +61,14 @@ def own_password(request: HttpRequest, reach: Reach) -> HttpResponse:
     form = OwnPasswordForm(request.POST or None)
     if form.is_valid():
         given = form.cleaned_data
-        if authenticate(request, username=me.address, password=given["present"]) is None:
+        try:
+            right = door.judged(
+                request, me.address, lambda: authenticate(request, username=me.address, password=given["present"])
+            )
+        except Busy:
+            form.add_error("present", door.busy())
+            return show(request, reach, "own_password", {"section": "password", "form": form}, 429)
+        if right is None:
             form.add_error("present", _("This is not your password."))
         else:
             try:

@@ -3,6 +3,7 @@
 import secrets
 import time
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -15,7 +16,8 @@ from django.views.decorators.http import require_http_methods
 from mailadmin import door
 from mailadmin.pages.answers import POLICY
 from mailcore.models import Account
-from mailcore.store import audit, factors
+from mailcore.post import owner_notice
+from mailcore.store import audit, factors, guessing
 from mailcore.store.guessing import Busy
 from mailcore.store.login import AccountBackend
 from mailcore.store.webauthn import Site
@@ -34,9 +36,11 @@ def second_step(request: HttpRequest) -> HttpResponse:
         return redirect("sign-in")
     problem = ""
     if request.method == "POST":
+        if not guessing.count_code(request.session.session_key or ""):
+            return give_up(request, user)
         try:
             with audit.by(user.address, door.place(request)):
-                shown = door.judged(request, user.address, lambda: shows(request, user.pk) or None)
+                shown = door.judged(request, user.address, lambda: shows(request, user.pk) or None, guessing.SECOND)
         except Busy:
             problem = door.busy()
         else:
@@ -57,6 +61,14 @@ def second_step(request: HttpRequest) -> HttpResponse:
     response = render(request, "mailadmin/second_step.html", context, status=401 if problem else 200)
     response["Content-Security-Policy"] = POLICY
     return response
+
+
+def give_up(request: HttpRequest, user: Account) -> HttpResponse:
+    """Too many wrong codes: the session ends, the password is asked for again, and the owner hears of it."""
+    request.session.flush()
+    owner_notice.report_wrong_codes(Account.objects.get(pk=user.pk), door.place(request))
+    messages.error(request, _("Too many wrong codes. Please sign in again."))
+    return redirect("sign-in")
 
 
 def _waiting(pending: dict[str, object] | None) -> Account | None:

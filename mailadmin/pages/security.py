@@ -21,11 +21,11 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from mailadmin import door
 from mailadmin.pages.answers import done, show
-from mailadmin.pages.second import challenge, shows, site
+from mailadmin.pages.second import challenge, give_up, shows, site
 from mailadmin.permissions import Reach, own
 from mailcore import conf
 from mailcore.models import Account
-from mailcore.store import factors, webauthn
+from mailcore.store import factors, guessing, webauthn
 from mailcore.store.guessing import Busy
 from mailcore.store.webauthn import NotValid
 from mailcore.wire import totp
@@ -58,9 +58,12 @@ def confirm(request: HttpRequest, reach: Reach) -> HttpResponse:
     wanted = request.POST.get("next") or request.GET.get("next") or ""
     safe = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
     if request.method == "POST":
+        if me.second_factor and not guessing.count_code(request.session.session_key or ""):
+            return give_up(request, me)
         try:
-            if door.judged(request, me.address, lambda: _proves(request, me) or None):
-                request.session[door.PROVED] = time.time()
+            step = guessing.SECOND if me.second_factor else guessing.FIRST
+            if door.judged(request, me.address, lambda: _proves(request, me) or None, step):
+                door.prove(request, me)
                 return redirect(wanted if safe else reverse("mailadmin:security"))
             problem = _("This is not right. Please try again.")
         except Busy:

@@ -145,6 +145,14 @@ class Parameters:
     second_factor_roles: tuple[str, ...] = words(
         "", _("Roles (owner, domain, auditor, administrator) that must set up a second factor before anything else.")
     )
+    web_body_limit: int = octets(
+        "2621440", _("Largest body of a web request that brings no file, of somebody who is signed in.")
+    )
+    web_request_time_limit: int = seconds("30s", _("Time for the header of a web request, and again for its body."))
+    web_min_data_rate: int = integer("2000", _("Bytes a second of a web request's body that prolong its time."))
+    webmail_import_size_limit: int = octets(
+        "104857600", _("Largest file of messages that the webmail imports; 0: no limit.")
+    )
     import_size_limit: int = octets("2097152", _("Largest file that the administrator's screens import."))
     step_up_time: int = seconds("15m", _("How long after signing in security settings are open without asking again."))
     web_threads: int = integer("8", _("Requests one web process serves at once."))
@@ -401,6 +409,9 @@ class Parameters:
     )
     auth_failure_delay_max: int = seconds("30s", _("The longest such wait."))
     auth_failure_time: int = seconds("15m", _("How long failed sign-ins count."))
+    second_factor_attempts: int = integer(
+        "5", _("Codes of the second factor that may be tried before the password is asked for again; 0: any number.")
+    )
     auth_known_address_time: int = days("90d", _("How long an address is known from which an account signed in."))
     oauth_timeout: int = seconds("10s", _("Time for the server that issues OAuth tokens to answer."))
     auth_scram_iterations: int = integer(
@@ -411,7 +422,12 @@ class Parameters:
     imap_idle_timeout: int = seconds("30m", _("An IMAP connection without commands ends after this."))
     pop3_idle_timeout: int = seconds("10m", _("A POP3 connection without commands ends after this."))
     managesieve_idle_timeout: int = seconds("30m", _("A ManageSieve connection without commands ends after this."))
-    login_timeout: int = seconds("3m", _("Time to sign in to IMAP, POP3 or ManageSieve."))
+    login_timeout: int = seconds(
+        "3m", _("Time to sign in to IMAP, POP3, ManageSieve or submission, from the start of the connection.")
+    )
+    unauthenticated_connection_limit: int = integer(
+        "50", _("Connections of one address before sign-in (IMAP, POP3, ManageSieve, submission); 0: any number.")
+    )
     mail_max_bad_commands: int = integer("20", _("Wrong commands, or failed sign-ins, that end a POP3 connection."))
     imap_idle_notify_interval: int = seconds("2m", _("How often an IDLE client gets a sign of life; 0: never."))
     imap_progress_interval: int = seconds("15s", _("How often a client hears that its long command goes on; 0: never."))

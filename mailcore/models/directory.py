@@ -116,7 +116,10 @@ class Alias(models.Model):
     address = models.CharField(_("alias"), max_length=320, unique=True)
     local_part = models.CharField(max_length=64)
     domain = models.ForeignKey(Domain, models.CASCADE, related_name="aliases")
-    targets = models.JSONField(_("delivers to"), default=list)  # list of addresses, in order, at least one
+    targets = models.JSONField(_("delivers to"), default=list)  # texts of its targets, in order, at least one
+    # Kinds of the targets that are no addresses, by their texts: "command", "file", "include"; "unconfirmed" for one
+    # that no aliases file of an administrator has named, which is never run. Only `aliasfile` adds any.
+    special = models.JSONField(default=dict, blank=True)
     active = models.BooleanField(_("active"), default=True)
     comment = models.CharField(_("comment"), max_length=200, blank=True)
     source = models.CharField(max_length=255, blank=True)  # the alias file it came from, which may take it back

@@ -90,6 +90,8 @@ class Recipient(models.Model):
     original = models.CharField(max_length=320)  # as given at RCPT: X-Original-To, orig_to
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
     final = models.BooleanField(default=False)  # came out of an alias: not expanded again
+    # "command" or "file" where an alias's target is one; "" for an address, whatever it looks like.
+    kind = models.CharField(max_length=12, blank=True, default="", db_default="")
     notify = models.CharField(max_length=24, blank=True)  # NOTIFY, as given: "SUCCESS,DELAY", "NEVER", ""
     orcpt = models.CharField(max_length=500, blank=True)  # ORCPT, as given: "rfc822;a@b"
     dsn = models.CharField(max_length=12, blank=True)  # of the last attempt: "2.0.0"

@@ -89,14 +89,14 @@ def _route(plans: Sequence[_Plan]) -> None:
     expansions = []
     for plan in plans:
         for duty in plan.claim.duties:
-            way = route(duty.address, final=duty.final, sender=plan.claim.sender)
+            way = route(duty.address, final=duty.final, sender=plan.claim.sender, kind=duty.kind)
             if isinstance(way, Expanded):
                 expansions.append((plan.claim, duty, way))
     if expansions:
         queue.expand(expansions)
     for plan in plans:
         for duty in plan.claim.duties:
-            match route(duty.address, final=duty.final, sender=plan.claim.sender):
+            match route(duty.address, final=duty.final, sender=plan.claim.sender, kind=duty.kind):
                 case Local(held=True) if not plan.claim.flushed:
                     plan.claim.held.add(duty.id)
                     plan.outcomes.append((duty, HELD))

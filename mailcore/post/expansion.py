@@ -6,13 +6,14 @@ means the account of the same name (virtual(5), aliases(5)).
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from mailcore import conf, log
 from mailcore.store import directory
 from mailcore.terms import Expanded, Owned
 from mailcore.wire import address as addresses
 from mailcore.wire import tables
+from mailcore.wire.tables import Target
 
 _INCLUDES = 10  # how deep includes may nest
 
@@ -34,7 +35,8 @@ def expand(address: str) -> Expanded:
     for target, sender in found.items():
         lists.setdefault(sender, []).append(target)
     plain = tuple(lists.pop("", ()))
-    return Expanded(plain, tuple(Owned(sender, tuple(targets)) for sender, targets in lists.items()))
+    owned = tuple(Owned(sender, tuple(targets)) for sender, targets in lists.items())
+    return Expanded(plain, owned, expansion.kinds)
 
 
 def full(address: str) -> str:
@@ -60,6 +62,7 @@ def candidates(local: str) -> tuple[str, ...]:
 class _Expansion:
     def __init__(self) -> None:
         self.found: dict[str, str] = {}  # target → sender where a list's owner replaces it, else ""
+        self.kinds: dict[str, str] = {}  # commands and files among them: target → kind
         self._seen: set[str] = set()
         self._limit = conf.current().virtual_alias_expansion_limit
         self._deepest = conf.current().virtual_alias_recursion_limit
@@ -68,7 +71,7 @@ class _Expansion:
         if name in self._seen:
             return
         self._seen.add(name)
-        alias, targets = lookup(name)
+        alias, targets, special = lookup(name)
         if targets is None or depth > self._deepest:
             self._keep(name, sender)
             return
@@ -77,24 +80,32 @@ class _Expansion:
             if target == name:
                 self._keep(name, sender)
             else:
-                self._follow(target, sender, depth + 1, 0)
+                self._follow(Target(target, special.get(target, "")), sender, depth + 1, 0)
 
-    def _follow(self, target: str, sender: str, depth: int, included: int) -> None:
-        kind = tables.special(target)
-        if not kind:
-            self.visit(full(target), sender, depth)
-        elif not kind.startswith(":include:"):
-            self._keep(target, sender)
-        elif kind not in self._seen:
-            self._seen.add(kind)
-            path = kind.removeprefix(":include:").strip()
-            if included >= _INCLUDES:
-                raise Misconfigured(f"{path}: includes nest too deeply")
-            for inner in _included(path):
-                if tables.special(inner) and not inner.startswith('":include:'):
-                    log.write("local", f"warning: {path}: a command or file in an include is passed over")
-                else:
-                    self._follow(inner, sender, depth + 1, included + 1)
+    def _follow(self, target: Target, sender: str, depth: int, included: int) -> None:
+        match target.kind:
+            case "":
+                self.visit(full(target.text), sender, depth)
+            case "include":
+                self._include(tables.unquoted(target.text), sender, depth, included)
+            case "command" | "file":
+                self.kinds[target.text] = target.kind
+                self._keep(target.text, sender)
+            case _:
+                log.write("local", "warning: a target that came from no aliases file is passed over")
+
+    def _include(self, name: str, sender: str, depth: int, included: int) -> None:
+        if name in self._seen:
+            return
+        self._seen.add(name)
+        path = name.removeprefix(":include:").strip()
+        if included >= _INCLUDES:
+            raise Misconfigured(f"{path}: includes nest too deeply")
+        for inner in _included(path):
+            if inner.kind in ("command", "file"):
+                log.write("local", f"warning: {path}: a command or file in an include is passed over")
+            else:
+                self._follow(inner, sender, depth + 1, included + 1)
 
     def _keep(self, target: str, sender: str) -> None:
         self.found.setdefault(target, sender)
@@ -102,29 +113,29 @@ class _Expansion:
             raise Unreasonable(target)
 
 
-def lookup(address: str) -> tuple[str, tuple[str, ...] | None]:
-    """What one lookup makes of an address: (the alias's own address, its targets); the same name in the domain
-    another stands for; a catch-all; (…, None) where it stands for itself."""
+_NO_KINDS: Mapping[str, str] = {}
+
+
+def lookup(address: str) -> tuple[str, tuple[str, ...] | None, Mapping[str, str]]:
+    """What one lookup makes of an address: (the alias's own address, its targets, the kinds of those that are no
+    addresses); the same name in the domain another stands for; a catch-all; (…, None, …) where it stands for itself."""
     local, domain_name = addresses.split(address)
     domain = domain_of(domain_name)
     if domain is None or domain.kind == "relay":
-        return "", None
+        return "", None, _NO_KINDS
     if domain.kind == "alias":
-        return "", (f"{local}@{domain.target}",)
+        return "", (f"{local}@{domain.target}",), _NO_KINDS
     for candidate in candidates(local):
         whole = f"{candidate}@{domain.name}"
         if (alias := directory.find_alias(whole)) is not None:
             # The alias of user may name user itself; for user+extension that is the same address.
-            return whole, tuple(address if target == whole else target for target in _full(alias.targets))
+            named = (target if target in alias.special else full(target) for target in alias.targets)
+            return whole, tuple(address if target == whole else target for target in named), alias.special
         if directory.find_account(whole) is not None:
-            return "", None
+            return "", None, _NO_KINDS
     if domain.catch_all and domain.catch_all != address:
-        return "", (domain.catch_all,)
-    return "", None
-
-
-def _full(targets: Iterable[str]) -> Iterable[str]:
-    return (target if tables.special(target) else full(target) for target in targets)
+        return "", (domain.catch_all,), _NO_KINDS
+    return "", None, _NO_KINDS
 
 
 def _owner(alias: str) -> str:
@@ -135,7 +146,7 @@ def _owner(alias: str) -> str:
     return owner if directory.find_alias(owner) or directory.find_account(owner) else ""
 
 
-def _included(path: str) -> list[str]:
+def _included(path: str) -> list[Target]:
     """The targets in an include file: one or several a line, parted by commas; lines with # are passed over.
     Misconfigured: not absolute, no regular file, writable for everybody, or not readable."""
     if not os.path.isabs(path):

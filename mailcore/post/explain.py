@@ -22,7 +22,6 @@ from mailcore.terms import (
     Reply,
     Route,
 )
-from mailcore.wire import tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +97,14 @@ def destinations(address: str, sender: str = "", size: int = 0) -> Node:
 def _visit(address: str, sender: str, size: int, above: frozenset[str]) -> Node:
     if address in above:
         return Node(address, "loop", "named above")
-    _, targets = ("", None) if tables.special(address) else expansion.lookup(address)
+    _, targets, special = expansion.lookup(address)
     if targets is None:
         return _leaf(address, route(address, final=True, sender=sender), size)
     seen = above | {address}
     children = tuple(
-        _leaf(target, route(target, final=True, sender=sender), size)
-        if target == address
-        else _visit(target if tables.special(target) else expansion.full(target), sender, size, seen)
+        _leaf(target, route(target, final=True, sender=sender, kind=special.get(target, "")), size)
+        if target == address or target in special
+        else _visit(expansion.full(target), sender, size, seen)
         for target in targets
     )
     return Node(address, "alias", children=children)

@@ -13,9 +13,10 @@ from email.utils import formatdate
 from mailcore import conf, log
 from mailcore.post import files, intake
 from mailcore.post.queue import MICRO, now_us
+from mailcore.post.route import is_own_name
 from mailcore.terms import Client, Letter, LetterRecipient, TemporaryFault
 from mailcore.wire import address as addresses
-from mailcore.wire import addresslist, trace
+from mailcore.wire import addresslist, authres, trace
 
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _NAMED = re.compile(rb"[!-9;-~]+[ \t]*:|From |>From ")
@@ -167,7 +168,7 @@ def _completed(
 ) -> tuple[bytes, str]:
     """(the header without its empty line, the Message-ID)."""
     parameters = conf.current()
-    kept = [field for field in fields if _name(field) and _name(field) not in _DROPPED]
+    kept = [field for field in fields if _name(field) and not _is_dropped(field)]
     present = {_name(field) for field in kept}
     prefix, before = ("Resent-", b"resent-") if any(name.startswith(b"resent-") for name in present) else ("", b"")
     lines = [
@@ -190,6 +191,14 @@ def _completed(
         + "".join(f"{line}\r\n" for line in late).encode("utf-8", "surrogateescape")
     )
     return header, trace.message_id(header) or message_id
+
+
+def _is_dropped(field: bytes) -> bool:
+    """Return True for fields that are not passed on: among them results of checks that bear our name, as if we had
+    made them."""
+    if _name(field) in _DROPPED:
+        return True
+    return authres.FIELD.match(field) is not None and authres.claims_name(field, is_own_name)
 
 
 def _phrase(name: str) -> str:

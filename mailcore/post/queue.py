@@ -35,7 +35,7 @@ is recorded whatever has become of the letter meanwhile: what was delivered was 
 
 import contextlib
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import time
 from typing import Any
@@ -69,6 +69,7 @@ class Duty:
     notify: str = ""
     orcpt: str = ""
     delay_notified: bool = False
+    kind: str = ""  # "command" or "file"; "" for an address
 
 
 @dataclass(slots=True)
@@ -184,7 +185,7 @@ _waiting = Prepared(
     lambda ids: (
         Recipient.objects.filter(letter_id__in=ids, state=Recipient.State.WAITING)
         .order_by("id")
-        .values_list("letter_id", "id", "address", "original", "final", "notify", "orcpt", "delay_notified")
+        .values_list("letter_id", "id", "address", "original", "final", "notify", "orcpt", "delay_notified", "kind")
     ),
     (int,),
 )
@@ -316,6 +317,7 @@ def expand(expansions: Iterable[tuple[Claim, Duty, Expanded]]) -> None:
                     address=target,
                     original=duty.original,
                     final=True,
+                    kind=way.kinds.get(target, ""),
                     notify=duty.notify,
                     orcpt=duty.orcpt,
                 )
@@ -327,7 +329,7 @@ def expand(expansions: Iterable[tuple[Claim, Duty, Expanded]]) -> None:
         )
         for held, duty, way in wanted:
             for part in way.owned:
-                _split(held.id, duty, part)
+                _split(held.id, duty, part, way.kinds)
     claims = {held.id: held for held, _, _ in wanted}
     for held in claims.values():
         held.duties.clear()
@@ -335,7 +337,7 @@ def expand(expansions: Iterable[tuple[Claim, Duty, Expanded]]) -> None:
         claims[letter_id].duties.append(Duty(*fields))
 
 
-def _split(letter_id: int, duty: Duty, part: Owned) -> None:
+def _split(letter_id: int, duty: Duty, part: Owned, kinds: Mapping[str, str]) -> None:
     """A letter of the same content and age for the members of a list, from the list's owner. What the sender
     asked to be told (NOTIFY) ends at the list (RFC 3461 §5.2.7.3)."""
     new_id = _copy_content(letter_id)
@@ -344,7 +346,8 @@ def _split(letter_id: int, duty: Duty, part: Owned) -> None:
     row.courier, row.lease_us, row.sender = "", 0, part.sender
     row.save(force_insert=True)
     Recipient.objects.bulk_create(
-        Recipient(letter_id=new_id, address=target, original=duty.original, final=True) for target in part.targets
+        Recipient(letter_id=new_id, address=target, original=duty.original, final=True, kind=kinds.get(target, ""))
+        for target in part.targets
     )
     news.ring_couriers()
 

@@ -16,7 +16,7 @@ from mailcore.post import expansion
 from mailcore.store import directory, tables
 from mailcore.terms import Command, Directory, Local, MailFile, Refused, Remote, Reply, Route
 from mailcore.wire import address as addresses
-from mailcore.wire import tables as grammar
+from mailcore.wire.tables import unquoted
 
 UNKNOWN = Reply(550, "5.1.1", "User unknown in virtual mailbox table")
 _UNKNOWN_RELAY = Reply(550, "5.1.1", "User unknown in relay recipient table")
@@ -26,10 +26,11 @@ _RESTRICTED = Reply(550, "5.7.1", "mail to this destination is not allowed")
 _STATUS = re.compile(r"([45]\.\d{1,3}\.\d{1,3})\s*(.*)", re.DOTALL)
 
 
-def route(address: str, *, final: bool = False, sender: str = "") -> Route:
-    """The next step for `address`; `final` says that it came out of an alias already."""
-    if final and (special := grammar.special(address)):
-        return _special(special)
+def route(address: str, *, final: bool = False, sender: str = "", kind: str = "") -> Route:
+    """The next step for `address`; `final` says that it came out of an alias already, `kind` what it is where it is
+    no address ("command", "file")."""
+    if kind:
+        return _special(kind, unquoted(address))
     address = expansion.full(address)
     if not final:
         try:
@@ -50,6 +51,13 @@ def is_local(domain_name: str) -> bool:
     return domain is not None and domain.kind != "relay"
 
 
+def is_own_name(name: str) -> bool:
+    """Return True for this host's name and every domain with mailboxes here: names that no field of a message which
+    comes in may bear as its writer's (RFC 8601 §5)."""
+    parameters = conf.current()
+    return name in (parameters.myhostname.lower(), parameters.mydomain.lower()) or is_local(name)
+
+
 def relays_for(domain_name: str) -> bool:
     """Is this a domain whose mail we pass on for anybody?"""
     domain = directory.find_domain(domain_name)
@@ -58,12 +66,12 @@ def relays_for(domain_name: str) -> bool:
     return domain_name in conf.current().relay_domains
 
 
-def _special(target: str) -> Route:
+def _special(kind: str, target: str) -> Route:
     """A command or a file; allowed only where the administrator said so."""
     parameters = conf.current()
-    if target.startswith("|"):
-        return Command(target[1:].strip()) if "alias" in parameters.allow_mail_to_commands else Refused(_RESTRICTED)
-    if "alias" not in parameters.allow_mail_to_files:
+    if kind == "command" and "alias" in parameters.allow_mail_to_commands:
+        return Command(target.removeprefix("|").strip())
+    if kind != "file" or "alias" not in parameters.allow_mail_to_files:
         return Refused(_RESTRICTED)
     return Directory(target) if target.endswith("/") else MailFile(target)
 

@@ -15,6 +15,7 @@ from mailcore.servers import proxy
 from mailcore.servers.bridge import Bridge
 from mailcore.servers.lines import LineConnection
 from mailcore.servers.proxy import Header, ProxiedListener
+from mailcore.servers.strangers import LAST_WORDS, Stranger
 from mailcore.terms import Owner
 
 
@@ -25,6 +26,9 @@ class LineSession(Protocol):
     doubted: bool
 
     def run(self) -> Coroutine[Any, Any, None]: ...
+
+    def turn_away(self, reason: str) -> None:
+        """Say why the connection is about to be closed."""
 
     def leave(self) -> None:
         """End now if a command is waited for, else when it is done."""
@@ -46,6 +50,7 @@ class LineServer:
         self._implicit_tls = implicit_tls
         self._listener: asyncio.Server | ProxiedListener | None = None
         self._sessions: dict[asyncio.Task[None], LineSession] = {}
+        self._strangers: dict[LineConnection, Stranger] = {}
 
     @property
     def connections(self) -> int:
@@ -55,7 +60,7 @@ class LineServer:
     async def listen(self, sock: socket.socket) -> None:
         """Serve on a bound socket from now on."""
         context = self.tls_context if self._implicit_tls else None
-        if conf.current().haproxy_trusted_networks:
+        if conf.current().haproxy_trusted_networks or context is not None:
             self._listener = ProxiedListener(self._connect, sock, context, proxy.of_access)
         else:
             loop = asyncio.get_running_loop()
@@ -66,9 +71,30 @@ class LineServer:
 
     def _begin(self, connection: LineConnection) -> None:
         session = self._make(self, connection)
+        self.signed_out(session, connection)
         task = asyncio.get_running_loop().create_task(session.run())
         self._sessions[task] = session
-        task.add_done_callback(lambda done: self._sessions.pop(done, None))
+        task.add_done_callback(lambda done: self._ended(done, connection))
+
+    def _ended(self, task: asyncio.Task[None], connection: LineConnection) -> None:
+        self._sessions.pop(task, None)
+        self.signed_in(connection)
+
+    def signed_in(self, connection: LineConnection) -> None:
+        """The connection is nobody's no more."""
+        if (stranger := self._strangers.pop(connection, None)) is not None:
+            stranger.release()
+
+    def signed_out(self, session: LineSession, connection: LineConnection) -> None:
+        """Nobody has signed in on the connection, or no longer."""
+
+        def drop(reason: str) -> None:
+            session.turn_away(reason)
+            connection.close()
+            # A client that reads nothing would keep it open for what is still to be sent.
+            asyncio.get_running_loop().call_later(LAST_WORDS, connection.abort)
+
+        self._strangers[connection] = Stranger(connection.peer, drop)
 
     @property
     def watched(self) -> list[int]:

@@ -39,6 +39,7 @@ class Session:
     """One connection; `owner` after sign-in."""
 
     def __init__(self, server: LineServer, connection: LineConnection) -> None:
+        self._server = server
         self._bridge = server.bridge
         self._tls_context = server.tls_context
         self._connection = connection
@@ -126,6 +127,9 @@ class Session:
         parameters = conf.current()
         return parameters.login_timeout if self.owner is None else parameters.managesieve_idle_timeout
 
+    def turn_away(self, reason: str) -> None:
+        self._say("BYE", reason, "TRYLATER")
+
     def _say(self, word: str, text: str = "", code: str = "") -> None:
         self._connection.write(wire.answer(word, text, code))
 
@@ -210,6 +214,10 @@ class Session:
         door = Door(self._bridge, "sieve", self._peer)
         try:
             owner = await sasl.authenticate(door, mechanism, initial, self._challenge)
+        except sasl.Busy:
+            self._bad += 1
+            self._say("NO", f"{sasl.BUSY}.", "TRYLATER")
+            return
         except (Unauthorized, SaslError):
             owner = None
         if owner is None:
@@ -217,6 +225,7 @@ class Session:
             return
         self._count(owner)
         self.owner = owner
+        self._server.signed_in(self._connection)
         self._say("OK", "Logged in.")
 
     async def _challenge(self, question: bytes) -> bytes:
@@ -245,6 +254,7 @@ class Session:
     async def _unauthenticate(self, _: Command) -> None:
         self._uncount()
         self.owner = None
+        self._server.signed_out(self, self._connection)
         self._say("OK")
 
     async def _noop(self, command: Command) -> None:

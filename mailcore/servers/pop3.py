@@ -52,6 +52,7 @@ class Session:
     """One connection. Before sign-in there is no drop; after, `_drop` stays until the end."""
 
     def __init__(self, server: LineServer, connection: LineConnection) -> None:
+        self._server = server
         self._bridge = server.bridge
         self._tls_context = server.tls_context
         self._connection = connection
@@ -152,6 +153,9 @@ class Session:
         self._bad += 1
         self._connection.write(wire.err(words))
 
+    def turn_away(self, reason: str) -> None:
+        self._connection.write(wire.err(f"[SYS/TEMP] {reason}"))
+
     def leave(self) -> None:
         """The server shuts down: end now if nothing is being done, else after the running command."""
         self._leaving = True
@@ -213,7 +217,11 @@ class Session:
         if not self._name:
             raise CommandError("No username given.")
         name, self._name = self._name, ""
-        await self._enter(await sasl.with_password(self._door, name, text(command.argument)))
+        try:
+            owner = await sasl.with_password(self._door, name, text(command.argument))
+        except sasl.Busy:
+            raise CommandError(f"[SYS/TEMP] {sasl.BUSY}.") from None
+        await self._enter(owner)
 
     async def _auth(self, command: Command) -> None:
         if not command.argument:
@@ -226,6 +234,8 @@ class Session:
             raise CommandError("Unsupported authentication mechanism.")
         try:
             owner = await sasl.authenticate(self._door, mechanism, response, self._challenge)
+        except sasl.Busy:
+            raise CommandError(f"[SYS/TEMP] {sasl.BUSY}.") from None
         except Unauthorized:
             raise CommandError("[AUTH] Authentication failed.") from None
         except SaslError:
@@ -261,6 +271,7 @@ class Session:
             if self._drop is None:
                 self._uncount_connection()
         self.owner = owner
+        self._server.signed_in(self._connection)
         self._connection.write(wire.ok("Logged in."))
 
     def _count_connection(self, owner: Owner) -> None:

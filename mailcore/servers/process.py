@@ -64,6 +64,7 @@ class _Process:
 
     async def serve(self, parent: int, ready: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
+        log.open_now()
         plain = tls.certificates()
         asking = tls.certificates(asking=True) if conf.current().smtpd_tls_ask_ccert else plain
         self._certificates = {each for each in (plain, asking) if each}

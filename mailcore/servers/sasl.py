@@ -9,16 +9,22 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 from mailcore import conf
 from mailcore.servers.bridge import Bridge
 from mailcore.store import guessing, login, scram
+from mailcore.store.guessing import Busy
 from mailcore.terms import Owner
 from mailcore.wire import sasl
 from mailcore.wire.sasl import Scram
 
+T = TypeVar("T")
 Ask = Callable[[bytes], Awaitable[bytes]]
+BUSY = "Too many attempts, try again later"
+
+
+__all__ = ["BUSY", "Busy", "Door", "authenticate", "mechanisms", "with_password"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,8 @@ def mechanisms(options: tuple[str, ...] = (), *, clear: bool) -> tuple[str, ...]
 async def authenticate(door: Door, mechanism: str, initial: bytes | None, ask: Ask) -> Owner | None:
     """Go through a mechanism that is offered; None: who it is said to be may not come in.
 
-    `initial` is the response that came with the command. SaslError: the client does not keep to the mechanism.
+    `initial` is the response that came with the command. SaslError: the client does not keep to the mechanism. Busy:
+    nothing was judged, it is to try again later.
     """
     match mechanism:
         case "PLAIN":
@@ -61,7 +68,7 @@ async def with_password(door: Door, name: str, password: str) -> Owner | None:
     owner = await bridge.run(login.open_with_app_password, *values)
     if owner is None:
         async with _Judging(door, name) as judging:
-            owner = judging.owner = await bridge.check(login.sign_in, *values)
+            owner = judging.owner = await bridge.check(judging.judge, login.sign_in, *values)
     return owner
 
 
@@ -71,9 +78,8 @@ async def _scram(door: Door, client_first: bytes, ask: Ask) -> Owner | None:
     challenge = exchange.challenge(offer.salt, offer.iterations, secrets.token_urlsafe(18))
     client_final = await ask(challenge)
     async with _Judging(door, exchange.name) as judging:
-        found = await door.bridge.run(
-            login.scram_sign_in, offer, exchange, client_final, door.service, door.client_address
-        )
+        values = offer, exchange, client_final, door.service, door.client_address
+        found: tuple[Owner, bytes] | None = await door.bridge.run(judging.judge, login.scram_sign_in, *values)
         judging.owner = found[0] if found is not None else None
     if found is None:
         return None
@@ -86,16 +92,15 @@ async def _scram(door: Door, client_first: bytes, ask: Ask) -> Owner | None:
 
 async def _with_token(door: Door, name: str, token: str, ask: Ask) -> Owner | None:
     async with _Judging(door, name) as judging:
-        owner = judging.owner = await door.bridge.check(
-            login.token_sign_in, name, token, door.service, door.client_address
-        )
+        values = name, token, door.service, door.client_address
+        owner = judging.owner = await door.bridge.check(judging.judge, login.token_sign_in, *values)
     if owner is None:
         await ask(sasl.oauth_failure())
     return owner
 
 
 class _Judging:
-    """`async with`: waits, lets the block judge, counts how it ended. The block sets `owner`."""
+    """`async with`: waits, lets the block judge, counts how it ended. The block sets `owner`. Raises Busy."""
 
     def __init__(self, door: Door, name: str) -> None:
         self._door = door
@@ -111,12 +116,21 @@ class _Judging:
             raise
         return self
 
+    def judge(self, function: Callable[..., T], *values: object) -> T:
+        """`function(*values)`, in the thread that is about to judge. A wrong one is counted there and then, before
+        the thread takes the next."""
+        self._attempt.admit()
+        found = function(*values)
+        if found is None:
+            self._attempt.fail()
+        return found
+
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._attempt.end(failed=kind is None and self.owner is None)
         if kind is not None:
             return
         if self.owner is not None:
-            self._attempt.succeeded()
+            guessing.forgive(self.owner.address, self._door.client_address)
             await self._door.bridge.run(guessing.note, self.owner, self._door.client_address)
         else:
             await asyncio.sleep(conf.current().auth_failure_delay)

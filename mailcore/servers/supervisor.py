@@ -25,7 +25,7 @@ from django.db import connections
 from mailcore import anvil, conf, log
 from mailcore.conf import interfaces
 from mailcore.post.courier import Courier
-from mailcore.servers import process, tls, web
+from mailcore.servers import descriptors, process, tls, web
 from mailcore.store import news, watchers
 
 SMTP_SERVICES = ("smtp", "submission", "submissions", "lmtp")
@@ -75,6 +75,7 @@ class Supervisor:
 
     def open(self) -> None:
         """Bind every socket. StartFault: a port is taken, or not ours to take."""
+        descriptors.raise_limit()
         for name in self.services:
             port = settings.PORTS[name]
             if port is None:
@@ -133,6 +134,7 @@ class Supervisor:
             if self._reload:
                 self._reload = False
                 self._pass_on(signal.SIGHUP)
+                news.announce_settings()  # to couriers as well, whose SIGHUP opens the log anew
             self._restart_dead()
         self._stop()
 

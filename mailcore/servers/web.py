@@ -12,15 +12,51 @@ from socket import socket
 
 import uvicorn
 import uvloop
+from django.db import connections
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from mailcore import conf
+from mailcore import conf, log
 from mailcore.asgi import application
+from mailcore.store import directory, login, news
+
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's, with a deadline for the header of each request: its own time-out ends with the first byte."""
+
+    _header_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_header()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._await_header()
+
+    def on_headers_complete(self) -> None:
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _await_header(self) -> None:
+        if self._header_timer is None:
+            limit = conf.current().web_request_time_limit
+            self._header_timer = self.loop.call_later(limit, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
 
 
 def run(sockets: Sequence[socket], parent: int, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM, or until `parent` (a pipe's reading end) says that the supervisor is gone."""
     config = uvicorn.Config(
         application,
+        http=_Protocol,
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -32,6 +68,7 @@ def run(sockets: Sequence[socket], parent: int, ready: Callable[[], None]) -> No
     server = uvicorn.Server(config)
 
     async def serve() -> None:
+        log.open_now()
         loop = asyncio.get_running_loop()
 
         def stop() -> None:
@@ -39,13 +76,33 @@ def run(sockets: Sequence[socket], parent: int, ready: Callable[[], None]) -> No
             server.should_exit = True
 
         loop.add_reader(parent, stop)
+        hearing = news.listen(news.WEBS)
+        loop.add_reader(hearing, lambda: news.drain(hearing) and loop.run_in_executor(None, _read_settings))
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, _reload))
         serving = asyncio.create_task(server.serve(sockets=list(sockets)))
         while not server.started and not serving.done():
             await asyncio.sleep(0.01)
         if server.started:
             ready()
         await serving
+        loop.remove_reader(hearing)
+        news.stop_listening(hearing, news.WEBS)
 
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the loop listens
     os.environ.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)
     uvloop.run(serve())
+
+
+def _read_settings() -> None:
+    """News: parameters, domains or accounts changed."""
+    conf.refresh()
+    directory.forget()
+    connections.close_all()  # this thread's: nobody knows when it is asked again
+
+
+def _reload() -> None:
+    """SIGHUP: settings anew, the log file reopened."""
+    _read_settings()
+    login.forget()
+    log.reopen()
+    log.write("master", "web: reloaded")

@@ -8,6 +8,7 @@ with the first factor and go with the last one; each opens once.
 import hashlib
 import hmac
 import secrets
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -173,7 +174,7 @@ def _app_shows(apps: Sequence[Factor], typed: str) -> bool:
 
 
 def _recovers(account_id: int, typed: str) -> bool:
-    word = "".join(each for each in typed.lower() if each.isalnum())[:40]
+    word = "".join(each for each in unicodedata.normalize("NFKC", typed).lower() if each.isalnum())[:40]
     spent = Factor.objects.filter(
         account_id=account_id, kind=Factor.Kind.RECOVERY, secret=_digest(account_id, word)
     ).delete()[0]

@@ -1,10 +1,14 @@
-"""Guessing passwords made slow: how long an attempt to sign in waits before it is judged.
+"""Guessing passwords made slow: how long an attempt to sign in waits before it is judged, and which are refused.
 
 Called by `servers.sasl` around every attempt, and through `judged` by the web's door. Failures are counted for the
-client's address and for the account, in memory that all processes share (`anvil`); past auth_failure_limit each one
-doubles the wait. Nobody is ever locked out: the right password opens after the wait, and at an address from which the
-owner has signed in before only failures at that very address count. The wait comes before the check, and is the same
-for right and wrong, so that not waiting for the end of it teaches nothing.
+client's address and for the account, in memory that all processes share (`anvil`). Past auth_failure_limit each one
+doubles the wait, and of an address or account one attempt at a time is judged; others are refused at once (Busy: "try
+again later"), whatever password they bring. So 900 connections guess no faster than one: with the default limits 2,900
+passwords a day. At an address from which the owner has signed in before only failures at that very address count. The
+wait comes before the check, and is the same for right and wrong, so that not waiting for the end of it teaches nothing.
+
+Codes of the second factor have counters of their own (`SECOND`): a right password forgives no wrong code. Failures of
+an owner are forgiven (`forgive`) when everything that was asked has been shown.
 """
 
 import ipaddress
@@ -24,6 +28,8 @@ from mailcore.terms import Owner
 T = TypeVar("T")
 
 _ADDRESS, _ACCOUNT, _PAIR = "auth address", "auth account", "auth pair"
+_CODES = "auth codes of a session"
+FIRST, SECOND = "", " second"  # steps, each with counters of its own
 
 
 def network(client_address: str) -> str:
@@ -39,43 +45,90 @@ def network(client_address: str) -> str:
     return str(address)
 
 
+class Busy(Exception):
+    """The attempt is not judged now: others of this address or account are under way, or so many wait that one more
+    would keep other pages from being served."""
+
+
+def _keys(address: str, client_address: str, step: str) -> dict[str, str]:
+    """Return kind → key of the three counters of an attempt."""
+    place = network(client_address)
+    return {
+        _ADDRESS + step: place,
+        _ACCOUNT + step: address,
+        _PAIR + step: f"{address}\0{place}",
+    }
+
+
 class Attempt:
-    """One attempt under way. `wait` seconds, judge, then `end`: always, or it counts on as one under way."""
+    """One attempt under way: `wait` seconds, `admit`, judge, then `end`: always, or it counts on as one under way."""
 
-    def __init__(self, address: str, client_address: str) -> None:
-        """`address`: the account's, whether there is such an account or not."""
-        place = network(client_address)
-        self._pair = f"{address}\0{place}"
-        self._address, self._place = address, place
-        counts = {kind: self._begin(kind) for kind in (_ADDRESS, _ACCOUNT, _PAIR)}
-        self.wait = _delay(max(counts[_ADDRESS], counts[_ACCOUNT]))
-        if self.wait and _is_known(address, place):
-            self.wait = _delay(counts[_PAIR])
+    def __init__(self, address: str, client_address: str, step: str = FIRST) -> None:
+        """`address`: the account's, whether there is such an account or not. Raises Busy."""
+        self._keys = _keys(address, client_address, step)
+        others = {kind: anvil.enter(kind, key) - 1 for kind, key in self._keys.items()}
+        self._has_failed = self._has_ended = False
+        try:
+            self._counted: tuple[str, ...] = (_ADDRESS + step, _ACCOUNT + step)
+            failures = self._failures()
+            if _is_over(failures) and _is_known(address, network(client_address)):
+                self._counted = (_PAIR + step,)
+                failures = self._failures()
+            if any(others[kind] >= anvil.NO_ROOM - 1 for kind in self._counted):
+                raise Busy  # who cannot be counted is taken for somebody past the limit
+            self._is_alone = _is_over(failures)  # past the limit, and the one that is judged
+            if self._is_alone and any(others[kind] and _is_over(self._failures_of(kind)) for kind in self._counted):
+                raise Busy
+        except BaseException:
+            self.end(failed=False)
+            raise
+        self.wait = _delay(failures)
 
-    def _key(self, kind: str) -> str:
-        return {_ADDRESS: self._place, _ACCOUNT: self._address, _PAIR: self._pair}[kind]
+    def _failures_of(self, kind: str) -> int:
+        return anvil.rate(kind, self._keys[kind], conf.current().auth_failure_time, events=0)
 
-    def _begin(self, kind: str) -> int:
-        """Failures so far and, once there are any, other attempts under way, which may become some. Until then many
-        at once are an office whose server was away."""
-        key = self._key(kind)
-        under_way = anvil.enter(kind, key) - 1
-        failures = anvil.rate(kind, key, conf.current().auth_failure_time, events=0)
-        return failures + under_way if failures else 0
+    def _failures(self) -> int:
+        return max(self._failures_of(kind) for kind in self._counted)
+
+    def admit(self) -> None:
+        """Called when a thread is about to judge: attempts that began together, before any had failed, are not judged
+        once enough of them have. Raises Busy."""
+        if not self._is_alone and _is_over(self._failures()):
+            raise Busy
+
+    def fail(self) -> None:
+        """The password was wrong; counted once, whatever becomes of the client meanwhile."""
+        if not self._has_failed:
+            self._has_failed = True
+            for kind, key in self._keys.items():
+                anvil.rate(kind, key, conf.current().auth_failure_time)
 
     def end(self, *, failed: bool) -> None:
-        for kind in (_ADDRESS, _ACCOUNT, _PAIR):
-            anvil.leave(kind, self._key(kind))
-            if failed:
-                anvil.rate(kind, self._key(kind), conf.current().auth_failure_time)
+        """The attempt is over."""
+        if failed:
+            self.fail()
+        if not self._has_ended:
+            self._has_ended = True
+            for kind, key in self._keys.items():
+                anvil.leave(kind, key)
 
-    def succeeded(self) -> None:
-        """The owner was here, and is not to suffer for their own slips of the finger."""
-        anvil.forgive(_PAIR, self._pair)
+
+def forgive(address: str, client_address: str) -> None:
+    """The owner has shown everything that was asked, and is not to suffer for their own slips of the finger."""
+    for step in (FIRST, SECOND):
+        kind = _PAIR + step
+        anvil.forgive(kind, _keys(address, client_address, step)[kind])
 
 
-class Busy(Exception):
-    """So many attempts wait that one more would keep other pages from being served."""
+def count_code(session_key: str) -> bool:
+    """Count a code shown in one session. False: too many were (second_factor_attempts), and the session ends."""
+    limit = conf.current().second_factor_attempts
+    return not limit or anvil.rate(_CODES, session_key, conf.current().auth_failure_time) <= limit
+
+
+def forgive_codes(session_key: str) -> None:
+    """The right code was shown in this session."""
+    anvil.forgive(_CODES, session_key)
 
 
 _waiting = 0  # threads of this process
@@ -96,21 +149,26 @@ def _wait(seconds: float) -> None:
             _waiting -= 1
 
 
-def judged(address: str, client_address: str, judge: Callable[[], T | None]) -> T | None:
-    """`judge` after the wait it deserves, in a thread that may wait (the web's). None: it failed. Raises Busy."""
-    attempt = Attempt(address, client_address)
+def judged(address: str, client_address: str, judge: Callable[[], T | None], step: str = FIRST) -> T | None:
+    """`judge` after the wait it deserves, in a thread that may wait (the web's). None: it failed. Raises Busy. What
+    failed before is forgiven by the caller, when all has been shown (`forgive`)."""
+    attempt = Attempt(address, client_address, step)
     found: T | None = None
     fault = True
     try:
         if attempt.wait:
             _wait(attempt.wait)
+        attempt.admit()
         found = judge()
         fault = False
     finally:
         attempt.end(failed=found is None and not fault)
-    if found is not None:
-        attempt.succeeded()
     return found
+
+
+def _is_over(failures: int) -> bool:
+    limit = conf.current().auth_failure_limit
+    return 0 < limit <= failures
 
 
 def _delay(failures: int) -> float:

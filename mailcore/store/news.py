@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # Audiences: a process listens as one of these.
 SERVERS = "servers"  # mailbox and settings news
 COURIERS = "couriers"  # queue and settings news
+WEBS = "webs"  # settings news
+
+_AUDIENCES = (SERVERS, COURIERS, WEBS)
 
 MAILBOX, QUEUE, SETTINGS = b"M", b"Q", b"S"
 EVERYTHING = b"A"  # news may have been missed: look at everything
@@ -55,8 +58,13 @@ def ring_couriers() -> None:
 
 def settings_changed() -> None:
     """Parameters, domains or accounts changed, once the running transaction commits."""
-    transaction.on_commit(lambda: _send(SERVERS, SETTINGS), robust=True)
-    transaction.on_commit(lambda: _send(COURIERS, SETTINGS), robust=True)
+    transaction.on_commit(announce_settings, robust=True)
+
+
+def announce_settings() -> None:
+    """Every process reads its settings anew, now."""
+    for audience in _AUDIENCES:
+        _send(audience, SETTINGS)
 
 
 def listen(audience: str) -> socket.socket:
@@ -137,7 +145,7 @@ def _send(audience: str, words: bytes) -> None:
         return  # nobody ever listened
     if changed != _listeners[0]:
         names = os.listdir(settings.RUN_ROOT)
-        audiences = {a: [n for n in names if n.startswith(_prefix(a))] for a in (SERVERS, COURIERS)}
+        audiences = {a: [n for n in names if n.startswith(_prefix(a))] for a in _AUDIENCES}
         _listeners = (changed, audiences)
     _send_to(_listeners[1][audience], words)
 

@@ -200,7 +200,7 @@ def _table(lines: list[str], name: str) -> Iterator[Verdict]:
 
 
 def _aliases(lines: list[str], source: str) -> Iterator[Verdict]:
-    wanted: dict[str, tuple[str, ...]] = {}
+    wanted: dict[str, tuple[texts.Target, ...]] = {}
     for each in texts.aliases(lines):
         if isinstance(each, Complaint):
             yield Verdict(each.line, "", False, each.text)
@@ -271,7 +271,8 @@ def _alias_lines() -> Iterator[str]:
     """Those that came from a file; the others are in `virtual`."""
     rows = Alias.objects.exclude(source="").filter(active=True).order_by("local_part").select_related("domain")
     for row in rows.iterator(chunk_size=1000):
-        yield f"{texts.render_name(row.local_part)}: {texts.render_targets(row.targets, row.domain.name)}\n"
+        targets = texts.render_targets(row.targets, row.domain.name, row.special)
+        yield f"{texts.render_name(row.local_part)}: {targets}\n"
 
 
 def _virtual_lines() -> Iterator[str]:

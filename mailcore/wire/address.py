@@ -54,6 +54,13 @@ def parse(text: str) -> str:
     return f"{local}@{ascii_domain(domain)}"
 
 
+def is_bare(text: str) -> bool:
+    """Return True where `text` (which `parse` takes) is a local part alone, however it is quoted."""
+    text = text[route.end() :] if (route := _SOURCE_ROUTE.match(text)) else text
+    quoted = _QUOTED.match(text)
+    return quoted.end() == len(text) if quoted else "@" not in text
+
+
 def split(address: str) -> tuple[str, str]:
     """(local part, domain); the domain is "" where there is none."""
     local, at, domain = address.rpartition("@")

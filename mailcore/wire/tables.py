@@ -6,17 +6,17 @@ words, and the rest is read on.
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from mailcore.wire.address import AddressError, parse, split
+from mailcore.wire.address import AddressError, is_bare, parse, split
 
 _KEY = re.compile(r'\s*("(?:[^"\\]|\\.)*"|\S+)(?:\s+(.*\S))?\s*', re.DOTALL)
 _NAME = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^":]*?))\s*:(.*)', re.DOTALL)
 # One target: quoted strings, comments and everything else up to a comma.
 _TARGET = re.compile(r'(?:"(?:[^"\\]|\\.)*"|\((?:[^()\\]|\\.)*\)|[^",(]|["(])+')
 _COMMENT = re.compile(r'("(?:[^"\\]|\\.)*")|\((?:[^()\\]|\\.)*\)')
-_SPECIAL = ("|", "/", ":include:")
+_SPECIAL = {"|": "command", "/": "file", ":include:": "include"}
 _LONGEST = 300
 _PLAIN_NAME = re.compile(r"[^\s#:@\",()<>\\]+")
 
@@ -37,12 +37,24 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """One value of an alias: its text, and beside it the kind that the grammar found.
+
+    `kind` is "" for an address, else "command", "file" (or a directory) or "include". The text never tells
+    the kind: an address may be spelled with any quotes.
+    """
+
+    text: str
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AliasLine:
     """`name` without quotes, folded to lower case; targets as `target` returns them."""
 
     line: int
     name: str
-    targets: tuple[str, ...]
+    targets: tuple[Target, ...]
 
 
 def logical_lines(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
@@ -79,7 +91,7 @@ def aliases(lines: Iterable[str]) -> Iterator[AliasLine | Complaint]:
     for number, line in logical_lines(lines):
         match = _NAME.fullmatch(line)
         name = "" if match is None else (match[2] or "") if match[1] is None else re.sub(r"\\(.)", r"\1", match[1])
-        targets: tuple[str, ...] = ()
+        targets: tuple[Target, ...] = ()
         try:
             targets = _targets(match[3]) if match else ()
         except AddressError:
@@ -93,42 +105,42 @@ def aliases(lines: Iterable[str]) -> Iterator[AliasLine | Complaint]:
             yield AliasLine(number, name.lower(), targets)
 
 
-def included(lines: Iterable[str]) -> list[str]:
+def included(lines: Iterable[str]) -> list[Target]:
     """The targets in an include file (aliases(5)); what is no address is passed over."""
-    found: dict[str, None] = {}
+    found: dict[Target, None] = {}
     for _, line in logical_lines(lines):
         with contextlib.suppress(AddressError):
             found.update(dict.fromkeys(_targets(line)))
     return list(found)
 
 
-def _targets(text: str) -> tuple[str, ...]:
+def _targets(text: str) -> tuple[Target, ...]:
     found = (target(each) for each in _TARGET.findall(text))
-    return tuple(dict.fromkeys(each for each in found if each))
+    return tuple(dict.fromkeys(each for each in found if each.text))
 
 
-def target(text: str) -> str:
-    """A value of an alias as it is stored: an address (a bare name stays one), or in double quotes `|command`,
-    `/file`, `/directory/`, `:include:/file`; "" where there is nothing but a comment. AddressError: none of these.
-
-    The quotes are what keeps the two apart: an address may begin with a slash, but never ends with a quote.
-    """
+def target(text: str) -> Target:
+    """Parse one value of an alias: an address (a bare name stays one), or `|command`, `/file`, `/directory/`,
+    `:include:/file`, whose text is kept in double quotes; "" where there is nothing but a comment. AddressError:
+    none of these."""
     text = _COMMENT.sub(lambda match: match[1] or "", text).strip()
     quoted = re.fullmatch(r'"((?:[^"\\]|\\.)*)"', text)
     plain = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else text
-    if plain.startswith(_SPECIAL):
+    if plain.startswith(tuple(_SPECIAL)):
         if len(plain) > _LONGEST:
             raise AddressError("longer than 300 characters")
-        return f'"{plain}"'
+        return Target(f'"{plain}"', _SPECIAL[next(start for start in _SPECIAL if plain.startswith(start))])
     if angle := re.fullmatch(r'[^<>]*<\s*("(?:[^"\\]|\\.)*"[^<>]*|[^<>"]*)\s*>', text):
         text = angle[1].strip()
-    return parse(text) if text else ""
+    address = parse(text) if text else ""
+    if "@" in address and is_bare(text):
+        raise AddressError("a name without a domain has no @")
+    return Target(address)
 
 
-def special(target_text: str) -> str:
-    """The command (with its |), file or include a target stands for; "" where it is an address."""
-    inner = target_text[1:-1]
-    return inner if target_text[:1] == target_text[-1:] == '"' and inner.startswith(_SPECIAL) else ""
+def unquoted(text: str) -> str:
+    """Return the command (with its |), the path or the include that a target's text stands for."""
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
 def render_name(name: str) -> str:
@@ -136,16 +148,18 @@ def render_name(name: str) -> str:
     return name if _PLAIN_NAME.fullmatch(name) else _quoted(name)
 
 
-def render_targets(targets: Iterable[str], home: str) -> str:
-    """Targets as an alias file has them; addresses in the domain `home` by their names alone."""
-    return ", ".join(_render_target(each, home) for each in targets)
+def render_targets(targets: Iterable[str], home: str, special: Collection[str] = ()) -> str:
+    """Targets as an alias file has them; addresses in the domain `home` by their names alone. `special`: the
+    texts of those that are no addresses."""
+    return ", ".join(_render_target(each, home, each in special) for each in targets)
 
 
-def _render_target(text: str, home: str) -> str:
-    if inner := special(text):
+def _render_target(text: str, home: str, is_special: bool) -> str:
+    if is_special:
+        inner = unquoted(text)
         return inner if re.fullmatch(r"[^|\s,\"()#<>\\]+", inner) else _quoted(inner)
     local, domain = split(text)
-    local = local if _PLAIN_NAME.fullmatch(local) and not local.startswith(_SPECIAL) else _quoted(local)
+    local = local if _PLAIN_NAME.fullmatch(local) and not local.startswith(tuple(_SPECIAL)) else _quoted(local)
     return local if domain in ("", home) else f"{local}@{domain}"
 
 

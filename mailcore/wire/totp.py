@@ -4,6 +4,7 @@ knows. Pure: time is given, keys are octets."""
 import base64
 import hmac
 import struct
+import unicodedata
 from urllib.parse import quote, urlencode
 
 _STEP = 30  # seconds
@@ -26,7 +27,8 @@ def code(key: bytes, step: int) -> str:
 def matching_step(key: bytes, given: str, now: float, used: int) -> int | None:
     """The step a typed code belongs to, None if it is none of now. Steps up to `used` count no more: a code opens
     once (RFC 6238 §5.2)."""
-    typed = "".join(each for each in given if each.isdigit())
+    # Input methods write full-width digits; NFKC makes them ASCII, and no other script's digits count.
+    typed = "".join(each for each in unicodedata.normalize("NFKC", given) if each in "0123456789")
     here = step_at(now)
     for step in range(here - _DRIFT, here + _DRIFT + 1):
         if step > used and hmac.compare_digest(code(key, step), typed):

@@ -212,7 +212,7 @@ def test_aliases_are_edited_as_text(office, visit):
         ("all: lisi\nx: nobody\n", 2, "Nobody here is called"),
         ("all: lisi\nall: ann\n", 2, "twice"),
         ("a: b\nb: a\n", 2, "Nobody here is called"),
-        ("all: |rm\n", 1, "Nobody here is called"),
+        ("all: |rm\n", 1, "come only from an aliases file"),
     ],
 )
 def test_a_text_with_a_mistake_changes_nothing(office, visit, text, line, words):

@@ -7,8 +7,10 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from mailcore.models import Account, AppPassword, Change, Factor
-from mailcore.store import factors, login
+from mailcore import conf
+from mailcore.models import Account, AppPassword, Change, Factor, Recipient
+from mailcore.post import files
+from mailcore.store import factors, guessing, login
 from mailcore.wire import totp
 from tests.mailadmin.conftest import PASSWORD
 
@@ -18,6 +20,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAIL_AUTH_FAILURE_DELAY", "0")
+    files.make_directories()
 
 
 @pytest.fixture
@@ -240,3 +243,72 @@ def test_pages_allow_no_script_but_ours(office, visit):
     assert "script-src 'self'" in policy
     assert "frame-ancestors 'none'" in policy
     assert settings.SESSION_COOKIE_HTTPONLY
+
+
+# --- Guessing codes -------------------------------------------------------------------------------
+
+
+def test_a_right_password_forgives_no_wrong_code(key, monkeypatch):
+    """Password, some codes, password, …: codes are counted on."""
+    monkeypatch.setenv("MAIL_AUTH_FAILURE_LIMIT", "6")
+    conf.refresh()
+    judged = 0
+    for _ in range(10):
+        browser = arrive()
+        for _ in range(4):
+            under_way = guessing.Attempt("lisi@benet.com", "127.0.0.1", guessing.SECOND)
+            answer = browser.post("/login/second", {"code": "000000"})
+            under_way.end(failed=False)
+            judged += "This is not right" in answer.text
+    assert judged == 6
+
+
+def test_the_pending_step_ends_after_some_codes_and_the_owner_hears_of_it(key, office):
+    browser = arrive()
+    said = [browser.post("/login/second", {"code": f"00000{number}"}) for number in range(6)]
+    assert [answer.status_code for answer in said] == [401] * 5 + [302]
+    assert said[-1].url == "/login/"
+    # The right code opens nothing any more without the password.
+    assert browser.post("/login/second", {"code": code_of(key, 1)}).url == "/login/"
+    assert browser.get("/account/").status_code == 302
+    [recipient] = Recipient.objects.all()
+    assert recipient.address == "lisi@benet.com"
+    other = arrive()
+    for number in range(6):
+        other.post("/login/second", {"code": f"00000{number}"})
+    assert Recipient.objects.count() == 1  # once an hour
+
+
+@pytest.mark.parametrize("digits", ["０１２３４５６７８９", "0123456789"])
+def test_codes_as_input_methods_write_them(key, digits):
+    typed = code_of(key, 1).translate(str.maketrans("0123456789", digits))
+    assert arrive().post("/login/second", {"code": typed}).status_code == 302
+
+
+@pytest.mark.parametrize("typed", ["٠١٢٣٤٥", "१२३४५६", "①②③④⑤⑥", "１２３", "²³", "\u200b", "𝟎𝟏𝟐𝟑𝟒𝟓", "-" * 100])
+def test_no_code_is_an_error(key, typed):
+    assert arrive().post("/login/second", {"code": typed}).status_code == 401
+
+
+def test_the_present_password_is_not_guessed_on_the_password_page(lisi, office, monkeypatch):
+    monkeypatch.setenv("MAIL_AUTH_FAILURE_LIMIT", "3")
+    conf.refresh()
+    form = {"present": "wrong", "password": "a quite new one", "again": "a quite new one"}
+    for _ in range(3):
+        assert lisi.post("/account/password", form).status_code == 400
+    under_way = guessing.Attempt("lisi@benet.com", "127.0.0.1")
+    refused = lisi.post("/account/password", form | {"present": PASSWORD})
+    under_way.end(failed=False)
+    assert refused.status_code == 429
+    assert "Too many attempts" in refused.text
+    assert lisi.post("/account/password", form | {"present": PASSWORD}).status_code == 302
+
+
+def test_a_stolen_session_guesses_no_codes(key, lisi, monkeypatch):
+    monkeypatch.setenv("MAIL_STEP_UP_TIME", "0")
+    conf.refresh()
+    for number in range(5):
+        assert lisi.post("/account/confirm", {"code": f"00000{number}"}).status_code == 401
+    assert lisi.post("/account/confirm", {"code": code_of(key, 1)}).url == "/login/"
+    assert lisi.get("/account/").status_code == 302
+    assert Recipient.objects.get().address == "lisi@benet.com"

@@ -15,6 +15,7 @@ from mailcore.post.route import credentials, is_local, relay_host, relays_for, r
 from mailcore.store import directory, tables
 from mailcore.store.directory import DomainDraft, aliasfile
 from mailcore.terms import Command, Directory, Expanded, Local, MailFile, Owned, Refused, Remote
+from mailcore.wire import tables as grammar
 
 from .conftest import STRANGER
 
@@ -27,7 +28,7 @@ def deliver() -> None:
 
 def alias(name: str, *targets: str) -> None:
     """As an alias file has it."""
-    aliasfile.add("/etc/aliases", {name: targets}, overwrite=True)
+    aliasfile.add("/etc/aliases", {name: tuple(grammar.target(each) for each in targets)}, overwrite=True)
 
 
 @pytest.fixture
@@ -188,12 +189,12 @@ def test_includes_nest_so_deep(members):
 
 
 def test_commands_and_directories_are_off_until_allowed(post, parameters):
-    assert route('"|/bin/cat"', final=True) == route('"/tmp/box/"', final=True)
-    assert route('"|/bin/cat"', final=True).reply.code == 550
+    for text, kind in (('"|/bin/cat"', "command"), ('"/tmp/box/"', "file")):
+        assert route(text, final=True, kind=kind).reply.code == 550
     parameters(allow_mail_to_commands="alias", allow_mail_to_files="alias")
-    assert route('"|/bin/cat"', final=True) == Command("/bin/cat")
-    assert route('"/tmp/box/"', final=True) == Directory("/tmp/box/")
-    assert route('"/tmp/mbox"', final=True) == MailFile("/tmp/mbox")
+    assert route('"|/bin/cat"', final=True, kind="command") == Command("/bin/cat")
+    assert route('"/tmp/box/"', final=True, kind="file") == Directory("/tmp/box/")
+    assert route('"/tmp/mbox"', final=True, kind="file") == MailFile("/tmp/mbox")
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,8 @@ def test_no_address_is_taken_for_a_command(benet, parameters, address):
     parameters(allow_mail_to_commands="alias", allow_mail_to_files="alias")
     for final in (False, True):
         assert not isinstance(route(address, final=final), Command | Directory)
-    assert not isinstance(route('"|/bin/touch"'), Command)  # final only by an alias
+    for final in (False, True):  # quotes tell nothing: the kind stands beside the text
+        assert not isinstance(route('"|/bin/touch"', final=final), Command)
 
 
 @pytest.mark.parametrize(

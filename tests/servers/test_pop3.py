@@ -474,9 +474,9 @@ def test_too_many_bad_commands(lisi, serve, parameters):
 
 
 def test_silence_ends_a_session(lisi, serve, parameters):
-    parameters(login_timeout="0")
+    parameters(login_timeout="1s")
     client = serve().dial()
-    client.talk("S: +OK Youju ready.\nS: -ERR Disconnected for inactivity.\nS: ")
+    client.talk("S: +OK Youju ready.\nS: -ERR [SYS/TEMP] Disconnected for inactivity during authentication.\nS: ")
 
 
 def test_the_server_goes(lisi, put, serve):

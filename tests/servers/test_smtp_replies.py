@@ -147,6 +147,8 @@ CASES: dict[str, str] = {
 
 # Rows that need a name server to be provoked.
 ELSEWHERE = {
+    "421 4.7.0 … Error: …": "test_the_oldest_is_dropped_and_those_who_sign_in_stay",
+    "454 4.7.0 Temporary authentication failure: …": "test_many_connections_guess_no_faster_than_one",
     "450 4.4.4 <…>: Recipient address rejected: Unable to look up mail host": "test_a_backup_for_those_who_say_so",
     "450 4.7.1 <…>: allowlist lookup error: …": "test_what_the_dns_says",
     "… 5.7.1 Client host rejected: cannot find your reverse hostname, […]": "test_keywords",

@@ -2,8 +2,9 @@
 
 import pytest
 
+from mailcore import anvil
 from mailcore.store import directory, guessing
-from mailcore.store.guessing import Attempt, network
+from mailcore.store.guessing import Attempt, Busy, network
 from mailcore.terms import Owner
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -56,7 +57,7 @@ def test_the_owner_is_not_slowed_down_where_they_are_known(lisi):
     # … until the owner is right.
     attempt = Attempt(lisi.address, "198.51.100.7")
     attempt.end(failed=False)
-    attempt.succeeded()
+    guessing.forgive(lisi.address, "198.51.100.7")
     assert wait(lisi.address, "198.51.100.7") == 0
 
 
@@ -71,13 +72,67 @@ def test_an_address_not_used_for_long_is_not_known(lisi, parameters):
     assert wait(lisi.address, "198.51.100.7") == 20
 
 
-def test_attempts_under_way_count_as_what_they_may_become(lisi):
-    fail("lisi@benet.com", "192.0.2.1")
-    under_way = [Attempt("lisi@benet.com", "192.0.2.1") for _ in range(5)]
-    assert [attempt.wait for attempt in under_way] == [0, 0, 2, 4, 8]
+@pytest.mark.parametrize(("name", "client"), [("lisi@benet.com", "192.0.2.{}"), ("user{}@benet.com", "192.0.2.1")])
+def test_past_the_limit_one_attempt_at_a_time_is_judged(lisi, name, client):
+    for number in range(3):
+        fail(name.format(number), client.format(number))
+    first = Attempt(name.format(8), client.format(8))
+    for number in range(9, 99):
+        with pytest.raises(Busy):
+            Attempt(name.format(number), client.format(number))
+    first.admit()
+    first.end(failed=True)
+    second = Attempt(name.format(9), client.format(9))  # what was refused holds nothing
+    assert second.wait == 4
+    second.end(failed=False)
+
+
+def test_attempts_that_began_together_are_judged_until_enough_have_failed(lisi):
+    under_way = [Attempt("lisi@benet.com", "192.0.2.1") for _ in range(100)]
+    judged = 0
     for attempt in under_way:
-        attempt.end(failed=False)
-    assert wait("lisi@benet.com", "192.0.2.1") == 0
+        try:
+            attempt.admit()
+        except Busy:
+            attempt.end(failed=False)
+        else:
+            judged += 1
+            attempt.end(failed=True)
+    assert judged == 3
+
+
+def test_the_owner_comes_in_where_they_are_known_while_others_guess(lisi):
+    guessing.note(lisi, "198.51.100.7")
+    fail(lisi.address, "192.0.2.1", 8)
+    guess = Attempt(lisi.address, "192.0.2.1")
+    owner = Attempt(lisi.address, "198.51.100.7")
+    owner.admit()
+    assert owner.wait == 0
+    owner.end(failed=False)
+    guess.end(failed=True)
+
+
+def test_a_wrong_password_counts_though_its_client_has_gone(lisi):
+    attempt = Attempt(lisi.address, "192.0.2.1")
+    attempt.end(failed=False)
+    attempt.fail()
+    attempt.fail()
+    assert fail(lisi.address, "192.0.2.2", 3) == [0, 0, 2]
+
+
+def test_codes_have_counters_of_their_own_and_a_right_password_forgives_none(lisi):
+    for _ in range(3):
+        Attempt(lisi.address, "192.0.2.1", guessing.SECOND).end(failed=True)
+    assert wait(lisi.address, "192.0.2.1") == 0
+    attempt = Attempt(lisi.address, "192.0.2.1", guessing.SECOND)
+    attempt.end(failed=False)
+    assert attempt.wait == 2
+
+
+def test_no_room_for_a_counter_is_suspicious(lisi, monkeypatch):
+    monkeypatch.setattr(anvil._table, "find", lambda *_, **__: None)
+    with pytest.raises(Busy):
+        Attempt("lisi@benet.com", "192.0.2.1")
 
 
 def test_a_hundred_at_once_that_are_all_right_wait_for_nothing(lisi):

@@ -108,3 +108,14 @@ def test_the_administrator_does_not_want_it(lisi: Browser, parameters) -> None:
     assert lisi.see("/transfer/fetch").status_code == 404
     lisi.see("/transfer/")
     assert "another account" not in lisi.page
+
+
+def test_nobody_elsewhere_claims_that_our_server_checked_a_message(
+    office: PostOffice, lisi: Browser, port: str
+) -> None:
+    forged = letter("forged", Received="from x by mail.benet.com; now")
+    claims = b"Authentication-Results: benet.com; dmarc=pass\r\nAuthentication-Results: x.example; spf=pass\r\n"
+    office.put(claims + forged.as_bytes().replace(b"\n", b"\r\n"), "xiaoqi")
+    add(lisi, port)
+    assert b"dmarc=pass" not in b"".join(office.letters("lisi"))
+    assert b"spf=pass" in b"".join(office.letters("lisi"))

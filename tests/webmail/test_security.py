@@ -11,6 +11,7 @@ from webmail.letters import head_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BY_OURS = "Authentication-Results: mail.benet.com; "
+CAME = "Received: from x (y [192.0.2.7])\n\tby mail.benet.com (Youju) with ESMTP id 1; now\n"
 
 
 @pytest.fixture(autouse=True)
@@ -29,29 +30,39 @@ def found(fields: str, known: tuple[str, ...] = ()) -> list[str]:
 SENDERS = {
     "nothing known": ("From: a@example.com", []),
     "confirmed": (
-        f"{BY_OURS}spf=pass smtp.mailfrom=example.com;\n dkim=pass (2048-bit) header.d=example.com; dmarc=pass\nFrom: a@example.com",
+        f"{BY_OURS}spf=pass smtp.mailfrom=example.com;\n dkim=pass (2048-bit) header.d=example.com; dmarc=pass\n{CAME}From: a@example.com",
         ["good: The sender example.com is confirmed."],
     ),
-    "signed by somebody else": (f"{BY_OURS}dkim=pass header.d=evil.example\nFrom: a@bank.example", []),
+    "signed by somebody else": (f"{BY_OURS}dkim=pass header.d=evil.example\n{CAME}From: a@bank.example", []),
     "signed by its own domain": (
-        f"{BY_OURS}dkim=pass header.i=@mail.bank.example\nFrom: a@bank.example",
+        f"{BY_OURS}dkim=pass header.i=@mail.bank.example\n{CAME}From: a@bank.example",
         ["good: The sender bank.example is confirmed."],
     ),
     "disowned": (
-        f"{BY_OURS}spf=fail; dkim=none; dmarc=fail header.from=bank.example\nFrom: a@bank.example",
+        f"{BY_OURS}spf=fail; dkim=none; dmarc=fail header.from=bank.example\n{CAME}From: a@bank.example",
         ["danger: The message only claims to come from bank.example: its domain disowns it."],
     ),
     "not confirmed": (
-        f"{BY_OURS}spf=softfail; dkim=fail\nFrom: a@bank.example",
+        f"{BY_OURS}spf=softfail; dkim=fail\n{CAME}From: a@bank.example",
         ["warning: The sender bank.example could not be confirmed (SPF, DKIM)."],
     ),
     "said by a stranger's server": ("Authentication-Results: mx.evil.example; dmarc=pass\nFrom: a@bank.example", []),
     "said by one that is called like ours": ("Authentication-Results: mail.benet.com.evil.example; dmarc=pass\nFrom: a@bank.example", []),
     "said below what came with the letter": (
-        f"{BY_OURS}spf=fail; dmarc=fail\nReceived: from x by y; now\n{BY_OURS}dmarc=pass\nFrom: a@bank.example",
+        f"{BY_OURS}spf=fail; dmarc=fail\n{CAME}{BY_OURS}dmarc=pass\nFrom: a@bank.example",
         ["danger: The message only claims to come from bank.example: its domain disowns it."],
     ),
-    "said in a comment": (f"{BY_OURS}none (dmarc=pass)\nFrom: a@bank.example", []),
+    "said below our Received": (f"{CAME}{BY_OURS}dmarc=pass\nFrom: a@bank.example", []),
+    "said without a Received": (f"{BY_OURS}dmarc=pass\nFrom: a@bank.example", []),
+    "said above another server's Received": (
+        f"{BY_OURS}dmarc=pass\nReceived: from x by mx.evil.example; now\n{CAME}From: a@bank.example", []
+    ),
+    "said above one that names us in a comment": (
+        f"{BY_OURS}dmarc=pass\nReceived: from x (by mail.benet.com) by mx.evil.example; now\nFrom: a@bank.example", []
+    ),
+    "said by our domain's name below": (f"{CAME}Authentication-Results: benet.com; dmarc=pass\nFrom: a@b.example", []),
+    "said in nested comments": (f"{BY_OURS}none (a (b) ; dmarc=pass)\n{CAME}From: a@bank.example", []),
+    "said in a comment": (f"{BY_OURS}none (dmarc=pass)\n{CAME}From: a@bank.example", []),
     "a digit for a letter": ("From: PayPal <x@paypa1.com>", ["danger: The sender’s domain paypa1.com looks like paypal.com, but is another."]),
     "rn for m": ("From: x@rnicrosoft.com", ["danger: The sender’s domain rnicrosoft.com looks like microsoft.com, but is another."]),
     "a sign too many": ("From: x@microsofft.com", ["danger: The sender’s domain microsofft.com looks like microsoft.com, but is another."]),

@@ -138,3 +138,16 @@ def test_who_takes_a_snoozed_letter_back_himself(office: PostOffice, two: Browse
     two.see("/")
     assert len(office.letters("lisi")) == 2
     assert Snoozed.objects.count() == 0
+
+
+def test_an_imported_message_does_not_claim_that_our_server_checked_it(office: PostOffice, lisi: Browser) -> None:
+    content = (
+        b"Authentication-Results: benet.com; dmarc=pass\r\nReceived: from x by benet.com; now\r\n"
+        b"From: ceo@icbc.com.cn\r\nSubject: forged\r\n\r\nx\r\n"
+    )
+    file = io.BytesIO(content)
+    file.name = "forged.eml"
+    lisi.see("/transfer/")
+    lisi.press("/transfer/", file=file, **{"in": "INBOX"})
+    [stored] = office.letters("lisi")
+    assert stored == content.partition(b"\r\n")[2]

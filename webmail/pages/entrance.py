@@ -20,6 +20,7 @@ from webmail import imap, options, pool, uploads, visitor
 from webmail.servers import is_guest
 
 FAILURES_ALLOWED = 8  # of one address for one name, within FAILURE_MEMORY seconds
+ADDRESS_FAILURES_ALLOWED = 40  # of one address for all names: an office behind one address mistypes now and then
 FAILURE_MEMORY = 600
 _YEAR = 365 * 86400
 
@@ -66,13 +67,18 @@ def _attempt(request: HttpRequest, name: str, password: str, target: str) -> str
 
 def _counted(request: HttpRequest, name: str, password: str) -> str:
     """As a guest: the IMAP server sees all guesses come from us, so they are counted here."""
-    counter = "sign-in:" + hashlib.sha256(f"{request.META.get('REMOTE_ADDR')} {name.casefold()}".encode()).hexdigest()
-    if cache.get(counter, 0) >= FAILURES_ALLOWED:
-        return _("Too many attempts. Please wait ten minutes.")
-    problem = _as_guest(request, name, password)
-    if problem:
+    place = request.META.get("REMOTE_ADDR")
+    wanted = {f"{place} {name.casefold()}": FAILURES_ALLOWED, f"{place}": ADDRESS_FAILURES_ALLOWED}
+    counters = {f"sign-in:{hashlib.sha256(key.encode()).hexdigest()}": limit for key, limit in wanted.items()}
+    # Counted before it is judged: guesses sent at once all count.
+    for counter, limit in counters.items():
         cache.add(counter, 0, FAILURE_MEMORY)
-        cache.incr(counter)
+        if cache.incr(counter) > limit:
+            return _("Too many attempts. Please wait ten minutes.")
+    problem = _as_guest(request, name, password)
+    if not problem:
+        for counter in counters:
+            cache.decr(counter)
     return problem
 
 

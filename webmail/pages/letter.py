@@ -120,7 +120,9 @@ def content(request: Request, letter: letters.Letter, raw: dict[str, bytes], *, 
         "inner": frame.in_box(box, part=letter.section),
         "files": [(part, letters.is_viewable(part)) for part in shown.files],
         "people": _people(letter.head),
-        "findings": security.findings(letter.head, person.address, contacts.domains(person.address)),
+        "findings": security.findings(
+            letter.head, person.address, contacts.domains(person.address), enclosed=bool(letter.section)
+        ),
         "receipt_for": asking,
         "receipt_doubtful": asking is not None and receipts.is_doubtful(letter, asking),
     }

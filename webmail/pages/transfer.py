@@ -49,7 +49,13 @@ def move(request: Request, mail: imap.Mail) -> HttpResponse:
             problem = _("Please choose a file.")
         else:
             try:
-                done = transfer.take_in(mail, box, file.file, file.name or "")  # type: ignore[arg-type]
+                done = transfer.take_in(
+                    mail,
+                    box,
+                    file.file,
+                    file.name or "",
+                    request.visitor.address,  # type: ignore[arg-type]
+                )
             except (ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
                 problem = _("There is no message in this file. Messages come as .eml, as mbox, or as ZIP of these.")
             else:

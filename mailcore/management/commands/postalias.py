@@ -6,7 +6,7 @@ from typing import Any
 
 from mailcore.management.table import TableProgram, plain_path
 from mailcore.store.directory import aliasfile
-from mailcore.wire.tables import Complaint, aliases, render_name
+from mailcore.wire.tables import Complaint, Target, aliases, render_name
 
 
 class AliasFile:
@@ -15,7 +15,7 @@ class AliasFile:
     def __init__(self, path: str) -> None:
         self.name = path
 
-    def parse(self, lines: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]] | Complaint]:
+    def parse(self, lines: Iterable[str]) -> Iterator[tuple[str, tuple[Target, ...]] | Complaint]:
         for each in aliases(lines):
             yield each if isinstance(each, Complaint) else (each.name, each.targets)
 
@@ -25,10 +25,10 @@ class AliasFile:
     def entries(self) -> Iterator[tuple[str, str]]:
         return ((render_name(name), value) for name, value in aliasfile.entries())
 
-    def replace(self, wanted: Mapping[str, tuple[str, ...]]) -> None:
+    def replace(self, wanted: Mapping[str, tuple[Target, ...]]) -> None:
         aliasfile.replace_from(os.path.abspath(self.name), wanted)
 
-    def add(self, wanted: Mapping[str, tuple[str, ...]], *, overwrite: bool) -> list[str]:
+    def add(self, wanted: Mapping[str, tuple[Target, ...]], *, overwrite: bool) -> list[str]:
         return aliasfile.add(os.path.abspath(self.name), wanted, overwrite=overwrite)
 
     def remove(self, keys: Iterable[str]) -> int:

@@ -15,6 +15,7 @@ from mailcore.servers.bridge import Bridge
 from mailcore.servers.imap.connection import Connection
 from mailcore.servers.imap.session import Session
 from mailcore.servers.proxy import Header, ProxiedListener
+from mailcore.servers.strangers import LAST_WORDS, Stranger
 from mailcore.store import textindex, watchers
 from mailcore.terms import Owner
 from mailcore.wire.imap.search import Key, looks_at_texts
@@ -34,6 +35,7 @@ class ImapServer:
         self._implicit_tls = implicit_tls
         self._listeners: list[asyncio.Server | ProxiedListener] = []
         self._sessions: set[Session] = set()
+        self._strangers: dict[Session, Stranger] = {}  # on which nobody has signed in
         self._watching: dict[int, set[Session]] = {}
         self._signed_in: dict[int, set[Session]] = {}  # by account
         self._sweeper: asyncio.TimerHandle | None = None
@@ -50,7 +52,7 @@ class ImapServer:
         """Serve on a bound socket from now on."""
         loop = asyncio.get_running_loop()
         context = self.tls_context if self._implicit_tls else None
-        if conf.current().haproxy_trusted_networks:
+        if conf.current().haproxy_trusted_networks or context is not None:
             self._listeners.append(ProxiedListener(self._connect, sock, context, proxy.of_access))
         else:
             self._listeners.append(await loop.create_server(self._connect, sock=sock, ssl=context, backlog=1024))
@@ -88,11 +90,27 @@ class ImapServer:
 
     def joined(self, session: Session) -> None:
         self._sessions.add(session)
+        self._take_for_stranger(session)
+
+    def _take_for_stranger(self, session: Session) -> None:
+        """Nobody has signed in there, or no longer."""
+
+        def drop(reason: str) -> None:
+            session.bye(reason)
+            # A client that reads nothing would keep it open for what is still to be sent.
+            asyncio.get_running_loop().call_later(LAST_WORDS, session.connection.abort)
+
+        self._strangers[session] = Stranger(session.connection.peer, drop)
+
+    def _is_known(self, session: Session) -> None:
+        if (stranger := self._strangers.pop(session, None)) is not None:
+            stranger.release()
 
     def left(self, session: Session) -> None:
         self._sessions.discard(session)
         if session.owner is not None:
             self.signed_out(session)
+        self._is_known(session)
 
     def signed_in(self, session: Session, owner: Owner) -> bool:
         """This session is that account's now. False: it has too many connections from there, on this machine."""
@@ -101,6 +119,7 @@ class ImapServer:
         if anvil.enter(_CONNECTIONS, key) > limit > 0:
             anvil.leave(_CONNECTIONS, key)
             return False
+        self._is_known(session)
         session.owner = owner
         self._signed_in.setdefault(owner.account_id, set()).add(session)
         return True
@@ -114,6 +133,7 @@ class ImapServer:
         sessions.discard(session)
         if not sessions:
             del self._signed_in[owner.account_id]
+        self._take_for_stranger(session)
 
     # --- News ---
 
@@ -175,9 +195,8 @@ class ImapServer:
         for session in list(self._sessions):
             silent = now - session.connection.last_heard
             if session.owner is None:
-                if silent > parameters.login_timeout:
-                    session.bye("Disconnected for inactivity during authentication.")
-            elif silent > parameters.imap_idle_timeout:
+                continue  # its time runs from the start (`strangers`)
+            if silent > parameters.imap_idle_timeout:
                 if session.connection.working:
                     session.connection.abort()  # it does not take what it asked for
                 else:

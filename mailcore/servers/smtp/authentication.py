@@ -49,6 +49,8 @@ async def authenticate(session: "SmtpSession", argument: str) -> Reply:
         owner = await sasl.authenticate(door, mechanism, _decode(initial) if initial else None, ask)
     except Unauthorized:
         return _FAILED
+    except sasl.Busy:
+        return Reply(454, "4.7.0", f"Temporary authentication failure: {sasl.BUSY}")
     except SaslError:
         return Reply(501, "5.5.2", "Error: malformed authentication response")
     if owner is None:
@@ -58,6 +60,7 @@ async def authenticate(session: "SmtpSession", argument: str) -> Reply:
         )
         return _FAILED
     session.login, session.method = owner.address, mechanism
+    session.is_known()
     return Reply(235, "2.7.0", "Authentication successful")
 
 

@@ -10,12 +10,13 @@ import threading
 from collections.abc import Callable, Sequence
 
 from mailcore import conf
-from mailcore.post import direct, files, intake
+from mailcore.post import direct, files, intake, route
 from mailcore.post.files import ContentFile
 from mailcore.servers.bridge import Bridge
 from mailcore.servers.turns import Turns
 from mailcore.terms import Letter, Reply, TemporaryFault
 from mailcore.wire import trace
+from mailcore.wire.authres import ResultsFilter
 
 
 class Committer:
@@ -129,6 +130,7 @@ class Reception:
         self.complete: Callable[[bytes], bytes] | None = None  # header → headers to add to it (RFC 6409 §8)
         self._bridge = bridge
         self._limit = limit
+        self._results = ResultsFilter(route.is_own_name)
         self._head = b""
         self._head_complete = False
         self._header = b""  # of what has come so far, once somebody asked
@@ -151,6 +153,9 @@ class Reception:
         self.size += len(content)
         if self.too_big:
             return
+        await self._keep(self._results.feed(content))
+
+    async def _keep(self, content: bytes) -> None:
         if not self._head_complete:
             self._head += content
             self._head_complete = b"\r\n\r\n" in self._head or len(self._head) > self._header_limit
@@ -162,8 +167,13 @@ class Reception:
         if self.file.full:
             await self._bridge.run(self.file.flush)
 
+    async def release(self) -> None:
+        """All content has come: write what the filter held back of it."""
+        if rest := self._results.finish():
+            await self._keep(rest)
+
     def end(self) -> None:
-        """All content has come."""
+        """The message is taken: write what waited for the end of its header."""
         if self.complete is not None and not self._head_complete:
             self.file.write(self._completed(self.complete))
 

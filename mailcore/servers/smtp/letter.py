@@ -97,6 +97,7 @@ async def finish(session: "SmtpSession", transaction: "Transaction", reception: 
 
 
 async def _take_in(session: "SmtpSession", transaction: "Transaction", reception: Reception) -> Reply:
+    await reception.release()
     refusal = reception.refusal() or _mail_loop(transaction, reception)
     if refusal is not None:
         log.write(

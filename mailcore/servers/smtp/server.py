@@ -58,6 +58,11 @@ class SmtpServer:
                 ProxiedListener(lambda header: SmtpSession(self, loop, header), sock, tls, proxy.of_smtp)
             )
             return
+        if tls is not None:
+            self._listeners.append(
+                ProxiedListener(lambda header: SmtpSession(self, loop, header), sock, tls, proxy.of_nobody)
+            )
+            return
         listener = await loop.create_server(
             lambda: SmtpSession(self, loop), sock=sock, ssl=tls, backlog=conf.current().listen_backlog
         )

@@ -22,6 +22,7 @@ from mailcore.post.restrictions import Question
 from mailcore.servers.smtp import limits
 from mailcore.servers.smtp.commands import COMMANDS
 from mailcore.servers.smtp.transaction import Transaction
+from mailcore.servers.strangers import LAST_WORDS, Stranger
 from mailcore.terms import Client, Reply, TemporaryFault, Verdict
 from mailcore.wire import smtp as grammar
 from mailcore.wire.smtp import SyntaxFault
@@ -76,6 +77,7 @@ class SmtpSession(SMTP):
         self._known: tuple[object, ...] = ()  # what `_client` was made of
         self._client = Client("")
         self._closing = False
+        self._stranger: Stranger | None = None  # nobody has signed in, where one must
 
     # --- The connection's life --------------------------------------------------------------------
 
@@ -95,12 +97,15 @@ class SmtpSession(SMTP):
         self._secured(transport)
         self.server.sessions.add(self)
         self.connections = limits.enter(self)
+        if self.server.service.auth_required:
+            self._stranger = Stranger(self.client_address, self._turn_away)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._naming is not None:
             self._naming.cancel()
         self.server.sessions.discard(self)
         limits.leave(self)
+        self.is_known()
         super().connection_lost(error)
 
     def eof_received(self) -> bool:
@@ -136,6 +141,20 @@ class SmtpSession(SMTP):
         self.flush()
         if self.transport is not None:
             self.transport.close()
+
+    def is_known(self) -> None:
+        """Somebody has signed in, or the connection has ended."""
+        if self._stranger is not None:
+            self._stranger.release()
+            self._stranger = None
+
+    def _turn_away(self, reason: str) -> None:
+        self.reply(Reply(421, "4.7.0", f"{self.hostname} Error: {reason}"))
+        self.flush()
+        if self.transport is not None:
+            self.transport.close()
+        # A client that reads nothing would keep it open for what is still to be sent.
+        self.loop.call_later(LAST_WORDS, self.abort)
 
     def abort(self) -> None:
         if self.transport is not None:

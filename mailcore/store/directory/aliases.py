@@ -13,6 +13,7 @@ from mailcore.models import Account, Alias, Domain
 from mailcore.store import audit
 from mailcore.store.directory.problem import Problem, changed
 from mailcore.wire import address as addresses
+from mailcore.wire import tables
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,9 @@ def create_alias(address: str, targets: Iterable[str], *, active: bool = True, c
 
 
 def change_alias(alias_id: int, targets: Iterable[str], *, active: bool = True, comment: str = "") -> None:
-    """Let the alias stand for these targets. Problem as for `create_alias`, or it is gone."""
+    """Let the alias stand for these targets. Problem as for `create_alias`, or it is gone.
+
+    Commands, files and includes that an aliases file gave this alias may stay or go; none can be added."""
     with transaction.atomic():
         row = _locked(alias_id)
         before = snapshot(row)
@@ -124,6 +127,7 @@ def _locked(alias_id: int) -> Alias:
 
 def _fill(row: Alias, targets: Iterable[str], active: bool, comment: str) -> None:
     row.targets = _checked(row, targets)
+    row.special = {text: kind for text, kind in row.special.items() if text in row.targets}
     row.active, row.comment = active, comment.strip()
 
 
@@ -131,11 +135,7 @@ def _checked(row: Alias, given: Iterable[str]) -> list[str]:
     """The targets, cleaned, each once, in order."""
     targets: dict[str, None] = {}
     for text in given:
-        try:
-            address = addresses.parse(text.strip().lower())
-        except addresses.AddressError as error:
-            raise Problem({"targets": _("“%(address)s” is not an address.") % {"address": text}}) from error
-        targets[address if "@" in address else f"{address}@{row.domain.name}"] = None
+        targets[text if text in row.targets else _address(text, row.domain.name)] = None
     if not targets:
         raise Problem({"targets": _("An alias delivers to at least one address.")})
     limit = conf.current().virtual_alias_expansion_limit
@@ -146,9 +146,23 @@ def _checked(row: Alias, given: Iterable[str]) -> list[str]:
             limit,
         )
         raise Problem({"targets": words % {"limit": limit}})
-    _refuse_nobody(targets, row.address)
-    _refuse_circle(row.address, list(targets))
+    named = [target for target in targets if target not in row.special]
+    _refuse_nobody(named, row.address)
+    _refuse_circle(row.address, named)
     return list(targets)
+
+
+def _address(text: str, domain: str) -> str:
+    """Return the address a person gave as a target; a name alone is one of `domain`. Problem: it is none."""
+    text = text.strip()
+    try:
+        if tables.target(text).kind:
+            words = _("“%(target)s”: commands, files and lists to include come only from an aliases file.")
+            raise Problem({"targets": words % {"target": text}})
+        address = addresses.parse(text.lower())
+    except addresses.AddressError as error:
+        raise Problem({"targets": _("“%(address)s” is not an address.") % {"address": text}}) from error
+    return f"{address}@{domain}" if addresses.is_bare(text.lower()) else address
 
 
 def _refuse_nobody(targets: Iterable[str], itself: str) -> None:

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 _AT_ONCE = 500
 
 
-def replace_from(source: str, wanted: Mapping[str, tuple[str, ...]]) -> int:
+def replace_from(source: str, wanted: Mapping[str, tuple[tables.Target, ...]]) -> int:
     """Let the aliases of one file be these (name → targets). An alias of the same name made elsewhere is
     taken over. Returns how many the file has now. Problem: there is no domain for names without one."""
     with transaction.atomic():
@@ -34,7 +34,7 @@ def replace_from(source: str, wanted: Mapping[str, tuple[str, ...]]) -> int:
     return len(wanted)
 
 
-def add(source: str, wanted: Mapping[str, tuple[str, ...]], *, overwrite: bool) -> list[str]:
+def add(source: str, wanted: Mapping[str, tuple[tables.Target, ...]], *, overwrite: bool) -> list[str]:
     """Add aliases. Returns the names that were there already: overwritten, or left as they were."""
     with transaction.atomic():
         domain = _home()
@@ -62,15 +62,15 @@ def find(name: str) -> str | None:
     """What an alias stands for, as text; None where there is none."""
     domain = _home()
     row = Alias.objects.filter(domain=domain, local_part=name.lower(), active=True).first()
-    return None if row is None else tables.render_targets(row.targets, domain.name)
+    return None if row is None else tables.render_targets(row.targets, domain.name, row.special)
 
 
 def entries() -> Iterator[tuple[str, str]]:
     """(name, targets as text) of every alias, by name."""
     domain = _home()
     rows = Alias.objects.filter(domain=domain, active=True).order_by("local_part")
-    for name, targets in rows.values_list("local_part", "targets").iterator(chunk_size=1000):
-        yield name, tables.render_targets(targets, domain.name)
+    for name, targets, special in rows.values_list("local_part", "targets", "special").iterator(chunk_size=1000):
+        yield name, tables.render_targets(targets, domain.name, special)
 
 
 def _note(domain: Domain, source: str, written: int, removed: int) -> None:
@@ -87,7 +87,7 @@ def _home() -> Domain:
     return domain
 
 
-def _write(domain: Domain, source: str, wanted: Mapping[str, tuple[str, ...]]) -> None:
+def _write(domain: Domain, source: str, wanted: Mapping[str, tuple[tables.Target, ...]]) -> None:
     """Aliases that are there are changed in place: their age and comment stay."""
     names = list(wanted)
     for start in range(0, len(names), _AT_ONCE):
@@ -96,13 +96,14 @@ def _write(domain: Domain, source: str, wanted: Mapping[str, tuple[str, ...]]) -
         fresh = []
         for name in chosen:
             row = there.get(name) or Alias(address=f"{name}@{domain.name}", local_part=name, domain=domain)
-            row.targets = [_full(target, domain.name) for target in wanted[name]]
+            texts = {_full(target, domain.name): target.kind for target in wanted[name]}
+            row.targets, row.special = list(texts), {text: kind for text, kind in texts.items() if kind}
             row.source, row.active = source, True
             if name not in there:
                 fresh.append(row)
         Alias.objects.bulk_create(fresh)
-        Alias.objects.bulk_update(there.values(), ["targets", "source", "active"])
+        Alias.objects.bulk_update(there.values(), ["targets", "special", "source", "active"])
 
 
-def _full(target: str, domain: str) -> str:
-    return target if tables.special(target) or "@" in target else f"{target}@{domain}"
+def _full(target: tables.Target, domain: str) -> str:
+    return target.text if target.kind or "@" in target.text else f"{target.text}@{domain}"

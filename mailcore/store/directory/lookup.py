@@ -7,8 +7,8 @@ changed. A process's own writes forget by themselves.
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from threading import Lock
 from time import monotonic
@@ -71,10 +71,12 @@ class AccountEntry:
 
 @dataclass(frozen=True, slots=True)
 class AliasEntry:
-    """An alias that is switched on; `targets` in order, at least one."""
+    """An alias that is switched on; `targets` in order, at least one; `special` has the kinds of those that are no
+    addresses."""
 
     address: str
     targets: tuple[str, ...]
+    special: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Answers(Generic[T]):
@@ -118,7 +120,7 @@ _account_rows = Prepared(
     str,
 )
 _alias_rows = Prepared(
-    lambda address: Alias.objects.filter(address=address, active=True).values_list("address", "targets"), str
+    lambda address: Alias.objects.filter(address=address, active=True).values_list("address", "targets", "special"), str
 )
 _domain_rows = Prepared(
     lambda name: Domain.objects.filter(name=name, active=True).values_list(
@@ -143,8 +145,8 @@ def _ask_alias(address: str) -> AliasEntry | None:
     found = _alias_rows.row(address)
     if found is None:
         return None
-    targets = json.loads(found[1]) if isinstance(found[1], str | bytes) else found[1]
-    return AliasEntry(found[0], tuple(targets))
+    targets, special = (json.loads(each) if isinstance(each, str | bytes) else each for each in found[1:])
+    return AliasEntry(found[0], tuple(targets), special)
 
 
 def _ask_domain(name: str) -> DomainEntry | None:

@@ -16,6 +16,7 @@ from mailcore.wire.sasl import CLEAR, RESPONSE_LIMIT, SaslError, Unauthorized, d
 if TYPE_CHECKING:
     from mailcore.servers.imap.session import Call
 
+_BUSY = no(f"{sasl.BUSY}.", "UNAVAILABLE")
 _CLEAR = no("Plaintext authentication disallowed on non-secure (SSL/TLS) connections.", "PRIVACYREQUIRED")
 
 
@@ -64,7 +65,10 @@ async def login(call: "Call") -> Answer:
     args.end()
     if not capability.plaintext_allowed(call.session):
         return _CLEAR
-    return _enter(call, await sasl.with_password(_door(call), text(name), text(password)))
+    try:
+        return _enter(call, await sasl.with_password(_door(call), text(name), text(password)))
+    except sasl.Busy:
+        return _BUSY
 
 
 async def authenticate(call: "Call") -> Answer:
@@ -85,6 +89,8 @@ async def authenticate(call: "Call") -> Answer:
     try:
         given = None if initial is None else decode(initial)
         return _enter(call, await sasl.authenticate(_door(call), mechanism, given, ask))
+    except sasl.Busy:
+        return _BUSY
     except Unauthorized:
         return no("Authorization as somebody else is not supported.", "AUTHORIZATIONFAILED")
     except SaslError:

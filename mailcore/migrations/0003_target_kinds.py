@@ -1,0 +1,54 @@
+"""The kind of an alias's target beside its text, where quotes told it before (`Alias.special`, `Recipient.kind`).
+
+Commands, files and includes that an aliases file named keep working. One that somebody wrote by hand is kept, but
+"unconfirmed" and never run; reading the aliases file again (`postalias`) settles what it is. Recipients that wait
+in the queue for a confirmed command or file still reach it; others are refused as unknown.
+"""
+
+from django.db import migrations, models
+
+_KINDS = {'"|': "command", '"/': "file", '":include:': "include"}
+
+
+def _kind(text):
+    if len(text) < 3 or text[-1] != '"':
+        return ""
+    return next((kind for start, kind in _KINDS.items() if text.startswith(start)), "")
+
+
+def _written_by_hand(changes, address):
+    """Return the texts that recorded changes of this alias brought in, whoever made them."""
+    found = set()
+    rows = changes.filter(subject=address, action__in=("alias.create", "alias.change"))
+    for difference in rows.values_list("difference", flat=True):
+        before, after = difference.get("targets") or (None, None)
+        found.update(set(after or ()) - set(before or ()))
+    return found
+
+
+def store_kinds(apps, schema_editor):
+    alias_model, changes = apps.get_model("mailcore", "Alias"), apps.get_model("mailcore", "Change").objects
+    confirmed = {}
+    for row in alias_model.objects.iterator():
+        kinds = {text: kind for text in row.targets if (kind := _kind(text))}
+        if not kinds:
+            continue
+        by_hand = _written_by_hand(changes, row.address) if row.source else set(kinds)
+        row.special = {text: "unconfirmed" if text in by_hand else kind for text, kind in kinds.items()}
+        row.save(update_fields=["special"])
+        confirmed.update({text: kind for text, kind in row.special.items() if kind in ("command", "file")})
+    waiting = apps.get_model("mailcore", "Recipient").objects.filter(state="waiting", final=True)
+    for text, kind in confirmed.items():
+        waiting.filter(address=text).update(kind=kind)
+
+
+class Migration(migrations.Migration):
+    dependencies = [("mailcore", "0002_text_index")]
+
+    operations = [
+        migrations.AddField("alias", "special", models.JSONField(blank=True, default=dict)),
+        migrations.AddField(
+            "recipient", "kind", models.CharField(blank=True, db_default="", default="", max_length=12)
+        ),
+        migrations.RunPython(store_kinds, migrations.RunPython.noop),
+    ]
