@@ -421,6 +421,12 @@ class Parameters:
         "5000", _("Mailboxes of so many messages get an index of their texts when they are searched; 0: none does.")
     )
     imap_max_line_length: int = octets("65536", _("Longest IMAP command line without literals."))
+    imap_max_command_size: int = octets(
+        "1048576", _("Longest IMAP command with its literals; messages that APPEND uploads do not count.")
+    )
+    imap_max_literals: int = integer("2000", _("Literals in one IMAP command at most, uploaded messages apart."))
+    imap_login_max_command_size: int = octets("65536", _("Longest IMAP command before a client has signed in."))
+    imap_login_max_literals: int = integer("10", _("Literals in one IMAP command before a client has signed in."))
 
     # Not a parameter of its own: the lists that smtpd_restriction_classes names.
     restriction_classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -293,7 +293,7 @@ def test_body_is_bodystructure_without_extensions() -> None:
         (b"UNSEEN", Not(HasFlag(1))),
         (b"NEW", And((IsRecent(), Not(HasFlag(1))))),
         (b"1:3 UID 7", And((Numbers(((1, 3),), False), Numbers(((7, 7),), True)))),
-        (b"OR SEEN (FLAGGED DRAFT)", Or(HasFlag(1), And((HasFlag(4), HasFlag(16))))),
+        (b"OR SEEN (FLAGGED DRAFT)", Or((HasFlag(1), And((HasFlag(4), HasFlag(16)))))),
         (b"NOT KEYWORD Junk", Not(HasKeyword("Junk"))),
         (b'SENTSINCE "1-Feb-1970"', Day("sent", ">=", 31)),
         (b"SUBJECT {6}\r\n\xe4\xbd\xa0\xe5\xa5\xbd", HeaderContains("subject", "你好")),

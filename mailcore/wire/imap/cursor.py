@@ -31,6 +31,10 @@ class BadSyntax(Exception):
     """The command does not follow the grammar; the text is for the BAD response."""
 
 
+class TooComplicated(BadSyntax):
+    """The command follows the grammar and asks for more than the server does; the text is for NO [LIMIT]."""
+
+
 class BadName(Exception):
     """A mailbox name that is no modified UTF-7, or no UTF-8: no mailbox has it."""
 
