@@ -208,6 +208,9 @@ class Connection(asyncio.Protocol):
     def refuse_literal(self, waits: bool) -> None:
         self._framer.refuse(waits)
 
+    def abandon_literal(self) -> None:
+        self._framer.abandon()
+
     # --- Writing ---
 
     def write(self, data: bytes) -> None:

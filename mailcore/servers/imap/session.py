@@ -6,10 +6,11 @@ the tagged answer goes out.
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 
 from mailcore import conf
 from mailcore.servers.bridge import Bridge
@@ -246,7 +247,7 @@ class Session:
 
     async def _command(self, text: bytes, announced: Announced | None) -> None:
         cursor = Cursor(text, utf8=self.utf8)
-        tag = b"*"
+        tag, name = b"*", ""
         answer: Answer | None
         self.announced = announced
         try:
@@ -276,8 +277,14 @@ class Session:
                 log.warning("imap: %s, client=%s", " ".join(str(fault).split()), self.connection.peer)
             answer = no("Temporary failure, try again later", "UNAVAILABLE")
             command = table.NOTHING
+        except Gone:
+            raise
+        except Exception as fault:
+            answer = self._failed(fault, name)
+            command = table.NOTHING
         finally:
             self._running = b""
+        self.connection.abandon_literal()
         if self.announced is not None:  # refused before it was taken
             self.connection.refuse_literal(self.announced.waits)
             self.announced = None
@@ -288,6 +295,19 @@ class Session:
             await self.connection.flush()
             await answer.then()
         self._end_if_too_bad()
+
+    def _failed(self, fault: Exception, name: str) -> Answer:
+        """The answer to a command that ended in an error of ours: its transaction is undone, the client may go on."""
+        if isinstance(fault, OSError):  # a full disk, a file that cannot be read
+            log.error("imap: %s failed: %s, client=%s", name, fault, self.connection.peer)
+            return no("Temporary failure, try again later", "UNAVAILABLE")
+        if isinstance(fault, DatabaseError):  # its first line alone: the others may show the row, which is mail
+            where = "".join(traceback.format_tb(fault.__traceback__))
+            reason = str(fault).partition("\n")[0][:200]
+            log.error("imap: %s failed in the database: %s, client=%s\n%s", name, reason, self.connection.peer, where)
+        else:
+            log.error("imap: internal error in %s, client=%s", name, self.connection.peer, exc_info=fault)
+        return no("Internal error", "SERVERBUG")
 
     def _end_if_too_bad(self) -> None:
         if self._bad >= conf.current().mail_max_bad_commands:

@@ -181,6 +181,11 @@ class Framer:
         else:
             self._left, self._mode = self._size, "skip"
 
+    def abandon(self) -> None:
+        """The command is over in the middle of a streamed literal: the rest is passed over, and of its line."""
+        if self._mode == "stream":
+            self._mode = "skip"
+
     def _skip_some(self) -> Passed | None:
         if self._left and not self._buffer:
             return None
