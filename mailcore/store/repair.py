@@ -49,12 +49,12 @@ _KEPT = "messages, unseen, size, uid_next, highest_modseq"
 
 def recount(owner: Owner, *, dry_run: bool = False) -> Iterator[Correction]:
     """Count the messages of every mailbox and of the account; what differs is corrected, unless it is a dry run."""
-    for mailbox_id, name in (
-        Mailbox.objects.filter(account_id=owner.account_id).order_by("id").values_list("id", "name")
-    ):
+    boxes = Mailbox.objects.filter(account_id=owner.account_id).order_by("id")
+    for mailbox_id, name in boxes.values_list("id", "name"):
         with transaction.atomic():
-            if (found := _recount_mailbox(mailbox_id, name, dry_run)) is not None:
-                yield found
+            found = _recount_mailbox(mailbox_id, name, dry_run)
+        if found is not None:
+            yield found
     usage = quota.look(owner.account_id)
     total = Mailbox.objects.filter(account_id=owner.account_id).values_list("messages", "size")
     messages, size = sum(row[0] for row in total), sum(row[1] for row in total)

@@ -41,11 +41,3 @@ def test_alone_it_is_refused(lisi):
     lisi.do("UID STORE 2 +FLAGS (\\Deleted)")
     lisi.do("EXPUNGE")
     assert len(lisi.do("UID FETCH 1:* (BODY.PEEK[])")) == 2
-
-
-def test_what_another_session_expunged_is_said_to_be_so(lisi, imap):
-    other = imap().dial().sign_in()
-    other.do("SELECT INBOX")
-    other.do("UID STORE 2 +FLAGS (\\Deleted)")
-    other.do("EXPUNGE")
-    lisi.do("FETCH 2 (BODY.PEEK[])")
