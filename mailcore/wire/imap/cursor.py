@@ -161,8 +161,6 @@ class Cursor:
         return self._name(self.astring())
 
     def _name(self, raw: bytes) -> str:
-        if b"\0" in raw:
-            raise BadName
         try:
             return names.decode(raw, utf8=self.utf8)
         except ValueError:

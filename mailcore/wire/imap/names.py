@@ -26,6 +26,8 @@ def decode(raw: bytes, utf8: bool = False) -> str:
         text = raw.decode("utf-8")
     else:
         raise ValueError("8-bit octets in a mailbox name")
+    if "\0" in text:  # a literal's, or base64's; databases have no text with it
+        raise ValueError("NUL in a mailbox name")
     return canonical(text)
 
 
