@@ -295,6 +295,13 @@ class Parameters:
     direct_delivery: bool = boolean(
         "yes", _("A message for one mailbox here is delivered by the server that takes it in, without a courier.")
     )
+    watchdog_timeout: int = seconds(
+        "10s",
+        _(
+            "How long the event loop of a server or web process may stand still before the process is replaced;"
+            " 0: for ever."
+        ),
+    )
     listen_backlog: int = integer("511", _("Connections waiting to be taken at a listening socket."))
     queue_minfree: int = octets("0", _("Free octets the queue's file system must keep; 0: 1.5 × message_size_limit."))
 

@@ -15,6 +15,7 @@ import uvloop
 
 from mailcore import conf
 from mailcore.asgi import application
+from mailcore.servers import heartbeat
 
 
 def run(sockets: Sequence[socket], parent: int, ready: Callable[[], None]) -> None:
@@ -43,6 +44,7 @@ def run(sockets: Sequence[socket], parent: int, ready: Callable[[], None]) -> No
         while not server.started and not serving.done():
             await asyncio.sleep(0.01)
         if server.started:
+            heartbeat.start()
             ready()
         await serving
 
