@@ -8,10 +8,9 @@ fits nothing.
 import re
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
-
 from re import _constants as c
 from re import _parser as parser
+from typing import Any
 
 Next = Callable[[int], int]  # the rest of the pattern from a position on: where it ends, or -1
 LIMIT = 2_000_000  # steps after which nobody asks any more
@@ -63,6 +62,7 @@ class Matcher:
                     return end
             return -1
         if op is c.SUBPATTERN:
+
             def close(here: int) -> int:
                 before = self.groups.get(value[0])
                 self.groups[value[0]] = (at, here)
