@@ -93,8 +93,9 @@ def typed(text: str) -> tuple[Address, ...]:
         raise BadAddress(_("A control character is not allowed here."))
     found: dict[str, Address] = {}
     for piece in pieces(text):
-        match = re.fullmatch(r"(?P<name>.*?)\s*<\s*(?P<mail>[^<>]*?)\s*>", piece)
-        name, mail = (match["name"].strip(), match["mail"]) if match else ("", piece)
+        before, bracket, rest = piece.rpartition("<")
+        is_named = bracket and rest.find(">") == len(rest) - 1 >= 0
+        name, mail = (before.strip(), rest[:-1].strip()) if is_named else ("", piece)
         if len(name) > 1 and name[0] == name[-1] == '"':
             name = re.sub(r"\\(.)", r"\1", name[1:-1])
         try:

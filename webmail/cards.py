@@ -241,5 +241,5 @@ def _cell(text: str) -> str:
 
 def _from_cells(cells: dict[str, str]) -> Card:
     name = cells.get("name", "") or _together(cells.get("last", ""), cells.get("first", ""))
-    groups = re.split(r"\s*(?:;|:::)\s*", cells.get("groups", ""))
+    groups = [group.strip() for group in cells.get("groups", "").replace(":::", ";").split(";")]
     return card(name, cells.get("mail", ""), cells.get("nickname", ""), cells.get("note", ""), groups)

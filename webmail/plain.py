@@ -65,7 +65,8 @@ def from_html(source: str) -> str:
     reader.feed(source[:LARGEST])
     reader.close()
     text = "".join(reader.out)
-    text = re.sub(r"[ \t]+\n", "\n", text)
+    *lines, last = text.split("\n")
+    text = "\n".join([*(line.rstrip(" \t") for line in lines), last])
     text = re.sub(r"^(?:>+\n)+(?=[^>]|\Z)", "\n", text, flags=re.MULTILINE)  # a quotation's empty end
     text = re.sub(r"^(>+\n)\1+", r"\1", text, flags=re.MULTILINE)
     return re.sub(r"\n{3,}", "\n\n", text).strip()

@@ -115,12 +115,17 @@ class _Reader:
         return self._operator(kind, value, negated=negated)
 
     def _not(self, depth: int) -> Key | None:
-        if self.at >= len(self.tokens):
-            return None
-        kind, value = self.tokens[self.at]
-        self.at += 1
-        inner = self._one(kind, value, depth, negated=True)
-        return None if inner is None else Not(inner)
+        """A sign or word of negation has been read; any number may follow, and two of them cancel out."""
+        negated = True
+        while self.at < len(self.tokens):
+            kind, value = self.tokens[self.at]
+            self.at += 1
+            if kind == "-" or (kind == "word" and value in ("NOT", "非") and self.at < len(self.tokens)):
+                negated = not negated
+                continue
+            inner = self._one(kind, value, depth, negated=negated)
+            return Not(inner) if negated and inner is not None else inner
+        return None
 
     def _operator(self, name: str, value: str, *, negated: bool) -> Key | None:
         folded = _VALUES.get(value.casefold(), value.casefold())

@@ -201,7 +201,7 @@ def _mixed_script(domain: str) -> str:
 
 
 def _address_in(sender: Address) -> str:
-    match = re.search(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+", sender.name)
+    match = re.search(r"(?<![\w.+-])[\w.+-]++@[\w-]+(?:\.[\w-]+)+", sender.name)
     return match[0] if match and not _same(_domain(match[0]), _domain(sender.mail)) else ""
 
 

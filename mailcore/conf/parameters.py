@@ -303,6 +303,13 @@ class Parameters:
     direct_delivery: bool = boolean(
         "yes", _("A message for one mailbox here is delivered by the server that takes it in, without a courier.")
     )
+    watchdog_timeout: int = seconds(
+        "10s",
+        _(
+            "How long the event loop of a server or web process may stand still before the process is replaced;"
+            " 0: for ever."
+        ),
+    )
     listen_backlog: int = integer("511", _("Connections waiting to be taken at a listening socket."))
     queue_minfree: int = octets("0", _("Free octets the queue's file system must keep; 0: 1.5 × message_size_limit."))
 
@@ -437,6 +444,12 @@ class Parameters:
         "5000", _("Mailboxes of so many messages get an index of their texts when they are searched; 0: none does.")
     )
     imap_max_line_length: int = octets("65536", _("Longest IMAP command line without literals."))
+    imap_max_command_size: int = octets(
+        "1048576", _("Longest IMAP command with its literals; messages that APPEND uploads do not count.")
+    )
+    imap_max_literals: int = integer("2000", _("Literals in one IMAP command at most, uploaded messages apart."))
+    imap_login_max_command_size: int = octets("65536", _("Longest IMAP command before a client has signed in."))
+    imap_login_max_literals: int = integer("10", _("Literals in one IMAP command before a client has signed in."))
 
     # Not a parameter of its own: the lists that smtpd_restriction_classes names.
     restriction_classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -91,9 +91,13 @@ class LineConnection(asyncio.Protocol):
 
     async def line(self, limit: int, seconds: float) -> bytes:
         """The next line without its line end. Gone, Idle (nothing for `seconds`), TooLong (over `limit`)."""
+        waited = False
         while True:
             end = self._buffer.find(b"\n")
             if end >= 0:
+                if not waited:
+                    # The client sent commands ahead, up to 64 KB of them: other connections get their turns between.
+                    await asyncio.sleep(0)
                 line = bytes(self._buffer[:end])
                 del self._buffer[: end + 1]
                 if not self._reading and len(self._buffer) < _READ_AHEAD // 2:
@@ -108,6 +112,7 @@ class LineConnection(asyncio.Protocol):
                 self._buffer.clear()
             if self._ended:
                 raise Gone
+            waited = True
             await self._more(seconds)
 
     async def octets(self, count: int, seconds: float) -> bytes:

@@ -16,7 +16,7 @@ import uvloop
 from django.db import DatabaseError, connection
 
 from mailcore import anvil, conf, log
-from mailcore.servers import tls
+from mailcore.servers import heartbeat, tls
 from mailcore.servers.bridge import Bridge
 from mailcore.servers.core import Core
 from mailcore.servers.imap import ImapServer
@@ -82,6 +82,7 @@ class _Process:
         loop.add_signal_handler(signal.SIGHUP, self._later, self._reload)
         await self._bridge.run(unsynced.recover)
         settling = loop.create_task(self._settle())
+        heartbeat.start()
         ready()
         await self._stop.wait()
         loop.remove_reader(hearing)

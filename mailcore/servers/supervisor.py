@@ -2,7 +2,8 @@
 
 Called by `manage.py runmailserver`. Each part is a forked child: server processes that share the
 listening sockets, couriers, web servers. A child that dies is started again; the children hold the end
-of a pipe that tells them when the supervisor itself is gone, so nothing is left behind holding a port.
+of a pipe that tells them when the supervisor itself is gone, so nothing is left behind holding a port. A child
+whose event loop stands still (see `heartbeat`) is killed, and so started again; its listening sockets stay open here.
 """
 
 import errno
@@ -25,7 +26,7 @@ from django.db import connections
 from mailcore import anvil, conf, log
 from mailcore.conf import interfaces
 from mailcore.post.courier import Courier
-from mailcore.servers import descriptors, process, tls, web
+from mailcore.servers import descriptors, heartbeat, process, tls, web
 from mailcore.store import news, watchers
 
 SMTP_SERVICES = ("smtp", "submission", "submissions", "lmtp")
@@ -33,6 +34,7 @@ ACCESS_SERVICES = ("imap", "imaps", "pop3", "pop3s", "sieve")
 SERVICES = (*SMTP_SERVICES, *ACCESS_SERVICES, "web")
 
 _GRACE = 15.0  # seconds from SIGTERM to SIGKILL
+_TURN = 1.0  # seconds between two looks at the children
 _BACK_OFF = 1.0  # seconds between two starts of the same part
 
 
@@ -55,6 +57,7 @@ class Part:
     body: Callable[[Callable[[], None]], None]
     pid: int = 0
     started: float = 0.0
+    stuck: bool = False  # its event loop stands still
 
 
 @dataclass(slots=True)
@@ -72,6 +75,7 @@ class Supervisor:
     _wake: int = -1
     _gone: int = -1
     _alive: int = -1
+    _turned: float = 0.0  # when the children were looked at last
 
     def open(self) -> None:
         """Bind every socket. StartFault: a port is taken, or not ours to take."""
@@ -129,12 +133,13 @@ class Supervisor:
         os.close(said)
         self._announce(as_json)
         while not self._stopping:
-            select.select([self._wake], [], [], 1.0)
+            select.select([self._wake], [], [], _TURN)
             _drain(self._wake)
             if self._reload:
                 self._reload = False
                 self._pass_on(signal.SIGHUP)
                 news.announce_settings()  # to couriers as well, whose SIGHUP opens the log anew
+            self._end_stuck()
             self._restart_dead()
         self._stop()
 
@@ -175,7 +180,7 @@ class Supervisor:
         connections.close_all()  # a database connection does not survive a fork
         sys.stdout.flush()
         sys.stderr.flush()
-        part.started = time.monotonic()
+        part.started, part.stuck = time.monotonic(), False
         part.pid = os.fork()
         if part.pid:
             return
@@ -210,12 +215,29 @@ class Supervisor:
                     self._pass_on(signal.SIGTERM)
                     raise StartFault(f"{part.name} ended while starting")
 
+    def _end_stuck(self) -> None:
+        """Kill children whose event loops stand still, after a look at what they are doing: a first signal makes them
+        write their stacks, the second comes a turn later. Where this process itself was not run for a while (a machine
+        that was suspended, or has no memory left) the children get a turn first."""
+        now = time.monotonic()
+        late, self._turned = now - self._turned > 2 * _TURN + heartbeat.INTERVAL, now
+        limit = conf.current().watchdog_timeout
+        for part in self.parts:
+            silent = heartbeat.silence(part.number) if part.pid and limit and not late else 0.0
+            if part.stuck:
+                os.kill(part.pid, signal.SIGKILL)
+            elif silent > limit > 0:
+                part.stuck = True
+                log.write("master", f"error: event loop of {part.name} stands still for {silent:.0f} s, replacing it")
+                os.kill(part.pid, signal.SIGUSR2)
+
     def _restart_dead(self) -> None:
         for part in self.parts:
             if part.pid and _reap(part):
                 log.write("master", f"warning: {part.name} ended unexpectedly, starting it again")
                 anvil.clear(part.number)
                 watchers.clear(part.number)
+                heartbeat.clear(part.number)
             if not part.pid and time.monotonic() - part.started > _BACK_OFF and not self._stopping:
                 self._start(part, None)
 

@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from mailcore import conf, log
 from mailcore.asgi import application
+from mailcore.servers import heartbeat
 from mailcore.store import directory, login, news
 
 
@@ -83,6 +84,7 @@ def run(sockets: Sequence[socket], parent: int, ready: Callable[[], None]) -> No
         while not server.started and not serving.done():
             await asyncio.sleep(0.01)
         if server.started:
+            heartbeat.start()
             ready()
         await serving
         loop.remove_reader(hearing)

@@ -34,7 +34,7 @@ def introspect(token: str) -> str | None:
         connection.request("POST", url.path or "/", urlencode({"token": token}), headers)
         answer = connection.getresponse()
         told = json.loads(answer.read(_ANSWER_LIMIT)) if answer.status == 200 else {}
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
         log.error("token introspection failed: %s: %s", url.hostname, type(error).__name__)
         return None
     finally:

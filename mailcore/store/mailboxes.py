@@ -7,8 +7,7 @@ whatever makes accounts. Names are decoded, levels parted by "/"; refusals are v
 import contextlib
 import os
 import shutil
-import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import time
 from typing import Any
@@ -92,9 +91,11 @@ def make_special(account_id: int) -> None:
     )
 
 
-def _insert(account: Account, name: str, special_use: str = "") -> Mailbox:
+def _insert(account: Account, name: str, special_use: str = "", made: list[str] | None = None) -> Mailbox:
+    """A row and its directories; folders whose directories are new are added to `made`."""
     folder = names.folder(name)
-    maildir.make(account.address, folder)
+    if maildir.make(account.address, folder) and made is not None:
+        made.append(folder)
     return Mailbox.objects.create(
         account=account, name=name, folder=folder, special_use=special_use, uid_validity=_next_uid_validity(account.pk)
     )
@@ -121,8 +122,9 @@ def create(client: Owner, name: str, special_use: str = "") -> Box | Refusal:
         return Refusal("CANNOT", flaw)
     levels = name.split(names.SEPARATOR)
     paths = [names.SEPARATOR.join(levels[: depth + 1]) for depth in range(len(levels))]
+    made: list[str] = []
     try:
-        with transaction.atomic():
+        with _undoing(owner.address, made), transaction.atomic():
             account = Account.objects.select_for_update().get(pk=owner.account_id)
             there = {box.name: box for box in Mailbox.objects.filter(account=account, name__in=paths)}
             if name in there and there[name].selectable:
@@ -131,16 +133,17 @@ def create(client: Owner, name: str, special_use: str = "") -> Box | Refusal:
                 return Refusal("USEATTR", "Another mailbox has that use")
             for path in paths[:-1]:
                 if path not in there and path != "INBOX":
-                    _insert(account, path)
+                    _insert(account, path, made=made)
             if name in there:
                 box = there[name]
                 box.selectable, box.special_use = True, special_use
                 box.uid_validity = _next_uid_validity(account.pk)
                 box.uid_next = box.highest_modseq = box.recent_uid = 1
                 box.save()
-                maildir.make(account.address, box.folder)
+                if maildir.make(account.address, box.folder):
+                    made.append(box.folder)
             else:
-                box = _insert(account, name, special_use)
+                box = _insert(account, name, special_use, made)
                 above = Mailbox.objects.filter(account=account, name=name.rpartition(names.SEPARATOR)[0]).first()
                 if above is not None:
                     access.inherit(above.pk, box.pk)
@@ -151,6 +154,17 @@ def create(client: Owner, name: str, special_use: str = "") -> Box | Refusal:
     return Box(box.pk, owner.account_id, name, directory, box.uid_validity, place.rights, place.prefix)
 
 
+@contextlib.contextmanager
+def _undoing(address: str, made: list[str]) -> Iterator[None]:
+    """Folders that were `made` for rows of a transaction go again when it fails."""
+    try:
+        yield
+    except BaseException:
+        for folder in reversed(made):
+            maildir.unmake(address, folder)
+        raise
+
+
 def delete(client: Owner, name: str) -> Refusal | None:
     """DELETE. A mailbox with others below it loses its messages and stays as a name (RFC 3501 §6.3.4)."""
     place = access.place(client, name, "x")
@@ -159,24 +173,46 @@ def delete(client: Owner, name: str) -> Refusal | None:
     owner, name = place.owner, place.name
     if name == "INBOX":
         return Refusal("CANNOT", "INBOX cannot be deleted")
-    with transaction.atomic():
-        box = Mailbox.objects.select_for_update().filter(account_id=owner.account_id, name=name).first()
-        if box is None:
-            return NO_SUCH
-        below = Mailbox.objects.filter(account_id=owner.account_id, name__startswith=name + names.SEPARATOR).exists()
-        if below and not box.selectable:
-            return Refusal("HASCHILDREN", "Mailbox has others below it")
-        _forget_messages(box)
-        if below:
-            Mailbox.objects.filter(pk=box.pk).update(
-                selectable=False, special_use="", messages=0, unseen=0, size=0, keywords=""
-            )
-        else:
-            Mailbox.objects.filter(pk=box.pk)._raw_delete("default")
-        directory = maildir.directory(owner.address, box.folder)
-        transaction.on_commit(lambda: _remove_tree(directory))
-        news.publish([box.pk, -owner.account_id])
+    moved: list[tuple[str, str]] = []
+    try:
+        with transaction.atomic():
+            return _delete_rows(owner, name, moved)
+    except BaseException:
+        _move_back(moved)
+        raise
+
+
+def _delete_rows(owner: Owner, name: str, moved: list[tuple[str, str]]) -> Refusal | None:
+    """A directory that moved out of the way is noted in `moved` as (before, after)."""
+    box = Mailbox.objects.select_for_update().filter(account_id=owner.account_id, name=name).first()
+    if box is None:
+        return NO_SUCH
+    below = _has_below(owner, name)
+    if below and not box.selectable:
+        return Refusal("HASCHILDREN", "Mailbox has others below it")
+    _forget_messages(box)
+    if below:
+        Mailbox.objects.filter(pk=box.pk).update(
+            selectable=False, special_use="", messages=0, unseen=0, size=0, keywords=""
+        )
+    else:
+        Mailbox.objects.filter(pk=box.pk)._raw_delete("default")
+    directory = maildir.directory(owner.address, box.folder)
+    # Before the commit: after it somebody may make a mailbox of this name.
+    if box.selectable and (away := maildir.put_away(directory)):
+        moved.append((directory, away))
+        transaction.on_commit(lambda: shutil.rmtree(away, ignore_errors=True))
+    news.publish([box.pk, -owner.account_id])
     return None
+
+
+def _has_below(owner: Owner, name: str) -> bool:
+    return Mailbox.objects.filter(account_id=owner.account_id, name__startswith=name + names.SEPARATOR).exists()
+
+
+def _move_back(moved: list[tuple[str, str]]) -> None:
+    for before, after in reversed(moved):
+        os.rename(after, before)
 
 
 def _forget_messages(box: Mailbox) -> None:
@@ -193,14 +229,6 @@ def _forget_messages(box: Mailbox) -> None:
     Account.objects.filter(pk=box.account_id).update(
         used_bytes=F("used_bytes") - box.size, used_messages=F("used_messages") - box.messages
     )
-
-
-def _remove_tree(directory: str) -> None:
-    """First out of the way in one step, so that a new mailbox of that name never sees old mail."""
-    away = os.path.join(os.path.dirname(directory), f".removed-{uuid.uuid4().hex}")
-    with contextlib.suppress(FileNotFoundError):
-        os.rename(directory, away)
-        shutil.rmtree(away, ignore_errors=True)
 
 
 def rename(client: Owner, old: str, new: str) -> Refusal | None:
@@ -222,21 +250,21 @@ def rename(client: Owner, old: str, new: str) -> Refusal | None:
         return Refusal("CANNOT", "A mailbox cannot go below itself")
     if old == "INBOX":
         return _rename_inbox(owner, new)
-    undo: list[tuple[str, str]] = []
+    moved: list[tuple[str, str]] = []
+    made: list[str] = []
     try:
-        with transaction.atomic():
-            refusal = _rename_rows(owner, old, new, undo)
+        with _undoing(owner.address, made), transaction.atomic():
+            return _rename_rows(owner, old, new, moved, made)
     except BaseException as error:
-        for before, after in reversed(undo):
-            os.rename(after, before)
+        _move_back(moved)
         if isinstance(error, IntegrityError):
             return _IS_THERE
         raise
-    return refusal
 
 
-def _rename_rows(owner: Owner, old: str, new: str, undo: list[tuple[str, str]]) -> Refusal | None:
-    """Rows, then directories; each directory that moved is noted in `undo` as (before, after)."""
+def _rename_rows(owner: Owner, old: str, new: str, moved: list[tuple[str, str]], made: list[str]) -> Refusal | None:
+    """Rows, then directories: each that moved is noted in `moved` as (before, after), folders that are new in `made`.
+    A \\Noselect name has no directory, those below it have (RFC 3501 §6.3.5)."""
     rows = Mailbox.objects.select_for_update().filter(account_id=owner.account_id).order_by("id")
     boxes = list(rows.filter(Q(name=old) | Q(name__startswith=old + names.SEPARATOR)))
     if not any(box.name == old for box in boxes):
@@ -246,36 +274,54 @@ def _rename_rows(owner: Owner, old: str, new: str, undo: list[tuple[str, str]]) 
     renamed = [(box, new + box.name[len(old) :]) for box in boxes]
     if any(names.flaw(name) for _, name in renamed):
         return Refusal("CANNOT", "A name below would become too long")
-    _make_superiors(owner, new)
+    where = {box.pk: maildir.directory(owner.address, names.folder(name)) for box, name in renamed if box.selectable}
+    if any(os.path.lexists(path) for path in where.values()):
+        return Refusal("CANNOT", "There is a directory of that name already")
+    _make_superiors(owner, new, made)
     for box, name in renamed:
         Mailbox.objects.filter(pk=box.pk).update(name=name, folder=names.folder(name))
     for box, name in renamed:
-        before = maildir.directory(owner.address, box.folder)
-        after = maildir.directory(owner.address, names.folder(name))
-        os.rename(before, after)
-        undo.append((before, after))
-    maildir.sync_directories({os.path.dirname(after) for _, after in undo})
+        if not box.selectable:
+            continue
+        before, after = maildir.directory(owner.address, box.folder), where[box.pk]
+        try:
+            os.rename(before, after)
+            moved.append((before, after))
+        except FileNotFoundError:  # somebody removed the directory: what was in it is lost, the mailbox is not
+            if maildir.make(owner.address, names.folder(name)):
+                made.append(names.folder(name))
+    maildir.sync_directories({os.path.dirname(after) for _, after in moved})
     news.publish([-owner.account_id, *[box.pk for box in boxes]])
     return None
 
 
-def _make_superiors(owner: Owner, name: str) -> None:
+def _make_superiors(owner: Owner, name: str, made: list[str]) -> None:
     levels = name.split(names.SEPARATOR)[:-1]
     account = Account.objects.get(pk=owner.account_id)
     for depth in range(len(levels)):
         path = names.SEPARATOR.join(levels[: depth + 1])
         if path != "INBOX" and not Mailbox.objects.filter(account=account, name=path).exists():
-            _insert(account, path)
+            _insert(account, path, made=made)
 
 
 def _rename_inbox(owner: Owner, new: str) -> Refusal | None:
     made = create(owner, new)
     if isinstance(made, Refusal):
         return made
+    refusal: Refusal | None = NO_SUCH
+    try:
+        refusal = _move_inbox(owner, made)
+    finally:
+        if refusal is not None:  # nothing moved: no empty mailbox is left behind
+            delete(owner, new)
+    return refusal
+
+
+def _move_inbox(owner: Owner, target: Box) -> Refusal | None:
     inbox = find(owner, "INBOX")
     if isinstance(inbox, Refusal):
         return inbox
-    moved = transfer.move(inbox, [(1, (1 << 32) - 1)], made)
+    moved = transfer.move(inbox, [(1, (1 << 32) - 1)], target)
     if isinstance(moved, Refusal):
         return moved
     expunge.remove_files(inbox.directory, moved.files)
@@ -324,6 +370,8 @@ def subscribe(owner: Owner, name: str) -> Refusal | None:
         return place
     if (flaw := names.flaw(place.name)) is not None:
         return Refusal("CANNOT", flaw)
+    if len(name) > names.MAX_NAME:  # with the owner's address before it
+        return Refusal("CANNOT", "Mailbox name is too long")
     with transaction.atomic():
         Subscription.objects.bulk_create([Subscription(account_id=owner.account_id, name=name)], ignore_conflicts=True)
         news.publish([-owner.account_id])

@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import re
+import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -40,15 +41,39 @@ def directory(address: str, folder: str) -> str:
     return os.path.join(maildir, folder) if folder else maildir
 
 
-def make(address: str, folder: str) -> None:
-    """Make the folder's directories, durably; nothing happens where they stand already."""
+def make(address: str, folder: str) -> bool:
+    """Make the folder's directories, durably; nothing happens where they stand already. True if there was none."""
     where = directory(address, folder)
+    is_new = not os.path.isdir(where)
     for name in ("tmp", "new", "cur"):
         os.makedirs(os.path.join(where, name), mode=0o700, exist_ok=True)
     if folder:
         # Maildir++: this empty file tells a delivery agent that the directory is a folder.
         os.close(os.open(os.path.join(where, "maildirfolder"), os.O_CREAT | os.O_WRONLY, 0o600))
     sync_directories([where, os.path.dirname(where)])
+    return is_new
+
+
+def unmake(address: str, folder: str) -> None:
+    """Remove directories that `make` has just made; one that is not empty any more stays."""
+    where = directory(address, folder)
+    with contextlib.suppress(OSError):
+        for name in ("tmp", "new", "cur"):
+            os.rmdir(os.path.join(where, name))
+        if folder:
+            os.unlink(os.path.join(where, "maildirfolder"))
+        os.rmdir(where)
+
+
+def put_away(where: str) -> str:
+    """Move a folder's directories out of the way in one step, under a name no mailbox has; returns their new path,
+    "" where there are none. A new mailbox of that name never sees old mail."""
+    away = os.path.join(os.path.dirname(where), f".removed-{uuid.uuid4().hex}")
+    try:
+        os.rename(where, away)
+    except FileNotFoundError:
+        return ""
+    return away
 
 
 def link(source: str, where: str, base_name: str) -> str:

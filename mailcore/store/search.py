@@ -50,9 +50,9 @@ class _Query:
             case wire.All():
                 return "1 = 1"
             case wire.And(keys):
-                return "(" + " AND ".join([self.condition(each) for each in _cheap_first(keys)]) + ")"
-            case wire.Or(left, right):
-                return f"({self.condition(left)} OR {self.condition(right)})"
+                return _joined("AND", [self.condition(each) for each in _cheap_first(keys)])
+            case wire.Or(keys):
+                return _joined("OR", [self.condition(each) for each in keys])
             case wire.Not(inner):
                 return f"NOT ({self.condition(inner)})"
             case wire.HasFlag(bit):
@@ -141,10 +141,8 @@ def _cost(key: Key) -> int:
     match key:
         case wire.Contains() | wire.HeaderContains():
             return 2
-        case wire.And(keys):
+        case wire.And(keys) | wire.Or(keys):
             return max(_cost(each) for each in keys)
-        case wire.Or(left, right):
-            return max(_cost(left), _cost(right))
         case wire.Not(inner):
             return _cost(inner)
     return 0
@@ -155,7 +153,19 @@ def _among(ranges: UidRanges) -> str:
     singles = [low for low, high in ranges if low == high]
     if singles:
         either.append(f"m.uid IN ({','.join(map(str, singles))})")
-    return f"({' OR '.join(either)})" if either else "1 = 0"
+    return _joined("OR", either) if either else "1 = 0"
+
+
+def _joined(operator: str, conditions: Sequence[str]) -> str:
+    """Conditions in parentheses, in their order, as a balanced tree where there are many: SQLite refuses expressions
+    that are deeper than 1000, and a chain of n is n deep."""
+    if len(conditions) <= _CHAIN:
+        return f"({f' {operator} '.join(conditions)})"
+    middle = len(conditions) // 2
+    return f"({_joined(operator, conditions[:middle])} {operator} {_joined(operator, conditions[middle:])})"
+
+
+_CHAIN = 100
 
 
 def _day(key: wire.Day) -> str:

@@ -1,22 +1,22 @@
 """COPY and MOVE (RFC 9051 §6.4.7, §6.4.8): a copy is a hard link and a row, a move a link and a changed row.
 
 Links are made and durable before the transaction, what is not needed after it is removed again; so a row
-always has its file.
+always has its file. Flags that were read to name the links are read again once both mailboxes are locked: whatever
+changes a message has its mailbox's lock, so what is read then is what is counted.
 """
 
 import contextlib
 import os
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from time import time, time_ns
 
-from django.db import transaction
 from django.db.models import F
 
-from mailcore.models import Account, Mailbox, Message
-from mailcore.store import expunge, index, journal, maildir, news, quota, unsynced
+from mailcore.models import Account, Mailbox
+from mailcore.store import expunge, index, journal, maildir, news, quota, retry, unsynced
 from mailcore.store.access import NO_SUCH
 from mailcore.store.box import Box
 from mailcore.store.index import BATCH, EXPUNGED, MESSAGE, SUMMARY, TEXT, UidRanges
@@ -40,13 +40,14 @@ class Transferred:
     files: Sequence[tuple[str, int]] = ()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Linked:
-    """A message of the source whose file has a second name in the target."""
+    """A message of the source whose file has a second name in the target. `flags` and `keywords` are what it gets
+    there, `old_flags` what it has in the source; `path` is named by the flags of the look that linked it."""
 
     uid: int
     id: int
-    flags: int  # in the target
+    flags: int
     keywords: str
     base_name: str
     size: int
@@ -71,7 +72,7 @@ def _link(box: Box, ranges: UidRanges, target: Box) -> list[_Linked]:
             flags &= flags_mask(target.rights)
             keywords = keywords if target.allows("w") else ""
             name = _new_name()
-            path = f"{target.directory}/cur/{name}{wire_flags.to_info(flags)}"
+            path = _path(target, name, flags)
             try:
                 maildir.act_on(box.directory, base_name, row[2], partial(os.link, dst=path))
             except FileNotFoundError:
@@ -83,6 +84,10 @@ def _link(box: Box, ranges: UidRanges, target: Box) -> list[_Linked]:
         _unlink(linked)
         raise
     return linked
+
+
+def _path(target: Box, name: str, flags: int) -> str:
+    return f"{target.directory}/cur/{name}{wire_flags.to_info(flags)}"
 
 
 def _unlink(linked: Sequence[_Linked]) -> None:
@@ -105,37 +110,77 @@ def lock_both(first: int, second: int) -> dict[int, tuple[int, int, int, str]]:
 
 
 def copy(box: Box, ranges: UidRanges, target: Box) -> Transferred | Refusal:
+    return _transfer(box, ranges, target, _copy)
+
+
+def move(box: Box, ranges: UidRanges, target: Box) -> Transferred | Refusal:
+    """Out of one mailbox into another of the same account, or the same: all or nothing."""
+    return _transfer(box, ranges, target, _move)
+
+
+# Does what is to be done in the transaction, and returns it with the links that are needed.
+_Work = Callable[[Box, Sequence[_Linked], Box], tuple[Transferred, Sequence[_Linked]] | Refusal]
+
+
+def _transfer(box: Box, ranges: UidRanges, target: Box, work: _Work) -> Transferred | Refusal:
     linked = _link(box, ranges, target)
-    kept = False
+    needed: Sequence[_Linked] = ()
     try:
-        with transaction.atomic():
-            boxes = lock_both(target.id, target.id)
-            if target.id not in boxes:
-                return NO_SUCH
-            octets = sum(each.size for each in linked)
-            if refusal := _take_quota(target.account_id, octets, len(linked)):
-                return refusal
-            uid_validity, uid_next, highest, keywords = boxes[target.id]
-            there = _still_there(box.id, linked)
-            rows = [each for each in linked if each.id in there]
-            _insert_copies(rows, target, uid_next, highest + 1)
-            _count_in(target.id, rows, uid_next, highest + 1, keywords)
-            news.publish([target.id])
-        kept = True
-        _unlink([each for each in linked if each.id not in there])
+        done = retry.in_transaction(lambda: work(box, linked, target))
+        if isinstance(done, Refusal):
+            return done
+        transferred, needed = done
     finally:
-        if not kept:
-            _unlink(linked)
-    return Transferred(uid_validity, [each.uid for each in rows], list(range(uid_next, uid_next + len(rows))))
+        names = {each.new_name for each in needed}
+        _unlink([each for each in linked if each.new_name not in names])
+    for each in needed:
+        path = _path(target, each.new_name, each.flags)
+        if path != each.path:  # the flags changed between; who changes them again renames the file, too
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(each.path, path)
+    return transferred
 
 
-def _still_there(mailbox_id: int, linked: Sequence[_Linked]) -> set[int]:
-    """Ids of rows that nobody removed or moved since they were read; locked, so that they stay."""
-    found: set[int] = set()
+def _copy(box: Box, linked: Sequence[_Linked], target: Box) -> tuple[Transferred, Sequence[_Linked]] | Refusal:
+    boxes = lock_both(box.id, target.id)
+    if target.id not in boxes:
+        return NO_SUCH
+    rows = _as_they_are(box.id, linked, target)
+    if refusal := _take_quota(target.account_id, sum(each.size for each in rows), len(rows)):
+        return refusal
+    uid_validity, uid_next, highest, keywords = boxes[target.id]
+    _insert_copies(rows, target, uid_next, highest + 1)
+    _count_in(target.id, rows, uid_next, highest + 1, keywords)
+    news.publish([target.id])
+    uids = list(range(uid_next, uid_next + len(rows)))
+    return Transferred(uid_validity, [each.uid for each in rows], uids), rows
+
+
+def _as_they_are(mailbox_id: int, linked: Sequence[_Linked], target: Box) -> list[_Linked]:
+    """Those that nobody removed or moved since they were linked, with their flags and file names of now. Call with
+    the mailbox locked."""
+    now: dict[int, tuple[int, str, str]] = {}
     for at in range(0, len(linked), BATCH):
-        ids = [each.id for each in linked[at : at + BATCH]]
-        rows = Message.objects.select_for_update().filter(mailbox_id=mailbox_id, id__in=ids)
-        found.update(rows.values_list("id", flat=True))
+        ids = ",".join([str(each.id) for each in linked[at : at + BATCH]])
+        rows = index.query(
+            f"SELECT id, flags, keywords, base_name FROM {MESSAGE} WHERE mailbox_id = %s AND id IN ({ids})",
+            (mailbox_id,),
+        )
+        now.update({row[0]: row[1:] for row in rows})
+    mask, words = flags_mask(target.rights), target.allows("w")
+    found = []
+    for each in linked:
+        if (row := now.get(each.id)) is not None:
+            flags, keywords, base_name = row
+            found.append(
+                replace(
+                    each,
+                    flags=flags & mask,
+                    keywords=keywords if words else "",
+                    base_name=base_name,
+                    old_flags=flags,
+                )
+            )
     return found
 
 
@@ -201,45 +246,30 @@ def _count_in(mailbox_id: int, rows: Sequence[_Linked], uid_next: int, modseq: i
     )
 
 
-def move(box: Box, ranges: UidRanges, target: Box) -> Transferred | Refusal:
-    """Out of one mailbox into another of the same account, or the same: all or nothing."""
-    linked = _link(box, ranges, target)
-    kept = False
-    try:
-        with transaction.atomic():
-            boxes = lock_both(box.id, target.id)
-            if box.id not in boxes or target.id not in boxes:
-                return NO_SUCH
-            there = _still_there(box.id, linked)
-            rows = [each for each in linked if each.id in there]
-            uid_validity, uid_next, target_modseq, keywords = boxes[target.id]
-            octets = sum(each.size for each in rows)
-            if target.account_id != box.account_id:
-                if refusal := _take_quota(target.account_id, octets, len(rows)):
-                    return refusal
-                Account.objects.filter(pk=box.account_id).update(
-                    used_bytes=F("used_bytes") - octets, used_messages=F("used_messages") - len(rows)
-                )
-            modseq = boxes[box.id][2] + 1
-            target_modseq = modseq if target.id == box.id else target_modseq + 1
-            journal.moved((each.id for each in rows), box, target)
-            _move_rows(box.id, rows, target, uid_next, target_modseq, modseq)
-            unseen = sum(not each.old_flags & wire_flags.SEEN for each in rows)
-            expunge.count_out(box.id, modseq, rows=len(rows), unseen=unseen, octets=octets)
-            _count_in(target.id, rows, uid_next, target_modseq, keywords)
-            news.publish([box.id, target.id])
-        kept = True
-        _unlink([each for each in linked if each.id not in there])
-    finally:
-        if not kept:
-            _unlink(linked)
-    return Transferred(
-        uid_validity,
-        [each.uid for each in rows],
-        list(range(uid_next, uid_next + len(rows))),
-        modseq,
-        [(each.base_name, each.old_flags) for each in rows],
-    )
+def _move(box: Box, linked: Sequence[_Linked], target: Box) -> tuple[Transferred, Sequence[_Linked]] | Refusal:
+    boxes = lock_both(box.id, target.id)
+    if box.id not in boxes or target.id not in boxes:
+        return NO_SUCH
+    rows = _as_they_are(box.id, linked, target)
+    uid_validity, uid_next, target_modseq, keywords = boxes[target.id]
+    octets = sum(each.size for each in rows)
+    if target.account_id != box.account_id:
+        if refusal := _take_quota(target.account_id, octets, len(rows)):
+            return refusal
+        Account.objects.filter(pk=box.account_id).update(
+            used_bytes=F("used_bytes") - octets, used_messages=F("used_messages") - len(rows)
+        )
+    modseq = boxes[box.id][2] + 1
+    target_modseq = modseq if target.id == box.id else target_modseq + 1
+    journal.moved((each.id for each in rows), box, target)
+    _move_rows(box.id, rows, target, uid_next, target_modseq, modseq)
+    unseen = sum(not each.old_flags & wire_flags.SEEN for each in rows)
+    expunge.count_out(box.id, modseq, rows=len(rows), unseen=unseen, octets=octets)
+    _count_in(target.id, rows, uid_next, target_modseq, keywords)
+    news.publish([box.id, target.id])
+    uids = list(range(uid_next, uid_next + len(rows)))
+    files = [(each.base_name, each.old_flags) for each in rows]
+    return Transferred(uid_validity, [each.uid for each in rows], uids, modseq, files), rows
 
 
 def _move_rows(

@@ -83,7 +83,7 @@ def _check_client(site: Site, challenge: str, kind: str, said: bytes) -> None:
     try:
         fields = json.loads(said)
         given = fields["type"], fields["challenge"], fields["origin"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:  # the last: brackets nested 1000 deep
         raise NotValid("no client data") from error
     if given[0] != kind or given[2] != site.origin or not challenge:
         raise NotValid("for another page or purpose")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LINE_LIMIT = 8192  # octets of a line without literals
+MAX_TOKENS = 16  # words and strings of one command or response; the longest of the standard has four
 QUOTED_LIMIT = 1024  # octets of a quoted string (§4)
 
 # Command → how many strings it takes, and whether one must be signed in. AUTHENTICATE and NOOP may have one less.
@@ -73,8 +74,10 @@ class Sentence:
 
     def line(self, octets: bytes) -> bool:
         """Take a line without its line end; True when the sentence is complete. Raises GrammarError."""
-        at = 0
-        while at < len(octets.rstrip(b" ")):
+        at, end = 0, len(octets.rstrip(b" "))
+        while at < end:
+            if len(self.tokens) >= MAX_TOKENS:
+                raise GrammarError("too many strings")
             match = _TOKEN.match(octets, at)
             if match is None:
                 raise GrammarError("that cannot be read")

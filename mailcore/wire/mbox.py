@@ -11,7 +11,7 @@ from mailcore.wire import flags as wire_flags
 
 _QUOTED = re.compile(rb"^>(>*From )", re.MULTILINE)
 _TO_QUOTE = re.compile(rb"^(>*From )", re.MULTILINE)
-_OURS = re.compile(rb"^(Status|X-Status|X-Keywords|X-UID):[ \t]*(.*(?:\n[ \t].*)*)\n", re.MULTILINE | re.IGNORECASE)
+_OURS = re.compile(rb"^(Status|X-Status|X-Keywords|X-UID):[ \t]*+(.*+(?:\n[ \t].*+)*+)\n", re.MULTILINE | re.IGNORECASE)
 _LETTERS = ((b"R", wire_flags.SEEN), (b"A", wire_flags.ANSWERED), (b"F", wire_flags.FLAGGED),
             (b"D", wire_flags.DELETED), (b"T", wire_flags.DRAFT))  # fmt: skip
 _IN_STATUS = b"RO"  # the others stand in X-Status

@@ -7,7 +7,7 @@ prefixes that Chinese, Japanese and some European programs write besides the RFC
 import re
 
 _REPLY = r"(?:re|fwd?|aw|wg|sv|vs|vb|tr|rv|答复|答覆|回复|回覆|转发|轉發|轉寄|转寄|返信|転送)"
-_LEADER = re.compile(rf"\s*(?:\[[^\[\]]*\]\s*)*{_REPLY}\s*(?:\[[^\[\]]*\]|\(\d+\))?\s*:\s*")
+_LEADER = re.compile(rf"\s*+(?:\[[^\[\]]*+\]\s*+)*+{_REPLY}\s*+(?:(?:\[[^\[\]]*+\]|\(\d++\))\s*+)?+:\s*+")
 _BLOB = re.compile(r"\s*\[[^\[\]]*\]\s*")
 _FORWARD = re.compile(r"\[fwd:(.*)\]$")
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from mailcore.wire.address import AddressError, is_bare, parse, split
 
-_KEY = re.compile(r'\s*("(?:[^"\\]|\\.)*"|\S+)(?:\s+(.*\S))?\s*', re.DOTALL)
-_NAME = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^":]*?))\s*:(.*)', re.DOTALL)
+_KEY = re.compile(r'\s*+("(?:[^"\\]|\\.)*+"|\S++)(?:\s++(.*+))?', re.DOTALL)
+_NAME = re.compile(r'\s*+(?:"((?:[^"\\]|\\.)*+)"\s*+|([^":]*+)):(.*+)', re.DOTALL)
+_ANGLE = re.compile(r'[^<>]*+<\s*+("(?:[^"\\]|\\.)*+"[^<>]*+|[^<>"]*+)>')
 # One target: quoted strings, comments and everything else up to a comma.
 _TARGET = re.compile(r'(?:"(?:[^"\\]|\\.)*"|\((?:[^()\\]|\\.)*\)|[^",(]|["(])+')
 _COMMENT = re.compile(r'("(?:[^"\\]|\\.)*")|\((?:[^()\\]|\\.)*\)')
@@ -79,7 +80,7 @@ def logical_lines(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
 def pairs(lines: Iterable[str], *, fold: bool = True) -> Iterator[Pair | Complaint]:
     """`key white-space value` (postmap(1))."""
     for number, line in logical_lines(lines):
-        match = _KEY.fullmatch(line)
+        match = _KEY.fullmatch(line.rstrip())
         if match is None or match[2] is None or line[0].isspace():
             yield Complaint(number, "expected format: key whitespace value")
         else:
@@ -90,7 +91,13 @@ def aliases(lines: Iterable[str]) -> Iterator[AliasLine | Complaint]:
     """`name: value1, value2` (aliases(5))."""
     for number, line in logical_lines(lines):
         match = _NAME.fullmatch(line)
-        name = "" if match is None else (match[2] or "") if match[1] is None else re.sub(r"\\(.)", r"\1", match[1])
+        name = (
+            ""
+            if match is None
+            else (match[2] or "").rstrip()
+            if match[1] is None
+            else re.sub(r"\\(.)", r"\1", match[1])
+        )
         targets: tuple[Target, ...] = ()
         try:
             targets = _targets(match[3]) if match else ()
@@ -130,7 +137,7 @@ def target(text: str) -> Target:
         if len(plain) > _LONGEST:
             raise AddressError("longer than 300 characters")
         return Target(f'"{plain}"', _SPECIAL[next(start for start in _SPECIAL if plain.startswith(start))])
-    if angle := re.fullmatch(r'[^<>]*<\s*("(?:[^"\\]|\\.)*"[^<>]*|[^<>"]*)\s*>', text):
+    if angle := _ANGLE.fullmatch(text):
         text = angle[1].strip()
     address = parse(text) if text else ""
     if "@" in address and is_bare(text):

@@ -13,7 +13,9 @@ from mailcore.logfile import moment
 from mailcore.models import Account, Mailbox, Message, Queued, Recipient
 from mailcore.post import files, queue
 from mailcore.post.courier import Courier
-from mailcore.store import maildir
+from mailcore.store import box as boxes
+from mailcore.store import maildir, transfer
+from mailcore.terms import Owner
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
@@ -366,3 +368,87 @@ def test_the_index_is_built_anew_from_the_files(post, run, inbox):
     assert sorted(inbox("lisi")) == sorted(before)
     account = Account.objects.get(address="lisi@benet.com")
     assert (account.used_messages, account.used_bytes) == (3, sum(map(len, before)))
+
+
+# --- mailindex: counters, and rows whose files are lost ---------------------------------------------
+
+
+def lose(number: int = 0) -> tuple[int, str, bytes]:
+    """Remove the file of lisi's message `number`: its UID, base name and content."""
+    uid, _, _, base_name = rows("INBOX")[number]
+    path = Path(maildir.locate(maildir.directory("lisi@benet.com", ""), base_name, 0))
+    content = path.read_bytes()
+    path.unlink()
+    return uid, base_name, content
+
+
+def content_of(base_name: str) -> bytes:
+    return maildir.read(maildir.directory("lisi@benet.com", ""), base_name, 0)
+
+
+@pytest.mark.parametrize("wrong", [{"unseen": 0}, {"messages": 7}, {"size": 0}, {"uid_next": 1}, {"highest_modseq": 1}])
+def test_counters_are_counted_again(post, run, wrong):
+    for _ in range(3):
+        post("lisi")
+    deliver()
+    inbox = Mailbox.objects.get(account__address="lisi@benet.com", name="INBOX")
+    Message.objects.filter(mailbox=inbox).update(modseq=5)
+    Mailbox.objects.filter(pk=inbox.pk).update(highest_modseq=5)
+    Mailbox.objects.filter(pk=inbox.pk).update(**wrong)
+    dry = run("mailindex", "--dry-run", "lisi@benet.com")
+    assert dry.status == 1
+    assert "lisi@benet.com INBOX: counters differ: " in dry.out
+    ran = run("mailindex", "lisi@benet.com")
+    assert ran.status == 0
+    assert f"→ 3 messages, 3 unseen, {inbox.size} bytes" in ran.out
+    now = Mailbox.objects.get(pk=inbox.pk)
+    assert (now.messages, now.unseen, now.size, now.uid_next) == (3, 3, inbox.size, inbox.uid_next)
+    assert now.highest_modseq > 5
+    account = Account.objects.get(address="lisi@benet.com")
+    assert (account.used_messages, account.used_bytes) == (3, inbox.size)
+    assert run("mailindex", "lisi@benet.com").out == ""
+
+
+def test_a_lost_file_is_restored_from_a_backup(post, run, tmp_path):
+    post("lisi", content=b"Subject: one\r\n\r\n")
+    post("lisi", content=b"Subject: two\r\n\r\n")
+    deliver()
+    uid, base_name, content = lose()
+    backup = tmp_path / "backup" / "deep"
+    backup.mkdir(parents=True)
+    (backup / f"{base_name}:2,S").write_bytes(content[:-1] + b"x")  # as long, and another message
+    ran = run("mailindex", "--restore", "--from", str(tmp_path / "backup"), "lisi@benet.com")
+    assert (ran.status, ran.lines) == (1, [f"lisi@benet.com INBOX: row without file: UID {uid} {base_name}"])
+    (backup / f"{base_name}:2,").write_bytes(content)
+    ran = run("mailindex", "--restore", "--from", str(tmp_path / "backup"), "lisi@benet.com")
+    assert ran.status == 0
+    assert ran.lines == [f"lisi@benet.com INBOX: UID {uid} restored from {backup}/{base_name}:2,"]
+    assert content_of(base_name) == content
+
+
+def test_a_lost_file_is_restored_from_a_copy_of_its_message(post, run):
+    post("lisi")
+    deliver()
+    owner = Owner(Account.objects.get(address="lisi@benet.com").pk, "lisi@benet.com")
+    transfer.copy(boxes.find(owner, "INBOX"), [(1, 1)], boxes.find(owner, "Archive"))
+    uid, base_name, content = lose()
+    ran = run("mailindex", "--restore", "lisi@benet.com")
+    assert (ran.status, ran.lines) == (0, [f"lisi@benet.com INBOX: UID {uid} restored from lisi@benet.com Archive"])
+    assert content_of(base_name) == content
+
+
+def test_rows_whose_files_are_lost_are_dropped_when_asked_for(post, run):
+    for number in range(3):
+        post("lisi", content=b"Subject: %d\r\n\r\n" % number)
+    deliver()
+    uid, _, _ = lose(1)
+    dry = run("mailindex", "--dry-run", "--restore", "--drop", "lisi@benet.com")
+    assert dry.status == 1
+    assert len(rows("INBOX")) == 3
+    ran = run("mailindex", "--restore", "--drop", "lisi@benet.com")
+    assert (ran.status, ran.lines) == (0, [f"lisi@benet.com INBOX: UID {uid} dropped"])
+    assert [row[0] for row in rows("INBOX")] == [1, 3]
+    inbox = Mailbox.objects.get(account__address="lisi@benet.com", name="INBOX")
+    account = Account.objects.get(address="lisi@benet.com")
+    assert (inbox.messages, inbox.unseen, inbox.size) == (2, 2, account.used_bytes)
+    assert run("mailindex", "--json", "lisi@benet.com").out == ""

@@ -212,3 +212,12 @@ def test_strings_and_answers():
     assert string('a"b') == b'"a\\"b"'
     assert string("a\r\nb") == b"{4}\r\na\r\nb"
     assert answer("NO", "Line 1: no.\r\nLine 2", "QUOTA") == b"NO (QUOTA) {19}\r\nLine 1: no.\r\nLine 2\r\n"
+
+
+def test_a_command_has_few_strings(serve, benet):
+    server = serve(lambda bridge: SieveServer(bridge, None))
+    client = server.dial()
+    while not client.hear().startswith("OK"):
+        pass
+    client.send(b"NOOP " + b"{0+}\r\n" * 1000 + b"\r\n")
+    client.talk('S: NO "Too many strings."')

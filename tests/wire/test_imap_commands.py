@@ -150,7 +150,7 @@ CHANGES = st.tuples(
 )
 OTHER_SCOPES = st.one_of(
     st.sampled_from(["INBOXES", "PERSONAL", "SUBSCRIBED"]).map(scope.Scope),
-    st.builds(scope.Scope, st.sampled_from(["SUBTREE", "SUBTREE-ONE", "MAILBOXES"]), SEVERAL),
+    st.builds(scope.Scope, st.sampled_from(["SUBTREE", "SUBTREE-ONE", "MAILBOXES"]), SEVERAL.map(frozenset)),
 )
 SELECTED = st.sampled_from(["SELECTED", "SELECTED-DELAYED"]).map(scope.Scope)
 SCOPES = OTHER_SCOPES | SELECTED

@@ -3,25 +3,57 @@
 import json
 import sys
 from argparse import ArgumentParser
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mailcore.management.program import Fatal, Program, plural
-from mailcore.store import adopt
+from mailcore.store import adopt, repair
 from mailcore.store.adopt import Folder
+from mailcore.store.repair import Counters
 from mailcore.terms import Owner
+
+
+@dataclass(slots=True)
+class _Repaired:
+    """Messages whose files were lost: restored (UID → where the content was found), or their rows removed."""
+
+    restored: dict[int, str] = field(default_factory=dict)
+    dropped: list[int] = field(default_factory=list)
+
+    @property
+    def uids(self) -> set[int]:
+        return {*self.restored, *self.dropped}
 
 
 class Command(Program):
     help = (
         "Check mailboxes against their Maildirs. Messages found in a Maildir are entered into the index, with flags"
-        " from their names and what Dovecot kept beside them (UIDs, keywords, subscriptions); rows whose file is gone"
-        " are reported and left alone. Exit status 1: something is amiss and stays so."
+        " from their names and what Dovecot kept beside them (UIDs, keywords, subscriptions); counters that differ from"
+        " their messages are corrected; rows whose file is lost are reported and left alone, unless --restore or"
+        " --drop says otherwise. Exit status 1: something is amiss and stays so."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("-n", "--dry-run", action="store_true", help="report only: change nothing")
         parser.add_argument(
             "--offline", action="store_true", help="no server runs: files of deliveries minutes ago are entered too"
+        )
+        parser.add_argument(
+            "--restore",
+            action="store_true",
+            help="write lost files again where their content is found: in the account's other directories, in other"
+            " messages of the same content, in backups (--from)",
+        )
+        parser.add_argument(
+            "--from",
+            action="append",
+            default=[],
+            metavar="DIRECTORY",
+            dest="backups",
+            help="a directory of backups where --restore looks for lost files; may be given several times",
+        )
+        parser.add_argument(
+            "--drop", action="store_true", help="remove rows whose file is lost (after --restore), for good"
         )
         parser.add_argument("--json", action="store_true", help="one JSON object a folder that differs")
         parser.add_argument("addresses", nargs="*", metavar="address", help="these accounts; without: all")
@@ -40,9 +72,11 @@ class Command(Program):
                         done += count
                         self._show_progress(f"{number}/{len(owners)} {owner.address} {folder.name}: {done}")
                 entered += done
-                amiss += len(folder.lost) + bool(folder.problem)
+                repaired = self._repair(owner, folder, options) if folder.lost else _Repaired()
+                amiss += len(folder.lost) - len(repaired.uids) + bool(folder.problem)
                 amiss += len(folder.found) if options["dry_run"] else 0
-                self._report(owner, folder, done, as_json=options["json"], dry_run=options["dry_run"])
+                self._report(owner, folder, done, repaired, as_json=options["json"], dry_run=options["dry_run"])
+            amiss += self._recount(owner, as_json=options["json"], dry_run=options["dry_run"])
             if not options["dry_run"]:
                 adopt.keep_subscriptions(owner)
         if not options["addresses"]:
@@ -53,7 +87,34 @@ class Command(Program):
         self.say(f"{plural(len(owners), 'account')}, {plural(entered, 'message')} entered")
         return 1 if amiss else 0
 
-    def _report(self, owner: Owner, folder: Folder, done: int, *, as_json: bool, dry_run: bool) -> None:
+    def _repair(self, owner: Owner, folder: Folder, options: dict[str, Any]) -> "_Repaired":
+        done = _Repaired()
+        if options["dry_run"]:
+            return done
+        if options["restore"]:
+            done.restored = dict(repair.restore(owner, folder, options["backups"]))
+        if options["drop"]:
+            done.dropped = repair.drop(owner, folder)
+        return done
+
+    def _recount(self, owner: Owner, *, as_json: bool, dry_run: bool) -> int:
+        """Returns how many counters are wrong and stay so."""
+        wrong = 0
+        for each in repair.recount(owner, dry_run=dry_run):
+            wrong += dry_run
+            if as_json:
+                named = {"account": owner.address, "mailbox": each.mailbox}
+                self.print(json.dumps({**named, "counters": asdict(each.after), "before": asdict(each.before)}))
+                continue
+            self.print(
+                f"{owner.address}{' ' if each.mailbox else ''}{each.mailbox}:"
+                f" counters {'differ' if dry_run else 'corrected'}: {_counters(each.before)} → {_counters(each.after)}"
+            )
+        return wrong
+
+    def _report(
+        self, owner: Owner, folder: Folder, done: int, repaired: "_Repaired", *, as_json: bool, dry_run: bool
+    ) -> None:
         if not (folder.found or folder.lost or folder.problem or not folder.mailbox_id):
             return
         if as_json:
@@ -63,6 +124,8 @@ class Command(Program):
                 "files_without_row": [found.path for found in folder.found],
                 "rows_without_file": [{"uid": uid, "base_name": base_name} for uid, base_name in folder.lost],
                 "entered": done,
+                "restored": repaired.restored,
+                "dropped": repaired.dropped,
                 "problem": folder.problem,
             }
             self.print(json.dumps(report))
@@ -78,10 +141,19 @@ class Command(Program):
         elif done or not folder.mailbox_id:
             self.print(f"{where}: {plural(done, 'message')} entered")
         for uid, base_name in folder.lost:
-            self.print(f"{where}: row without file: UID {uid} {base_name}")
+            if uid in repaired.restored:
+                self.print(f"{where}: UID {uid} restored from {repaired.restored[uid]}")
+            elif uid in repaired.dropped:
+                self.print(f"{where}: UID {uid} dropped")
+            else:
+                self.print(f"{where}: row without file: UID {uid} {base_name}")
 
     def _show_progress(self, text: str) -> None:
         """On one line that is written over, where somebody looks on."""
         if sys.stderr.isatty():
             sys.stderr.write(f"\r\x1b[K{text}")
             sys.stderr.flush()
+
+
+def _counters(counters: Counters) -> str:
+    return f"{plural(counters.messages, 'message')}, {counters.unseen} unseen, {plural(counters.size, 'byte')}"

@@ -195,6 +195,10 @@ class Connection(asyncio.Protocol):
             finally:
                 self._waiter = None
 
+    def command_text(self) -> bytes:
+        """The running command up to the literal that was announced last."""
+        return self._framer.text()
+
     def keep_literal(self) -> None:
         self._framer.keep()
 
@@ -203,6 +207,9 @@ class Connection(asyncio.Protocol):
 
     def refuse_literal(self, waits: bool) -> None:
         self._framer.refuse(waits)
+
+    def abandon_literal(self) -> None:
+        self._framer.abandon()
 
     # --- Writing ---
 

@@ -4,11 +4,13 @@ A command is read, done by its function (see `table`), then what changed in the 
 the tagged answer goes out.
 """
 
+import asyncio
 import logging
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 
 from mailcore import conf
 from mailcore.servers.bridge import Bridge
@@ -25,8 +27,8 @@ from mailcore.terms import Owner, Refusal, TemporaryFault
 from mailcore.wire import flags as wire_flags
 from mailcore.wire.imap import render, sequence
 from mailcore.wire.imap.acl import flags_mask
-from mailcore.wire.imap.cursor import BadName, BadSyntax, Cursor
-from mailcore.wire.imap.framing import Announced, Line, Piece, TooLong
+from mailcore.wire.imap.cursor import BadName, BadSyntax, Cursor, TooComplicated
+from mailcore.wire.imap.framing import Announced, Event, Line, Passed
 
 if TYPE_CHECKING:
     from mailcore.servers.imap.server import ImapServer
@@ -35,7 +37,6 @@ log = logging.getLogger(__name__)
 
 # Commands whose literals are messages: they are handed over as they arrive.
 _STREAMING = (b"APPEND", b"REPLACE")
-_KEPT_LITERALS = 1 << 20  # octets of literals inside one command
 
 
 class Call:
@@ -161,10 +162,15 @@ class Session:
 
     async def work(self) -> None:
         """Everything that is waiting to be done; ends when more has to come first."""
+        events = 0
         while not self.leaving:
             event = self.connection.next_event()
             if event is None and not self._news:
                 return
+            events += 1
+            if events > 1:
+                # A buffer of 256 KB holds 40,000 events that wait for nothing: other connections get their turns.
+                await asyncio.sleep(0)
             try:
                 await (self._handle(event) if event is not None else self._tell_news())
             except Gone:
@@ -174,7 +180,7 @@ class Session:
                 self.bye("Internal error")
                 raise Gone from None
 
-    async def _handle(self, event: Line | Announced | Piece | TooLong) -> None:
+    async def _handle(self, event: Event) -> None:
         match event:
             case _ if self.doubted and not await self._still_open():
                 raise Gone
@@ -185,24 +191,36 @@ class Session:
                     await self._end_idle(text)
                 else:
                     await self._command(text, None)
-            case Announced(text, size, waits):
+            case Announced(head, _, waits):
                 if self.idling:
                     await self._end_idle(b"")
                     self.connection.refuse_literal(waits)
-                elif _word(text) in _STREAMING:
-                    await self._command(text, event)
-                elif len(text) + size > _KEPT_LITERALS + conf.current().imap_max_line_length or (
-                    self.owner is None and size > 1 << 16
-                ):
+                elif self.owner is not None and _streams(event):
+                    await self._command(self.connection.command_text(), event)
+                elif (refusal := self._refuse_literal(event)) is not None:
                     self.connection.refuse_literal(waits)
-                    self.connection.write(no("Literal is too long", "TOOBIG").render(_tag(text)))
+                    self.connection.write(refusal.render(_tag(head)))
+                    self._bad += 1
+                    self._end_if_too_bad()
                 else:
                     self.connection.keep_literal()
                     if waits:
                         await self.go_on("OK")
+            case Passed():
+                pass
             case _:
                 self.bye("Line is too long")
                 raise Gone
+
+    def _refuse_literal(self, event: Announced) -> Answer | None:
+        """The answer to a literal that the running command has no room for."""
+        parameters = conf.current()
+        room, literals = parameters.imap_max_command_size, parameters.imap_max_literals
+        if self.owner is None:
+            room, literals = parameters.imap_login_max_command_size, parameters.imap_login_max_literals
+        if event.length + event.size > room:
+            return no("Literal is too long", "TOOBIG")
+        return no("Too many literals", "LIMIT") if event.number > literals else None
 
     async def _still_open(self) -> bool:
         """Asked before the next command after news of the account: was it closed, its app password revoked?"""
@@ -229,7 +247,7 @@ class Session:
 
     async def _command(self, text: bytes, announced: Announced | None) -> None:
         cursor = Cursor(text, utf8=self.utf8)
-        tag = b"*"
+        tag, name = b"*", ""
         answer: Answer | None
         self.announced = announced
         try:
@@ -244,6 +262,9 @@ class Session:
             self._bad = 0
             if answer is None:
                 return
+        except TooComplicated as error:
+            answer = no(str(error), "LIMIT")
+            command = table.NOTHING
         except BadSyntax as error:
             answer = bad(str(error))
             self._bad += 1
@@ -256,8 +277,14 @@ class Session:
                 log.warning("imap: %s, client=%s", " ".join(str(fault).split()), self.connection.peer)
             answer = no("Temporary failure, try again later", "UNAVAILABLE")
             command = table.NOTHING
+        except Gone:
+            raise
+        except Exception as fault:
+            answer = self._failed(fault, name)
+            command = table.NOTHING
         finally:
             self._running = b""
+        self.connection.abandon_literal()
         if self.announced is not None:  # refused before it was taken
             self.connection.refuse_literal(self.announced.waits)
             self.announced = None
@@ -267,6 +294,22 @@ class Session:
         if answer.then is not None:
             await self.connection.flush()
             await answer.then()
+        self._end_if_too_bad()
+
+    def _failed(self, fault: Exception, name: str) -> Answer:
+        """The answer to a command that ended in an error of ours: its transaction is undone, the client may go on."""
+        if isinstance(fault, OSError):  # a full disk, a file that cannot be read
+            log.error("imap: %s failed: %s, client=%s", name, fault, self.connection.peer)
+            return no("Temporary failure, try again later", "UNAVAILABLE")
+        if isinstance(fault, DatabaseError):  # its first line alone: the others may show the row, which is mail
+            where = "".join(traceback.format_tb(fault.__traceback__))
+            reason = str(fault).partition("\n")[0][:200]
+            log.error("imap: %s failed in the database: %s, client=%s\n%s", name, reason, self.connection.peer, where)
+        else:
+            log.error("imap: internal error in %s, client=%s", name, self.connection.peer, exc_info=fault)
+        return no("Internal error", "SERVERBUG")
+
+    def _end_if_too_bad(self) -> None:
         if self._bad >= conf.current().mail_max_bad_commands:
             self.bye("Too many invalid commands")
 
@@ -421,12 +464,16 @@ class Session:
             self.connection.flush_now()
 
 
-def _word(text: bytes) -> bytes:
-    """The command's name in upper case."""
-    words = text.split(None, 3)
+def _streams(event: Announced) -> bool:
+    """Is the literal a message? A mailbox name may come as a literal before it."""
+    words = event.head.split(None, 5)
     if len(words) > 2 and words[1].upper() == b"UID":
-        return words[2].upper()
-    return words[1].upper() if len(words) > 1 else b""
+        del words[1]
+    name = words[1].upper() if len(words) > 1 else b""
+    if name not in _STREAMING:
+        return False
+    before = 2 if name == b"APPEND" else 3  # words before the mailbox name
+    return event.number > 1 or len(words) != before + 1
 
 
 def _tag(text: bytes) -> bytes:

@@ -131,7 +131,7 @@ class Reception:
         self._bridge = bridge
         self._limit = limit
         self._results = ResultsFilter(route.is_own_name)
-        self._head = b""
+        self._head = bytearray()
         self._head_complete = False
         self._header = b""  # of what has come so far, once somebody asked
         self._header_limit = conf.current().header_size_limit
@@ -157,8 +157,11 @@ class Reception:
 
     async def _keep(self, content: bytes) -> None:
         if not self._head_complete:
+            searched = max(len(self._head) - 3, 0)
             self._head += content
-            self._head_complete = b"\r\n\r\n" in self._head or len(self._head) > self._header_limit
+            # Only what is new is searched: a client may send a header of 100 KB in pieces of one byte.
+            ended = self._head.find(b"\r\n\r\n", searched) >= 0
+            self._head_complete = ended or len(self._head) > self._header_limit
             if self.complete is not None:
                 if not self._head_complete:
                     return  # until it is known what is missing
@@ -178,13 +181,14 @@ class Reception:
             self.file.write(self._completed(self.complete))
 
     def _completed(self, complete: Callable[[bytes], bytes]) -> bytes:
-        header, rest = trace.split_header(self._head)
-        self._head, self._header = header + complete(header) + rest, b""
-        return self._head
+        header, rest = trace.split_header(bytes(self._head))
+        completed = header + complete(header) + rest
+        self._head, self._header = bytearray(completed), b""
+        return completed
 
     def header(self) -> bytes:
         if not self._header:
-            self._header = trace.header_of(self._head[: self._header_limit])
+            self._header = trace.header_of(bytes(self._head[: self._header_limit]))
         return self._header
 
     def refusal(self) -> Reply | None:

@@ -240,6 +240,9 @@ class SmtpSession(SMTP):
         if b"\n" not in self._reader._buffer:  # type: ignore[attr-defined]
             self.flush()
             await self._writer.drain()
+        else:
+            # 128 KB of commands sent ahead may hold 20,000 that wait for nothing: other connections get their turns.
+            await asyncio.sleep(0)
         limit = conf.current().line_length_limit
         try:
             line = await self._reader.readuntil(b"\n")

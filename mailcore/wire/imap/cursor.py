@@ -31,6 +31,10 @@ class BadSyntax(Exception):
     """The command does not follow the grammar; the text is for the BAD response."""
 
 
+class TooComplicated(BadSyntax):
+    """The command follows the grammar and asks for more than the server does; the text is for NO [LIMIT]."""
+
+
 class BadName(Exception):
     """A mailbox name that is no modified UTF-7, or no UTF-8: no mailbox has it."""
 
@@ -123,14 +127,20 @@ class Cursor:
             if start + size > len(self.text):
                 raise BadSyntax("Literal is cut off")
             self.at = start + size
-            return self.text[start : self.at]
+            value = self.text[start : self.at]
+            if b"\0" in value and match[0][:1] != b"~":  # RFC 9051 §9: CHAR8; only literal8 may hold it
+                raise BadSyntax("NUL in a literal")
+            return value
         raise BadSyntax("String expected")
 
     def astring(self) -> bytes:
         if match := _ASTRING.match(self.text, self.at):
             self.at = match.end()
             return match[0]
-        return self.string()
+        value = self.string()
+        if b"\0" in value:
+            raise BadSyntax("NUL in a string")
+        return value
 
     def nstring(self) -> bytes | None:
         if self.skip_word(b"NIL"):

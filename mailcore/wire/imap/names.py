@@ -1,5 +1,5 @@
-"""Mailbox names: modified UTF-7 on the wire (RFC 3501 §5.1.3) or UTF-8 (RFC 9051 §5.1), and LIST's
-patterns. Inside, a name is text with levels parted by "/", and INBOX is spelled so."""
+"""Mailbox names: modified UTF-7 on the wire (RFC 3501 §5.1.3) or UTF-8 (RFC 9051 §5.1). Inside, a name is text with
+levels parted by "/", and INBOX is spelled so."""
 
 import base64
 import binascii
@@ -26,6 +26,8 @@ def decode(raw: bytes, utf8: bool = False) -> str:
         text = raw.decode("utf-8")
     else:
         raise ValueError("8-bit octets in a mailbox name")
+    if "\0" in text:  # a literal's, or base64's; databases have no text with it
+        raise ValueError("NUL in a mailbox name")
     return canonical(text)
 
 
@@ -152,20 +154,3 @@ def _level(raw: bytes) -> str:
         if b"\0" not in plain
         else ".".join(from_utf7(piece) for piece in plain.split(b"\0"))
     )
-
-
-@lru_cache(1024)
-def pattern(text: str) -> re.Pattern[str]:
-    """A LIST pattern: "*" matches anything, "%" anything but the separator. INBOX in any case."""
-    out = []
-    for piece in re.split(r"([*%]+)", text):
-        if "*" in piece:
-            out.append(".*")
-        elif piece.startswith("%"):
-            out.append("[^/]*")
-        else:
-            out.append(re.escape(piece))
-    compiled = "".join(out)
-    if text[:5].upper() == "INBOX" and (len(text) == 5 or text[5] in "/*%"):
-        compiled = "INBOX" + compiled[5:]
-    return re.compile(compiled, re.DOTALL)

@@ -14,7 +14,7 @@ MAX_NAMES = 1000
 @dataclass(frozen=True, slots=True)
 class Scope:
     kind: str  # upper case
-    names: tuple[str, ...] = ()
+    names: frozenset[str] = frozenset()  # looked up per mailbox: 1000 names times 10,000 mailboxes are no loop
 
     def covers(self, name: str, subscribed: bool) -> bool:
         """Is it about this mailbox, the selected one apart?"""
@@ -28,9 +28,10 @@ class Scope:
             case "MAILBOXES":
                 return name in self.names
             case "SUBTREE":
-                return any(name == top or name.startswith(top + SEPARATOR) for top in self.names)
+                levels = name.split(SEPARATOR)
+                return any(SEPARATOR.join(levels[:depth]) in self.names for depth in range(1, len(levels) + 1))
             case "SUBTREE-ONE":
-                return any(name == top or name.rpartition(SEPARATOR)[0] == top for top in self.names)
+                return name in self.names or name.rpartition(SEPARATOR)[0] in self.names
         return False
 
 
@@ -44,7 +45,7 @@ def scope(cursor: Cursor) -> Scope:
     names = cursor.list_of(cursor.mailbox) if cursor.sees(b"(") else [cursor.mailbox()]
     if not names or len(names) > MAX_NAMES:
         raise BadSyntax("Mailboxes expected")
-    return Scope(kind, tuple(names))
+    return Scope(kind, frozenset(names))
 
 
 def covers(scopes: Iterable[Scope], name: str, subscribed: bool) -> bool:

@@ -9,11 +9,14 @@ from typing import Literal
 
 from mailcore.wire import flags as wire_flags
 from mailcore.wire.charsets import fold
-from mailcore.wire.imap.cursor import BadSyntax, Cursor
+from mailcore.wire.imap.cursor import BadSyntax, Cursor, TooComplicated
 from mailcore.wire.imap.sequence import SAVED, NumberSet
 
-MAX_DEPTH = 50
+MAX_DEPTH = 50  # parentheses and NOTs in each other; the second argument of OR is no deeper than the OR itself
 MAX_KEYS = 1000
+MAX_STRING = 1024  # characters; databases compare strings in the product of their lengths
+# ANDs in ORs in ANDs, once NOTs stand at single keys: SQLite's parser has room for 30 such levels.
+MAX_ALTERNATIONS = 20
 
 
 class UnknownCharset(Exception):
@@ -32,8 +35,7 @@ class And:
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    left: "Key"
-    right: "Key"
+    keys: "tuple[Key, ...]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ class _Reader:
     def _key(self, depth: int) -> Key:
         self._keys += 1
         if depth > MAX_DEPTH or self._keys > MAX_KEYS:
-            raise BadSyntax("Search is too complicated")
+            raise TooComplicated("Search is too complicated")
         cursor = self._cursor
         if cursor.skip(b"("):
             found = self.program(depth + 1)
@@ -188,9 +190,7 @@ class _Reader:
             case "NOT":
                 return Not(self._key(depth + 1))
             case "OR":
-                left = self._key(depth + 1)
-                cursor.space()
-                return Or(left, self._key(depth + 1))
+                return self._alternatives(depth)
             case "FUZZY":  # RFC 6203: our matching is as near as it gets
                 return self._key(depth + 1)
             case "UID":
@@ -216,6 +216,17 @@ class _Reader:
                 return Same(field_name, name[1:] if name[0] == ("M" if word == "EMAILID" else "T") else "")
         return HeaderContains(word.lower(), self._folded())  # BCC, CC, FROM, SUBJECT, TO
 
+    def _alternatives(self, depth: int) -> Key:
+        """ "OR" has been read. Programs write a choice of n as OR a OR b OR c d: one key of n, however many."""
+        cursor = self._cursor
+        found = [self._key(depth + 1)]
+        cursor.space()
+        while cursor.skip_word(b"OR"):
+            cursor.space()
+            found.append(self._key(depth + 1))
+            cursor.space()
+        return Or((*found, self._key(depth + 1)))
+
     def _modseq(self) -> Key:
         """["/flags/…" SP ("priv" / "shared" / "all") SP] number (RFC 7162 §3.1.5): we keep one number a message."""
         cursor = self._cursor
@@ -233,6 +244,8 @@ class _Reader:
             text = raw.decode(self._charset)
         except UnicodeDecodeError:
             raise BadSyntax("String is not of its charset") from None
+        if len(text) > MAX_STRING:
+            raise TooComplicated("Search string is too long")
         return " ".join(fold(text).splitlines())
 
 
@@ -254,13 +267,37 @@ CHARSETS = {"US-ASCII": "ascii", "ASCII": "ascii", "UTF-8": "utf-8", "GB18030": 
 
 
 def program(cursor: Cursor, charset: str = "UTF-8") -> Key:
-    """The keys up to the end. UnknownCharset: `charset` is none of CHARSETS."""
+    """The keys up to the end, normalized. UnknownCharset: `charset` is none of CHARSETS."""
     codec = CHARSETS.get(charset.upper())
     if codec is None:
         raise UnknownCharset(charset)
-    found = _Reader(cursor, codec).program()
+    found = normalize(_Reader(cursor, codec).program())
     cursor.end()
+    if _alternations(found) > MAX_ALTERNATIONS:
+        raise TooComplicated("Search is too deeply nested")
     return found
+
+
+def normalize(key: Key, negated: bool = False) -> Key:
+    """The same program with NOT at single keys only and no AND directly inside an AND, no OR inside an OR."""
+    match key:
+        case Not(inner):
+            return normalize(inner, not negated)
+        case And(keys) | Or(keys):
+            kind = Or if isinstance(key, And) == negated else And  # De Morgan
+            found: list[Key] = []
+            for each in keys:
+                part = normalize(each, negated)
+                found += part.keys if isinstance(part, kind) else (part,)
+            return kind(tuple(found))
+    return Not(key) if negated else key
+
+
+def _alternations(key: Key) -> int:
+    """How deep ANDs and ORs of a normalized program stand in each other."""
+    if isinstance(key, And | Or):
+        return 1 + max(_alternations(each) for each in key.keys)
+    return 0
 
 
 def charset(cursor: Cursor) -> str:
@@ -272,12 +309,9 @@ def walk(key: Key, visit: Callable[[Key], None]) -> None:
     """Every key of a program."""
     visit(key)
     match key:
-        case And(keys):
+        case And(keys) | Or(keys):
             for each in keys:
                 walk(each, visit)
-        case Or(left, right):
-            walk(left, visit)
-            walk(right, visit)
         case Not(inner):
             walk(inner, visit)
 

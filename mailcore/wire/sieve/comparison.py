@@ -113,14 +113,29 @@ def _glob(value: str, key: str, fold: Callable[[str], str]) -> tuple[str, ...] |
     if len(pieces) == 1:
         return _captured(shown, spans) if at == len(folded) else None
     for piece in pieces[1:-1]:
-        found = _compiled(piece).search(folded, at)
-        if found is None:
+        place = _find(piece, folded, at)
+        if place is None:
             return None
-        spans += [(at, found.start()), *_spans(found)]
-        at = found.end()
+        start, end, marks = place
+        spans += [(at, start), *marks]
+        at = end
     start = len(folded) - sum(len(sign) or 1 for sign in pieces[-1])
     last = _compiled(pieces[-1]).match(folded, start) if start >= at else None
     return _captured(shown, [*spans, (at, start), *_spans(last)]) if last is not None else None
+
+
+def _find(piece: tuple[str, ...], folded: str, at: int) -> tuple[int, int, list[tuple[int, int]]] | None:
+    """The first place of a piece from `at` on: start, end, what its "?" stand for. Plain text is found in linear time;
+    with a "?" in it every place may cost the piece's length, so such a piece of more than 256 characters is nowhere."""
+    if "" not in piece:
+        text = "".join(piece)
+        start = folded.find(text, at)
+        return (start, start + len(text), []) if start >= 0 else None
+    found = _compiled(piece).search(folded, at) if len(piece) <= _LONGEST_PIECE else None
+    return (found.start(), found.end(), _spans(found)) if found is not None else None
+
+
+_LONGEST_PIECE = 256
 
 
 @lru_cache(512)

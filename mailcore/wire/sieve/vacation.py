@@ -86,11 +86,14 @@ def _word(text: str) -> str:
 
 def _mailbox(text: str) -> str:
     """ "Name <address>" as a header field has it."""
-    match = re.fullmatch(r"(.*?)\s*<([^<>]*)>", text)
-    if match is None or not match[1]:
-        return match[2] if match else text
-    name = match[1].strip('" ')
+    before, bracket, rest = text.rpartition("<")
+    if not bracket or not rest.endswith(">") or ">" in rest[:-1]:
+        return text
+    mail, name = rest[:-1], before.rstrip()
+    if not name:
+        return mail
+    name = name.strip('" ')
     if name.isascii():
         escaped = re.sub(r'(["\\])', r"\\\1", name)
-        return f'"{escaped}" <{match[2]}>'
-    return f"{Header(name, 'utf-8').encode(maxlinelen=0)} <{match[2]}>"
+        return f'"{escaped}" <{mail}>'
+    return f"{Header(name, 'utf-8').encode(maxlinelen=0)} <{mail}>"

@@ -249,6 +249,7 @@ async def _rest(session: "Session") -> Cursor:
     event = await session.connection.event()
     if isinstance(event, Announced):
         session.announced = event
-    elif not isinstance(event, Line):
+        return Cursor(session.connection.command_text(), utf8=session.utf8)
+    if not isinstance(event, Line):
         raise BadSyntax("Line is too long")
     return Cursor(event.text, utf8=session.utf8)

@@ -3,6 +3,7 @@
 What the index knows is answered from it, column by column; files are opened only for content.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from mailcore.wire.imap.sequence import SAVED, NumberSet, part, render_numbers, 
 
 if TYPE_CHECKING:
     from mailcore.servers.imap.session import Call, Session
+
+log = logging.getLogger(__name__)
 
 _ROWS = 2000  # listed between two looks whether the client takes it
 _CONTENT_OCTETS = 1 << 22  # content read at once
@@ -55,9 +58,9 @@ async def fetch(call: "Call") -> Answer:
     attributes = _attributes(call, wanted, modifiers.changed_since is not None)
     since = -1 if modifiers.changed_since is None else modifiers.changed_since
     if wanted.contents:
-        missing = await _with_contents(session, view, ranges, attributes, wanted.contents, since)
-        if missing:
-            return no(missing[0], missing[1])
+        failure = await _with_contents(session, view, ranges, attributes, wanted.contents, since)
+        if failure is not None:
+            return failure
         if "FLAGS" in attributes and ("MODSEQ" in attributes or not session.condstore):
             view.made(seen)  # once is enough: some clients take what is told again for another message
     else:
@@ -187,11 +190,14 @@ def _mark_recent(
 async def _with_contents(
     session: "Session", view: View, ranges: UidRanges, attributes: list[str], contents: Sequence[wire.Content],
     since: int,
-) -> tuple[str, str] | None:  # fmt: skip
-    """Answers message by message; returns (text, code) of a failure that concerned some of them."""
+) -> Answer | None:  # fmt: skip
+    """Answers message by message; returns the tagged response where some of them could not be read. A message whose
+    file is lost is told of and passed over: it does not keep a client from the others."""
     form = columns.shape(attributes, ("base_name", "flags", "size"))
     place = [form.columns.index(name) for name in ("base_name", "flags", "size")]
-    failure: tuple[str, str] | None = None
+    failure: Answer | None = None
+    written = 0
+    lost: list[File] = []
     for piece in messages.batches(ranges, _ROWS):
         rows = await session.bridge.read(messages.listed, view.box.id, form.columns, piece, since)
         if not rows:
@@ -204,18 +210,39 @@ async def _with_contents(
         files = [File(row[0], row[place[0]], row[place[1]], row[place[2]]) for row in rows]
         for start, end in _portions(files):
             found = await _read(session, view, files[start:end])
-            for head, content in zip(heads[start:end], found, strict=True):
+            for file, head, content in zip(files[start:end], heads[start:end], found, strict=True):
                 if content is None:
-                    failure = ("Some messages could not be read", "EXPUNGEISSUED")
+                    lost.append(file)
                     continue
                 try:
                     body = b" ".join([_spell(content, each) for each in contents])
                 except section.UndecodablePart:
-                    failure = ("Unknown transfer encoding", "UNKNOWN-CTE")
+                    failure = no("Unknown transfer encoding", "UNKNOWN-CTE")
                     continue
+                written += 1
                 session.write(b"%b%b%b)\r\n" % (head, b" " if attributes else b"", body))
             await session.connection.drain()
-    return failure
+    return failure or (await _report_lost(session, view, lost, written) if lost else None)
+
+
+async def _report_lost(session: "Session", view: View, lost: Sequence[File], written: int) -> Answer | None:
+    """The answer to a FETCH some of whose messages have no file: another session expunged them, or it is lost."""
+    ranges = view.ranges_of([file.uid for file in lost])
+    there = {file.uid for file in await session.bridge.run(messages.files, view.box.id, ranges)}
+    if not there:
+        return no("Some messages could not be read", "EXPUNGEISSUED")
+    for file in lost:
+        if file.uid in there:
+            log.error(
+                "imap: file is lost: mailbox=%d %s, uid=%d, file=%s/%s; see mailindex --restore",
+                *(view.box.id, view.box.name, file.uid, view.box.directory, file.base_name),
+            )
+    numbers = render_numbers(sorted(there)).decode()
+    text = f"Content of UID {numbers} is lost, the administrator can restore it"
+    if not written:
+        return no(text, "CONTACTADMIN")
+    session.untagged(f"NO [CONTACTADMIN] {text}")
+    return None
 
 
 def _portions(files: Sequence[File]) -> list[tuple[int, int]]:
