@@ -37,6 +37,7 @@ def warn(crossings: Iterable[Crossing]) -> None:
             [
                 Letter(
                     id=file.id,
+                    checksum=file.checksum,
                     sender="",
                     recipients=(LetterRecipient(crossing.address, notify="NEVER"),),
                     size=len(content),

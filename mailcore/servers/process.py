@@ -4,6 +4,7 @@ Started by the supervisor, once per core; all processes accept on the same socke
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ import uvloop
 from django.db import DatabaseError, connection
 
 from mailcore import anvil, conf, log
+from mailcore.post import queue_ids
 from mailcore.servers import tls
 from mailcore.servers.bridge import Bridge
 from mailcore.servers.core import Core
@@ -28,6 +30,7 @@ from mailcore.servers.smtp.content import Committer
 from mailcore.servers.smtp.server import SERVICES as SMTP_SERVICES
 from mailcore.sqlite.base import DatabaseWrapper
 from mailcore.store import directory, news, unsynced
+from mailcore.terms import TemporaryFault
 
 # Seconds after which a thread that works lets another one have Python. The thread that commits needs it for a moment
 # after each statement; with Python's own 5 ms letters waited longer for that than for the disk.
@@ -88,6 +91,7 @@ class _Process:
         await asyncio.gather(*(server.close(_GRACE) for server in self._servers))
         settling.cancel()
         await self._bridge.run(_settle)
+        await self._bridge.run(_release_queue_ids)
         self._bridge.close()
 
     def _alone(self) -> bool:
@@ -99,6 +103,8 @@ class _Process:
             self._core.look()
             if unsynced.waiting():
                 await self._bridge.run(_settle)
+            if queue_ids.is_low():
+                await self._bridge.run(_reserve_queue_ids)
             if anvil.process() == 1 and connection.vendor == "sqlite":
                 await self._bridge.run(_checkpoint)
 
@@ -161,6 +167,18 @@ def _settle() -> None:
         unsynced.settle()
     except (OSError, DatabaseError) as error:
         log.write("master", f"error: delivered messages are not durable in their files yet: {error}")
+
+
+def _reserve_queue_ids() -> None:
+    try:
+        queue_ids.reserve_ahead()
+    except (DatabaseError, TemporaryFault) as error:
+        log.write("master", f"error: no queue ids can be reserved: {error}")
+
+
+def _release_queue_ids() -> None:
+    with contextlib.suppress(DatabaseError):
+        queue_ids.release()
 
 
 def _checkpoint() -> None:

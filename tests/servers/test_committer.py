@@ -53,7 +53,7 @@ def test_a_letter_is_in_its_mailbox_when_its_client_is_answered_and_in_the_histo
     async def session() -> None:
         committer = Committer(bridge)
         committer.QUIET = 60.0
-        first, second = await committer.take_in(*letter())
+        _, (first, second) = await committer.take_in(*letter())
         assert first.endswith("status=sent (delivered to maildir)")
         assert second.endswith(": removed")
         assert await bridge.run(Message.objects.count) == 1
