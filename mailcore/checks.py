@@ -41,6 +41,23 @@ def check_database(**_: Any) -> Iterable[CheckMessage]:
 
 
 @register()
+def check_celery(**_: Any) -> Iterable[CheckMessage]:
+    """With REDIS_URL nothing is delivered without Celery: what it needs can be imported."""
+    if not settings.REDIS_URL:
+        return
+    try:
+        from mailcore import celery
+
+        celery.load_transport()
+    except (ImportError, KeyError, ValueError) as error:
+        yield Error(
+            f"REDIS_URL is set, but Celery cannot speak with it: {type(error).__name__}: {error}",
+            hint="pip install --require-hashes --requirement requirements.lock",
+            id="mailcore.E030",
+        )
+
+
+@register()
 def check_folders(**_: Any) -> Iterable[CheckMessage]:
     """The data folder can be written, and letters can be moved within it by renaming."""
     folder = Path(settings.DATA_DIR)

@@ -44,7 +44,7 @@ from django.db.models import Q
 from mailcore import conf
 from mailcore.models import Attempt, Queued, Recipient
 from mailcore.post import files
-from mailcore.store import news
+from mailcore.store import instance, news
 from mailcore.store.prepared import Prepared, insert
 from mailcore.terms import Expanded, Outcome, Owned
 
@@ -217,6 +217,15 @@ def give_back(courier: str, keep: Collection[int] = ()) -> None:
         own.filter(state=State.HOLD).update(courier="", lease_us=0)
     if ids:
         news.ring_couriers()
+
+
+def release_dead(own: Collection[str] | None = None) -> None:
+    """What couriers of this place held when they were killed is due at once; what others hold, when leases run out.
+    `own`: all couriers of this process that are at work, if the caller knows them."""
+    for name in holders():
+        is_left = own is not None and name not in own and name.startswith(f"{instance.name()}.")
+        if is_left or instance.is_dead(name):
+            give_back(name)
 
 
 def holders() -> set[str]:
