@@ -52,13 +52,14 @@ class _Plan:
     local: list[tuple[Duty, Local]] = field(default_factory=list)
     elsewhere: dict[str | Command | MailFile, list[Duty]] = field(default_factory=dict)
     outcomes: list[tuple[Duty, Outcome]] = field(default_factory=list)
+    unreadable: bool = False  # nobody is served in this pass
 
 
 def deliver(courier: str, claims: Sequence[Claim], leftovers: Leftovers) -> list[Job]:
     """Serve every local recipient of `claims`; what is left for other hosts, commands and files is returned, its
     letters still active. Content files of letters that are done go to `leftovers`."""
     plans = [plan for claim in claims if (plan := _readable(courier, claim)) is not None]
-    _route(plans)
+    _route([plan for plan in plans if not plan.unreadable])
     _deliver_local(courier, plans, leftovers)
     return [job for plan in plans for job in _jobs(plan)]
 
@@ -77,11 +78,20 @@ def _jobs(plan: _Plan) -> Iterator[Job]:
 
 
 def _readable(courier: str, claim: Claim) -> _Plan | None:
-    """A letter without its file is corrupt: it is set aside where the administrator sees it."""
-    if Path(files.path(claim.id)).exists():
-        return _Plan(claim)
+    """A letter whose file is missing or damaged is corrupt: it is set aside where the administrator sees it. One that
+    cannot be read now waits."""
+    plan = _Plan(claim)
+    try:
+        damage = claim.damage()
+    except OSError as error:
+        log.write("qmgr", f"{claim.queue_id}: warning: content file cannot be read: {error.strerror}")
+        plan.outcomes += [(duty, deferred("4.3.0", "queue file read error")) for duty in claim.duties]
+        plan.unreadable = True
+        return plan
+    if not damage:
+        return plan
     if queue.spoil(courier, claim.id):
-        log.write("qmgr", f"{claim.queue_id}: warning: content file is missing, moved to corrupt")
+        log.write("qmgr", f"{claim.queue_id}: warning: {damage}, moved to corrupt")
     return None
 
 

@@ -9,10 +9,11 @@ import os
 from collections.abc import Callable, Iterable
 from time import monotonic
 
+from mailcore import log
 from mailcore.models import Queued, Recipient
 from mailcore.post import files
 from mailcore.post.queue import Claim, Duty, Settlement
-from mailcore.store import delivery, maildir
+from mailcore.store import delivery, locks, maildir
 from mailcore.terms import Arrival, Local
 
 _KEEP = 1.0  # seconds
@@ -54,17 +55,36 @@ class Leftovers:
 def recover(arrival: Callable[[Claim, Duty, Local], Arrival], locate: Callable[[str], Local | None]) -> int:
     """Files whose letters are done: put back messages that lost their names, then remove the files.
 
-    `arrival` and `locate` are the courier's own ways to name a message and to find an account. Returns
-    how many letters there were.
+    `arrival` and `locate` are the courier's own ways to name a message and to find an account. One process does it at
+    a time; couriers that are at work just now are not disturbed. What cannot be put back is logged, and its row and
+    file stay. Returns how many letters there were.
     """
-    present, recovered = list(files.present()), 0
-    for start in range(0, len(present), _AT_ONCE):
-        done = list(Queued.objects.filter(id__in=present[start : start + _AT_ONCE], state=Queued.State.DONE))
-        maildir.sync_directories(delivery.restore(_arrivals(done, arrival, locate)))
-        for letter in done:
-            files.remove(letter.id)
-        recovered += len(done)
-    return recovered
+    with locks.exclusive("recovery"):
+        present, recovered = list(files.present()), 0
+        for start in range(0, len(present), _AT_ONCE):
+            done = Queued.objects.filter(id__in=present[start : start + _AT_ONCE], state=Queued.State.DONE)
+            for letter in done:
+                recovered += _recover_letter(letter, arrival, locate)
+        return recovered
+
+
+def _recover_letter(
+    letter: Queued, arrival: Callable[[Claim, Duty, Local], Arrival], locate: Callable[[str], Local | None]
+) -> bool:
+    try:
+        arrivals = _arrivals([letter], arrival, locate)
+        if (missing := delivery.missing(arrivals)) and (damage := _claim(letter).damage()):
+            if not os.path.exists(files.path(letter.id)):
+                return False  # its courier has removed it meanwhile: the names are durable
+            raise OSError(damage)
+        maildir.sync_directories(delivery.restore(arrivals))
+        files.remove(letter.id)
+    except OSError as error:
+        log.write("qmgr", f"{letter}: error: delivered message cannot be put back: {error}")
+        return False
+    if missing:
+        log.write("qmgr", f"{letter}: delivered message lost its name in a power failure and was put back")
+    return True
 
 
 def _arrivals(
@@ -97,4 +117,5 @@ def _claim(letter: Queued) -> Claim:
         return_full=letter.return_full,
         eight_bit=letter.eight_bit,
         smtputf8=letter.smtputf8,
+        checksum=letter.checksum,
     )

@@ -82,7 +82,7 @@ class _Process:
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor passes it on as SIGTERM
         loop.add_signal_handler(signal.SIGHUP, self._later, self._reload)
-        await self._bridge.run(unsynced.recover)
+        await self._bridge.run(_recover)
         settling = loop.create_task(self._settle())
         ready()
         await self._stop.wait()
@@ -160,6 +160,15 @@ class _Process:
         log.write("master", "reloaded")
         for certificates in self._certificates:
             certificates.reload()
+
+
+def _recover() -> None:
+    """Nothing that goes wrong here keeps the system from starting: what is not restored stays carried."""
+    try:
+        if restored := unsynced.recover():
+            log.write("master", f"restored {restored} messages after a power failure")
+    except (OSError, DatabaseError) as error:
+        log.write("master", f"error: messages are not restored: {error}")
 
 
 def _settle() -> None:
