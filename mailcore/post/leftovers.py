@@ -6,7 +6,8 @@ power failure `recover`, at a courier's start, puts back what lost its name.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from time import monotonic
 
 from mailcore import log
@@ -63,28 +64,39 @@ def recover(arrival: Callable[[Claim, Duty, Local], Arrival], locate: Callable[[
         present, recovered = list(files.present()), 0
         for start in range(0, len(present), _AT_ONCE):
             done = Queued.objects.filter(id__in=present[start : start + _AT_ONCE], state=Queued.State.DONE)
-            for letter in done:
-                recovered += _recover_letter(letter, arrival, locate)
+            recovered += _recover(list(done), arrival, locate)
         return recovered
 
 
-def _recover_letter(
-    letter: Queued, arrival: Callable[[Claim, Duty, Local], Arrival], locate: Callable[[str], Local | None]
-) -> bool:
+def _recover(
+    letters: Sequence[Queued], arrival: Callable[[Claim, Duty, Local], Arrival], locate: Callable[[str], Local | None]
+) -> int:
+    """One flush of the disk for each mailbox of them all."""
+    changed: set[str] = set()
+    whole: list[Queued] = []
+    for letter in letters:
+        try:
+            arrivals = _arrivals([letter], arrival, locate)
+            changed |= delivery.restore(arrivals, partial(_restoring, letter))
+        except OSError as error:
+            log.write("qmgr", f"{letter}: error: delivered message cannot be put back: {error}")
+        else:
+            whole.append(letter)
     try:
-        arrivals = _arrivals([letter], arrival, locate)
-        if (missing := delivery.missing(arrivals)) and (damage := _claim(letter).damage()):
-            if not os.path.exists(files.path(letter.id)):
-                return False  # its courier has removed it meanwhile: the names are durable
-            raise OSError(damage)
-        maildir.sync_directories(delivery.restore(arrivals))
-        files.remove(letter.id)
+        maildir.sync_directories(changed)
     except OSError as error:
-        log.write("qmgr", f"{letter}: error: delivered message cannot be put back: {error}")
-        return False
-    if missing:
-        log.write("qmgr", f"{letter}: delivered message lost its name in a power failure and was put back")
-    return True
+        log.write("qmgr", f"error: recovered messages are not durable yet: {error}")
+        return 0
+    for letter in whole:
+        files.remove(letter.id)
+    return len(whole)
+
+
+def _restoring(letter: Queued) -> None:
+    """A message lost its name. OSError: the queue's copy is no better."""
+    if damage := _claim(letter).damage():
+        raise OSError(damage)
+    log.write("qmgr", f"{letter}: delivered message lost its name in a power failure and is put back")
 
 
 def _arrivals(

@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import mmap
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import time
@@ -138,33 +138,25 @@ def discard(staged: Iterable[Staged | Reply]) -> None:
                 os.unlink(item.path)
 
 
-def restore(arrivals: Sequence[Arrival]) -> set[str]:
+def restore(arrivals: Sequence[Arrival], restoring: Callable[[], None]) -> set[str]:
     """After a power failure: place again the files of messages that were entered and whose names were
-    lost. Messages that have since been moved or expunged stay so. Returns the directories to sync."""
+    lost; `restoring` is called before each. Messages that have since been moved or expunged stay so. Returns the
+    directories to sync."""
     changed: set[str] = set()
-    for arrival, where in _entered(arrivals):
+    places = _places(arrivals)
+    for arrival in arrivals:
+        mailbox_id, where = places.get((arrival.account_id, arrival.mailbox), (0, ""))
+        if not where or not _find_known.rows([mailbox_id], [arrival.base_name]):
+            continue
         changed.add(os.path.join(where, "new"))
         if not maildir.is_there(where, arrival.base_name):
+            restoring()
             with _Content(arrival) as content:
                 if arrival.link:
                     maildir.link(str(arrival.file), where, arrival.base_name)
                 else:
                     maildir.write(where, arrival.base_name, (arrival.trace, content.below_trace()))
     return changed
-
-
-def missing(arrivals: Sequence[Arrival]) -> bool:
-    """Would `restore` have to place a file again?"""
-    return any(not maildir.is_there(where, arrival.base_name) for arrival, where in _entered(arrivals))
-
-
-def _entered(arrivals: Sequence[Arrival]) -> Iterator[tuple[Arrival, str]]:
-    """Those whose messages are in their mailboxes, with the directory."""
-    places = _places(arrivals)
-    for arrival in arrivals:
-        mailbox_id, where = places.get((arrival.account_id, arrival.mailbox), (0, ""))
-        if where and _find_known.rows([mailbox_id], [arrival.base_name]):
-            yield arrival, where
 
 
 NO_FILE = Path()  # of an arrival whose file is in its place already
