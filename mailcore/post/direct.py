@@ -16,7 +16,6 @@ wait for), and whatever goes wrong here, is the queue's: `take_in` says which le
 nothing has happened to those.
 """
 
-import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -93,11 +92,17 @@ def take_in(group: Sequence[tuple[ContentFile, Letter]]) -> dict[int, Delivered]
     return {each.letter.id: each for each in done}
 
 
-def reveal(delivered: Iterable[Delivered]) -> None:
-    """Their files take their places, for other programs to see; who reads the mailbox finds one in `tmp` as well."""
+def reveal(delivered: Iterable[Delivered]) -> list[Delivered]:
+    """Their files take their places, for other programs to see; who reads the mailbox finds one in `tmp` as well.
+    Returns those for which the disk refused that: the caller tries again."""
+    refused: list[Delivered] = []
     for each in delivered:
-        with contextlib.suppress(OSError):  # the message is there, whatever the disk says
+        try:
             maildir.reveal(each.path)
+        except OSError as error:
+            log.write("qmgr", f"{each.letter.queue_id}: warning: delivered message is not published yet: {error}")
+            refused.append(each)
+    return refused
 
 
 def remember(delivered: Iterable[Delivered]) -> None:

@@ -83,13 +83,14 @@ class _Process:
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor passes it on as SIGTERM
         loop.add_signal_handler(signal.SIGHUP, self._later, self._reload)
         await self._bridge.run(_recover)
-        settling = loop.create_task(self._settle())
+        settling = loop.create_task(self._settle(committer))
         ready()
         await self._stop.wait()
         loop.remove_reader(hearing)
         news.stop_listening(hearing, news.SERVERS)
         await asyncio.gather(*(server.close(_GRACE) for server in self._servers))
         settling.cancel()
+        await self._bridge.run(committer.publish)
         await self._bridge.run(_settle)
         await self._bridge.run(_release_queue_ids)
         self._bridge.close()
@@ -97,10 +98,12 @@ class _Process:
     def _alone(self) -> bool:
         return sum(server.connections for server in self._servers) < 2
 
-    async def _settle(self) -> None:
+    async def _settle(self, committer: Committer) -> None:
         while True:
             await asyncio.sleep(_SETTLE_EVERY)
             self._core.look()
+            if committer.has_hidden:
+                await self._bridge.run(committer.publish)
             if unsynced.waiting():
                 await self._bridge.run(_settle)
             if queue_ids.is_low():

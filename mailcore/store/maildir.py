@@ -114,10 +114,14 @@ _flushing = ThreadPoolExecutor(2, thread_name_prefix="flush")
 
 
 def reveal(path: str) -> None:
-    """From `tmp` to `new`. Whoever looked for the file may have found and revealed it first."""
+    """From `tmp` to `new`. Whoever looked for the file may have found and revealed it first. OSError: it stays in
+    `tmp`."""
     hidden, base_name = os.path.split(path)
-    with contextlib.suppress(FileNotFoundError):
+    try:
         os.rename(path, os.path.join(os.path.dirname(hidden), "new", base_name))
+    except FileNotFoundError:
+        if os.path.exists(path):
+            raise
 
 
 def write(where: str, base_name: str, parts: Iterable[bytes | memoryview]) -> str:

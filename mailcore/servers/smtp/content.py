@@ -90,12 +90,24 @@ class Committer:
         return [answers[letter.id] for _, letter in group]
 
     def _afterwards(self) -> None:
+        self.publish()
         with self._lock:
-            hidden, self._hidden = self._hidden, []
             many = len(self._delivered) >= self.AT_ONCE
-        direct.reveal(hidden)
         if many:
             self._remember()
+
+    @property
+    def has_hidden(self) -> bool:
+        """Are there messages to `publish`, such as some for which the disk has just refused it?"""
+        return bool(self._hidden)
+
+    def publish(self) -> None:
+        """Give the files of entered messages their places; those that the disk refuses stay for the next time."""
+        with self._lock:
+            hidden, self._hidden = self._hidden, []
+        if refused := direct.reveal(hidden):
+            with self._lock:
+                self._hidden += refused
 
     def _remember(self) -> None:
         with self._lock:
