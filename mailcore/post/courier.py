@@ -152,6 +152,9 @@ class Courier:
             self._lease.start()
             try:
                 self._dispatch.submit(deliver.deliver(self.name, claims, self._leftovers))
+            except deliver.LeaseLost as lost:
+                log.write("qmgr", f"warning: another courier has begun with {lost}")
+                queue.give_back(self.name, keep=self._remote())
             finally:
                 self._at_hand = ()
         elif wait and under_way:

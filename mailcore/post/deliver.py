@@ -151,6 +151,7 @@ def _deliver_local(courier: str, plans: Sequence[_Plan], leftovers: Leftovers) -
     maildir.sync_directories(_filtered_into(wanted, staged))
 
     def enter_and_settle() -> list[Settlement]:
+        _check_leases(courier, plans)
         outcomes = {plan.claim.id: list(plan.outcomes) for plan in plans}
         entered = iter(zip(staged, delivery.enter(staged, warn=quota_warning.warn), strict=True))
         for each in wanted:
@@ -162,6 +163,21 @@ def _deliver_local(courier: str, plans: Sequence[_Plan], leftovers: Leftovers) -
 
     settlements = in_transaction(enter_and_settle)
     leftovers.add(settlements, (s.path for s in staged if isinstance(s, delivery.Staged)))
+
+
+class LeaseLost(Exception):
+    """The pass took so long that another courier has begun with one of its letters."""
+
+
+def _check_leases(courier: str, plans: Sequence[_Plan]) -> None:
+    """A pass that took longer than half a lease asks whether its letters are its own still: what filters send would go
+    out a second time. Raises LeaseLost: nothing has been done, and what is ours is claimed anew."""
+    slowest = min((plan.claim.claimed_us for plan in plans), default=0)
+    if not plans or queue.now_us() - slowest < conf.current().courier_lease_time * MICRO // 2:
+        return
+    ids = {plan.claim.id for plan in plans}
+    if lost := ids - queue.still_held(courier, ids):
+        raise LeaseLost(" ".join(f"{each:X}" for each in sorted(lost)))
 
 
 def _filtered_into(wanted: Sequence[_Wanted], staged: Sequence[delivery.Staged | Reply]) -> set[str]:

@@ -207,6 +207,12 @@ def extend(courier: str, letter_ids: Collection[int]) -> None:
         held.filter(lease_us__gt=0).update(lease_us=lease)
 
 
+def still_held(courier: str, letter_ids: Collection[int]) -> set[int]:
+    """Which of these letters the courier has still; inside a transaction nobody takes them from it before its end."""
+    held = Queued.objects.select_for_update().filter(id__in=letter_ids, state__in=_HELD, courier=courier)
+    return set(held.order_by("id").values_list("id", flat=True))
+
+
 def give_back(courier: str, keep: Collection[int] = ()) -> None:
     """The courier stops, or stops with all but these letters: what it has is due again at once."""
     held = Queued.unsettled.filter(state__in=_HELD, courier=courier).values_list("id", flat=True)

@@ -7,7 +7,9 @@ import pytest
 from django.db import connection
 
 from mailcore.models import Queued, Recipient
+from mailcore.post import deliver, queue
 from mailcore.post.courier import Courier
+from mailcore.post.leftovers import Leftovers
 
 from .farhost import POLITE, FarHost
 
@@ -97,3 +99,30 @@ def test_a_courier_that_stops_renewing_loses_its_messages(post, slow):
     slow.may_answer.set()
     thread.join(30)
     second.run_until_idle()
+
+
+def test_a_local_pass_whose_letters_another_courier_took_does_nothing(post, inbox):
+    """It was stopped for longer than a lease: what it had prepared is the other one's to do."""
+    post("lisi")
+    slow, other = Courier(), Courier()
+    claims = queue.claim(slow.name, 10)
+    claims[0].claimed_us -= 3600 * queue.MICRO
+    Queued.objects.update(lease_us=1)
+    taken = queue.claim(other.name, 10)
+    with pytest.raises(deliver.LeaseLost):
+        deliver.deliver(slow.name, claims, Leftovers())
+    assert inbox("lisi") == []
+    deliver.deliver(other.name, taken, Leftovers())
+    slow.close()
+    other.close()
+    assert len(inbox("lisi")) == 1
+
+
+def test_a_slow_pass_that_has_its_letters_still_goes_on(post, inbox):
+    post("lisi")
+    slow = Courier()
+    claims = queue.claim(slow.name, 10)
+    claims[0].claimed_us -= 3600 * queue.MICRO
+    deliver.deliver(slow.name, claims, Leftovers())
+    slow.close()
+    assert len(inbox("lisi")) == 1
