@@ -151,11 +151,13 @@ def judge(said: bytes) -> Counter[str]:
 
 async def run(sessions: int, seed: int, report: float) -> dict[str, Any]:
     """Play so many sessions; figures. Broken: with the seed of the session that went wrong."""
+    from mailcore.post import queue_ids
     from mailcore.servers.bridge import Bridge
     from mailcore.servers.smtp import SmtpServer
     from mailcore.servers.smtp.content import Committer
 
     bridge = Bridge(2)
+    queue_ids.reserve_ahead()
     server = SmtpServer("smtp", bridge, None, Committer(bridge))
     codes: Counter[str] = Counter()
     start = told = time.monotonic()

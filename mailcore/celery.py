@@ -15,3 +15,8 @@ app.conf.task_queues = [Queue("youju", no_ack=True)]
 app.conf.task_default_queue = "youju"
 app.conf.worker_enable_remote_control = False
 app.autodiscover_tasks(["mailcore"])
+
+
+def load_transport() -> None:
+    """Import what speaks with the broker, without asking it. ImportError, KeyError: that cannot be done."""
+    app.connection_for_write().get_transport_cls()

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Info, register
 from django.core.checks import Warning as Caution
 from django.db import DatabaseError, connection
 
 from mailcore import conf
+from mailcore.store import durability
 from mailcore.wire.sasl import OPTIONS
 
 
@@ -38,6 +39,23 @@ def check_database(**_: Any) -> Iterable[CheckMessage]:
                 hint="ALTER DATABASE … CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, before the first migrate",
                 id="mailcore.E003",
             )
+
+
+@register()
+def check_celery(**_: Any) -> Iterable[CheckMessage]:
+    """With REDIS_URL nothing is delivered without Celery: what it needs can be imported."""
+    if not settings.REDIS_URL:
+        return
+    try:
+        from mailcore import celery
+
+        celery.load_transport()
+    except (ImportError, KeyError, ValueError) as error:
+        yield Error(
+            f"REDIS_URL is set, but Celery cannot speak with it: {type(error).__name__}: {error}",
+            hint="pip install --require-hashes --requirement requirements.lock",
+            id="mailcore.E030",
+        )
 
 
 @register()
@@ -68,6 +86,24 @@ def check_folders(**_: Any) -> Iterable[CheckMessage]:
             hint="letters are linked from the queue into the Maildirs: put both on one",
             id="mailcore.E005",
         )
+
+
+@register()
+def check_durability(**_: Any) -> Iterable[CheckMessage]:
+    """How messages become durable where they lie: found out from the type of the file system."""
+    for root in (settings.MAIL_ROOT, settings.QUEUE_ROOT):
+        folder = next((each for each in (root, *root.parents) if each.exists()), root)
+        try:
+            kind = durability.file_system(folder)
+        except OSError:
+            continue  # said by check_folders
+        if not durability.is_local(kind):
+            yield Info(
+                f"{root} is on a file system ({durability.name_of(kind)}) where syncfs is not relied on:"
+                " each message is made durable by an fsync of its own",
+                hint="a local file system (ext4, xfs, btrfs, zfs) takes more messages a second",
+                id="mailcore.I008",
+            )
 
 
 @register()

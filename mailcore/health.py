@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 
-from mailcore import conf
+from mailcore import checks, conf
 from mailcore.conf.interfaces import reached_at
 from mailcore.store import news
 
@@ -16,6 +16,8 @@ _PATIENCE = 1.0  # seconds a listener has to take a connection
 def healthz(request: HttpRequest) -> JsonResponse:
     """200 and each part's state when every part is up; 503 when one is not."""
     parts = {"database": _database(), "couriers": _couriers()}
+    if settings.REDIS_URL:
+        parts["redis"] = _redis()
     for name, port in settings.PORTS.items():
         if port is not None and name != "web" and offered(name):
             parts[name] = _listens(reached_at(name, conf.current()), port)
@@ -32,8 +34,16 @@ def _database() -> bool:
 
 
 def _couriers() -> bool:
-    """With Redis, Celery's workers deliver, and they are watched where they run."""
-    return bool(settings.REDIS_URL) or news.listeners(news.COURIERS) > 0
+    """With Redis, Celery's workers deliver, and they are watched where they run: here, what wakes them."""
+    if settings.REDIS_URL:
+        return not list(checks.check_celery())
+    return news.listeners(news.COURIERS) > 0
+
+
+def _redis() -> bool:
+    from mailcore.post import wake_ups  # and Redis, which nobody else needs
+
+    return wake_ups.is_redis_there()
 
 
 def offered(name: str) -> bool:

@@ -41,7 +41,9 @@ class _Destination:
         else:
             path = where or str(settings.LOG_ROOT / "maillog")
             os.makedirs(os.path.dirname(path), mode=0o750, exist_ok=True)
-            self.handle = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o640)
+            # The data folder is the mail owner's: root does not follow a link that lies there.
+            no_links = os.O_NOFOLLOW if not where and os.geteuid() == 0 else 0
+            self.handle = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | no_links, 0o640)
 
     def prefix(self, program: str) -> str:
         now = int(time.time())

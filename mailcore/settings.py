@@ -43,8 +43,9 @@ def _secret_key() -> str:
         DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o750)
         # Two first starts at once: the one that comes second reads what the first wrote.
         with contextlib.suppress(FileExistsError):
-            temporary = DATA_DIR / f".secret_key.{os.getpid()}"
-            with os.fdopen(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+            # A name that nobody guesses, never through a link: the folder may be another user's than ours.
+            temporary = DATA_DIR / f".secret_key.{secrets.token_hex(8)}"
+            with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
                 file.write(fresh)
             try:
                 os.link(temporary, path)

@@ -104,6 +104,7 @@ class Letter:
     smtputf8: bool = False
     hold: bool = False
     due_us: int = 0  # not before (RFC 4865); 0 = now
+    checksum: int | None = None  # CRC-32 of the content file
 
     @property
     def queue_id(self) -> str:

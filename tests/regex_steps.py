@@ -143,7 +143,7 @@ class Matcher:
         return self._single(single, self.subject[at])
 
     def _single(self, node: Any, character: str) -> bool:
-        op, value = node
+        op, _value = node
         if op is c.ANY:
             return bool(self.flags & re.DOTALL) or character != "\n"
         if self.flags & re.IGNORECASE:

@@ -5,6 +5,7 @@ short by other means stands in BOUNDED with the reason.
 """
 
 import ast
+import contextlib
 import importlib
 import json
 import re
@@ -139,18 +140,14 @@ BASE = 1000
 
 
 def _program(text: str) -> None:
-    try:
+    with contextlib.suppress(BadSyntax):
         search.program(Cursor(text.encode()))
-    except BadSyntax:
-        pass
 
 
 def _quietly(function: Callable[[Any], Any], *faults: type[Exception]) -> Callable[[Any], Any]:
     def call(value: Any) -> None:
-        try:
+        with contextlib.suppress(faults):
             function(value)
-        except faults:
-            pass
 
     return call
 

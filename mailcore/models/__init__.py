@@ -29,7 +29,7 @@ from mailcore.models.mailbox import (
     Unsynced,
 )
 from mailcore.models.setting import AccessEntry, Setting
-from mailcore.models.spool import Attempt, Queued, Recipient
+from mailcore.models.spool import Attempt, Queued, QueueIdRange, Recipient
 
 __all__ = [
     "AccessEntry",
@@ -51,6 +51,7 @@ __all__ = [
     "Message",
     "MessageSummary",
     "MessageText",
+    "QueueIdRange",
     "Queued",
     "Recipient",
     "Setting",

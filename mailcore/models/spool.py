@@ -48,6 +48,7 @@ class Queued(models.Model):
     return_full = models.BooleanField(null=True)  # RET=FULL / RET=HDRS / not given
     eight_bit = models.BooleanField(default=False)  # BODY=8BITMIME
     smtputf8 = models.BooleanField(default=False)
+    checksum = models.BigIntegerField(null=True, blank=True)  # CRC-32 of the content file; null: never computed
 
     objects = models.Manager["Queued"]()
     unsettled = _Unsettled()
@@ -73,6 +74,17 @@ class Queued(models.Model):
 
     def __str__(self) -> str:
         return f"{self.id:X}"
+
+
+class QueueIdRange(models.Model):
+    """Which queue ids with one number (their last bits) have been given to processes: all before `reserved_until`."""
+
+    number = models.PositiveSmallIntegerField(primary_key=True)
+    reserved_until = models.BigIntegerField(default=0)
+    holder = models.CharField(max_length=64, blank=True)  # the process that reserved last
+
+    def __str__(self) -> str:
+        return f"{self.number}: {self.reserved_until:X}"
 
 
 class Recipient(models.Model):

@@ -165,6 +165,7 @@ def _send(claim: Claim, told: Sequence[NoticeRecipient], to: str, kind: bounce_w
     file.finish()
     letter = Letter(
         id=file.id,
+        checksum=file.checksum,
         sender=sender,
         recipients=(LetterRecipient(to, notify="NEVER"),),
         size=len(content),

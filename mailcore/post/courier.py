@@ -1,29 +1,28 @@
 """A courier: claims letters, delivers them, and goes on until told to stop.
 
-Run by `runmailserver` in a process of its own, or by Celery's task on any machine. Local letters are
+Run by `runmailserver` in a process of its own (`run`), or in the processes of Celery's workers, which visit the queue
+whenever a task wakes them (`visit`); both do the same steps. Local letters are
 delivered in the courier's own thread, batch by batch; letters for other hosts are handed to an event
 loop beside it (`smtp.dispatch`), so that a slow host never holds up anybody else.
 """
 
-import os
 import select
 import socket
-from collections.abc import Callable, Sequence
-from itertools import count
+from collections.abc import Callable, Collection
 from time import monotonic, sleep
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from mailcore import conf, log
-from mailcore.post import deliver, housekeeping, leftovers, queue
+from mailcore.post import deliver, housekeeping, queue, queue_ids
 from mailcore.post.housekeeping import Housekeeping
+from mailcore.post.lease import LeaseKeeper
 from mailcore.post.leftovers import Leftovers
 from mailcore.post.queue import Settlement
-from mailcore.post.route import route
 from mailcore.post.smtp.dispatch import Dispatch
-from mailcore.store import news
+from mailcore.store import directory, instance, news
 from mailcore.store.retry import in_transaction
-from mailcore.terms import Local
+from mailcore.terms import TemporaryFault
 
 _LOOK_AGAIN = 5.0  # seconds: a missed bell is found out after this at the latest
 _LOOK_SOON = 1.0  # seconds: for new letters, while others are under way
@@ -34,23 +33,22 @@ _GATHER = 0.02  # seconds
 
 
 _DATABASE_AGAIN = 1.0  # seconds until a database that does not answer is asked again
-_MACHINE = socket.gethostname()[:40]
-_numbers = count(1)
 _own: set[str] = set()  # the couriers of this process
 
 
 class Courier:
-    """`run` until `stop`; `run_until_idle` for one visit.
+    """`run` until `stop`; or `visit` now and then, and `close`.
 
     While the database is away both wait for it, with what other hosts have said in mind.
     """
 
     def __init__(self) -> None:
-        self.name = f"{_MACHINE}/{os.getpid()}/{next(_numbers)}"
+        self.name = instance.numbered()
         _own.add(self.name)
         self._dispatch = Dispatch()
         self._unsettled: list[Settlement] = []  # what other hosts said and the database does not know yet
-        self._extended = monotonic()
+        self._at_hand: Collection[int] = ()  # the batch being delivered
+        self._lease = LeaseKeeper(self.name, lambda: {*self._at_hand, *self._remote()})
         self._interrupted = False  # letters may be ours that nobody works on
         self._stopping = False
         self._leftovers = Leftovers()
@@ -63,13 +61,12 @@ class Courier:
     def run(self, bell: socket.socket, parent: int) -> None:
         """Work whenever the bell (a `news.listen(COURIERS)` socket) rings or something falls due, until
         `stop`, or until `parent` (a pipe's reading end) says that the supervisor is gone."""
-        self._begin()
-        leftovers.recover(deliver.arrival, _account)
+        while not self._stopping and self._patiently(self._recover):
+            pass
         while not self._stopping:
             close_old_connections()
             began = monotonic()
-            if self._leftovers.due:
-                self._leftovers.clear()
+            self._patiently(self._keep_up)
             if self._patiently(self.step):
                 sleep(max(0.0, began + _GATHER - monotonic()))
                 self._hear(bell)  # settings change for a courier that is never idle, too
@@ -79,31 +76,55 @@ class Courier:
         self.close()
 
     def run_until_idle(self) -> int:
-        """Deliver everything that is due now; returns the number of letters claimed."""
-        self._begin()
-        total = 0
-        while (count := self._patiently(lambda: self.step(wait=True))) and not self._stopping:
-            total += count
+        """`visit`, and `close`."""
+        total = self.visit()
         self.close()
         return total
 
-    def _begin(self) -> None:
-        """What a courier of this machine held when it was killed is due at once, without waiting for its
-        lease to end."""
-        for name in queue.holders():
-            machine, _, rest = name.partition("/")
-            pid = rest.partition("/")[0]
-            if machine == _MACHINE and name not in _own and pid.isdigit() and _is_gone(int(pid)):
-                queue.give_back(name)
+    def visit(self, is_over: Callable[[], bool] = lambda: False) -> int:
+        """Deliver everything that is due now; returns the number of letters claimed. Ends early when `is_over`, and
+        hears of changed settings every few seconds."""
+        self._patiently(self._begin)
+        conf.refresh()
+        directory.forget()
+        total, read = 0, monotonic()
+        while not (self._stopping or is_over()) and (count := self._patiently(lambda: self.step(wait=True))):
+            total += count
+            self._patiently(self._keep_up)
+            if monotonic() - read > _LOOK_AGAIN:
+                self._patiently(_read_settings)
+                read = monotonic()
+        self._leftovers.clear()
+        return total
+
+    def _begin(self) -> int:
+        """What a courier of this place held when it was killed is due at once, without waiting for its lease to
+        end."""
+        queue_ids.reserve_ahead()
+        queue.release_dead(_own)
+        return 0
+
+    def _recover(self) -> int:
+        """`_begin`; and what lost its name in a power failure is put back."""
+        self._begin()
+        housekeeping.recover()
+        return 0
+
+    def _keep_up(self) -> int:
+        """What is due beside deliveries."""
+        if self._leftovers.due:
+            self._leftovers.clear()
+        queue_ids.reserve_ahead()
+        return 0
 
     def _patiently(self, work: Callable[[], int]) -> int:
         """Do it; while the database is away, wait and say that there is more to do."""
         try:
             if self._interrupted:
-                queue.give_back(self.name, keep=self._dispatch.letters)
+                queue.give_back(self.name, keep=self._remote())
                 self._interrupted = False
             return work()
-        except (OperationalError, InterfaceError) as error:
+        except (OperationalError, InterfaceError, TemporaryFault) as error:
             log.write("qmgr", f"warning: the database does not answer: {' '.join(str(error).split())}")
             connection.close()
             self._interrupted = True
@@ -116,6 +137,7 @@ class Courier:
         self._settle_remote()
         self._dispatch.close()
         self._leftovers.clear()
+        self._lease.stop()
         queue.give_back(self.name)
         _own.discard(self.name)
 
@@ -123,25 +145,30 @@ class Courier:
         """One batch. Returns how many letters it moved; 0 when nothing is due and nothing is under way."""
         settled = self._settle_remote()
         under_way = self._dispatch.letters
-        self._extend(under_way)
         room = conf.current().qmgr_message_active_limit - len(under_way)
         claims = queue.claim(self.name, min(conf.current().courier_batch, room)) if room > 0 else []
         if claims:
-            self._dispatch.submit(deliver.deliver(self.name, claims, self._leftovers))
+            self._at_hand = [claim.id for claim in claims]
+            self._lease.start()
+            try:
+                self._dispatch.submit(deliver.deliver(self.name, claims, self._leftovers))
+            except deliver.LeaseLost as lost:
+                log.write("qmgr", f"warning: another courier has begun with {lost}")
+                queue.give_back(self.name, keep=self._remote())
+            finally:
+                self._at_hand = ()
         elif wait and under_way:
             self._dispatch.wait(_LOOK_SOON)
             return self._settle_remote() or 1
         return len(claims) + settled
 
-    def _extend(self, letter_ids: Sequence[int]) -> None:
-        """A slow host may take longer than a lease; nobody else must begin with its letters meanwhile."""
-        if letter_ids and monotonic() - self._extended > conf.current().courier_lease_time / 3:
-            self._extended = monotonic()
-            queue.extend(self.name, letter_ids)
+    def _remote(self) -> set[int]:
+        """Letters that other hosts are hearing, or have answered while the database does not know it yet."""
+        return {*self._dispatch.held(), *(settlement.claim.id for settlement in tuple(self._unsettled))}
 
     def _settle_remote(self) -> int:
         """What has been said is kept until the database has it: it would be delivered again else."""
-        self._unsettled += self._dispatch.finished()
+        self._unsettled = [*self._unsettled, *self._dispatch.finished()]
         settlements = self._unsettled
         if settlements:
             in_transaction(lambda: deliver.settle(self.name, settlements))
@@ -173,21 +200,3 @@ class Courier:
 def _read_settings() -> int:
     housekeeping.read_settings()
     return 0
-
-
-def _account(address: str) -> Local | None:
-    way = route(address, final=True)
-    return way if isinstance(way, Local) else None
-
-
-def _is_gone(pid: int) -> bool:
-    """Is a courier of this process id no more? In our own process those in `_own` are all there are."""
-    if pid == os.getpid():
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass
-    return False

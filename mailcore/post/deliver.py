@@ -52,13 +52,14 @@ class _Plan:
     local: list[tuple[Duty, Local]] = field(default_factory=list)
     elsewhere: dict[str | Command | MailFile, list[Duty]] = field(default_factory=dict)
     outcomes: list[tuple[Duty, Outcome]] = field(default_factory=list)
+    unreadable: bool = False  # nobody is served in this pass
 
 
 def deliver(courier: str, claims: Sequence[Claim], leftovers: Leftovers) -> list[Job]:
     """Serve every local recipient of `claims`; what is left for other hosts, commands and files is returned, its
     letters still active. Content files of letters that are done go to `leftovers`."""
     plans = [plan for claim in claims if (plan := _readable(courier, claim)) is not None]
-    _route(plans)
+    _route([plan for plan in plans if not plan.unreadable])
     _deliver_local(courier, plans, leftovers)
     return [job for plan in plans for job in _jobs(plan)]
 
@@ -77,11 +78,20 @@ def _jobs(plan: _Plan) -> Iterator[Job]:
 
 
 def _readable(courier: str, claim: Claim) -> _Plan | None:
-    """A letter without its file is corrupt: it is set aside where the administrator sees it."""
-    if Path(files.path(claim.id)).exists():
-        return _Plan(claim)
+    """A letter whose file is missing or damaged is corrupt: it is set aside where the administrator sees it. One that
+    cannot be read now waits."""
+    plan = _Plan(claim)
+    try:
+        damage = claim.damage()
+    except OSError as error:
+        log.write("qmgr", f"{claim.queue_id}: warning: content file cannot be read: {error.strerror}")
+        plan.outcomes += [(duty, deferred("4.3.0", "queue file read error")) for duty in claim.duties]
+        plan.unreadable = True
+        return plan
+    if not damage:
+        return plan
     if queue.spoil(courier, claim.id):
-        log.write("qmgr", f"{claim.queue_id}: warning: content file is missing, moved to corrupt")
+        log.write("qmgr", f"{claim.queue_id}: warning: {damage}, moved to corrupt")
     return None
 
 
@@ -141,6 +151,7 @@ def _deliver_local(courier: str, plans: Sequence[_Plan], leftovers: Leftovers) -
     maildir.sync_directories(_filtered_into(wanted, staged))
 
     def enter_and_settle() -> list[Settlement]:
+        _check_leases(courier, plans)
         outcomes = {plan.claim.id: list(plan.outcomes) for plan in plans}
         entered = iter(zip(staged, delivery.enter(staged, warn=quota_warning.warn), strict=True))
         for each in wanted:
@@ -152,6 +163,21 @@ def _deliver_local(courier: str, plans: Sequence[_Plan], leftovers: Leftovers) -
 
     settlements = in_transaction(enter_and_settle)
     leftovers.add(settlements, (s.path for s in staged if isinstance(s, delivery.Staged)))
+
+
+class LeaseLost(Exception):
+    """The pass took so long that another courier has begun with one of its letters."""
+
+
+def _check_leases(courier: str, plans: Sequence[_Plan]) -> None:
+    """A pass that took longer than half a lease asks whether its letters are its own still: what filters send would go
+    out a second time. Raises LeaseLost: nothing has been done, and what is ours is claimed anew."""
+    slowest = min((plan.claim.claimed_us for plan in plans), default=0)
+    if not plans or queue.now_us() - slowest < conf.current().courier_lease_time * MICRO // 2:
+        return
+    ids = {plan.claim.id for plan in plans}
+    if lost := ids - queue.still_held(courier, ids):
+        raise LeaseLost(" ".join(f"{each:X}" for each in sorted(lost)))
 
 
 def _filtered_into(wanted: Sequence[_Wanted], staged: Sequence[delivery.Staged | Reply]) -> set[str]:

@@ -16,11 +16,10 @@ wait for), and whatever goes wrong here, is the queue's: `take_in` says which le
 nothing has happened to those.
 """
 
-import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from mailcore import conf, log
 from mailcore.post import intake, quota_warning
@@ -59,7 +58,7 @@ class Delivered:
 
 def take_in(group: Sequence[tuple[ContentFile, Letter]]) -> dict[int, Delivered]:
     """Deliver what can be delivered at once. Returns those letters by their ids, for `reveal` and `remember`; the
-    others are as they were, files and all."""
+    others are as they were, files and all. TemporaryFault: nobody knows whether they were delivered."""
     letters, contents = [], []
     for file, letter in group:
         if file.in_memory and (account := _receiver(letter)):
@@ -72,6 +71,7 @@ def take_in(group: Sequence[tuple[ContentFile, Letter]]) -> dict[int, Delivered]
         staged = delivery.stage_hidden(contents)
     except OSError:
         return {}
+    entered = False
     try:
         with transaction.atomic():
             results = delivery.enter(staged, warn=quota_warning.warn)
@@ -82,17 +82,27 @@ def take_in(group: Sequence[tuple[ContentFile, Letter]]) -> dict[int, Delivered]
                 if isinstance(item, delivery.Staged) and isinstance(result, delivery.Stored)
             ]
             _enter(each for each in done if each.is_counted)
-    except (DatabaseError, OSError, TemporaryFault):
+            entered = True
+    except (DatabaseError, OSError, TemporaryFault) as error:
+        if entered and connection.vendor != "sqlite":
+            # A COMMIT whose answer was lost may have happened: then these files are the messages' own.
+            raise TemporaryFault("the database did not say whether the messages were entered") from error
         delivery.discard(staged)
         return {}
     return {each.letter.id: each for each in done}
 
 
-def reveal(delivered: Iterable[Delivered]) -> None:
-    """Their files take their places, for other programs to see; who reads the mailbox finds one in `tmp` as well."""
+def reveal(delivered: Iterable[Delivered]) -> list[Delivered]:
+    """Their files take their places, for other programs to see; who reads the mailbox finds one in `tmp` as well.
+    Returns those for which the disk refused that: the caller tries again."""
+    refused: list[Delivered] = []
     for each in delivered:
-        with contextlib.suppress(OSError):  # the message is there, whatever the disk says
+        try:
             maildir.reveal(each.path)
+        except OSError as error:
+            log.write("qmgr", f"{each.letter.queue_id}: warning: delivered message is not published yet: {error}")
+            refused.append(each)
+    return refused
 
 
 def remember(delivered: Iterable[Delivered]) -> None:
@@ -103,6 +113,10 @@ def remember(delivered: Iterable[Delivered]) -> None:
     try:
         retry.in_transaction(lambda: _enter(settled))
     except DatabaseError as error:
+        if len(settled) > 1 and isinstance(error, IntegrityError):
+            for each in settled:  # one queue id that is taken does not keep the others out
+                remember([each])
+            return
         ids = " ".join(each.letter.queue_id for each in settled)
         log.write("qmgr", f"warning: delivered letters are not in the queue's history: {type(error).__name__}: {ids}")
 

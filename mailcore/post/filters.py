@@ -291,6 +291,7 @@ def _enter(
     file.finish()
     letter = Letter(
         id=file.id,
+        checksum=file.checksum,
         sender=sender,
         recipients=(recipient,),
         size=len(content),

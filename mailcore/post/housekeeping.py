@@ -3,8 +3,10 @@ mailboxes are no longer on hold. Called by whoever stands at the couriers' bell:
 """
 
 from mailcore import conf, log
-from mailcore.post import deliver, intake, queue, traffic
+from mailcore.post import deliver, intake, leftovers, queue, traffic
+from mailcore.post.route import route
 from mailcore.store import directory, journal, scripts
+from mailcore.terms import Local
 
 _EVERY_US = 3600 * queue.MICRO
 
@@ -18,6 +20,7 @@ class Housekeeping:
         traffic.count()
         if now - self._done_us > _EVERY_US:
             self._done_us = now
+            recover()
             forgotten, stray = queue.forget_settled(), intake.sweep()
             journal.forget()
             traffic.forget()
@@ -25,6 +28,16 @@ class Housekeeping:
             deliver.release()
             if forgotten or stray:
                 log.write("qmgr", f"forgot {forgotten} settled letters, removed {stray} stray files")
+
+
+def recover() -> None:
+    """Put back what lost its name in a power failure: when whoever keeps house starts, and before anything is swept."""
+    leftovers.recover(deliver.arrival, _account)
+
+
+def _account(address: str) -> Local | None:
+    way = route(address, final=True)
+    return way if isinstance(way, Local) else None
 
 
 def read_settings() -> None:

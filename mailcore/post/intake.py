@@ -9,9 +9,9 @@ that and spare the queue directory a sync of its own.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
-from django.db import DatabaseError
+from django.db import DatabaseError, IntegrityError
 
 from mailcore.models import Queued, Recipient
 from mailcore.post import files, sending, subjects
@@ -21,7 +21,7 @@ from mailcore.terms import Client, Letter, LetterRecipient, Outcome, TemporaryFa
 from mailcore.wire import trace
 from mailcore.wire.scan import subject_of
 
-__all__ = ["take_in", "write_and_take_in"]
+__all__ = ["take_in", "take_in_file", "write_and_take_in"]
 
 
 def take_in(letters: Sequence[Letter]) -> None:
@@ -33,6 +33,32 @@ def take_in(letters: Sequence[Letter]) -> None:
         retry.in_transaction(lambda: enter(letters))
     except (DatabaseError, OSError) as error:
         raise TemporaryFault("queue file write error") from error
+
+
+_ATTEMPTS = 5  # queue ids tried where rows have them
+
+
+def take_in_file(file: files.ContentFile, letter: Letter) -> Letter:
+    """Enter a letter whose content file is finished; returns it as it was entered: under another queue id where a
+    row has its own. TemporaryFault: it was not, and its file is the caller's to discard."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        letter = replace(letter, id=file.id, checksum=file.checksum)
+        try:
+            take_in([letter])
+            break
+        except TemporaryFault as fault:
+            if attempt == _ATTEMPTS or not _is_taken(fault, letter.id):
+                raise
+            try:
+                file.rename()
+            except (DatabaseError, OSError) as error:
+                raise TemporaryFault("queue file write error") from error
+    return letter
+
+
+def _is_taken(fault: TemporaryFault, letter_id: int) -> bool:
+    """Was a letter not entered because another one has its queue id?"""
+    return isinstance(fault.__cause__, IntegrityError) and Queued.objects.filter(id=letter_id).exists()
 
 
 def enter(letters: Sequence[Letter]) -> None:
@@ -66,7 +92,7 @@ def _insert(letters: Sequence[tuple[Letter, int | None]], recipients: tuple[str,
 _QUEUED = (
     *("id", "state", "due_us", "lease_us", "courier", "received_us", "sender", "size", "trace_size", "message_id"),
     *("client_name", "client_address", "helo", "protocol", "login", "envelope_id", "return_full", "eight_bit"),
-    *("smtputf8", "subject_mark", "settled_us"),
+    *("smtputf8", "subject_mark", "settled_us", "checksum"),
 )
 _RECIPIENT = (
     *("queued_id", "address", "original", "notify", "orcpt", "state", "dsn", "relay", "reason", "settled_us"),
@@ -99,6 +125,7 @@ def _queued(letter: Letter, settled_us: int | None) -> tuple[object, ...]:
         letter.smtputf8,
         subjects.mark(letter.subject),
         settled_us,
+        letter.checksum,
     )
 
 
@@ -118,18 +145,22 @@ def write_and_take_in(
     more.setdefault("subject", subject_of(trace.header_of(content)))
     letter = Letter(file.id, sender, tuple(recipients), len(content), received_us, client, **more)  # type: ignore[arg-type]
     try:
-        take_in([letter])
+        return take_in_file(file, letter)
     except TemporaryFault:
         file.discard()
         raise
-    return letter
 
 
 def sweep() -> int:
-    """Remove content files that never became letters; returns how many."""
+    """Remove content files that never became letters; returns how many. The file of a letter that is done may be the
+    only copy of a message after a power failure: `leftovers.recover` puts that back."""
     stray = list(files.unclaimed())
-    known = set(Queued.objects.filter(id__in=stray).exclude(state=Queued.State.DONE).values_list("id", flat=True))
-    for letter_id in stray:
-        if letter_id not in known:
-            Path(files.path(letter_id)).unlink(missing_ok=True)
+    known: set[int] = set()
+    for start in range(0, len(stray), _AT_ONCE):
+        known.update(Queued.objects.filter(id__in=stray[start : start + _AT_ONCE]).values_list("id", flat=True))
+    for letter_id in set(stray) - known:
+        files.remove(letter_id)
     return len(set(stray) - known)
+
+
+_AT_ONCE = 500  # letters of one statement

@@ -6,13 +6,15 @@ power failure `recover`, at a courier's start, puts back what lost its name.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from time import monotonic
 
+from mailcore import log
 from mailcore.models import Queued, Recipient
 from mailcore.post import files
 from mailcore.post.queue import Claim, Duty, Settlement
-from mailcore.store import delivery, maildir
+from mailcore.store import delivery, locks, maildir
 from mailcore.terms import Arrival, Local
 
 _KEEP = 1.0  # seconds
@@ -54,17 +56,47 @@ class Leftovers:
 def recover(arrival: Callable[[Claim, Duty, Local], Arrival], locate: Callable[[str], Local | None]) -> int:
     """Files whose letters are done: put back messages that lost their names, then remove the files.
 
-    `arrival` and `locate` are the courier's own ways to name a message and to find an account. Returns
-    how many letters there were.
+    `arrival` and `locate` are the courier's own ways to name a message and to find an account. One process does it at
+    a time; couriers that are at work just now are not disturbed. What cannot be put back is logged, and its row and
+    file stay. Returns how many letters there were.
     """
-    present, recovered = list(files.present()), 0
-    for start in range(0, len(present), _AT_ONCE):
-        done = list(Queued.objects.filter(id__in=present[start : start + _AT_ONCE], state=Queued.State.DONE))
-        maildir.sync_directories(delivery.restore(_arrivals(done, arrival, locate)))
-        for letter in done:
-            files.remove(letter.id)
-        recovered += len(done)
-    return recovered
+    with locks.exclusive("recovery"):
+        present, recovered = list(files.present()), 0
+        for start in range(0, len(present), _AT_ONCE):
+            done = Queued.objects.filter(id__in=present[start : start + _AT_ONCE], state=Queued.State.DONE)
+            recovered += _recover(list(done), arrival, locate)
+        return recovered
+
+
+def _recover(
+    letters: Sequence[Queued], arrival: Callable[[Claim, Duty, Local], Arrival], locate: Callable[[str], Local | None]
+) -> int:
+    """One flush of the disk for each mailbox of them all."""
+    changed: set[str] = set()
+    whole: list[Queued] = []
+    for letter in letters:
+        try:
+            arrivals = _arrivals([letter], arrival, locate)
+            changed |= delivery.restore(arrivals, partial(_restoring, letter))
+        except OSError as error:
+            log.write("qmgr", f"{letter}: error: delivered message cannot be put back: {error}")
+        else:
+            whole.append(letter)
+    try:
+        maildir.sync_directories(changed)
+    except OSError as error:
+        log.write("qmgr", f"error: recovered messages are not durable yet: {error}")
+        return 0
+    for letter in whole:
+        files.remove(letter.id)
+    return len(whole)
+
+
+def _restoring(letter: Queued) -> None:
+    """A message lost its name. OSError: the queue's copy is no better."""
+    if damage := _claim(letter).damage():
+        raise OSError(damage)
+    log.write("qmgr", f"{letter}: delivered message lost its name in a power failure and is put back")
 
 
 def _arrivals(
@@ -97,4 +129,5 @@ def _claim(letter: Queued) -> Claim:
         return_full=letter.return_full,
         eight_bit=letter.eight_bit,
         smtputf8=letter.smtputf8,
+        checksum=letter.checksum,
     )

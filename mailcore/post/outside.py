@@ -18,6 +18,7 @@ from mailcore.store import maildir
 from mailcore.terms import Arrival, Outcome, deferred, delivered, failed
 
 _SAID = 500  # octets of a command's output that go into the outcome
+_CHUNK = 1 << 16
 _SHELL = frozenset("|&;<>()$`\\\"'*?[]#~=%{}!\n")
 # sysexits.h: status → (enhanced code, words).
 _STATUSES = {
@@ -57,14 +58,41 @@ async def run(command: str, claim: Claim, original: str) -> Outcome:
     except (OSError, ValueError, IndexError) as error:
         return deferred("4.3.0", f"Command cannot be started: {error}", "local")
     try:
-        # A command may decide without having read everything.
-        output, _ = await asyncio.wait_for(process.communicate(content), conf.current().command_time_limit)
+        output = await asyncio.wait_for(_converse(process, content), conf.current().command_time_limit)
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
         return deferred("4.3.0", f"Command time limit exceeded: {words[0]}", "local")
     return _outcome(process.returncode or 0, output)
+
+
+async def _converse(process: asyncio.subprocess.Process, content: bytes) -> bytes:
+    """Hand the content over; returns the first of what the command says, when it has ended. Only its exit status
+    counts: it may decide without having read everything. (`communicate` raises then where the loop is uvloop's.)"""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    feeding = asyncio.ensure_future(_feed(process.stdin, content))
+    try:
+        output = await process.stdout.read(_SAID)
+        while len(output) < _SAID and (more := await process.stdout.read(_SAID - len(output))):
+            output += more
+        while await process.stdout.read(_CHUNK):
+            pass  # the rest is nobody's, but the command must be able to say it
+        await process.wait()
+    finally:
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
+    return output
+
+
+async def _feed(stdin: asyncio.StreamWriter, content: bytes) -> None:
+    try:
+        for start in range(0, len(content), _CHUNK):
+            stdin.write(content[start : start + _CHUNK])
+            await stdin.drain()
+    finally:
+        stdin.close()
 
 
 def _outcome(status: int, output: bytes) -> Outcome:

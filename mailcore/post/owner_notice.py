@@ -36,6 +36,7 @@ def send(address: str, language: str, subject: str, text: str) -> str:
         [
             Letter(
                 id=file.id,
+                checksum=file.checksum,
                 sender="",
                 recipients=(LetterRecipient(address, notify="NEVER"),),
                 size=len(content),

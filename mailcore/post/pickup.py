@@ -90,7 +90,7 @@ def submit(submission: Submission) -> Letter | Refused:
         smtputf8=not (header.isascii() and sender.isascii() and all(each.isascii() for each in recipients)),
     )
     try:
-        intake.take_in([letter])
+        letter = intake.take_in_file(file, letter)
     except TemporaryFault:
         file.discard()
         raise

@@ -33,8 +33,6 @@ A recipient only ever moves from waiting to delivered, failed, expanded or remov
 is recorded whatever has become of the letter meanwhile: what was delivered was delivered.
 """
 
-import contextlib
-import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import time
@@ -46,7 +44,7 @@ from django.db.models import Q
 from mailcore import conf
 from mailcore.models import Attempt, Queued, Recipient
 from mailcore.post import files
-from mailcore.store import news
+from mailcore.store import instance, news
 from mailcore.store.prepared import Prepared, insert
 from mailcore.terms import Expanded, Outcome, Owned
 
@@ -89,6 +87,7 @@ class Claim:
     return_full: bool | None
     eight_bit: bool
     smtputf8: bool
+    checksum: int | None = None  # CRC-32 of the content file; None: never computed
     flushed: bool = False  # somebody wants it tried now, whatever was put aside
     troubled: bool = False  # somebody was not served at once in this pass
     held: set[int] = field(default_factory=set)  # duties whose mailboxes are on hold
@@ -98,15 +97,20 @@ class Claim:
     def queue_id(self) -> str:
         return f"{self.id:X}"
 
+    def damage(self) -> str:
+        """Say what is wrong with its content file; "" when nothing is. OSError: it cannot be read now."""
+        return files.damage(self.id, self.trace_size + self.size, self.checksum)
+
 
 _CLAIM_FIELDS = (
     *("id", "sender", "size", "trace_size", "received_us", "state", "message_id", "login", "envelope_id"),
-    *("return_full", "eight_bit", "smtputf8", "due_us"),
+    *("checksum", "return_full", "eight_bit", "smtputf8", "due_us"),
 )
 
 
 def _claim(row: tuple[Any, ...], now: int) -> Claim:
-    letter_id, sender, size, trace_size, received_us, state, message_id, login, envelope_id, *marks, due_us = row
+    letter_id, sender, size, trace_size, received_us, state, message_id, login, envelope_id, checksum = row[:10]
+    *marks, due_us = row[10:]
     # SQLite's driver gives truth as a number.
     return_full, eight_bit, smtputf8 = (None if mark is None else bool(mark) for mark in marks)
     return Claim(
@@ -123,6 +127,7 @@ def _claim(row: tuple[Any, ...], now: int) -> Claim:
         return_full=return_full,
         eight_bit=bool(eight_bit),
         smtputf8=bool(smtputf8),
+        checksum=checksum,
         flushed=due_us == _FLUSHED,
     )
 
@@ -203,6 +208,12 @@ def extend(courier: str, letter_ids: Collection[int]) -> None:
         held.filter(lease_us__gt=0).update(lease_us=lease)
 
 
+def still_held(courier: str, letter_ids: Collection[int]) -> set[int]:
+    """Which of these letters the courier has still; inside a transaction nobody takes them from it before its end."""
+    held = Queued.objects.select_for_update().filter(id__in=letter_ids, state__in=_HELD, courier=courier)
+    return set(held.order_by("id").values_list("id", flat=True))
+
+
 def give_back(courier: str, keep: Collection[int] = ()) -> None:
     """The courier stops, or stops with all but these letters: what it has is due again at once."""
     held = Queued.unsettled.filter(state__in=_HELD, courier=courier).values_list("id", flat=True)
@@ -213,6 +224,15 @@ def give_back(courier: str, keep: Collection[int] = ()) -> None:
         own.filter(state=State.HOLD).update(courier="", lease_us=0)
     if ids:
         news.ring_couriers()
+
+
+def release_dead(own: Collection[str] | None = None) -> None:
+    """What couriers of this place held when they were killed is due at once; what others hold, when leases run out.
+    `own`: all couriers of this process that are at work, if the caller knows them."""
+    for name in holders():
+        is_left = own is not None and name not in own and name.startswith(f"{instance.name()}.")
+        if is_left or instance.is_dead(name):
+            give_back(name)
 
 
 def holders() -> set[str]:
@@ -340,7 +360,7 @@ def expand(expansions: Iterable[tuple[Claim, Duty, Expanded]]) -> None:
 def _split(letter_id: int, duty: Duty, part: Owned, kinds: Mapping[str, str]) -> None:
     """A letter of the same content and age for the members of a list, from the list's owner. What the sender
     asked to be told (NOTIFY) ends at the list (RFC 3461 §5.2.7.3)."""
-    new_id = _copy_content(letter_id)
+    new_id = files.copy(letter_id)
     row = Queued.objects.get(id=letter_id)
     row.id, row.state, row.due_us = new_id, State.INCOMING, now_us()
     row.courier, row.lease_us, row.sender = "", 0, part.sender
@@ -350,14 +370,6 @@ def _split(letter_id: int, duty: Duty, part: Owned, kinds: Mapping[str, str]) ->
         for target in part.targets
     )
     news.ring_couriers()
-
-
-def _copy_content(letter_id: int) -> int:
-    """A new queue id for the same content. FileNotFoundError: it has none."""
-    new_id = files.ContentFile().open()
-    os.link(files.path(letter_id), files.path(new_id))
-    files.sync_directory()
-    return new_id
 
 
 def spoil(courier: str, letter_id: int) -> bool:
@@ -410,9 +422,18 @@ def remove(letter_ids: Collection[int]) -> int:
             state=Recipient.State.REMOVED, settled_us=now
         )
         Queued.objects.filter(id__in=moving).update(state=State.DONE, courier="", lease_us=0, settled_us=now)
-    for letter_id in moving:
-        files.remove(letter_id)
+    _remove_files(moving)
     return len(moving)
+
+
+def _remove_files(letter_ids: Collection[int]) -> None:
+    """Once the database has it that these letters are done, an outer transaction included."""
+
+    def remove_all() -> None:
+        for letter_id in letter_ids:
+            files.remove(letter_id)
+
+    transaction.on_commit(remove_all)
 
 
 def requeue(letter_id: int) -> int | None:
@@ -420,7 +441,7 @@ def requeue(letter_id: int) -> int | None:
     (a courier is at work on it, it is done or corrupt, or its content is gone). Returns the new id."""
     now = now_us()
     try:
-        new_id = _copy_content(letter_id)
+        new_id = files.copy(letter_id)
     except FileNotFoundError:
         return None
     with transaction.atomic():
@@ -451,7 +472,7 @@ def requeue(letter_id: int) -> int | None:
             for r in {r.original: r for r in waiting}.values()
         )
         news.ring_couriers()
-    files.remove(letter_id)
+    _remove_files([letter_id])
     return new_id
 
 
@@ -461,14 +482,13 @@ def requeue_many(letter_ids: Iterable[int]) -> int:
 
 
 def forget_settled() -> int:
-    """Drop the history of letters settled longer ago than queue_history_time; returns how many."""
+    """Drop the history of letters settled longer ago than queue_history_time; returns how many. A letter whose content
+    file is still there stays: it may be all that is left of a message (`leftovers.recover`)."""
     before = now_us() - conf.current().queue_history_time * MICRO
     # Ids rise with time: what came later was settled later.
     settled = Queued.objects.filter(id__lt=files.id_at(before), settled_us__lt=before).order_by("id")
-    old = list(settled.values_list("id", flat=True)[:10_000])
-    for letter_id in old:
-        with contextlib.suppress(OSError):
-            files.remove(letter_id)
+    present = set(files.present())
+    old = [letter_id for letter_id in settled.values_list("id", flat=True)[:10_000] if letter_id not in present]
     Queued.objects.filter(id__in=old).delete()
     return len(old)
 

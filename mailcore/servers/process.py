@@ -4,6 +4,7 @@ Started by the supervisor, once per core; all processes accept on the same socke
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ import uvloop
 from django.db import DatabaseError, connection
 
 from mailcore import anvil, conf, log
+from mailcore.post import queue_ids
 from mailcore.servers import heartbeat, tls
 from mailcore.servers.bridge import Bridge
 from mailcore.servers.core import Core
@@ -28,6 +30,7 @@ from mailcore.servers.smtp.content import Committer
 from mailcore.servers.smtp.server import SERVICES as SMTP_SERVICES
 from mailcore.sqlite.base import DatabaseWrapper
 from mailcore.store import directory, news, unsynced
+from mailcore.terms import TemporaryFault
 
 # Seconds after which a thread that works lets another one have Python. The thread that commits needs it for a moment
 # after each statement; with Python's own 5 ms letters waited longer for that than for the disk.
@@ -80,8 +83,8 @@ class _Process:
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor passes it on as SIGTERM
         loop.add_signal_handler(signal.SIGHUP, self._later, self._reload)
-        await self._bridge.run(unsynced.recover)
-        settling = loop.create_task(self._settle())
+        await self._bridge.run(_recover)
+        settling = loop.create_task(self._settle(committer))
         heartbeat.start()
         ready()
         await self._stop.wait()
@@ -89,18 +92,24 @@ class _Process:
         news.stop_listening(hearing, news.SERVERS)
         await asyncio.gather(*(server.close(_GRACE) for server in self._servers))
         settling.cancel()
+        await self._bridge.run(committer.publish)
         await self._bridge.run(_settle)
+        await self._bridge.run(_release_queue_ids)
         self._bridge.close()
 
     def _alone(self) -> bool:
         return sum(server.connections for server in self._servers) < 2
 
-    async def _settle(self) -> None:
+    async def _settle(self, committer: Committer) -> None:
         while True:
             await asyncio.sleep(_SETTLE_EVERY)
             self._core.look()
+            if committer.has_hidden:
+                await self._bridge.run(committer.publish)
             if unsynced.waiting():
                 await self._bridge.run(_settle)
+            if queue_ids.is_low():
+                await self._bridge.run(_reserve_queue_ids)
             if anvil.process() == 1 and connection.vendor == "sqlite":
                 await self._bridge.run(_checkpoint)
 
@@ -158,11 +167,32 @@ class _Process:
             certificates.reload()
 
 
+def _recover() -> None:
+    """Nothing that goes wrong here keeps the system from starting: what is not restored stays carried."""
+    try:
+        if restored := unsynced.recover():
+            log.write("master", f"restored {restored} messages after a power failure")
+    except (OSError, DatabaseError) as error:
+        log.write("master", f"error: messages are not restored: {error}")
+
+
 def _settle() -> None:
     try:
         unsynced.settle()
     except (OSError, DatabaseError) as error:
         log.write("master", f"error: delivered messages are not durable in their files yet: {error}")
+
+
+def _reserve_queue_ids() -> None:
+    try:
+        queue_ids.reserve_ahead()
+    except (DatabaseError, TemporaryFault) as error:
+        log.write("master", f"error: no queue ids can be reserved: {error}")
+
+
+def _release_queue_ids() -> None:
+    with contextlib.suppress(DatabaseError):
+        queue_ids.release()
 
 
 def _checkpoint() -> None:

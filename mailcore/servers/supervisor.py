@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from django.conf import settings
@@ -26,7 +27,7 @@ from django.db import connections
 from mailcore import anvil, conf, log
 from mailcore.conf import interfaces
 from mailcore.post.courier import Courier
-from mailcore.servers import descriptors, heartbeat, process, tls, web
+from mailcore.servers import descriptors, heartbeat, privileges, process, tls, web
 from mailcore.store import news, watchers
 
 SMTP_SERVICES = ("smtp", "submission", "submissions", "lmtp")
@@ -87,7 +88,7 @@ class Supervisor:
             self.sockets[name] = [_bind(name, address, port) for address in _addresses(name)]
 
     def drop_privileges(self, *, demo: bool) -> None:
-        """Become mail_owner when started as root; from then on the data folder is mail_owner's."""
+        """Become mail_owner when started as root; what root made in the data folder is mail_owner's from then on."""
         if os.getuid() != 0:
             return
         owner = conf.current().mail_owner
@@ -101,9 +102,7 @@ class Supervisor:
                 f" make one (useradd --system --no-create-home --shell /usr/sbin/nologin {owner}),"
                 " name another (mail_owner), or start as an ordinary user"
             ) from None
-        for path in (settings.DATA_DIR, *settings.DATA_DIR.rglob("*")):
-            if path.stat().st_uid == 0:
-                os.chown(path, user.pw_uid, user.pw_gid)
+        privileges.give_folder(user, Path(str(settings.DATABASES["default"]["NAME"])), demo=demo)
         os.initgroups(owner, user.pw_gid)
         os.setgid(user.pw_gid)
         # Python imports its reader of dates when first asked: by then we may be somebody who cannot read root's Python.

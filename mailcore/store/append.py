@@ -162,7 +162,7 @@ def _stage(box: Box, upload: Upload) -> Staged:
     path = maildir.expected(box.directory, name, upload.flags)
     content = _converted(upload) if upload.binary else upload.content
     if isinstance(content, bytes):
-        carried = content if unsynced.carries(len(content)) else None
+        carried = content if unsynced.carries(len(content), box.directory) else None
         _write(box.directory, name, path, content, durable=carried is None)
         digest = delivery.email_id(content)
         return Staged(arrival, box.id, path, len(content), scan(content), digest, fresh=True, carried=carried)

@@ -96,14 +96,19 @@ def stage_hidden(contents: Sequence[tuple[Arrival, bytes]]) -> list[Staged | Rep
         for arrival, content in contents:
             place = places.get((arrival.account_id, arrival.mailbox))
             paths.append(maildir.write_hidden(place[1], arrival.base_name, content) if place else "")
-        large = [path for path, (_, content) in zip(paths, contents, strict=True) if not unsynced.carries(len(content))]
+        carried = [
+            bool(path) and unsynced.carries(len(content), os.path.dirname(path))
+            for path, (_, content) in zip(paths, contents, strict=True)
+        ]
         # The messages are read while the disk works.
-        with maildir.being_made_durable([path for path in large if path]):
+        with maildir.being_made_durable(
+            [path for path, is_carried in zip(paths, carried, strict=True) if path and not is_carried]
+        ):
             return [
-                _hidden(arrival, content, places[arrival.account_id, arrival.mailbox][0], path)
+                _hidden(arrival, content, places[arrival.account_id, arrival.mailbox][0], path, is_carried=is_carried)
                 if path
                 else Reply(550, "5.1.1", "User unknown")
-                for (arrival, content), path in zip(contents, paths, strict=True)
+                for (arrival, content), path, is_carried in zip(contents, paths, carried, strict=True)
             ]
     except OSError:
         for path in filter(None, paths):
@@ -112,7 +117,7 @@ def stage_hidden(contents: Sequence[tuple[Arrival, bytes]]) -> list[Staged | Rep
         raise
 
 
-def _hidden(arrival: Arrival, content: bytes, mailbox_id: int, path: str) -> Staged:
+def _hidden(arrival: Arrival, content: bytes, mailbox_id: int, path: str, *, is_carried: bool) -> Staged:
     return Staged(
         arrival,
         mailbox_id,
@@ -121,7 +126,7 @@ def _hidden(arrival: Arrival, content: bytes, mailbox_id: int, path: str) -> Sta
         scan(content, arrival.skip),
         email_id(memoryview(content)[arrival.skip :]),
         fresh=True,
-        carried=content if unsynced.carries(len(content)) else None,
+        carried=content if is_carried else None,
     )
 
 
@@ -133,20 +138,19 @@ def discard(staged: Iterable[Staged | Reply]) -> None:
                 os.unlink(item.path)
 
 
-def restore(arrivals: Sequence[Arrival]) -> set[str]:
+def restore(arrivals: Sequence[Arrival], restoring: Callable[[], None]) -> set[str]:
     """After a power failure: place again the files of messages that were entered and whose names were
-    lost. Messages that have since been moved or expunged stay so. Returns the directories to sync."""
+    lost; `restoring` is called before each. Messages that have since been moved or expunged stay so. Returns the
+    directories to sync."""
     changed: set[str] = set()
     places = _places(arrivals)
     for arrival in arrivals:
         mailbox_id, where = places.get((arrival.account_id, arrival.mailbox), (0, ""))
-        entered = _find_known.rows([mailbox_id], [arrival.base_name])
-        if not entered:
+        if not where or not _find_known.rows([mailbox_id], [arrival.base_name]):
             continue
         changed.add(os.path.join(where, "new"))
-        try:
-            maildir.locate(where, arrival.base_name, 0)
-        except FileNotFoundError:
+        if not maildir.is_there(where, arrival.base_name):
+            restoring()
             with _Content(arrival) as content:
                 if arrival.link:
                     maildir.link(str(arrival.file), where, arrival.base_name)

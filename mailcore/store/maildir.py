@@ -6,9 +6,9 @@ rename it at any time. `folder` is Mailbox.folder: "" for the INBOX, ".Sent" for
 """
 
 import contextlib
-import ctypes
 import os
 import re
+import secrets
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from django.conf import settings
 
+from mailcore.store import durability
 from mailcore.wire import flags as wire_flags
 
 T = TypeVar("T")
@@ -102,17 +103,21 @@ def write_hidden(where: str, base_name: str, content: bytes) -> str:
 
 
 def make_durable(paths: Sequence[str]) -> None:
-    """New files survive a power failure from here on, names and content (syncing a new file makes the name it was
-    made under durable as well). One flush for several, where the system can. OSError: the disk refuses."""
-    if len(paths) > 1 and CAN_SYNC_ALL:
-        sync_all({os.path.dirname(path) for path in paths})
-        return
+    """New files survive a power failure from here on, names and content. One flush for several, where the file system
+    can (`durability`). OSError: the disk refuses."""
+    by_directory: dict[str, list[str]] = {}
     for path in paths:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        by_directory.setdefault(os.path.dirname(path), []).append(path)
+    local = {directory for directory in by_directory if durability.can_sync_all(directory)}
+    if len(paths) > 1:
+        sync_all(local)
+    for directory, names in by_directory.items():
+        if directory in local and len(paths) > 1:
+            continue
+        for name in names:
+            durability.sync_file(name)
+        if directory not in local:
+            durability.sync_file(directory)
 
 
 @contextlib.contextmanager
@@ -134,26 +139,35 @@ _flushing = ThreadPoolExecutor(2, thread_name_prefix="flush")
 
 
 def reveal(path: str) -> None:
-    """From `tmp` to `new`. Whoever looked for the file may have found and revealed it first."""
+    """From `tmp` to `new`. Whoever looked for the file may have found and revealed it first. OSError: it stays in
+    `tmp`."""
     hidden, base_name = os.path.split(path)
-    with contextlib.suppress(FileNotFoundError):
+    try:
         os.rename(path, os.path.join(os.path.dirname(hidden), "new", base_name))
+    except FileNotFoundError:
+        if os.path.exists(path):
+            raise
 
 
 def write(where: str, base_name: str, parts: Iterable[bytes | memoryview]) -> str:
-    """Write a new file and make its content durable; `sync_directories` makes its name durable."""
-    temporary = os.path.join(where, "tmp", base_name)
+    """Write a new file and make its content durable; `sync_directories` makes its name durable. Two processes may
+    write the same message at once: each has a file of its own in `tmp`, and either is whole when it gets its name."""
+    temporary = os.path.join(where, "tmp", f"{base_name}.{secrets.token_hex(4)}")
     path = os.path.join(where, "new", base_name)
-    handle = os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
         for part in parts:
             view = memoryview(part)
             while view:
                 view = view[os.write(handle, view) :]
         os.fsync(handle)
+        os.rename(temporary, path)
+    except OSError:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
     finally:
         os.close(handle)
-    os.rename(temporary, path)
     return path
 
 
@@ -167,20 +181,19 @@ def sync_directories(directories: Iterable[str]) -> None:
             os.close(handle)
 
 
-_libc = ctypes.CDLL(None, use_errno=True)
-CAN_SYNC_ALL = hasattr(_libc, "syncfs")  # Linux
-
-
 def sync_all(directories: Iterable[str]) -> None:
-    """Make everything durable on the file systems these directories are on: one flush, however many files. OSError:
-    the disk has lost something."""
-    for name in {os.stat(name).st_dev: name for name in directories if os.path.isdir(name)}.values():
-        handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            if _libc.syncfs(handle):
-                raise OSError(ctypes.get_errno(), "syncfs", name)
-        finally:
-            os.close(handle)
+    """Make everything in these directories durable: one flush for each file system, however many files, where it can
+    do that. OSError: the disk has lost something."""
+    devices: dict[int, str] = {}
+    for name in directories:
+        if not os.path.isdir(name):
+            continue
+        if durability.can_sync_all(name):
+            devices[os.stat(name).st_dev] = name
+        else:
+            durability.sync_content(name)
+    for name in devices.values():
+        durability.sync_file_system(name)
 
 
 def expected(where: str, base_name: str, flags: int) -> str:
@@ -221,7 +234,10 @@ def _locate(where: str, base_name: str, flags: int) -> str:
         return path
     hidden = os.path.join(where, "tmp", base_name)
     if os.path.exists(hidden):  # its message was entered, and then the power failed
-        reveal(hidden)
+        try:
+            reveal(hidden)
+        except OSError:
+            return hidden  # it can be read there as well
     for name in (f"{where}/new/{base_name}", f"{where}/cur/{base_name}:2,"):
         if os.path.exists(name):
             return name

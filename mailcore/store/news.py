@@ -3,7 +3,7 @@
 News is only a bell: whoever hears it looks at the database, whoever misses it finds out at the next
 look. Every process that listens binds one datagram socket in RUN_ROOT, named after its audience;
 whoever has news writes to all sockets of that audience and never waits. With REDIS_URL the same words also go
-to other machines (`newswire`, imported only then). Sockets carry the machine's name, for several may share the folder.
+to other machines (`newswire`, imported only then).
 
 `publish` is called by whatever changes a mailbox, inside its transaction: the news goes out on commit.
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.db import transaction
 
-from mailcore.store import watchers
+from mailcore.store import sockets, watchers
 
 if TYPE_CHECKING:
     from mailcore.store.newswire import Listener
@@ -71,7 +71,7 @@ def listen(audience: str) -> socket.socket:
     """A non-blocking datagram socket that hears what is said to `audience` from now on. Each datagram
     is words parted by spaces: `M 7 12` (mailbox ids), `Q`, `S`, `A`. Close it with `stop_listening`."""
     settings.RUN_ROOT.mkdir(parents=True, exist_ok=True, mode=0o750)
-    name = _name(audience)
+    name = sockets.own(audience)
     (settings.RUN_ROOT / name).unlink(missing_ok=True)
     hearing = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     hearing.setblocking(False)
@@ -85,18 +85,10 @@ def listen(audience: str) -> socket.socket:
     return hearing
 
 
-def _name(audience: str) -> str:
-    return f"{_prefix(audience)}{os.getpid()}"
-
-
-def _prefix(audience: str) -> str:
-    return f"{audience}-{socket.gethostname()[:40]}-"
-
-
 def listeners(audience: str) -> int:
     """How many living processes listen as `audience`."""
     living = 0
-    for path in settings.RUN_ROOT.glob(f"{_prefix(audience)}*"):
+    for path in settings.RUN_ROOT.glob(f"{sockets.prefix(audience)}*"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
             living += probe.connect_ex(_reachable(path.name)) == 0
     return living
@@ -106,7 +98,7 @@ def stop_listening(hearing: socket.socket, audience: str) -> None:
     if (wire := _wires.pop(hearing.fileno(), None)) is not None:
         wire.end()
     hearing.close()
-    (settings.RUN_ROOT / _name(audience)).unlink(missing_ok=True)
+    (settings.RUN_ROOT / sockets.own(audience)).unlink(missing_ok=True)
 
 
 def drain(hearing: socket.socket) -> set[bytes]:
@@ -145,7 +137,7 @@ def _send(audience: str, words: bytes) -> None:
         return  # nobody ever listened
     if changed != _listeners[0]:
         names = os.listdir(settings.RUN_ROOT)
-        audiences = {a: [n for n in names if n.startswith(_prefix(a))] for a in _AUDIENCES}
+        audiences = {a: [n for n in names if n.startswith(sockets.prefix(a))] for a in _AUDIENCES}
         _listeners = (changed, audiences)
     _send_to(_listeners[1][audience], words)
 

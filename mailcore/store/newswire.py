@@ -8,7 +8,6 @@ import atexit
 import hashlib
 import os
 import queue
-import socket
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -17,6 +16,7 @@ import redis
 from django.conf import settings
 
 from mailcore import log
+from mailcore.store import sockets
 
 _WAITING = 10_000  # pieces of news that wait to be said at most
 _TOGETHER = 500
@@ -29,17 +29,13 @@ def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
-def _channel(audience: str) -> str:
-    """Several systems may share one Redis: their keys tell them apart."""
-    return f"youju:{_digest(settings.SECRET_KEY)}:{audience}"
+def key(name: str) -> str:
+    """Return a name for Redis. Several systems may share one: their keys tell them apart."""
+    return f"youju:{_digest(settings.SECRET_KEY)}:{name}"
 
 
-def _here() -> bytes:
-    """This machine, or rather everybody who hears what is said in RUN_ROOT."""
-    return _digest(f"{socket.gethostname()} {settings.RUN_ROOT}").encode()
-
-
-def _connection() -> redis.Redis:
+def connect() -> redis.Redis:
+    """Return a client that does not wait long for a Redis that is away."""
     return redis.Redis.from_url(
         settings.REDIS_URL, socket_connect_timeout=_ALIVE, socket_timeout=_ALIVE, health_check_interval=_ALIVE
     )
@@ -64,8 +60,8 @@ class _Speaker:
         self._thread.join(_LAST_WORDS)
 
     def _run(self) -> None:
-        here, ending = _here(), False
-        with closing(_connection()) as connection:
+        here, ending = sockets.scope().encode(), False
+        with closing(connect()) as connection:
             while not ending:
                 news = [self._said.get()]
                 while len(news) < _TOGETHER and not self._said.empty():
@@ -75,7 +71,7 @@ class _Speaker:
                     pipeline = connection.pipeline(transaction=False)
                     # The same news twice is one piece of news.
                     for audience, words in dict.fromkeys(each for each in news if each is not None):
-                        pipeline.publish(_channel(audience), here + b" " + words)
+                        pipeline.publish(key(audience), here + b" " + words)
                     pipeline.execute()
                 except redis.RedisError:
                     ending = ending or self._is_over()
@@ -116,11 +112,11 @@ class Listener:
         self._ended.set()
 
     def _run(self) -> None:
-        here, first = _here(), True
+        here, first = sockets.scope().encode(), True
         while not self._ended.is_set():
             try:
-                with closing(_connection()) as connection, closing(connection.pubsub()) as subscription:  # type: ignore[no-untyped-call]
-                    subscription.subscribe(_channel(self._audience))
+                with closing(connect()) as connection, closing(connection.pubsub()) as subscription:  # type: ignore[no-untyped-call]
+                    subscription.subscribe(key(self._audience))
                     subscription.get_message(timeout=_ALIVE)
                     self.connected.set()
                     if not first:

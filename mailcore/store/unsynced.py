@@ -10,13 +10,14 @@ Used by `delivery.enter` for letters and APPEND; the server processes call `sett
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from threading import Lock
 
 from django.db import transaction
 
+from mailcore import log
 from mailcore.models import Message, Unsynced
-from mailcore.store import maildir
+from mailcore.store import durability, locks, maildir
 from mailcore.store.index import table
 from mailcore.store.prepared import change, insert
 
@@ -28,9 +29,10 @@ _ids: list[int] = []
 _places: set[str] = set()
 
 
-def carries(size: int) -> bool:
-    """Is a message of this size carried by its transaction? If not, its file is to be durable before."""
-    return size <= _LARGEST and maildir.CAN_SYNC_ALL
+def carries(size: int, directory: str) -> bool:
+    """Is a message of this size, whose file is in this directory, carried by its transaction? If not, its file is to be
+    durable before."""
+    return size <= _LARGEST and durability.can_sync_all(directory)
 
 
 def carry(messages: Sequence[tuple[int, str, bytes]]) -> None:
@@ -67,7 +69,7 @@ def settle() -> None:
 def sync_copied(directory: str) -> None:
     """Make durable what has just been linked into `directory`, names and content: a second link to a file that is
     carried for its first message only would be lost with it."""
-    if maildir.CAN_SYNC_ALL and Unsynced.objects.exists():
+    if durability.can_sync_all(directory) and Unsynced.objects.exists():
         maildir.sync_all([directory])
     else:
         maildir.sync_directories([directory])
@@ -76,36 +78,73 @@ def sync_copied(directory: str) -> None:
 def recover() -> int:
     """Write again what a power failure took; at a server process's start. Returns how many messages that were.
 
-    Others may be at work: what they carry is compared with its file and found right.
+    One process does it at a time; those that come later find nothing left to do. Others may be at work: what they
+    carry is compared with its file and found right. A message that cannot be restored is logged and stays carried.
     """
-    restored, last = 0, 0
-    while True:
-        rows = Unsynced.objects.filter(message_id__gt=last).order_by("message_id")
-        carried = dict(rows.values_list("message_id", "octets")[:_AT_ONCE])
-        if not carried:
-            return restored
-        found = Message.objects.filter(id__in=carried).values_list(
-            "id", "base_name", "flags", "mailbox__folder", "mailbox__account__address"
-        )
-        places = set()
-        for key, base_name, flags, folder, address in found:
-            where = maildir.directory(address, folder)
-            places.add(where)
-            restored += _restore(where, base_name, flags, bytes(carried[key]))
-        maildir.sync_all(places)
-        _drop(list(carried))
-        last = max(carried)
+    with locks.exclusive("recovery"):
+        restored, last = 0, 0
+        while True:
+            rows = Unsynced.objects.filter(message_id__gt=last).order_by("message_id")
+            carried = dict(rows.values_list("message_id", "octets")[:_AT_ONCE])
+            if not carried:
+                return restored
+            restored += _recover(carried)
+            last = max(carried)
 
 
-def _restore(where: str, base_name: str, flags: int, content: bytes) -> bool:
+_Found = tuple[int, str, int, str, str]  # id, base name, flags, the mailbox's folder, its account's address
+
+
+def _find(ids: Sequence[int]) -> list[_Found]:
+    columns = ("id", "base_name", "flags", "mailbox__folder", "mailbox__account__address")
+    return list(Message.objects.filter(id__in=ids).values_list(*columns))
+
+
+def _recover(carried: Mapping[int, bytes | memoryview]) -> int:
+    restored = 0
+    paths: list[str] = []
+    kept: set[int] = set()
+    for found in _find(list(carried)):
+        key, base_name, _, folder, address = found
+        try:
+            written, path = _restore(found, bytes(carried[key]))
+        except OSError as error:
+            kept.add(key)
+            log.write(
+                "master",
+                f"error: a message of {address} in {folder or 'INBOX'} cannot be restored: {base_name}: {error}",
+            )
+            continue
+        restored += written
+        if path:
+            paths.append(path)
+    try:
+        maildir.make_durable(paths)
+    except OSError as error:
+        log.write("master", f"error: restored messages are not durable in their files yet: {error}")
+    else:
+        _drop([key for key in carried if key not in kept])
+    return restored
+
+
+def _restore(found: _Found, content: bytes) -> tuple[bool, str]:
+    """(Has the file been written again? Where it is.) "": the message has been moved or expunged meanwhile."""
+    key, base_name, flags, folder, address = found
+    where = maildir.directory(address, folder)
     with contextlib.suppress(FileNotFoundError):
         if maildir.read(where, base_name, flags) == content:
-            return False
+            return False, maildir.locate(where, base_name, flags)
+    if _find([key]) != [found]:
+        return False, ""
     maildir.remove(where, base_name, flags)
-    maildir.write(where, base_name, [content])
+    try:
+        maildir.write(where, base_name, [content])
+    except FileNotFoundError:
+        maildir.make(address, folder)  # the power failure took the folder as well
+        maildir.write(where, base_name, [content])
     if flags:
         maildir.rename_flags(where, base_name, flags)
-    return True
+    return True, maildir.locate(where, base_name, flags)
 
 
 def _drop(ids: Sequence[int]) -> None:

@@ -160,9 +160,9 @@ def test_a_process_that_dies_before_the_commit_leaves_nothing_to_see(lisi):
     connection.close()  # a database connection does not survive a fork
     child = os.fork()
     if not child:
-        connection.ensure_connection()
+        taken = letter()
         connection._commit = lambda: os._exit(9)
-        direct.take_in([letter()])
+        direct.take_in([taken])
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     assert Message.objects.count() == Queued.objects.count() == 0

@@ -121,6 +121,17 @@ class Model(RuleBasedStateMachine):
             Queued.objects.filter(id=id_).update(lease_us=1)
             self.letters[id_].leased = False
 
+    @rule(courier=couriers, which=st.lists(pick, max_size=4))
+    def extend(self, courier: str, which: list[int]) -> None:
+        """A courier is at work on these still, or believes so; a lease that ran out is its again unless somebody was
+        quicker."""
+        ids = {id_ for number in which if (id_ := self.choose(number)) is not None}
+        queue.extend(courier, ids)
+        for id_ in ids:
+            plain = self.letters[id_]
+            if plain.courier == courier and plain.state in ("active", "hold"):
+                plain.leased = True
+
     @rule(which=pick)
     def time_passes(self, which: int) -> None:
         id_ = self.choose(which)

@@ -3,14 +3,16 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from mailcore import log
 from mailcore.models import Message, Queued
 from mailcore.post import files
 from mailcore.servers.bridge import Bridge
 from mailcore.servers.smtp.content import Committer
-from mailcore.store import directory, unsynced
+from mailcore.store import directory, maildir, unsynced
 from mailcore.terms import Client, Letter, LetterRecipient
 from mailcore.wire import trace
 
@@ -53,7 +55,7 @@ def test_a_letter_is_in_its_mailbox_when_its_client_is_answered_and_in_the_histo
     async def session() -> None:
         committer = Committer(bridge)
         committer.QUIET = 60.0
-        first, second = await committer.take_in(*letter())
+        _, (first, second) = await committer.take_in(*letter())
         assert first.endswith("status=sent (delivered to maildir)")
         assert second.endswith(": removed")
         assert await bridge.run(Message.objects.count) == 1
@@ -62,6 +64,31 @@ def test_a_letter_is_in_its_mailbox_when_its_client_is_answered_and_in_the_histo
         committer.QUIET = 0.001
         await committer.take_in(*letter())
         await remembered(bridge, 2)
+
+    asyncio.run(session())
+
+
+def test_a_message_that_cannot_be_published_is_published_later(bridge):
+    """The disk refuses the file's last move: that is logged and tried again; reading finds the file meanwhile."""
+    folder = Path(maildir.directory("lisi@benet.com", ""))
+    (folder / "new").rmdir()
+
+    async def session() -> None:
+        committer = Committer(bridge)
+        taken, _ = await committer.take_in(*letter())
+        while not committer.has_hidden:
+            await asyncio.sleep(0)
+        [hidden] = (folder / "tmp").iterdir()
+        assert maildir.read(str(folder), hidden.name, 0).endswith(BODY)
+        said = Path(log.path()).read_text()
+        assert f"{taken.queue_id}: warning: delivered message is not published yet: " in said
+        await bridge.run(committer.publish)
+        assert committer.has_hidden
+        (folder / "new").mkdir()
+        await bridge.run(committer.publish)
+        assert not committer.has_hidden
+        assert [path.name for path in (folder / "new").iterdir()] == [hidden.name]
+        committer.remember()
 
     asyncio.run(session())
 

@@ -46,15 +46,15 @@ class Worker:
     """`celery -A mailcore worker` on a machine of its own."""
 
     def __init__(self, system: System, folder: Path, name: str = "worker") -> None:
-        self._environment = {**system.environment, "RUN_DIR": str(folder / f"run-{name}")}
-        self._log = folder / f"{name}.log"
+        self.environment = {**system.environment, "RUN_DIR": str(folder / f"run-{name}")}
+        self.log = folder / f"{name}.log"
         self._start(name)
 
     def _start(self, name: str) -> None:
         command = [sys.executable, "-m", "celery", "-A", "mailcore", "worker", "-c", "2", "-n", f"{name}@test"]
-        with self._log.open("wb") as log:
+        with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, env=self._environment, stdout=log, stderr=log, start_new_session=True
+                command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
 
     def children(self) -> list[int]:

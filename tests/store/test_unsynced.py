@@ -1,12 +1,16 @@
 """Messages whose content the commit carries, until the disk has their files."""
 
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from django.db import transaction
 
+from mailcore import log
 from mailcore.models import Message, Unsynced
 from mailcore.store import delivery, directory, maildir, unsynced
 from mailcore.terms import Arrival
@@ -101,3 +105,78 @@ def test_a_message_expunged_meanwhile_stays_so(lisi):
     Message.objects.filter(pk=message.pk).delete()
     assert unsynced.recover() == 0
     assert not Unsynced.objects.exists()
+
+
+def test_a_message_that_cannot_be_restored_is_reported_and_kept(lisi):
+    """And keeps no other from being restored."""
+    directory.create_account("xiaoqi@benet.com", "secret-password")
+    first = deliver(lisi)
+    second = deliver(lisi, "2.Q2.mail")
+    path_of(first).unlink()
+    path_of(second).unlink()
+    Message.objects.filter(pk=first.pk).update(base_name="x" * 250 + ".mail")  # longer than a file's name may be
+    assert unsynced.recover() == 1
+    assert content_of(second) == CONTENT
+    assert list(Unsynced.objects.values_list("message_id", flat=True)) == [first.pk]
+    said = Path(log.path()).read_text()
+    assert "error: a message of lisi@benet.com in INBOX cannot be restored: xxx" in said
+    assert "Hello" not in said
+    Unsynced.objects.all().delete()
+
+
+def test_a_folder_that_was_lost_is_made_again(lisi):
+    message = deliver(lisi)
+    shutil.rmtree(path_of(message).parent.parent)
+    assert unsynced.recover() == 1
+    assert content_of(message) == CONTENT
+
+
+_PROGRAM = """
+import os, sys, django
+django.setup()
+from mailcore.store import unsynced
+print("there", flush=True)
+sys.stdin.readline()
+print(unsynced.recover())
+"""
+
+
+def test_several_processes_recover_at_once(tmp_path):
+    """Each message is restored once, and nobody fails."""
+    root = Path(__file__).resolve().parent.parent.parent
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "mailcore.settings", "DATA_DIR": str(tmp_path / "data")}
+    environment.pop("DATABASE_URL", None)
+    made = """
+import django; django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+from django.db import transaction
+from mailcore.store import delivery, directory
+from mailcore.terms import Arrival
+directory.create_domain("benet.com")
+account = directory.create_account("lisi@benet.com", "secret-password")
+arrivals = [Arrival(account, f"{n}.Q{n}.mail", delivery.NO_FILE, 0, b"", True, 1) for n in range(300)]
+staged = delivery.stage_hidden([(each, b"Subject: x\\r\\n\\r\\n") for each in arrivals])
+with transaction.atomic():
+    delivery.enter(staged)
+for each in staged:
+    import os; os.unlink(each.path)
+"""
+    subprocess.run([sys.executable, "-c", made], cwd=root, env=environment, check=True, timeout=100)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", _PROGRAM], cwd=root, env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for _ in range(4)
+    ]  # fmt: skip
+    for process in processes:
+        assert process.stdout.readline() == "there\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    restored = [int(process.communicate(timeout=60)[0]) for process in processes]
+    assert sum(restored) == 300
+    home = tmp_path / "data/mail/benet.com/lisi/Maildir"
+    assert len(os.listdir(home / "new")) == 300
+    assert os.listdir(home / "tmp") == []

@@ -43,6 +43,11 @@ class Dispatch:
         with self._lock:
             return list(self._under_way)
 
+    def held(self) -> set[int]:
+        """Letters under way, or with results that `finished` has not returned yet."""
+        with self._lock:
+            return {*self._under_way, *(settlement.claim.id for settlement in self._finished)}
+
     def submit(self, jobs: Sequence[Job]) -> None:
         if not jobs:
             return

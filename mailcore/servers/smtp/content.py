@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from mailcore import conf
 from mailcore.post import direct, files, intake, route
@@ -17,6 +18,8 @@ from mailcore.servers.turns import Turns
 from mailcore.terms import Letter, Reply, TemporaryFault
 from mailcore.wire import trace
 from mailcore.wire.authres import ResultsFilter
+
+Taken = tuple[Letter, tuple[str, ...]]  # as it was entered, and what there is to log
 
 
 class Committer:
@@ -41,9 +44,10 @@ class Committer:
         self._first = self._last = 0.0  # loop's time: of the letters that this timer is for
         self._owing = False
 
-    def take_in(self, file: ContentFile, letter: Letter) -> "asyncio.Future[tuple[str, ...]]":
-        """Done when the letter is ours for good; TemporaryFault when it is not: its file is gone. The lines to
-        log about its delivery, when that has happened as well. Who stops waiting changes nothing."""
+    def take_in(self, file: ContentFile, letter: Letter) -> "asyncio.Future[Taken]":
+        """Done when the letter is ours for good; TemporaryFault when it is not: its file is gone. The letter as it was
+        entered (its queue id may have been taken), and the lines to log about its delivery, when that has happened as
+        well. Who stops waiting changes nothing."""
         answer = self._turns.do((file, letter))
         loop = asyncio.get_running_loop()
         self._owing, self._last = True, loop.time()
@@ -67,28 +71,44 @@ class Committer:
             self._owing = False
             self._bridge.commit(self._remember)  # behind those that are under way
 
-    def _commit(self, group: Sequence[tuple[ContentFile, Letter]]) -> list[tuple[str, ...] | Exception]:
+    def _commit(self, group: Sequence[tuple[ContentFile, Letter]]) -> list[Taken | Exception]:
         """Make the letters ours: delivered, or durable and queued. Their log lines, or what went wrong."""
-        delivered = direct.take_in(group)
+        try:
+            delivered = direct.take_in(group)
+        except TemporaryFault as fault:
+            for file, _ in group:
+                _discard(file)
+            return [fault] * len(group)
         with self._lock:
             self._hidden += delivered.values()
             self._delivered += delivered.values()
-        answers: dict[int, tuple[str, ...] | Exception] = {key: each.log_lines for key, each in delivered.items()}
+        answers: dict[int, Taken | Exception] = {key: (each.letter, each.log_lines) for key, each in delivered.items()}
         left = [(file, letter) for file, letter in group if letter.id not in answers]
         answers |= _queue(left)
         for file, letter in left:
             if isinstance(answers[letter.id], Exception):
-                with contextlib.suppress(OSError):
-                    file.discard()
+                _discard(file)
         return [answers[letter.id] for _, letter in group]
 
     def _afterwards(self) -> None:
+        self.publish()
         with self._lock:
-            hidden, self._hidden = self._hidden, []
             many = len(self._delivered) >= self.AT_ONCE
-        direct.reveal(hidden)
         if many:
             self._remember()
+
+    @property
+    def has_hidden(self) -> bool:
+        """Are there messages to `publish`, such as some for which the disk has just refused it?"""
+        return bool(self._hidden)
+
+    def publish(self) -> None:
+        """Give the files of entered messages their places; those that the disk refuses stay for the next time."""
+        with self._lock:
+            hidden, self._hidden = self._hidden, []
+        if refused := direct.reveal(hidden):
+            with self._lock:
+                self._hidden += refused
 
     def _remember(self) -> None:
         with self._lock:
@@ -96,33 +116,47 @@ class Committer:
         direct.remember(delivered)
 
 
-def _queue(group: Sequence[tuple[ContentFile, Letter]]) -> dict[int, tuple[str, ...] | Exception]:
-    """Letters that a courier is to deliver: nothing to log yet, or what went wrong."""
-    answers: dict[int, tuple[str, ...] | Exception] = {letter.id: () for _, letter in group}
-    for letter_id, error in files.finish([file for file, _ in group]).items():
-        answers[letter_id] = TemporaryFault(f"queue file write error: {error}")
-    whole = [letter for _, letter in group if not answers[letter.id]]
-    answers |= _taken(whole)
-    return answers
+def _discard(file: ContentFile) -> None:
+    with contextlib.suppress(OSError):
+        file.discard()
 
 
-def _taken(letters: Sequence[Letter]) -> dict[int, tuple[str, ...] | Exception]:
-    """What went wrong with some of them. One letter's trouble is not the others': then each tries alone."""
+def _queue(group: Sequence[tuple[ContentFile, Letter]]) -> dict[int, Taken | Exception]:
+    """Letters that a courier is to deliver, as they were entered, or what went wrong; by the ids they came with."""
+    answers: dict[int, Taken | Exception] = {}
+    refused = files.finish([file for file, _ in group])
+    whole: list[tuple[ContentFile, Letter]] = []
+    for file, letter in group:
+        if file in refused:
+            answers[letter.id] = TemporaryFault(f"queue file write error: {refused[file]}")
+        else:
+            whole.append((file, letter))
+    return answers | _entered(whole)
+
+
+def _entered(group: Sequence[tuple[ContentFile, Letter]]) -> dict[int, Taken | Exception]:
+    letters = [replace(letter, id=file.id, checksum=file.checksum) for file, letter in group]
     try:
         intake.take_in(letters)
+    except TemporaryFault:
+        # One letter's trouble is not the others': each tries alone.
+        return {letter.id: _entered_alone(file, letter) for file, letter in group}
+    return {before.id: (letter, ()) for (_, before), letter in zip(group, letters, strict=True)}
+
+
+def _entered_alone(file: ContentFile, letter: Letter) -> Taken | Exception:
+    try:
+        return intake.take_in_file(file, letter), ()
     except TemporaryFault as fault:
-        if len(letters) == 1:
-            return {letters[0].id: fault}
-        return {key: fault for letter in letters for key, fault in _taken([letter]).items()}
-    return {}
+        return fault
 
 
 class Reception:
-    """One letter's content, between 354 and the answer to its end."""
+    """One letter's content, between 354 and the answer to its end. TemporaryFault: there is no queue id for it."""
 
     def __init__(self, bridge: Bridge, limit: int) -> None:
         self.file = ContentFile()
-        self.id = self.file.open()
+        self.file.open(reserved=True)
         self.size = 0  # octets the client sent, dots and our headers not counted
         self.bare = False  # a CR or LF stood alone
         self.received_at = 0.0  # seconds; when DATA was answered
@@ -135,6 +169,10 @@ class Reception:
         self._head_complete = False
         self._header = b""  # of what has come so far, once somebody asked
         self._header_limit = conf.current().header_size_limit
+
+    @property
+    def id(self) -> int:
+        return self.file.id
 
     @property
     def queue_id(self) -> str:

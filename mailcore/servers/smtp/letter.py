@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mailcore.servers.smtp.session import SmtpSession
     from mailcore.servers.smtp.transaction import Transaction
 
-_BUSY = Reply(451, "4.3.0", "Error: queue file write error")
+BUSY = Reply(451, "4.3.0", "Error: queue file write error")
 
 
 def receive(session: "SmtpSession", transaction: "Transaction") -> Reception:
@@ -86,7 +86,7 @@ async def finish(session: "SmtpSession", transaction: "Transaction", reception: 
     except LimitReached as reached:
         reply = reached.reply
     except TemporaryFault:
-        reply = _BUSY
+        reply = BUSY
     finally:
         session.transaction = None
     if session.server.service.lmtp:
@@ -117,7 +117,7 @@ async def _take_in(session: "SmtpSession", transaction: "Transaction", reception
         return Reply(250, "2.0.0", f"Ok: queued as {reception.queue_id}")
     reception.end()
     letter = _letter(session, transaction, reception)
-    delivered = await session.server.committer.take_in(reception.file, letter)
+    letter, delivered = await session.server.committer.take_in(reception.file, letter)
     # The client need not wait for the log.
     asyncio.get_running_loop().call_soon(_log, letter, delivered)
     return Reply(250, "2.0.0", f"Ok: queued as {letter.queue_id}")

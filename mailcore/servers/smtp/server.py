@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from socket import socket
 
 from mailcore import conf
+from mailcore.post import queue_ids
 from mailcore.servers import proxy
 from mailcore.servers.bridge import Bridge
 from mailcore.servers.proxy import ProxiedListener
@@ -52,6 +53,7 @@ class SmtpServer:
     async def listen(self, sock: socket) -> None:
         """Serve a bound socket from now on."""
         loop = asyncio.get_running_loop()
+        await self.bridge.run(queue_ids.reserve_ahead)
         tls = self.tls_context if self.service.implicit_tls else None
         if conf.current().smtpd_upstream_proxy_protocol and not self.service.lmtp:
             self._listeners.append(

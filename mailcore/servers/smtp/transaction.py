@@ -11,9 +11,9 @@ from mailcore.post import accept
 from mailcore.post.restrictions import Question
 from mailcore.servers.smtp import limits
 from mailcore.servers.smtp.authentication import SEND_HELO
-from mailcore.servers.smtp.letter import finish, receive
+from mailcore.servers.smtp.letter import BUSY, finish, receive
 from mailcore.servers.smtp.questions import judge, verdict
-from mailcore.terms import Actions, LetterRecipient, Reply
+from mailcore.terms import Actions, LetterRecipient, Reply, TemporaryFault
 from mailcore.wire import smtp as grammar
 from mailcore.wire.smtp import DotStream, LineEnds, MailParameters
 
@@ -143,7 +143,10 @@ async def data(session: "SmtpSession", argument: str) -> Reply | None:
     refusal = await judge(session, session.transaction, "DATA", "", session.transaction.parameters.size)
     if refusal is not None:
         return refusal
-    reception = receive(session, session.transaction)
+    try:
+        reception = receive(session, session.transaction)
+    except TemporaryFault:
+        return BUSY
     session.reply(Reply(354, "", "End data with <CR><LF>.<CR><LF>"))
     session.flush()
     stream, clock = DotStream(), _Clock(session)
@@ -172,7 +175,10 @@ async def bdat(session: "SmtpSession", argument: str) -> Reply | None:
         refusal = await judge(session, transaction, "DATA", "", transaction.parameters.size)
     reception = None
     if refusal is None and transaction is not None:
-        reception = transaction.reception = transaction.reception or receive(session, transaction)
+        try:
+            reception = transaction.reception = transaction.reception or receive(session, transaction)
+        except TemporaryFault:
+            refusal = BUSY
     clock = _Clock(session)
     try:
         while left:

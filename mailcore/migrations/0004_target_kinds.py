@@ -43,7 +43,7 @@ def store_kinds(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("mailcore", "0002_text_index")]
+    dependencies = [("mailcore", "0003_queue_ids_and_checksums")]
 
     operations = [
         migrations.AddField("alias", "special", models.JSONField(blank=True, default=dict)),

@@ -1,0 +1,74 @@
+"""Which process this is, among those of all machines.
+
+Host names tell machines apart only as long as administrators do: containers often share one, and a process id means
+something on one machine only. So a process is named by where process ids are unique (this boot of the kernel, this
+PID namespace), its id, when it started, and a random part. `is_dead` tells of a process of this place that it ended;
+of other places nothing can be known, and their leases run out.
+"""
+
+import contextlib
+import hashlib
+import os
+import secrets
+from functools import lru_cache
+from itertools import count
+
+_numbers = count(1)
+_own: tuple[int, str] = (0, "")  # process id, name
+
+
+def name() -> str:
+    """Return this process's name: place/pid/start/random, at most 58 characters. A forked child has its own."""
+    global _own
+    pid = os.getpid()
+    if _own[0] != pid:
+        _own = (pid, f"{place()}/{pid}/{_started(pid)}/{secrets.token_hex(4)}")
+    return _own[1]
+
+
+def numbered() -> str:
+    """Return a name for one part of this process, such as one courier; at most 64 characters."""
+    return f"{name()}.{next(_numbers)}"
+
+
+@lru_cache(1)
+def place() -> str:
+    """Return where process ids are unique: sixteen hexadecimal digits, other ones after each boot."""
+    return digest(f"{boot_id()} {_namespace()}")
+
+
+def digest(text: str) -> str:
+    """Return sixteen hexadecimal digits for a text."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+
+
+@lru_cache(1)
+def boot_id() -> str:
+    """Return this boot of the kernel; random where the system has no word for it."""
+    with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+    return secrets.token_hex(16)
+
+
+def _namespace() -> str:
+    with contextlib.suppress(OSError):
+        return os.readlink("/proc/self/ns/pid")
+    return ""
+
+
+def _started(pid: int) -> str:
+    """Clock ticks from the boot to the process's start; "" where there is no such process."""
+    with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/stat", "rb") as file:
+        # The command's name, in parentheses, may hold anything.
+        return file.read().rpartition(b")")[2].split()[19].decode()
+    return ""
+
+
+def is_dead(other: str) -> bool:
+    """Is this the name of a process that has certainly ended?"""
+    where, _, rest = other.partition("/")
+    pid, _, rest = rest.partition("/")
+    started = rest.partition("/")[0]
+    if where != place() or not pid.isdigit() or not started:
+        return False
+    return _started(int(pid)) != started
