@@ -145,7 +145,7 @@ def test_what_was_written_by_hand_before_kinds_existed_is_kept_and_not_run(offic
     change.difference = {"targets": [["wang@accp.com"], [edited]]}
     change.save()
     Alias.objects.filter(pk=row.pk).update(targets=[edited])
-    importlib.import_module("mailcore.migrations.0003_target_kinds").store_kinds(apps, None)
+    importlib.import_module("mailcore.migrations.0004_target_kinds").store_kinds(apps, None)
     directory.forget()
     for name in ("r1", "r2", "r3"):
         deliver(f"{name}@accp.com")
