@@ -5,6 +5,7 @@ short by other means stands in BOUNDED with the reason.
 """
 
 import ast
+import contextlib
 import importlib
 import json
 import re
@@ -98,7 +99,7 @@ def _is_assigned(tree: ast.Module, name: str) -> bool:
     )
 
 
-@pytest.mark.parametrize(("where", "pattern", "method"), _patterns())
+@pytest.mark.parametrize(("where", "pattern", "method"), list(_patterns()))
 def test_a_pattern_is_linear(where: str, pattern: "re.Pattern[Any]", method: str) -> None:
     pairs = list(zip(attacks(pattern, SHORT), attacks(pattern, LONG), strict=False))
     for short, long in [*pairs[:10], *pairs[:: len(pairs) // INPUTS + 1]]:
@@ -139,18 +140,14 @@ BASE = 1000
 
 
 def _program(text: str) -> None:
-    try:
+    with contextlib.suppress(BadSyntax):
         search.program(Cursor(text.encode()))
-    except BadSyntax:
-        pass
 
 
 def _quietly(function: Callable[[Any], Any], *faults: type[Exception]) -> Callable[[Any], Any]:
     def call(value: Any) -> None:
-        try:
+        with contextlib.suppress(*faults):
             function(value)
-        except faults:
-            pass
 
     return call
 
