@@ -143,8 +143,7 @@ class Matcher:
         return self._single(single, self.subject[at])
 
     def _single(self, node: Any, character: str) -> bool:
-        op, _value = node
-        if op is c.ANY:
+        if node[0] is c.ANY:
             return bool(self.flags & re.DOTALL) or character != "\n"
         if self.flags & re.IGNORECASE:
             return any(self._same(node, each) for each in (character.lower(), character.upper()))

@@ -99,7 +99,7 @@ def _is_assigned(tree: ast.Module, name: str) -> bool:
     )
 
 
-@pytest.mark.parametrize(("where", "pattern", "method"), _patterns())
+@pytest.mark.parametrize(("where", "pattern", "method"), list(_patterns()))
 def test_a_pattern_is_linear(where: str, pattern: "re.Pattern[Any]", method: str) -> None:
     pairs = list(zip(attacks(pattern, SHORT), attacks(pattern, LONG), strict=False))
     for short, long in [*pairs[:10], *pairs[:: len(pairs) // INPUTS + 1]]:
@@ -146,7 +146,7 @@ def _program(text: str) -> None:
 
 def _quietly(function: Callable[[Any], Any], *faults: type[Exception]) -> Callable[[Any], Any]:
     def call(value: Any) -> None:
-        with contextlib.suppress(faults):
+        with contextlib.suppress(*faults):
             function(value)
 
     return call

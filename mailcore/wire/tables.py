@@ -91,13 +91,9 @@ def aliases(lines: Iterable[str]) -> Iterator[AliasLine | Complaint]:
     """`name: value1, value2` (aliases(5))."""
     for number, line in logical_lines(lines):
         match = _NAME.fullmatch(line)
-        name = (
-            ""
-            if match is None
-            else (match[2] or "").rstrip()
-            if match[1] is None
-            else re.sub(r"\\(.)", r"\1", match[1])
-        )
+        name = ""
+        if match is not None:
+            name = match[2].rstrip() if match[1] is None else re.sub(r"\\(.)", r"\1", match[1])
         targets: tuple[Target, ...] = ()
         try:
             targets = _targets(match[3]) if match else ()
