@@ -86,7 +86,9 @@ def alias(request: HttpRequest, reach: Reach, alias_id: int) -> HttpResponse:
             else:
                 words = _("%(address)s has been saved.") % {"address": row.address}
                 return done(request, reach, words, "mailadmin:aliases")
+    unconfirmed = ", ".join(text for text, kind in row.special.items() if kind == "unconfirmed")
     context = {"section": "aliases", "form": form, "alias": row, "read_only": not reach.changes}
+    context["unconfirmed"] = unconfirmed
     return show(request, reach, "alias", context, status=400 if form.errors else 200)
 
 

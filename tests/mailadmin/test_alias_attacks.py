@@ -131,7 +131,7 @@ def test_one_that_an_aliases_file_named_runs_and_stays_when_the_alias_is_edited(
         directory.change_alias(row.pk, [f'"{command}"'])
 
 
-def test_what_was_written_by_hand_before_kinds_existed_is_kept_and_not_run(office, tmp_path):
+def test_what_was_written_by_hand_before_kinds_existed_is_kept_and_not_run(office, visit, tmp_path):
     """As the tables were: quotes told what a target is, and anybody's quotes counted."""
     by_file, by_hand = f'"|/usr/bin/touch {tmp_path}/wanted"', f'"|/usr/bin/touch {tmp_path}/ran"'
     edited = f'"|/usr/bin/touch {tmp_path}/ran #@x"'
@@ -154,6 +154,8 @@ def test_what_was_written_by_hand_before_kinds_existed_is_kept_and_not_run(offic
     rows = Alias.objects.filter(local_part__startswith="r").order_by("local_part")
     assert [list(each.special.values()) for each in rows] == [["command"], ["unconfirmed"], ["unconfirmed"]]
     assert [each.targets for each in rows] == [[by_file], [by_hand], [edited]]
+    page = visit("ann").get(f"/admin/aliases/{rows[1].pk}")
+    assert "no aliases file has named it" in page.text
     file_lines = (tables.target(by_hand),)
     aliasfile.add("/etc/aliases", {"r2": file_lines}, overwrite=True)
     assert list(Alias.objects.get(local_part="r2").special.values()) == ["command"]
