@@ -48,7 +48,7 @@ corpus: env-dev  ## DIR=…: real messages through SMTP, IMAP, POP3 and the webm
 	@test -n "$(DIR)" || { echo "usage: make corpus DIR=directory-of-messages"; exit 2; }
 	$(BIN)/python bench/corpus.py $(DIR) $(ARGS)
 
-torture: env-dev  ## letters while processes are killed: nothing lost, nothing twice
+torture: env-dev  ## messages while processes are killed: nothing lost, nothing twice
 	$(BIN)/python bench/torture.py $(ARGS)
 
 fuzz: env-dev  ## hostile SMTP sessions against the session code; ARGS="--sessions N --seed N"

@@ -1,8 +1,8 @@
-"""A long queue: what deferred letters cost those that come, and those who look.
+"""A long queue: what deferred messages cost those that come, and those who look.
 
-    bench/backlog.py [--backlog N] [--letters N]
+    bench/backlog.py [--backlog N] [--messages N]
 
-Letters are taken in (by smtp-source, through the queue) and delivered before and after N deferred ones lie there; then
+Messages are taken in (by smtp-source, through the queue) and delivered before and after N deferred ones lie there; then
 the queue is listed. One JSON line.
 """
 
@@ -26,19 +26,19 @@ for start in range(0, count, 5000):
         for number in range(start + 1, start + 5001)
     )
     Recipient.objects.bulk_create(
-        Recipient(letter_id=number, address="c@d.example", original="c@d.example", reason="connection refused")
+        Recipient(queued_id=number, address="c@d.example", original="c@d.example", reason="connection refused")
         for number in range(start + 1, start + 5001)
     )
 """
 
 
-def take_in(site: Site, letters: int) -> float:
-    """Letters a second, from the first one in to the last one delivered."""
+def take_in(site: Site, messages: int) -> float:
+    """Messages a second, from the first one in to the last one delivered."""
     began = time.monotonic()
-    command = ["smtp-source", "-s", "10", "-l", "4096", "-m", str(letters), "-f", "a@other.example"]
+    command = ["smtp-source", "-s", "10", "-l", "4096", "-m", str(messages), "-f", "a@other.example"]
     subprocess.run([*command, "-t", "lisi@benet.com", f"127.0.0.1:{site.ports['smtp']}"], check=True)
     site.await_empty_queue()
-    return letters / (time.monotonic() - began)
+    return messages / (time.monotonic() - began)
 
 
 def list_queue(site: Site) -> tuple[float, float, int]:
@@ -59,22 +59,22 @@ def list_queue(site: Site) -> tuple[float, float, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backlog", type=int, default=100_000)
-    parser.add_argument("--letters", type=int, default=2000)
+    parser.add_argument("--messages", type=int, default=2000)
     options = parser.parse_args()
     with running(environment={"MAIL_DIRECT_DELIVERY": "no"}) as site:
         take_in(site, 200)
-        empty = take_in(site, options.letters)
+        empty = take_in(site, options.messages)
         empty_list = list_queue(site)
         filling = ["manage.py", "shell", "-v", "0", "-c", FILL.format(count=options.backlog)]
         subprocess.run([PYTHON, *filling], cwd=ROOT, env=site.environment, check=True)
-        full = take_in(site, options.letters)
+        full = take_in(site, options.messages)
         first, last, memory = list_queue(site)
     print(
         json.dumps(
             {
                 "backlog": options.backlog,
-                "letters/s without": round(empty),
-                "letters/s with": round(full),
+                "messages/s without": round(empty),
+                "messages/s with": round(full),
                 "list of the empty queue, s": round(empty_list[0], 2),
                 "first line, s": round(first, 2),
                 "last line, s": round(last, 2),

@@ -1,9 +1,9 @@
-"""Real messages through the whole system, every octet compared.
+"""Real messages through the whole system, every byte compared.
 
     bench/corpus.py DIRECTORY [--json] [--limit N] [--browser]
 
 Each file below DIRECTORY is one message. It is sent by SMTP, must come back below its trace headers
-octet for octet by IMAP and POP3, must answer FETCH ENVELOPE BODYSTRUCTURE validly, and in the webmail it must
+byte for byte by IMAP and POP3, must answer FETCH ENVELOPE BODYSTRUCTURE validly, and in the webmail it must
 be listed, open, print, stand in its conversation, be answered and forwarded, each page with status 200 within two
 seconds. With --browser Chromium opens every message that has HTML: nothing may be asked of another host, and no
 script may run. A refusal counts as right when the message earned it: too
@@ -99,7 +99,7 @@ class Check:
             content = got[b"BODY[]"]
             trace = TRACE.match(content)
             if trace is None:
-                continue  # the welcome letter
+                continue  # the welcome message
             number = int(trace[1])
             if number in self.uids:
                 self.fail(number, "delivered twice")
@@ -174,7 +174,7 @@ class Check:
             fetch(number, f"/conversation/{uid}")
             for mode in ("reply", "all", "forward"):
                 if "<textarea" not in fetch(number, f"/compose/?mode={mode}&of={uid}"):
-                    self.fail(number, f"{mode}: no letter to write")
+                    self.fail(number, f"{mode}: no message to write")
             self.counts["opened, answered and forwarded in the webmail"] += 1
         listed: set[int] = set()
         for at in range(1, -(-len(self.uids) // 50) + 2):

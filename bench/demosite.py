@@ -78,7 +78,7 @@ class Site:
         deadline = time.monotonic() + seconds
         while not self.queue_is_empty():
             if time.monotonic() > deadline:
-                raise TimeoutError("letters are still in the queue")
+                raise TimeoutError("messages are still in the queue")
             time.sleep(0.02)
 
 

@@ -2,7 +2,7 @@
 
     make fuzz ARGS="--sessions 1000000 --seed 7"
 
-Sessions run in one process on an in-memory transport: no sockets, all else real, but that letters are
+Sessions run in one process on an in-memory transport: no sockets, all else real, but that messages are
 discarded where they would enter the queue (an access table says so). Each is cut into pieces at random. What
 must hold for every one: each line of output is a standard reply, no command ends in "internal error", the
 session ends, and memory does not grow.
@@ -67,7 +67,7 @@ def session(chance: random.Random) -> bytes:
 
 def _command(chance: random.Random) -> bytes:
     kind = chance.random()
-    if kind < 0.25:  # a letter, more or less
+    if kind < 0.25:  # a message, more or less
         body = b"".join(chance.choices(_CONTENT, k=chance.randrange(5)))
         end = b"\r\n.\r\n" if chance.random() < 0.8 else b""
         return b"MAIL FROM:<a@other.example>\r\nRCPT TO:<lisi@benet.com>\r\nDATA\r\n" + body + end
@@ -151,14 +151,14 @@ def judge(said: bytes) -> Counter[str]:
 
 async def run(sessions: int, seed: int, report: float) -> dict[str, Any]:
     """Play so many sessions; figures. Broken: with the seed of the session that went wrong."""
-    from mailcore.post import queue_ids
-    from mailcore.servers.bridge import Bridge
+    from mailcore.mta.queue import queue_ids
+    from mailcore.servers.concurrency.executor import Executor
     from mailcore.servers.smtp import SmtpServer
-    from mailcore.servers.smtp.content import Committer
+    from mailcore.servers.smtp.message_body import Committer
 
-    bridge = Bridge(2)
+    executor = Executor(2)
     queue_ids.reserve_ahead()
-    server = SmtpServer("smtp", bridge, None, Committer(bridge))
+    server = SmtpServer("smtp", executor, None, Committer(executor))
     codes: Counter[str] = Counter()
     start = told = time.monotonic()
     settled = 0
@@ -170,7 +170,7 @@ async def run(sessions: int, seed: int, report: float) -> dict[str, Any]:
                 codes += judge(await converse(server, octets, chance))
         except Exception as error:
             raise Broken(
-                f"session {number} of seed {seed}: {type(error).__name__}: {error}: {octets[:2000]!r}"
+                f"session {number} of seed {seed}: {type(error).__name__}: {error}: {bytes[:2000]!r}"
             ) from error
         if number == min(sessions // 10, 20_000):
             gc.collect()
@@ -183,7 +183,7 @@ async def run(sessions: int, seed: int, report: float) -> dict[str, Any]:
     seconds = time.monotonic() - start
     gc.collect()
     left = len(server.sessions)
-    bridge.close()
+    executor.close()
     return {
         "sessions": sessions,
         "seconds": round(seconds, 1),
@@ -195,7 +195,7 @@ async def run(sessions: int, seed: int, report: float) -> dict[str, Any]:
 
 
 def _resident() -> int:
-    """Octets of memory this process has now."""
+    """Bytes of memory this process has now."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
@@ -231,19 +231,20 @@ def main() -> int:
 
 
 def prepare() -> None:
-    """benet.com with lisi and a group, whose letters nobody keeps."""
+    """benet.com with lisi and a group, whose messages nobody keeps."""
     from django.core.management import call_command
 
-    from mailcore.post import files
-    from mailcore.store import directory, tables
+    from mailcore.mta.queue import content_files
+    from mailcore.store import directory
+    from mailcore.store.settings import lookup_tables
 
     call_command("migrate", verbosity=0)
-    files.make_directories()
+    content_files.make_directories()
     directory.create_domain("benet.com")
     directory.create_account("lisi@benet.com", "correct horse battery")
     directory.create_alias("all@benet.com", ["lisi@benet.com"])
-    # Letters go all the way but into the queue: the database is not what is fuzzed.
-    tables.replace("senders", {"other.example": "DISCARD"})
+    # Messages go all the way but into the queue: the database is not what is fuzzed.
+    lookup_tables.replace_entries("senders", {"other.example": "DISCARD"})
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Letters through the system to another host, beside Postfix: the same letters, the same sink, one after the other.
+"""Messages through the system to another host, beside Postfix: the same messages, the same sink, one after the other.
 
-    bench/relay.py [--letters N] [--size OCTETS] [--sessions N] [--recipients N] [--rounds N] [--without-postfix]
+    bench/relay.py [--messages N] [--size OCTETS] [--sessions N] [--recipients N] [--rounds N] [--without-postfix]
 
 Needs Postfix's smtp-source and smtp-sink; for the comparison Postfix itself and root, for it runs an instance of its
-own below a temporary folder. Each round takes letters in from `smtp-source` and counts until the sink has them all.
-Two figures a system: from the first letter in to the last letter out, and (delivery alone) from the moment a queue
+own below a temporary folder. Each round takes messages in from `smtp-source` and counts until the sink has them all.
+Two figures a system: from the first message in to the last message out, and (delivery alone) from the moment a queue
 that was kept waiting is let go. One JSON line each.
 """
 
@@ -81,19 +81,19 @@ class Sink:
         self._said = b""
         wait_for_port(self.port)
 
-    def letters(self) -> int:
+    def messages(self) -> int:
         """So many have come since it was started; smtp-sink writes "sess=…  quit=…  mesg=…" again and again."""
         assert self.process.stdout is not None
         self._said = (self._said + (self.process.stdout.read() or b""))[-4096:]
         counts = re.findall(rb"mesg=(\d+)", self._said)
         return int(counts[-1]) if counts else 0
 
-    def await_letters(self, count: int, seconds: float = 600) -> float:
+    def await_messages(self, count: int, seconds: float = 600) -> float:
         """The moment the last of them has come."""
         deadline = time.monotonic() + seconds
-        while self.letters() < count:
+        while self.messages() < count:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.letters()} of {count} letters came out")
+                raise TimeoutError(f"{self.messages()} of {count} messages came out")
             time.sleep(0.005)
         return time.monotonic()
 
@@ -116,7 +116,7 @@ def wait_for_port(port: int) -> None:
 def take_in(port: int, options: argparse.Namespace) -> None:
     subprocess.run(
         [
-            *("smtp-source", "-s", str(options.sessions), "-l", str(options.size), "-m", str(options.letters)),
+            *("smtp-source", "-s", str(options.sessions), "-l", str(options.size), "-m", str(options.messages)),
             *("-r", str(options.recipients), "-f", "a@other.example", "-t", "b@far.example", f"127.0.0.1:{port}"),
         ],
         check=True,
@@ -126,26 +126,26 @@ def take_in(port: int, options: argparse.Namespace) -> None:
 def measure(
     name: str, port: int, sink: Sink, options: argparse.Namespace, wait: Callable[[], None], go: Callable[[], None]
 ) -> None:
-    """`wait` makes letters for other hosts stay in the queue, `go` lets them out."""
-    before = sink.letters()
+    """`wait` makes messages for other hosts stay in the queue, `go` lets them out."""
+    before = sink.messages()
     began = time.monotonic()
     take_in(port, options)
     taken = time.monotonic()
-    through = sink.await_letters(before + options.letters)
+    through = sink.await_messages(before + options.messages)
     wait()
-    before = sink.letters()
+    before = sink.messages()
     take_in(port, options)
     time.sleep(1)  # everything has been put off by now
-    assert sink.letters() == before, f"{sink.letters() - before} letters went out that should wait"
+    assert sink.messages() == before, f"{sink.messages() - before} messages went out that should wait"
     let_go = time.monotonic()
     go()
-    out = sink.await_letters(before + options.letters)
+    out = sink.await_messages(before + options.messages)
     figures = {
-        "in, letters/s": round(options.letters / (taken - began)),
-        "in and out, letters/s": round(options.letters / (through - began)),
-        "out of a waiting queue, letters/s": round(options.letters / (out - let_go)),
+        "in, messages/s": round(options.messages / (taken - began)),
+        "in and out, messages/s": round(options.messages / (through - began)),
+        "out of a waiting queue, messages/s": round(options.messages / (out - let_go)),
     }
-    print(json.dumps({"system": name, "letters": options.letters, "size": options.size, **figures}), flush=True)
+    print(json.dumps({"system": name, "messages": options.messages, "size": options.size, **figures}), flush=True)
 
 
 def postfix(options: argparse.Namespace, sink: Sink) -> None:
@@ -204,7 +204,7 @@ def youju(options: argparse.Namespace, sink: Sink) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--letters", type=int, default=5000)
+    parser.add_argument("--messages", type=int, default=5000)
     parser.add_argument("--size", type=int, default=4096)
     parser.add_argument("--sessions", type=int, default=10)
     parser.add_argument("--recipients", type=int, default=1)

@@ -1,6 +1,6 @@
 """What the system does on this machine: one JSON line a figure.
 
-    bench/run.py [--only accept,listing,idle,web] [--letters N] [--messages N]
+    bench/run.py [--only accept,listing,idle,web] [--messages N] [--messages N]
     bench/run.py --drivers DIR [--only smtp,imap,pop3,web]
 
 The first form measures a demo site of its own with the clients of the standard library. The second runs
@@ -29,8 +29,8 @@ from pathlib import Path
 from demosite import Site, running
 
 PASSWORD = "123456"
-LETTER = (
-    "From: a@other.example\r\nTo: {to}\r\nSubject: letter {n}\r\n\r\n"
+SAMPLE = (
+    "From: a@other.example\r\nTo: {to}\r\nSubject: message {n}\r\n\r\n"
     + "the quick brown fox jumps over the dog\r\n" * 100
 )
 MESSAGE = (
@@ -47,14 +47,14 @@ def emit(figure: str, value: float, unit: str, **more: object) -> None:
 
 
 def accept(site: Site, options: argparse.Namespace) -> None:
-    """Letters of 4 KiB over ten sessions, from the first connection to the last one in its mailbox."""
-    share = options.letters // 10
+    """Messages of 4 KiB over ten sessions, from the first connection to the last one in its mailbox."""
+    share = options.messages // 10
 
     def session(number: int) -> None:
         with smtplib.SMTP("127.0.0.1", site.ports["smtp"]) as client:
             for n in range(share):
                 to = f"user{(number * share + n) % 100:03d}@benet.com"
-                client.sendmail("a@other.example", [to], LETTER.format(to=to, n=n))
+                client.sendmail("a@other.example", [to], SAMPLE.format(to=to, n=n))
 
     before, began = site.cpu_seconds(), time.perf_counter()
     threads = [threading.Thread(target=session, args=(number,)) for number in range(10)]
@@ -67,10 +67,10 @@ def accept(site: Site, options: argparse.Namespace) -> None:
     visible = time.perf_counter() - began
     spent = {name: after - before[name] for name, after in site.cpu_seconds().items()}
     count = share * 10
-    emit("accept_4k_s10", count / accepted, "letters/s", letters=count)
-    emit("end_to_end_4k_s10", count / visible, "letters/s", letters=count)
+    emit("accept_4k_s10", count / accepted, "messages/s", messages=count)
+    emit("end_to_end_4k_s10", count / visible, "messages/s", messages=count)
     emit(
-        "cpu_per_1000_letters",
+        "cpu_per_1000_messages",
         sum(spent.values()) / count * 1000,
         "s",
         processes={k: round(v, 2) for k, v in spent.items()},
@@ -141,7 +141,7 @@ def idle(site: Site, options: argparse.Namespace) -> None:
         spent = []
         with smtplib.SMTP("127.0.0.1", site.ports["smtp"]) as client:
             for n in range(20):
-                client.sendmail("a@other.example", ["lisi@benet.com"], LETTER.format(to="lisi", n=n))
+                client.sendmail("a@other.example", ["lisi@benet.com"], SAMPLE.format(to="lisi", n=n))
                 began = time.perf_counter()
                 while b"EXISTS" not in file.readline():
                     pass
@@ -202,7 +202,7 @@ def drive(site: Site, drivers: Path, wanted: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="comma separated")
-    parser.add_argument("--letters", type=int, default=3000)
+    parser.add_argument("--messages", type=int, default=3000)
     parser.add_argument("--messages", type=int, default=10_000)
     parser.add_argument("--drivers", type=Path, help="a folder with load drivers")
     options = parser.parse_args()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """The administrator's lists at size: 100,000 accounts, a queue of 100,000; how long a page takes, how many queries.
 
-    bench/screens.py [--accounts N] [--letters N] [--rounds N]
+    bench/screens.py [--accounts N] [--messages N] [--rounds N]
 
 Fills a database of its own (DATABASE_URL, else SQLite in a temporary folder) and asks every page in this process,
 signed in as an administrator. One JSON line a page: milliseconds at the median and at the 95th percentile, those of
@@ -35,7 +35,7 @@ from django.test import Client  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 
 from mailcore.models import Account, Alias, Change, Domain, Queued, Recipient, Traffic  # noqa: E402
-from mailcore.post import files  # noqa: E402
+from mailcore.mta.queue import content_files  # noqa: E402
 
 DOMAINS = 100
 PAGES = {
@@ -76,7 +76,7 @@ def some(rows: Iterable[object], size: int = 2000) -> Iterator[list[object]]:
     yield batch
 
 
-def fill(accounts: int, letters: int) -> None:
+def fill(accounts: int, messages: int) -> None:
     now = int(time.time() * 1_000_000)
     Domain.objects.bulk_create(Domain(name=f"d{n}.example", max_accounts=None) for n in range(DOMAINS))
     domains = list(Domain.objects.order_by("pk"))
@@ -95,7 +95,7 @@ def fill(accounts: int, letters: int) -> None:
     )  # fmt: skip
     for batch in some(aliases):
         Alias.objects.bulk_create(batch)
-    base = files.id_at(now - 86_400_000_000)
+    base = content_files.first_id_at(now - 86_400_000_000)
     states = ("deferred", "deferred", "deferred", "incoming", "hold")
     waiting = (
         Queued(
@@ -106,14 +106,14 @@ def fill(accounts: int, letters: int) -> None:
             sender=f"s{n % 999}@x.example",
             size=2000,
         )
-        for n in range(letters)
+        for n in range(messages)
     )
     for batch in some(waiting):
         Queued.objects.bulk_create(batch)
     to = (
-        Recipient(letter_id=base + n * 64, address=f"a{n}@far{n % 500}.example", original=f"a{n}@far{n % 500}.example",
+        Recipient(queued_id=base + n * 64, address=f"a{n}@far{n % 500}.example", original=f"a{n}@far{n % 500}.example",
                   reason=f"connect to far{n % 500}.example: Connection refused")
-        for n in range(letters)
+        for n in range(messages)
     )  # fmt: skip
     for batch in some(to):
         Recipient.objects.bulk_create(batch)
@@ -126,7 +126,7 @@ def fill(accounts: int, letters: int) -> None:
         Change.objects.bulk_create(batch)
     hour = now // 3_600_000_000
     Traffic.objects.bulk_create(
-        Traffic(machine="m", hour=hour - n, kind=kind, letters=n % 977)
+        Traffic(machine="m", hour=hour - n, kind=kind, messages=n % 977)
         for n in range(400 * 24)
         for kind in ("received", "sent", "deferred", "refused")
     )
@@ -156,18 +156,18 @@ def measure(client: Client, path: str, rounds: int) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--accounts", type=int, default=100_000)
-    parser.add_argument("--letters", type=int, default=100_000)
+    parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=40)
     options = parser.parse_args()
     try:
         call_command("migrate", verbosity=0)
-        fill(options.accounts, options.letters)
-        from mailcore.store import apitokens
+        fill(options.accounts, options.messages)
+        from mailcore.store.credentials import api_tokens
 
         first = Account.objects.get(address="u0@d0.example")
         client = Client()
-        client.force_login(first, "mailcore.store.login.AccountBackend")
-        token = apitokens.make(first.pk, "bench", writes=False, expires=None)
+        client.force_login(first, "mailcore.store.auth.account_login.AccountBackend")
+        token = api_tokens.create_token(first.pk, "bench", writes=False, expires=None)
         script = Client(headers={"authorization": f"Bearer {token}"})
         for name, path in PAGES.items():
             told = measure(script if path.startswith("/api/") else client, path, options.rounds)

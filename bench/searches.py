@@ -30,7 +30,7 @@ def texts(messages: int, words: int) -> list[bytes]:
         body = " ".join(chance.choices(vocabulary, weights, k=words))
         if number % 500 == 0:
             body += " 今天的董事会议程"
-        head = f"From: a{number % 50}@other.example\r\nSubject: letter {number}\r\nMessage-ID: <{number}@bench>\r\n"
+        head = f"From: a{number % 50}@other.example\r\nSubject: message {number}\r\nMessage-ID: <{number}@bench>\r\n"
         made.append(f"{head}Content-Type: text/plain; charset=utf-8\r\n\r\n{body}\r\n".encode())
     return made
 
@@ -48,27 +48,30 @@ def measure(options: argparse.Namespace) -> None:
     import django
 
     django.setup()
-    from mailcore.store import append, box, directory, search, textindex
-    from mailcore.terms import Owner
-    from mailcore.wire.imap import search as wire
+    from mailcore.store import directory
+    from mailcore.store.mailbox import append_messages, fulltext, open_mailbox, search_query
+    from mailcore.values import Owner
     from mailcore.wire.imap.cursor import Cursor
+    from mailcore.wire.imap.syntax import search_syntax as wire
 
     directory.create_domain("benet.com")
     owner = Owner(directory.create_account("lisi@benet.com", "a-long-password"), "lisi@benet.com")
-    place = box.find(owner, "INBOX")
+    place = open_mailbox.find_mailbox(owner, "INBOX")
     made = texts(options.messages, options.words)
     for at in range(0, len(made), 500):
-        append.append(place, [append.Upload(content, 0, (), None) for content in made[at : at + 500]])
-    frame = search.Frame(((1, (1 << 32) - 1),), {}, ())
-    sought = ("xqzzqx", "letter 777", "kuma", "the", "会议", "会", "ka", "today is the day of the meeting")
+        append_messages.append_messages(
+            place, [append_messages.Upload(content, 0, (), None) for content in made[at : at + 500]]
+        )
+    frame = search_query.SearchContext(((1, (1 << 32) - 1),), {}, ())
+    sought = ("xqzzqx", "message 777", "kuma", "the", "会议", "会", "ka", "today is the day of the meeting")
 
     def find(text: str) -> list[int]:
-        key = wire.program(Cursor(f'TEXT "{text}"'.encode(), utf8=True), "UTF-8")
-        return search.find(place.id, key, frame)
+        key = wire.parse_program(Cursor(f'TEXT "{text}"'.encode(), utf8=True), "UTF-8")
+        return search_query.find_uids(place.id, key, frame)
 
     before = {text: best(lambda text=text: find(text)) for text in sought}
     began = time.perf_counter()
-    while textindex.catch_up(place.id):
+    while fulltext.index_more(place.id):
         pass
     spent = time.perf_counter() - began
     print(

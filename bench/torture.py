@@ -1,17 +1,17 @@
-"""Letters while processes are killed: nothing lost, nothing twice.
+"""Messages while processes are killed: nothing lost, nothing twice.
 
-    bench/torture.py [--letters N] [--kills N] [--sessions N] [--workers N] [--queue] [--seed N] [--json]
+    bench/torture.py [--messages N] [--kills N] [--sessions N] [--workers N] [--queue] [--seed N] [--json]
 
-Sessions hand in letters by SMTP while a killer sends SIGKILL to server processes, couriers and (less
+Sessions hand in messages by SMTP while a killer sends SIGKILL to server processes, couriers and (less
 often) the supervisor, which is then started again. A session whose connection breaks tries the next
-letter on a new one. Six in ten letters are short and for one mailbox, so that the server delivers them itself; the
+message on a new one. Six in ten messages are short and for one mailbox, so that the server delivers them itself; the
 others (several recipients, an alias, both at once, one of 40 KB, one of 300 KB) take other ways. Every attempt has a
 Message-ID of its own, so that the account is exact: an attempt answered 250 must be in each of its mailboxes exactly
 once, an attempt that never got its answer in all of them once or in none. What counts is what a mail program would be
 shown: the index's messages, with their files.
 Exit status 0 when the account is right. DATABASE_URL and REDIS_URL are passed on; with REDIS_URL and
 --workers so many Celery workers deliver, and are killed too (their children, less often they themselves).
-With --queue every letter goes through the queue (direct_delivery is off).
+With --queue every message goes through the queue (direct_delivery is off).
 """
 
 import argparse
@@ -39,7 +39,7 @@ MESSAGE_ID = re.compile(rb"^Message-ID: <(\d+\.\d+)@torture>", re.MULTILINE)
 
 
 def recipients(number: int) -> list[str]:
-    """Names at benet.com that a letter is for; three letters in ten have several or an alias."""
+    """Names at benet.com that a message is for; three messages in ten have several or an alias."""
     first, second, third = (f"user{(number + step) % USERS:03d}" for step in (0, 3, 7))
     return {5: [first, second, third], 6: ["all"], 7: [first, "all", second]}.get(number % 10, [first])
 
@@ -51,7 +51,7 @@ def mailboxes(attempt: str) -> set[tuple[str, str]]:
 
 
 def size(number: int) -> int:
-    """Octets: what the commit carries, what has a file of its own, what is on disk before its end."""
+    """Bytes: what the commit carries, what has a file of its own, what is on disk before its end."""
     return {8: 40_000, 9: 300_000 if number % 100 == 9 else 4_000}.get(number % 10, 1_000)
 
 
@@ -85,18 +85,18 @@ class Worker:
 
 
 class Run:
-    def __init__(self, site: Site, letters: int, kills: int, seed: int, workers: list[Worker]) -> None:
-        self.site, self.letters, self.kills, self.workers = site, letters, kills, workers
+    def __init__(self, site: Site, messages: int, kills: int, seed: int, workers: list[Worker]) -> None:
+        self.site, self.messages, self.kills, self.workers = site, messages, kills, workers
         self.random = random.Random(seed)
         self.lock = threading.Lock()
-        self.waiting = list(range(letters))
+        self.waiting = list(range(messages))
         self.accepted: set[str] = set()  # attempts answered 250
         self.uncertain: set[str] = set()  # attempts whose answer never came
         self.killed: Counter[str] = Counter()
         self.done = threading.Event()
 
     def session(self) -> None:
-        """Hand in letters until none is left; a letter whose fate is unknown is handed in again."""
+        """Hand in messages until none is left; a message whose fate is unknown is handed in again."""
         attempt = 0
         while True:
             with self.lock:
@@ -134,9 +134,9 @@ class Run:
             return False
 
     def killer(self) -> None:
-        """Spread the kills over the run: one whenever another share of the letters is in."""
+        """Spread the kills over the run: one whenever another share of the messages is in."""
         while sum(self.killed.values()) < self.kills and not self.done.is_set():
-            due = len(self.accepted) / self.letters * self.kills
+            due = len(self.accepted) / self.messages * self.kills
             if sum(self.killed.values()) < due or self.done.wait(0.05):
                 self._kill_one()
 
@@ -178,7 +178,7 @@ class Run:
         begun = {name for name, _ in found}
         in_part = {place for name in self.uncertain & begun for place in mailboxes(name)} - set(found)
         return {
-            "letters": self.letters,
+            "messages": self.messages,
             "accepted": len(self.accepted),
             "killed": dict(self.killed),
             "kills": sum(self.killed.values()),
@@ -195,11 +195,11 @@ class Run:
 def _shown() -> Iterator[tuple[str, bytes]]:
     """Address and content of every message in the index."""
     from mailcore.models import Message
-    from mailcore.store import maildir
+    from mailcore.store.maildir import maildir_files
 
     rows = Message.objects.values_list("mailbox__account__address", "mailbox__folder", "base_name", "flags")
     for address, folder, base_name, flags in rows.iterator():
-        yield address, maildir.read(maildir.directory(address, folder), base_name, flags)
+        yield address, maildir_files.read_message(maildir_files.folder_directory(address, folder), base_name, flags)
 
 
 def _living(site: Site) -> list[tuple[str, int]]:
@@ -230,7 +230,7 @@ def _start_again(site: Site) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--letters", type=int, default=2000)
+    parser.add_argument("--messages", type=int, default=2000)
     parser.add_argument("--kills", type=int, default=40)
     parser.add_argument("--sessions", type=int, default=8)
     parser.add_argument("--workers", type=int, default=0, help="Celery workers; needs REDIS_URL")
@@ -256,7 +256,7 @@ def main() -> int:
 
 
 def torture(site: Site, workers: list[Worker], options: argparse.Namespace) -> dict[str, object]:
-    run = Run(site, options.letters, options.kills, options.seed, workers)
+    run = Run(site, options.messages, options.kills, options.seed, workers)
     threads = [threading.Thread(target=run.session) for _ in range(options.sessions)]
     killer = threading.Thread(target=run.killer)
     began = said = time.monotonic()
@@ -266,7 +266,7 @@ def torture(site: Site, workers: list[Worker], options: argparse.Namespace) -> d
         if time.monotonic() - said > _REPORT_EVERY:
             said = time.monotonic()
             kills = sum(run.killed.values())
-            print(f"{len(run.accepted)}/{options.letters} letters, {kills} kills", file=sys.stderr, flush=True)
+            print(f"{len(run.accepted)}/{options.messages} messages, {kills} kills", file=sys.stderr, flush=True)
         time.sleep(0.2)
     run.done.set()
     killer.join()
@@ -281,7 +281,7 @@ def torture(site: Site, workers: list[Worker], options: argparse.Namespace) -> d
 
 
 def _settle(site: Site) -> None:
-    """Until no letter waits: files whose letter was never taken in stay, so the database is asked."""
+    """Until no message waits: files whose message was never taken in stay, so the database is asked."""
     environment = {**site.environment, "DJANGO_SETTINGS_MODULE": "mailcore.settings"}
     os.environ.update({k: v for k, v in environment.items() if k.startswith(("DATA_DIR", "DJANGO_", "DATABASE_"))})
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -293,7 +293,7 @@ def _settle(site: Site) -> None:
     deadline = time.monotonic() + 120
     while Queued.objects.exclude(state="done").exists():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"letters still wait: {list(Queued.objects.exclude(state='done').values())[:3]}")
+            raise TimeoutError(f"messages still wait: {list(Queued.objects.exclude(state='done').values())[:3]}")
         time.sleep(0.1)
 
 

@@ -11,14 +11,14 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from mailcore.post import traffic
+from mailcore.mta.history import statistics
 
 WORDS: dict[str, Promise] = {
-    traffic.RECEIVED: _("received"),
-    traffic.SENT: _("delivered"),
-    traffic.DEFERRED: _("deferred"),
-    traffic.BOUNCED: _("returned"),
-    traffic.REFUSED: _("refused"),
+    statistics.RECEIVED: _("received"),
+    statistics.SENT: _("delivered"),
+    statistics.DEFERRED: _("deferred"),
+    statistics.BOUNCED: _("returned"),
+    statistics.REFUSED: _("refused"),
 }
 SPANS = {"day": 24, "month": 30}  # bars: hours, days
 
@@ -28,51 +28,56 @@ _STAMPS = 6
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """`bars`: (when, letters by kind in the order of traffic.KINDS), the oldest first."""
+    """`bars`: (when, messages by kind in the order of traffic.KINDS), the oldest first."""
 
     bars: list[tuple[str, list[int]]]
-    totals: list[tuple[str, Promise, int]]  # kind, words, letters
+    totals: list[tuple[str, Promise, int]]  # kind, words, messages
     picture: SafeString
     top: int  # what the highest bar stands for
     stamps: list[str]  # under the picture, evenly
 
 
-def chart(span: str) -> Chart:
+def build_chart(span: str) -> Chart:
     """The last 24 hours, or the last 30 days, on the reader's clock."""
     now = int(time.time() // 3600)
     if span == "month":
         today = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
         days = [today - timedelta(days=back) for back in reversed(range(SPANS["month"]))]
-        counted = traffic.by_hour(int(days[0].timestamp() // 3600), now)
-        bars = [(date_format(day, "m-d"), [0] * len(traffic.KINDS)) for day in days]
+        counted = statistics.hourly_counts(int(days[0].timestamp() // 3600), now)
+        bars = [(date_format(day, "m-d"), [0] * len(statistics.KINDS)) for day in days]
         for hour, kinds in counted.items():
             at = (datetime.fromtimestamp(hour * 3600, UTC).astimezone(today.tzinfo).date() - days[0].date()).days
             if 0 <= at < len(bars):
-                _add(bars[at][1], kinds)
+                _sum_kinds(bars[at][1], kinds)
     else:
         first = now - SPANS["day"] + 1
-        counted = traffic.by_hour(first, now)
-        bars = [(_clock(hour), _add([0] * len(traffic.KINDS), counted.get(hour, {}))) for hour in range(first, now + 1)]
-    totals = [(kind, WORDS[kind], sum(values[at] for _when, values in bars)) for at, kind in enumerate(traffic.KINDS)]
+        counted = statistics.hourly_counts(first, now)
+        bars = [
+            (_local_hour(hour), _sum_kinds([0] * len(statistics.KINDS), counted.get(hour, {})))
+            for hour in range(first, now + 1)
+        ]
+    totals = [
+        (kind, WORDS[kind], sum(values[at] for _when, values in bars)) for at, kind in enumerate(statistics.KINDS)
+    ]
     stamps = [bars[(len(bars) - 1) * at // (_STAMPS - 1)][0] for at in range(_STAMPS)]
-    return Chart(bars, totals, _draw(bars), _top(bars), stamps)
+    return Chart(bars, totals, _render_svg(bars), _round_up_scale(bars), stamps)
 
 
-def _clock(hour: int) -> str:
+def _local_hour(hour: int) -> str:
     return date_format(timezone.localtime(datetime.fromtimestamp(hour * 3600, UTC)), "H:i")
 
 
-def _add(values: list[int], kinds: dict[str, int]) -> list[int]:
-    for at, kind in enumerate(traffic.KINDS):
+def _sum_kinds(values: list[int], kinds: dict[str, int]) -> list[int]:
+    for at, kind in enumerate(statistics.KINDS):
         values[at] += kinds.get(kind, 0)
     return values
 
 
-def _draw(bars: list[tuple[str, list[int]]]) -> SafeString:
+def _render_svg(bars: list[tuple[str, list[int]]]) -> SafeString:
     """Each kind a bar beside the others; heights against the highest of all. Stretched to whatever room there is."""
-    top = _top(bars) or 1
+    top = _round_up_scale(bars) or 1
     room = _WIDTH / len(bars)
-    width = room * 0.8 / len(traffic.KINDS)
+    width = room * 0.8 / len(statistics.KINDS)
     rects = [
         (
             f"c-{kind}",
@@ -82,7 +87,7 @@ def _draw(bars: list[tuple[str, list[int]]]) -> SafeString:
             f"{high:.1f}",
         )
         for number, (_when, values) in enumerate(bars)
-        for at, kind in enumerate(traffic.KINDS)
+        for at, kind in enumerate(statistics.KINDS)
         if (high := values[at] / top * _HEIGHT) > 0
     ]
     return format_html(
@@ -91,5 +96,5 @@ def _draw(bars: list[tuple[str, list[int]]]) -> SafeString:
     )  # fmt: skip
 
 
-def _top(bars: list[tuple[str, list[int]]]) -> int:
+def _round_up_scale(bars: list[tuple[str, list[int]]]) -> int:
     return max((max(values) for _when, values in bars), default=0)

@@ -12,10 +12,10 @@ from django import forms
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from mailadmin.octets import OctetsField
-from mailadmin.permissions import Reach
+from mailadmin.file_sizes import SizeField
+from mailadmin.permissions import Permissions
 from mailcore.models import Account, Domain
-from mailcore.store.directory import AccountDraft, DomainDraft, Problem, split_targets
+from mailcore.store.directory import AccountDraft, DirectoryError, DomainDraft, split_targets
 
 
 class Form(forms.Form):
@@ -23,7 +23,7 @@ class Form(forms.Form):
 
     use_required_attribute = True
 
-    def take(self, problem: Problem) -> None:
+    def take(self, problem: DirectoryError) -> None:
         """Show what the store found wrong; what belongs to no field of ours stands on top."""
         for name, message in problem.fields.items():
             self.add_error(name if name in self.fields else None, message)
@@ -56,13 +56,13 @@ class DomainForm(Form):
         label=_("Stands for"), required=False, help_text=_("For another name: the domain it stands for.")
     )
     active = forms.BooleanField(label=_("Active"), required=False, help_text=_("Switched off, it takes no mail."))
-    account_quota_bytes = OctetsField(
+    account_quota_bytes = SizeField(
         label=_("Quota of an account"), help_text=_("Empty: the system's default. 0: no limit.")
     )
     account_quota_messages = forms.IntegerField(
         label=_("Messages of an account"), required=False, min_value=0, max_value=2**31 - 1
     )
-    total_quota_bytes = OctetsField(label=_("Quota of the whole domain"), help_text=_("Empty or 0: no limit."))
+    total_quota_bytes = SizeField(label=_("Quota of the whole domain"), help_text=_("Empty or 0: no limit."))
     max_accounts = forms.IntegerField(label=_("Accounts at most"), required=False, min_value=0, max_value=2**31 - 1)
     max_aliases = forms.IntegerField(label=_("Aliases at most"), required=False, min_value=0, max_value=2**31 - 1)
     catch_all = forms.CharField(
@@ -105,7 +105,7 @@ class AccountForm(Form):
         label=_("Expires on"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
         input_formats=["%Y-%m-%d"], help_text=_("The last day it can be used."),
     )  # fmt: skip
-    quota_bytes = OctetsField(label=_("Quota"), help_text=_("Empty: as the domain says. 0: no limit."))
+    quota_bytes = SizeField(label=_("Quota"), help_text=_("Empty: as the domain says. 0: no limit."))
     quota_messages = forms.IntegerField(label=_("Messages at most"), required=False, min_value=0, max_value=2**31 - 1)
     language = forms.ChoiceField(label=_("Language"), required=False, choices=languages, widget=LanguageSelect)
     time_zone = forms.ChoiceField(
@@ -117,10 +117,10 @@ class AccountForm(Form):
         help_text=_("For an administrator of domains."),
     )  # fmt: skip
 
-    def __init__(self, reach: Reach, *values: object, **named: object) -> None:
+    def __init__(self, permissions: Permissions, *values: object, **named: object) -> None:
         super().__init__(*values, **named)  # type: ignore[arg-type]
-        self._reach = reach
-        if reach.changes_system:
+        self._reach = permissions
+        if permissions.can_change_system:
             managed = self.fields["managed_domains"]
             assert isinstance(managed, forms.ModelMultipleChoiceField)
             managed.queryset = Domain.objects.order_by("name")
@@ -158,23 +158,23 @@ class NewAccountForm(AccountForm):
     )  # fmt: skip
     field_order = ("local_part", "domain", "password")
 
-    def __init__(self, reach: Reach, *values: object, **named: object) -> None:
-        super().__init__(reach, *values, **named)
-        _offer(self.fields["domain"], reach)
+    def __init__(self, permissions: Permissions, *values: object, **named: object) -> None:
+        super().__init__(permissions, *values, **named)
+        _offer_domains(self.fields["domain"], permissions)
 
-    def take(self, problem: Problem) -> None:
+    def take(self, problem: DirectoryError) -> None:
         fields = {"local_part" if name == "address" else name: text for name, text in problem.fields.items()}
-        super().take(Problem(fields))
+        super().take(DirectoryError(fields))
 
     @property
     def address(self) -> str:
         return f"{self.cleaned_data['local_part'].strip()}@{self.cleaned_data['domain']}"
 
 
-def _offer(field: forms.Field, reach: Reach) -> None:
+def _offer_domains(field: forms.Field, permissions: Permissions) -> None:
     """Let the field choose among the local domains the visitor reaches."""
     assert isinstance(field, forms.ChoiceField)
-    field.choices = _domain_choices(reach.see_domains().filter(kind=Domain.Kind.LOCAL).order_by("name"))
+    field.choices = _domain_choices(permissions.visible_domains().filter(kind=Domain.Kind.LOCAL).order_by("name"))
 
 
 class BulkForm(Form):
@@ -206,7 +206,7 @@ class BulkForm(Form):
 
     def clean_quota(self) -> object:
         text = self.cleaned_data["quota"].strip()
-        return text if text in ("", "-") else OctetsField().clean(text)
+        return text if text in ("", "-") else SizeField().clean(text)
 
     def clean(self) -> dict[str, object]:
         given = super().clean() or {}
@@ -276,16 +276,16 @@ class AliasForm(Form):
     active = forms.BooleanField(label=_("Active"), required=False, initial=True)
     comment = forms.CharField(label=_("Comment"), required=False, max_length=200)
 
-    def __init__(self, reach: Reach, *values: object, new: bool, **named: object) -> None:
+    def __init__(self, permissions: Permissions, *values: object, new: bool, **named: object) -> None:
         super().__init__(*values, **named)  # type: ignore[arg-type]
         if new:
-            _offer(self.fields["domain"], reach)
+            _offer_domains(self.fields["domain"], permissions)
         else:
             del self.fields["local_part"], self.fields["domain"]
 
-    def take(self, problem: Problem) -> None:
+    def take(self, problem: DirectoryError) -> None:
         fields = {"local_part" if name == "address" else name: text for name, text in problem.fields.items()}
-        super().take(Problem(fields))
+        super().take(DirectoryError(fields))
 
     @property
     def address(self) -> str:

@@ -5,7 +5,7 @@
     domain          sees and changes accounts and aliases of the domains given to them
     owner           their own account only, under /account/
 
-A view stands under `seeing` or `changing`; what it shows comes from the reach's querysets, and a row it is
+A view stands under `seeing` or `changing`; what it shows comes from the permissions's querysets, and a row it is
 asked for by number goes through `covers`. Whoever is not signed in is sent to the sign-in page; whoever
 may not gets 403.
 """
@@ -23,13 +23,13 @@ from django.shortcuts import redirect
 
 from mailcore import conf
 from mailcore.models import Account, Alias, Change, Domain
-from mailcore.store import audit
+from mailcore.store.db import audit
 
 P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class Permissions:
     """How far one visitor's hand goes. `domains` None: all of them."""
 
     visitor: Account
@@ -43,29 +43,29 @@ class Reach:
         return self.sees and self.domains is None
 
     @property
-    def changes_system(self) -> bool:
+    def can_change_system(self) -> bool:
         """Changes domains themselves, roles, settings."""
         return self.changes and self.domains is None
 
-    def covers(self, domain_id: int) -> bool:
+    def covers_domain(self, domain_id: int) -> bool:
         return self.sees and (self.domains is None or domain_id in self.domains)
 
-    def may_change_account(self, account: Account) -> bool:
+    def can_change_account(self, account: Account) -> bool:
         """An administrator of domains changes ordinary accounts there, not those of other administrators."""
-        if not (self.changes and self.covers(account.domain_id)):
+        if not (self.changes and self.covers_domain(account.domain_id)):
             return False
-        return self.changes_system or account.role == Account.Role.OWNER
+        return self.can_change_system or account.role == Account.Role.OWNER
 
-    def see_domains(self) -> QuerySet[Domain]:
+    def visible_domains(self) -> QuerySet[Domain]:
         return Domain.objects.all() if self.domains is None else Domain.objects.filter(pk__in=self.domains)
 
-    def see_accounts(self) -> QuerySet[Account]:
+    def visible_accounts(self) -> QuerySet[Account]:
         return Account.objects.all() if self.domains is None else Account.objects.filter(domain__in=self.domains)
 
-    def see_aliases(self) -> QuerySet[Alias]:
+    def visible_aliases(self) -> QuerySet[Alias]:
         return Alias.objects.all() if self.domains is None else Alias.objects.filter(domain__in=self.domains)
 
-    def see_changes(self) -> QuerySet[Change]:
+    def visible_changes(self) -> QuerySet[Change]:
         """What was changed: of the system, or of what belongs to the visitor's domains."""
         if self.domains is None:
             return Change.objects.all()
@@ -73,49 +73,51 @@ class Reach:
         return Change.objects.filter(domain__in=list(names))
 
 
-def reach_of(account: Account) -> Reach:
+def permissions_of(account: Account) -> Permissions:
     role = account.role
     if role == Account.Role.ADMINISTRATOR:
-        return Reach(account, None, sees=True, changes=True)
+        return Permissions(account, None, sees=True, changes=True)
     if role == Account.Role.AUDITOR:
-        return Reach(account, None, sees=True, changes=False)
+        return Permissions(account, None, sees=True, changes=False)
     if role == Account.Role.DOMAIN:
-        return Reach(account, frozenset(account.managed_domains.values_list("pk", flat=True)), sees=True, changes=True)
-    return Reach(account, frozenset(), sees=False, changes=False)
+        return Permissions(
+            account, frozenset(account.managed_domains.values_list("pk", flat=True)), sees=True, changes=True
+        )
+    return Permissions(account, frozenset(), sees=False, changes=False)
 
 
-def of_programs() -> Reach:
+def program_permissions() -> Permissions:
     """Whoever may start programs on this machine reaches everything."""
-    return Reach(Account(role=Account.Role.ADMINISTRATOR), None, sees=True, changes=True)
+    return Permissions(Account(role=Account.Role.ADMINISTRATOR), None, sees=True, changes=True)
 
 
 # Pages on which a second factor is set up, and left.
 _WITHOUT_FACTOR = ("security", "add_app", "add_passkey", "confirm", "own_password")
 
 
-def _lacks_factor(reach: Reach) -> bool:
+def _must_set_up_factor(permissions: Permissions) -> bool:
     """Must this visitor set up a second factor first (second_factor_roles)?"""
-    return reach.visitor.role in conf.current().second_factor_roles and not reach.visitor.second_factor
+    return permissions.visitor.role in conf.current().second_factor_roles and not permissions.visitor.second_factor
 
 
-Page = Callable[Concatenate[HttpRequest, Reach, P], HttpResponse]
+Page = Callable[Concatenate[HttpRequest, Permissions, P], HttpResponse]
 
 
-def _page(
-    allows: Callable[[Reach], bool],
+def _guarded_view(
+    allows: Callable[[Permissions], bool],
 ) -> Callable[[Page[P]], Callable[Concatenate[HttpRequest, P], HttpResponse]]:
     def wrap(view: Page[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
         @functools.wraps(view)
         def asked(request: HttpRequest, /, *values: P.args, **named: P.kwargs) -> HttpResponse:
             if not isinstance(request.user, Account):
                 return redirect_to_login(request.get_full_path())
-            reach = reach_of(request.user)
-            if not allows(reach):
+            permissions = permissions_of(request.user)
+            if not allows(permissions):
                 raise PermissionDenied
-            if _lacks_factor(reach) and view.__name__ not in _WITHOUT_FACTOR:
+            if _must_set_up_factor(permissions) and view.__name__ not in _WITHOUT_FACTOR:
                 return redirect("mailadmin:security")
-            with audit.by(reach.visitor.address, request.META.get("REMOTE_ADDR", "")):
-                return view(request, reach, *values, **named)
+            with audit.acting_as(permissions.visitor.address, request.META.get("REMOTE_ADDR", "")):
+                return view(request, permissions, *values, **named)
 
         return asked
 
@@ -123,8 +125,8 @@ def _page(
 
 
 # What a view needs; it gets the visitor's Reach as its second argument.
-seeing = _page(lambda reach: reach.sees)
-changing = _page(lambda reach: reach.changes)
-seeing_system = _page(lambda reach: reach.system)
-changing_system = _page(lambda reach: reach.changes_system)
-own = _page(lambda _: True)  # /account/: everybody's own
+requires_view = _guarded_view(lambda permissions: permissions.sees)
+requires_change = _guarded_view(lambda permissions: permissions.changes)
+requires_system_view = _guarded_view(lambda permissions: permissions.system)
+requires_system_change = _guarded_view(lambda permissions: permissions.can_change_system)
+requires_login = _guarded_view(lambda _: True)  # /account/: everybody's own

@@ -11,11 +11,11 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from mailcore import conf
-from mailcore.servers import bodies
-from mailcore.store import visitors
+from mailcore.servers.runtime import request_bodies
+from mailcore.store.auth import session_users
 from mailcore.wsgi import application as pages
 
-TOGETHER = 1 << 18  # octets of a response that wait in the thread until it is whole, so that they cross at once
+RESPONSE_CHUNK = 1 << 18  # bytes of a response that wait in the thread until it is whole, so that they cross at once
 
 
 class _Responder(WSGIResponder):
@@ -32,7 +32,7 @@ class _Responder(WSGIResponder):
         self._waiting.append(message)
         self._size += len(message.get("body", b""))
         is_whole = message["type"] == "http.response.body" and not message.get("more_body")
-        if is_whole or self._size > TOGETHER:
+        if is_whole or self._size > RESPONSE_CHUNK:
             super().send(self._waiting)
             self._waiting, self._size = [], 0
 
@@ -52,9 +52,9 @@ class _Pages(WSGIMiddleware):
             await super().__call__(scope, receive, send)
 
 
-_pages = _Pages(pages, workers=conf.current().web_threads, send_queue_size=4)
-_events = import_string(settings.WEBMAIL["EVENTS"])
-EVENTS = "/events"
+_django_pages = _Pages(pages, workers=conf.current().web_threads, send_queue_size=4)
+_push_stream = import_string(settings.WEBMAIL["EVENTS"])
+PUSH_PATH = "/events"
 
 
 _asking = ThreadPoolExecutor(2, thread_name_prefix="sessions")
@@ -62,29 +62,29 @@ _asking = ThreadPoolExecutor(2, thread_name_prefix="sessions")
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] != "http":
-        await _pages(scope, receive, send)
+        await _django_pages(scope, receive, send)
         return
     # X_Forwarded_For and X-Forwarded-For are one variable for WSGI: who may write the first would be believed.
     scope["headers"] = [(name, value) for name, value in scope["headers"] if b"_" not in name]
-    if scope["path"] == EVENTS:
-        await _events(scope, receive, send)
+    if scope["path"] == PUSH_PATH:
+        await _push_stream(scope, receive, send)
         return
-    if not bodies.has_body(scope):
-        await _pages(scope, receive, send)
-        return
-    try:
-        body = await bodies.receive_body(scope, receive, lambda: _is_signed_in(scope))
-    except bodies.BodyRefused as refused:
-        await bodies.refuse(send, refused.status)
-        return
-    except bodies.ClientGone:
+    if not request_bodies.has_body(scope):
+        await _django_pages(scope, receive, send)
         return
     try:
-        await _pages(scope, body.receive, send)
+        body = await request_bodies.receive_body(scope, receive, lambda: _is_signed_in(scope))
+    except request_bodies.BodyRefused as refused:
+        await request_bodies.refuse(send, refused.status)
+        return
+    except request_bodies.ClientGone:
+        return
+    try:
+        await _django_pages(scope, body.receive, send)
     finally:
         body.close()
 
 
 async def _is_signed_in(scope: Any) -> bool:
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-    return await asyncio.get_running_loop().run_in_executor(_asking, visitors.is_signed_in, headers)
+    return await asyncio.get_running_loop().run_in_executor(_asking, session_users.is_signed_in, headers)

@@ -18,9 +18,9 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 
 from mailcore import conf
-from mailcore.health import offered
+from mailcore.health import is_enabled
 from mailcore.store import directory
-from mailcore.wire import address as addresses
+from mailcore.wire.message import envelope_address as addresses
 
 _BODY_LIMIT = 65536
 _ASKED = re.compile(rb"<(?:\w+:)?EMailAddress>\s*([^<>\s]{3,320})\s*</", re.IGNORECASE)
@@ -51,14 +51,14 @@ def services() -> list[Service]:
     return [
         Service(kind, port, security)
         for name, kind, security in known
-        if (port := settings.PORTS[name]) is not None and offered(name)
+        if (port := settings.PORTS[name]) is not None and is_enabled(name)
     ]
 
 
 def _domain(request: HttpRequest, address: str) -> str:
     """The domain asked about: the address's, else that of autoconfig.DOMAIN or autodiscover.DOMAIN. Http404: it has
     no mailboxes here."""
-    named = addresses.split(address.strip().lower())[1]
+    named = addresses.split_address(address.strip().lower())[1]
     if not named:
         first, _dot, rest = request.get_host().partition(":")[0].partition(".")
         named = rest if first in ("autoconfig", "autodiscover") else directory.home_domain()
@@ -71,7 +71,7 @@ def _domain(request: HttpRequest, address: str) -> str:
     return entry.name
 
 
-def _host() -> str:
+def _public_host() -> str:
     return conf.current().autoconfig_hostname
 
 
@@ -79,25 +79,25 @@ def _host() -> str:
 
 
 @require_safe
-def thunderbird(request: HttpRequest) -> HttpResponse:
+def thunderbird_config(request: HttpRequest) -> HttpResponse:
     domain = _domain(request, request.GET.get("emailaddress", ""))
     top = Element("clientConfig", version="1.1")
     provider = SubElement(top, "emailProvider", id=domain)
-    _texts(provider, {"domain": domain, "displayName": domain, "displayShortName": domain})
+    _add_elements(provider, {"domain": domain, "displayName": domain, "displayShortName": domain})
     for service in services():
         outgoing = service.kind == "smtp"
         server = SubElement(provider, "outgoingServer" if outgoing else "incomingServer", type=service.kind)
-        said = {"hostname": _host(), "port": str(service.port), "socketType": service.security}
-        _texts(server, said | {"authentication": "password-cleartext", "username": "%EMAILADDRESS%"})
-    return _xml(top)
+        said = {"hostname": _public_host(), "port": str(service.port), "socketType": service.security}
+        _add_elements(server, said | {"authentication": "password-cleartext", "username": "%EMAILADDRESS%"})
+    return _xml_response(top)
 
 
-def _texts(parent: Element, values: dict[str, str]) -> None:
+def _add_elements(parent: Element, values: dict[str, str]) -> None:
     for name, value in values.items():
         SubElement(parent, name).text = value
 
 
-def _xml(top: Element) -> HttpResponse:
+def _xml_response(top: Element) -> HttpResponse:
     return HttpResponse(tostring(top, "utf-8", xml_declaration=True), content_type="text/xml; charset=utf-8")
 
 
@@ -106,19 +106,19 @@ def _xml(top: Element) -> HttpResponse:
 
 @csrf_exempt
 @require_http_methods(["GET", "HEAD", "POST"])
-def outlook(request: HttpRequest) -> HttpResponse:
+def outlook_config(request: HttpRequest) -> HttpResponse:
     found = _ASKED.search(request.read(_BODY_LIMIT))
     address = found[1].decode("utf-8", "replace") if found else request.GET.get("email", "")
     domain = _domain(request, address)
     top = Element("Autodiscover", xmlns=_REQUEST)
     response = SubElement(top, "Response", xmlns=_RESPONSE)
-    _texts(SubElement(response, "User"), {"DisplayName": address or domain})
+    _add_elements(SubElement(response, "User"), {"DisplayName": address or domain})
     account = SubElement(response, "Account")
-    _texts(account, {"AccountType": "email", "Action": "settings"})
-    for service in _first_of_each(services()):
+    _add_elements(account, {"AccountType": "email", "Action": "settings"})
+    for service in _first_of_each_kind(services()):
         said = {
             "Type": service.kind.upper(),
-            "Server": _host(),
+            "Server": _public_host(),
             "Port": str(service.port),
             "LoginName": address,
             "DomainRequired": "off",
@@ -127,11 +127,11 @@ def outlook(request: HttpRequest) -> HttpResponse:
             "Encryption": {"SSL": "SSL", "STARTTLS": "TLS", "plain": "None"}[service.security],
             "AuthRequired": "on",
         }
-        _texts(SubElement(account, "Protocol"), said | ({"UsePOPAuth": "off"} if service.kind == "smtp" else {}))
-    return _xml(top)
+        _add_elements(SubElement(account, "Protocol"), said | ({"UsePOPAuth": "off"} if service.kind == "smtp" else {}))
+    return _xml_response(top)
 
 
-def _first_of_each(found: Iterable[Service]) -> list[Service]:
+def _first_of_each_kind(found: Iterable[Service]) -> list[Service]:
     best: dict[str, Service] = {}
     for service in found:
         best.setdefault(service.kind, service)
@@ -142,31 +142,31 @@ def _first_of_each(found: Iterable[Service]) -> list[Service]:
 
 
 @require_safe
-def apple(request: HttpRequest) -> HttpResponse:
+def apple_profile(request: HttpRequest) -> HttpResponse:
     address = request.GET.get("email", "").strip().lower()
     domain = _domain(request, address)
-    best = {service.kind: service for service in _first_of_each(services())}
+    best = {service.kind: service for service in _first_of_each_kind(services())}
     incoming, outgoing = best.get("imap") or best.get("pop3"), best.get("smtp")
-    if incoming is None or outgoing is None or not all(addresses.split(address)):
+    if incoming is None or outgoing is None or not all(addresses.split_address(address)):
         raise Http404
     account = {
         "PayloadType": "com.apple.mail.managed",
         "PayloadVersion": 1,
-        "PayloadIdentifier": f"{_host()}.mail.{address}",
-        "PayloadUUID": _uuid(f"mail:{address}"),
+        "PayloadIdentifier": f"{_public_host()}.mail.{address}",
+        "PayloadUUID": _stable_uuid(f"mail:{address}"),
         "PayloadDisplayName": address,
         "EmailAccountType": "EmailTypeIMAP" if incoming.kind == "imap" else "EmailTypePOP",
         "EmailAccountDescription": domain,
         "EmailAddress": address,
         "OutgoingPasswordSameAsIncomingPassword": True,
-        **_side("Incoming", incoming, address),
-        **_side("Outgoing", outgoing, address),
+        **_mail_payload("Incoming", incoming, address),
+        **_mail_payload("Outgoing", outgoing, address),
     }
     profile = {
         "PayloadType": "Configuration",
         "PayloadVersion": 1,
-        "PayloadIdentifier": f"{_host()}.{address}",
-        "PayloadUUID": _uuid(f"profile:{address}"),
+        "PayloadIdentifier": f"{_public_host()}.{address}",
+        "PayloadUUID": _stable_uuid(f"profile:{address}"),
         "PayloadDisplayName": _("Mail of %(domain)s") % {"domain": domain},
         "PayloadOrganization": domain,
         "PayloadContent": [account],
@@ -176,9 +176,9 @@ def apple(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _side(side: str, service: Service, address: str) -> dict[str, object]:
+def _mail_payload(side: str, service: Service, address: str) -> dict[str, object]:
     return {
-        f"{side}MailServerHostName": _host(),
+        f"{side}MailServerHostName": _public_host(),
         f"{side}MailServerPortNumber": service.port,
         f"{side}MailServerUseSSL": service.security != "plain",  # on a STARTTLS port it means that
         f"{side}MailServerUsername": address,
@@ -186,6 +186,6 @@ def _side(side: str, service: Service, address: str) -> dict[str, object]:
     }
 
 
-def _uuid(text: str) -> str:
+def _stable_uuid(text: str) -> str:
     """The same for the same address: a profile fetched again takes the old one's place."""
-    return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{_host()}:{text}")).upper()
+    return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{_public_host()}:{text}")).upper()

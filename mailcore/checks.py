@@ -16,8 +16,8 @@ from django.core.checks import Warning as Caution
 from django.db import DatabaseError, connection
 
 from mailcore import conf
-from mailcore.store import durability
-from mailcore.wire.sasl import OPTIONS
+from mailcore.store.maildir import durability
+from mailcore.wire.auth.sasl import OPTIONS
 
 
 @register()
@@ -60,7 +60,7 @@ def check_celery(**_: Any) -> Iterable[CheckMessage]:
 
 @register()
 def check_folders(**_: Any) -> Iterable[CheckMessage]:
-    """The data folder can be written, and letters can be moved within it by renaming."""
+    """The data folder can be written, and messages can be moved within it by renaming."""
     folder = Path(settings.DATA_DIR)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -83,7 +83,7 @@ def check_folders(**_: Any) -> Iterable[CheckMessage]:
     if len({os.stat(root).st_dev for root in roots}) > 1:
         yield Error(
             "mail and queue lie on different file systems",
-            hint="letters are linked from the queue into the Maildirs: put both on one",
+            hint="messages are linked from the queue into the Maildirs: put both on one",
             id="mailcore.E005",
         )
 
@@ -187,7 +187,7 @@ def check_certificate(**_: Any) -> Iterable[CheckMessage]:
 
 def _check_relay(parameters: conf.Parameters) -> Iterable[CheckMessage]:
     """An open relay is refused at start."""
-    if not conf.stops_strangers():
+    if not conf.rejects_open_relay():
         yield Error(
             f"open relay: {conf.OPEN_RELAY}",
             hint="postconf -e smtpd_relay_restrictions=permit_mynetworks,permit_sasl_authenticated,…",

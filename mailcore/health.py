@@ -7,24 +7,24 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 
 from mailcore import checks, conf
-from mailcore.conf.interfaces import reached_at
-from mailcore.store import news
+from mailcore.conf.interfaces import local_address
+from mailcore.store.notify import notifications
 
 _PATIENCE = 1.0  # seconds a listener has to take a connection
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
     """200 and each part's state when every part is up; 503 when one is not."""
-    parts = {"database": _database(), "couriers": _couriers()}
+    parts = {"database": _check_database(), "couriers": _check_couriers()}
     if settings.REDIS_URL:
         parts["redis"] = _redis()
     for name, port in settings.PORTS.items():
-        if port is not None and name != "web" and offered(name):
-            parts[name] = _listens(reached_at(name, conf.current()), port)
+        if port is not None and name != "web" and is_enabled(name):
+            parts[name] = _is_listening(local_address(name, conf.current()), port)
     return JsonResponse({"parts": parts}, status=200 if all(parts.values()) else 503)
 
 
-def _database() -> bool:
+def _check_database() -> bool:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -33,20 +33,20 @@ def _database() -> bool:
     return True
 
 
-def _couriers() -> bool:
+def _check_couriers() -> bool:
     """With Redis, Celery's workers deliver, and they are watched where they run: here, what wakes them."""
     if settings.REDIS_URL:
         return not list(checks.check_celery())
-    return news.listeners(news.COURIERS) > 0
+    return notifications.count_listeners(notifications.COURIERS) > 0
 
 
 def _redis() -> bool:
-    from mailcore.post import wake_ups  # and Redis, which nobody else needs
+    from mailcore.mta.workers import wake_ups  # and Redis, which nobody else needs
 
     return wake_ups.is_redis_there()
 
 
-def offered(name: str) -> bool:
+def is_enabled(name: str) -> bool:
     """Do parameters let this service be, if it has a port?"""
     parameters = conf.current()
     if parameters.ssl_disable and name in ("imaps", "pop3s", "submissions"):
@@ -55,7 +55,7 @@ def offered(name: str) -> bool:
     return protocol not in ("imap", "pop3", "lmtp", "sieve") or protocol in parameters.protocols
 
 
-def _listens(host: str, port: int) -> bool:
+def _is_listening(host: str, port: int) -> bool:
     try:
         with socket.create_connection((host, port), timeout=_PATIENCE):
             return True

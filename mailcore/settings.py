@@ -22,11 +22,11 @@ DEBUG = env.bool("DEBUG", default=False)
 # --- Where things lie -----------------------------------------------------------------------------
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "data"))).absolute()
 MAIL_ROOT = DATA_DIR / "mail"  # MAIL_ROOT/benet.com/lisi/Maildir
-QUEUE_ROOT = DATA_DIR / "queue"  # letters on the way, one file each
-CORRUPT_ROOT = DATA_DIR / "corrupt"  # letters that could not be read
+QUEUE_ROOT = DATA_DIR / "queue"  # messages on the way, one file each
+CORRUPT_ROOT = DATA_DIR / "corrupt"  # messages that could not be read
 # Sockets of the running processes: local to the machine, wherever the data folder is.
 RUN_ROOT = Path(env.str("RUN_DIR", default=str(DATA_DIR / "run"))).absolute()
-ATTACH_ROOT = DATA_DIR / "attach"  # uploads of letters being written
+ATTACH_ROOT = DATA_DIR / "attach"  # uploads of messages being written
 TLS_ROOT = DATA_DIR / "tls"
 LOG_ROOT = DATA_DIR / "log"
 
@@ -146,9 +146,9 @@ INSTALLED_APPS = [
 ]
 BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)
 MIDDLEWARE = [
-    *(["mailcore.forwarded.client_address"] if BEHIND_PROXY else []),
+    *(["mailcore.middleware.forwarded.forwarded_middleware"] if BEHIND_PROXY else []),
     "django.middleware.security.SecurityMiddleware",
-    "mailcore.policy.middleware",
+    "mailcore.middleware.csp.csp_middleware",
     "django.middleware.gzip.GZipMiddleware",  # pads by chance, and CSRF tokens are masked: BREACH learns nothing
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -156,7 +156,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "mailcore.language.middleware",
+    "mailcore.middleware.locale.locale_middleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -179,15 +179,17 @@ TEMPLATES = [
     }
 ]
 AUTH_USER_MODEL = "mailcore.Account"
-AUTHENTICATION_BACKENDS = env.list("AUTHENTICATION_BACKENDS", default=["mailcore.store.login.AccountBackend"])
+AUTHENTICATION_BACKENDS = env.list(
+    "AUTHENTICATION_BACKENDS", default=["mailcore.store.auth.account_login.AccountBackend"]
+)
 # Finds in an OAuth token the address it was issued for: a function token → address or None (docs/sign-in.md).
 OAUTH_VERIFIER = env.str("OAUTH_VERIFIER", default="")
 OAUTH_INTROSPECTION_URL = env.str("OAUTH_INTROSPECTION_URL", default="")  # with user:password@ of this server
-PAM_SERVICE = env.str("PAM_SERVICE", default="youju")  # the file in /etc/pam.d that mailcore.store.pam asks
+PAM_SERVICE = env.str("PAM_SERVICE", default="youju")  # the file in /etc/pam.d that mailcore.store.auth.pam asks
 PASSWORD_HASHERS = [
-    "mailcore.store.passwords.Argon2",
+    "mailcore.store.credentials.hasher.Argon2Hasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
-    "mailcore.store.schemes.DovecotHasher",
+    "mailcore.store.credentials.dovecot_hashes.DovecotHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {
@@ -205,7 +207,7 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = env.bool("COOKIE_SECURE", default=False)
 CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
 CSRF_COOKIE_HTTPONLY = True
-CSRF_FAILURE_VIEW = "webmail.pages.compose.forged"
+CSRF_FAILURE_VIEW = "webmail.views.compose.compose.csrf_failure"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
@@ -220,7 +222,7 @@ UPLOADS = {
     "mailadmin:postfix": "import_size_limit",
 }
 FILE_UPLOAD_HANDLERS = [
-    "webmail.uploading.Limited",
+    "webmail.composing.upload_handler.LimitedUploadHandler",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
     "django.core.files.uploadhandler.TemporaryFileUploadHandler",
 ]
@@ -268,21 +270,21 @@ WEBMAIL = {
     "IMAP_SERVER": env.str("IMAP_SERVER", default=""),  # host:port; empty: the bundled server
     "SMTP_SERVER": env.str("SMTP_SERVER", default=""),
     "SIEVE_SERVER": env.str("SIEVE_SERVER", default=""),  # ManageSieve; with another IMAP server empty means none
-    # For how many seconds a letter that was sent can be called back, where its writer chose nothing else.
+    # For how many seconds a message that was sent can be called back, where its writer chose nothing else.
     "UNDO_SECONDS": env.int("WEBMAIL_UNDO_SECONDS", default=10),
-    # What the bundled server is asked to call a letter back with: (queue id, owner) → its content, or None.
-    "RECALL": "mailcore.post.recall.call_back",
+    # What the bundled server is asked to call a message back with: (queue id, owner) → its content, or None.
+    "RECALL": "mailcore.mta.queue.recall.recall",
     # Who shares the address book of a domain: (address, words, addresses, at most) → (name, address) of each.
     # Where accounts are ours, keeps what a visitor chooses: (user, language, time zone); notices are written in it too.
-    "PROFILE_KEEPER": "mailadmin.door.keep_profile",
-    "COLLEAGUES": "mailcore.store.directory.colleagues",
-    "EVENTS": "webmail.events.application",  # the stream of news, served beside the pages (mailcore.asgi)
+    "PROFILE_KEEPER": "mailadmin.sign_in.save_profile",
+    "COLLEAGUES": "mailcore.store.directory.find_colleagues",
+    "EVENTS": "webmail.account.push.application",  # the stream of news, served beside the pages (mailcore.asgi)
     # As a guest the IMAP server judges passwords; else DOOR does, by the accounts here, and a session gets a
     # credential of its own from these two.
     "GUEST": env.bool("WEBMAIL_GUEST", default=False),
-    "DOOR": "mailadmin.door.knock",
-    "CREDENTIAL_MAKER": "mailcore.store.login.make_session_credential",
-    "CREDENTIAL_REVOKER": "mailcore.store.login.revoke_session_credential",
+    "DOOR": "mailadmin.sign_in.attempt_login",
+    "CREDENTIAL_MAKER": "mailcore.store.auth.account_login.make_session_credential",
+    "CREDENTIAL_REVOKER": "mailcore.store.auth.account_login.revoke_session_credential",
 }
 
-LOGGING_CONFIG = None  # mailcore.log sets up the mail log; Django's own messages join it
+LOGGING_CONFIG = None  # mailcore.logs.writer sets up the mail log; Django's own messages join it

@@ -15,9 +15,10 @@ from celery.worker.request import Request
 from django.db import DatabaseError, connection
 from redis import RedisError
 
-from mailcore import log
-from mailcore.post import queue, queue_ids, wake_ups
-from mailcore.post.courier import Courier
+from mailcore.logs import writer
+from mailcore.mta.queue import queue_ids, states
+from mailcore.mta.workers import wake_ups
+from mailcore.mta.workers.courier import Courier
 
 _ending = mmap.mmap(-1, 1)  # shared by a worker's processes: not zero when it is shutting down
 _visiting = threading.Lock()
@@ -39,11 +40,11 @@ class WakeUp(Task):
 
 @shared_task(base=WakeUp, ignore_result=True)
 def deliver() -> int:
-    """Deliver everything that is due; returns the number of letters moved."""
+    """Deliver everything that is due; returns the number of messages moved."""
     try:
         wake_ups.begin()
     except RedisError as error:
-        log.write("qmgr", f"warning: Redis does not answer: {error}")
+        writer.write("qmgr", f"warning: Redis does not answer: {error}")
     if not _visiting.acquire(blocking=False):
         return 0  # another thread of this process is at it, and finds whatever there is
     try:
@@ -75,9 +76,9 @@ def _begin(**_: object) -> None:
 
     def release() -> None:
         try:
-            queue.release_dead()
+            states.release_dead()
         except DatabaseError as error:
-            log.write("qmgr", f"warning: the database does not answer: {' '.join(str(error).split())}")
+            writer.write("qmgr", f"warning: the database does not answer: {' '.join(str(error).split())}")
         finally:
             connection.close()
 
@@ -94,4 +95,4 @@ def _close(**_: object) -> None:
             courier.close()
             queue_ids.release()
         except DatabaseError as error:
-            log.write("qmgr", f"warning: the database does not answer: {' '.join(str(error).split())}")
+            writer.write("qmgr", f"warning: the database does not answer: {' '.join(str(error).split())}")

@@ -5,10 +5,10 @@ from mailcore.health import healthz
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
-    path("mail/config-v1.1.xml", autoconfig.thunderbird),
-    path(".well-known/autoconfig/mail/config-v1.1.xml", autoconfig.thunderbird),
-    re_path(r"^[Aa]uto[Dd]iscover/[Aa]uto[Dd]iscover\.xml$", autoconfig.outlook),
-    path("mail/profile.mobileconfig", autoconfig.apple, name="apple-profile"),
+    path("mail/config-v1.1.xml", autoconfig.thunderbird_config),
+    path(".well-known/autoconfig/mail/config-v1.1.xml", autoconfig.thunderbird_config),
+    re_path(r"^[Aa]uto[Dd]iscover/[Aa]uto[Dd]iscover\.xml$", autoconfig.outlook_config),
+    path("mail/profile.mobileconfig", autoconfig.apple_profile, name="apple-profile"),
     path("", include("webmail.urls")),
     path("", include("mailadmin.urls")),
     path("api/v1/", include("mailadmin.api.urls")),

@@ -22,7 +22,7 @@
       .then((answer) => answer.json())
       .then((told) => {
         if (told.version) form.elements.version.value = told.version;
-        if (told.letter) form.elements.letter.value = told.letter;
+        if (told.message) form.elements.message.value = told.message;
         said.textContent = told.saved ? `${form.dataset.saved} ${told.saved}` : form.dataset.unsaved;
       })
       .catch(() => { changed = true; said.textContent = form.dataset.unsaved; })
@@ -77,7 +77,7 @@
       const fresh = request.response?.querySelector("form.compose");
       if (!fresh) { request.onerror(); return; }
       form.querySelector(".attaching").replaceWith(fresh.querySelector(".attaching"));
-      for (const name of ["version", "letter"]) form.elements[name].value = fresh.elements[name].value;
+      for (const name of ["version", "message"]) form.elements[name].value = fresh.elements[name].value;
       const notes = request.response.querySelector(".notes");
       if (notes) form.before(notes);
     };

@@ -60,7 +60,7 @@ document.addEventListener('click', event => {
 // --- Actions of a list without a new page --------------------------------------------------------
 document.addEventListener('submit', event => {
   const form = event.target, button = event.submitter
-  if (!form.matches('form.list, .talk form.letter, .reader form.letter') || !button || ['export', 'forward'].includes(button.value)) return
+  if (!form.matches('form.list, .talk form.message, .reader form.message') || !button || ['export', 'forward'].includes(button.value)) return
   event.preventDefault()
   load(form.action, { method: 'POST', body: new FormData(form, button) })
 })
@@ -70,16 +70,16 @@ function press(query, root = document) {
   return Boolean(button)
 }
 
-// --- Letters drawn to folders --------------------------------------------------------------------
+// --- Messages drawn to folders --------------------------------------------------------------------
 document.addEventListener('dragstart', event => {
   const row = event.target.closest?.('.row')
   if (!row) return
   const box = $('input', row)
   if (!box.checked) { boxes().forEach(b => { b.checked = false }); box.checked = true; count() }
-  event.dataTransfer.setData('text/x-letters', '1')
+  event.dataTransfer.setData('text/x-messages', '1')
   event.dataTransfer.effectAllowed = 'move'
 })
-const target = event => event.dataTransfer.types.includes('text/x-letters') && event.target.closest?.('.pane .folders:not(.tags) a')
+const target = event => event.dataTransfer.types.includes('text/x-messages') && event.target.closest?.('.pane .folders:not(.tags) a')
 document.addEventListener('dragover', event => {
   const link = target(event)
   all('.drop-here').forEach(a => { if (a !== link) a.classList.remove('drop-here') })

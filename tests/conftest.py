@@ -9,8 +9,11 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.cache import cache
 
-from mailcore import anvil, conf, log
-from mailcore.store import arrivals, directory, login
+from mailcore import conf, rate_counters
+from mailcore.logs import writer
+from mailcore.store import directory
+from mailcore.store.access import external_deliveries
+from mailcore.store.auth import account_login
 
 
 @pytest.fixture(scope="session")
@@ -37,10 +40,10 @@ def own_folders(settings, tmp_path: Path) -> None:
 def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a process remembers for speed is forgotten between tests."""
     cache.clear()
-    directory.forget()
-    login.forget()
-    arrivals.forget()
-    anvil.reset()
+    directory.clear_cache()
+    account_login.clear_cache()
+    external_deliveries.clear_cache()
+    rate_counters.reset()
     monkeypatch.setattr(conf, "_current", None)
 
 
@@ -59,9 +62,9 @@ def parameters(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 @pytest.fixture(autouse=True)
 def own_log() -> Iterator[None]:
     """The log file is opened anew where this test's folders are."""
-    log.reopen()
+    writer.reopen()
     yield
-    log.reopen()
+    writer.reopen()
 
 
 @pytest.fixture

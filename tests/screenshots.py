@@ -2,7 +2,7 @@
 
     tests/screenshots.py [--out DIR] [--only WORD] [--languages zh-hans,he,…]
 
-Starts a demo site of its own, puts a few letters in, signs in as xiaoqi and as the administrator, and
+Starts a demo site of its own, puts a few messages in, signs in as xiaoqi and as the administrator, and
 visits every page. For people to look at; nothing is compared.
 """
 
@@ -73,7 +73,7 @@ ADMIN = {
     "tokens": "/account/tokens",
     "activity": "/account/activity",
 }
-LETTERS = [
+MESSAGES = [
     (
         "李娜 <lina@example.cn>",
         "关于下周董事会会议的通知",
@@ -91,15 +91,15 @@ LETTERS = [
 
 def fill(site: Site) -> None:
     with smtplib.SMTP("127.0.0.1", site.ports["smtp"]) as client:
-        for sender, subject, html in LETTERS:
-            letter = EmailMessage()
-            letter["From"], letter["To"], letter["Subject"] = sender, "小七 <xiaoqi@benet.com>", subject
-            letter["Date"] = "Sun, 22 Nov 2026 10:00:00 +0800"
-            letter.set_content("请查收。\n\n> 原文\n\nhttps://example.com/\n")
+        for sender, subject, html in MESSAGES:
+            message = EmailMessage()
+            message["From"], message["To"], message["Subject"] = sender, "小七 <xiaoqi@benet.com>", subject
+            message["Date"] = "Sun, 22 Nov 2026 10:00:00 +0800"
+            message.set_content("请查收。\n\n> 原文\n\nhttps://example.com/\n")
             if html:
-                letter.add_alternative(html, subtype="html")
-                letter.add_attachment(b"%PDF-1.4 ...", maintype="application", subtype="pdf", filename="会议议程.pdf")
-            client.send_message(letter, "sender@example.com", ["xiaoqi@benet.com"])
+                message.add_alternative(html, subtype="html")
+                message.add_attachment(b"%PDF-1.4 ...", maintype="application", subtype="pdf", filename="会议议程.pdf")
+            client.send_message(message, "sender@example.com", ["xiaoqi@benet.com"])
     site.await_empty_queue()
 
 

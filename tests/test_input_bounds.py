@@ -18,14 +18,18 @@ from typing import Any
 import pytest
 from regex_steps import Matcher, TooManySteps, attacks
 
-from mailcore.store import webauthn
-from mailcore.wire import addresslist, headers, mime, section, structure, tables
-from mailcore.wire import text as texts
-from mailcore.wire.imap import search
+from mailcore.store.auth import webauthn
+from mailcore.wire.files import table_files
 from mailcore.wire.imap.cursor import BadSyntax, Cursor
-from mailcore.wire.imap.pattern import compile_pattern
-from mailcore.wire.sieve import comparison, grammar
-from webmail import addresses, answers, cards, query, styles
+from mailcore.wire.imap.list_pattern import compile_pattern
+from mailcore.wire.imap.syntax import search_syntax
+from mailcore.wire.message import address_list, body_section, body_structure, headers, mime
+from mailcore.wire.message import readable_text as texts
+from mailcore.wire.sieve import comparison, script_parser
+from webmail.address_book import vcard_csv
+from webmail.sanitize import css_sanitizer
+from webmail.searching import query
+from webmail.values import addresses, imap_responses
 
 ROOT = Path(__file__).resolve().parent.parent
 METHODS = {
@@ -41,10 +45,10 @@ INPUTS = 48  # of a pattern's attacks, evenly chosen
 BOUNDED: dict[str, str] = {}
 # Patterns made of values that are known only when a function runs: what makes one of the worst sort.
 MADE: dict[str, tuple[Callable[[], "re.Pattern[Any]"], str]] = {
-    "section._fields_pattern": (lambda: section._fields_pattern(("aaaa", "aaab", "a" * 50)), "match"),
+    "section._fields_pattern": (lambda: body_section._fields_pattern(("aaaa", "aaab", "a" * 50)), "match"),
     "sieve.comparison._compiled": (lambda: comparison._compiled(("a", "", "a", "b")), "finditer"),
 }
-UNREAD = {"mailadmin.api.shapes"}  # its patterns stand in our own schemas, for values of at most 320 characters
+UNREAD = {"mailadmin.api.schemas"}  # its patterns stand in our own schemas, for values of at most 320 characters
 
 
 def _modules() -> Iterator[tuple[str, Any, ast.Module]]:
@@ -141,7 +145,7 @@ BASE = 1000
 
 def _program(text: str) -> None:
     with contextlib.suppress(BadSyntax):
-        search.program(Cursor(text.encode()))
+        search_syntax.parse_program(Cursor(text.encode()))
 
 
 def _quietly(function: Callable[[Any], Any], *faults: type[Exception]) -> Callable[[Any], Any]:
@@ -161,7 +165,7 @@ def _nested_parts(count: int) -> bytes:
 
 
 def _structure(content: bytes) -> None:
-    structure.body_structure(content, mime.parse(content))
+    body_structure.format_body_structure(content, mime.parse_message(content))
 
 
 # What it is, the function, the input of a length.
@@ -170,41 +174,41 @@ PARSERS: list[tuple[str, Callable[[Any], Any], Callable[[int], Any]]] = [
     ("SEARCH parentheses", _program, lambda n: "(" * n),
     ("SEARCH ORs", _program, lambda n: "OR SEEN " * n + "SEEN"),
     ("SEARCH NOTs", _program, lambda n: "NOT " * n + "SEEN"),
-    ("addresses: comments", addresslist.parse, lambda n: "(" * n),
-    ("addresses: comments that end", addresslist.parse, lambda n: "(a)" * n),
-    ("addresses: groups", addresslist.parse, lambda n: "a:" * n),
-    ("addresses: angles", addresslist.parse, lambda n: "<" * n),
-    ("addresses: many", addresslist.parse, lambda n: "a@b, " * n),
-    ("addresses: quotes", addresslist.parse, lambda n: '"\\"' * n),
-    ("typed addresses", _quietly(addresses.typed, ValueError, addresses.BadAddress), lambda n: "a <" + " " * n),
-    ("encoded words", headers.decoded, lambda n: "=?utf-8?q?a?= " * n),
-    ("encoded words without end", headers.decoded, lambda n: "=?utf-8?q?" * n),
-    ("parameters", headers.structured, lambda n: "a/b" + "; a=b" * n),
-    ("parameters: quotes", headers.structured, lambda n: 'a/b; a="' + '\\"' * n),
-    ("parameters: comments", headers.structured, lambda n: "a/b " + "(" * n + ")" * n),
-    ("message ids", headers.message_ids, lambda n: "<" * n),
+    ("addresses: comments", address_list.parse_address_list, lambda n: "(" * n),
+    ("addresses: comments that end", address_list.parse_address_list, lambda n: "(a)" * n),
+    ("addresses: groups", address_list.parse_address_list, lambda n: "a:" * n),
+    ("addresses: angles", address_list.parse_address_list, lambda n: "<" * n),
+    ("addresses: many", address_list.parse_address_list, lambda n: "a@b, " * n),
+    ("addresses: quotes", address_list.parse_address_list, lambda n: '"\\"' * n),
+    ("typed addresses", _quietly(addresses.parse_typed, ValueError, addresses.InvalidAddress), lambda n: "a <" + " " * n),
+    ("encoded words", headers.decode_value, lambda n: "=?utf-8?q?a?= " * n),
+    ("encoded words without end", headers.decode_value, lambda n: "=?utf-8?q?" * n),
+    ("parameters", headers.parse_structured, lambda n: "a/b" + "; a=b" * n),
+    ("parameters: quotes", headers.parse_structured, lambda n: 'a/b; a="' + '\\"' * n),
+    ("parameters: comments", headers.parse_structured, lambda n: "a/b " + "(" * n + ")" * n),
+    ("message ids", headers.parse_message_ids, lambda n: "<" * n),
     ("MIME parts", _structure, _multipart),
     ("MIME parts in each other", _structure, _nested_parts),
-    ("HTML as text: tags", texts.plain, lambda n: "<" * n),
-    ("HTML as text: comments", texts.plain, lambda n: "<!--" * n),
-    ("HTML as text: styles", texts.plain, lambda n: "<style>" * n),
-    ("Sieve: blocks", _quietly(grammar.parse, grammar.SieveError), lambda n: "if true {" * n),
-    ("Sieve: lists", _quietly(grammar.parse, grammar.SieveError), lambda n: 'a ["' + '", "' * n),
-    ("Sieve :matches", lambda v: comparison._glob(v, "*a" * 20 + "b", str), lambda n: "a" * n),
-    ("Sieve :matches with ?", lambda v: comparison._glob(v, "*a?" * 20 + "b", str), lambda n: "a" * n),
-    ("IMAP answers", _quietly(lambda v: list(answers.parse([v])), answers.BadAnswer), lambda n: b"* 1 FETCH (" + b"(" * n),
-    ("alias lines", lambda v: list(tables.aliases([v])), lambda n: "a: " + '"' * n),
-    ("alias lines: comments", lambda v: list(tables.aliases([v])), lambda n: "a: " + "(" * n),
-    ("vCard", cards.read, lambda n: b"BEGIN:VCARD\r\nFN:" + b'"' * n + b"\r\nEND:VCARD\r\n"),
-    ("vCard: folded", cards.read, lambda n: b"BEGIN:VCARD\r\nFN:a" + b"\r\n a" * n + b"\r\nEND:VCARD\r\n"),
-    ("search box: signs", lambda v: query.parse(v, {}, date(2026, 1, 1)), lambda n: "-" * n + "a"),
-    ("search box: NOT", lambda v: query.parse(v, {}, date(2026, 1, 1)), lambda n: "NOT " * n + "a"),
-    ("search box: parentheses", lambda v: query.parse(v, {}, date(2026, 1, 1)), lambda n: "(" * n),
-    ("CSS: parentheses", styles.clean, lambda n: "color:" + "(" * n),
-    ("CSS: brackets", styles.clean, lambda n: "color:" + "[" * n),
-    ("CSS: braces", styles.clean, lambda n: "color:" + "{" * n),
-    ("CSS: functions", styles.clean, lambda n: "color:" + "calc(" * n),
-    ("WebAuthn: JSON", _quietly(lambda v: webauthn._check_client(None, "c", "k", v), webauthn.NotValid), lambda n: b"[" * n),  # type: ignore[arg-type]
+    ("HTML as text: tags", texts.strip_markup, lambda n: "<" * n),
+    ("HTML as text: comments", texts.strip_markup, lambda n: "<!--" * n),
+    ("HTML as text: styles", texts.strip_markup, lambda n: "<style>" * n),
+    ("Sieve: blocks", _quietly(script_parser.parse_script, script_parser.SieveError), lambda n: "if true {" * n),
+    ("Sieve: lists", _quietly(script_parser.parse_script, script_parser.SieveError), lambda n: 'a ["' + '", "' * n),
+    ("Sieve :matches", lambda v: comparison._match_glob(v, "*a" * 20 + "b", str), lambda n: "a" * n),
+    ("Sieve :matches with ?", lambda v: comparison._match_glob(v, "*a?" * 20 + "b", str), lambda n: "a" * n),
+    ("IMAP answers", _quietly(lambda v: list(imap_responses.parse_response([v])), imap_responses.InvalidResponse), lambda n: b"* 1 FETCH (" + b"(" * n),
+    ("alias lines", lambda v: list(table_files.parse_aliases([v])), lambda n: "a: " + '"' * n),
+    ("alias lines: comments", lambda v: list(table_files.parse_aliases([v])), lambda n: "a: " + "(" * n),
+    ("vCard", vcard_csv.read_contacts, lambda n: b"BEGIN:VCARD\r\nFN:" + b'"' * n + b"\r\nEND:VCARD\r\n"),
+    ("vCard: folded", vcard_csv.read_contacts, lambda n: b"BEGIN:VCARD\r\nFN:a" + b"\r\n a" * n + b"\r\nEND:VCARD\r\n"),
+    ("search box: signs", lambda v: query.parse_query(v, {}, date(2026, 1, 1)), lambda n: "-" * n + "a"),
+    ("search box: NOT", lambda v: query.parse_query(v, {}, date(2026, 1, 1)), lambda n: "NOT " * n + "a"),
+    ("search box: parentheses", lambda v: query.parse_query(v, {}, date(2026, 1, 1)), lambda n: "(" * n),
+    ("CSS: parentheses", css_sanitizer.sanitize_css, lambda n: "color:" + "(" * n),
+    ("CSS: brackets", css_sanitizer.sanitize_css, lambda n: "color:" + "[" * n),
+    ("CSS: braces", css_sanitizer.sanitize_css, lambda n: "color:" + "{" * n),
+    ("CSS: functions", css_sanitizer.sanitize_css, lambda n: "color:" + "calc(" * n),
+    ("WebAuthn: JSON", _quietly(lambda v: webauthn._check_client(None, "c", "k", v), webauthn.InvalidAssertion), lambda n: b"[" * n),  # type: ignore[arg-type]
     ("JSON", _quietly(json.loads, ValueError, RecursionError), lambda n: b"[" * n),
 ]  # fmt: skip
 

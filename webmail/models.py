@@ -1,4 +1,4 @@
-"""What the webmail itself keeps: a visitor's options, letters being written, people.
+"""What the webmail itself keeps: a visitor's options, messages being written, people.
 
 Visitors are known by their address alone, for as a guest of another server there is no account here.
 """
@@ -8,7 +8,7 @@ from django.utils import timezone
 
 
 class Preferences(models.Model):
-    """One visitor's options as `webmail.options.Options` writes them."""
+    """One visitor's options as `webmail.account.preferences.WebmailPreferences` writes them."""
 
     owner = models.CharField(max_length=320, primary_key=True)
     values = models.JSONField(default=dict)
@@ -18,9 +18,9 @@ class Preferences(models.Model):
 
 
 class Composition(models.Model):
-    """A letter being written: everything typed so far, whatever became of the session or the network.
+    """A message being written: everything typed so far, whatever became of the session or the network.
 
-    `sent` is claimed by a guarded UPDATE before the letter leaves, so a double click sends it once.
+    `sent` is claimed by a guarded UPDATE before the message leaves, so a double click sends it once.
     """
 
     token = models.CharField(max_length=40, primary_key=True)
@@ -56,7 +56,7 @@ class Identity(models.Model):
 
 
 class CannedText(models.Model):
-    """A text to be put into letters again and again."""
+    """A text to be put into messages again and again."""
 
     owner = models.CharField(max_length=320)
     name = models.CharField(max_length=100)
@@ -107,7 +107,7 @@ class Contact(models.Model):
 
 
 class PictureSender(models.Model):
-    """A sender whose letters' pictures this visitor always lets load."""
+    """A sender whose messages' pictures this visitor always lets load."""
 
     owner = models.CharField(max_length=320)
     sender = models.CharField(max_length=320)  # casefolded
@@ -120,7 +120,7 @@ class PictureSender(models.Model):
 
 
 class Upload(models.Model):
-    """A file attached to a letter being written; its octets lie in ATTACH_ROOT under `stored`."""
+    """A file attached to a message being written; its bytes lie in ATTACH_ROOT under `stored`."""
 
     composition = models.ForeignKey(Composition, models.CASCADE, related_name="uploads")
     stored = models.CharField(max_length=64, unique=True)
@@ -143,8 +143,8 @@ class FetchedFrom(models.Model):
     port = models.PositiveIntegerField()
     login = models.CharField(max_length=320)
     leave = models.BooleanField(default=True)  # on the server there
-    folder = models.CharField(max_length=1000)  # where letters go
-    known = models.JSONField(default=list)  # names (UIDL) of letters there that were fetched
+    folder = models.CharField(max_length=1000)  # where messages go
+    known = models.JSONField(default=list)  # names (UIDL) of messages there that were fetched
     fetched = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -170,7 +170,7 @@ class Search(models.Model):
 
 
 class Snoozed(models.Model):
-    """A letter that waits in the folder of snoozed letters until `due`, then goes back to `home`."""
+    """A message that waits in the folder of snoozed messages until `due`, then goes back to `home`."""
 
     owner = models.CharField(max_length=320)
     validity = models.BigIntegerField()  # UIDVALIDITY of the folder where it waits

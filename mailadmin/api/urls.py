@@ -4,15 +4,15 @@ import re
 
 from django.urls import path
 
-from mailadmin.api import door
-from mailadmin.api.description import openapi
+from mailadmin.api import token_auth
+from mailadmin.api.openapi import openapi
 from mailadmin.api.operations import OPERATIONS
 
 app_name = "api"
 urlpatterns = [
     path("openapi.json", openapi, name="openapi"),
     *(
-        path(re.sub(r"\{(\w+)\}", r"<str:\1>", each), door.view(each), name=each)
+        path(re.sub(r"\{(\w+)\}", r"<str:\1>", each), token_auth.build_view(each), name=each)
         for each in dict.fromkeys(operation.path for operation in OPERATIONS)
     ),
 ]

@@ -15,8 +15,8 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from mailadmin import octets as sizes
-from mailadmin.listing import Sorting
+from mailadmin import file_sizes as sizes
+from mailadmin.list_page import Sorting
 from mailcore.models import Account, DkimKey, Domain, Factor
 
 register = template.Library()
@@ -87,7 +87,7 @@ _WAYS = {
 
 @register.filter
 def happening(kind: str) -> object:
-    """What happened to a letter, in words."""
+    """What happened to a message, in words."""
     return _HAPPENINGS.get(kind, kind)
 
 
@@ -122,7 +122,6 @@ _FIELDS = {
     "accounts": _("Accounts"),
     "aliases": _("Aliases"),
     "messages": _("Messages"),
-    "letters": _("Letters"),
     "ids": _("Queue id"),
     "agent": _("Browser"),
     "client": _("Client address"),
@@ -157,8 +156,8 @@ def field_words(name: str) -> object:
 
 _LOOKS = {
     "access": _("what opens the account"),
-    "tracking": _("where its letters are"),
-    "letter": _("the letter %(id)s"),
+    "tracking": _("where its messages are"),
+    "message": _("the message %(id)s"),
 }
 _WORDS = {"state": (Account.State, DkimKey.State), "role": (Account.Role,), "kind": (Domain.Kind, Factor.Kind)}
 
@@ -178,7 +177,7 @@ def as_value(value: object, name: str) -> object:
         words = _LOOKS.get(kind)
         return words % {"id": queue_id} if words else value
     if name.endswith("_bytes") and isinstance(value, int):
-        return sizes.readable(value) if value else gettext("no limit")
+        return sizes.format_size(value) if value else gettext("no limit")
     if isinstance(value, bool):
         return gettext("yes") if value else gettext("no")
     if isinstance(value, list):
@@ -216,7 +215,7 @@ def microseconds(value: int) -> str:
 
 @register.filter
 def octets(size: int | None) -> str:
-    return sizes.readable(size or 0)
+    return sizes.format_size(size or 0)
 
 
 @register.filter

@@ -10,9 +10,9 @@ from typing import Any, Literal
 from django.conf import settings
 from django.db import connection, transaction
 
-from mailcore.conf.kinds import LIST, RESTRICTIONS, TEMPLATE, expand
 from mailcore.conf.parameters import SPECS, Parameters, Spec
-from mailcore.wire import restrictions
+from mailcore.conf.value_types import LIST, RESTRICTIONS, TEMPLATE, expand
+from mailcore.wire.files import restriction_syntax
 
 __all__ = [
     "OPEN_RELAY",
@@ -22,16 +22,16 @@ __all__ = [
     "change",
     "current",
     "effective",
-    "expanded",
-    "given",
+    "expand_value",
+    "explicit_values",
     "origin",
     "origins",
     "problems",
-    "raw",
+    "raw_value",
     "refresh",
+    "rejects_open_relay",
     "set_value",
     "specs",
-    "stops_strangers",
     "unset",
 ]
 
@@ -47,11 +47,11 @@ def refresh() -> Parameters:
     """Read the settings table anew. A wrong value in it falls back to its default: a running server
     does not stop because of a typing error, and `manage.py check` names it."""
     global _current
-    _current = _build(_table())
+    _current = _build_parameters(_stored_values())
     return _current
 
 
-def _table() -> dict[str, str]:
+def _stored_values() -> dict[str, str]:
     from mailcore.models import Setting
 
     if Setting._meta.db_table not in connection.introspection.table_names():
@@ -69,8 +69,8 @@ def _environment(name: str) -> str | None:
 
 def specs(table: Mapping[str, str] | None = None) -> Mapping[str, Spec]:
     """Every parameter there is, the lists that smtpd_restriction_classes names among them."""
-    table = _table() if table is None else table
-    classes = LIST.parse(raw("smtpd_restriction_classes", table))
+    table = _stored_values() if table is None else table
+    classes = LIST.parse(raw_value("smtpd_restriction_classes", table))
     assert isinstance(classes, tuple)
     return {**SPECS, **{name: Spec(name, RESTRICTIONS, "", "") for name in classes if name not in SPECS}}
 
@@ -79,7 +79,7 @@ def _spec(name: str, table: Mapping[str, str]) -> Spec:
     return SPECS.get(name) or specs(table)[name]
 
 
-def raw(name: str, table: Mapping[str, str]) -> str:
+def raw_value(name: str, table: Mapping[str, str]) -> str:
     """The text in force for one parameter, $name not expanded. KeyError: no such parameter."""
     spec = _spec(name, table)
     given = _environment(name)
@@ -87,7 +87,7 @@ def raw(name: str, table: Mapping[str, str]) -> str:
         return given
     value = table.get(name, spec.default)
     if name == "mydomain" and not value:
-        host = raw("myhostname", table)
+        host = raw_value("myhostname", table)
         return host.partition(".")[2] or "localdomain"
     if name == "inet_interfaces" and not value:
         return str(settings.HOST)
@@ -95,18 +95,18 @@ def raw(name: str, table: Mapping[str, str]) -> str:
 
 
 def _parse(name: str, table: Mapping[str, str]) -> object:
-    return _parse_text(name, raw(name, table), table)
+    return _parse_text(name, raw_value(name, table), table)
 
 
 def _parse_text(name: str, text: str, table: Mapping[str, str]) -> object:
     def value_of(other: str) -> str:
-        return raw(other, table) if other in SPECS else ""
+        return raw_value(other, table) if other in SPECS else ""
 
     kind = _spec(name, table).kind
     return kind.parse(text if kind is TEMPLATE else expand(text, value_of))
 
 
-def _build(table: Mapping[str, str]) -> Parameters:
+def _build_parameters(table: Mapping[str, str]) -> Parameters:
     values: dict[str, object] = {}
     for name, spec in SPECS.items():
         try:
@@ -119,13 +119,13 @@ def _build(table: Mapping[str, str]) -> Parameters:
 
 def problems() -> dict[str, str]:
     """Parameters whose text cannot be understood, with the reason."""
-    table, wrong = _table(), {}
+    table, wrong = _stored_values(), {}
     known = specs(table)
     for name, spec in known.items():
         try:
             value = _parse(name, table)
             if spec.kind is RESTRICTIONS:
-                _understand(name, value, known)
+                _parse_restriction_list(name, value, known)
         except ValueError as error:
             wrong[name] = str(error)
     return wrong
@@ -135,12 +135,12 @@ Origin = Literal["environment", "set", "default"]
 
 
 def origin(name: str) -> Origin:
-    return _origin(name, _table())
+    return _origin(name, _stored_values())
 
 
 def origins() -> dict[str, Origin]:
     """Where each parameter's text comes from."""
-    table = _table()
+    table = _stored_values()
     return {name: _origin(name, table) for name in specs(table)}
 
 
@@ -152,21 +152,23 @@ def _origin(name: str, table: Mapping[str, str]) -> Origin:
 
 def effective() -> dict[str, str]:
     """Every parameter's text in force, as `postconf` shows it ($name not expanded)."""
-    table = _table()
-    return {name: raw(name, table) for name in sorted(specs(table))}
+    table = _stored_values()
+    return {name: raw_value(name, table) for name in sorted(specs(table))}
 
 
-def given() -> dict[str, str]:
+def explicit_values() -> dict[str, str]:
     """The texts of parameters somebody set, in the table or in the environment."""
-    table = _table()
-    return {name: raw(name, table) for name in sorted(specs(table)) if name in table or _environment(name) is not None}
+    table = _stored_values()
+    return {
+        name: raw_value(name, table) for name in sorted(specs(table)) if name in table or _environment(name) is not None
+    }
 
 
-def expanded(name: str, text: str) -> str:
+def expand_value(name: str, text: str) -> str:
     """A parameter's text with $name replaced; the text itself where that goes round in a circle."""
-    table = _table()
+    table = _stored_values()
     try:
-        return expand(text, lambda other: raw(other, table) if other in SPECS else "")
+        return expand(text, lambda other: raw_value(other, table) if other in SPECS else "")
     except ValueError:
         return text
 
@@ -177,7 +179,7 @@ def change(values: Mapping[str, str | None], by: str = "") -> None:
     from mailcore.models import Setting
 
     wanted = {name: value for name, value in values.items() if value is not None}
-    table = {name: value for name, value in {**_table(), **values}.items() if value is not None}
+    table = {name: value for name, value in {**_stored_values(), **values}.items() if value is not None}
     for name in wanted:
         try:
             _parse_text(name, wanted[name], table)
@@ -197,31 +199,34 @@ def _check_restrictions(values: Mapping[str, object], table: Mapping[str, str]) 
     changed = [name for name in values if name in known and known[name].kind is RESTRICTIONS]
     for name in changed:
         try:
-            _understand(name, _parse_text(name, table.get(name, known[name].default), table), known)
+            _parse_restriction_list(name, _parse_text(name, table.get(name, known[name].default), table), known)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
-    if set(changed) & set(restrictions.RELAY_LISTS) and not stops_strangers(table):
+    if set(changed) & set(restriction_syntax.RELAY_LISTS) and not rejects_open_relay(table):
         raise ValueError(f"{changed[0]}: open relay: {OPEN_RELAY}")
 
 
-def _understand(name: str, words: Any, known: Mapping[str, Spec]) -> tuple[restrictions.Restriction, ...]:
+def _parse_restriction_list(
+    name: str, words: Any, known: Mapping[str, Spec]
+) -> tuple[restriction_syntax.Restriction, ...]:
     classes = [each for each in known if each not in SPECS]
-    return restrictions.parse(words, classes, restrictions.LISTS.get(name, ""))
+    return restriction_syntax.parse_restrictions(words, classes, restriction_syntax.LISTS.get(name, ""))
 
 
 OPEN_RELAY = (
     "neither smtpd_relay_restrictions nor smtpd_recipient_restrictions keeps strangers out: one of them needs "
-    + ", ".join(sorted(restrictions.GUARDS))
+    + ", ".join(sorted(restriction_syntax.GUARDS))
 )
 
 
-def stops_strangers(table: Mapping[str, str] | None = None) -> bool:
-    """Do the relay and recipient restrictions stop a stranger's letter to a stranger?"""
-    table = _table() if table is None else table
+def rejects_open_relay(table: Mapping[str, str] | None = None) -> bool:
+    """Do the relay and recipient restrictions stop a stranger's message to a stranger?"""
+    table = _stored_values() if table is None else table
     known = specs(table)
     try:
         return any(
-            restrictions.guards(_understand(name, _parse(name, table), known)) for name in restrictions.RELAY_LISTS
+            restriction_syntax.stops_open_relay(_parse_restriction_list(name, _parse(name, table), known))
+            for name in restriction_syntax.RELAY_LISTS
         )
     except ValueError:
         return True  # nobody gets past a list with a mistake: 451 4.3.5

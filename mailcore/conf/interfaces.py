@@ -18,7 +18,7 @@ _WORDS = {"all": ["0.0.0.0", "::"], "loopback-only": ["127.0.0.1", "::1"]}  # no
 _REACHED = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
 
 
-def addresses(service: str, parameters: Any, *, ipv6: bool = True) -> list[str]:
+def listen_addresses(service: str, parameters: Any, *, ipv6: bool = True) -> list[str]:
     """The addresses to bind for a service; `ipv6`: has this machine any?"""
     words: tuple[str, ...] = getattr(parameters, _PARAMETERS[service])
     found: list[str] = []
@@ -29,7 +29,7 @@ def addresses(service: str, parameters: Any, *, ipv6: bool = True) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def reached_at(service: str, parameters: Any) -> str:
+def local_address(service: str, parameters: Any) -> str:
     """Where somebody on this machine reaches the service."""
-    first = addresses(service, parameters)[0]
+    first = listen_addresses(service, parameters)[0]
     return _REACHED.get(first, first)

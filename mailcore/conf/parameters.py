@@ -12,7 +12,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from mailcore.conf.kinds import (
+from mailcore.conf.value_types import (
     BOOLEAN,
     DAYS,
     HOURS,
@@ -24,20 +24,20 @@ from mailcore.conf.kinds import (
     SECONDS,
     TEMPLATE,
     TEXT,
-    Kind,
+    ValueType,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
     name: str
-    kind: Kind
+    kind: ValueType
     default: str  # main.cf text, $name not expanded
     help: Any  # lazy translation
     secret: bool = False  # never shown, never logged
 
 
-def _parameter(kind: Kind, default: str, help_text: Any, *, secret: bool = False) -> Any:
+def _parameter(kind: ValueType, default: str, help_text: Any, *, secret: bool = False) -> Any:
     return field(metadata={"kind": kind, "default": default, "help": help_text, "secret": secret})
 
 
@@ -87,7 +87,7 @@ def days(default: str, help_text: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """One consistent set of values. Times are seconds, sizes octets; 0 as a limit means no limit."""
+    """One consistent set of values. Times are seconds, sizes bytes; 0 as a limit means no limit."""
 
     # --- Names ---
     myhostname: str = text(socket.getfqdn(), _("The internet host name of this mail system."))
@@ -157,7 +157,7 @@ class Parameters:
     step_up_time: int = seconds("15m", _("How long after signing in security settings are open without asking again."))
     web_threads: int = integer("8", _("Requests one web process serves at once."))
 
-    # --- What the webmail fetches from other hosts: pictures in letters, one-click unsubscribing ---
+    # --- What the webmail fetches from other hosts: pictures in messages, one-click unsubscribing ---
     webmail_fetch_networks: tuple[str, ...] = words("", _("Networks that may be asked although they are not public."))
     webmail_fetch_ports: tuple[str, ...] = words("80, 443", _("The only ports that are asked."))
     webmail_fetch_size_limit: int = octets("5000000", _("The largest picture."))
@@ -299,7 +299,7 @@ class Parameters:
     smtpd_tls_auth_only: bool = boolean("no", _("Offer AUTH only under TLS."))
     smtpd_forbid_bare_newline: bool = boolean("yes", _("Refuse bare CR and bare LF in content."))
     hopcount_limit: int = integer("50", _("Received headers after which a message is in a loop."))
-    traffic_history_time: int = days("400d", _("How long it is remembered how many letters an hour had."))
+    traffic_history_time: int = days("400d", _("How long it is remembered how many messages an hour had."))
     direct_delivery: bool = boolean(
         "yes", _("A message for one mailbox here is delivered by the server that takes it in, without a courier.")
     )
@@ -343,8 +343,8 @@ class Parameters:
     events_retention: int = days(
         "7d", _("How long it is known that messages were moved and deleted; 0: it is not noted.")
     )
-    courier_batch: int = integer("100", _("Letters a courier claims at once."))
-    courier_lease_time: int = seconds("600s", _("After this a lost courier's letters are taken by another."))
+    courier_batch: int = integer("100", _("Messages a courier claims at once."))
+    courier_lease_time: int = seconds("600s", _("After this a lost courier's messages are taken by another."))
 
     # --- Filters (Sieve) ---
     sieve_max_script_size: int = octets("1048576", _("Largest Sieve script; 0: no limit."))

@@ -20,8 +20,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError
 
-from mailcore.store import audit
-from mailcore.terms import TemporaryFault
+from mailcore.store.db import audit
+from mailcore.values import TemporaryFault
 
 EX_UNAVAILABLE = os.EX_UNAVAILABLE
 EX_TEMPFAIL = os.EX_TEMPFAIL
@@ -77,7 +77,7 @@ class Program(BaseCommand, ABC):
         try:
             given = self.read(options)
             become_owner()
-            with audit.by(self.name):
+            with audit.acting_as(self.name):
                 status = self.run(options, given)
             self.stdout.flush()
         except Fatal as fatal:

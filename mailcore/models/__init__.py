@@ -1,5 +1,5 @@
 """The tables, and nothing but tables: what makes wrong states impossible is a constraint here,
-what makes them right is a function in `store` (letters at rest) or `post` (letters on the way).
+what makes them right is a function in `store` (messages at rest) or `post` (messages on the way).
 
 Times that mail software compares are whole numbers: microseconds since 1970 UTC where the name
 ends in `_us`, seconds where it ends in `_at` on an index row. Calendar things are DateTimeFields.
@@ -15,8 +15,8 @@ from mailcore.models.directory import (
     Factor,
     KnownAddress,
 )
-from mailcore.models.filters import SieveMemory, SieveScript
-from mailcore.models.journal import Change, Event, Traffic, TrafficMark
+from mailcore.models.events import Change, Event, Traffic, TrafficMark
+from mailcore.models.mail_queue import Attempt, Queued, QueueIdRange, Recipient
 from mailcore.models.mailbox import (
     AccessRight,
     Annotation,
@@ -29,7 +29,7 @@ from mailcore.models.mailbox import (
     Unsynced,
 )
 from mailcore.models.setting import AccessEntry, Setting
-from mailcore.models.spool import Attempt, Queued, QueueIdRange, Recipient
+from mailcore.models.sieve import SieveMemory, SieveScript
 
 __all__ = [
     "AccessEntry",

@@ -83,7 +83,7 @@ class Account(AbstractBaseUser):
     last_uid_validity = models.PositiveBigIntegerField(default=0)  # no mailbox gets one twice (RFC 9051 §2.3.1.1)
     scram = models.CharField(max_length=255, blank=True, default="")  # keys of SCRAM-SHA-256; "": not yet made
     second_factor = models.BooleanField(default=False)  # there is one: programs need passwords of their own
-    # The filters that letters to this account go through; null: none.
+    # The filters that messages to this account go through; null: none.
     active_script = models.ForeignKey("mailcore.SieveScript", models.SET_NULL, null=True, blank=True, related_name="+")
     created = models.DateTimeField(auto_now_add=True)
 
@@ -202,9 +202,9 @@ class ApiToken(models.Model):
 
 
 class DkimKey(models.Model):
-    """A key that signs a domain's outgoing letters (RFC 6376); its record stands at SELECTOR._domainkey.DOMAIN.
+    """A key that signs a domain's outgoing messages (RFC 6376); its record stands at SELECTOR._domainkey.DOMAIN.
 
-    A new key waits until its record can be found; the one before stays published until letters signed with it
+    A new key waits until its record can be found; the one before stays published until messages signed with it
     have been read.
     """
 

@@ -1,4 +1,4 @@
-"""Letters at rest: the index over the Maildirs. The index is the authority for UIDs, flags,
+"""Messages at rest: the index over the Maildirs. The index is the authority for UIDs, flags,
 keywords, MODSEQ and order; the files are the authority for content."""
 
 from django.db import models
@@ -27,7 +27,7 @@ class Mailbox(models.Model):
     recent_uid = models.PositiveBigIntegerField(default=1)  # UIDs from here on no session has selected yet: \Recent
     messages = models.PositiveIntegerField(default=0)
     unseen = models.PositiveIntegerField(default=0)
-    size = models.PositiveBigIntegerField(default=0)  # octets
+    size = models.PositiveBigIntegerField(default=0)  # bytes
     url_key = models.CharField(max_length=64, blank=True, default="")  # vouches for URLs (RFC 4467); "": not yet made
     text_indexed_uid = models.PositiveBigIntegerField(db_default=0)  # texts up to this UID are in the text index
 
@@ -94,10 +94,10 @@ class Message(models.Model):
     mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="index", db_index=False)
     uid = models.PositiveBigIntegerField()
     modseq = models.PositiveBigIntegerField()
-    flags = models.PositiveSmallIntegerField(default=0)  # bits of mailcore.wire.flags
+    flags = models.PositiveSmallIntegerField(default=0)  # bits of mailcore.wire.imap.system_flags
     keywords = models.TextField(blank=True, default="")  # space separated, as first spelled
     base_name = models.CharField(max_length=200)  # of the file, without ":2,FLAGS"
-    size = models.PositiveBigIntegerField()  # RFC822.SIZE, octets
+    size = models.PositiveBigIntegerField()  # RFC822.SIZE, bytes
     internal_at = models.BigIntegerField()  # INTERNALDATE, seconds
     saved_at = models.BigIntegerField()  # SAVEDATE (RFC 8514), seconds
     sent_at = models.BigIntegerField()  # Date: header, else internal_at, seconds

@@ -8,8 +8,8 @@ from django.core.checks import run_checks
 from django.utils import translation
 
 from mailcore import conf
-from mailcore.conf import kinds
-from mailcore.conf.interfaces import reached_at
+from mailcore.conf import value_types
+from mailcore.conf.interfaces import local_address
 from mailcore.models import Setting
 
 VALUES = {"mydomain": "benet.com", "myhostname": "mail.$mydomain", "empty": "", "circle": "$circle"}
@@ -26,34 +26,36 @@ VALUES = {"mydomain": "benet.com", "myhostname": "mail.$mydomain", "empty": "", 
     ],
 )
 def test_references(text, value):
-    assert kinds.expand(text, lambda name: VALUES.get(name, "")) == value
+    assert value_types.expand(text, lambda name: VALUES.get(name, "")) == value
 
 
 def test_a_circle_is_found():
     with pytest.raises(ValueError, match="refers to itself"):
-        kinds.expand("$circle", lambda name: VALUES.get(name, ""))
+        value_types.expand("$circle", lambda name: VALUES.get(name, ""))
 
 
 @pytest.mark.parametrize(
     ("kind", "text", "value"),
     [
-        (kinds.BOOLEAN, "yes", True),
-        (kinds.BOOLEAN, "No", False),
-        (kinds.SECONDS, "300", 300),
-        (kinds.SECONDS, "5m", 300),
-        (kinds.HOURS, "2", 7200),
-        (kinds.DAYS, "5d", 432000),
-        (kinds.DAYS, "1w", 604800),
-        (kinds.LIST, "a, b\n c,,d", ("a", "b", "c", "d")),
-        (kinds.LIST, " ", ()),
-        (kinds.OCTETS, "10240000", 10240000),
+        (value_types.BOOLEAN, "yes", True),
+        (value_types.BOOLEAN, "No", False),
+        (value_types.SECONDS, "300", 300),
+        (value_types.SECONDS, "5m", 300),
+        (value_types.HOURS, "2", 7200),
+        (value_types.DAYS, "5d", 432000),
+        (value_types.DAYS, "1w", 604800),
+        (value_types.LIST, "a, b\n c,,d", ("a", "b", "c", "d")),
+        (value_types.LIST, " ", ()),
+        (value_types.OCTETS, "10240000", 10240000),
     ],
 )
 def test_kinds(kind, text, value):
     assert kind.parse(text) == value
 
 
-@pytest.mark.parametrize(("kind", "text"), [(kinds.BOOLEAN, "maybe"), (kinds.SECONDS, "5y"), (kinds.OCTETS, "-1")])
+@pytest.mark.parametrize(
+    ("kind", "text"), [(value_types.BOOLEAN, "maybe"), (value_types.SECONDS, "5y"), (value_types.OCTETS, "-1")]
+)
 def test_what_is_not_of_its_kind(kind, text):
     with pytest.raises(ValueError, match=text):
         kind.parse(text)
@@ -146,7 +148,7 @@ def test_a_certificate_its_user_cannot_read(tmp_path, parameters):
 def test_where_a_service_is_reached(parameters, settings):
     settings.HOST = "192.0.2.25"
     parameters(web_interfaces="127.0.0.1", imap_interfaces="all", pop3_interfaces="[2001:db8::1]")
-    services = {name: reached_at(name, conf.current()) for name in ("smtp", "web", "imap", "pop3", "lmtp")}
+    services = {name: local_address(name, conf.current()) for name in ("smtp", "web", "imap", "pop3", "lmtp")}
     assert services == {
         "smtp": "192.0.2.25", "web": "127.0.0.1", "imap": "127.0.0.1", "pop3": "2001:db8::1", "lmtp": "127.0.0.1",
     }  # fmt: skip

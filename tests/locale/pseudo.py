@@ -36,7 +36,7 @@ def accented(text: str, held: re.Pattern[str]) -> str:
     out, at = [], 0
     for match in [*held.finditer(text), None]:
         piece = text[at : match.start() if match else len(text)]
-        # Two letters of five are doubled: words grow, not only sentences.
+        # Two messages of five are doubled: words grow, not only sentences.
         longer = (sign * (1 + (n % 5 in (1, 3) and sign.isalpha())) for n, sign in enumerate(piece))
         out.append("".join(longer).translate(_ACCENTS))
         if match:

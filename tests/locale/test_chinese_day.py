@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from mailcore.store import login
-from office import PASSWORD, PostOffice, letter
+from mailcore.store.auth import account_login
+from webmail_fixtures import PASSWORD, PostOffice, message
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -52,8 +52,8 @@ GB18030 = (
 
 def test_a_day_in_chinese(page: Page, office: PostOffice, settings, tmp_path: Path) -> None:
     settings.AUTH_PASSWORD_VALIDATORS = []
-    office.put(letter("董事会议程", "周三上午九点。\n"))
-    office.put(letter("出差", "一路平安。\n"))
+    office.put(message("董事会议程", "周三上午九点。\n"))
+    office.put(message("出差", "一路平安。\n"))
     office.put(GB18030)
 
     page.goto("/")
@@ -91,7 +91,7 @@ def test_a_day_in_chinese(page: Page, office: PostOffice, settings, tmp_path: Pa
     page.wait_for_selector(".note.success")
     check(page)
     office.deliver()
-    [answer] = office.letters("xiaoqi")
+    [answer] = office.messages("xiaoqi")
     assert b"filename*=utf-8''%E6%8A%A5%E5%91%8A.pdf" in answer
     assert b"In-Reply-To: <gb@benet.com>" in answer
 
@@ -112,4 +112,4 @@ def test_a_day_in_chinese(page: Page, office: PostOffice, settings, tmp_path: Pa
     page.press("[name=again]", "Enter")
     page.wait_for_selector("text=密码已更改")
     check(page)
-    assert login.sign_in("lisi@benet.com", "七条胡同", "imap", "192.0.2.1")
+    assert account_login.log_in("lisi@benet.com", "七条胡同", "imap", "192.0.2.1")

@@ -7,9 +7,10 @@ import pytest
 from django.conf import settings as django_settings
 
 from mailcore.models import Account
-from mailcore.post import demo, files
-from mailcore.post.courier import Courier
-from tests.post.conftest import benet, inbox, post  # noqa: F401  (fixtures)
+from mailcore.mta.queue import content_files
+from mailcore.mta.submission import demo_site
+from mailcore.mta.workers.courier import Courier
+from tests.mta.conftest import benet, inbox, post  # noqa: F401  (fixtures)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -45,9 +46,9 @@ def test_a_bounce_and_a_warning_in_every_language(post, inbox) -> None:  # noqa:
 @pytest.mark.parametrize(
     ("language", "subject"), [("zh-hans", "欢迎使用邮局"), ("he", "ברוכים הבאים ל־Youju"), ("en", "Welcome to Youju")]
 )
-def test_the_first_letter_is_in_the_sites_language(settings, inbox, db, language, subject) -> None:  # noqa: F811
+def test_the_first_message_is_in_the_sites_language(settings, inbox, db, language, subject) -> None:  # noqa: F811
     settings.LANGUAGE_CODE = language
-    files.make_directories()
-    demo.build()
+    content_files.make_directories()
+    demo_site.build_demo()
     Courier().run_until_idle()
     assert told(inbox("lisi")[0])[0] == subject

@@ -8,9 +8,9 @@ from django.test import Client
 from mailcore.models import Account
 from mailcore.store import directory
 from mailcore.store.directory import AccountDraft
-from mailcore.wire.imap.names import to_utf7
-from office import PASSWORD_HASH, Browser, PostOffice
+from mailcore.wire.imap.mailbox_names import encode_utf7
 from webmail.models import Contact
+from webmail_fixtures import PASSWORD_HASH, Browser, PostOffice
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,8 +41,8 @@ def test_the_address_book(office: PostOffice, language: str) -> None:
 def test_folders(office: PostOffice, language: str, order: list[str]) -> None:
     program = office.connect()
     for name in ("Zoe", "张三", "会议"):
-        assert program.create(f'"{to_utf7(name).decode()}"')[0] == "OK"
-        program.subscribe(f'"{to_utf7(name).decode()}"')
+        assert program.create(f'"{encode_utf7(name).decode()}"')[0] == "OK"
+        program.subscribe(f'"{encode_utf7(name).decode()}"')
     program.logout()
     lisi = Browser()
     lisi.sign_in()
@@ -57,7 +57,7 @@ def test_the_administrators_accounts(office: PostOffice, language: str) -> None:
         directory.create_account(f"u{number}@benet.com", "", AccountDraft(name=name), password_hash=PASSWORD_HASH)
     Account.objects.filter(address="lisi@benet.com").update(role="administrator", language=language, name="")
     ann = Client()
-    ann.force_login(Account.objects.get(address="lisi@benet.com"), "mailcore.store.login.AccountBackend")
+    ann.force_login(Account.objects.get(address="lisi@benet.com"), "mailcore.store.auth.account_login.AccountBackend")
     rising = names_on(ann.get("/admin/accounts/?sort=name").text)
     assert [name for name in rising if name in ORDERS[language]] == ORDERS[language]
     assert names_on(ann.get("/admin/accounts/?sort=-name").text) == rising[::-1]

@@ -8,11 +8,13 @@ from django.conf import settings as django_settings
 from playwright.sync_api import Page
 
 from mailcore.models import Account, Queued
-from mailcore.store import directory, login, tables
-from office import PASSWORD, PostOffice, letter
+from mailcore.store import directory
+from mailcore.store.auth import account_login
+from mailcore.store.settings import lookup_tables
 from tests.locale import pseudo
 from tests.mailadmin.test_browser import addresses
 from tests.webmail.test_browser import PATHS
+from webmail_fixtures import PASSWORD, PostOffice, make_message
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -88,17 +90,17 @@ def fill(office: PostOffice) -> None:
     lisi.role, lisi.name = "administrator", "李四"
     lisi.save()
     directory.create_alias("all@benet.com", ["lisi", "xiaoqi"])
-    tables.replace("sender_access", {"spam@x.example": "REJECT"})
-    login.make_app_password(lisi.pk, "手机")
+    lookup_tables.replace_entries("sender_access", {"spam@x.example": "REJECT"})
+    account_login.make_app_password(lisi.pk, "手机")
     waiting = Queued.objects.create(
         id=0xABC123, state="deferred", due_us=1, received_us=1, size=1, sender="a@x.example"
     )
     waiting.recipients.create(address="b@far.example", original="b@far.example", reason="450")
-    message = letter("会议", "您好\n")
+    message = make_message("会议", "您好\n")
     message.add_alternative("<p>您好 <img src='https://x.example/p.gif'></p>", subtype="html")
     message.add_attachment(b"x", "application", "pdf", filename="报告.pdf")
     office.put(message)
-    office.put(letter("董事会", "您好\n"), flags=r"(\Seen \Flagged \Answered)")
+    office.put(make_message("董事会", "您好\n"), flags=r"(\Seen \Flagged \Answered)")
     asked = {
         "List-Id": "<l.x.example>",
         "List-Post": "<mailto:l@x.example>",
@@ -107,12 +109,12 @@ def fill(office: PostOffice) -> None:
         "X-Priority": "1",
         "Reply_To": "x@evil.example",
     }
-    office.put(letter("出差", "您好\n", **asked))
-    office.put(letter("草稿", "您好\n"), box="Drafts", flags=r"(\Draft)")
+    office.put(make_message("出差", "您好\n", **asked))
+    office.put(make_message("草稿", "您好\n"), box="Drafts", flags=r"(\Draft)")
 
 
 # What stands on pages in Latin letters and is nobody's to translate: addresses, hosts, paths, parameters, time zones,
-# queue ids; names of protocols, programs and standards; what the letters and rows of `fill` say.
+# queue ids; names of protocols, programs and standards; what the messages and rows of `fill` say.
 DATA = re.compile(
     r"\S+@\S+|https?:\S+|[A-Z]\w+/[\w/+ -]+|/\S+|\b[\w-]+(?:\.[\w-]+)+(?::\d+)?|\b\w+_\w+\b|\b[0-9A-F]{6,}\b"
     r"|\b(?:UTC|TLS|DNS|MX|TXT|SRV|CNAME|PTR|RSA|Ed25519|DKIM|OpenAPI|Chrome, Linux|Message-ID|MAILER-DAEMON|X-Spam-Flag|postconf -n)\b"

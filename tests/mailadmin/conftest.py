@@ -76,7 +76,7 @@ def visit(office: Office):
 
     def sign_in(name: str) -> Client:
         browser = Client(headers={"accept-language": "en"})
-        browser.force_login(getattr(office, name), "mailcore.store.login.AccountBackend")
+        browser.force_login(getattr(office, name), "mailcore.store.auth.account_login.AccountBackend")
         session = browser.session
         session["proved"] = time.time()  # has just signed in
         session.save()

@@ -11,12 +11,14 @@ from django.test import Client as Browser
 from django.urls import reverse
 
 from mailcore.models import Alias, Recipient
-from mailcore.post import files, intake
-from mailcore.post.courier import Courier
-from mailcore.store import apitokens, directory, postfix
-from mailcore.store.directory import Problem, aliasfile
-from mailcore.terms import Client, LetterRecipient
-from mailcore.wire import tables
+from mailcore.mta.queue import content_files, enqueue
+from mailcore.mta.workers.courier import Courier
+from mailcore.store import directory
+from mailcore.store.credentials import api_tokens
+from mailcore.store.directory import DirectoryError, alias_files
+from mailcore.store.setup import postfix_import
+from mailcore.values import Client, MessageRecipient
+from mailcore.wire.files import table_files
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("tmp_path")]
 
@@ -54,10 +56,10 @@ def allowed(parameters) -> None:
 
 
 def deliver(address: str) -> None:
-    files.make_directories()
+    content_files.make_directories()
     content = b"Subject: s\r\n\r\nbody\r\n"
-    recipients = [LetterRecipient(address)]
-    intake.write_and_take_in(content, "dora@accp.com", recipients, STRANGER, int(time.time() * 1_000_000))
+    recipients = [MessageRecipient(address)]
+    enqueue.write_and_enqueue(content, "dora@accp.com", recipients, STRANGER, int(time.time() * 1_000_000))
     Courier().run_until_idle()
 
 
@@ -72,7 +74,7 @@ def assert_nothing_ran(tmp_path: Path) -> None:
 
 
 def test_by_the_api(office, spellings, tmp_path):
-    token = apitokens.make(office.dora.pk, "test", writes=True, expires=None)
+    token = api_tokens.create_token(office.dora.pk, "test", writes=True, expires=None)
     browser = Browser(headers={"authorization": f"Bearer {token}"})
     for number, target in enumerate(spellings):
         for targets in ([target], ["wang@accp.com", target]):
@@ -113,21 +115,23 @@ def test_by_csv(office, visit, spellings, tmp_path):
 
 
 def test_by_a_virtual_table(office, spellings, tmp_path):
-    postfix.take("virtual", "".join(f"a{n}@accp.com {target}\n" for n, target in enumerate(spellings)), really=True)
+    postfix_import.import_text(
+        "virtual", "".join(f"a{n}@accp.com {target}\n" for n, target in enumerate(spellings)), really=True
+    )
     assert_nothing_ran(tmp_path)
 
 
 def test_one_that_an_aliases_file_named_runs_and_stays_when_the_alias_is_edited(office, visit, tmp_path):
     command = f"|/usr/bin/touch {tmp_path}/ran"
-    aliasfile.add("/etc/aliases", {"robot": (tables.target(f'"{command}"'),)}, overwrite=True)
+    alias_files.add_aliases("/etc/aliases", {"robot": (table_files.parse_target(f'"{command}"'),)}, overwrite=True)
     row = Alias.objects.get(local_part="robot")
     directory.change_alias(row.pk, list(row.targets), active=True, comment="seen")
     deliver(row.address)
     assert (tmp_path / "ran").exists()
-    with pytest.raises(Problem):
+    with pytest.raises(DirectoryError):
         directory.change_alias(row.pk, [*row.targets, '"|/bin/other"'])
     directory.change_alias(row.pk, ["wang@accp.com"])
-    with pytest.raises(Problem):
+    with pytest.raises(DirectoryError):
         directory.change_alias(row.pk, [f'"{command}"'])
 
 
@@ -146,7 +150,7 @@ def test_what_was_written_by_hand_before_kinds_existed_is_kept_and_not_run(offic
     change.save()
     Alias.objects.filter(pk=row.pk).update(targets=[edited])
     importlib.import_module("mailcore.migrations.0004_target_kinds").store_kinds(apps, None)
-    directory.forget()
+    directory.clear_cache()
     for name in ("r1", "r2", "r3"):
         deliver(f"{name}@accp.com")
     assert (tmp_path / "wanted").exists()
@@ -156,6 +160,6 @@ def test_what_was_written_by_hand_before_kinds_existed_is_kept_and_not_run(offic
     assert [each.targets for each in rows] == [[by_file], [by_hand], [edited]]
     page = visit("ann").get(f"/admin/aliases/{rows[1].pk}")
     assert "no aliases file has named it" in page.text
-    file_lines = (tables.target(by_hand),)
-    aliasfile.add("/etc/aliases", {"r2": file_lines}, overwrite=True)
+    file_lines = (table_files.parse_target(by_hand),)
+    alias_files.add_aliases("/etc/aliases", {"r2": file_lines}, overwrite=True)
     assert list(Alias.objects.get(local_part="r2").special.values()) == ["command"]

@@ -10,10 +10,14 @@ from django.test import Client
 from django.utils import timezone
 
 from mailadmin.api.operations import OPERATIONS
-from mailcore import conf, log
+from mailcore import conf
+from mailcore.logs import writer
 from mailcore.models import Account, ApiToken, Change, DkimKey, Domain, Queued
-from mailcore.post import files
-from mailcore.store import apitokens, directory, dkim, login, tables
+from mailcore.mta.queue import content_files
+from mailcore.store import directory
+from mailcore.store.auth import account_login
+from mailcore.store.credentials import api_tokens
+from mailcore.store.settings import dkim_keys, lookup_tables
 from tests.mailadmin.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -36,7 +40,7 @@ def script(office):
     """`script("ann")`: with a token that may change things; `script("ann", writes=False)`: one that only reads."""
 
     def start(name: str, *, writes: bool = True) -> Script:
-        return Script(apitokens.make(getattr(office, name).pk, "test", writes=writes, expires=None))
+        return Script(api_tokens.create_token(getattr(office, name).pk, "test", writes=writes, expires=None))
 
     return start
 
@@ -94,7 +98,7 @@ def test_a_domain_an_account_and_an_alias_from_first_to_last(office, script):
     )
     assert made.status_code == 201
     assert made.json()["quota_bytes"] == 0
-    assert login.sign_in("zhao@example.org", PASSWORD, "imap", "192.0.2.1")
+    assert account_login.log_in("zhao@example.org", PASSWORD, "imap", "192.0.2.1")
     changed = ann("PATCH", "accounts/zhao@example.org", {"state": "hold", "expires": "2030-01-31"}).json()
     assert (changed["state"], changed["expires"], changed["name"], changed["quota_bytes"]) == (
         "hold",
@@ -104,7 +108,7 @@ def test_a_domain_an_account_and_an_alias_from_first_to_last(office, script):
     )
     assert ann("PATCH", "accounts/zhao@example.org", {"expires": None}).json()["expires"] is None
     assert ann("PUT", "accounts/zhao@example.org/password", {"password": "neue Gassen 7"}).status_code == 200
-    assert login.sign_in("zhao@example.org", "neue Gassen 7", "imap", "192.0.2.1")
+    assert account_login.log_in("zhao@example.org", "neue Gassen 7", "imap", "192.0.2.1")
     assert (
         ann("POST", "aliases", {"address": "all@example.org", "targets": ["zhao", "a@far.example"]}).status_code == 201
     )
@@ -130,16 +134,16 @@ def test_settings_are_set_and_put_back(office, script):
     assert ann("GET", "settings", q="hard_error").json()["count"] == 1
 
 
-def test_the_queue_and_where_a_letter_is(office, script):
-    files.make_directories()
-    letter = Queued.objects.create(
+def test_the_queue_and_where_a_message_is(office, script):
+    content_files.make_directories()
+    message = Queued.objects.create(
         id=0xABC123, state="deferred", due_us=1, received_us=1, size=1, sender="lisi@benet.com"
     )
-    letter.recipients.create(address="a@far.example", original="a@far.example", reason="no route")
+    message.recipients.create(address="a@far.example", original="a@far.example", reason="no route")
     ann = script("ann")
     assert ann("GET", "queue", state="deferred").json()["items"][0]["queue_id"] == "ABC123"
     assert ann("GET", "queue/ABC123").json()["recipients"][0]["reason"] == "no route"
-    assert ann("POST", "queue/actions", {"action": "hold", "ids": ["ABC123"]}).json() == {"letters": 1}
+    assert ann("POST", "queue/actions", {"action": "hold", "ids": ["ABC123"]}).json() == {"messages": 1}
     assert Queued.objects.get().state == "hold"
     assert ann("GET", "queue/FFFF").status_code == 404
     assert ann("GET", "tracking", q="lisi@benet.com").json()["count"] == 1
@@ -147,7 +151,7 @@ def test_the_queue_and_where_a_letter_is(office, script):
 
 
 def test_what_opens_an_account_is_told_and_taken_back(office, script):
-    login.make_app_password(office.lisi.pk, "phone")
+    account_login.make_app_password(office.lisi.pk, "phone")
     dora, ann = script("dora"), script("ann")
     told = ann("GET", "accounts/lisi@benet.com/access").json()
     [program] = told["programs"]
@@ -183,18 +187,18 @@ def test_a_table_is_filled_and_its_passwords_stay_hidden(office, script):
     assert (
         ann("PUT", "tables/sasl_passwd", {"entries": [*told, {"key": "b.example", "value": "x:y"}]}).status_code == 200
     )
-    assert dict(tables.entries("sasl_passwd")) == {"far.example": "me:secret", "b.example": "x:y"}
+    assert dict(lookup_tables.list_entries("sasl_passwd")) == {"far.example": "me:secret", "b.example": "x:y"}
     assert {"name": "sasl_passwd", "entries": 2} in ann("GET", "tables").json()["items"]
 
 
-def test_a_letter_is_tried_and_the_log_is_read(office, script):
-    files.make_directories()
+def test_a_message_is_tried_and_the_log_is_read(office, script):
+    content_files.make_directories()
     ann = script("ann")
     told = ann("POST", "explain", {"recipient": "all@benet.com"}).json()
     assert (told["accepted"], told["destination"]["kind"]) == (True, "alias")
     assert {each["address"] for each in told["destination"]["children"]} == {"lisi@benet.com", "ann@benet.com"}
     assert ann("POST", "explain", {"recipient": "x", "client": "nonsense"}).status_code == 422
-    log.write("smtpd", "connect from x[192.0.2.1]", "warning: dictionary attack from x[192.0.2.1]")
+    writer.write("smtpd", "connect from x[192.0.2.1]", "warning: dictionary attack from x[192.0.2.1]")
     [line] = ann("GET", "log", level="warning").json()["items"]
     assert (line["level"], "dictionary attack" in line["line"]) == ("warning", True)
 
@@ -242,26 +246,26 @@ def test_refusals_are_problems_with_their_fields(office, script):
 # --- Who may do what ------------------------------------------------------------------------------
 
 SAMPLES = {
-    "make_domain": {"domain": "new.example"},
+    "create_domain": {"domain": "new.example"},
     "change_domain": {"active": True},
-    "make_account": {"address": "new@{domain}", "password": PASSWORD},
+    "create_account": {"address": "new@{domain}", "password": PASSWORD},
     "change_account": {"name": "x"},
     "set_password": {"password": "neue Gassen 7"},
-    "make_alias": {"address": "new@{domain}", "targets": ["a@far.example"]},
+    "create_alias": {"address": "new@{domain}", "targets": ["a@far.example"]},
     "change_alias": {"comment": "x"},
-    "act": {"action": "hold", "ids": ["ABC"]},
+    "act_on_queue": {"action": "hold", "ids": ["ABC"]},
     "set_setting": {"value": "50"},
-    "make_key": {"algorithm": "ed25519-sha256"},
-    "end_access": {"what": "sessions"},
-    "fill_table": {"entries": [{"key": "a", "value": "OK"}]},
-    "try_letter": {"recipient": "lisi@benet.com"},
+    "create_key": {"algorithm": "ed25519-sha256"},
+    "revoke_access": {"what": "sessions"},
+    "replace_table": {"entries": [{"key": "a", "value": "OK"}]},
+    "simulate_message": {"recipient": "lisi@benet.com"},
 }
 NAMES = {"domains": "{domain}", "accounts": "{person}@{domain}", "aliases": "all@{domain}", "queue": "ABC",
          "settings": "smtpd_recipient_limit", "tables": "transport", "changes": "{change}"}  # fmt: skip
-SYSTEM = {"make_domain", "change_domain", "delete_domain", "list_queue", "act", "show_letter", "list_settings",
-          "show_setting", "set_setting", "reset_setting", "read_log", "try_letter", "list_tables", "show_table",
-          "fill_table"}  # fmt: skip
-READS = {each.run.__name__ for each in OPERATIONS if each.method == "GET"} | {"try_letter"}
+SYSTEM = {"create_domain", "change_domain", "delete_domain", "list_queue", "act_on_queue", "show_message", "list_settings",
+          "show_setting", "set_setting", "reset_setting", "read_log", "simulate_message", "list_tables", "show_table",
+          "replace_table"}  # fmt: skip
+READS = {each.run.__name__ for each in OPERATIONS if each.method == "GET"} | {"simulate_message"}
 
 
 def expected(who: str, name: str, domain: str, *, named: bool) -> set[int]:
@@ -275,17 +279,17 @@ def expected(who: str, name: str, domain: str, *, named: bool) -> set[int]:
     if who == "dora":
         if name in SYSTEM:
             return {403}
-        return good if domain == "accp.com" or not (named or name.startswith("make_")) else {404}
+        return good if domain == "accp.com" or not (named or name.startswith("create_")) else {404}
     return {403}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.run.__name__)
 @pytest.mark.parametrize("domain", ["benet.com", "accp.com"])
 def test_each_role_each_operation_each_domain(office, script, operation, domain):
-    files.make_directories()
+    content_files.make_directories()
     Queued.objects.create(id=0xABC, state="deferred", due_us=1, received_us=1, size=1)
     person = {"benet.com": "lisi", "accp.com": "wang"}[domain]
-    dkim.make(Domain.objects.get(name=domain).pk, "ed25519-sha256")
+    dkim_keys.create_key(Domain.objects.get(name=domain).pk, "ed25519-sha256")
     selector = DkimKey.objects.get().selector
     change = Change.objects.filter(action="alias.create", domain=domain).latest("pk")
     Change.objects.filter(pk=change.pk).update(action="alias.change", difference={"comment": ["before", ""]})

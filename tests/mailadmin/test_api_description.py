@@ -16,8 +16,10 @@ from schemathesis import GenerationMode, checks
 from mailadmin.api.operations import OPERATIONS
 from mailcore import conf
 from mailcore.models import AccessEntry, Account, Alias, Change, DkimKey, Domain, Queued, Setting
-from mailcore.post import files
-from mailcore.store import apitokens, directory, dkim, tables
+from mailcore.mta.queue import content_files
+from mailcore.store import directory
+from mailcore.store.credentials import api_tokens
+from mailcore.store.settings import dkim_keys, lookup_tables
 from nameserver import NameServer
 
 pytestmark = pytest.mark.django_db
@@ -45,11 +47,11 @@ def api(office, parameters):
     anything."""
     server = NameServer({})
     parameters(dns_servers=server.address, dns_timeout="1s")
-    files.make_directories()
+    content_files.make_directories()
     Queued.objects.create(id=0xABC, state="deferred", due_us=1, received_us=1, size=1, sender="lisi@benet.com")
-    tables.replace("transport", {"far.example": "smtp:[relay]"})
+    lookup_tables.replace_entries("transport", {"far.example": "smtp:[relay]"})
     for domain in (office.benet, office.accp):
-        dkim.make(domain.pk, "ed25519-sha256")
+        dkim_keys.create_key(domain.pk, "ed25519-sha256")
         directory.change_alias(Alias.objects.get(address=f"all@{domain.name}").pk, ["ann@benet.com"])
     signals = (request_started, request_finished)
     for signal in signals:  # the test's own transaction outlives a request
@@ -78,7 +80,7 @@ def real_names(operation) -> dict[str, st.SearchStrategy[str]]:
 
 
 def belongings_of(domain: Domain) -> object:
-    """Everything of a domain, and of the system, that somebody with another domain might reach for."""
+    """Everything of a domain, and of the system, that somebody with another domain might permissions for."""
     return (
         Domain.objects.filter(pk=domain.pk).values_list().get(),
         list(Account.objects.filter(domain=domain).order_by("pk").values_list()),
@@ -95,7 +97,7 @@ def belongings_of(domain: Domain) -> object:
 @pytest.mark.parametrize("who", ["ann", "audrey", "dora", "lisi"])
 def test_whatever_is_sent_the_answer_is_as_described(office, api, who, operation):
     described = api[f"/{operation.path}"][operation.method]
-    token = apitokens.make(getattr(office, who).pk, "test", writes=True, expires=None)
+    token = api_tokens.create_token(getattr(office, who).pk, "test", writes=True, expires=None)
     names = real_names(operation)
     alien = {"dora": "benet.com", "lisi": "accp.com"}.get(who, "")
     before = belongings_of(office.benet)
@@ -114,7 +116,7 @@ def test_whatever_is_sent_the_answer_is_as_described(office, api, who, operation
                 assert belongings_of(office.benet) == before
             transaction.set_rollback(True)
         conf.refresh()
-        directory.forget()
+        directory.clear_cache()
         if alien and answer.status_code < 300:
             sent = f"{case.path_parameters} {case.query} {case.body}"
             told = answer.text.replace("ann@benet.com", "")  # who administrates, and whom an alias of theirs names

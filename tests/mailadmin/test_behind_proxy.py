@@ -4,7 +4,7 @@ import pytest
 from django.http import HttpResponse
 from django.test import RequestFactory
 
-from mailcore.forwarded import client_address
+from mailcore.middleware.forwarded import forwarded_middleware
 
 
 @pytest.mark.parametrize(
@@ -17,13 +17,13 @@ from mailcore.forwarded import client_address
 )
 def test_the_last_address_counts(forwarded, client):
     seen = []
-    answer = client_address(lambda request: seen.append(request.META["REMOTE_ADDR"]) or HttpResponse())
+    answer = forwarded_middleware(lambda request: seen.append(request.META["REMOTE_ADDR"]) or HttpResponse())
     answer(RequestFactory().get("/", headers={"X-Forwarded-For": forwarded}))
     assert seen == [client]
 
 
 @pytest.mark.parametrize("forwarded", ["", "unknown", "192.0.2.7, unknown", "192.0.2.7,", "192.0.2.7:80"])
 def test_without_a_readable_address_it_is_refused(forwarded):
-    answer = client_address(lambda request: HttpResponse("in"))
+    answer = forwarded_middleware(lambda request: HttpResponse("in"))
     assert answer(RequestFactory().get("/", headers={"X-Forwarded-For": forwarded})).status_code == 400
     assert answer(RequestFactory().get("/healthz", headers={"X-Forwarded-For": forwarded})).status_code == 200

@@ -12,9 +12,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 import accessibility
 from mailcore.models import Account, Alias, Change, Domain, Factor, Queued
-from mailcore.post import files
-from mailcore.store import directory, login, tables
+from mailcore.mta.queue import content_files
+from mailcore.store import directory
+from mailcore.store.auth import account_login
 from mailcore.store.directory import AccountDraft
+from mailcore.store.settings import lookup_tables
 from tests.mailadmin.conftest import HASH, PASSWORD
 from tests.mailadmin.test_permissions import ONLY_ACTS, PAGES, POSTED
 
@@ -36,15 +38,17 @@ def benet(transactional_db, settings) -> Domain:
     """benet.com with Ann, who administrates, and Lisi; something to see on every page."""
     settings.PORTS = dict.fromkeys(settings.PORTS)
     settings.AUTH_PASSWORD_VALIDATORS = []
-    files.make_directories()
+    content_files.make_directories()
     directory.create_domain("benet.com")
     directory.create_account("ann@benet.com", "", AccountDraft(role="administrator"), password_hash=HASH)
     directory.create_account("lisi@benet.com", "", AccountDraft(name="李四"), password_hash=HASH)
     directory.create_alias("all@benet.com", ["lisi", "ann"])
-    tables.replace("sender_access", {"spam@x.example": "REJECT"})
-    login.make_app_password(Account.objects.get(address="lisi@benet.com").pk, "phone")
-    letter = Queued.objects.create(id=0xABC123, state="deferred", due_us=1, received_us=1, size=1, sender="a@x.example")
-    letter.recipients.create(address="b@far.example", original="b@far.example", reason="connection refused " * 9)
+    lookup_tables.replace_entries("sender_access", {"spam@x.example": "REJECT"})
+    account_login.make_app_password(Account.objects.get(address="lisi@benet.com").pk, "phone")
+    message = Queued.objects.create(
+        id=0xABC123, state="deferred", due_us=1, received_us=1, size=1, sender="a@x.example"
+    )
+    message.recipients.create(address="b@far.example", original="b@far.example", reason="connection refused " * 9)
     return Domain.objects.get()
 
 
@@ -133,7 +137,7 @@ def answers(page: Page) -> Iterator[str]:
     yield "a main.cf looked over"
     page.goto("/admin/queue/ABC123")
     page.click("main form button[value=delete]")
-    yield "a letter to be deleted"
+    yield "a message to be deleted"
     page.goto("/account/app-passwords")
     page.fill("[name=label]", "laptop")
     page.click("main form button.button")
@@ -210,7 +214,7 @@ def test_a_domain_an_account_an_alias_and_more_quota_in_under_twenty_clicks(visi
     assert me.count < 20
     assert Account.objects.get(address="wang@accp.com").quota_bytes == 2 << 30
     assert Alias.objects.get(address="sales@accp.com").targets == ["wang@accp.com"]
-    assert login.sign_in("wang@accp.com", "seven hutongs east", "imap", "192.0.2.1")
+    assert account_login.log_in("wang@accp.com", "seven hutongs east", "imap", "192.0.2.1")
 
 
 def test_a_setting_is_changed_and_undone_by_hand(visit) -> None:
@@ -271,16 +275,18 @@ def test_a_passkey_is_made_and_shown(visit, live_server) -> None:
 
 
 def test_a_password_alone_shows_the_second_step_without_a_script(visit, benet) -> None:
-    from mailcore.store import factors
+    from mailcore.store.auth import second_factors
 
     lisi = Account.objects.get(address="lisi@benet.com")
-    sealed = factors.new_key()
-    from mailcore.wire import totp
+    sealed = second_factors.new_totp_key()
+    from mailcore.wire.auth import totp
 
     now = totp.step_at(time.time())
-    assert factors.add_app(lisi.pk, "phone", sealed, totp.code(factors.key_of(sealed), now))
+    assert second_factors.add_authenticator(
+        lisi.pk, "phone", sealed, totp.compute_code(second_factors.decrypt_totp_key(sealed), now)
+    )
     page = visit(name="lisi", language="zh-CN", java_script_enabled=False)
     assert "确认是您本人" in page.inner_text("main")
-    page.fill("#code", totp.code(factors.key_of(sealed), totp.step_at(time.time()) + 1))
+    page.fill("#code", totp.compute_code(second_factors.decrypt_totp_key(sealed), totp.step_at(time.time()) + 1))
     page.press("#code", "Enter")
     page.wait_for_url("**/account/")

@@ -4,7 +4,10 @@ import pytest
 
 from mailcore import conf
 from mailcore.models import AccessEntry, Account, Alias, Change, Domain
-from mailcore.store import audit, directory, login, parameters, tables
+from mailcore.store import directory
+from mailcore.store.auth import account_login
+from mailcore.store.db import audit
+from mailcore.store.settings import lookup_tables, parameter_changes
 from tests.mailadmin.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -46,11 +49,11 @@ def test_no_secret_stands_in_a_row(office, visit):
     ann.post("/admin/settings/dovecot_master_user", {"value": word})
     for name, spec in conf.SPECS.items():
         if spec.secret:
-            parameters.change({name: word})
-    tables.replace("sasl_passwd", {"far.example": word})
-    parameters.change({"smtp_sasl_password_maps": "hash:/etc/postfix/sasl_passwd"})
-    tables.replace("sasl_passwd", {"far.example": word + "!"})
-    secret = login.make_app_password(office.lisi.pk, "phone")
+            parameter_changes.change_parameters({name: word})
+    lookup_tables.replace_entries("sasl_passwd", {"far.example": word})
+    parameter_changes.change_parameters({"smtp_sasl_password_maps": "hash:/etc/postfix/sasl_passwd"})
+    lookup_tables.replace_entries("sasl_passwd", {"far.example": word + "!"})
+    secret = account_login.make_app_password(office.lisi.pk, "phone")
     kept = [str(row) for row in Change.objects.values_list("difference", flat=True)]
     told = [row for row in kept if secret.replace(" ", "") in row or "hutong 7!" in row or PASSWORD in row]
     assert told == []
@@ -69,9 +72,9 @@ def test_programs_are_named_too(office):
 def test_the_list_is_searched(office, visit):
     ann = visit("ann")
     directory.create_alias("one@benet.com", ["lisi"])
-    with audit.by("audrey@benet.com", "192.0.2.9"):
+    with audit.acting_as("audrey@benet.com", "192.0.2.9"):
         directory.create_alias("two@accp.com", ["wang"])
-    parameters.change({"smtpd_recipient_limit": "77"})
+    parameter_changes.change_parameters({"smtpd_recipient_limit": "77"})
 
     def found(**query: str) -> list[str]:
         return [line.subject for line in ann.get("/admin/history/", query).context["lines"]]
@@ -93,7 +96,7 @@ def test_a_setting_is_put_back(office, visit):
     ann.post(f"/admin/history/{newest.id}/undo")
     assert conf.current().smtpd_recipient_limit == 50
     ann.post(f"/admin/history/{first.id}/undo")
-    assert "smtpd_recipient_limit" not in conf.given()
+    assert "smtpd_recipient_limit" not in conf.explicit_values()
 
 
 def test_an_account_an_alias_a_domain_and_a_table_are_put_back(office, visit):
@@ -115,8 +118,8 @@ def test_an_account_an_alias_a_domain_and_a_table_are_put_back(office, visit):
     directory.change_domain(office.accp.pk, directory.DomainDraft(max_accounts=7, catch_all="wang"))
     ann.post(f"/admin/history/{last().pk}/undo")
     assert Domain.objects.get(pk=office.accp.pk).max_accounts is None
-    tables.add("senders", {"a": "OK"}, overwrite=True)
-    tables.add("senders", {"a": "REJECT", "b": "OK"}, overwrite=True)
+    lookup_tables.add_entries("senders", {"a": "OK"}, overwrite=True)
+    lookup_tables.add_entries("senders", {"a": "REJECT", "b": "OK"}, overwrite=True)
     ann.post(f"/admin/history/{last().pk}/undo")
     assert list(AccessEntry.objects.values_list("key", "value")) == [("a", "OK")]
 
@@ -134,7 +137,7 @@ def test_who_may_undo(office, visit):
     change = last()
     for name, status in {"dora": 404, "audrey": 403, "lisi": 403}.items():
         assert visit(name).post(f"/admin/history/{change.pk}/undo").status_code == status
-    parameters.change({"smtpd_recipient_limit": "77"})
+    parameter_changes.change_parameters({"smtpd_recipient_limit": "77"})
     assert visit("dora").post(f"/admin/history/{last().pk}/undo").status_code == 404
     directory.change_account(office.dora.pk, directory.AccountDraft(role="owner"))
     directory.change_account(office.dora.pk, directory.AccountDraft(role="domain", managed_domains=(office.accp.pk,)))
@@ -143,7 +146,7 @@ def test_who_may_undo(office, visit):
 
 
 def test_owners_see_what_was_done_to_their_account(office, visit):
-    with audit.by("ann@benet.com", "192.0.2.7"):
+    with audit.acting_as("ann@benet.com", "192.0.2.7"):
         directory.set_password(office.lisi.pk, "eight hutongs")
     office.lisi.refresh_from_db()
     page = visit("lisi").get("/account/activity").text

@@ -3,7 +3,8 @@
 import pytest
 
 from mailcore.models import Account, Alias, Change, Domain
-from mailcore.store import directory, login
+from mailcore.store import directory
+from mailcore.store.auth import account_login
 from tests.mailadmin.conftest import HASH, PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -66,7 +67,7 @@ def test_good_lines_are_taken_beside_bad_ones(office, visit):
     text = f"address;password;name\nzhao@benet.com;{PASSWORD};赵六\nx y@benet.com;;\nlisi@benet.com;;四\n"
     answer = sent(visit("ann"), "accounts", text)
     assert answer.context["summary"] == {"created": 1, "changed": 1, "wrong": 1}
-    assert login.sign_in("zhao@benet.com", PASSWORD, "imap", "192.0.2.1")
+    assert account_login.log_in("zhao@benet.com", PASSWORD, "imap", "192.0.2.1")
     assert Account.objects.get(pk=office.lisi.pk).name == "四"
 
 

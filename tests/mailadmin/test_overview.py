@@ -1,4 +1,4 @@
-"""The overview: what needs attention, and how many letters an hour."""
+"""The overview: what needs attention, and how many messages an hour."""
 
 import time
 from datetime import timedelta
@@ -7,11 +7,11 @@ import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
-from mailadmin import attention
-from mailcore import log
+from mailadmin import system_warnings
+from mailcore.logs import writer
 from mailcore.models import Account, Queued, Recipient, Traffic
-from mailcore.post import traffic
-from mailcore.store import dkim
+from mailcore.mta.history import statistics
+from mailcore.store.settings import dkim_keys
 
 pytestmark = pytest.mark.django_db
 NOW = int(time.time() * 1_000_000)
@@ -20,7 +20,7 @@ NOW = int(time.time() * 1_000_000)
 @pytest.fixture(autouse=True)
 def due(monkeypatch: pytest.MonkeyPatch, settings) -> None:
     """Counting is due, and no service is asked for."""
-    monkeypatch.setattr(traffic, "_counted", 0.0)
+    monkeypatch.setattr(statistics, "_counted", 0.0)
     settings.PORTS = dict.fromkeys(settings.PORTS)
 
 
@@ -41,8 +41,8 @@ def test_what_needs_attention(office, visit, parameters):
     Queued.objects.create(id=2, state="hold", due_us=0, received_us=0, size=1)
     Queued.objects.create(id=3, state="incoming", due_us=NOW - 3600_000_000, received_us=0, size=1)
     told = findings(ann)
-    for words in ("1 mailbox is nearly full", "1 account ends within a week", "1 letter cannot be read",
-                  "1 letter is on hold", "1 letter waits for a courier", "Letters of benet.com are not signed"):  # fmt: skip
+    for words in ("1 mailbox is nearly full", "1 account ends within a week", "1 message cannot be read",
+                  "1 message is on hold", "1 message waits for a courier", "Messages of benet.com are not signed"):  # fmt: skip
         assert words in told
     assert addresses(ann.get("/admin/accounts/?full=1")) == ["lisi@benet.com"]
     assert addresses(ann.get("/admin/accounts/?ending=1")) == ["dora@accp.com"]
@@ -64,14 +64,16 @@ def addresses(answer) -> list[str]:
 )
 def test_a_queue_that_grows(office, visit, before, last, now, grows):
     hour = int(time.time() // 3600)
-    for back, letters in {2: before, 1: last, 24: 7}.items():
-        if letters is not None:
-            Traffic.objects.create(machine="", hour=hour - back, kind=traffic.WAITING, letters=letters)
+    for back, messages in {2: before, 1: last, 24: 7}.items():
+        if messages is not None:
+            Traffic.objects.create(machine="", hour=hour - back, kind=statistics.WAITING, messages=messages)
     Queued.objects.bulk_create(
         Queued(id=n, state="deferred", due_us=1, received_us=1, size=1) for n in range(1, now + 1)
     )
     told = findings(visit("ann"))
-    assert (f"The queue grows: {now} letters wait. An hour ago it was {last}, two hours ago {before}." in told) is grows
+    assert (
+        f"The queue grows: {now} messages wait. An hour ago it was {last}, two hours ago {before}." in told
+    ) is grows
     page = visit("ann").get("/admin/").text
     assert f"Waiting now: {now:,}; at the end of the last hour: {last:,}. A day ago: 7." in page
 
@@ -79,26 +81,26 @@ def test_a_queue_that_grows(office, visit, before, last, now, grows):
 def test_the_queues_length_is_kept_for_each_hour(office, monkeypatch):
     for n, state in enumerate(("incoming", "deferred", "hold", "corrupt"), 1):
         Queued.objects.create(id=n, state=state, due_us=1, received_us=1, size=1)
-    traffic.count()
-    assert Traffic.objects.get(kind=traffic.WAITING).letters == 2
+    statistics.count_log()
+    assert Traffic.objects.get(kind=statistics.WAITING).messages == 2
     Queued.objects.filter(id=1).delete()
     again(monkeypatch)
-    assert Traffic.objects.get(kind=traffic.WAITING).letters == 1
+    assert Traffic.objects.get(kind=statistics.WAITING).messages == 1
 
 
 def test_a_domains_administrator_hears_of_their_own_only(office, visit, parameters):
     parameters(virtual_mailbox_limit="1000")
     Account.objects.filter(pk=office.lisi.pk).update(used_bytes=950)
     Queued.objects.create(id=1, state="corrupt", due_us=0, received_us=0, size=1)
-    dkim.put_to_work(office.accp.pk, dkim.make(office.accp.pk, "ed25519-sha256"))
+    dkim_keys.activate_key(office.accp.pk, dkim_keys.create_key(office.accp.pk, "ed25519-sha256"))
     assert findings(visit("dora")) == ""
 
 
-def test_why_letters_wait(office, visit):
-    letter = Queued.objects.create(id=1, state="deferred", due_us=0, received_us=0, size=1)
+def test_why_messages_wait(office, visit):
+    message = Queued.objects.create(id=1, state="deferred", due_us=0, received_us=0, size=1)
     for name in "abc":
-        Recipient.objects.create(letter=letter, address=f"{name}@x", original=f"{name}@x", reason="connection refused")
-    Recipient.objects.create(letter=letter, address="d@x", original="d@x", reason="greylisted")
+        Recipient.objects.create(queued=message, address=f"{name}@x", original=f"{name}@x", reason="connection refused")
+    Recipient.objects.create(queued=message, address="d@x", original="d@x", reason="greylisted")
     assert visit("ann").get("/admin/").context["reasons"] == [("connection refused", 3), ("greylisted", 1)]
 
 
@@ -114,24 +116,26 @@ LINES = {
 
 def write() -> None:
     for program, lines in LINES.items():
-        log.write(program, *lines)
+        writer.write(program, *lines)
 
 
 def counted() -> dict[str, int]:
-    return {kind: sum(Traffic.objects.filter(kind=kind).values_list("letters", flat=True)) for kind in traffic.KINDS}
+    return {
+        kind: sum(Traffic.objects.filter(kind=kind).values_list("messages", flat=True)) for kind in statistics.KINDS
+    }
 
 
 def again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(traffic, "_counted", 0.0)
-    assert traffic.count()
+    monkeypatch.setattr(statistics, "_counted", 0.0)
+    assert statistics.count_log()
 
 
-def test_letters_are_counted_from_the_log_once(office, monkeypatch):
+def test_messages_are_counted_from_the_log_once(office, monkeypatch):
     write()
-    assert traffic.count()
+    assert statistics.count_log()
     assert counted() == {"received": 2, "sent": 1, "deferred": 1, "bounced": 1, "refused": 1}
-    assert Traffic.objects.get(kind="sign-in").letters == 1
-    assert not traffic.count()
+    assert Traffic.objects.get(kind="sign-in").messages == 1
+    assert not statistics.count_log()
     again(monkeypatch)
     assert counted()["received"] == 2
     write()
@@ -143,9 +147,9 @@ def test_a_rotated_log_is_read_on(office, monkeypatch):
     import os
 
     write()
-    traffic.count()
-    os.rename(log.path(), log.path() + ".1")
-    log.reopen()
+    statistics.count_log()
+    os.rename(writer.log_path(), writer.log_path() + ".1")
+    writer.reopen()
     write()
     again(monkeypatch)
     assert counted()["received"] == 4
@@ -153,13 +157,13 @@ def test_a_rotated_log_is_read_on(office, monkeypatch):
 
 def test_half_a_line_waits_for_its_other_half(office, monkeypatch):
     write()
-    with open(log.path(), "r+") as file:
+    with open(writer.log_path(), "r+") as file:
         line = file.readline().rstrip("\n")
         file.seek(0, 2)
         file.write(line)
-    traffic.count()
+    statistics.count_log()
     assert counted()["received"] == 2
-    with open(log.path(), "a") as file:
+    with open(writer.log_path(), "a") as file:
         file.write("\n")
     again(monkeypatch)
     assert counted()["received"] == 3
@@ -179,8 +183,8 @@ def test_the_chart_and_its_table(office, visit):
 
 def test_nobody_logs_here(office, visit, parameters):
     parameters(maillog_file="/dev/stdout")
-    assert traffic.count()
-    assert set(Traffic.objects.values_list("kind", flat=True)) == {traffic.WAITING}
+    assert statistics.count_log()
+    assert set(Traffic.objects.values_list("kind", flat=True)) == {statistics.WAITING}
     assert visit("ann").get("/admin/").status_code == 200
 
 
@@ -204,13 +208,13 @@ def test_a_certificate_that_ends_soon(office, visit, parameters, tmp_path):
 
 
 def test_a_disk_that_is_nearly_full(office, visit, monkeypatch):
-    monkeypatch.setattr(attention, "_DISK", 1.0)  # no disk has more free than there is of it
+    monkeypatch.setattr(system_warnings, "_DISK", 1.0)  # no disk has more free than there is of it
     assert "are free on the disk of" in findings(visit("ann"))
 
 
 def test_sign_ins_that_fail(office, visit, monkeypatch):
-    log.write("login", *LINES["login"] * 50)
-    traffic.count()
+    writer.write("login", *LINES["login"] * 50)
+    statistics.count_log()
     assert "50 sign-ins failed within the last two hours." in findings(visit("ann"))
-    Traffic.objects.update(letters=49)
+    Traffic.objects.update(messages=49)
     assert "sign-ins failed" not in findings(visit("ann"))

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from mailcore.models import Account, AppPassword
-from mailcore.store import login
+from mailcore.store.auth import account_login
 from tests.mailadmin.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -35,9 +35,9 @@ def test_the_password_is_changed_by_who_knows_the_old_one(office):
     here, elsewhere = Client(), Client()
     for browser in (here, elsewhere):
         assert browser.login(username="lisi@benet.com", password=PASSWORD)
-    _, kept = login.make_session_credential(office.lisi, here.session.session_key)
-    _, ended = login.make_session_credential(office.lisi, elsewhere.session.session_key)
-    secret = login.make_app_password(office.lisi.pk, "phone")
+    _, kept = account_login.make_session_credential(office.lisi, here.session.session_key)
+    _, ended = account_login.make_session_credential(office.lisi, elsewhere.session.session_key)
+    secret = account_login.make_app_password(office.lisi.pk, "phone")
     new = "eight hutongs"
     assert change(here, "wrong", new, new).status_code == 400
     assert change(here, PASSWORD, new, "other").status_code == 400
@@ -47,7 +47,7 @@ def test_the_password_is_changed_by_who_knows_the_old_one(office):
     assert here.get("/account/").status_code == 200
     assert elsewhere.get("/account/").status_code == 302
     for word, opens in {PASSWORD: False, new: True, kept: True, ended: False, secret: True}.items():
-        assert bool(login.sign_in("lisi@benet.com", word, "imap", "192.0.2.1")) is opens
+        assert bool(account_login.log_in("lisi@benet.com", word, "imap", "192.0.2.1")) is opens
 
 
 def test_app_passwords_are_made_shown_once_and_revoked(office, visit):
@@ -55,7 +55,7 @@ def test_app_passwords_are_made_shown_once_and_revoked(office, visit):
     made = lisi.post("/account/app-passwords", {"label": "Thunderbird"})
     secret = re.search(r'class="secret">([^<]+)<', made.text)[1]
     assert made["Cache-Control"] == "no-store"
-    assert login.sign_in("lisi@benet.com", secret, "imap", "192.0.2.1")
+    assert account_login.log_in("lisi@benet.com", secret, "imap", "192.0.2.1")
     page = lisi.get("/account/app-passwords").text
     assert "Thunderbird" in page
     assert secret not in page
@@ -64,9 +64,9 @@ def test_app_passwords_are_made_shown_once_and_revoked(office, visit):
     assert AppPassword.objects.exists()
     assert lisi.get(f"/account/app-passwords/{row.pk}/revoke").status_code == 405
     assert lisi.post(f"/account/app-passwords/{row.pk}/revoke").status_code == 302
-    assert not login.sign_in("lisi@benet.com", secret, "imap", "192.0.2.1")
+    assert not account_login.log_in("lisi@benet.com", secret, "imap", "192.0.2.1")
 
 
 def test_a_web_sessions_credential_is_not_in_the_list(office, visit):
-    login.make_session_credential(office.lisi, "key")
+    account_login.make_session_credential(office.lisi, "key")
     assert "You have no app passwords yet" in visit("lisi").get("/account/app-passwords").text

@@ -7,7 +7,8 @@ from django.db import transaction
 from django.test import Client
 
 from mailadmin import urls
-from mailcore import conf, log
+from mailcore import conf
+from mailcore.logs import writer
 from mailcore.models import (
     AccessEntry,
     Account,
@@ -21,8 +22,10 @@ from mailcore.models import (
     Queued,
     Setting,
 )
-from mailcore.store import apitokens, directory, factors, login
-from mailcore.wire import totp
+from mailcore.store import directory
+from mailcore.store.auth import account_login, second_factors
+from mailcore.store.credentials import api_tokens
+from mailcore.wire.auth import totp
 from tests.mailadmin.conftest import PASSWORD
 
 # Addresses that only take forms and lead on to a page.
@@ -65,7 +68,7 @@ PAGES = [
     ("import", "domains", "ann"),
     ("queue", None, "ann audrey"),
     ("destinations", None, "ann audrey"),
-    ("letter", "1A2B3C", "ann audrey"),
+    ("message", "1A2B3C", "ann audrey"),
     ("tracking", None, "ann audrey dora"),
     ("log", None, "ann audrey"),
     ("log-download", None, "ann audrey"),
@@ -101,7 +104,7 @@ def address(page: str, what: str | None) -> str:
         number = Alias.objects.get(address=what).pk
     elif what in ("benet", "accp"):
         number = Domain.objects.get(name=f"{what}.com").pk
-    elif page in ("letter", "setting", "export", "import", "table") or (what or "").isdecimal():
+    elif page in ("message", "setting", "export", "import", "table") or (what or "").isdecimal():
         number = what
     elif what:
         number = Account.objects.get(local_part=what).pk
@@ -110,9 +113,9 @@ def address(page: str, what: str | None) -> str:
 
 @pytest.fixture(autouse=True)
 def something_to_see(office, settings) -> None:
-    """A letter in the queue, and a log."""
+    """A message in the queue, and a log."""
     Queued.objects.create(id=0x1A2B3C, state="hold", due_us=1, received_us=1, size=1, sender="a@other.example")
-    log.write("qmgr", "begins")
+    writer.write("qmgr", "begins")
 
 
 @pytest.mark.parametrize(("page", "what", "allowed"), PAGES)
@@ -202,7 +205,7 @@ FORMS = [
     ("tokens", None, {"label": "new"}, "ann audrey dora"),
 ]
 ONLY_READ = {
-    "dashboard", "domains", "dns", "accounts", "aliases", "export", "queue", "destinations", "letter", "tracking", "log",
+    "dashboard", "domains", "dns", "accounts", "aliases", "export", "queue", "destinations", "message", "tracking", "log",
     "log-download", "settings", "main-cf", "simulator", "tables", "history", "access", "security", "own-sessions",
     "own-history", "own-tracking",
 }  # fmt: skip
@@ -214,11 +217,16 @@ NOTHING_ALONE = {"add-app", "add-passkey", "confirm", "second-step"}
 def own_things(office) -> dict[str, int]:
     """Lisi's app password, signed-in browser and second factor, Ann's token, by their numbers."""
     for account in (office.lisi, office.wang, office.dora):
-        sealed = factors.new_key()
-        factors.add_app(account.pk, "phone", sealed, totp.code(factors.key_of(sealed), totp.step_at(time.time())))
-    login.make_app_password(office.lisi.pk, "phone")
-    login.make_session_credential(office.lisi, "key")
-    apitokens.make(office.ann.pk, "script", writes=True, expires=None)
+        sealed = second_factors.new_totp_key()
+        second_factors.add_authenticator(
+            account.pk,
+            "phone",
+            sealed,
+            totp.compute_code(second_factors.decrypt_totp_key(sealed), totp.step_at(time.time())),
+        )
+    account_login.make_app_password(office.lisi.pk, "phone")
+    account_login.make_session_credential(office.lisi, "key")
+    api_tokens.create_token(office.ann.pk, "script", writes=True, expires=None)
     return {
         "app": AppPassword.objects.get(session=False).pk,
         "session": AppPassword.objects.get(session=True).pk,
@@ -257,7 +265,7 @@ def test_who_changes_something(office, own_things, visit, page, what, data, chan
                 changed.add(name)
             transaction.set_rollback(True)
         conf.refresh()
-        directory.forget()
+        directory.clear_cache()
         assert answer.status_code < 500
     assert changed == set(changers.split())
 
@@ -298,6 +306,6 @@ def test_who_is_switched_off_is_out_at_once(office, visit):
 
 def test_changes_need_the_forms_own_token(office):
     browser = Client(enforce_csrf_checks=True)
-    browser.force_login(office.ann, "mailcore.store.login.AccountBackend")
+    browser.force_login(office.ann, "mailcore.store.auth.account_login.AccountBackend")
     assert browser.post(f"/admin/accounts/{office.lisi.pk}/delete").status_code == 403
     assert Account.objects.filter(pk=office.lisi.pk).exists()

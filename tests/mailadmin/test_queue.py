@@ -1,4 +1,4 @@
-"""The queue on the screen: found, looked at, moved; and the story of a letter, for whom it concerns."""
+"""The queue on the screen: found, looked at, moved; and the story of a message, for whom it concerns."""
 
 import re
 import time
@@ -8,8 +8,8 @@ import pytest
 from django.utils import timezone
 
 from mailcore.models import Change, Event, Queued, Recipient
-from mailcore.post import files, intake
-from mailcore.terms import Client, LetterRecipient
+from mailcore.mta.queue import content_files, enqueue
+from mailcore.values import Client, MessageRecipient
 
 NOW = int(time.time() * 1_000_000)
 HERE = Client("192.0.2.7", "client.example", protocol="ESMTP")
@@ -17,16 +17,16 @@ HERE = Client("192.0.2.7", "client.example", protocol="ESMTP")
 
 @pytest.fixture
 def post(office):
-    """`post("a@x", ["b@y"])` puts a letter into the queue; its queue id comes back."""
-    files.make_directories()
+    """`post("a@x", ["b@y"])` puts a message into the queue; its queue id comes back."""
+    content_files.make_directories()
 
     def take_in(sender: str, recipients: list[str], state: str = "incoming", reason: str = "", **more) -> str:
         content = b"Received: from x\r\nSubject: =?utf-8?b?5oql5ZGK?=\r\n\r\nsecret words\r\n"
-        wanted = [LetterRecipient(address) for address in recipients]
-        letter = intake.write_and_take_in(content, sender, wanted, HERE, NOW, **more)
-        Queued.objects.filter(pk=letter.id).update(state=state)
-        Recipient.objects.filter(letter=letter.id).update(reason=reason)
-        return letter.queue_id
+        wanted = [MessageRecipient(address) for address in recipients]
+        message = enqueue.write_and_enqueue(content, sender, wanted, HERE, NOW, **more)
+        Queued.objects.filter(pk=message.id).update(state=state)
+        Recipient.objects.filter(queued=message.id).update(reason=reason)
+        return message.queue_id
 
     return take_in
 
@@ -76,7 +76,7 @@ def test_searching_by_queue_id(post, visit):
         ("release", "deferred", "deferred"),
     ],
 )
-def test_one_letter_is_moved(post, visit, action, before, after):
+def test_one_message_is_moved(post, visit, action, before, after):
     chosen, other = (post("a@x.example", ["b@far.example"], before) for _ in range(2))
     data = {"action": action, "id": str(int(chosen, 16)), "sure": "1"}
     assert visit("ann").post("/admin/queue/act", data).status_code == 302
@@ -85,15 +85,15 @@ def test_one_letter_is_moved(post, visit, action, before, after):
     assert len(states()) == (3 if after == "done" and action in ("requeue", "return") else 2)
 
 
-def test_who_sent_a_letter_that_is_returned_is_told(post, visit):
+def test_who_sent_a_message_that_is_returned_is_told(post, visit):
     queue_id = post("lisi@benet.com", ["b@far.example"], "deferred", "no route")
     visit("ann").post("/admin/queue/act", {"action": "return", "id": str(int(queue_id, 16)), "sure": "1"})
     [notice] = Queued.objects.filter(sender="", state="incoming")
     assert [row.address for row in notice.recipients.all()] == ["lisi@benet.com"]
-    told = files.header(notice.pk, 0, 10_000).decode()
+    told = content_files.read_header(notice.pk, 0, 10_000).decode()
     assert "returned to sender by the administrator" in told
     assert "5.4.7" in told
-    assert not files.present() or int(queue_id, 16) not in set(files.present())
+    assert not content_files.stored_ids() or int(queue_id, 16) not in set(content_files.stored_ids())
 
 
 @pytest.mark.parametrize(("action", "words"), [("delete", "gone for good"), ("return", "Their senders are told")])
@@ -127,7 +127,7 @@ def test_nonsense_moves_nothing(post, visit, data):
     assert set(states().values()) == {"deferred"}
 
 
-def test_one_letter_in_full_but_not_its_text(post, visit):
+def test_one_message_in_full_but_not_its_text(post, visit):
     queue_id = post("a@x.example", ["b@far.example"], "deferred", "greylisted", message_id="7@x.example")
     page = visit("ann").get(f"/admin/queue/{queue_id}").text
     for text in ("a@x.example", "b@far.example", "greylisted", "7@x.example", "client.example", "192.0.2.7"):
@@ -136,7 +136,7 @@ def test_one_letter_in_full_but_not_its_text(post, visit):
 
 
 @pytest.mark.parametrize("queue_id", ["FFFFFFFFFF", "no", "F" * 40])
-def test_a_letter_that_is_not_there(post, visit, queue_id):
+def test_a_message_that_is_not_there(post, visit, queue_id):
     assert visit("ann").get(f"/admin/queue/{queue_id}").status_code == 404
 
 
@@ -171,13 +171,13 @@ def test_what_a_recipient_did_with_it_is_not_for_the_sender(post, visit, office)
         assert {moment.kind for moment in story.moments} == kinds
 
 
-def test_an_administrator_of_domains_follows_their_letters_only(post, visit):
+def test_an_administrator_of_domains_follows_their_messages_only(post, visit):
     post("lisi@benet.com", ["ann@benet.com"], message_id="8@benet.com")
     assert visit("dora").get("/admin/tracking", {"q": "8@benet.com"}).context["stories"] == []
 
 
 @pytest.mark.parametrize("words", ["报告", "RE: 报告", "[list] 报告"])
-def test_a_letter_is_found_by_its_subject_which_is_kept_nowhere(post, visit, words):
+def test_a_message_is_found_by_its_subject_which_is_kept_nowhere(post, visit, words):
     found = post("lisi@benet.com", ["b@far.example"], "deferred")
     for page in ("/admin/tracking", "/account/tracking"):
         [told] = visit("lisi" if "account" in page else "ann").get(page, {"q": words}).context["stories"]
@@ -186,7 +186,7 @@ def test_a_letter_is_found_by_its_subject_which_is_kept_nowhere(post, visit, wor
     assert "报告" not in str(Queued.objects.values().get())
 
 
-def test_letters_are_found_by_time(post, visit):
+def test_messages_are_found_by_time(post, visit):
     first, second = post("a@x.example", ["b@far.example"]), post("c@x.example", ["d@far.example"])
     Queued.objects.filter(pk=int(first, 16)).update(received_us=NOW - 7200 * 1_000_000)
     hour_ago = timezone.localtime() - timedelta(hours=1)
@@ -214,12 +214,12 @@ def test_who_looked_into_an_account_its_owner_can_read(post, visit, office):
     visit("lisi").get("/account/tracking", {"q": "lisi@benet.com"})
     looks = Change.objects.filter(action="account.look", subject="lisi@benet.com").order_by("pk")
     assert [(row.by, row.difference["what"][1]) for row in looks] == [
-        ("ann@benet.com", f"letter:{queue_id}"),
+        ("ann@benet.com", f"message:{queue_id}"),
         ("ann@benet.com", "tracking"),
         ("ann@benet.com", "access"),
     ]
     page = visit("lisi").get("/account/activity").text
     assert page.count("Looked into") == 3
-    assert f"the letter {queue_id}" in page
+    assert f"the message {queue_id}" in page
     assert "what opens the account" in page
     assert "192.0.2.7" in page

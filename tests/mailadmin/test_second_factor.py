@@ -9,9 +9,9 @@ from django.test import Client
 
 from mailcore import conf
 from mailcore.models import Account, AppPassword, Change, Factor, Recipient
-from mailcore.post import files
-from mailcore.store import factors, guessing, login
-from mailcore.wire import totp
+from mailcore.mta.queue import content_files
+from mailcore.store.auth import account_login, second_factors, throttle
+from mailcore.wire.auth import totp
 from tests.mailadmin.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAIL_AUTH_FAILURE_DELAY", "0")
-    files.make_directories()
+    content_files.make_directories()
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def code_of(typed_key: str, later: int = 0) -> str:
     import base64
 
     text = typed_key.replace(" ", "")
-    return totp.code(base64.b32decode(text + "=" * (-len(text) % 8)), totp.step_at(time.time()) + later)
+    return totp.compute_code(base64.b32decode(text + "=" * (-len(text) % 8)), totp.step_at(time.time()) + later)
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_recovery_code_opens_once(key, lisi):
     first, second = arrive(), arrive()
     assert first.post("/login/second", {"code": f" {word.upper()} "}).status_code == 302
     assert second.post("/login/second", {"code": word}).status_code == 401
-    assert factors.of(Account.objects.get(address="lisi@benet.com").pk).codes == 9
+    assert second_factors.list_factors(Account.objects.get(address="lisi@benet.com").pk).codes == 9
 
 
 def test_the_second_step_needs_the_first(office):
@@ -109,28 +109,28 @@ def test_the_second_step_does_not_outlive_the_password(key, office):
 
 
 def test_programs_need_passwords_of_their_own(key, office):
-    before = login.sign_in("lisi@benet.com", PASSWORD, "imap", "192.0.2.1")
+    before = account_login.log_in("lisi@benet.com", PASSWORD, "imap", "192.0.2.1")
     assert before is None
-    secret = login.make_app_password(office.lisi.pk, "phone")
-    assert login.sign_in("lisi@benet.com", secret, "imap", "192.0.2.1")
-    _, credential = login.make_session_credential(office.lisi, "key")
-    assert login.sign_in("lisi@benet.com", credential, "smtp", "192.0.2.1")
-    assert all(login.scram_offer("lisi@benet.com").credentials)
+    secret = account_login.make_app_password(office.lisi.pk, "phone")
+    assert account_login.log_in("lisi@benet.com", secret, "imap", "192.0.2.1")
+    _, credential = account_login.make_session_credential(office.lisi, "key")
+    assert account_login.log_in("lisi@benet.com", credential, "smtp", "192.0.2.1")
+    assert all(account_login.scram_offer("lisi@benet.com").credentials)
 
 
 def test_a_session_that_came_with_the_password_alone_ends(lisi, office):
-    owner = login.sign_in("lisi@benet.com", PASSWORD, "imap", "192.0.2.1")
-    assert login.still_open(owner)
+    owner = account_login.log_in("lisi@benet.com", PASSWORD, "imap", "192.0.2.1")
+    assert account_login.is_session_valid(owner)
     page = lisi.get("/account/security/app")
     lisi.post("/account/security/app", {"code": app_code(page)})
-    assert not login.still_open(owner)
+    assert not account_login.is_session_valid(owner)
 
 
 def test_removing_the_last_factor_lets_the_password_open_again(key, lisi, office):
     row = Factor.objects.get(kind="totp")
     assert lisi.post(f"/account/security/{row.pk}/remove").status_code == 302
     assert not Factor.objects.exists()
-    assert login.sign_in("lisi@benet.com", PASSWORD, "imap", "192.0.2.1")
+    assert account_login.log_in("lisi@benet.com", PASSWORD, "imap", "192.0.2.1")
     assert lisi.get("/account/").status_code == 200
 
 
@@ -181,13 +181,13 @@ def test_a_role_that_must_have_one(office, visit, parameters):
 
 def test_guessing_waits_its_turn(office, parameters):
     """With every seat taken, an attempt that would have to wait is sent away; nobody is locked out."""
-    from mailcore.store import guessing
+    from mailcore.store.auth import throttle
 
     parameters(auth_failure_limit="2", auth_failure_delay="30", web_threads="1")
     for _ in range(2):
         assert "not right" in arrive("wrong").page.text
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(guessing, "_waiting", 1)
+        patch.setattr(throttle, "_waiting", 1)
         assert "Too many attempts" in arrive().page.text
     parameters(auth_failure_delay="0")
     assert arrive().get("/account/").status_code == 200
@@ -201,7 +201,7 @@ def test_the_keys_are_not_readable_in_the_database(key, lisi):
 
 def test_after_another_secret_key_a_code_is_wrong_and_no_fault(key, lisi, settings, office):
     settings.SECRET_KEY = "another"
-    assert not factors.check_code(office.lisi.pk, code_of(key, 1))
+    assert not second_factors.check_code(office.lisi.pk, code_of(key, 1))
 
 
 # --- Browsers that are signed in ------------------------------------------------------------------
@@ -210,7 +210,9 @@ def test_after_another_secret_key_a_code_is_wrong_and_no_fault(key, lisi, settin
 def test_browsers_are_listed_and_signed_out(office, lisi):
     other = arrive()
     for browser in (lisi, other):
-        login.make_session_credential(office.lisi, browser.session.session_key, "192.0.2.7", "Firefox/140 (Linux)")
+        account_login.make_session_credential(
+            office.lisi, browser.session.session_key, "192.0.2.7", "Firefox/140 (Linux)"
+        )
     page = lisi.get("/account/sessions")
     assert "Firefox, Linux" in page.text
     assert "192.0.2.7" in page.text
@@ -221,20 +223,20 @@ def test_browsers_are_listed_and_signed_out(office, lisi):
 
 
 def test_somebody_elses_browser_is_not_signed_out(office, lisi, visit):
-    login.make_session_credential(office.lisi, lisi.session.session_key)
+    account_login.make_session_credential(office.lisi, lisi.session.session_key)
     row = AppPassword.objects.get(session=True)
     visit("wang").post(f"/account/sessions/{row.pk}/end")
     assert lisi.get("/account/").status_code == 200
 
 
 def test_an_administrator_signs_somebody_out_everywhere(office, lisi, visit):
-    login.make_session_credential(office.lisi, lisi.session.session_key)
-    secret = login.make_app_password(office.lisi.pk, "phone")
+    account_login.make_session_credential(office.lisi, lisi.session.session_key)
+    secret = account_login.make_app_password(office.lisi.pk, "phone")
     url = f"/admin/accounts/{office.lisi.pk}/access/end"
     visit("ann").post(url, {"what": "sessions"})
     assert lisi.get("/account/").status_code == 302
     visit("ann").post(url, {"what": "program", "number": str(AppPassword.objects.get().pk)})
-    assert not login.sign_in("lisi@benet.com", secret, "imap", "192.0.2.1")
+    assert not account_login.log_in("lisi@benet.com", secret, "imap", "192.0.2.1")
     assert visit("ann").post(url, {"what": "everything"}).status_code == 404
 
 
@@ -256,7 +258,7 @@ def test_a_right_password_forgives_no_wrong_code(key, monkeypatch):
     for _ in range(10):
         browser = arrive()
         for _ in range(4):
-            under_way = guessing.Attempt("lisi@benet.com", "127.0.0.1", guessing.SECOND)
+            under_way = throttle.Attempt("lisi@benet.com", "127.0.0.1", throttle.SECOND)
             answer = browser.post("/login/second", {"code": "000000"})
             under_way.end(failed=False)
             judged += "This is not right" in answer.text
@@ -296,7 +298,7 @@ def test_the_present_password_is_not_guessed_on_the_password_page(lisi, office, 
     form = {"present": "wrong", "password": "a quite new one", "again": "a quite new one"}
     for _ in range(3):
         assert lisi.post("/account/password", form).status_code == 400
-    under_way = guessing.Attempt("lisi@benet.com", "127.0.0.1")
+    under_way = throttle.Attempt("lisi@benet.com", "127.0.0.1")
     refused = lisi.post("/account/password", form | {"present": PASSWORD})
     under_way.end(failed=False)
     assert refused.status_code == 429

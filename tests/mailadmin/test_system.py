@@ -2,8 +2,9 @@
 
 import pytest
 
-from mailcore import conf, log
-from mailcore.post import files
+from mailcore import conf
+from mailcore.logs import writer
+from mailcore.mta.queue import content_files
 
 
 def test_a_setting_is_found_changed_and_put_back(office, visit):
@@ -14,11 +15,11 @@ def test_a_setting_is_found_changed_and_put_back(office, visit):
 
     browser.post("/admin/settings/smtpd_hard_error_limit", {"value": "7"})
     assert conf.current().smtpd_hard_error_limit == 7
-    assert "smtpd_hard_error_limit" in conf.given()
+    assert "smtpd_hard_error_limit" in conf.explicit_values()
 
     browser.post("/admin/settings/smtpd_hard_error_limit", {"default": "1"})
     assert conf.current().smtpd_hard_error_limit == 20
-    assert list(conf.given()) == []
+    assert list(conf.explicit_values()) == []
 
 
 def test_a_value_that_is_not_of_its_kind_is_refused_and_said(office, visit):
@@ -45,8 +46,8 @@ def test_every_setting_has_a_page(office, visit):
 
 
 def test_the_log_by_words_and_level(office, visit):
-    log.write("smtpd", "connect from x[192.0.2.1]", "warning: dictionary attack from x[192.0.2.1]")
-    log.write("qmgr", "<script>alert(1)</script>")
+    writer.write("smtpd", "connect from x[192.0.2.1]", "warning: dictionary attack from x[192.0.2.1]")
+    writer.write("qmgr", "<script>alert(1)</script>")
     browser = visit("ann")
     page = browser.get("/admin/log").text
     assert "connect from" in page
@@ -67,8 +68,8 @@ def test_the_log_by_words_and_level(office, visit):
         ("all@benet.com", "lisi@benet.com"),
     ],
 )
-def test_a_letter_is_tried(office, visit, parameters, recipient, words):
-    files.make_directories()
+def test_a_message_is_tried(office, visit, parameters, recipient, words):
+    content_files.make_directories()
     parameters(
         mynetworks="", smtpd_relay_restrictions="permit_mynetworks permit_sasl_authenticated reject_unauth_destination"
     )

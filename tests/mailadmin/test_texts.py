@@ -4,7 +4,8 @@ import pytest
 
 from mailcore import conf
 from mailcore.models import Alias, Change, Domain
-from mailcore.store import parameters, postfix, tables
+from mailcore.store.settings import lookup_tables, parameter_changes
+from mailcore.store.setup import postfix_import
 
 pytestmark = pytest.mark.django_db
 
@@ -48,7 +49,7 @@ gone@lists.example.org    nobody@benet.com
 def verdicts(text: str, kind: str = "main.cf", *, really: bool = True, name: str = "") -> dict[str, tuple[bool, str]]:
     return {
         each.what or f"line {each.line}": (each.taken, each.why)
-        for each in postfix.take(kind, text, name=name, really=really)
+        for each in postfix_import.import_text(kind, text, name=name, really=really)
     }
 
 
@@ -77,12 +78,12 @@ def test_a_main_cf_is_taken_line_by_line(office):
 
 
 def test_a_try_changes_nothing(office):
-    before = conf.given()
+    before = conf.explicit_values()
     assert verdicts(MAIN_CF, really=False) == verdicts(MAIN_CF)
-    parameters.change(dict.fromkeys(conf.given()))
+    parameter_changes.change_parameters(dict.fromkeys(conf.explicit_values()))
     Domain.objects.filter(name="lists.example.org").delete()
     verdicts(MAIN_CF, really=False)
-    assert conf.given() == before
+    assert conf.explicit_values() == before
     assert conf.current().message_size_limit == 10240000
     assert not Domain.objects.filter(name="lists.example.org").exists()
 
@@ -91,7 +92,7 @@ def test_an_open_relay_is_not_taken_over(office):
     told = verdicts("smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = permit\nsmtpd_hard_error_limit = 9\n")
     assert any(not taken and "open relay" in why for taken, why in told.values())
     assert conf.current().smtpd_hard_error_limit == 9
-    assert conf.stops_strangers()
+    assert conf.rejects_open_relay()
 
 
 def test_a_virtual_table_becomes_aliases_domains_and_catch_alls(office):
@@ -110,11 +111,11 @@ def test_out_and_in_again_is_the_same(office, monkeypatch):
     verdicts('postmaster: ann\nstaff: lisi, far@other.example\nrobot: "|/bin/robot --quiet"\n', "aliases")
     verdicts("far.example smtp:[relay]:587\n.old.example error:5.1.2 moved\n", "table", name="transport")
     kinds = [("main.cf", ""), ("virtual", ""), ("aliases", ""), ("table", "transport")]
-    first = {kind: postfix.written(kind, name) for kind, name in kinds}
+    first = {kind: postfix_import.export_text(kind, name) for kind, name in kinds}
     Change.objects.all().delete()
     for kind, name in kinds:
         assert all(taken for taken, _ in verdicts(first[kind], kind, name=name).values()), kind
-    assert {kind: postfix.written(kind, name) for kind, name in kinds} == first
+    assert {kind: postfix_import.export_text(kind, name) for kind, name in kinds} == first
     assert not Change.objects.exclude(action="alias.file").exists()
 
 
@@ -128,7 +129,7 @@ def test_the_screen_tries_then_imports(office, visit):
     assert conf.current().message_size_limit == 7777777
     table = {"kind": "table", "name": "sender_access", "text": "spam@x.example REJECT\n", "import": "1"}
     ann.post("/admin/settings/postfix", table)
-    assert tables.find("sender_access", "spam@x.example") == "REJECT"
+    assert lookup_tables.find_value("sender_access", "spam@x.example") == "REJECT"
     assert ann.post("/admin/settings/postfix", table | {"name": ""}).status_code == 400
 
 
@@ -147,7 +148,7 @@ def test_the_program_takes_main_cf_and_the_files_it_names(office, tmp_path, caps
         assert "virtual: 5 lines" in said.out
         assert "made_up_parameter: There is no such parameter here." in said.err
         assert "open" in said.err  # /etc/postfix/transport is not there
-        assert tables.look("sender_access", "spam@x.example") == (None if more else "REJECT")
+        assert lookup_tables.look_up_uncached("sender_access", "spam@x.example") == (None if more else "REJECT")
 
 
 # --- postconf -n ----------------------------------------------------------------------------------
@@ -155,7 +156,7 @@ def test_the_program_takes_main_cf_and_the_files_it_names(office, tmp_path, caps
 
 def test_settings_are_edited_as_text(office, visit):
     ann = visit("ann")
-    parameters.change({"smtpd_recipient_limit": "77", "delay_warning_time": "4h"})
+    parameter_changes.change_parameters({"smtpd_recipient_limit": "77", "delay_warning_time": "4h"})
     page = ann.get("/admin/settings/text")
     assert page.context["text"] == "delay_warning_time = 4h\nsmtpd_recipient_limit = 77\n"
     text = "smtpd_recipient_limit = 88\nsmtpd_hard_error_limit = 7\n"
@@ -165,7 +166,7 @@ def test_settings_are_edited_as_text(office, visit):
     ]  # fmt: skip
     assert conf.current().smtpd_recipient_limit == 77
     assert ann.post("/admin/settings/text", {"text": text, "save": "1"}).status_code == 302
-    assert conf.given() == {"smtpd_hard_error_limit": "7", "smtpd_recipient_limit": "88"}
+    assert conf.explicit_values() == {"smtpd_hard_error_limit": "7", "smtpd_recipient_limit": "88"}
     assert ann.get("/admin/settings/main.cf").text == "smtpd_hard_error_limit = 7\nsmtpd_recipient_limit = 88\n"
 
 
@@ -176,7 +177,7 @@ def test_a_mistake_in_the_text_changes_nothing(office, visit, text):
     answer = visit("ann").post("/admin/settings/text", {"text": f"message_size_limit = 5\n{text}\n", "save": "1"})
     assert answer.status_code == 400
     assert answer.context["problems"]
-    assert conf.given() == {}
+    assert conf.explicit_values() == {}
     assert conf.current().message_size_limit == 10240000
 
 
@@ -188,24 +189,24 @@ def test_a_table_is_edited(office, visit):
     assert ann.post("/admin/tables/new", {"name": "sender_access"}).url == "/admin/tables/sender_access"
     data = {"text": "spam@x.example REJECT no, thanks\n192.0.2 OK\n"}
     assert "Every line can be read" in ann.post("/admin/tables/sender_access", data).text
-    assert tables.names() == []
+    assert lookup_tables.list_tables() == []
     ann.post("/admin/tables/sender_access", data | {"save": "1"})
-    assert dict(tables.entries("sender_access")) == {"spam@x.example": "REJECT no, thanks", "192.0.2": "OK"}
+    assert dict(lookup_tables.list_entries("sender_access")) == {"spam@x.example": "REJECT no, thanks", "192.0.2": "OK"}
     rows = {name: (entries, users) for name, entries, users in ann.get("/admin/tables/").context["rows"]}
     assert rows["sender_access"] == (2, [])
     assert rows["transport"] == (0, ["transport_maps"])
     bad = ann.post("/admin/tables/sender_access", {"text": "lonely\na b\na c\n", "save": "1"})
     assert bad.status_code == 400
     assert len(bad.context["problems"]) == 2
-    assert len(dict(tables.entries("sender_access"))) == 2
+    assert len(dict(lookup_tables.list_entries("sender_access"))) == 2
 
 
 def test_passwords_in_a_table_are_not_shown_and_stay(office, visit):
     ann = visit("ann")
-    parameters.change({"smtp_sasl_password_maps": "hash:/etc/postfix/sasl_passwd"})
-    tables.replace("sasl_passwd", {"a.example": "me:first", "b.example": "me:second"})
+    parameter_changes.change_parameters({"smtp_sasl_password_maps": "hash:/etc/postfix/sasl_passwd"})
+    lookup_tables.replace_entries("sasl_passwd", {"a.example": "me:first", "b.example": "me:second"})
     page = ann.get("/admin/tables/sasl_passwd")
     assert "first" not in page.context["text"]
     text = page.context["text"].replace("b.example\t••••••", "b.example\tme:third")
     ann.post("/admin/tables/sasl_passwd", {"text": text, "save": "1"})
-    assert dict(tables.entries("sasl_passwd")) == {"a.example": "me:first", "b.example": "me:third"}
+    assert dict(lookup_tables.list_entries("sasl_passwd")) == {"a.example": "me:first", "b.example": "me:third"}

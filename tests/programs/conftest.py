@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands, load_command_class
 
-from tests.post.conftest import benet, inbox, post  # noqa: F401  (fixtures)
+from tests.mta.conftest import benet, inbox, post  # noqa: F401  (fixtures)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _without_listeners(master_cf: str) -> str:
 
 @pytest.fixture
 def running_postfix(postfix: Postfix) -> Iterator[Postfix]:
-    """The same, with its queue manager at work; all it can do with a letter is to put it off."""
+    """The same, with its queue manager at work; all it can do with a message is to put it off."""
     with (postfix.folder / "main.cf").open("a") as main_cf:
         main_cf.write(f"maillog_file_prefixes = {postfix.folder}\nmaillog_file = {postfix.folder}/data/log\n")
     started = postfix("postfix", "start")

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from mailcore.models import Account, Alias, Change, Domain
-from mailcore.store import directory, login
+from mailcore.store import directory
+from mailcore.store.auth import account_login
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PASSWORD = "seven hutongs"
@@ -38,13 +39,13 @@ def test_an_account_from_first_to_last(run, benet):
     made = run("account", "add", "--json", "zhao@benet.com", "name=赵六", "quota_bytes=512 MB")
     row, secret = map(json.loads, made.lines)
     assert (row["name"], row["quota_bytes"]) == ("赵六", 512 << 20)
-    assert login.sign_in("zhao@benet.com", secret["password"], "imap", "192.0.2.1")
+    assert account_login.log_in("zhao@benet.com", secret["password"], "imap", "192.0.2.1")
     run("account", "set", "zhao@benet.com", "state=receive-only", "expires=2030-01-31")
     row = json.loads(run("account", "show", "--json", "zhao@benet.com").out)
     assert (row["state"], row["expires"], row["name"]) == ("receive-only", "2030-01-31", "赵六")
     given = run("account", "password", "--password-stdin", "zhao@benet.com", stdin="eight hutongs\n")
     assert (given.status, given.out) == (0, "")
-    assert login.sign_in("zhao@benet.com", "eight hutongs", "imap", "192.0.2.1")
+    assert account_login.log_in("zhao@benet.com", "eight hutongs", "imap", "192.0.2.1")
     assert run("account", "list", "--state", "receive-only").lines == ["zhao@benet.com"]
     assert run("account", "list", "-q", "李").lines == ["lisi@benet.com"]
     assert run("account", "delete", "lisi@benet.com").lines == [
@@ -55,7 +56,7 @@ def test_an_account_from_first_to_last(run, benet):
 
 def test_what_opens_an_account(run, benet):
     lisi = Account.objects.get(address="lisi@benet.com")
-    login.make_app_password(lisi.pk, "phone")
+    account_login.make_app_password(lisi.pk, "phone")
     [program] = json.loads(run("account", "access", "--json", "lisi@benet.com").out)["programs"]
     assert program["label"] == "phone"
     assert run("account", "access", "--end", "program", "--number", str(program["number"]), "lisi@benet.com").out == ""

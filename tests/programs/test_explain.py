@@ -1,4 +1,4 @@
-"""explain says what SMTP would say, and why; recall gives a letter that waits back to its owner."""
+"""explain says what SMTP would say, and why; recall gives a message that waits back to its owner."""
 
 import json
 import time
@@ -6,10 +6,11 @@ import time
 import pytest
 
 from mailcore.models import Account, Queued
-from mailcore.post import intake
-from mailcore.post.explain import destinations, explain
-from mailcore.store import directory, tables
-from mailcore.terms import Client, LetterRecipient
+from mailcore.mta.policy.explain import explain_delivery, trace_destinations
+from mailcore.mta.queue import enqueue
+from mailcore.store import directory
+from mailcore.store.settings import lookup_tables
+from mailcore.values import Client, MessageRecipient
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,15 +67,15 @@ def test_whose_address(run):
 
 
 def test_what_tables_would_do(parameters, run):
-    tables.replace("senders", {"other.example": "strict", "a@other.example": "HOLD please"})
+    lookup_tables.replace_entries("senders", {"other.example": "strict", "a@other.example": "HOLD please"})
     parameters(
         smtpd_restriction_classes="strict",
         strict="reject_non_fqdn_helo_hostname",
         smtpd_recipient_restrictions="check_sender_access hash:senders",
     )
-    held = explain("192.0.2.7", "a@other.example", "lisi@benet.com")
+    held = explain_delivery("192.0.2.7", "a@other.example", "lisi@benet.com")
     assert held.accepted
-    strict = explain("192.0.2.7", "b@other.example", "lisi@benet.com", helo="x")
+    strict = explain_delivery("192.0.2.7", "b@other.example", "lisi@benet.com", helo="x")
     assert [(step.parameter, step.depth) for step in strict.steps][-3:] == [
         ("smtpd_recipient_restrictions", 0),
         ("hash:senders", 1),
@@ -85,11 +86,11 @@ def test_what_tables_would_do(parameters, run):
 
 def test_a_full_mailbox_and_one_that_is_not_there():
     Account.objects.filter(address="lisi@benet.com").update(quota_bytes=10, used_bytes=10)
-    full = explain("192.0.2.7", "a@other.example", "lisi@benet.com", size=100)
+    full = explain_delivery("192.0.2.7", "a@other.example", "lisi@benet.com", size=100)
     assert (full.accepted, full.reply.enhanced) == (False, "5.2.2")
     assert full.tree is not None
     assert full.tree.quota is not None
-    assert destinations("nobody@benet.com").kind == "refused"
+    assert trace_destinations("nobody@benet.com").kind == "refused"
 
 
 def test_it_writes_nothing_into_the_log(settings, run):
@@ -108,20 +109,20 @@ def test_what_is_no_address(run, wrong):
 # --- recall ---------------------------------------------------------------------------------------
 
 
-def test_a_letter_is_called_back(run):
+def test_a_message_is_called_back(run):
     later = int((time.time() + 3600) * 1e6)
-    letter = intake.write_and_take_in(
-        b"Subject: later\r\n\r\nx\r\n", "lisi@benet.com", [LetterRecipient("a@far.example")],
+    message = enqueue.write_and_enqueue(
+        b"Subject: later\r\n\r\nx\r\n", "lisi@benet.com", [MessageRecipient("a@far.example")],
         Client("192.0.2.7", login="lisi@benet.com"), later, due_us=later,
     )  # fmt: skip
     listed = run("recall", "-u", "lisi@benet.com")
-    assert listed.out.split()[0] == letter.queue_id
+    assert listed.out.split()[0] == message.queue_id
     assert listed.out.endswith("  a@far.example\n")
     assert run("recall", "-u", "xiaoqi@benet.com").out == ""
-    refused = run("recall", "-u", "xiaoqi@benet.com", letter.queue_id)
+    refused = run("recall", "-u", "xiaoqi@benet.com", message.queue_id)
     assert (refused.status, refused.err) == (
         1,
-        f"recall: fatal: {letter.queue_id}: no letter of xiaoqi@benet.com that still waits\n",
+        f"recall: fatal: {message.queue_id}: no message of xiaoqi@benet.com that still waits\n",
     )
-    assert run("recall", "-u", "lisi@benet.com", letter.queue_id).status == 0
+    assert run("recall", "-u", "lisi@benet.com", message.queue_id).status == 0
     assert Queued.objects.get().state == "done"

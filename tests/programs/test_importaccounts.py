@@ -3,7 +3,8 @@
 import pytest
 
 from mailcore.models import Account
-from mailcore.store import directory, login
+from mailcore.store import directory
+from mailcore.store.auth import account_login
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,7 +42,7 @@ def test_accounts_are_made_and_their_passwords_stay(run, path):
     assert Account.objects.get(local_part="lisi").name == "李四"
     assert "Grüße" not in Account.objects.get(local_part="wangwu").password
     for name in ("lisi", "wangwu", "zhaoliu"):
-        assert login.sign_in(name, "Grüße 42", "imap", "192.0.2.1")
+        assert account_login.log_in(name, "Grüße 42", "imap", "192.0.2.1")
 
 
 def test_who_is_there_stays_unless_replaced(run, path):
@@ -49,11 +50,11 @@ def test_who_is_there_stays_unless_replaced(run, path):
     lisi = directory.find_account("lisi@benet.com")
     directory.set_password(lisi.id, "another 1937 hutong")
     assert "lisi@benet.com: is there already" in run("importaccounts", path).lines
-    assert login.sign_in("lisi", "another 1937 hutong", "imap", "192.0.2.1")
+    assert account_login.log_in("lisi", "another 1937 hutong", "imap", "192.0.2.1")
     assert "lisi@benet.com: would get this password" in run("importaccounts", path, "--replace", "--dry-run").lines
-    assert login.sign_in("lisi", "another 1937 hutong", "imap", "192.0.2.1")
+    assert account_login.log_in("lisi", "another 1937 hutong", "imap", "192.0.2.1")
     assert "lisi@benet.com: has this password now" in run("importaccounts", path, "--replace").lines
-    assert not login.sign_in("lisi", "another 1937 hutong", "imap", "192.0.2.1")
+    assert not account_login.log_in("lisi", "another 1937 hutong", "imap", "192.0.2.1")
 
 
 def test_from_standard_input_and_a_file_that_is_not_there(run, path, tmp_path):

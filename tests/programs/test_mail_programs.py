@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from mailcore.logfile import moment
+from mailcore.logs.reader import parse_time
 from mailcore.models import Account, Mailbox, Message, Queued, Recipient
-from mailcore.post import files, queue
-from mailcore.post.courier import Courier
-from mailcore.store import box as boxes
-from mailcore.store import maildir, transfer
-from mailcore.terms import Owner
+from mailcore.mta.queue import content_files, states
+from mailcore.mta.workers.courier import Courier
+from mailcore.store.mailbox import copy_move
+from mailcore.store.mailbox import open_mailbox as boxes
+from mailcore.store.maildir import maildir_files
+from mailcore.values import Owner
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
@@ -25,7 +26,7 @@ def deliver() -> None:
 
 
 def content() -> bytes:
-    return Path(files.path(Queued.objects.get().id)).read_bytes()
+    return Path(content_files.content_path(Queued.objects.get().id)).read_bytes()
 
 
 def recipients() -> list[str]:
@@ -35,24 +36,24 @@ def recipients() -> list[str]:
 # --- sendmail -------------------------------------------------------------------------------------
 
 
-def test_a_letter_goes_straight_into_the_queue_and_arrives(benet, run, inbox):
+def test_a_message_goes_straight_into_the_queue_and_arrives(benet, run, inbox):
     ran = run("sendmail", "-f", "me@other.example", "-F", "Me Myself", "lisi", stdin="Subject: hi\n\nbody\n")
     assert (ran.status, ran.out, ran.err) == (0, "", "")
-    letter = Queued.objects.get()
+    message = Queued.objects.get()
     deliver()
     [received] = inbox("lisi")
     head, _, body = received.partition(b"\r\n\r\n")
     assert body == b"body\r\n"
     assert head.startswith(b"Return-Path: <me@other.example>\r\nX-Original-To: lisi@benet.com\r\n")
-    assert f"\tid {letter.id:X}; ".encode() in head
+    assert f"\tid {message.id:X}; ".encode() in head
     assert b"Received: by mail.benet.com (Youju, from userid %d)\r\n" % os.getuid() in head
     assert head.endswith(b"From: Me Myself <me@other.example>")
-    assert letter.message_id.encode() in head
+    assert message.message_id.encode() in head
 
 
 def test_recipients_from_the_header_and_bcc_is_taken_out(benet, run):
-    letter = "To: A <a@x.example>,\n\tb@x.example\nCc: lisi\nBcc: secret@x.example\nSubject: s\n\n.\nend\n"
-    run("sendmail", "-t", "extra@x.example", stdin=letter)
+    message = "To: A <a@x.example>,\n\tb@x.example\nCc: lisi\nBcc: secret@x.example\nSubject: s\n\n.\nend\n"
+    run("sendmail", "-t", "extra@x.example", stdin=message)
     assert recipients() == ["extra@x.example", "a@x.example", "b@x.example", "lisi@benet.com", "secret@x.example"]
     assert b"secret" not in content()
     assert content().endswith(b"\r\n\r\n")  # a dot alone ended it
@@ -94,7 +95,7 @@ def test_too_big(benet, run, parameters):
     parameters(message_size_limit="1000")
     ran = run("sendmail", "lisi", stdin="Subject: s\n\n" + "x" * 2000)
     assert (ran.status, "message file too big" in ran.err) == (os.EX_UNAVAILABLE, True)
-    assert list(files.present()) == []
+    assert list(content_files.stored_ids()) == []
 
 
 def test_when_the_queue_cannot_be_written_the_sender_may_try_again(benet, run):
@@ -110,10 +111,10 @@ def test_mailq_by_its_old_name(benet, run):
 
 @pytest.mark.program
 def test_the_same_envelopes_and_headers_as_postfix(benet, run, running_postfix):
-    letter = "To: a@x.example, B <b@x.example>\nCc: c@x.example\nBcc: d@x.example\nSubject: hi\n\n.\nrest\n"
+    message = "To: a@x.example, B <b@x.example>\nCc: c@x.example\nBcc: d@x.example\nSubject: hi\n\n.\nrest\n"
     arguments = ("-t", "-f", "me@other.example", "-F", "Me Myself")
-    assert run("sendmail", *arguments, stdin=letter).status == 0
-    assert running_postfix("sendmail", *arguments, stdin=letter).status == 0
+    assert run("sendmail", *arguments, stdin=message).status == 0
+    assert running_postfix("sendmail", *arguments, stdin=message).status == 0
     deadline = time.monotonic() + 60
     while '"deferred"' not in (listed := running_postfix("postqueue", "-j").out) and time.monotonic() < deadline:
         pass
@@ -123,8 +124,8 @@ def test_the_same_envelopes_and_headers_as_postfix(benet, run, running_postfix):
     assert _names(content().decode().replace("\r\n", "\n")) == _names(written)
 
 
-def _names(letter: str) -> list[str]:
-    return [line.partition(":")[0] for line in letter.split("\n") if not line.startswith("\t")]
+def _names(message: str) -> list[str]:
+    return [line.partition(":")[0] for line in message.split("\n") if not line.startswith("\t")]
 
 
 # --- maillog --------------------------------------------------------------------------------------
@@ -173,7 +174,7 @@ def test_from_a_time_on_and_before_one(run, log_lines):
 )
 def test_times_as_people_type_them(text, expected):
     now = datetime.fromisoformat("2026-11-22 16:00").astimezone()
-    assert f"{moment(text, now):%Y-%m-%d %H:%M:%S}" == expected
+    assert f"{parse_time(text, now):%Y-%m-%d %H:%M:%S}" == expected
 
 
 def test_reading_and_searching(run, log_lines):
@@ -194,10 +195,10 @@ def test_without_a_log(run):
 
 
 def test_following_goes_on_after_rotation(log_lines):
-    from mailcore.logfile import follow
+    from mailcore.logs.reader import follow_lines
 
     path = settings.LOG_ROOT / "maillog"
-    lines = follow(str(path), path.stat().st_size)
+    lines = follow_lines(str(path), path.stat().st_size)
     with path.open("a") as file:
         file.write("one\n")
     assert next(lines) == "one"
@@ -206,14 +207,14 @@ def test_following_goes_on_after_rotation(log_lines):
     assert next(lines) == "two"
 
 
-def test_a_letters_story(post, run):
-    letter = post("all", message_id="x1@other.example")
+def test_a_messages_story(post, run):
+    message = post("all", message_id="x1@other.example")
     deliver()
-    for named in (letter.queue_id, "<x1@other.example>", "xiaoqi@benet.com", "a@other.example"):
+    for named in (message.queue_id, "<x1@other.example>", "xiaoqi@benet.com", "a@other.example"):
         ran = run("maillog", "--story", named)
-        assert ran.lines[0].startswith(f"{letter.queue_id}: from=<a@other.example>, message-id=<x1@other.example>")
+        assert ran.lines[0].startswith(f"{message.queue_id}: from=<a@other.example>, message-id=<x1@other.example>")
         assert [line.split()[2] for line in ran.lines[1:]] == ["received", "expanded", "delivered", "delivered"]
-    story = json.loads(run("maillog", "--story", letter.queue_id, "--json").out)
+    story = json.loads(run("maillog", "--story", message.queue_id, "--json").out)
     assert story["moments"][2]["text"] == "delivered to maildir"
     assert run("maillog", "--story", "nobody@benet.com").status == 1
 
@@ -254,7 +255,7 @@ def test_recounting(post, run):
 
 
 def place(folder: str, name: str, content: bytes = b"Subject: old\r\n\r\nbody\r\n", part: str = "cur") -> Path:
-    where = Path(maildir.directory("lisi@benet.com", folder))
+    where = Path(maildir_files.folder_directory("lisi@benet.com", folder))
     for each in ("new", "cur", "tmp"):
         (where / each).mkdir(parents=True, exist_ok=True)
     path = where / part / name
@@ -269,7 +270,7 @@ def dovecots_maildir(benet) -> Path:
     place("", "1700000001.M1P1.host:2,FT")
     place("", "1700000003.M3P1.host", part="new")
     place(".Work.2026", "1700000004.M4P1.host:2,RS")
-    top = Path(maildir.directory("lisi@benet.com", ""))
+    top = Path(maildir_files.folder_directory("lisi@benet.com", ""))
     (top / "dovecot-uidlist").write_text(
         "3 V1234567890 N90 G0123\n40 :1700000002.M2P1.host,S=22,W=23\n57 W23 S22 :1700000001.M1P1.host:2,FT\n"
     )
@@ -343,9 +344,9 @@ def test_a_row_without_its_file_is_reported_and_stays(post, run):
 
 
 def test_what_a_delivery_has_just_placed_is_left_to_it(post, run):
-    letter = post("lisi")
-    [duty] = queue.claim("anna", 1)[0].duties
-    place("", f"1700000000.Q{letter.queue_id}R{duty.id:X}.mail.benet.com", part="new")
+    message = post("lisi")
+    [duty] = states.claim_due("anna", 1)[0].pending
+    place("", f"1700000000.Q{message.queue_id}R{duty.id:X}.mail.benet.com", part="new")
     assert run("mailindex").err.endswith("0 messages entered\n")
 
 
@@ -376,14 +377,14 @@ def test_the_index_is_built_anew_from_the_files(post, run, inbox):
 def lose(number: int = 0) -> tuple[int, str, bytes]:
     """Remove the file of lisi's message `number`: its UID, base name and content."""
     uid, _, _, base_name = rows("INBOX")[number]
-    path = Path(maildir.locate(maildir.directory("lisi@benet.com", ""), base_name, 0))
+    path = Path(maildir_files.find_file(maildir_files.folder_directory("lisi@benet.com", ""), base_name, 0))
     content = path.read_bytes()
     path.unlink()
     return uid, base_name, content
 
 
 def content_of(base_name: str) -> bytes:
-    return maildir.read(maildir.directory("lisi@benet.com", ""), base_name, 0)
+    return maildir_files.read_message(maildir_files.folder_directory("lisi@benet.com", ""), base_name, 0)
 
 
 @pytest.mark.parametrize("wrong", [{"unseen": 0}, {"messages": 7}, {"size": 0}, {"uid_next": 1}, {"highest_modseq": 1}])
@@ -430,7 +431,7 @@ def test_a_lost_file_is_restored_from_a_copy_of_its_message(post, run):
     post("lisi")
     deliver()
     owner = Owner(Account.objects.get(address="lisi@benet.com").pk, "lisi@benet.com")
-    transfer.copy(boxes.find(owner, "INBOX"), [(1, 1)], boxes.find(owner, "Archive"))
+    copy_move.copy_messages(boxes.find_mailbox(owner, "INBOX"), [(1, 1)], boxes.find_mailbox(owner, "Archive"))
     uid, base_name, content = lose()
     ran = run("mailindex", "--restore", "lisi@benet.com")
     assert (ran.status, ran.lines) == (0, [f"lisi@benet.com INBOX: UID {uid} restored from lisi@benet.com Archive"])

@@ -8,15 +8,16 @@ from collections.abc import Iterator
 import pytest
 
 from mailcore.models import Account, Mailbox, Message, Subscription
-from mailcore.store import access, directory, messages
-from mailcore.store import box as boxes
-from mailcore.terms import Owner
-from mailcore.wire import flags
+from mailcore.store import directory
+from mailcore.store.mailbox import access_rights, messages
+from mailcore.store.mailbox import open_mailbox as boxes
+from mailcore.values import Owner
+from mailcore.wire.imap import system_flags
 from tests.programs.dovecot import Dovecot, missing
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-LETTER = b"From: a@example.com\r\nSubject: %b\r\n\r\nFrom here\r\n\xe4\xbd\xa0\xe5\xa5\xbd\r\n"
+MESSAGE = b"From: a@example.com\r\nSubject: %b\r\n\r\nFrom here\r\n\xe4\xbd\xa0\xe5\xa5\xbd\r\n"
 MOMENT = datetime.datetime(2009, 1, 17, 9, 33, 50, tzinfo=datetime.UTC)
 
 
@@ -38,11 +39,11 @@ def dovecot() -> Iterator[Dovecot]:
 
 def contents(owner: Owner, name: str) -> list[tuple[bytes, int, str, int]]:
     """(content, flags, keywords, internal date) of a mailbox's messages."""
-    target = boxes.find(owner, name)
-    assert not isinstance(target, access.Refusal), name
+    target = boxes.find_mailbox(owner, name)
+    assert not isinstance(target, access_rights.Refusal), name
     rows = Message.objects.filter(mailbox_id=target.id).order_by("uid")
-    files = {file.uid: file for file in messages.files(target.id, [(1, 1 << 31)])}
-    return [(messages.read(target, files[row.uid]), row.flags, row.keywords, row.internal_at) for row in rows]
+    files = {file.uid: file for file in messages.message_files(target.id, [(1, 1 << 31)])}
+    return [(messages.read_message(target, files[row.uid]), row.flags, row.keywords, row.internal_at) for row in rows]
 
 
 # --- imapmigrate ----------------------------------------------------------------------------------
@@ -52,13 +53,13 @@ def contents(owner: Owner, name: str) -> list[tuple[bytes, int, str, int]]:
 def there(dovecot: Dovecot) -> Dovecot:
     """lisi's mail at the other server."""
     with dovecot.client("lisi") as client:
-        client.append("INBOX", LETTER % b"one", ["\\Seen", "\\Flagged", "$Label1"], MOMENT)
-        client.append("INBOX", LETTER % b"two", [], MOMENT)
-        client.append("INBOX.Gesendet", LETTER % b"sent", ["\\Answered"], MOMENT)
+        client.append("INBOX", MESSAGE % b"one", ["\\Seen", "\\Flagged", "$Label1"], MOMENT)
+        client.append("INBOX", MESSAGE % b"two", [], MOMENT)
+        client.append("INBOX.Gesendet", MESSAGE % b"sent", ["\\Answered"], MOMENT)
         for name in ("INBOX.Arbeit", "INBOX.Arbeit.北京", "INBOX.Deleted Items", "INBOX.Leer"):
             client.create_folder(name)
-        client.append("INBOX.Arbeit.北京", LETTER % b"deep", ["\\Draft", "\\Deleted"], MOMENT)
-        client.append("INBOX.Deleted Items", LETTER % b"gone", [], MOMENT)
+        client.append("INBOX.Arbeit.北京", MESSAGE % b"deep", ["\\Draft", "\\Deleted"], MOMENT)
+        client.append("INBOX.Deleted Items", MESSAGE % b"gone", [], MOMENT)
         client.subscribe_folder("INBOX.Arbeit.北京")
     return dovecot
 
@@ -81,11 +82,11 @@ def test_everything_comes_over(run, lisi, there):
     ]
     moment = int(MOMENT.timestamp())
     assert contents(lisi, "INBOX") == [
-        (LETTER % b"one", flags.SEEN | flags.FLAGGED, "$Label1", moment),
-        (LETTER % b"two", 0, "", moment),
+        (MESSAGE % b"one", system_flags.SEEN | system_flags.FLAGGED, "$Label1", moment),
+        (MESSAGE % b"two", 0, "", moment),
     ]
-    assert contents(lisi, "Sent") == [(LETTER % b"sent", flags.ANSWERED, "", moment)]
-    assert contents(lisi, "Arbeit/北京") == [(LETTER % b"deep", flags.DRAFT | flags.DELETED, "", moment)]
+    assert contents(lisi, "Sent") == [(MESSAGE % b"sent", system_flags.ANSWERED, "", moment)]
+    assert contents(lisi, "Arbeit/北京") == [(MESSAGE % b"deep", system_flags.DRAFT | system_flags.DELETED, "", moment)]
     assert contents(lisi, "Leer") == []
     assert Subscription.objects.filter(name="Arbeit/北京").exists()
 
@@ -94,19 +95,19 @@ def test_another_run_fetches_only_what_is_new(run, lisi, there):
     migrate(run, there)
     Message.objects.filter(mailbox__name="INBOX", uid=1).update(flags=0)  # read here meanwhile: stays as it is
     with there.client("lisi") as client:
-        client.append("INBOX", LETTER % b"three", [], MOMENT)
+        client.append("INBOX", MESSAGE % b"three", [], MOMENT)
     ran = migrate(run, there, "--dry-run")
     assert "lisi@benet.com: INBOX → INBOX: 1 message, to fetch" in ran.lines
     assert len(contents(lisi, "INBOX")) == 2
     reports = [json.loads(line) for line in migrate(run, there, "--json").lines]
     assert {"address": "lisi@benet.com", "from": "INBOX", "to": "INBOX", "messages": 3, "before": 2, "fetched": 1,
-            "octets": len(LETTER % b"three")} in reports  # fmt: skip
+            "bytes": len(MESSAGE % b"three")} in reports  # fmt: skip
     assert sum(report["fetched"] for report in reports) == 1
-    assert [content for content, *_ in contents(lisi, "INBOX")] == [LETTER % n for n in (b"one", b"two", b"three")]
+    assert [content for content, *_ in contents(lisi, "INBOX")] == [MESSAGE % n for n in (b"one", b"two", b"three")]
 
 
 def test_a_run_that_was_stopped_goes_on(run, lisi, there, monkeypatch):
-    monkeypatch.setattr("mailcore.management.migration._TOGETHER", 1)
+    monkeypatch.setattr("mailcore.management.imap_migration._TOGETHER", 1)
     Account.objects.update(quota_messages=2)  # stands in the way after two
     ran = migrate(run, there)
     assert ran.status == 1
@@ -138,11 +139,11 @@ def test_several_accounts_from_a_file_and_what_can_go_wrong(run, lisi, there, tm
 # --- mailimport, mailexport -----------------------------------------------------------------------
 
 
-def test_mbox_single_letters_and_directories(run, lisi, tmp_path):
+def test_mbox_single_messages_and_directories(run, lisi, tmp_path):
     top = tmp_path / "old"
     (top / "2008").mkdir(parents=True)
     box = mailbox.mbox(top / "saved")
-    box.add(mailbox.mboxMessage(LETTER % b"one"))
+    box.add(mailbox.mboxMessage(MESSAGE % b"one"))
     message = mailbox.mboxMessage(b"Subject: two\n\nFrom me\n")
     message.set_flags("RF")
     box.add(message)
@@ -153,16 +154,16 @@ def test_mbox_single_letters_and_directories(run, lisi, tmp_path):
     ]  # fmt: skip
     assert run("mailimport", "lisi@benet.com", str(top), "--mailbox", "Old").status == 0
     found = contents(lisi, "Old")
-    assert [content for content, *_ in found] == [LETTER % b"one", b"Subject: two\r\n\r\nFrom me\r\n"]
-    assert found[1][1] == flags.SEEN | flags.FLAGGED
+    assert [content for content, *_ in found] == [MESSAGE % b"one", b"Subject: two\r\n\r\nFrom me\r\n"]
+    assert found[1][1] == system_flags.SEEN | system_flags.FLAGGED
     assert contents(lisi, "Old/2008")[0][0] == b"Subject: three\r\n\r\nx\r\n"
 
 
 def test_a_dovecot_maildir(run, lisi, there, tmp_path):
     assert run("mailimport", "lisi@benet.com", str(there.top / "mail" / "lisi")).status == 0
     moment = int(MOMENT.timestamp())
-    assert contents(lisi, "INBOX")[0] == (LETTER % b"one", flags.SEEN | flags.FLAGGED, "$Label1", moment)
-    assert contents(lisi, "Arbeit/北京")[0][:2] == (LETTER % b"deep", flags.DRAFT | flags.DELETED)
+    assert contents(lisi, "INBOX")[0] == (MESSAGE % b"one", system_flags.SEEN | system_flags.FLAGGED, "$Label1", moment)
+    assert contents(lisi, "Arbeit/北京")[0][:2] == (MESSAGE % b"deep", system_flags.DRAFT | system_flags.DELETED)
 
 
 @pytest.mark.parametrize("form", ["mbox", "maildir"])
@@ -188,7 +189,7 @@ def test_out_and_in_again(run, lisi, tmp_path, form):
         assert len(mailbox.Maildir(source, create=False)) == 1
     for name in ("INBOX", "Work/北京"):
         assert contents(other, name) == contents(lisi, name) != []
-    assert contents(other, "INBOX")[0][1:] == (flags.SEEN | flags.FLAGGED, "work", 883789534)
+    assert contents(other, "INBOX")[0][1:] == (system_flags.SEEN | system_flags.FLAGGED, "work", 883789534)
 
 
 def test_what_cannot_be_exported_or_imported(run, lisi, tmp_path):

@@ -4,7 +4,9 @@ import pytest
 
 from mailcore import conf
 from mailcore.models import Alias, Change, Domain
-from mailcore.store import directory, parameters, postfix, tables
+from mailcore.store import directory
+from mailcore.store.settings import lookup_tables, parameter_changes
+from mailcore.store.setup import postfix_import
 from tests.programs.conftest import Postfix
 
 pytestmark = [pytest.mark.program, pytest.mark.django_db(transaction=True)]
@@ -81,14 +83,14 @@ def take_over(main_cf: str, virtual: str, aliases: str, maps: dict[str, str]) ->
     return [
         each.what
         for kind, name, text in files
-        for each in postfix.take(kind, text, name=name, really=True)
+        for each in postfix_import.import_text(kind, text, name=name, really=True)
         if not each.taken
     ]
 
 
 def written() -> dict[str, str]:
-    found = {kind: postfix.written(kind) for kind in ("main.cf", "virtual", "aliases")}
-    return found | {name: postfix.written("table", name) for name in TABLES}
+    found = {kind: postfix_import.export_text(kind) for kind in ("main.cf", "virtual", "aliases")}
+    return found | {name: postfix_import.export_text("table", name) for name in TABLES}
 
 
 def test_what_was_taken_goes_out_and_comes_in_as_the_same(taken, postfix_programs: Postfix):
@@ -109,11 +111,11 @@ def test_what_was_taken_goes_out_and_comes_in_as_the_same(taken, postfix_program
     assert run("postalias", f"hash:{folder}/aliases").err == ""
     assert run("postalias", "-q", "robot", f"hash:{folder}/aliases").out == '"|/usr/local/bin/robot --quiet"\n'
     # What it prints, and the files, into a system without any of it: the same again.
-    parameters.change(dict.fromkeys(conf.given()))
+    parameter_changes.change_parameters(dict.fromkeys(conf.explicit_values()))
     Alias.objects.all().delete()
     Domain.objects.exclude(name="benet.com").delete()
     for name in TABLES:
-        tables.replace(name, {})
+        lookup_tables.replace_entries(name, {})
     files = (out["virtual"], out["aliases"], {name: out[name] for name in TABLES})
     assert take_over(printed.out, *files) == []
     assert written() == out

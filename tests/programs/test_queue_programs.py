@@ -13,17 +13,19 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from mailcore.models import Queued, Recipient
-from mailcore.post import files, listing, queue
-from mailcore.post.queue import Settlement
-from mailcore.terms import Expanded, deferred
+from mailcore.mta.queue import content_files, queue_listing, states
+from mailcore.mta.queue.states import DeliveryResult
+from mailcore.values import Expanded, deferred_outcome
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 
 def put_off(reason: str = "connect to other.example[192.0.2.9]:25: Connection refused") -> None:
     """Everything due has been tried once, in vain."""
-    claims = queue.claim("anna", 100)
-    queue.settle("anna", [Settlement(c, [(d, deferred("4.4.1", reason)) for d in c.duties]) for c in claims])
+    claims = states.claim_due("anna", 100)
+    states.record_results(
+        "anna", [DeliveryResult(c, [(d, deferred_outcome("4.4.1", reason)) for d in c.pending]) for c in claims]
+    )
 
 
 def test_an_empty_queue(benet, run):
@@ -37,7 +39,7 @@ def test_the_listing(post, run):
     put_off()
     post("all", sender="")
     held = post("lisi", sender="someone.with.a.long.name@subdomain.of.other.example")
-    queue.hold([held.id])
+    states.hold([held.id])
     bounce = Queued.objects.get(sender="")
     arrived = [f"{time.asctime(time.localtime(row.received_us // 10**6)):20.20}" for row in (bounce, first, held)]
     assert run("postqueue", "-p").out == (
@@ -63,30 +65,30 @@ def test_one_request_is_one_request(post, run):
 
 
 def test_json(post, run):
-    letter = post("all")
-    [claim] = queue.claim("anna", 1)
-    queue.expand([(claim, claim.duties[0], Expanded(("lisi@benet.com",)))])
+    message = post("all")
+    [claim] = states.claim_due("anna", 1)
+    states.replace_with_targets([(claim, claim.pending[0], Expanded(("lisi@benet.com",)))])
     told = json.loads(run("postqueue", "-j").out)
     assert told == {
         "queue_name": "active",
-        "queue_id": letter.queue_id,
-        "arrival_time": letter.received_us // 1_000_000,
-        "message_size": letter.size,
+        "queue_id": message.queue_id,
+        "arrival_time": message.received_us // 1_000_000,
+        "message_size": message.size,
         "forced_expire": False,
         "sender": "a@other.example",
         "recipients": [{"address": "lisi@benet.com", "orig_address": "all@benet.com"}],
     }
-    assert run("mailq").lines[1].startswith(f"{letter.queue_id}* ")
+    assert run("mailq").lines[1].startswith(f"{message.queue_id}* ")
 
 
-def test_corrupt_letters_are_shown_apart(post, run):
-    letter = post("lisi")
-    queue.claim("anna", 1)
-    queue.spoil("anna", letter.id)
+def test_corrupt_messages_are_shown_apart(post, run):
+    message = post("lisi")
+    states.claim_due("anna", 1)
+    states.mark_corrupt("anna", message.id)
     listed = run("postqueue", "-p")
     assert listed.out == "Mail queue is empty\n"
-    assert "1 letters cannot be read" in listed.err
-    assert letter.queue_id in run("postqueue", "-p", "--corrupt").out
+    assert "1 messages cannot be read" in listed.err
+    assert message.queue_id in run("postqueue", "-p", "--corrupt").out
 
 
 def test_a_long_queue_is_read_in_pieces(post, run):
@@ -96,25 +98,25 @@ def test_a_long_queue_is_read_in_pieces(post, run):
     for number in range(1, 120):
         Queued.objects.create(id=sample.id + number, received_us=1, due_us=sample.due_us, size=1)
     with CaptureQueriesContext(connection) as queries:
-        entries = listing.entries(("incoming",))
+        entries = queue_listing.list_entries(("incoming",))
         first = next(entries)
     assert len(queries) == 2
     assert sorted([first.id, *(entry.id for entry in entries)]) == [sample.id + number for number in range(120)]
 
 
-def test_flushing_makes_deferred_letters_due_and_leaves_held_ones(post, run):
+def test_flushing_makes_deferred_messages_due_and_leaves_held_ones(post, run):
     one, other, held = post("lisi"), post("a@remote.example"), post("lisi")
-    queue.hold([held.id])
+    states.hold([held.id])
     put_off()
-    assert queue.claim("bob", 10) == []
+    assert states.claim_due("bob", 10) == []
     assert run("postqueue", "-i", one.queue_id).status == 0
-    assert [claim.id for claim in queue.claim("bob", 10)] == [one.id]
+    assert [claim.id for claim in states.claim_due("bob", 10)] == [one.id]
     assert run("postqueue", "-s", "Remote.Example").status == 0
-    assert [claim.id for claim in queue.claim("bob", 10)] == [other.id]
-    queue.give_back("bob")
+    assert [claim.id for claim in states.claim_due("bob", 10)] == [other.id]
+    states.release_claims("bob")
     put_off()
     assert run("postqueue", "-f").status == 0
-    assert {claim.id for claim in queue.claim("bob", 10)} == {one.id, other.id}
+    assert {claim.id for claim in states.claim_due("bob", 10)} == {one.id, other.id}
 
 
 @pytest.mark.parametrize(
@@ -132,53 +134,53 @@ def test_what_postqueue_refuses(benet, run, arguments, message):
     assert message in ran.err
 
 
-def state_of(letter_id: int) -> str:
-    return Queued.objects.get(id=letter_id).state
+def state_of(queued_id: int) -> str:
+    return Queued.objects.get(id=queued_id).state
 
 
 def test_hold_release_delete_by_id(post, run):
-    letter = post("lisi")
-    held = run("postsuper", "-h", letter.queue_id)
-    assert held.err == f"postsuper: {letter.queue_id}: placed on hold\npostsuper: Placed on hold: 1 message\n"
-    assert state_of(letter.id) == "hold"
-    assert run("postsuper", "-h", letter.queue_id).err == "postsuper: Placed on hold: 0 messages\n"
-    released = run("postsuper", "-H", letter.queue_id)
+    message = post("lisi")
+    held = run("postsuper", "-h", message.queue_id)
+    assert held.err == f"postsuper: {message.queue_id}: placed on hold\npostsuper: Placed on hold: 1 message\n"
+    assert state_of(message.id) == "hold"
+    assert run("postsuper", "-h", message.queue_id).err == "postsuper: Placed on hold: 0 messages\n"
+    released = run("postsuper", "-H", message.queue_id)
     assert released.err == (
-        f"postsuper: {letter.queue_id}: released from hold\npostsuper: Released from hold: 1 message\n"
+        f"postsuper: {message.queue_id}: released from hold\npostsuper: Released from hold: 1 message\n"
     )
-    assert state_of(letter.id) == "deferred"
-    deleted = run("postsuper", "-d", letter.queue_id)
-    assert deleted.err == f"postsuper: {letter.queue_id}: removed\npostsuper: Deleted: 1 message\n"
-    assert state_of(letter.id) == "done"
+    assert state_of(message.id) == "deferred"
+    deleted = run("postsuper", "-d", message.queue_id)
+    assert deleted.err == f"postsuper: {message.queue_id}: removed\npostsuper: Deleted: 1 message\n"
+    assert state_of(message.id) == "done"
     log = (settings.LOG_ROOT / "maillog").read_text()
-    assert f"youju/postsuper[{os.getpid()}]: {letter.queue_id}: placed on hold\n" in log
+    assert f"youju/postsuper[{os.getpid()}]: {message.queue_id}: placed on hold\n" in log
 
 
 def test_requeue(post, run):
-    letter = post("lisi")
-    ran = run("postsuper", "-r", letter.queue_id)
-    assert ran.err == f"postsuper: {letter.queue_id}: requeued\npostsuper: Requeued: 1 message\n"
+    message = post("lisi")
+    ran = run("postsuper", "-r", message.queue_id)
+    assert ran.err == f"postsuper: {message.queue_id}: requeued\npostsuper: Requeued: 1 message\n"
     [again] = Queued.objects.exclude(state="done")
-    assert (again.state, again.id != letter.id) == ("incoming", True)
+    assert (again.state, again.id != message.id) == ("incoming", True)
 
 
 def test_requeue_leaves_alone_what_a_courier_holds(post, run):
-    letter = post("lisi")
-    queue.claim("anna", 1)
-    assert run("postsuper", "-r", letter.queue_id).err == "postsuper: Requeued: 0 messages\n"
-    assert state_of(letter.id) == "active"
+    message = post("lisi")
+    states.claim_due("anna", 1)
+    assert run("postsuper", "-r", message.queue_id).err == "postsuper: Requeued: 0 messages\n"
+    assert state_of(message.id) == "active"
 
 
-def test_a_letter_whose_content_is_gone_cannot_be_requeued(post, run):
-    letter = post("lisi")
-    os.unlink(files.path(letter.id))
+def test_a_message_whose_content_is_gone_cannot_be_requeued(post, run):
+    message = post("lisi")
+    os.unlink(content_files.content_path(message.id))
     assert run("postsuper", "-r", "ALL").err == "postsuper: Requeued: 0 messages\n"
-    assert state_of(letter.id) == "incoming"
+    assert state_of(message.id) == "incoming"
 
 
 def test_all_of_some_queues(post, run):
     waiting, held = post("lisi"), post("lisi")
-    queue.hold([held.id])
+    states.hold([held.id])
     assert run("postsuper", "-d", "ALL", "deferred").err == "postsuper: Deleted: 0 messages\n"
     assert run("postsuper", "-d", "ALL", "hold").err == "postsuper: Deleted: 1 message\n"
     assert (state_of(waiting.id), state_of(held.id)) == ("incoming", "done")
@@ -204,13 +206,13 @@ def test_ids_from_standard_input(post, run):
 
 
 def test_deleting_all_spares_what_cannot_be_read(post, run):
-    letter = post("lisi")
-    queue.claim("anna", 1)
-    queue.spoil("anna", letter.id)
+    message = post("lisi")
+    states.claim_due("anna", 1)
+    states.mark_corrupt("anna", message.id)
     run("postsuper", "-d", "ALL")
-    assert state_of(letter.id) == "corrupt"
+    assert state_of(message.id) == "corrupt"
     run("postsuper", "-d", "ALL", "corrupt")
-    assert state_of(letter.id) == "done"
+    assert state_of(message.id) == "done"
 
 
 @pytest.mark.parametrize("arguments", [(), ("ALL",), ("-h", "ALL", "badq"), ("-Z",)])
@@ -250,15 +252,15 @@ def _without_path(text: str) -> list[str]:
 
 @pytest.mark.program
 def test_the_same_listing_as_postfix(post, run, running_postfix):
-    """The same letters put off for the same reason, here and there; ids and times are each system's own."""
+    """The same messages put off for the same reason, here and there; ids and times are each system's own."""
     said = "somebody is not at home"
     body = b"Subject: s\r\n\r\n" + b"x" * 900 + b"\r\n"
-    letters = [
+    messages = [
         ("a@other.example", ["lisi@benet.com"]),
         ("", ["lisi@benet.com", "xiaoqi@benet.com"]),
         ("someone.with.a.long.name@subdomain.of.other.example", ["x@remote.example", "lisi@benet.com"]),
     ]
-    for sender, recipients in letters:
+    for sender, recipients in messages:
         running_postfix("sendmail", "-i", "-f", sender, *recipients, stdin=body.decode().replace("\r\n", "\n"))
         post(*recipients, sender=sender, content=body)
     put_off(said)
@@ -281,13 +283,13 @@ def test_the_same_listing_as_postfix(post, run, running_postfix):
 
 def _told(listed: str) -> list[dict[str, object]]:
     """What two systems should agree on, by sender."""
-    letters = [json.loads(line) for line in listed.splitlines()]
-    for letter in letters:
-        assert re.fullmatch(r"[0-9A-F]{6,16}", letter.pop("queue_id"))
-        assert abs(letter.pop("arrival_time") - time.time()) < 300
-        assert letter.pop("message_size") > 0
-        letter["recipients"].sort(key=lambda each: each["address"])
-    return sorted(letters, key=lambda letter: letter["sender"])
+    messages = [json.loads(line) for line in listed.splitlines()]
+    for message in messages:
+        assert re.fullmatch(r"[0-9A-F]{6,16}", message.pop("queue_id"))
+        assert abs(message.pop("arrival_time") - time.time()) < 300
+        assert message.pop("message_size") > 0
+        message["recipients"].sort(key=lambda each: each["address"])
+    return sorted(messages, key=lambda message: message["sender"])
 
 
 def _shapes(listed: str) -> list[str]:

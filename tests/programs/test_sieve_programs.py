@@ -12,23 +12,24 @@ import pytest
 from django.contrib.auth.hashers import make_password
 
 from conversation import Running
-from mailcore.servers.managesieve import SieveServer
+from mailcore.servers.managesieve.session import SieveServer
 from mailcore.store import directory
-from mailcore.wire.sieve.language import compile_script
-from mailcore.wire.sieve.letter import SieveLetter
-from mailcore.wire.sieve.run import run as run_script
-from mailcore.wire.sieve.terms import Envelope, Result, Surroundings
+from mailcore.wire.sieve.compiler import compile_script
+from mailcore.wire.sieve.interpreter import run_script
+from mailcore.wire.sieve.results import Envelope, ScriptEnvironment, SieveResult
+from mailcore.wire.sieve.sieve_message import SieveMessage
 from tests.programs.dovecot import Dovecot, missing
-from webmail import rules, sieve
-from webmail.rules import Action, Away, Condition, Filters, Rule
-from webmail.servers import Server
+from webmail.filtering import rules
+from webmail.filtering.rules import Action, Condition, FilterSet, Rule, VacationSettings
+from webmail.mailserver import sieve_client
+from webmail.mailserver.server_addresses import ServerAddress
 
 pytestmark = [
     pytest.mark.program,
     pytest.mark.skipif(not shutil.which("sieve-test"), reason="needs dovecot-sieve"),
 ]
 
-LETTER = (
+MESSAGE = (
     b"From: =?utf-8?B?5p2O5Zub?= <lisi@benet.com>\r\n"
     b'To: "Roadrunner, the" <road+birds@benet.com>, x@other.example\r\nCc: Me <me@benet.com>\r\n'
     b"Subject: =?utf-8?B?5Lya6K6u6YCa55+l?= (final)\r\nDate: Sat, 05 Sep 2026 07:15:09 +0800\r\n"
@@ -108,7 +109,7 @@ def room() -> Iterator[Path]:
     """Where Pigeonhole works, as nobody."""
     top = Path(tempfile.mkdtemp(prefix="sieve-"))
     top.chmod(0o777)
-    (top / "m.eml").write_bytes(LETTER)
+    (top / "m.eml").write_bytes(MESSAGE)
     conf = f"mail_uid=nobody\nmail_gid=nogroup\nmail_location=maildir:{top}/mail\nmail_home={top}\nlog_path=/dev/stderr\nssl=no\n"
     (top / "d.conf").write_text(conf)
     yield top
@@ -136,8 +137,8 @@ def theirs(room: Path, script: str) -> set[tuple[str, ...]]:
 
 
 def ours(script: str) -> set[tuple[str, ...]]:
-    around = Surroundings(1_788_600_000.0, bool, str, bool)
-    result: Result = run_script(compile_script(script), SieveLetter(LETTER, Envelope(SENDER, RECIPIENT)), around)
+    around = ScriptEnvironment(1_788_600_000.0, bool, str, bool)
+    result: SieveResult = run_script(compile_script(script), SieveMessage(MESSAGE, Envelope(SENDER, RECIPIENT)), around)
     found = {("store", keep.mailbox, *sorted(flag.lower() for flag in keep.flags)) for keep in result.keeps}
     found |= {("redirect", each.address) for each in result.redirects}
     return found | ({("reject",)} if result.reject else set())
@@ -167,18 +168,18 @@ def dovecot() -> Iterator[Dovecot]:
 
 
 def test_the_webmails_client_at_dovecot(dovecot: Dovecot) -> None:
-    server = Server("127.0.0.1", dovecot.sieve_port, tls=False)
-    with pytest.raises(sieve.Refused), sieve.signed_in(server, "lisi", "wrong"):
+    server = ServerAddress("127.0.0.1", dovecot.sieve_port, tls=False)
+    with pytest.raises(sieve_client.SieveRefused), sieve_client.connect_sieve(server, "lisi", "wrong"):
         pass
-    with sieve.signed_in(server, "lisi", "there") as keeper:
+    with sieve_client.connect_sieve(server, "lisi", "there") as keeper:
         assert "fileinto" in keeper.extensions
-        with pytest.raises(sieve.Refused, match="line 2"):
+        with pytest.raises(sieve_client.SieveRefused, match="line 2"):
             keeper.put("x", "keep;\nbark;")
-        keeper.put("过滤", rules.written(RULES))
+        keeper.put("过滤", rules.render_script(RULES))
         keeper.activate("过滤")
-        assert keeper.scripts() == [sieve.Stored("过滤", active=True)]
-        assert rules.read(keeper.script("过滤")) == RULES
-        with pytest.raises(sieve.Refused) as refused:
+        assert keeper.scripts() == [sieve_client.StoredScript("过滤", active=True)]
+        assert rules.parse_script(keeper.script("过滤")) == RULES
+        with pytest.raises(sieve_client.SieveRefused) as refused:
             keeper.delete("过滤")
         assert refused.value.code == "ACTIVE"
         keeper.activate("")
@@ -215,7 +216,7 @@ def test_roundcubes_client_here(benet, tmp_path: Path, monkeypatch: pytest.Monke
     directory.set_password_hash(benet["lisi"], make_password("123456"))
     server = Running(lambda bridge: SieveServer(bridge, None))
     (tmp_path / "c.php").write_text(NET_SIEVE)
-    script = rules.written(RULES)
+    script = rules.render_script(RULES)
     ran = subprocess.run(
         ["php", tmp_path / "c.php", str(server.port), script], capture_output=True, text=True, check=False
     )
@@ -228,7 +229,7 @@ def test_roundcubes_client_here(benet, tmp_path: Path, monkeypatch: pytest.Monke
     assert (said["off"], said["gone"]) == (True, True)
 
 
-RULES = Filters(
+RULES = FilterSet(
     rules=(
         Rule("one", (Condition("from", "is", "lisi@benet.com"),), (Action("star"), Action("move", "工作"))),
         Rule("two", (Condition("subject", "lacks", "x"), Condition("body", "contains", "overrun")), (Action("pass", "a@b.example"),)),
@@ -236,14 +237,14 @@ RULES = Filters(
         Rule("off", (Condition("all"),), (Action("discard"),), enabled=False),
         Rule("h", (Condition("header", "matches", "7*", "x-score"),), (Action("read"),)),
     ),
-    away=Away("away\n.\nreally", "gone", 3, ("me@benet.com",), "2020-01-01", "2021-01-01", True),
+    away=VacationSettings("away\n.\nreally", "gone", 3, ("me@benet.com",), "2020-01-01", "2021-01-01", True),
     blocked=("spam@x.example", "@spam.example"),
 )  # fmt: skip
 
 
 def test_rules_of_the_pages_run_there(room: Path) -> None:
-    script = rules.written(RULES)
+    script = rules.render_script(RULES)
     assert ours(script) == theirs(room, script) == {("store", "工作", "\\flagged")}
     for number in range(len(RULES.rules)):
-        one = rules.written(Filters((RULES.rules[number],)))
+        one = rules.render_script(FilterSet((RULES.rules[number],)))
         assert ours(one) == theirs(room, one)

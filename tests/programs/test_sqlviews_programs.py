@@ -22,7 +22,7 @@ import pytest
 from django.db import connection
 
 from mailcore.models import Account, Alias, Domain
-from mailcore.store import sqlviews
+from mailcore.store.setup import sql_views
 from tests.mailadmin.conftest import Office, office, plain_files, visit  # noqa: F401  (fixtures)
 from tests.programs.conftest import Postfix
 
@@ -136,7 +136,7 @@ class Views:
 
 @pytest.fixture
 def views(office) -> Iterator[Views]:  # noqa: F811
-    sqlviews.create()
+    sql_views.create_views()
     place = connection.settings_dict
     if connection.vendor == "sqlite":
         yield Views(f"dbpath = {place['NAME']}", "sqlite", place["NAME"])
@@ -152,13 +152,13 @@ def views(office) -> Iterator[Views]:  # noqa: F811
                 {"postgresql": "pgsql", "mysql": "mysql"}[connection.vendor],
                 words,
             )
-    sqlviews.drop()
+    sql_views.drop_views()
 
 
 @contextlib.contextmanager
 def reader() -> Iterator[str]:
     """A user who may look at the views and at nothing else; their password."""
-    password, names = "views-only-7", list(sqlviews.statements())
+    password, names = "views-only-7", list(sql_views.view_statements())
     if connection.vendor == "postgresql":
         who, before = [READER], [f"DROP OWNED BY {READER}", f"DROP ROLE {READER}"]
         make = f"CREATE ROLE {{0}} LOGIN PASSWORD '{password}'"
@@ -217,7 +217,7 @@ def dovecot(views: Views) -> Iterator[dict[str, int]]:
 
 @pytest.fixture
 def smtp(postfix: Postfix, views: Views, dovecot: dict[str, int]) -> Iterator[int]:
-    """A Postfix on the same views, which hands its letters to that Dovecot; its port."""
+    """A Postfix on the same views, which hands its messages to that Dovecot; its port."""
     if views.kind not in postfix("postconf", "-m").out.split():
         pytest.skip(f"Postfix without {views.kind}")
     for name, query in MAPS.items():
@@ -250,12 +250,12 @@ def signs_in(port: int, name: str, password: str) -> bool:
 
 
 def subjects(port: int, name: str, wanted: int) -> list[str]:
-    """Of the letters in somebody's INBOX, once there are so many."""
+    """Of the messages in somebody's INBOX, once there are so many."""
     program = imaplib.IMAP4("127.0.0.1", port)
     program.login(name, PASSWORD)
     deadline = time.monotonic() + 30
     while int(program.select("INBOX")[1][0] or 0) < wanted:
-        assert time.monotonic() < deadline, f"{name} has fewer than {wanted} letters"
+        assert time.monotonic() < deadline, f"{name} has fewer than {wanted} messages"
     _, found = program.fetch("1:*", "(BODY[HEADER.FIELDS (SUBJECT)])")
     program.logout()
     return sorted(each[1].decode().partition(":")[2].strip() for each in found if isinstance(each, tuple))
@@ -263,14 +263,14 @@ def subjects(port: int, name: str, wanted: int) -> list[str]:
 
 def send(port: int, subject: str, to: str, sender: str = "a@far.example", login: str = "") -> str:
     """ "", or what Postfix said against it."""
-    letter = EmailMessage()
-    letter["Subject"], letter["From"], letter["To"] = subject, sender, to
-    letter.set_content("hello")
+    message = EmailMessage()
+    message["Subject"], message["From"], message["To"] = subject, sender, to
+    message.set_content("hello")
     try:
         with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
             if login:
                 client.login(login, PASSWORD)
-            client.send_message(letter, sender, [to])
+            client.send_message(message, sender, [to])
     except smtplib.SMTPRecipientsRefused as refused:
         return refused.recipients[to][1].decode()
     except smtplib.SMTPResponseException as refused:
@@ -325,7 +325,7 @@ def test_quota_given_on_the_screens_is_dovecots(screens, dovecot):
     assert "(STORAGE 0 2097152)" in limit()
 
 
-def test_letters_to_what_the_screens_made_arrive(screens, smtp, dovecot):
+def test_messages_to_what_the_screens_made_arrive(screens, smtp, dovecot):
     assert send(smtp, "to one", "zhao@new.example") == ""
     assert send(smtp, "to all", "all@new.example") == ""
     assert "User unknown" in send(smtp, "to nobody", "nobody@new.example")

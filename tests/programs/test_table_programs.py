@@ -8,7 +8,8 @@ import pytest
 
 from mailcore import conf
 from mailcore.models import Alias, Setting
-from mailcore.store import directory, tables
+from mailcore.store import directory
+from mailcore.store.settings import lookup_tables
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
@@ -152,7 +153,7 @@ def test_filling_and_asking_a_table(run, tmp_path):
     )
     asked = run("postmap", "-q", "-", "access", stdin="key1\nKEY2\nzz\n")
     assert (asked.status, asked.out) == (0, "key1\tvalue one\nKEY2\tv2  continued\n")
-    assert tables.find("hash:/etc/postfix/access", "Key1") == "value one"
+    assert lookup_tables.find_value("hash:/etc/postfix/access", "Key1") == "value one"
 
 
 def test_filling_again_takes_back_what_is_gone(run, tmp_path):

@@ -14,10 +14,10 @@ from django.contrib.auth.hashers import make_password
 
 from conversation import Running, Server
 from imap_client import ImapRunning
-from mailcore.post import files
-from mailcore.servers.bridge import Bridge
+from mailcore.mta.queue import content_files
+from mailcore.servers.concurrency.executor import Executor
 from mailcore.servers.smtp import SmtpServer
-from mailcore.servers.smtp.content import Committer
+from mailcore.servers.smtp.message_body import Committer
 from mailcore.store import directory
 
 PASSWORD = "123456"
@@ -32,15 +32,15 @@ def benet() -> dict[str, int]:
         name: directory.create_account(f"{name}@benet.com", "", password_hash=HASH) for name in ("xiaoqi", "lisi")
     }
     directory.create_alias("all@benet.com", ["xiaoqi", "lisi"])
-    files.make_directories()
+    content_files.make_directories()
     return people
 
 
 @pytest.fixture
 def serve(
     monkeypatch: pytest.MonkeyPatch, parameters: Callable[..., None]
-) -> Iterator[Callable[[Callable[[Bridge], Server]], Running]]:
-    """`serve(lambda bridge: Server(bridge, …))` starts a server; `.dial()` opens a conversation with it."""
+) -> Iterator[Callable[[Callable[[Executor], Server]], Running]]:
+    """`serve(lambda executor: Server(executor, …))` starts a server; `.dial()` opens a conversation with it."""
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
     parameters(
         myhostname="mail.benet.com",
@@ -52,7 +52,7 @@ def serve(
     )
     running: list[Running] = []
 
-    def start(make: Callable[[Bridge], Server]) -> Running:
+    def start(make: Callable[[Executor], Server]) -> Running:
         running.append(Running(make))
         return running[-1]
 
@@ -66,7 +66,7 @@ def smtp(serve: Callable[..., Running], benet: dict[str, int]) -> Callable[..., 
     """`smtp("submission", context)` starts an SMTP server; the service is "smtp" where none is named."""
 
     def start(service: str = "smtp", context: ssl.SSLContext | None = None) -> Running:
-        return serve(lambda bridge: SmtpServer(service, bridge, context, Committer(bridge)))
+        return serve(lambda executor: SmtpServer(service, executor, context, Committer(executor)))
 
     return start
 

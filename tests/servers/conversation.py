@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import uvloop
 
-from mailcore.servers.bridge import Bridge
-from mailcore.store import news
+from mailcore.servers.concurrency.executor import Executor
+from mailcore.store.notify import notifications
 
 
 class Server(Protocol):
@@ -64,12 +64,12 @@ class Conversation:
 class Running:
     """A server in a thread with its own loop."""
 
-    def __init__(self, make: Callable[[Bridge], Server]) -> None:
-        self.bridge = Bridge(4)
+    def __init__(self, make: Callable[[Executor], Server]) -> None:
+        self.executor = Executor(4)
         self.loop = uvloop.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
-        self.server = make(self.bridge)
+        self.server = make(self.executor)
         listening = socket.create_server(("127.0.0.1", 0))
         self.port = listening.getsockname()[1]
         self.do(self.server.listen(listening))
@@ -89,15 +89,15 @@ class Running:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
-        self.bridge.close()
+        self.executor.close()
 
 
 class Hearing(Running):
     """A server that hears the news, as in a server process."""
 
-    def __init__(self, make: Callable[[Bridge], Server]) -> None:
+    def __init__(self, make: Callable[[Executor], Server]) -> None:
         super().__init__(make)
-        self.hearing = news.listen(news.SERVERS)
+        self.hearing = notifications.open_listener(notifications.SERVERS)
         self.loop.call_soon_threadsafe(self.loop.add_reader, self.hearing, self._hear)
 
     def _hear(self) -> None:
@@ -112,4 +112,4 @@ class Hearing(Running):
             return
         self.loop.call_soon_threadsafe(self.loop.remove_reader, self.hearing)
         super().stop()
-        news.stop_listening(self.hearing, news.SERVERS)
+        notifications.close_listener(self.hearing, notifications.SERVERS)

@@ -67,7 +67,7 @@ class ImapRunning(Hearing):
     """An IMAP server."""
 
     def __init__(self, **options: object) -> None:
-        super().__init__(lambda bridge: ImapServer(bridge, options.get("context"), bool(options.get("implicit"))))  # type: ignore[arg-type]
+        super().__init__(lambda executor: ImapServer(executor, options.get("context"), bool(options.get("implicit"))))  # type: ignore[arg-type]
 
     def dial(self) -> Mailer:
         self.open.append(Mailer(self.port))

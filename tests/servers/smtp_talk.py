@@ -1,10 +1,10 @@
-"""What conversations with the SMTP server begin with, and where their letters end."""
+"""What conversations with the SMTP server begin with, and where their messages end."""
 
 import base64
 
 from conversation import Conversation, Running
 from mailcore.models import Message
-from mailcore.store import maildir
+from mailcore.store.maildir import maildir_files
 
 
 def greeted(running: Running) -> Conversation:
@@ -43,7 +43,7 @@ def plain(name: str, password: str) -> str:
 
 
 def send(client: Conversation, sender: str, recipient: str, content: str = "Subject: s\r\n\r\nx\r\n") -> str:
-    """A whole letter; the last reply, or the first that is a refusal."""
+    """A whole message; the last reply, or the first that is a refusal."""
     for line in (f"MAIL FROM:<{sender}>", f"RCPT TO:<{recipient}>", "DATA", content + "."):
         client.say(line)
         reply = client.hear()
@@ -52,8 +52,8 @@ def send(client: Conversation, sender: str, recipient: str, content: str = "Subj
     return reply
 
 
-def letters(name: str) -> list[bytes]:
+def messages(name: str) -> list[bytes]:
     """What lies in somebody's INBOX."""
-    where = maildir.directory(f"{name}@benet.com", "")
+    where = maildir_files.folder_directory(f"{name}@benet.com", "")
     rows = Message.objects.filter(mailbox__account__address=f"{name}@benet.com").order_by("uid")
-    return [maildir.read(where, row.base_name, row.flags) for row in rows]
+    return [maildir_files.read_message(where, row.base_name, row.flags) for row in rows]

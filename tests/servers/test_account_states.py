@@ -9,12 +9,13 @@ from django.test import Client
 from django.utils import timezone, translation
 
 from mailcore.models import Account, Domain, Queued, Recipient
-from mailcore.post import deliver, queue
-from mailcore.post.courier import Courier
-from mailcore.servers.pop3 import Pop3Server
+from mailcore.mta.delivery import deliver
+from mailcore.mta.queue import states
+from mailcore.mta.workers.courier import Courier
+from mailcore.servers.pop3.session import Pop3Server
 from mailcore.store import directory
 from mailcore.store.directory import AccountDraft, DomainDraft
-from smtp_talk import extended, letters, plain, send
+from smtp_talk import extended, messages, plain, send
 from tests.servers.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,7 +24,7 @@ TODAY = timezone.localdate()
 UNKNOWN = "550 5.1.1 "
 NOT_ALLOWED = "5"
 STATES = [
-    # draft, what a stranger is told at RCPT, is the letter in the mailbox, does the password open, may it send
+    # draft, what a stranger is told at RCPT, is the message in the mailbox, does the password open, may it send
     (AccountDraft(), "250 2.0.0", True, True, True),
     (AccountDraft(state="no-login"), "250 2.0.0", True, False, False),
     (AccountDraft(state="receive-only"), "250 2.0.0", True, True, False),
@@ -42,7 +43,7 @@ class Doors:
         self.mx, self.submission, self.imap, self.pop3 = mx, submission, imap, pop3
 
     def takes_in(self, name: str = "lisi") -> str:
-        """What a stranger's letter is answered with at its end, or where it is refused."""
+        """What a stranger's message is answered with at its end, or where it is refused."""
         client = extended(self.mx)
         return send(client, "a@other.example", f"{name}@benet.com")
 
@@ -80,7 +81,7 @@ class Doors:
 
 @pytest.fixture
 def doors(smtp, imap, serve, settings) -> Doors:
-    pop3 = serve(lambda bridge: Pop3Server(bridge, None, implicit_tls=False))
+    pop3 = serve(lambda executor: Pop3Server(executor, None, implicit_tls=False))
     found = Doors(smtp(), smtp("submission"), imap().port, pop3.port)
     settings.WEBMAIL = settings.WEBMAIL | {"IMAP_SERVER": f"127.0.0.1:{found.imap}", "GUEST": False}
     return found
@@ -93,7 +94,7 @@ def test_what_a_state_means(doors, benet, draft, told, arrives, opens, sends):
     directory.change_account(benet["lisi"], draft)
     assert doors.takes_in().startswith(told)
     Courier().run_until_idle()
-    assert len(letters("lisi")) == arrives
+    assert len(messages("lisi")) == arrives
     assert doors.opens() == ({"imap", "pop3", "web"} if opens else set())
     assert doors.sends() is sends
 
@@ -102,26 +103,26 @@ def test_held_mail_waits_and_comes_when_the_account_takes_mail_again(doors, bene
     directory.change_account(benet["lisi"], AccountDraft(state="hold"))
     assert doors.takes_in("all").startswith("250")
     Courier().run_until_idle()
-    assert (len(letters("lisi")), len(letters("xiaoqi"))) == (0, 1)
+    assert (len(messages("lisi")), len(messages("xiaoqi"))) == (0, 1)
     assert Queued.objects.get().state == "hold"
     assert Recipient.objects.get(state="waiting").reason == "mailbox is on hold"
-    assert deliver.release() == 0
+    assert deliver.release_held_mailboxes() == 0
     directory.change_account(benet["lisi"], AccountDraft())
-    assert deliver.release() == 1
+    assert deliver.release_held_mailboxes() == 1
     Courier().run_until_idle()
-    assert (len(letters("lisi")), len(letters("xiaoqi"))) == (1, 1)
+    assert (len(messages("lisi")), len(messages("xiaoqi"))) == (1, 1)
 
 
-def test_one_held_letter_is_let_through(doors, benet):
+def test_one_held_message_is_let_through(doors, benet):
     directory.change_account(benet["lisi"], AccountDraft(state="hold"))
     for _ in range(2):
         doors.takes_in()
     Courier().run_until_idle()
     first = Queued.objects.order_by("pk").first()
-    assert queue.release([first.pk]) == 1
+    assert states.release([first.pk]) == 1
     Courier().run_until_idle()
     assert [row.state for row in Queued.objects.order_by("pk")] == ["done", "hold"]
-    assert len(letters("lisi")) == 1
+    assert len(messages("lisi")) == 1
 
 
 def test_held_mail_does_not_grow_too_old(doors, benet, parameters):
@@ -147,9 +148,9 @@ def test_catch_all_plus_address_and_limits_of_the_domain(doors, benet):
     assert doors.takes_in("nobody").startswith("250")
     assert doors.takes_in("lisi").startswith("250")
     Courier().run_until_idle()
-    assert (len(letters("lisi")), len(letters("xiaoqi"))) == (2, 1)
+    assert (len(messages("lisi")), len(messages("xiaoqi"))) == (2, 1)
     assert doors.takes_in("lisi").startswith("452 4.2.2")  # as many messages as the domain lets an account have
-    with translation.override("en"), pytest.raises(directory.Problem, match="has all the accounts it may have"):
+    with translation.override("en"), pytest.raises(directory.DirectoryError, match="has all the accounts it may have"):
         directory.create_account("one@benet.com", "seven hutongs")
     directory.change_account(Account.objects.get(local_part="lisi").pk, AccountDraft(quota_messages=5))
     assert doors.takes_in("lisi").startswith("250")

@@ -8,9 +8,17 @@ import pytest
 
 from conversation import Conversation, Running
 from mailcore.models import SieveScript
-from mailcore.servers.managesieve import SieveServer
+from mailcore.servers.managesieve.session import SieveServer
 from mailcore.store import directory
-from mailcore.wire.managesieve import Code, GrammarError, Sentence, Text, answer, command, string
+from mailcore.wire.managesieve_syntax import (
+    CommandTokens,
+    GrammarError,
+    ResponseCode,
+    StringToken,
+    format_response,
+    format_string,
+    parse_command,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -21,7 +29,7 @@ SCRIPT = 'require "fileinto";\r\nfileinto "Archive";\r\n'
 @pytest.fixture
 def sieve(serve: Callable[..., Running], benet) -> Callable[..., Running]:
     """`sieve(context)` starts a ManageSieve server."""
-    return lambda context=None: serve(lambda bridge: SieveServer(bridge, context))
+    return lambda context=None: serve(lambda executor: SieveServer(executor, context))
 
 
 def greeted(server: Running) -> Conversation:
@@ -175,21 +183,21 @@ def test_who_was_signed_out_is_told(sieve, benet):
     client = greeted(server)
     client.talk(f'C: AUTHENTICATE "PLAIN" "{PLAIN}"\nS: OK "Logged in."')
     directory.set_password(benet["lisi"], "another long password")
-    server.server.heard(server.server.watched)
+    server.server.heard(server.server.watched_ids)
     client.talk('C: NOOP\nS: BYE "You have been signed out."')
 
 
 @pytest.mark.parametrize(
     ("line", "tokens"),
     [
-        (b'PUTSCRIPT "a\\"b" "c"', ["PUTSCRIPT", Text(b'a"b'), Text(b"c")]),
-        (b'NO (QUOTA/MAXSIZE) "x"', ["NO", Code("QUOTA/MAXSIZE"), Text(b"x")]),
-        (b'OK (TAG "a)") "x"', ["OK", Code('TAG "a)"'), Text(b"x")]),
+        (b'PUTSCRIPT "a\\"b" "c"', ["PUTSCRIPT", StringToken(b'a"b'), StringToken(b"c")]),
+        (b'NO (QUOTA/MAXSIZE) "x"', ["NO", ResponseCode("QUOTA/MAXSIZE"), StringToken(b"x")]),
+        (b'OK (TAG "a)") "x"', ["OK", ResponseCode('TAG "a)"'), StringToken(b"x")]),
         (b"", []),
     ],
 )
 def test_sentences(line, tokens):
-    sentence = Sentence()
+    sentence = CommandTokens()
     assert sentence.line(line)
     assert sentence.tokens == tokens
 
@@ -197,25 +205,26 @@ def test_sentences(line, tokens):
 @pytest.mark.parametrize("line", [b'"open', b"PUT (", b'a "\r"', b"}"])
 def test_what_is_no_sentence(line):
     with pytest.raises(GrammarError):
-        Sentence().line(line)
+        CommandTokens().line(line)
 
 
 @pytest.mark.parametrize(
-    "tokens", [[], [Text(b"x")], ["NOOP", "x"], ["SETACTIVE"], ["HAVESPACE", Text(b"a"), Text(b"1")]]
+    "tokens",
+    [[], [StringToken(b"x")], ["NOOP", "x"], ["SETACTIVE"], ["HAVESPACE", StringToken(b"a"), StringToken(b"1")]],
 )
 def test_what_is_no_command(tokens):
     with pytest.raises(GrammarError):
-        command(tokens, signed_in=True)
+        parse_command(tokens, signed_in=True)
 
 
 def test_strings_and_answers():
-    assert string('a"b') == b'"a\\"b"'
-    assert string("a\r\nb") == b"{4}\r\na\r\nb"
-    assert answer("NO", "Line 1: no.\r\nLine 2", "QUOTA") == b"NO (QUOTA) {19}\r\nLine 1: no.\r\nLine 2\r\n"
+    assert format_string('a"b') == b'"a\\"b"'
+    assert format_string("a\r\nb") == b"{4}\r\na\r\nb"
+    assert format_response("NO", "Line 1: no.\r\nLine 2", "QUOTA") == b"NO (QUOTA) {19}\r\nLine 1: no.\r\nLine 2\r\n"
 
 
 def test_a_command_has_few_strings(serve, benet):
-    server = serve(lambda bridge: SieveServer(bridge, None))
+    server = serve(lambda executor: SieveServer(executor, None))
     client = server.dial()
     while not client.hear().startswith("OK"):
         pass

@@ -12,18 +12,20 @@ from django.db import connection, transaction
 
 from conversation import Conversation, Running
 from mailcore.models import Account, Mailbox, Message
-from mailcore.servers.pop3 import Pop3Server
-from mailcore.store import delivery, directory, maildir
-from mailcore.store.delivery import Stored
-from mailcore.terms import Arrival
-from mailcore.wire import flags
+from mailcore.servers.pop3.session import Pop3Server
+from mailcore.store import directory
+from mailcore.store.mailbox import insert
+from mailcore.store.mailbox.insert import StoredMessage
+from mailcore.store.maildir import maildir_files
+from mailcore.values import Arrival
+from mailcore.wire.imap import system_flags
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 PASSWORD = "123456"
 HASH = make_password(PASSWORD)
 
-# 451 octets, as in the book.
+# 451 bytes, as in the book.
 BOOK = (
     b"Return-Path: <xiaoqi@benet.com>\r\nX-Original-To: lisi@benet.com\r\nDelivered-To: lisi@benet.com\r\n"
     b"Received: from mail.benet.com (mail.benet.com [127.0.0.1])\r\n"
@@ -47,12 +49,12 @@ def put(tmp_path: Path) -> Callable[..., int]:
     names = iter(range(10_000))
 
     def deliver(account_id: int, content: bytes, **more: object) -> int:
-        file = tmp_path / f"letter{next(names)}"
+        file = tmp_path / f"message{next(names)}"
         file.write_bytes(content)
-        staged = delivery.stage([Arrival(account_id, file.name, file, 0, b"", False, 1_200_000_000, **more)])
+        staged = insert.stage_files([Arrival(account_id, file.name, file, 0, b"", False, 1_200_000_000, **more)])
         with transaction.atomic():
-            [stored] = delivery.enter(staged)
-        assert isinstance(stored, Stored)
+            [stored] = insert.insert_messages(staged)
+        assert isinstance(stored, StoredMessage)
         return stored.uid
 
     return deliver
@@ -68,7 +70,7 @@ def serve(serve, parameters) -> Callable[..., Running]:
     parameters(mail_name="Youju")
 
     def start(context: ssl.SSLContext | None = None, *, implicit: bool = False) -> Running:
-        return serve(lambda bridge: Pop3Server(bridge, context, implicit))
+        return serve(lambda executor: Pop3Server(executor, context, implicit))
 
     return start
 
@@ -99,7 +101,7 @@ def test_the_books_dialogue(lisi, put, serve):
     """)
     assert client.hear_all()[-1].startswith("....")
     client.talk("C: QUIT\nS: +OK Logging out.\nS: ")
-    assert Message.objects.get().flags == flags.SEEN
+    assert Message.objects.get().flags == system_flags.SEEN
     assert Mailbox.objects.get(account=lisi, name="INBOX").unseen == 0
 
 
@@ -167,7 +169,7 @@ def test_deletions_happen_at_quit_and_are_counted(lisi, put, serve):
     assert (box.messages, box.unseen, box.size, box.uid_next) == (1, 1, 7, 4)
     assert list(box.expunged.values_list("uid", "modseq")) == [(2, box.highest_modseq), (3, box.highest_modseq)]
     assert Account.objects.values_list("used_bytes", "used_messages").get(pk=lisi) == (7, 1)
-    assert len(list(Path(maildir.directory("lisi@benet.com", "")).glob("new/*"))) == 1
+    assert len(list(Path(maildir_files.folder_directory("lisi@benet.com", "")).glob("new/*"))) == 1
     again = server.dial()
     sign_in(again)
     again.talk("C: UIDL\nS: +OK\nS: 1 00000001…\nS: .\nC: QUIT\nS: +OK Logging out.")
@@ -190,7 +192,7 @@ def test_what_imap_deleted_meanwhile_does_not_disturb(lisi, put, serve):
     client = serve().dial()
     sign_in(client)
     row = Message.objects.get(uid=1)
-    maildir.remove(maildir.directory("lisi@benet.com", ""), row.base_name, 0)
+    maildir_files.remove_file(maildir_files.folder_directory("lisi@benet.com", ""), row.base_name, 0)
     Message.objects.filter(uid=1).delete()
     Mailbox.objects.filter(account=lisi, name="INBOX").update(messages=1, unseen=1, size=7)
     Account.objects.filter(pk=lisi).update(used_bytes=7, used_messages=1)
@@ -318,7 +320,7 @@ def test_capabilities(lisi, serve):
 def test_plain_passwords_need_tls_where_the_administrator_says_so(lisi, serve, monkeypatch, certificate, parameters):
     parameters(disable_plaintext_auth="yes")
     # A client on this machine is exempt; let it look as if it came from elsewhere.
-    monkeypatch.setattr("mailcore.servers.lines.LineConnection.own", property(lambda self: "192.0.2.7"))
+    monkeypatch.setattr("mailcore.servers.transport.connection.LineConnection.own", property(lambda self: "192.0.2.7"))
     server_context, client_context = certificate
     client = serve(server_context).dial()
     refusal = "-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections."
@@ -442,7 +444,7 @@ def test_a_large_message_whose_file_is_gone(lisi, put, serve):
     client = serve().dial()
     sign_in(client)
     row = Message.objects.get()
-    maildir.remove(maildir.directory("lisi@benet.com", ""), row.base_name, 0)
+    maildir_files.remove_file(maildir_files.folder_directory("lisi@benet.com", ""), row.base_name, 0)
     lost = "-ERR [SYS/PERM] This message cannot be read."
     client.talk(f"C: RETR 1\nS: {lost}\nC: TOP 1 0\nS: {lost}\nC: STAT\nS: +OK 1 …")
 

@@ -16,12 +16,12 @@ from imap_tools import AND, MailBoxUnencrypted, MailMessageFlags
 
 from conversation import Running
 from imap_client import ImapRunning, Mailer
-from mailcore.servers.pop3 import Pop3Server
+from mailcore.servers.pop3.session import Pop3Server
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.program]
 
-LETTERS = [b"From: a@example.com\r\nSubject: %d\r\n\r\n.dot\r\nFrom me\r\n\xe4\xbd\xa0\r\n" % n for n in range(3)]
-TEXTS = [letter.replace(b"\r\n", b"\n") for letter in LETTERS]
+MESSAGES = [b"From: a@example.com\r\nSubject: %d\r\n\r\n.dot\r\nFrom me\r\n\xe4\xbd\xa0\r\n" % n for n in range(3)]
+TEXTS = [message.replace(b"\r\n", b"\n") for message in MESSAGES]
 
 
 def needs(program: str) -> pytest.MarkDecorator:
@@ -36,15 +36,15 @@ def running(imap) -> ImapRunning:
 @pytest.fixture
 def lisi(running) -> Mailer:
     client = running.dial().sign_in()
-    for letter in LETTERS:
-        client.append(letter)
+    for message in MESSAGES:
+        client.append(message)
     client.do("SELECT INBOX")
     return client
 
 
 @pytest.fixture
 def pop3(serve) -> Running:
-    return serve(lambda bridge: Pop3Server(bridge, None, implicit_tls=False))
+    return serve(lambda executor: Pop3Server(executor, None, implicit_tls=False))
 
 
 @pytest.fixture
@@ -222,13 +222,13 @@ def test_mpop(lisi, pop3, run, tmp_path):
 @needs("curl")
 def test_curl(lisi, running, pop3, run, tmp_path):
     there, drop = f"imap://127.0.0.1:{running.port}", f"pop3://127.0.0.1:{pop3.port}"
-    assert run("curl", "-sS", "-u", "lisi:123456", f"{there}/INBOX;UID=2").stdout == LETTERS[1]
+    assert run("curl", "-sS", "-u", "lisi:123456", f"{there}/INBOX;UID=2").stdout == MESSAGES[1]
     assert b"Archive" in run("curl", "-sS", "-u", "lisi:123456", there).stdout
     assert run("curl", "-sS", "-u", "lisi:123456", f"{there}/INBOX?SUBJECT%202").stdout.strip() == b"* SEARCH 3"
-    (tmp_path / "letter").write_bytes(b"Subject: up\r\n\r\nx\r\n")
-    run("curl", "-sS", "-u", "lisi:123456", "-T", tmp_path / "letter", f"{there}/Archive")
+    (tmp_path / "message").write_bytes(b"Subject: up\r\n\r\nx\r\n")
+    run("curl", "-sS", "-u", "lisi:123456", "-T", tmp_path / "message", f"{there}/Archive")
     assert subjects(lisi, "Archive") == [b"up"]
-    assert run("curl", "-sS", "-u", "lisi:123456", f"{drop}/3").stdout == LETTERS[2]
+    assert run("curl", "-sS", "-u", "lisi:123456", f"{drop}/3").stdout == MESSAGES[2]
     run("curl", "-sS", "-u", "lisi:123456", "-X", "DELE", "--head", f"{drop}/1")
     assert subjects(lisi) == [b"1", b"2"]
 
@@ -257,14 +257,14 @@ def test_imaplib_and_poplib(lisi, running, pop3):
     with imaplib.IMAP4("127.0.0.1", running.port) as client:
         client.login("lisi", "123456")
         assert client.select("INBOX") == ("OK", [b"3"])
-        assert client.fetch("2", "(RFC822)")[1][0][1] == LETTERS[1]
+        assert client.fetch("2", "(RFC822)")[1][0][1] == MESSAGES[1]
         client.uid("STORE", "1", "+FLAGS", "(\\Deleted)")
         assert client.expunge() == ("OK", [b"1"])
     drop = poplib.POP3("127.0.0.1", pop3.port)
     drop.user("lisi")
     drop.pass_("123456")
     assert drop.stat()[0] == 2
-    assert b"\r\n".join(drop.retr(1)[1]) + b"\r\n" == LETTERS[1]
+    assert b"\r\n".join(drop.retr(1)[1]) + b"\r\n" == MESSAGES[1]
     drop.dele(1)
     drop.quit()
     assert subjects(lisi) == [b"2"]
@@ -279,11 +279,11 @@ def test_imap_tools(lisi, running):
         box.folder.create("项目")
         assert box.folder.exists("项目")
         box.move(found.uid, "项目")
-        box.append(LETTERS[0], "项目", flag_set=[MailMessageFlags.SEEN])
+        box.append(MESSAGES[0], "项目", flag_set=[MailMessageFlags.SEEN])
         assert box.folder.status("项目")["MESSAGES"] == 2
         box.delete(box.uids(AND(subject="0")))
         box.idle.start()
-        lisi.append(LETTERS[2])
+        lisi.append(MESSAGES[2])
         assert any(b"EXISTS" in line for line in box.idle.poll(timeout=10))
         box.idle.stop()
         assert box.numbers() == ["1", "2"]
@@ -299,11 +299,11 @@ def test_aioimaplib(lisi, running):
         assert (await client.login("lisi", "123456")).result == "OK"
         assert (await client.select("INBOX")).result == "OK"
         assert (await client.search("SUBJECT 1")).lines[0] == b"2"
-        assert bytes((await client.fetch("2", "BODY.PEEK[]")).lines[1]) == LETTERS[1]
+        assert bytes((await client.fetch("2", "BODY.PEEK[]")).lines[1]) == MESSAGES[1]
         assert (await client.store("1", "+FLAGS", "(\\Deleted)")).result == "OK"
         assert (await client.expunge()).lines[0] == b"1 EXPUNGE"
         idling = await client.idle_start(timeout=20)
-        await asyncio.to_thread(lisi.append, LETTERS[0])
+        await asyncio.to_thread(lisi.append, MESSAGES[0])
         assert b"3 EXISTS" in await client.wait_server_push()
         client.idle_done()
         await asyncio.wait_for(idling, 10)

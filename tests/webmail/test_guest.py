@@ -1,4 +1,4 @@
-"""The webmail as a guest: a real Dovecot keeps the letters, a real Postfix sends them, and only settings say so."""
+"""The webmail as a guest: a real Dovecot keeps the messages, a real Postfix sends them, and only settings say so."""
 
 import imaplib
 import re
@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from django.core.cache import cache
-from test_sending import parsed, write
 
-from office import Browser, letter
 from tests.programs.conftest import Postfix, postfix  # noqa: F401  (fixture)
 from tests.programs.dovecot import Dovecot, missing
-from webmail import pool
+from tests.webmail.views.test_sending import parsed, write
+from webmail.mailserver import connection_pool
+from webmail_fixtures import Browser, make_message
 
 pytestmark = [pytest.mark.program, pytest.mark.django_db(transaction=True)]
 
@@ -86,26 +86,28 @@ def dovecot(request, settings, postfix: Postfix) -> Iterator[Dovecot]:  # noqa: 
         "GUEST": True,
     }
     yield server
-    pool.close_all()
+    connection_pool.close_all()
     postfix("postfix", "stop")
     server.stop()
 
 
 @pytest.fixture
 def lisi(dovecot: Dovecot) -> Browser:
-    """李四, signed in, with five letters there."""
+    """李四, signed in, with five messages there."""
     with dovecot.client(LISI) as there:
         for number in range(1, 4):
             there.append(
-                "INBOX", letter(f"第{number}封", f"董事会议程{number}\n", Message_ID=f"<{number}@x>").as_bytes()
+                "INBOX", make_message(f"第{number}封", f"董事会议程{number}\n", Message_ID=f"<{number}@x>").as_bytes()
             )
-        answer = letter("Re: 第1封", "收到\n", Message_ID="<4@x>", References="<1@x>", In_Reply_To="<1@x>")
+        answer = make_message("Re: 第1封", "收到\n", Message_ID="<4@x>", References="<1@x>", In_Reply_To="<1@x>")
         there.append("INBOX", answer.as_bytes(), ["\\Seen"])
-        rich = letter("附件", "x\n")
+        rich = make_message("附件", "x\n")
         rich.add_alternative("<p>各位<img src='https://evil.example/t.gif'></p>", subtype="html")
         rich.add_attachment(b"%PDF-1.4", "application", "pdf", filename="会议.pdf")
         there.append("INBOX", rich.as_bytes(), ["\\Flagged"])
-        there.append("INBOX.Gesendet", letter("Re: 第1封", "y\n", Message_ID="<5@x>", References="<1@x>").as_bytes())
+        there.append(
+            "INBOX.Gesendet", make_message("Re: 第1封", "y\n", Message_ID="<5@x>", References="<1@x>").as_bytes()
+        )
     browser = Browser()
     browser.sign_in(LISI, SECRET)
     assert "Inbox" in browser.page

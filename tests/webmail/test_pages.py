@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from office import Browser, PostOffice, letter
-from webmail import imap
+from webmail.mailserver import imap_client
+from webmail_fixtures import Browser, PostOffice, make_message
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -55,14 +55,14 @@ def test_the_pane_is_a_tree(office: PostOffice, lisi: Browser) -> None:
 
 
 def test_the_trash_is_emptied_from_any_page(office: PostOffice, lisi: Browser) -> None:
-    office.put(letter("x"), box="Trash")
+    office.put(make_message("x"), box="Trash")
     lisi.see("/")
     lisi.see("/options/")
     assert 'href="/empty/?in=Trash"' in lisi.page
     lisi.see("/empty/", **{"in": "Trash"})
     assert "Empty Trash?" in lisi.page
     lisi.press("/act/", do="empty", sure="yes", validity=lisi.field("validity"), **{"in": "Trash"})
-    assert office.letters("lisi", "Trash") == []
+    assert office.messages("lisi", "Trash") == []
     assert lisi.see("/empty/", **{"in": "INBOX"}).redirect_chain[-1][0] == "/"
 
 
@@ -103,10 +103,10 @@ def test_a_folder_cannot_go_into_itself(office: PostOffice, lisi: Browser) -> No
 
 @pytest.fixture
 def library(office: PostOffice, lisi: Browser) -> Browser:
-    office.put(letter("董事会议程", "请查收。\n"))
-    office.put(letter("周报", "会议纪要在这里。\n", "王芳 <wang@benet.com>"))
-    office.put(letter("Budget", "Nothing here.\n", Date="Sun, 13 Sep 2026 14:04:00 +0800"), box="Archive")
-    office.put(letter("会议室", "x\n", Date="Sun, 13 Sep 2026 14:05:00 +0800"), box="Archive")
+    office.put(make_message("董事会议程", "请查收。\n"))
+    office.put(make_message("周报", "会议纪要在这里。\n", "王芳 <wang@benet.com>"))
+    office.put(make_message("Budget", "Nothing here.\n", Date="Sun, 13 Sep 2026 14:04:00 +0800"), box="Archive")
+    office.put(make_message("会议室", "x\n", Date="Sun, 13 Sep 2026 14:05:00 +0800"), box="Archive")
     return lisi
 
 
@@ -149,9 +149,11 @@ def test_search(
     library: Browser, asked: tuple[str, str], subjects: list[str], multi: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words, where = asked
-    real = imap.Mail.can
+    real = imap_client.MailSession.supports
     monkeypatch.setattr(
-        imap.Mail, "can", lambda self, name: (multi or name not in ("MULTISEARCH", "LITERAL+")) and real(self, name)
+        imap_client.MailSession,
+        "supports",
+        lambda self, name: (multi or name not in ("MULTISEARCH", "LITERAL+")) and real(self, name),
     )
     library.see("/search/", q=words, where=where)
     assert found(library.page) == subjects
@@ -171,7 +173,7 @@ def test_what_was_found_can_be_opened_and_moved(office: PostOffice, library: Bro
     library.see("/search/", q="subject:议程", where="all")
     chosen = re.search(r'name="of" value="([^"]*)"', library.page)[1]
     library.press("/act/", do="delete", of=chosen, back="/search/?q=x")
-    assert len(office.letters("lisi", "Trash")) == 1
+    assert len(office.messages("lisi", "Trash")) == 1
 
 
 # --- Options ----------------------------------------------------------------------------------------
@@ -184,7 +186,7 @@ def test_options_are_kept(office: PostOffice, lisi: Browser) -> None:
     again = Browser()
     again.sign_in()
     assert "<h1>收件箱</h1>" in again.page
-    office.put(letter("x"))
+    office.put(make_message("x"))
     again.see("/mail/1")
     assert "2026年9月12日 星期六 02:05" in again.page
 
@@ -225,14 +227,14 @@ def test_another_folder_is_the_trash(office: PostOffice, lisi: Browser) -> None:
     program.create("Papierkorb")
     program.subscribe("Papierkorb")
     program.logout()
-    office.put(letter("x"))
+    office.put(make_message("x"))
     lisi.see("/options/folders/")
     wishes = {"only_subscribed": "1", "home-trash": "Papierkorb", "home-sent": "is not there"}
     lisi.press("/options/folders/", **wishes)
     lisi.see("/")
     lisi.press("/act/", do="delete", uid="1", validity=lisi.field("validity"))
-    assert len(office.letters("lisi", "Papierkorb")) == 1
-    assert office.letters("lisi", "Trash") == []
+    assert len(office.messages("lisi", "Papierkorb")) == 1
+    assert office.messages("lisi", "Trash") == []
     assert 'href="/empty/?in=Papierkorb"' in lisi.page
 
 
@@ -246,7 +248,7 @@ def press_keys(browser: Browser, **wanted: str):
 
 
 def test_access_keys_are_chosen(office: PostOffice, lisi: Browser) -> None:
-    office.put(letter("x"))
+    office.put(make_message("x"))
     press_keys(lisi, **{"reply": "5", "compose": "", "reply-all": "R"})
     assert "Your options were saved." in lisi.page
     lisi.see("/mail/1")

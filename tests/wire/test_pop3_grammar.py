@@ -6,23 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailcore.wire import pop3
-from mailcore.wire.pop3 import AFTER, BEFORE, Command, CommandError, Outgoing
+from mailcore.wire import pop3_commands
+from mailcore.wire.pop3_commands import AFTER, BEFORE, DotStuffer, Pop3Command, Pop3CommandError
 
 
 @pytest.mark.parametrize(
     ("line", "state", "command"),
     [
-        (b"USER lisi", BEFORE, Command("USER", b"lisi")),
-        (b"user Li Si", BEFORE, Command("USER", b"Li Si")),
-        (b"PASS  two  spaces ", BEFORE, Command("PASS", b" two  spaces ")),
-        (b"STAT", AFTER, Command("STAT", b"")),
-        (b"Capa", AFTER, Command("CAPA", b"")),
-        ("PASS 密码".encode(), BEFORE, Command("PASS", "密码".encode())),
+        (b"USER lisi", BEFORE, Pop3Command("USER", b"lisi")),
+        (b"user Li Si", BEFORE, Pop3Command("USER", b"Li Si")),
+        (b"PASS  two  spaces ", BEFORE, Pop3Command("PASS", b" two  spaces ")),
+        (b"STAT", AFTER, Pop3Command("STAT", b"")),
+        (b"Capa", AFTER, Pop3Command("CAPA", b"")),
+        ("PASS 密码".encode(), BEFORE, Pop3Command("PASS", "密码".encode())),
     ],
 )
 def test_commands(line, state, command):
-    assert pop3.parse(line, state) == command
+    assert pop3_commands.parse_command(line, state) == command
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,8 @@ def test_commands(line, state, command):
     ],
 )
 def test_what_is_no_command(line, state, words):
-    with pytest.raises(CommandError) as caught:
-        pop3.parse(line, state)
+    with pytest.raises(Pop3CommandError) as caught:
+        pop3_commands.parse_command(line, state)
     assert str(caught.value) == words
 
 
@@ -47,7 +47,7 @@ SIZES = [120, 200, 451]
 
 @pytest.mark.parametrize(("argument", "index"), [(b"1", 0), (b"3", 2), (b" 3 ", 2), (b"0003", 2)])
 def test_message_numbers(argument, index):
-    assert pop3.message_number(argument, SIZES, {1}) == index
+    assert pop3_commands.parse_message_number(argument, SIZES, {1}) == index
 
 
 @pytest.mark.parametrize(
@@ -65,31 +65,31 @@ def test_message_numbers(argument, index):
     ],
 )
 def test_what_is_no_message_number(argument, words):
-    with pytest.raises(CommandError) as caught:
-        pop3.message_number(argument, SIZES, {1})
+    with pytest.raises(Pop3CommandError) as caught:
+        pop3_commands.parse_message_number(argument, SIZES, {1})
     assert str(caught.value) == words
 
 
 def test_top_takes_two_numbers():
-    assert pop3.top_arguments(b"3 10", SIZES, set()) == (2, 10)
-    assert pop3.top_arguments(b"3 0", SIZES, set()) == (2, 0)
+    assert pop3_commands.parse_top_arguments(b"3 10", SIZES, set()) == (2, 10)
+    assert pop3_commands.parse_top_arguments(b"3 0", SIZES, set()) == (2, 0)
     for argument in (b"3", b"3 x", b"3 -1", b"3 1 2"):
-        with pytest.raises(CommandError):
-            pop3.top_arguments(argument, SIZES, set())
+        with pytest.raises(Pop3CommandError):
+            pop3_commands.parse_top_arguments(argument, SIZES, set())
 
 
 def test_sasl():
-    assert pop3.sasl_start(b"plain") == ("PLAIN", None)
-    assert pop3.sasl_start(b"PLAIN =") == ("PLAIN", b"")
-    assert pop3.sasl_start(b"PLAIN AGxpc2kAMTIzNDU2") == ("PLAIN", b"\0lisi\x00123456")
-    assert pop3.challenge() == b"+ \r\n"
+    assert pop3_commands.parse_auth(b"plain") == ("PLAIN", None)
+    assert pop3_commands.parse_auth(b"PLAIN =") == ("PLAIN", b"")
+    assert pop3_commands.parse_auth(b"PLAIN AGxpc2kAMTIzNDU2") == ("PLAIN", b"\0lisi\x00123456")
+    assert pop3_commands.format_challenge() == b"+ \r\n"
     for line in (b"*", b"?", b"A", b"AGxpc2kAMTIzNDU2 "):
-        with pytest.raises(CommandError):
-            pop3.from_base64(line)
+        with pytest.raises(Pop3CommandError):
+            pop3_commands.decode_base64(line)
 
 
 def sent(*pieces: bytes) -> tuple[bytes, int]:
-    outgoing = Outgoing()
+    outgoing = DotStuffer()
     octets = b"".join(outgoing.feed(piece) for piece in pieces) + outgoing.finish()
     return octets, outgoing.octets
 
@@ -158,22 +158,29 @@ def test_no_octets_end_a_message_early(pieces):
     ],
 )
 def test_top(content, count, shown):
-    assert pop3.top(content, count) == shown
+    assert pop3_commands.top_lines(content, count) == shown
 
 
 def test_answers():
-    assert pop3.ok() == b"+OK\r\n"
-    assert pop3.lines("2 messages:", ["1 120", "2 200"]) == b"+OK 2 messages:\r\n1 120\r\n2 200\r\n.\r\n"
-    assert pop3.lines("", []) == b"+OK\r\n.\r\n"
-    assert pop3.unique_id(0x6564, 1) == "0000000100006564"
+    assert pop3_commands.ok_response() == b"+OK\r\n"
+    assert (
+        pop3_commands.multiline_response("2 messages:", ["1 120", "2 200"])
+        == b"+OK 2 messages:\r\n1 120\r\n2 200\r\n.\r\n"
+    )
+    assert pop3_commands.multiline_response("", []) == b"+OK\r\n.\r\n"
+    assert pop3_commands.unique_id(0x6564, 1) == "0000000100006564"
 
 
 def test_capabilities_follow_what_would_work_now():
-    shy = pop3.capabilities(plaintext=False, mechanisms=("SCRAM-SHA-256",), starttls=True, implementation="Youju")
+    shy = pop3_commands.capability_lines(
+        plaintext=False, mechanisms=("SCRAM-SHA-256",), starttls=True, implementation="Youju"
+    )
     assert "STLS" in shy
     assert "USER" not in shy
     assert "SASL SCRAM-SHA-256" in shy
-    open_ = pop3.capabilities(plaintext=True, mechanisms=("PLAIN", "LOGIN"), starttls=False, implementation="Youju")
+    open_ = pop3_commands.capability_lines(
+        plaintext=True, mechanisms=("PLAIN", "LOGIN"), starttls=False, implementation="Youju"
+    )
     assert "STLS" not in open_
     assert "USER" in open_
     assert "SASL PLAIN LOGIN" in open_

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailcore.wire.proxy import SIGNATURE, Header, ProxyFault, length, parse_binary, parse_line
+from mailcore.wire.proxy_header import SIGNATURE, ProxyHeader, ProxyHeaderError, binary_length, parse_binary, parse_line
 
 
 @pytest.mark.parametrize(
     ("line", "header"),
     [
-        (b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 25\r\n", Header("192.0.2.7", 4711, "192.0.2.1", 25)),
-        (b"PROXY TCP6 2001:db8::7 2001:db8::1 4711 25\r\n", Header("2001:db8::7", 4711, "2001:db8::1", 25)),
+        (b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 25\r\n", ProxyHeader("192.0.2.7", 4711, "192.0.2.1", 25)),
+        (b"PROXY TCP6 2001:db8::7 2001:db8::1 4711 25\r\n", ProxyHeader("2001:db8::7", 4711, "2001:db8::1", 25)),
         (b"PROXY UNKNOWN\r\n", None),
         (b"PROXY UNKNOWN ff::1 ff::2 1 2\r\n", None),
     ],
@@ -38,7 +38,7 @@ def test_version_1(line, header):
     ],
 )
 def test_what_is_no_version_1(line):
-    with pytest.raises(ProxyFault):
+    with pytest.raises(ProxyHeaderError):
         parse_line(line)
 
 
@@ -52,16 +52,16 @@ V6 = socket.inet_pton(socket.AF_INET6, "2001:db8::7") + bytes(16) + struct.pack(
 
 def test_version_2():
     head, rest = binary(1, 0x11, V4 + b"\x03\x00\x04more")
-    assert length(head) == len(rest)
-    assert parse_binary(head, rest) == Header("192.0.2.7", 4711, "192.0.2.1", 465)
-    assert parse_binary(*binary(1, 0x21, V6)) == Header("2001:db8::7", 4711, "::", 465)
+    assert binary_length(head) == len(rest)
+    assert parse_binary(head, rest) == ProxyHeader("192.0.2.7", 4711, "192.0.2.1", 465)
+    assert parse_binary(*binary(1, 0x21, V6)) == ProxyHeader("2001:db8::7", 4711, "::", 465)
     assert parse_binary(*binary(0, 0x00, b"")) is None
     assert parse_binary(*binary(1, 0x31, bytes(216))) is None
 
 
 @pytest.mark.parametrize("parts", [binary(1, 0x11, V4[:8]), binary(2, 0x11, V4), (b"\r\n" * 8, b"")])
 def test_what_is_no_version_2(parts):
-    with pytest.raises(ProxyFault):
+    with pytest.raises(ProxyHeaderError):
         parse_binary(*parts)
 
 
@@ -70,5 +70,5 @@ def test_whatever_comes_is_a_header_or_a_fault(octets):
     for parse in (parse_line, lambda octets: parse_binary(octets.ljust(16, b"\0")[:16], octets[16:])):
         try:
             parse(octets)
-        except ProxyFault:
+        except ProxyHeaderError:
             continue

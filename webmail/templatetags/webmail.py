@@ -14,7 +14,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
-from webmail import keys, moments, sizes
+from webmail.account import access_keys
+from webmail.values import date_format, sizes
 
 register = template.Library()
 
@@ -28,7 +29,7 @@ def icon(name: str) -> SafeString:
 @register.simple_tag
 def key(name: str) -> SafeString:
     """The attribute that gives an element its access key."""
-    chosen = keys.key(name)
+    chosen = access_keys.access_key(name)
     return format_html(' accesskey="{}"', chosen) if chosen else SafeString("")
 
 
@@ -37,7 +38,7 @@ def top(context: Context) -> SafeString:
     """The bar at the top of every page, made once for as long as nothing in it changes."""
     return _top(
         get_language() or "",
-        keys.current(),
+        access_keys.current_keys(),
         address=context["visitor"].address,
         name=context["options"].name,
         box=context.get("box") or "",
@@ -47,7 +48,7 @@ def top(context: Context) -> SafeString:
 
 
 @functools.lru_cache(512)
-def _top(language: str, chosen: keys.Chosen, **values: str | bool) -> SafeString:
+def _top(language: str, chosen: access_keys.KeyChoices, **values: str | bool) -> SafeString:
     return render_to_string("webmail/top.html", values)
 
 
@@ -71,7 +72,7 @@ def asset(path: str) -> str:
 @register.filter
 def octets(size: int) -> str:
     """1 KB, 2.4 MB: sizes as people read them."""
-    return sizes.octets(size)
+    return sizes.format_size(size)
 
 
 @register.filter
@@ -83,12 +84,12 @@ def count(number: int | None) -> sizes.Count:
 @register.filter
 def list_date(moment: datetime | None) -> str:
     """Short, for a list: 14:05, yesterday, 12 Sep, 2025-09-12."""
-    return moments.short()(moment)
+    return date_format.short_formatter()(moment)
 
 
 @register.filter
 def full_date(moment: datetime | None) -> str:
-    return moments.full(moment)
+    return date_format.format_full(moment)
 
 
 @register.filter

@@ -8,14 +8,15 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 
-from mailadmin.api.people import told_access, told_account
-from mailadmin.management.rows import Act, RowProgram, password_from_stdin
-from mailadmin.pages.answers import make_password
-from mailadmin.pages.sessions import KINDS, take_back
-from mailadmin.permissions import Reach
+from mailadmin.api.account_operations import serialize_access, serialize_account
+from mailadmin.management.row_program import Act, RowProgram, password_from_stdin
+from mailadmin.permissions import Permissions
+from mailadmin.views.page_responses import generate_password
+from mailadmin.views.profile.web_sessions import KINDS, revoke
 from mailcore.management.program import Fatal, plural
 from mailcore.models import Account
-from mailcore.store import directory, login
+from mailcore.store import directory
+from mailcore.store.auth import account_login
 
 
 class Command(RowProgram):
@@ -37,14 +38,14 @@ class Command(RowProgram):
     def acts(self) -> dict[str, Act]:
         return super().acts() | {"password": self.set_password, "access": self.access}
 
-    def find(self, reach: Reach, name: str) -> Account | None:
-        return reach.see_accounts().select_related("domain").filter(address=name).first()
+    def find(self, permissions: Permissions, name: str) -> Account | None:
+        return permissions.visible_accounts().select_related("domain").filter(address=name).first()
 
     def with_names(self, rows: QuerySet[Account]) -> QuerySet[Account]:
         return rows.prefetch_related("managed_domains")
 
     def told(self, row: Any) -> dict[str, object]:
-        return told_account(row)
+        return serialize_account(row)
 
     def losses(self, row: Any) -> list[str]:
         named = directory.aliases_naming(row.address)
@@ -53,29 +54,29 @@ class Command(RowProgram):
     def delete(self, row: Any) -> None:
         directory.delete_account(row.pk)
 
-    def add(self, reach: Reach, options: dict[str, Any], **more: str) -> None:
-        password = password_from_stdin() if options["password_stdin"] else make_password()
-        super().add(reach, options, password=password)
+    def add(self, permissions: Permissions, options: dict[str, Any], **more: str) -> None:
+        password = password_from_stdin() if options["password_stdin"] else generate_password()
+        super().add(permissions, options, password=password)
         if not options["password_stdin"] and not options["dry_run"]:
             self.tell_password(password, options)
 
-    def set_password(self, reach: Reach, options: dict[str, Any]) -> None:
-        row = self.row(reach, options)
-        password = password_from_stdin() if options["password_stdin"] else make_password()
+    def set_password(self, permissions: Permissions, options: dict[str, Any]) -> None:
+        row = self.row(permissions, options)
+        password = password_from_stdin() if options["password_stdin"] else generate_password()
         with transaction.atomic():
             directory.set_password(row.pk, password)
-            login.end_sessions(row.pk)
+            account_login.end_sessions(row.pk)
         if not options["password_stdin"]:
             self.tell_password(password, options)
 
     def tell_password(self, password: str, options: dict[str, Any]) -> None:
         self.print(json.dumps({"password": password}) if options["json"] else f"password = {password}")
 
-    def access(self, reach: Reach, options: dict[str, Any]) -> None:
-        row = self.row(reach, options)
-        if options["end"] and not take_back(row.pk, options["end"], options["number"]):
+    def access(self, permissions: Permissions, options: dict[str, Any]) -> None:
+        row = self.row(permissions, options)
+        if options["end"] and not revoke(row.pk, options["end"], options["number"]):
             raise Fatal(f"{row.address}: there is none such")
-        told = told_access(row)
+        told = serialize_access(row)
         if options["json"]:
             self.print(json.dumps(told, ensure_ascii=False))
             return

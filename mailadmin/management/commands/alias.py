@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from mailadmin.api.people import told_alias
-from mailadmin.management.rows import RowProgram
-from mailadmin.permissions import Reach
+from mailadmin.api.account_operations import serialize_alias
+from mailadmin.management.row_program import RowProgram
+from mailadmin.permissions import Permissions
 from mailcore.models import Alias
 from mailcore.store import directory
 
@@ -13,11 +13,11 @@ class Command(RowProgram):
     help = "List, show, make, change and delete aliases: second names, forwards, groups."
     kind = "aliases"
 
-    def find(self, reach: Reach, name: str) -> Alias | None:
-        return reach.see_aliases().filter(address=name).first()
+    def find(self, permissions: Permissions, name: str) -> Alias | None:
+        return permissions.visible_aliases().filter(address=name).first()
 
     def told(self, row: Any) -> dict[str, object]:
-        return told_alias(row)
+        return serialize_alias(row)
 
     def losses(self, row: Any) -> list[str]:
         return []

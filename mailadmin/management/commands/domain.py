@@ -4,9 +4,9 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from mailadmin.api.people import told_domain
-from mailadmin.management.rows import RowProgram
-from mailadmin.permissions import Reach
+from mailadmin.api.account_operations import serialize_domain
+from mailadmin.management.row_program import RowProgram
+from mailadmin.permissions import Permissions
 from mailcore.management.program import plural
 from mailcore.models import Domain
 from mailcore.store import directory
@@ -16,14 +16,14 @@ class Command(RowProgram):
     help = "List, show, make, change and delete domains."
     kind = "domains"
 
-    def find(self, reach: Reach, name: str) -> Domain | None:
-        return reach.see_domains().select_related("target").filter(name=name).first()
+    def find(self, permissions: Permissions, name: str) -> Domain | None:
+        return permissions.visible_domains().select_related("target").filter(name=name).first()
 
     def with_names(self, rows: QuerySet[Domain]) -> QuerySet[Domain]:
         return rows.select_related("target")
 
     def told(self, row: Any) -> dict[str, object]:
-        return told_domain(row)
+        return serialize_domain(row)
 
     def losses(self, row: Any) -> list[str]:
         contents = directory.domain_contents(row.pk)

@@ -5,9 +5,9 @@ from typing import Any
 
 from django.http import QueryDict
 
-from mailadmin import sheets
-from mailadmin.pages import files
-from mailadmin.permissions import of_programs
+from mailadmin import csv_io
+from mailadmin.permissions import program_permissions
+from mailadmin.views.directory import csv_files
 from mailcore.management.program import Program
 
 
@@ -15,13 +15,15 @@ class Command(Program):
     help = "Write accounts, aliases or domains as CSV to standard output; importcsv reads it back as it was."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("kind", choices=list(sheets.COLUMNS))
+        parser.add_argument("kind", choices=list(csv_io.COLUMNS))
         parser.add_argument("-q", default="", metavar="TEXT", help="only those that have this in them")
         parser.add_argument("--domain", default="", help="only accounts of this domain")
 
     def run(self, options: dict[str, Any], given: Any) -> int:
         wanted = QueryDict(mutable=True)
         wanted.update({"q": options["q"], "domain": options["domain"]})
-        for piece in sheets.write(options["kind"], files.matching(options["kind"], wanted, of_programs())):
+        for piece in csv_io.write_csv(
+            options["kind"], csv_files.matching_rows(options["kind"], wanted, program_permissions())
+        ):
             self.stdout.write(piece, ending="")
         return 0

@@ -8,17 +8,17 @@ from typing import Any
 
 from django.utils import translation
 
-from mailadmin import sheets
-from mailadmin.permissions import of_programs
+from mailadmin import csv_io
+from mailadmin.permissions import program_permissions
 from mailcore.management.program import Fatal, Program
-from mailcore.wire.charsets import guess
+from mailcore.wire.text.charsets import guess_text
 
 
 class Command(Program):
     help = "Make and change accounts, aliases or domains by a CSV file; each line stands for itself."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("kind", choices=list(sheets.COLUMNS))
+        parser.add_argument("kind", choices=list(csv_io.COLUMNS))
         parser.add_argument("file", help='the file, "-" for standard input')
         parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
         parser.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -28,25 +28,27 @@ class Command(Program):
             octets = sys.stdin.buffer.read() if options["file"] == "-" else Path(options["file"]).read_bytes()
         except OSError as error:
             raise Fatal(f"{options['file']}: {error.strerror}") from error
-        return guess(octets)
+        return guess_text(octets)
 
     def run(self, options: dict[str, Any], given: str) -> int:
-        found: list[sheets.Done] = []
+        found: list[csv_io.LineResult] = []
         with translation.override("en"):
             try:
-                for each in sheets.read(of_programs(), options["kind"], given, really=not options["dry_run"]):
+                for each in csv_io.import_rows(
+                    program_permissions(), options["kind"], given, really=not options["dry_run"]
+                ):
                     found.append(each)
                     self.tell(each, as_json=options["json"])
             except ValueError as error:
                 raise Fatal(str(error)) from error
-        counts = sheets.summary(found)
+        counts = csv_io.summarize(found)
         self.say(
             f"{'would be ' if options['dry_run'] else ''}made: {counts['created']}, changed: {counts['changed']},"
             f" not taken: {counts['wrong']}"
         )
         return 1 if counts["wrong"] else 0
 
-    def tell(self, each: sheets.Done, *, as_json: bool) -> None:
+    def tell(self, each: csv_io.LineResult, *, as_json: bool) -> None:
         if as_json:
             told = {"line": each.line, "name": each.subject, "done": each.done, "problem": each.problem}
             self.print(json.dumps(told, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""`explain`: why a letter is taken or refused, and where it goes."""
+"""`explain`: why a message is taken or refused, and where it goes."""
 
 import json
 from argparse import ArgumentParser
@@ -6,13 +6,13 @@ from dataclasses import asdict
 from typing import Any
 
 from mailcore.management.program import Program
-from mailcore.post.explain import Explanation, Node, explain
-from mailcore.wire import address as addresses
+from mailcore.mta.policy.explain import Explanation, Node, explain_delivery
+from mailcore.wire.message import envelope_address as addresses
 
 
 class Command(Program):
     help = (
-        "Say what a client would be told at RCPT TO, by which restrictions, and where the letter would go."
+        "Say what a client would be told at RCPT TO, by which restrictions, and where the message would go."
         " Exit status 0: accepted, 1: refused."
     )
 
@@ -29,12 +29,12 @@ class Command(Program):
 
     def run(self, options: dict[str, Any], given: Any) -> int:
         try:
-            sender = addresses.parse(options["sender"]) if options["sender"] not in ("", "<>") else ""
-            recipient = addresses.parse(options["recipient"])
+            sender = addresses.parse_address(options["sender"]) if options["sender"] not in ("", "<>") else ""
+            recipient = addresses.parse_address(options["recipient"])
         except addresses.AddressError as error:
             self.say(f"fatal: {error}")
             return 1
-        explanation = explain(
+        explanation = explain_delivery(
             options["client"],
             sender,
             recipient,

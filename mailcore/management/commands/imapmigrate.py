@@ -10,12 +10,12 @@ from typing import Any
 
 from imapclient.exceptions import IMAPClientError
 
-from mailcore.management import migration
+from mailcore.management import imap_migration
 from mailcore.management.commands.mailimport import box
-from mailcore.management.migration import Progress, Source
+from mailcore.management.imap_migration import Progress, Source
 from mailcore.management.program import Fatal, Program, plural
-from mailcore.store import adopt
-from mailcore.terms import Owner
+from mailcore.store.access import reindex
+from mailcore.values import Owner
 
 _TIMEOUT = 300.0  # seconds the other server has for an answer
 _PORTS = {"tls": 993, "starttls": 143, "none": 143}
@@ -67,7 +67,7 @@ class Command(Program):
         failed = 0
         port = options["port"] or _PORTS[options["security"]]
         for address, user, password in given:
-            found = adopt.owners([address])
+            found = reindex.list_owners([address])
             try:
                 if not found:
                     raise Fatal(f"no such account: {address}")
@@ -80,13 +80,13 @@ class Command(Program):
         return 1 if failed else 0
 
     def _account(self, source: Source, owner: Owner, options: dict[str, Any]) -> None:
-        client = migration.connect(source, _TIMEOUT)
+        client = imap_migration.connect_source(source, _TIMEOUT)
         try:
-            folders = migration.folders(client, owner)
+            folders = imap_migration.list_folders(client, owner)
             for folder in folders:
                 if not options["dry_run"]:
                     box(owner, folder.target)
-                for progress in migration.copy(client, source, owner, folder):
+                for progress in imap_migration.copy_folder(client, source, owner, folder):
                     if options["dry_run"]:
                         break
                     self._show(
@@ -95,7 +95,7 @@ class Command(Program):
                 self._show("")
                 self._report(owner, progress, options)
             if not options["dry_run"]:
-                migration.subscriptions(client, owner, folders)
+                imap_migration.copy_subscriptions(client, owner, folders)
         finally:
             client.shutdown()
 
@@ -113,7 +113,7 @@ class Command(Program):
                 "messages": progress.there,
                 "before": progress.before,
                 "fetched": progress.fetched,
-                "octets": progress.octets,
+                "bytes": progress.octets,
             }
             self.print(json.dumps(report, ensure_ascii=False))
         else:

@@ -10,10 +10,11 @@ from django.contrib.auth.hashers import make_password
 from django.utils import translation
 
 from mailcore.management.program import Fatal, Program, plural
-from mailcore.store import directory, schemes
-from mailcore.store.directory import AccountDraft, Problem
-from mailcore.wire import passwdfile
-from mailcore.wire.passwdfile import Entry
+from mailcore.store import directory
+from mailcore.store.credentials import dovecot_hashes
+from mailcore.store.directory import AccountDraft, DirectoryError
+from mailcore.wire.files import passwd_file
+from mailcore.wire.files.passwd_file import PasswdEntry
 
 
 class Command(Program):
@@ -42,7 +43,7 @@ class Command(Program):
         for number, entry in self._entries(given):
             try:
                 words = self._take(entry, options)
-            except (Problem, ValueError) as problem:
+            except (DirectoryError, ValueError) as problem:
                 wrong += 1
                 self.warn(f"line {number}: {entry.user}: {problem}")
             else:
@@ -51,10 +52,10 @@ class Command(Program):
         self.say(f"{'would be ' if options['dry_run'] else ''}made or changed: {plural(done, 'account')}")
         return 1 if wrong else 0
 
-    def _entries(self, lines: list[str]) -> Iterator[tuple[int, Entry]]:
+    def _entries(self, lines: list[str]) -> Iterator[tuple[int, PasswdEntry]]:
         for number, line in enumerate(lines, 1):
             try:
-                entry = passwdfile.parse(line)
+                entry = passwd_file.parse_line(line)
             except ValueError as error:
                 self.warn(f"line {number}: {error}")
                 continue
@@ -63,10 +64,10 @@ class Command(Program):
             elif entry is not None:
                 yield number, entry
 
-    def _take(self, entry: Entry, options: dict[str, Any]) -> str:
+    def _take(self, entry: PasswdEntry, options: dict[str, Any]) -> str:
         """What was done, "" for nothing. Problem, ValueError: why it cannot be."""
-        stored = schemes.stored(entry.hash, options["scheme"])
-        clear = schemes.cleartext(stored.partition("$")[2])
+        stored = dovecot_hashes.encode_hash(entry.hash, options["scheme"])
+        clear = dovecot_hashes.cleartext_password(stored.partition("$")[2])
         if clear is not None:
             stored = make_password(clear)
         address = _address(entry.user, options["domain"])

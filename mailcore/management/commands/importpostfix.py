@@ -7,9 +7,9 @@ from typing import Any
 from django.utils import translation
 
 from mailcore.management.program import Fatal, Program, plural
-from mailcore.management.table import read_file
-from mailcore.store import postfix
-from mailcore.store.tables import table_name
+from mailcore.management.table_program import read_file
+from mailcore.store.settings.lookup_tables import table_name
+from mailcore.store.setup import postfix_import
 
 
 class Command(Program):
@@ -27,7 +27,7 @@ class Command(Program):
         path = os.path.join(options["directory"], "main.cf")
         text = "".join(read_file(path))
         files = [("main.cf", path, text)]
-        for kind, named in postfix.named_files(text):
+        for kind, named in postfix_import.referenced_files(text):
             try:
                 files.append((kind, named, "".join(read_file(options["root"] + named))))
             except Fatal as fatal:
@@ -39,7 +39,7 @@ class Command(Program):
         with translation.override("en"):
             for kind, path, text in given:
                 name = table_name(path) if kind == "table" else path if kind == "aliases" else ""
-                found = postfix.take(kind, text, name=name, really=not options["dry_run"])
+                found = postfix_import.import_text(kind, text, name=name, really=not options["dry_run"])
                 for each in found:
                     if not each.taken:
                         refused += 1

@@ -1,19 +1,21 @@
-"""`mailexport`: an account's letters into files that other programs read."""
+"""`mailexport`: an account's messages into files that other programs read."""
 
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from mailcore.management.letters import MaildirWriter, MboxWriter
+from mailcore.management.message_files import MaildirWriter, MboxWriter
 from mailcore.management.program import Fatal, Program, plural
-from mailcore.store import adopt, index, mailboxes, messages
-from mailcore.store import box as boxes
-from mailcore.store.box import Box
-from mailcore.store.messages import File
-from mailcore.terms import Refusal
-from mailcore.wire import mbox
-from mailcore.wire.imap import names
-from mailcore.wire.mbox import Stored
+from mailcore.store.access import reindex
+from mailcore.store.db import message_table
+from mailcore.store.mailbox import mailboxes, messages
+from mailcore.store.mailbox import open_mailbox as boxes
+from mailcore.store.mailbox.messages import MessageFile
+from mailcore.store.mailbox.open_mailbox import MailboxHandle
+from mailcore.values import Refusal
+from mailcore.wire.files import mbox
+from mailcore.wire.files.mbox import MboxMessage
+from mailcore.wire.imap import mailbox_names
 
 _COLUMNS = ("uid", "base_name", "flags", "size", "keywords", "internal_at")
 
@@ -28,13 +30,13 @@ class Command(Program):
         parser.add_argument("--mailbox", action="append", help="this one only; may be given again")
 
     def run(self, options: dict[str, Any], given: Any) -> int:
-        found = adopt.owners([options["address"]])
+        found = reindex.list_owners([options["address"]])
         if not found:
             raise Fatal(f"no such account: {options['address']}")
         owner, top = found[0], options["directory"]
-        wanted = [names.canonical(name) for name in options["mailbox"] or ()]
-        listed = [each.name for each in mailboxes.listing(owner) if each.selectable]
-        everything = [name for name in listed if not names.of_others(name)]
+        wanted = [mailbox_names.canonical_name(name) for name in options["mailbox"] or ()]
+        listed = [each.name for each in mailboxes.list_mailboxes(owner) if each.selectable]
+        everything = [name for name in listed if not mailbox_names.is_other_users(name)]
         if missing := set(wanted) - set(everything):
             raise Fatal(f"no such mailbox: {', '.join(sorted(missing))}")
         try:
@@ -43,7 +45,7 @@ class Command(Program):
             raise Fatal(f"{top}: {error.strerror}") from error
         lost = 0
         for name in wanted or everything:
-            target = boxes.find(owner, name)
+            target = boxes.find_mailbox(owner, name)
             if isinstance(target, Refusal):  # deleted meanwhile
                 continue
             writer = MboxWriter(top, name) if options["format"] == "mbox" else MaildirWriter(top, name)
@@ -55,21 +57,25 @@ class Command(Program):
         return 1 if lost else 0
 
 
-def _export(target: Box, writer: MboxWriter | MaildirWriter) -> tuple[int, int]:
+def _export(target: MailboxHandle, writer: MboxWriter | MaildirWriter) -> tuple[int, int]:
     """(messages written, messages whose file is gone)"""
     written = lost = 0
-    for piece in messages.batches([(1, _last_uid(target))]):
-        for uid, base_name, flags, size, keywords, internal_at in index.select(target.id, _COLUMNS, piece):
-            content = messages.read(target, File(uid, base_name, flags, size))
+    for piece in messages.uid_batches([(1, _last_uid(target))]):
+        for uid, base_name, flags, size, keywords, internal_at in message_table.select_messages(
+            target.id, _COLUMNS, piece
+        ):
+            content = messages.read_message(target, MessageFile(uid, base_name, flags, size))
             if content is None:
                 lost += 1
                 continue
-            writer.add(Stored(mbox.crlf(content), flags, tuple(keywords.split()), internal_at))
+            writer.add(MboxMessage(mbox.to_crlf(content), flags, tuple(keywords.split()), internal_at))
             written += 1
     writer.close()
     return written, lost
 
 
-def _last_uid(target: Box) -> int:
-    rows = index.query(f"SELECT COALESCE(MAX(uid), 0) FROM {index.MESSAGE} WHERE mailbox_id = %s", (target.id,))
+def _last_uid(target: MailboxHandle) -> int:
+    rows = message_table.fetch_rows(
+        f"SELECT COALESCE(MAX(uid), 0) FROM {message_table.MESSAGE} WHERE mailbox_id = %s", (target.id,)
+    )
     return int(rows[0][0])

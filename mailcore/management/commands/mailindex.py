@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mailcore.management.program import Fatal, Program, plural
-from mailcore.store import adopt, repair
-from mailcore.store.adopt import Folder
-from mailcore.store.repair import Counters
-from mailcore.terms import Owner
+from mailcore.store.access import reindex, repair
+from mailcore.store.access.reindex import FolderReport
+from mailcore.store.access.repair import Counters
+from mailcore.values import Owner
 
 
 @dataclass(slots=True)
@@ -59,16 +59,16 @@ class Command(Program):
         parser.add_argument("addresses", nargs="*", metavar="address", help="these accounts; without: all")
 
     def run(self, options: dict[str, Any], given: Any) -> int:
-        owners = adopt.owners(options["addresses"])
+        owners = reindex.list_owners(options["addresses"])
         missing = {address.lower() for address in options["addresses"]} - {owner.address for owner in owners}
         if missing:
             raise Fatal(f"no such account: {', '.join(sorted(missing))}")
         entered = amiss = 0
         for number, owner in enumerate(owners, 1):
-            for folder in adopt.examine(owner, offline=options["offline"]):
+            for folder in reindex.examine_account(owner, offline=options["offline"]):
                 done = 0
                 if not (options["dry_run"] or folder.problem):
-                    for count in adopt.enter(owner, folder):
+                    for count in reindex.index_files(owner, folder):
                         done += count
                         self._show_progress(f"{number}/{len(owners)} {owner.address} {folder.name}: {done}")
                 entered += done
@@ -78,16 +78,16 @@ class Command(Program):
                 self._report(owner, folder, done, repaired, as_json=options["json"], dry_run=options["dry_run"])
             amiss += self._recount(owner, as_json=options["json"], dry_run=options["dry_run"])
             if not options["dry_run"]:
-                adopt.keep_subscriptions(owner)
+                reindex.import_subscriptions(owner)
         if not options["addresses"]:
-            for path in adopt.homeless():
+            for path in reindex.orphaned_directories():
                 amiss += 1
                 self.warn(f"{path}: mail of nobody: make the account, then run {self.name} again")
         self._show_progress("")
         self.say(f"{plural(len(owners), 'account')}, {plural(entered, 'message')} entered")
         return 1 if amiss else 0
 
-    def _repair(self, owner: Owner, folder: Folder, options: dict[str, Any]) -> "_Repaired":
+    def _repair(self, owner: Owner, folder: FolderReport, options: dict[str, Any]) -> "_Repaired":
         done = _Repaired()
         if options["dry_run"]:
             return done
@@ -113,7 +113,7 @@ class Command(Program):
         return wrong
 
     def _report(
-        self, owner: Owner, folder: Folder, done: int, repaired: "_Repaired", *, as_json: bool, dry_run: bool
+        self, owner: Owner, folder: FolderReport, done: int, repaired: "_Repaired", *, as_json: bool, dry_run: bool
     ) -> None:
         if not (folder.found or folder.lost or folder.problem or not folder.mailbox_id):
             return

@@ -1,4 +1,4 @@
-"""`maillog`: read, search and follow the mail log; tell one letter's whole story."""
+"""`maillog`: read, search and follow the mail log; tell one message's whole story."""
 
 import json
 import time
@@ -9,20 +9,20 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from mailcore import log, logfile
-from mailcore.logfile import LEVELS, Wanted, follow
-from mailcore.logfile import lines as lines_of
+from mailcore.logs import reader, writer
+from mailcore.logs.reader import LEVELS, LogFilter, follow_lines
+from mailcore.logs.reader import read_lines as lines_of
 from mailcore.management.program import Fatal, Program
-from mailcore.post import story
-from mailcore.post.story import Story
+from mailcore.mta.history import message_trace
+from mailcore.mta.history.message_trace import MessageTrace
 
 
 def _time(text: str) -> datetime:
-    return logfile.moment(text, datetime.now().astimezone())
+    return reader.parse_time(text, datetime.now().astimezone())
 
 
 class Command(Program):
-    help = "Show lines of the mail log that hold all the given words, or a letter's story."
+    help = "Show lines of the mail log that hold all the given words, or a message's story."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("-f", dest="follow", action="store_true", help="go on with lines as they are written")
@@ -35,19 +35,19 @@ class Command(Program):
         parser.add_argument(
             "--story",
             metavar="WHAT",
-            help="a queue id, a Message-ID, an address or a whole subject: the letters' story",
+            help="a queue id, a Message-ID, an address or a whole subject: the messages' story",
         )
-        parser.add_argument("--json", action="store_true", help="with --story: one JSON object a letter")
+        parser.add_argument("--json", action="store_true", help="with --story: one JSON object a message")
         parser.add_argument("words", nargs="*", metavar="word", help="capitals make no difference")
 
     def run(self, options: dict[str, Any], given: Any) -> int:
         if options["story"] is not None:
             return self._tell(options["story"], as_json=options["json"])
-        path = log.path()
+        path = writer.log_path()
         if not path:
             raise Fatal("the log does not go to a file (maillog_file)")
         last = 10 if options["follow"] and options["last"] is None else options["last"]
-        wanted = Wanted(options["words"], options["level"], options["since"], options["until"])
+        wanted = LogFilter(options["words"], options["level"], options["since"], options["until"])
         position = 0
         try:
             with open(path, encoding="utf-8", errors="replace") as file:
@@ -60,14 +60,14 @@ class Command(Program):
                 raise Fatal(f"open {path}: No such file or directory") from None
         if options["follow"]:
             self.stdout.flush()
-            for line in follow(path, position):
+            for line in follow_lines(path, position):
                 if wanted.has(line):
                     self.print(line)
                     self.stdout.flush()
         return 0
 
     def _tell(self, text: str, *, as_json: bool) -> int:
-        stories = story.find(text)
+        stories = message_trace.find_traces(text)
         for each in stories:
             if as_json:
                 self.print(json.dumps(asdict(each), ensure_ascii=False))
@@ -75,15 +75,15 @@ class Command(Program):
                 for line in _told(each):
                     self.print(line)
         if not stories:
-            self.say(f"no letter by that queue id, Message-ID, address or subject: {text}")
+            self.say(f"no message by that queue id, Message-ID, address or subject: {text}")
         return 0 if stories else 1
 
 
-def _told(letter: Story) -> Iterator[str]:
-    sender = letter.sender or "MAILER-DAEMON"
-    about = f"message-id=<{letter.message_id}>, size={letter.size}"
-    yield f"{letter.queue_id}: from=<{sender}>, {about}, {letter.state}"
-    for moment in letter.moments:
+def _told(message: MessageTrace) -> Iterator[str]:
+    sender = message.sender or "MAILER-DAEMON"
+    about = f"message-id=<{message.message_id}>, size={message.size}"
+    yield f"{message.queue_id}: from=<{sender}>, {about}, {message.state}"
+    for moment in message.moments:
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment.at_us // 1_000_000))
         parts = [
             moment.kind,
@@ -93,5 +93,5 @@ def _told(letter: Story) -> Iterator[str]:
             f"({moment.text})" if moment.text else "",
         ]
         yield f"  {at}  {' '.join(part for part in parts if part)}"
-    for place in letter.places:
+    for place in message.places:
         yield f"  now{'':18}in {place.mailbox} of <{place.address}>, {'read' if place.is_read else 'unread'}"

@@ -7,11 +7,11 @@ from mailcore.management.commands import postqueue
 
 
 class Command(postqueue.Command):
-    help = "List the letters in the queue."
+    help = "List the messages in the queue."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("-j", "--json", action="store_true", help="one JSON object a line")
-        parser.add_argument("--corrupt", action="store_true", help="letters that cannot be read instead")
+        parser.add_argument("--corrupt", action="store_true", help="messages that cannot be read instead")
 
     def run(self, options: dict[str, Any], given: Any) -> int:
         return super().run({**options, "flush": False, "i": None, "s": None}, given)

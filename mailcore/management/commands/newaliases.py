@@ -7,8 +7,8 @@ from mailcore import conf
 from mailcore.management.commands.postalias import AliasFile
 from mailcore.management.commands.postalias import Command as Postalias
 from mailcore.management.program import Fatal
-from mailcore.management.table import plain_path, read_file
-from mailcore.store.directory import Problem
+from mailcore.management.table_program import read_file, strip_table_type
+from mailcore.store.directory import DirectoryError
 
 
 class Command(Postalias):
@@ -18,13 +18,13 @@ class Command(Postalias):
         """It has no options."""
 
     def read(self, options: dict[str, Any]) -> dict[str, list[str]]:
-        paths = [plain_path(each) for each in conf.current().alias_database]
+        paths = [strip_table_type(each) for each in conf.current().alias_database]
         return {path: read_file(path) for path in paths}
 
     def run(self, options: dict[str, Any], given: dict[str, list[str]]) -> int:
         try:
             for path, lines in given.items():
                 self.fill(AliasFile(path), path, lines, {"add": False, "overwrite": False, "quiet": False})
-        except Problem as problem:
+        except DirectoryError as problem:
             raise Fatal(str(problem)) from problem
         return 0

@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from mailcore.management.table import TableProgram, plain_path
-from mailcore.store.directory import aliasfile
-from mailcore.wire.tables import Complaint, Target, aliases, render_name
+from mailcore.management.table_program import TableProgram, strip_table_type
+from mailcore.store.directory import alias_files
+from mailcore.wire.files.table_files import LineError, Target, format_name, parse_aliases
 
 
 class AliasFile:
@@ -15,24 +15,24 @@ class AliasFile:
     def __init__(self, path: str) -> None:
         self.name = path
 
-    def parse(self, lines: Iterable[str]) -> Iterator[tuple[str, tuple[Target, ...]] | Complaint]:
-        for each in aliases(lines):
-            yield each if isinstance(each, Complaint) else (each.name, each.targets)
+    def parse(self, lines: Iterable[str]) -> Iterator[tuple[str, tuple[Target, ...]] | LineError]:
+        for each in parse_aliases(lines):
+            yield each if isinstance(each, LineError) else (each.name, each.targets)
 
     def find(self, key: str) -> str | None:
-        return aliasfile.find(key)
+        return alias_files.find_alias_text(key)
 
     def entries(self) -> Iterator[tuple[str, str]]:
-        return ((render_name(name), value) for name, value in aliasfile.entries())
+        return ((format_name(name), value) for name, value in alias_files.list_alias_entries())
 
     def replace(self, wanted: Mapping[str, tuple[Target, ...]]) -> None:
-        aliasfile.replace_from(os.path.abspath(self.name), wanted)
+        alias_files.replace_aliases(os.path.abspath(self.name), wanted)
 
     def add(self, wanted: Mapping[str, tuple[Target, ...]], *, overwrite: bool) -> list[str]:
-        return aliasfile.add(os.path.abspath(self.name), wanted, overwrite=overwrite)
+        return alias_files.add_aliases(os.path.abspath(self.name), wanted, overwrite=overwrite)
 
     def remove(self, keys: Iterable[str]) -> int:
-        return aliasfile.remove(keys)
+        return alias_files.remove_aliases(keys)
 
 
 class Command(TableProgram):
@@ -45,4 +45,4 @@ class Command(TableProgram):
     ignored = ("-f", "-N", "-n", "-o", "-p", "-u")
 
     def table(self, options: dict[str, Any]) -> AliasFile:
-        return AliasFile(plain_path(options["file"]))
+        return AliasFile(strip_table_type(options["file"]))

@@ -6,7 +6,7 @@ from typing import Any
 
 from mailcore import conf
 from mailcore.management.program import Fatal, Program
-from mailcore.store import parameters
+from mailcore.store.settings import parameter_changes
 
 
 class Command(Program):
@@ -45,14 +45,14 @@ class Command(Program):
 
     def _change(self, changes: list[tuple[str, str | None]]) -> int:
         """All of them, or none where one is wrong."""
-        known = conf.specs({**conf.given(), **{name: value for name, value in changes if value is not None}})
+        known = conf.specs({**conf.explicit_values(), **{name: value for name, value in changes if value is not None}})
         unknown = [name for name, _ in changes if name not in known]
         for name in unknown:
             self.warn(f"{name}: unknown parameter")
         if unknown:
             return 1
         try:
-            parameters.change(dict(changes))
+            parameter_changes.change_parameters(dict(changes))
         except ValueError as error:
             raise Fatal(str(error)) from error
         for name, _ in changes:
@@ -74,9 +74,9 @@ def _values(options: dict[str, Any]) -> dict[str, str]:
     if options["defaults"]:
         values = {name: spec.default for name, spec in conf.SPECS.items()}
     else:
-        values = conf.given() if options["set_only"] else conf.effective()
+        values = conf.explicit_values() if options["set_only"] else conf.effective()
     if options["expand"]:
-        values = {name: conf.expanded(name, value) for name, value in values.items()}
+        values = {name: conf.expand_value(name, value) for name, value in values.items()}
     known = conf.specs()
     return {name: "(secret)" if value and known[name].secret else value for name, value in values.items()}
 

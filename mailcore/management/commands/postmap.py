@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mailcore.management.program import Fatal
-from mailcore.management.table import TableProgram, plain_path
-from mailcore.store import tables
-from mailcore.wire.tables import Complaint, pairs
+from mailcore.management.table_program import TableProgram, strip_table_type
+from mailcore.store.settings import lookup_tables
+from mailcore.wire.files.table_files import LineError, parse_pairs
 
 
 class LookupTable:
@@ -17,24 +17,24 @@ class LookupTable:
         self.name = name
         self._fold = fold
 
-    def parse(self, lines: Iterable[str]) -> Iterator[tuple[str, str] | Complaint]:
-        for each in pairs(lines, fold=self._fold):
-            yield each if isinstance(each, Complaint) else (each.key, each.value)
+    def parse(self, lines: Iterable[str]) -> Iterator[tuple[str, str] | LineError]:
+        for each in parse_pairs(lines, fold=self._fold):
+            yield each if isinstance(each, LineError) else (each.key, each.value)
 
     def find(self, key: str) -> str | None:
-        return tables.look(self.name, key)
+        return lookup_tables.look_up_uncached(self.name, key)
 
     def entries(self) -> Iterator[tuple[str, str]]:
-        return tables.entries(self.name)
+        return lookup_tables.list_entries(self.name)
 
     def replace(self, wanted: Mapping[str, str]) -> None:
-        tables.replace(self.name, wanted)
+        lookup_tables.replace_entries(self.name, wanted)
 
     def add(self, wanted: Mapping[str, str], *, overwrite: bool) -> list[str]:
-        return tables.add(self.name, wanted, overwrite=overwrite)
+        return lookup_tables.add_entries(self.name, wanted, overwrite=overwrite)
 
     def remove(self, keys: Iterable[str]) -> int:
-        return tables.remove(self.name, keys)
+        return lookup_tables.remove_entries(self.name, keys)
 
 
 class Command(TableProgram):
@@ -55,7 +55,7 @@ class Command(TableProgram):
         return super().lines_of(path)
 
     def table(self, options: dict[str, Any]) -> LookupTable:
-        name = os.path.basename(plain_path(options["file"]))
+        name = os.path.basename(strip_table_type(options["file"]))
         if not name:
             raise Fatal(f"not a table: {options['file']}")
         return LookupTable(name, fold=not options["no_fold"])

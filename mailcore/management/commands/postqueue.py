@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mailcore.management.program import EX_UNAVAILABLE, Fatal, Program
-from mailcore.post import files, listing, queue
-from mailcore.post.listing import Entry
+from mailcore.mta.queue import content_files, queue_listing, states
+from mailcore.mta.queue.queue_listing import QueueEntry
 
 _SITE = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Za-z:.]+\]")
 _MARKS = {"active": "*", "hold": "!"}
@@ -18,51 +18,51 @@ _CHUNK = 500
 
 
 class Command(Program):
-    help = "List the letters in the queue, or try to deliver deferred ones now."
+    help = "List the messages in the queue, or try to deliver deferred ones now."
     fatal_status = EX_UNAVAILABLE
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         what = parser.add_mutually_exclusive_group(required=True)
         what.add_argument("-p", dest="listing", action="store_true", help="list the queue for a person")
         what.add_argument("-j", "--json", action="store_true", help="list the queue, one JSON object a line")
-        what.add_argument("-f", dest="flush", action="store_true", help="try every deferred letter now")
-        what.add_argument("-i", metavar="QUEUE_ID", help="try this deferred letter now")
-        what.add_argument("-s", metavar="DOMAIN", help="try deferred letters to this domain now")
-        parser.add_argument("--corrupt", action="store_true", help="with -p or -j: letters that cannot be read")
+        what.add_argument("-f", dest="flush", action="store_true", help="try every deferred message now")
+        what.add_argument("-i", metavar="QUEUE_ID", help="try this deferred message now")
+        what.add_argument("-s", metavar="DOMAIN", help="try deferred messages to this domain now")
+        parser.add_argument("--corrupt", action="store_true", help="with -p or -j: messages that cannot be read")
 
     def run(self, options: dict[str, Any], given: Any) -> int:
         if options["flush"]:
-            queue.flush()
+            states.flush()
         elif options["i"] is not None:
-            queue.flush([_letter_id(options["i"])])
+            states.flush([_queued_id(options["i"])])
         elif options["s"] is not None:
             self._flush_site(options["s"])
         else:
-            queues = ("corrupt",) if options["corrupt"] else listing.QUEUES
+            queues = ("corrupt",) if options["corrupt"] else queue_listing.QUEUES
             render = as_json if options["json"] else as_text
-            for line in render(listing.entries(queues)):
+            for line in render(queue_listing.list_entries(queues)):
                 self.print(line)
-            if not options["corrupt"] and (corrupt := listing.count("corrupt")):
-                self.warn(f"{corrupt} letters cannot be read: see {self.name} -p --corrupt")
+            if not options["corrupt"] and (corrupt := queue_listing.count_entries("corrupt")):
+                self.warn(f"{corrupt} messages cannot be read: see {self.name} -p --corrupt")
         return 0
 
     def _flush_site(self, site: str) -> None:
         if not _SITE.fullmatch(site):
             raise Fatal(f'Cannot flush mail queue - invalid destination: "{site}"')
-        ids = listing.waiting_for(site.lower())
+        ids = queue_listing.deferred_ids_for(site.lower())
         for start in range(0, len(ids), _CHUNK):
-            queue.flush(ids[start : start + _CHUNK])
+            states.flush(ids[start : start + _CHUNK])
 
 
-def _letter_id(text: str) -> int:
+def _queued_id(text: str) -> int:
     try:
-        return files.parse_id(text)
+        return content_files.parse_id(text)
     except ValueError:
         raise Fatal(f'Cannot flush queue ID - invalid name: "{text}"') from None
 
 
-def as_json(entries: Iterable[Entry]) -> Iterator[str]:
-    """One JSON object a letter, as `postqueue -j` of Postfix 3.7 prints it."""
+def as_json(entries: Iterable[QueueEntry]) -> Iterator[str]:
+    """One JSON object a message, as `postqueue -j` of Postfix 3.7 prints it."""
     for entry in entries:
         recipients = []
         for recipient in entry.recipients:
@@ -85,22 +85,22 @@ def as_json(entries: Iterable[Entry]) -> Iterator[str]:
         )
 
 
-def as_text(entries: Iterable[Entry]) -> Iterator[str]:
+def as_text(entries: Iterable[QueueEntry]) -> Iterator[str]:
     """Lines as `mailq` has printed them since Sendmail."""
-    octets = letters = 0
+    octets = messages = 0
     for entry in entries:
-        if not letters:
+        if not messages:
             yield "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------"
-        letters += 1
+        messages += 1
         octets += entry.size
-        yield _letter(entry)
-    if letters:
-        yield f"-- {octets // 1024} Kbytes in {letters} Request{'' if letters == 1 else 's'}."
+        yield _message(entry)
+    if messages:
+        yield f"-- {octets // 1024} Kbytes in {messages} Request{'' if messages == 1 else 's'}."
     else:
         yield "Mail queue is empty"
 
 
-def _letter(entry: Entry) -> str:
+def _message(entry: QueueEntry) -> str:
     arrived = f"{time.asctime(time.localtime(entry.arrived_at)):20.20}"
     name = entry.queue_id + _MARKS.get(entry.queue, "")
     lines = [f"{name:<11} {entry.size:7d} {arrived} {entry.sender or 'MAILER-DAEMON'}"]

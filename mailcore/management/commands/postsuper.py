@@ -1,29 +1,29 @@
-"""`postsuper`: delete, hold, release and requeue letters (postsuper(1))."""
+"""`postsuper`: delete, hold, release and requeue messages (postsuper(1))."""
 
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from mailcore import log
+from mailcore.logs import writer
 from mailcore.management.program import Fatal, Program, plural
-from mailcore.post import files, listing, queue
+from mailcore.mta.queue import content_files, queue_listing, states
 
 _CHUNK = 500
 
 
-# option → (what it does, said of one letter, said of all, where letters may be); in Postfix's order.
+# option → (what it does, said of one message, said of all, where messages may be); in Postfix's order.
 _ACTIONS: dict[str, tuple[Callable[[Sequence[int]], int], str, str, Sequence[str]]] = {
-    "r": (queue.requeue_many, "requeued", "Requeued", ("hold", "incoming", "active", "deferred")),
-    "d": (queue.remove, "removed", "Deleted", ("hold", "incoming", "active", "deferred", "corrupt")),
-    "h": (queue.hold, "placed on hold", "Placed on hold", ("incoming", "active", "deferred")),
-    "H": (queue.release, "released from hold", "Released from hold", ("hold",)),
+    "r": (states.requeue_many, "requeued", "Requeued", ("hold", "incoming", "active", "deferred")),
+    "d": (states.remove, "removed", "Deleted", ("hold", "incoming", "active", "deferred", "corrupt")),
+    "h": (states.hold, "placed on hold", "Placed on hold", ("incoming", "active", "deferred")),
+    "H": (states.release, "released from hold", "Released from hold", ("hold",)),
 }
 
 
 class Command(Program):
     help = (
-        "Delete, hold, release or requeue letters. An argument is a queue id, - (queue ids from standard input) or"
+        "Delete, hold, release or requeue messages. An argument is a queue id, - (queue ids from standard input) or"
         " ALL; with ALL, queues may be named: incoming, active, deferred, hold (deferred if -d ALL deferred, …)."
     )
 
@@ -35,12 +35,12 @@ class Command(Program):
             ("r", "requeue: new queue id, fresh time, addresses looked up again"),
         ):
             parser.add_argument(f"-{option}", dest=option, action="append", default=[], metavar="QUEUE_ID", help=does)
-        parser.add_argument("queues", nargs="*", metavar="queue", help="with ALL: only letters in these queues")
+        parser.add_argument("queues", nargs="*", metavar="queue", help="with ALL: only messages in these queues")
 
     def run(self, options: dict[str, Any], given: Any) -> int:
         queues = options["queues"]
         for name in queues:
-            if name not in listing.ALL_QUEUES:
+            if name not in queue_listing.ALL_QUEUES:
                 raise Fatal(f"invalid directory name: {name}")
         if not any(options[option] for option in _ACTIONS):
             raise Fatal("nothing to do: one of -d, -h, -H, -r is needed")
@@ -55,26 +55,26 @@ class Command(Program):
         for option, count in counts.items():
             summary = f"{_ACTIONS[option][2]}: {plural(count, 'message')}"
             self.say(summary)
-            log.write("postsuper", summary)
+            writer.write("postsuper", summary)
         return 0
 
     def _act_on_all(self, option: str, queues: Sequence[str]) -> int:
         act, _, _, allowed = _ACTIONS[option]
         # Unasked, nobody deletes what is kept because it cannot be read.
-        chosen = [name for name in queues or listing.QUEUES if name in allowed]
-        ids = listing.ids(chosen)
+        chosen = [name for name in queues or queue_listing.QUEUES if name in allowed]
+        ids = queue_listing.list_ids(chosen)
         return sum(act(ids[start : start + _CHUNK]) for start in range(0, len(ids), _CHUNK))
 
     def _act_on_one(self, act: Callable[[Sequence[int]], int], said: str, name: str) -> int:
         try:
-            letter_id = files.parse_id(name)
+            queued_id = content_files.parse_id(name)
         except ValueError:
             self.warn(f"invalid mail queue id: {name}")
             return 0
-        count = act([letter_id])
+        count = act([queued_id])
         if count:
             self.say(f"{name}: {said}")
-            log.write("postsuper", f"{name}: {said}")
+            writer.write("postsuper", f"{name}: {said}")
         return count
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from mailcore.management.program import Fatal, Program
-from mailcore.store import quota
-from mailcore.store.quota import Usage
+from mailcore.store.mailbox import quota_limits
+from mailcore.store.mailbox.quota_limits import Usage
 
 
 class Command(Program):
@@ -21,11 +21,11 @@ class Command(Program):
     def run(self, options: dict[str, Any], given: Any) -> int:
         action, wanted = _parted(options["words"])
         if action == "recount":
-            for usage in list(quota.usages(wanted)):
-                octets, messages = quota.recount(usage.account_id)
+            for usage in list(quota_limits.list_usage(wanted)):
+                octets, messages = quota_limits.recount_usage(usage.account_id)
                 if (octets, messages) != (usage.used_bytes, usage.used_messages):
                     self.say(f"{usage.address}: was {usage.used_bytes} octets in {usage.used_messages} messages")
-        shown = quota.usages(wanted)
+        shown = quota_limits.list_usage(wanted)
         if options["over"] is not None:
             shown = (usage for usage in shown if usage.percent >= options["over"])
         found = self._show(shown, as_json=options["json"])

@@ -1,4 +1,4 @@
-"""`recall`: letters that wait because their sender asked for it (FUTURERELEASE), and calling them back."""
+"""`recall`: messages that wait because their sender asked for it (FUTURERELEASE), and calling them back."""
 
 import sys
 from argparse import ArgumentParser
@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from mailcore.management.program import Fatal, Program
-from mailcore.post import recall
-from mailcore.post.queue import MICRO
+from mailcore.mta.queue import recall
+from mailcore.mta.queue.states import MICRO
 
 
 class Command(Program):
     help = (
-        "List the letters of an account that wait for the time its owner gave them, or call one back: it leaves the"
+        "List the messages of an account that wait for the time its owner gave them, or call one back: it leaves the"
         " queue, and its content goes to standard output."
     )
 
@@ -23,15 +23,15 @@ class Command(Program):
     def run(self, options: dict[str, Any], given: Any) -> int:
         owner, queue_id = options["owner"], options["queue_id"]
         if queue_id is None:
-            for kept in recall.waiting(owner):
+            for kept in recall.list_scheduled(owner):
                 when = datetime.fromtimestamp(kept.release_us // MICRO).astimezone()
                 self.print(
                     f"{kept.queue_id}  {kept.size:>8}  {when:%Y-%m-%d %H:%M:%S %z}  {', '.join(kept.recipients)}"
                 )
             return 0
-        content = recall.call_back(queue_id, owner)
+        content = recall.recall(queue_id, owner)
         if content is None:
-            raise Fatal(f"{queue_id}: no letter of {owner} that still waits")
+            raise Fatal(f"{queue_id}: no message of {owner} that still waits")
         sys.stdout.flush()
         sys.stdout.buffer.write(content)
         return 0

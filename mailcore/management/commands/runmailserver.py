@@ -10,9 +10,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from mailcore import conf, log
-from mailcore.post import files
-from mailcore.servers.supervisor import ACCESS_SERVICES, SERVICES, SMTP_SERVICES, StartFault, Supervisor
+from mailcore import conf
+from mailcore.logs import writer
+from mailcore.mta.queue import content_files
+from mailcore.servers.runtime.supervisor import ACCESS_SERVICES, SERVICES, SMTP_SERVICES, StartError, Supervisor
 
 
 class Command(BaseCommand):
@@ -37,8 +38,8 @@ class Command(BaseCommand):
         elif _unmigrated():
             raise CommandError("the database is not up to date: run `manage.py migrate` first")
         self.check(databases=["default"])
-        files.make_directories()
-        log.set_up()
+        content_files.make_directories()
+        writer.configure()
         supervisor = Supervisor(
             couriers=0 if options["no_couriers"] else conf.current().courier_processes,
             servers=conf.current().server_processes or os.cpu_count() or 1,
@@ -49,19 +50,19 @@ class Command(BaseCommand):
             supervisor.open()
             supervisor.drop_privileges(demo=options["demo"])
             supervisor.run(as_json=options["json"])
-        except StartFault as fault:
+        except StartError as fault:
             raise CommandError(str(fault)) from fault
 
     def _build_demo(self, users: int) -> None:
         if settings.HOST not in ("127.0.0.1", "::1", "localhost"):
             raise CommandError("the demo has a password everybody knows: it runs on loopback only (HOST=127.0.0.1)")
-        from mailcore.post import demo
+        from mailcore.mta.submission import demo_site
 
         settings.DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o750)
         if _unmigrated():
             call_command("migrate", verbosity=0)
-        files.make_directories()
-        self.stdout.write("\n".join(demo.build(users)))
+        content_files.make_directories()
+        self.stdout.write("\n".join(demo_site.build_demo(users)))
 
 
 def _services(options: dict[str, Any]) -> list[str]:

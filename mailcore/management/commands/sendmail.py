@@ -1,4 +1,4 @@
-"""`sendmail`: hand a letter in from standard input (sendmail(1)); also mailq and newaliases by its old options."""
+"""`sendmail`: hand a message in from standard input (sendmail(1)); also mailq and newaliases by its old options."""
 
 import os
 import pwd
@@ -11,8 +11,9 @@ from django.core.management import call_command
 
 from mailcore import conf
 from mailcore.management.program import EX_TEMPFAIL, EX_UNAVAILABLE, Fatal, Program
-from mailcore.post import pickup, queue
-from mailcore.wire import addresslist
+from mailcore.mta.queue import states
+from mailcore.mta.submission import pickup
+from mailcore.wire.message import address_list
 
 _NOTIFY = re.compile(r"never|(?:success|failure|delay)(?:,(?:success|failure|delay))*", re.IGNORECASE)
 _CHUNK = 1 << 16
@@ -20,7 +21,7 @@ _CHUNK = 1 << 16
 
 class Command(Program):
     help = (
-        "Send the letter on standard input. It goes into the queue at once, whether or not the server runs."
+        "Send the message on standard input. It goes into the queue at once, whether or not the server runs."
         " Exit status: 0, or one of sysexits.h (75: try again, 69: refused)."
     )
     fatal_status = EX_TEMPFAIL
@@ -35,7 +36,7 @@ class Command(Program):
         parser.add_argument("-V", dest="envelope_id", default="", metavar="ID", help="what notices are marked with")
         parser.add_argument("-b", dest="mode", default="m", metavar="MODE", help="p: list the queue; i: newaliases")
         parser.add_argument("-I", dest="mode", action="store_const", const="i", help="newaliases")
-        parser.add_argument("-q", dest="flush", nargs="?", const="", metavar="WHEN", help="try deferred letters now")
+        parser.add_argument("-q", dest="flush", nargs="?", const="", metavar="WHEN", help="try deferred messages now")
         for option in ("-o", "-O", "-B", "-C", "-h", "-L", "-X", "-A"):
             parser.add_argument(option, dest=f"option_{option[1]}", action="append", default=[], help=SUPPRESS)
         for option in ("-v", "-n", "-m", "-U", "-G", "-E"):
@@ -59,7 +60,7 @@ class Command(Program):
             call_command("newaliases", stdout=self.stdout, stderr=self.stderr)
             return 0
         if options["flush"] is not None:
-            queue.flush()
+            states.flush()
             return 0
         if options["mode"] not in ("m", "a"):
             raise Fatal(f"unsupported: -b{options['mode']}", EX_UNAVAILABLE)
@@ -81,14 +82,14 @@ class Command(Program):
                 envelope_id=options["envelope_id"][:100],
             )
         )
-        if isinstance(result, pickup.Refused):
+        if isinstance(result, pickup.SubmissionError):
             raise Fatal(f"{who}: {result.text}", EX_UNAVAILABLE if result.too_big else None)
         return 0
 
     def _sender(self, text: str) -> str:
         if text.strip() in ("", "<>"):
             return ""
-        found = addresslist.parse(text)
+        found = address_list.parse_address_list(text)
         if len(found) != 1 or not found[0].mailbox:
             raise Fatal(f"-f option specified malformed sender: {text}", os.EX_USAGE)
         return f"{found[0].mailbox}@{found[0].host}" if found[0].host else found[0].mailbox

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from mailcore.management.program import Program
-from mailcore.store import sqlviews
+from mailcore.store.setup import sql_views
 
 
 class Command(Program):
@@ -17,11 +17,11 @@ class Command(Program):
 
     def run(self, options: dict[str, Any], given: Any) -> int:
         if options["create"]:
-            for name in sqlviews.create():
+            for name in sql_views.create_views():
                 self.print(name)
         elif options["drop"]:
-            sqlviews.drop()
+            sql_views.drop_views()
         else:
-            for name, select in sqlviews.statements().items():
+            for name, select in sql_views.view_statements().items():
                 self.print(f"CREATE VIEW {name} AS {select.replace('%%', '%')};")
         return 0

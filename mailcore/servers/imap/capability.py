@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mailcore import conf
-from mailcore.servers import sasl
+from mailcore.servers import authentication
 
 if TYPE_CHECKING:
     from mailcore.servers.imap.session import Session
@@ -18,7 +18,7 @@ _SIGNED_IN = (
 )
 
 
-def words(session: "Session") -> str:
+def capability_words(session: "Session") -> str:
     """The capability list as it is for this client now."""
     if session.owner is not None:
         found = f"{_ALWAYS} {_SIGNED_IN}"
@@ -31,17 +31,17 @@ def words(session: "Session") -> str:
     found = _ALWAYS
     if session.server.tls_context is not None and not session.connection.tls:
         found += " STARTTLS"
-    if not plaintext_allowed(session):
+    if not is_plaintext_allowed(session):
         found += " LOGINDISABLED"
-    return "".join([found, *(f" AUTH={name}" for name in mechanisms(session))])
+    return "".join([found, *(f" AUTH={name}" for name in auth_mechanisms(session))])
 
 
-def mechanisms(session: "Session") -> tuple[str, ...]:
+def auth_mechanisms(session: "Session") -> tuple[str, ...]:
     """What AUTHENTICATE may be used with now."""
-    return sasl.mechanisms(clear=plaintext_allowed(session))
+    return authentication.offered_mechanisms(clear=is_plaintext_allowed(session))
 
 
-def plaintext_allowed(session: "Session") -> bool:
+def is_plaintext_allowed(session: "Session") -> bool:
     """Passwords in the clear: under TLS, from this machine, or where the administrator does not mind."""
     connection = session.connection
     return not conf.current().disable_plaintext_auth or connection.tls or connection.peer == connection.local

@@ -1,5 +1,5 @@
-"""The SMTP and LMTP server: `server` listens, `session` speaks, `content` takes letters to the queue."""
+"""The SMTP and LMTP server: `server` listens, `session` speaks, `content` takes messages to the queue."""
 
-from mailcore.servers.smtp.server import SmtpServer
+from mailcore.servers.smtp.smtp_server import SmtpServer
 
 __all__ = ["SmtpServer"]

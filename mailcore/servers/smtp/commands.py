@@ -1,4 +1,4 @@
-"""The commands of SMTP and LMTP but for a letter's (RFC 5321 §4.1.1, RFC 2033, 1985, 3207), and the table of all.
+"""The commands of SMTP and LMTP but for a message's (RFC 5321 §4.1.1, RFC 2033, 1985, 3207), and the table of all.
 
 A command gets the session and the argument, and returns the reply; None: it has replied itself.
 """
@@ -10,14 +10,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mailcore import conf
-from mailcore.post import accept, flush
-from mailcore.post.restrictions import Question
-from mailcore.servers.smtp import limits
-from mailcore.servers.smtp.authentication import authenticate, mechanisms
-from mailcore.servers.smtp.questions import verdict
+from mailcore.mta.policy import accept
+from mailcore.mta.policy.restrictions import RestrictionInput
+from mailcore.mta.queue import fast_flush
+from mailcore.servers.smtp import rate_limits
+from mailcore.servers.smtp.auth_command import auth_mechanisms, authenticate
+from mailcore.servers.smtp.policy_checks import check_recipient
 from mailcore.servers.smtp.transaction import bdat, data, mail, rcpt
-from mailcore.terms import Reply
-from mailcore.wire import smtp as grammar
+from mailcore.values import Reply
+from mailcore.wire import smtp_commands as grammar
 
 if TYPE_CHECKING:
     from mailcore.servers.smtp.session import SmtpSession
@@ -53,7 +54,7 @@ async def _introduce(session: "SmtpSession", name: str, *, extended: bool) -> Re
     before = session.helo, session.extended
     session.helo, session.extended = name, extended
     if not conf.current().smtpd_delay_reject:
-        verdict = await session.ask(accept.helo, Question("HELO", session.client()))
+        verdict = await session.ask(accept.check_helo, RestrictionInput("HELO", session.client()))
         if not verdict.accepted:
             session.helo, session.extended = before
             return verdict.reply
@@ -69,8 +70,8 @@ async def _hello(session: "SmtpSession", name: str, verb: str) -> Reply | None:
         return refusal
     *most, last = (session.hostname, *_extensions(session))
     for word in most:
-        session.say(f"250-{word}\r\n".encode())
-    session.say(f"250 {last}\r\n".encode())
+        session.write_line(f"250-{word}\r\n".encode())
+    session.write_line(f"250 {last}\r\n".encode())
     return None
 
 
@@ -84,7 +85,7 @@ def _extensions(session: "SmtpSession") -> list[str]:
     words.append("ETRN")
     if tls_context(session) is not None and not session.tls:
         words.append("STARTTLS")
-    if offered := mechanisms(session):
+    if offered := auth_mechanisms(session):
         words.append(f"AUTH {' '.join(offered)}")
     words += ["ENHANCEDSTATUSCODES", "8BITMIME", "DSN", "SMTPUTF8", "CHUNKING"]
     limit = parameters.smtpd_future_release_limit
@@ -111,7 +112,7 @@ async def rset(session: "SmtpSession", argument: str) -> Reply:
 
 
 async def quit_(session: "SmtpSession", _: str) -> None:
-    session.hang_up(_BYE)
+    session.close_with(_BYE)
 
 
 async def help_(session: "SmtpSession", _: str) -> Reply:
@@ -125,10 +126,10 @@ async def vrfy(session: "SmtpSession", argument: str) -> Reply:
     if not argument:
         return Reply(501, "5.5.4", "Syntax: VRFY address [SMTPUTF8]")
     path = grammar.parse_path(f"TO:{argument}", "TO")
-    refusal = limits.recipient(session)
+    refusal = rate_limits.check_recipient(session)
     if refusal is not None:
         return refusal
-    answer = await verdict(session, "VRFY", path.address)
+    answer = await check_recipient(session, "VRFY", path.address)
     return Reply(252, "2.0.0", argument) if answer.accepted else answer.reply
 
 
@@ -143,17 +144,17 @@ async def etrn(session: "SmtpSession", argument: str) -> Reply:
         return Reply(500, "", "Syntax: ETRN domain")
     if not grammar.is_domain(domain):
         return Reply(501, "", "Error: invalid parameter syntax")
-    await session.named()
-    answer = await session.ask(accept.etrn, Question("ETRN", session.client(), etrn_domain=domain))
+    await session.wait_for_client_name()
+    answer = await session.ask(accept.check_etrn, RestrictionInput("ETRN", session.client(), etrn_domain=domain))
     if not answer.accepted:
         return answer.reply
-    if not await session.server.bridge.run(flush.site, domain):
+    if not await session.server.executor.run_in_pool(fast_flush.flush_domain, domain):
         return Reply(459, "", f"<{domain}>: service unavailable")
     return Reply(250, "", "Queuing started")
 
 
 async def auth(session: "SmtpSession", argument: str) -> Reply | None:
-    return limits.auth(session) or await authenticate(session, argument)
+    return rate_limits.check_auth(session) or await authenticate(session, argument)
 
 
 async def starttls(session: "SmtpSession", argument: str) -> Reply | None:
@@ -164,7 +165,7 @@ async def starttls(session: "SmtpSession", argument: str) -> Reply | None:
     context = tls_context(session)
     if context is None:
         return _NOT_HERE
-    refusal = limits.new_tls(session)
+    refusal = rate_limits.check_tls(session)
     if refusal is not None:
         return refusal
     session.reply(Reply(220, "2.0.0", "Ready to start TLS"))
@@ -177,7 +178,7 @@ class Command:
     obey: Callable[["SmtpSession", str], Awaitable[Reply | None]]
     last: bool = False  # nothing may be sent behind it before its answer has come (RFC 2920 §3.1)
     clear: bool = False  # before STARTTLS too, with smtpd_tls_security_level = encrypt
-    junk: bool = False  # does nothing for a letter: smtpd_junk_command_limit
+    junk: bool = False  # does nothing for a message: smtpd_junk_command_limit
 
 
 COMMANDS: dict[str, Command] = {

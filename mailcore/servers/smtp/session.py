@@ -1,8 +1,8 @@
 """One SMTP or LMTP connection: lines in, replies out (RFC 5321 §2.3, §4.5.3; pipelining RFC 2920).
 
 Built on aiosmtpd's SMTP: the connection's life (start, time-outs, end) is its; the grammar is
-`wire.smtp`'s. What a command does is in `commands`, a letter's commands in `transaction`. A session holds
-no letter: what is not committed when the connection ends is gone, and the client knows.
+`wire.smtp`'s. What a command does is in `commands`, a message's commands in `transaction`. A session holds
+no message: what is not committed when the connection ends is gone, and the client knows.
 """
 
 import asyncio
@@ -15,21 +15,23 @@ from typing import TYPE_CHECKING, cast
 
 from aiosmtpd.smtp import SMTP
 
-from mailcore import conf, log
-from mailcore.post import accept, resolver
-from mailcore.post.resolver import PeerName
-from mailcore.post.restrictions import Question
-from mailcore.servers.smtp import limits
+from mailcore import conf
+from mailcore.logs import writer
+from mailcore.mta.dns import resolver
+from mailcore.mta.dns.resolver import PeerName
+from mailcore.mta.policy import accept
+from mailcore.mta.policy.restrictions import RestrictionInput
+from mailcore.servers.smtp import rate_limits
 from mailcore.servers.smtp.commands import COMMANDS
 from mailcore.servers.smtp.transaction import Transaction
-from mailcore.servers.strangers import LAST_WORDS, Stranger
-from mailcore.terms import Client, Reply, TemporaryFault, Verdict
-from mailcore.wire import smtp as grammar
-from mailcore.wire.smtp import SyntaxFault
+from mailcore.servers.transport.unauthenticated import LAST_WORDS, Stranger
+from mailcore.values import Client, Reply, TemporaryFault, Verdict
+from mailcore.wire import smtp_commands as grammar
+from mailcore.wire.smtp_commands import SmtpSyntaxError
 
 if TYPE_CHECKING:
-    from mailcore.servers.proxy import Header
-    from mailcore.servers.smtp.server import SmtpServer
+    from mailcore.servers.smtp.smtp_server import SmtpServer
+    from mailcore.servers.transport.proxy_protocol import ProxyHeader
 
 _logger = logging.getLogger("mailcore.smtpd")
 
@@ -44,7 +46,9 @@ _LOCALHOST = PeerName("localhost", "localhost")
 class SmtpSession(SMTP):
     """What `commands` and `transaction` see of a connection; `proxied` is what a trusted proxy said of it."""
 
-    def __init__(self, server: "SmtpServer", loop: asyncio.AbstractEventLoop, proxied: "Header | None" = None) -> None:
+    def __init__(
+        self, server: "SmtpServer", loop: asyncio.AbstractEventLoop, proxied: "ProxyHeader | None" = None
+    ) -> None:
         # aiosmtpd's own __init__ goes through all attributes in search of handlers that we do not have, which
         # costs more (0.3 ms) than the rest of a short session; these are what the connection's life needs of it.
         asyncio.StreamReaderProtocol.__init__(
@@ -90,13 +94,13 @@ class SmtpSession(SMTP):
         self.names, self._naming = _LOCALHOST, None
         if self.client_address not in _LOOPBACK:
             self.names = PeerName()
-            if accept.wants_names():
-                asked = self.server.bridge.ask(resolver.peer_name, self.client_address)
+            if accept.needs_client_names():
+                asked = self.server.executor.run_blocking_network(resolver.lookup_client_name, self.client_address)
                 self._naming = self.loop.create_task(asked)
         self.client_name = self.names.name
         self._secured(transport)
         self.server.sessions.add(self)
-        self.connections = limits.enter(self)
+        self.connections = rate_limits.register_connection(self)
         if self.server.service.auth_required:
             self._stranger = Stranger(self.client_address, self._turn_away)
 
@@ -104,7 +108,7 @@ class SmtpSession(SMTP):
         if self._naming is not None:
             self._naming.cancel()
         self.server.sessions.discard(self)
-        limits.leave(self)
+        rate_limits.unregister_connection(self)
         self.is_known()
         super().connection_lost(error)
 
@@ -130,7 +134,7 @@ class SmtpSession(SMTP):
         if self.transport is not None:
             self.transport.close()
 
-    def shut_down(self) -> None:
+    def close_when_idle(self) -> None:
         """The server stops: an idle client is told at once, a busy one after its command."""
         self._closing = True
         if not self._busy:
@@ -168,14 +172,14 @@ class SmtpSession(SMTP):
                 while not self._closing and (line := await self.next_line()) is not None:
                     self._reset_timeout()
                     self._busy = True
-                    reply = await self._obey(line)
+                    reply = await self._run_command(line)
                     self._busy = False
                     if reply is not None:
                         await self._answer(reply)
                 if self._closing and self.transport is not None:
                     self._say_closing()
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            pass  # the client is gone, and no letter of it was left half way
+            pass  # the client is gone, and no message of it was left half way
         finally:
             self.flush()
             if self.transport is not None:
@@ -183,14 +187,14 @@ class SmtpSession(SMTP):
 
     async def _greet(self) -> bool:
         """The first reply; False: it was no greeting."""
-        refusal = limits.connection(self) or await self._early_talker()
+        refusal = rate_limits.check_connection(self) or await self._pregreet()
         if refusal is not None:
             self.reply(refusal)
             return False
         parameters = conf.current()
         if not parameters.smtpd_delay_reject:
-            await self.named()
-            verdict = await self.ask(accept.connection, Question("CONNECT", self.client()))
+            await self.wait_for_client_name()
+            verdict = await self.ask(accept.check_connection, RestrictionInput("CONNECT", self.client()))
             self.denied = not verdict.accepted
             if self.denied:
                 self.errors += 1
@@ -199,7 +203,7 @@ class SmtpSession(SMTP):
         self.reply(Reply(220, "", parameters.smtpd_banner))
         return True
 
-    async def _early_talker(self) -> Reply | None:
+    async def _pregreet(self) -> Reply | None:
         """A client that talks before it was greeted does not listen either. Under TLS it has every right to:
         its first command may come with the last of the handshake."""
         parameters = conf.current()
@@ -214,23 +218,23 @@ class SmtpSession(SMTP):
             if not first:
                 raise ConnectionAbortedError
             self._reader._buffer[:0] = first  # type: ignore[attr-defined]
-        return self._improper("CONNECT")
+        return self._is_unauthorized_pipelining("CONNECT")
 
     @property
     def waiting(self) -> bool:
         """Has the client sent more than what was read?"""
         return bool(self._reader._buffer)  # type: ignore[attr-defined]
 
-    def _improper(self, after: str) -> Reply | None:
+    def _is_unauthorized_pipelining(self, after: str) -> Reply | None:
         """Was something sent before the answer that it depends on? (smtpd_forbid_unauth_pipelining)"""
         if self.improper or not self.waiting:
             return None
         self.improper = True
-        log.write(self.server.service.name, f"improper command pipelining after {after} from {self.who}")
+        writer.write(self.server.service.name, f"improper command pipelining after {after} from {self.client_label}")
         return _OUT_OF_STEP if conf.current().smtpd_forbid_unauth_pipelining else None
 
     @property
-    def who(self) -> str:
+    def client_label(self) -> str:
         return f"{self.client_name}[{self.client_address}]"
 
     # --- Lines and replies ------------------------------------------------------------------------
@@ -264,21 +268,21 @@ class SmtpSession(SMTP):
                 await self._reader.readexactly(error.consumed)
 
     async def read(self, size: int) -> bytes:
-        """Content: some octets, `size` at most. ConnectionAbortedError: the client is gone."""
+        """Content: some bytes, `size` at most. ConnectionAbortedError: the client is gone."""
         chunk = await self._reader.read(size)
         if not chunk:
             raise ConnectionAbortedError
         return chunk
 
-    def unread(self, octets: bytes) -> None:
+    def push_back(self, octets: bytes) -> None:
         """What came behind the content is the next command."""
         self._reader._buffer[:0] = octets  # type: ignore[attr-defined]
 
-    def allow(self, seconds: float) -> None:
+    def reset_deadline(self, seconds: float) -> None:
         """The client has so long from now on."""
         self._reset_timeout(seconds)
 
-    async def _obey(self, line: bytes) -> Reply | None:
+    async def _run_command(self, line: bytes) -> Reply | None:
         """The one funnel: whatever goes wrong in a command becomes a reply here."""
         try:
             verb, argument = grammar.split_line(line)
@@ -286,24 +290,24 @@ class SmtpSession(SMTP):
             if command is None:
                 return self._unknown(verb)
             if self.denied and verb != "QUIT":
-                return Reply(503, "5.7.0", f"Error: access denied for {self.who}")
+                return Reply(503, "5.7.0", f"Error: access denied for {self.client_label}")
             if self._must_encrypt and not command.clear:
                 return Reply(530, "5.7.0", "Must issue a STARTTLS command first")
-            if (command.last or not self.extended) and (refusal := self._improper(verb)) is not None:
-                self.hang_up(refusal)
+            if (command.last or not self.extended) and (refusal := self._is_unauthorized_pipelining(verb)) is not None:
+                self.close_with(refusal)
             if command.junk:
                 self._junk += 1
                 if self._junk > conf.current().smtpd_junk_command_limit:
                     self.errors += 1
             return await command.obey(self, argument)
-        except SyntaxFault as fault:
+        except SmtpSyntaxError as fault:
             return Reply(fault.code, fault.enhanced, fault.text)
         except TemporaryFault:
             return BUSY
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError):
             raise
         except Exception:
-            _logger.exception("in a command from %s", self.who)
+            _logger.exception("in a command from %s", self.client_label)
             return Reply(451, "4.3.0", "Error: internal error")
 
     @property
@@ -318,8 +322,8 @@ class SmtpSession(SMTP):
         if verb in map(str.upper, parameters.smtpd_noop_commands):
             return Reply(250, "2.0.0", "Ok")
         if verb in map(str.upper, parameters.smtpd_forbidden_commands) or grammar.is_header(verb):
-            log.write(self.server.service.name, f"warning: non-SMTP command from {self.who}: {verb[:100]}")
-            self.hang_up(Reply(221, "2.7.0", "Error: I can break rules, too. Goodbye."))
+            writer.write(self.server.service.name, f"warning: non-SMTP command from {self.client_label}: {verb[:100]}")
+            self.close_with(Reply(221, "2.7.0", "Error: I can break rules, too. Goodbye."))
         return Reply(500, "5.5.2", "Error: command not recognized")
 
     async def _answer(self, reply: Reply) -> None:
@@ -331,17 +335,17 @@ class SmtpSession(SMTP):
                 await asyncio.sleep(parameters.smtpd_error_sleep_time)
         self.reply(reply)
         if self.errors >= parameters.smtpd_hard_error_limit:
-            self.hang_up(Reply(421, "4.7.0", f"{self.hostname} Error: too many errors"))
+            self.close_with(Reply(421, "4.7.0", f"{self.hostname} Error: too many errors"))
 
     def reply(self, reply: Reply) -> None:
         # Some replies say what the client said: it writes no lines, and no control characters, of its own.
         self._replies.append(f"{_CONTROL.sub('?', str(reply))}\r\n".encode("utf-8", "replace"))
 
-    def say(self, line: bytes) -> None:
+    def write_line(self, line: bytes) -> None:
         """A line that is no Reply, such as a challenge."""
         self._replies.append(line)
 
-    def hang_up(self, reply: Reply) -> None:
+    def close_with(self, reply: Reply) -> None:
         """The last reply: the loop closes the connection after what is buffered."""
         self.reply(reply)
         raise ConnectionAbortedError
@@ -390,16 +394,18 @@ class SmtpSession(SMTP):
             )
         return self._client
 
-    async def named(self) -> None:
+    async def wait_for_client_name(self) -> None:
         """Wait until the client's name is known; the question was asked when it came."""
         if self._naming is not None:
             self.names, self._naming = await self._naming, None
             self.client_name = self.names.name
 
-    async def ask(self, function: Callable[[Question], Verdict], question: Question) -> Verdict:
+    async def ask(self, function: Callable[[RestrictionInput], Verdict], question: RestrictionInput) -> Verdict:
         """A question for `post.accept`: where it asks others in its turn, not while everybody waits."""
-        bridge = self.server.bridge
-        return await (bridge.ask if accept.asks_others() else bridge.read)(function, question)
+        executor = self.server.executor
+        return await (executor.run_blocking_network if accept.needs_network() else executor.run_read)(
+            function, question
+        )
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
         """Go on under TLS as if nothing had been said before (RFC 3207 §4.2), not even by somebody between:

@@ -1,4 +1,4 @@
-"""A letter's commands: MAIL, RCPT, DATA, BDAT (RFC 5321 §3.3, RFC 3030), and what they know of it so far."""
+"""A message's commands: MAIL, RCPT, DATA, BDAT (RFC 5321 §3.3, RFC 3030), and what they know of it so far."""
 
 import asyncio
 import os
@@ -7,18 +7,18 @@ from time import time, time_ns
 from typing import TYPE_CHECKING
 
 from mailcore import conf
-from mailcore.post import accept
-from mailcore.post.restrictions import Question
-from mailcore.servers.smtp import limits
-from mailcore.servers.smtp.authentication import SEND_HELO
-from mailcore.servers.smtp.letter import BUSY, finish, receive
-from mailcore.servers.smtp.questions import judge, verdict
-from mailcore.terms import Actions, LetterRecipient, Reply, TemporaryFault
-from mailcore.wire import smtp as grammar
-from mailcore.wire.smtp import DotStream, LineEnds, MailParameters
+from mailcore.mta.policy import accept
+from mailcore.mta.policy.restrictions import RestrictionInput
+from mailcore.servers.smtp import rate_limits
+from mailcore.servers.smtp.auth_command import SEND_HELO
+from mailcore.servers.smtp.policy_checks import check_recipient, check_stage
+from mailcore.servers.smtp.receive import BUSY, begin_message, finish_message
+from mailcore.values import Actions, MessageRecipient, Reply, TemporaryFault
+from mailcore.wire import smtp_commands as grammar
+from mailcore.wire.smtp_commands import BareNewlineDetector, DotUnstuffer, MailParameters
 
 if TYPE_CHECKING:
-    from mailcore.servers.smtp.content import Reception
+    from mailcore.servers.smtp.message_body import MessageBody
     from mailcore.servers.smtp.session import SmtpSession
 
 _CHUNK = 65536
@@ -27,17 +27,17 @@ _NO_ACTIONS = Actions()
 
 @dataclass(slots=True)
 class Transaction:
-    """From MAIL to the answer to the letter's end, or to RSET."""
+    """From MAIL to the answer to the message's end, or to RSET."""
 
     sender: str
     parameters: MailParameters
-    recipients: list[LetterRecipient] = field(default_factory=list)
+    recipients: list[MessageRecipient] = field(default_factory=list)
     actions: Actions = _NO_ACTIONS  # what restrictions asked for
     final: str = ""  # Verdict.final of the only recipient
     accepted: int = 0  # recipients that were told so
     overshoot: int = 0  # recipients refused because there are too many
-    reception: "Reception | None" = None  # between BDAT chunks
-    line_ends: LineEnds = field(default_factory=LineEnds)  # of those
+    reception: "MessageBody | None" = None  # between BDAT chunks
+    line_ends: BareNewlineDetector = field(default_factory=BareNewlineDetector)  # of those
     instance: str = field(default_factory=lambda: f"{os.getpid():x}.{time_ns():x}")  # names it to policy services
 
     def merge(self, more: Actions) -> None:
@@ -63,15 +63,17 @@ async def mail(session: "SmtpSession", argument: str) -> Reply:
     if service.auth_required and not session.login:
         return Reply(530, "5.7.0", "Authentication required")
     path = grammar.parse_path(argument, "FROM")
-    given = grammar.mail_parameters(path.parameters)
-    refusal = limits.message(session) or accept.sender_size(given.size) or _future_release(session, given)
+    given = grammar.parse_mail_parameters(path.parameters)
+    refusal = rate_limits.check_message(session) or accept.check_size(given.size) or _future_release(session, given)
     if refusal is not None:
         return refusal
-    await session.named()
+    await session.wait_for_client_name()
     transaction = Transaction(path.address, given)
     if not parameters.smtpd_delay_reject:
-        question = Question("MAIL", session.client(), path.address, size=given.size, instance=transaction.instance)
-        answer = await session.ask(accept.sender, question)
+        question = RestrictionInput(
+            "MAIL", session.client(), path.address, size=given.size, instance=transaction.instance
+        )
+        answer = await session.ask(accept.check_sender, question)
         if not answer.accepted:
             return answer.reply
         transaction.merge(answer.actions)
@@ -99,25 +101,25 @@ async def rcpt(session: "SmtpSession", argument: str) -> Reply | None:
     if transaction.reception is not None:
         return Reply(503, "5.5.1", "Error: RCPT after BDAT")
     path = grammar.parse_path(argument, "TO")
-    notify, orcpt = grammar.rcpt_parameters(path.parameters)
-    refusal = limits.recipient(session)
+    notify, orcpt = grammar.parse_rcpt_parameters(path.parameters)
+    refusal = rate_limits.check_recipient(session)
     if refusal is not None:
         return refusal
     if len(transaction.recipients) >= conf.current().smtpd_recipient_limit:
         _too_many(session, transaction)
         return None
-    answer = await verdict(session, "RCPT", path.address)
+    answer = await check_recipient(session, "RCPT", path.address)
     if not answer.accepted:
         return answer.reply
     transaction.merge(answer.actions)
     transaction.accepted += 1
-    transaction.recipients.append(LetterRecipient(path.address, notify, orcpt))
+    transaction.recipients.append(MessageRecipient(path.address, notify, orcpt))
     transaction.final = answer.final if len(transaction.recipients) == 1 else ""
     return answer.reply
 
 
 def _too_many(session: "SmtpSession", transaction: Transaction) -> None:
-    """A client may go on asking for a while: its other recipients come with the next letter (RFC 5321 §4.5.3.1.10)."""
+    """A client may go on asking for a while: its other recipients come with the next message (RFC 5321 §4.5.3.1.10)."""
     transaction.overshoot += 1
     session.reply(Reply(452, "4.5.3", "Error: too many recipients"))
     if transaction.overshoot > conf.current().smtpd_recipient_overshoot_limit:
@@ -140,43 +142,43 @@ async def data(session: "SmtpSession", argument: str) -> Reply | None:
         return refusal
     if session.transaction.reception is not None:
         return Reply(503, "5.5.1", "Error: DATA after BDAT")
-    refusal = await judge(session, session.transaction, "DATA", "", session.transaction.parameters.size)
+    refusal = await check_stage(session, session.transaction, "DATA", "", session.transaction.parameters.size)
     if refusal is not None:
         return refusal
     try:
-        reception = receive(session, session.transaction)
+        reception = begin_message(session, session.transaction)
     except TemporaryFault:
         return BUSY
     session.reply(Reply(354, "", "End data with <CR><LF>.<CR><LF>"))
     session.flush()
-    stream, clock = DotStream(), _Clock(session)
+    stream, clock = DotUnstuffer(), _Clock(session)
     try:
         while not stream.ended:
             chunk = await session.read(_CHUNK)
             clock.arrived(len(chunk))
-            await reception.add(stream.feed(chunk))
+            await reception.write_chunk(stream.feed(chunk))
     except BaseException:
         reception.file.discard()
         raise
-    session.unread(stream.rest)
+    session.push_back(stream.rest)
     reception.bare = stream.bare
-    return await finish(session, session.transaction, reception)
+    return await finish_message(session, session.transaction, reception)
 
 
 async def bdat(session: "SmtpSession", argument: str) -> Reply | None:
     """RFC 3030: chunks of a size said beforehand; binary content is not offered."""
     try:
-        left, last = grammar.bdat(argument)
-    except grammar.SyntaxFault as fault:
-        session.hang_up(Reply(fault.code, fault.enhanced, fault.text))
+        left, last = grammar.parse_bdat(argument)
+    except grammar.SmtpSyntaxError as fault:
+        session.close_with(Reply(fault.code, fault.enhanced, fault.text))
     size, transaction = left, session.transaction
     refusal = _not_ready(session)
     if refusal is None and transaction is not None and transaction.reception is None:
-        refusal = await judge(session, transaction, "DATA", "", transaction.parameters.size)
+        refusal = await check_stage(session, transaction, "DATA", "", transaction.parameters.size)
     reception = None
     if refusal is None and transaction is not None:
         try:
-            reception = transaction.reception = transaction.reception or receive(session, transaction)
+            reception = transaction.reception = transaction.reception or begin_message(session, transaction)
         except TemporaryFault:
             refusal = BUSY
     clock = _Clock(session)
@@ -187,7 +189,7 @@ async def bdat(session: "SmtpSession", argument: str) -> Reply | None:
             left -= len(chunk)
             if reception is not None and transaction is not None:
                 transaction.line_ends.feed(chunk)
-                await reception.add(chunk)
+                await reception.write_chunk(chunk)
     except BaseException:
         if reception is not None:
             reception.file.discard()
@@ -198,11 +200,11 @@ async def bdat(session: "SmtpSession", argument: str) -> Reply | None:
         return Reply(250, "2.0.0", f"Ok: {size} bytes")
     transaction.line_ends.end()
     reception.bare = transaction.line_ends.bare
-    return await finish(session, transaction, reception)
+    return await finish_message(session, transaction, reception)
 
 
 class _Clock:
-    """How long content may take: smtpd_timeout from octet to octet, or, with smtpd_per_request_deadline,
+    """How long content may take: smtpd_timeout from byte to byte, or, with smtpd_per_request_deadline,
     in all, and longer only at smtpd_min_data_rate. Who sends drop by drop is not waited for."""
 
     def __init__(self, session: "SmtpSession") -> None:
@@ -218,4 +220,4 @@ class _Clock:
         else:
             self._end = now + self._limit
         self._end = min(self._end, now + self._limit)
-        self._session.allow(max(self._end - now, 0.0))
+        self._session.reset_deadline(max(self._end - now, 0.0))

@@ -5,8 +5,9 @@ each, called by the admin screens, the administrator's programs and the demo. A 
 what cannot be granted is a `Problem` with words for a person, and then nothing was written.
 """
 
-from mailcore.store.directory.accounts import (
+from mailcore.store.directory.account_changes import (
     AccountDraft,
+    account_snapshot,
     change_account,
     change_accounts,
     change_own,
@@ -16,39 +17,44 @@ from mailcore.store.directory.accounts import (
     set_password,
     set_password_hash,
 )
-from mailcore.store.directory.accounts import snapshot as account_snapshot
-from mailcore.store.directory.aliases import aliases_naming, change_alias, create_alias, delete_alias, split_targets
-from mailcore.store.directory.aliases import snapshot as alias_snapshot
-from mailcore.store.directory.domains import (
-    Contents,
+from mailcore.store.directory.alias_changes import (
+    alias_snapshot,
+    aliases_naming,
+    change_alias,
+    create_alias,
+    delete_alias,
+    split_targets,
+)
+from mailcore.store.directory.directory_error import DirectoryError
+from mailcore.store.directory.domain_changes import (
+    DomainContents,
     DomainDraft,
     change_domain,
     create_domain,
     delete_domain,
     domain_contents,
+    domain_snapshot,
 )
-from mailcore.store.directory.domains import snapshot as domain_snapshot
 from mailcore.store.directory.lookup import (
     AccountEntry,
     AliasEntry,
     DomainEntry,
+    clear_cache,
     find_account,
     find_alias,
     find_domain,
-    forget,
     home_domain,
 )
-from mailcore.store.directory.problem import Problem
-from mailcore.store.directory.shared_book import colleagues
+from mailcore.store.directory.shared_address_book import find_colleagues
 
 __all__ = [
     "AccountDraft",
     "AccountEntry",
     "AliasEntry",
-    "Contents",
+    "DirectoryError",
+    "DomainContents",
     "DomainDraft",
     "DomainEntry",
-    "Problem",
     "account_snapshot",
     "alias_snapshot",
     "aliases_naming",
@@ -58,7 +64,7 @@ __all__ = [
     "change_domain",
     "change_own",
     "check_account",
-    "colleagues",
+    "clear_cache",
     "create_account",
     "create_alias",
     "create_domain",
@@ -69,8 +75,8 @@ __all__ = [
     "domain_snapshot",
     "find_account",
     "find_alias",
+    "find_colleagues",
     "find_domain",
-    "forget",
     "home_domain",
     "set_password",
     "set_password_hash",

@@ -1,4 +1,4 @@
-"""Who is who, for routing: asked for every recipient of every letter, so answers are remembered.
+"""Who is who, for routing: asked for every recipient of every message, so answers are remembered.
 
 Called by `post` (accept, route) and by sign-in. One query a question; the answer, "nobody" included, is
 kept in this process for directory_cache_time seconds, so a change made by another process takes effect
@@ -19,8 +19,9 @@ from django.utils import timezone
 
 from mailcore import conf
 from mailcore.models import Account, Alias, Domain, Mailbox
-from mailcore.store import dkim, quota, tables
-from mailcore.store.prepared import Prepared
+from mailcore.store.db.compiled_queries import CompiledQuery
+from mailcore.store.mailbox import quota_limits
+from mailcore.store.settings import dkim_keys, lookup_tables
 
 T = TypeVar("T")
 
@@ -45,7 +46,7 @@ class AccountEntry:
     state: str  # Account.State
     expires: date | None
     domain_active: bool
-    filtered: bool = False  # letters to it go through a Sieve script
+    filtered: bool = False  # messages to it go through a Sieve script
     limited: bool = True  # it, or its domain, has a quota
     inbox_id: int = 0  # of its INBOX; 0 if it has none yet
 
@@ -56,11 +57,11 @@ class AccountEntry:
         return self.state != Account.State.OFF and self.domain_active and not expired
 
     @property
-    def receives(self) -> bool:
+    def can_receive(self) -> bool:
         return self.open and self.state != Account.State.SEND_ONLY
 
     @property
-    def sends(self) -> bool:
+    def can_send(self) -> bool:
         return self.open and self.state != Account.State.RECEIVE_ONLY
 
     @property
@@ -79,7 +80,7 @@ class AliasEntry:
     special: Mapping[str, str] = field(default_factory=dict)
 
 
-class _Answers(Generic[T]):
+class _TimedCache(Generic[T]):
     """Answers to one kind of question, each good for directory_cache_time seconds."""
 
     LIMIT = 20_000
@@ -111,7 +112,7 @@ class _Answers(Generic[T]):
             self._known.clear()
 
 
-_account_rows = Prepared(
+_account_rows = CompiledQuery(
     lambda address: Account.objects.filter(address=address).values_list(
         *("id", "address", "state", "expires", "domain__active", "active_script_id", "quota_bytes", "quota_messages"),
         *("domain__account_quota_bytes", "domain__account_quota_messages", "domain__total_quota_bytes"),
@@ -119,10 +120,10 @@ _account_rows = Prepared(
     ),
     str,
 )
-_alias_rows = Prepared(
+_alias_rows = CompiledQuery(
     lambda address: Alias.objects.filter(address=address, active=True).values_list("address", "targets", "special"), str
 )
-_domain_rows = Prepared(
+_domain_rows = CompiledQuery(
     lambda name: Domain.objects.filter(name=name, active=True).values_list(
         "id", "name", "kind", "target__name", "catch_all"
     ),
@@ -130,18 +131,18 @@ _domain_rows = Prepared(
 )
 
 
-def _ask_account(address: str) -> AccountEntry | None:
+def _query_account(address: str) -> AccountEntry | None:
     found = _account_rows.row(address)
     if found is None:
         return None
     id_, full, state, expires, domain_active, script, *quotas, inbox_id = found
     # Prepared statements bring values as the driver has them: SQLite has no dates and no booleans.
     day = date.fromisoformat(expires) if isinstance(expires, str) else expires
-    limited = quota.is_limited(*quotas)
+    limited = quota_limits.has_limit(*quotas)
     return AccountEntry(id_, full, state, day, bool(domain_active), script is not None, limited, inbox_id or 0)
 
 
-def _ask_alias(address: str) -> AliasEntry | None:
+def _query_alias(address: str) -> AliasEntry | None:
     found = _alias_rows.row(address)
     if found is None:
         return None
@@ -149,21 +150,21 @@ def _ask_alias(address: str) -> AliasEntry | None:
     return AliasEntry(found[0], tuple(targets), special)
 
 
-def _ask_domain(name: str) -> DomainEntry | None:
+def _query_domain(name: str) -> DomainEntry | None:
     found = _domain_rows.row(name)
     return DomainEntry(found[0], found[1], found[2], found[3] or "", found[4]) if found else None
 
 
-def _ask_home(_: str) -> str:
+def _query_home(_: str) -> str:
     names = Domain.objects.filter(kind=Domain.Kind.LOCAL).order_by("name").values_list("name", flat=True)[:2]
     only = list(names)
     return only[0] if len(only) == 1 else ""
 
 
-_accounts = _Answers(_ask_account)
-_aliases = _Answers(_ask_alias)
-_domains = _Answers(_ask_domain)
-_home = _Answers(_ask_home)
+_accounts = _TimedCache(_query_account)
+_aliases = _TimedCache(_query_alias)
+_domains = _TimedCache(_query_domain)
+_home = _TimedCache(_query_home)
 
 
 def find_account(address: str) -> AccountEntry | None:
@@ -186,10 +187,10 @@ def home_domain() -> str:
     return _home.get("") or conf.current().mydomain
 
 
-def forget() -> None:
+def clear_cache() -> None:
     """Ask the database again from now on, lookup tables too."""
     for answers in (_accounts, _aliases, _domains, _home):
         answers.forget()
-    tables.forget()
-    quota.forget()
-    dkim.forget()
+    lookup_tables.clear_cache()
+    quota_limits.clear_cache()
+    dkim_keys.clear_cache()

@@ -1,6 +1,6 @@
-"""IMAP's grammar without sockets (RFC 9051, RFC 3501 and their extensions): octets ⇄ values.
+"""IMAP's grammar without sockets (RFC 9051, RFC 3501 and their extensions): bytes ⇄ values.
 
-framing    a stream of octets → commands and literals
+framing    a stream of bytes → commands and literals
 cursor     reading one command's arguments
 sequence   sets of numbers
 names      mailbox names and LIST patterns

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import TypeVar
 
-from mailcore.wire.dates import MONTHS, day_number
-from mailcore.wire.imap import names
-from mailcore.wire.imap.sequence import SAVED, NumberSet, Ranges, parse_ranges
+from mailcore.wire.imap import mailbox_names
+from mailcore.wire.imap.sequence_set import SAVED_RESULT, NumberSet, Ranges, parse_ranges
+from mailcore.wire.message.dates import MONTHS, day_number
 
 T = TypeVar("T")
 
@@ -63,18 +63,18 @@ class Cursor:
     def at_end(self) -> bool:
         return self.at >= len(self.text)
 
-    def sees(self, token: bytes) -> bool:
+    def next_is(self, token: bytes) -> bool:
         return self.text.startswith(token, self.at)
 
-    def skip(self, token: bytes) -> bool:
-        """Take exactly these octets if they come next."""
+    def skip_token(self, token: bytes) -> bool:
+        """Take exactly these bytes if they come next."""
         if self.text.startswith(token, self.at):
             self.at += len(token)
             return True
         return False
 
     def expect(self, token: bytes) -> None:
-        if not self.skip(token):
+        if not self.skip_token(token):
             raise BadSyntax(f"{token.decode('ascii')} expected")
 
     def skip_word(self, word: bytes) -> bool:
@@ -162,7 +162,7 @@ class Cursor:
 
     def _name(self, raw: bytes) -> str:
         try:
-            return names.decode(raw, utf8=self.utf8)
+            return mailbox_names.decode_name(raw, utf8=self.utf8)
         except ValueError:
             raise BadName from None
 
@@ -182,10 +182,10 @@ class Cursor:
 
     def flags(self) -> list[str]:
         """A parenthesized list of flags, or bare flags up to the end as STORE allows."""
-        if self.sees(b"("):
+        if self.next_is(b"("):
             return self.list_of(self.flag)
         found = [self.flag()]
-        while self.skip(b" "):
+        while self.skip_token(b" "):
             found.append(self.flag())
         return found
 
@@ -193,11 +193,11 @@ class Cursor:
         """ "(" [item *(SP item)] ")"."""
         self.expect(b"(")
         found: list[T] = []
-        if self.skip(b")"):
+        if self.skip_token(b")"):
             return found
         while True:
             found.append(read())
-            if self.skip(b")"):
+            if self.skip_token(b")"):
                 return found
             self.space()
 
@@ -205,8 +205,8 @@ class Cursor:
 
     def sequence_set(self) -> NumberSet:
         """sequence-set, or "$" (RFC 5182)."""
-        if self.skip(b"$"):
-            return SAVED
+        if self.skip_token(b"$"):
+            return SAVED_RESULT
         ranges = parse_ranges(self._match(_SET, "Sequence set"))
         if ranges is None:
             raise BadSyntax("Sequence set is not valid")

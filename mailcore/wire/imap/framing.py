@@ -22,7 +22,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Announced:
+class LiteralStart:
     """A line ended with the announcement of a literal of `size` bytes. One that `waits` is sent only after a
     continuation request. `head` is the beginning of the command's first line, `length` how long the command is up to
     here, `number` how many literals it has with this one. The caller answers with keep, stream or refuse;
@@ -37,7 +37,7 @@ class Announced:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class LiteralChunk:
     """The next bytes of a streamed literal."""
 
     data: bytes
@@ -50,11 +50,11 @@ class Passed:
 
 
 @dataclass(frozen=True, slots=True)
-class TooLong:
+class CommandTooLong:
     """A line without end; nothing that follows can be understood."""
 
 
-Event = Line | Announced | Piece | Passed | TooLong
+Event = Line | LiteralStart | LiteralChunk | Passed | CommandTooLong
 
 
 class Framer:
@@ -74,13 +74,13 @@ class Framer:
         self._size = 0
 
     @property
-    def waiting_octets(self) -> int:
+    def buffered_bytes(self) -> int:
         return len(self._buffer)
 
     def feed(self, data: bytes) -> None:
         self._buffer += data
 
-    def take(self) -> bytes:
+    def take_unread(self) -> bytes:
         """What waits and is no event yet, taken out: it was meant to be read otherwise."""
         data = bytes(self._buffer)
         self._buffer.clear()
@@ -125,7 +125,7 @@ class Framer:
     def _line(self) -> Event | None:
         end = self._line_end()
         if end <= 0:
-            return TooLong() if end else None
+            return CommandTooLong() if end else None
         line = self._take(end)
         if not self._literals:
             self._head = line[:_HEAD]
@@ -135,7 +135,7 @@ class Framer:
             self._size = int(match[2])
             self._literals += 1
             self._mode = "announced"
-            return Announced(
+            return LiteralStart(
                 self._head, self._size, match[3] is None, match[1] is not None, self._length, self._literals
             )
         text = self.text()
@@ -154,25 +154,25 @@ class Framer:
         if not self._left:
             self._mode = "line"
 
-    def _piece(self) -> Piece | None:
+    def _piece(self) -> LiteralChunk | None:
         if not self._buffer and self._left:
             return None
         data = self._take(self._left)
         self._left -= len(data)
         if not self._left:
             self._mode = "line"
-        return Piece(data, not self._left)
+        return LiteralChunk(data, not self._left)
 
-    def keep(self) -> None:
+    def keep_literal(self) -> None:
         """The announced literal becomes part of the command's text."""
         self._left, self._mode = self._size, "keep"
 
-    def stream(self) -> None:
+    def stream_literal(self) -> None:
         """The announced literal comes as Pieces; what follows it as a Line (or another announcement)."""
         self._forget()
         self._left, self._mode = self._size, "stream"
 
-    def refuse(self, waits: bool) -> None:
+    def refuse_literal(self, waits: bool) -> None:
         """The command is over. A literal that did not wait for us is passed over, with the rest of its
         command; one that waits is never sent."""
         self._forget()
@@ -201,7 +201,7 @@ class Framer:
         """Drop a line of a refused command; the command goes on if it announces a literal that will not wait."""
         end = self._line_end()
         if end <= 0:
-            return TooLong() if end else None
+            return CommandTooLong() if end else None
         match = _LITERAL.search(self._take(end)[-22:].removesuffix(b"\n"))
         if match and match[3]:
             self._left, self._mode = int(match[2]), "skip"

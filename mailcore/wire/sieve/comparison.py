@@ -27,29 +27,29 @@ def _ascii_casemap(text: str) -> str:
     return text.translate(_UPPER)
 
 
-def _same(text: str) -> str:
+def _octet_fold(text: str) -> str:
     return text
 
 
-# Comparators by name: how a text is folded before it is compared octet by octet. The number's is apart.
+# Comparators by name: how a text is folded before it is compared byte by byte. The number's is apart.
 FOLDINGS: dict[str, Callable[[str], str]] = {
-    "i;octet": _same,
+    "i;octet": _octet_fold,
     "i;ascii-casemap": _ascii_casemap,
     "i;unicode-casemap": str.casefold,
-    "i;ascii-numeric": _same,
+    "i;ascii-numeric": _octet_fold,
 }
 NUMERIC = "i;ascii-numeric"
 DEFAULT = "i;ascii-casemap"
 
 
-def matches(kind: str, comparator: str, relation: str, value: str, key: str) -> tuple[str, ...] | None:
+def compare(kind: str, comparator: str, relation: str, value: str, key: str) -> tuple[str, ...] | None:
     """Does `value` match `key`? None, or what the wildcards of :matches stood for, all of it first (else ())."""
     if comparator == NUMERIC:
         order = _order(_number(value), _number(key))
         return () if _RELATIONS[relation if kind == "value" else "eq"](order, 0) else None
     fold = FOLDINGS[comparator]
     if kind == "matches":
-        return _glob(value, key, fold)
+        return _match_glob(value, key, fold)
     folded, wanted = fold(value), fold(key)
     match kind:
         case "is":
@@ -61,7 +61,7 @@ def matches(kind: str, comparator: str, relation: str, value: str, key: str) -> 
     return () if found else None
 
 
-def counted(relation: str, comparator: str, count: int, key: str) -> bool:
+def compare_count(relation: str, comparator: str, count: int, key: str) -> bool:
     """:count (RFC 5231 §4.2)."""
     if comparator == NUMERIC:
         return _RELATIONS[relation](_order(float(count), _number(key)), 0)
@@ -82,7 +82,7 @@ def _number(text: str) -> float:
 
 
 @lru_cache(512)
-def _pattern(key: str) -> tuple[tuple[str, ...], ...]:
+def _split_pattern(key: str) -> tuple[tuple[str, ...], ...]:
     """The pieces between stars, each a row of characters; "" stands for "?"."""
     pieces: list[list[str]] = [[]]
     at = 0
@@ -101,11 +101,11 @@ def _pattern(key: str) -> tuple[tuple[str, ...], ...]:
     return tuple(map(tuple, pieces))
 
 
-def _glob(value: str, key: str, fold: Callable[[str], str]) -> tuple[str, ...] | None:
+def _match_glob(value: str, key: str, fold: Callable[[str], str]) -> tuple[str, ...] | None:
     """Stars take as little as they can, from the left (RFC 5229 §3.2)."""
     folded = fold(value)
     shown = value if len(folded) == len(value) else folded  # where places would differ, what is told is folded
-    pieces = [tuple(fold(sign) if sign else "" for sign in piece) for piece in _pattern(key)]
+    pieces = [tuple(fold(sign) if sign else "" for sign in piece) for piece in _split_pattern(key)]
     first = _compiled(pieces[0]).match(folded)
     if first is None:
         return None

@@ -1,17 +1,17 @@
 """When an automatic answer is right, and the answer (RFC 5230 §4, RFC 3834).
 
 Nobody is answered who is a list, a program or oneself; nothing that did not come to one of the owner's addresses; no
-letter that says it was sent automatically. Who is answered gets one in a while: whoever delivers keeps that memory.
+message that says it was sent automatically. Who is answered gets one in a while: whoever delivers keeps that memory.
 """
 
 import re
 from collections.abc import Sequence
 from email.header import Header
 
-from mailcore.wire import address as addresses
-from mailcore.wire import headers
-from mailcore.wire.sieve.letter import SieveLetter, one_line
-from mailcore.wire.sieve.terms import Vacation
+from mailcore.wire.message import envelope_address as addresses
+from mailcore.wire.message import headers
+from mailcore.wire.sieve.results import VacationReply
+from mailcore.wire.sieve.sieve_message import SieveMessage, to_one_line
 
 _PROGRAM = re.compile(
     r"(?:owner-.*|.*-(?:request|owner|bounces?)|mailer-daemon|postmaster|listserv|majordomo|(?:no|do-?not)-?reply"
@@ -22,52 +22,52 @@ _LIST_FIELDS = ("list-id", "list-post", "list-unsubscribe", "list-help", "list-o
 _BULK = frozenset(("bulk", "junk", "list"))
 
 
-def wanted(vacation: Vacation, letter: SieveLetter, own: Sequence[str]) -> bool:
+def should_reply(vacation: VacationReply, message: SieveMessage, own: Sequence[str]) -> bool:
     """Is an answer right? `own` are the owner's addresses."""
-    sender = letter.envelope.sender
-    mine = {addresses.fold(each) for each in (*own, *vacation.addresses)}
-    if "@" not in sender or addresses.fold(sender) in mine:
+    sender = message.envelope.sender
+    mine = {addresses.fold_address(each) for each in (*own, *vacation.addresses)}
+    if "@" not in sender or addresses.fold_address(sender) in mine:
         return False
-    if _PROGRAM.fullmatch(addresses.split(sender)[0]):
+    if _PROGRAM.fullmatch(addresses.split_address(sender)[0]):
         return False
-    if any(letter.has(name) for name in _LIST_FIELDS):
+    if any(message.has(name) for name in _LIST_FIELDS):
         return False
-    automatic = letter.values("auto-submitted")
+    automatic = message.values("auto-submitted")
     if any(value.split(";")[0].strip().lower() != "no" for value in automatic):
         return False
-    if any(value.strip().lower() in _BULK for value in letter.values("precedence")):
+    if any(value.strip().lower() in _BULK for value in message.values("precedence")):
         return False
-    if any(letter.values("x-auto-response-suppress")):
-        suppressed = ",".join(letter.values("x-auto-response-suppress")).lower()
+    if any(message.values("x-auto-response-suppress")):
+        suppressed = ",".join(message.values("x-auto-response-suppress")).lower()
         if re.search(r"\b(all|oof|autoreply)\b", suppressed):
             return False
     named = ("to", "cc", "bcc", "resent-to", "resent-cc", "resent-bcc")
-    delimiter = letter.envelope.recipient_delimiter
-    return any(_plain(mail, delimiter) in mine for name in named for mail in letter.addresses(name))
+    delimiter = message.envelope.recipient_delimiter
+    return any(_plain(mail, delimiter) in mine for name in named for mail in message.addresses(name))
 
 
 def _plain(mail: str, delimiter: str) -> str:
     """Folded and without its extension: mail to user+x came to user."""
-    local, domain = addresses.split(addresses.fold(mail))
-    return f"{addresses.without_detail(local, delimiter)[0]}@{domain}"
+    local, domain = addresses.split_address(addresses.fold_address(mail))
+    return f"{addresses.split_extension(local, delimiter)[0]}@{domain}"
 
 
-def render(vacation: Vacation, letter: SieveLetter, *, owner: str, date: str, message_id: str) -> bytes:
+def render_reply(vacation: VacationReply, message: SieveMessage, *, owner: str, date: str, message_id: str) -> bytes:
     """The answer, CRLF line ends. `owner` is the address it comes from where the script names none."""
-    sender = one_line(vacation.sender) or owner
-    subject = one_line(vacation.subject)
+    sender = to_one_line(vacation.sender) or owner
+    subject = to_one_line(vacation.subject)
     if not subject:
-        original = one_line((letter.values("subject") or [""])[0])
+        original = to_one_line((message.values("subject") or [""])[0])
         subject = f"Auto: {original}" if original else "Automated reply"
     lines = [
-        f"From: {_mailbox(sender)}",
-        f"To: {addresses.render(letter.envelope.sender)}",
-        f"Subject: {_word(subject)}",
+        f"From: {_format_mailbox(sender)}",
+        f"To: {addresses.format_address(message.envelope.sender)}",
+        f"Subject: {_encode_word(subject)}",
         f"Date: {date}",
         f"Message-ID: <{message_id}>",
     ]
-    if answered := (headers.message_ids((letter.raw("message-id") or [""])[0]) or [""])[0]:
-        known = headers.message_ids((letter.raw("references") or letter.raw("in-reply-to") or [""])[-1])
+    if answered := (headers.parse_message_ids((message.raw("message-id") or [""])[0]) or [""])[0]:
+        known = headers.parse_message_ids((message.raw("references") or message.raw("in-reply-to") or [""])[-1])
         lines.append(f"In-Reply-To: <{answered}>")
         lines.append("References: " + "\r\n ".join(f"<{each}>" for each in (*known[-20:], answered)))
     lines += ["Auto-Submitted: auto-replied (vacation)", "Precedence: bulk", "MIME-Version: 1.0"]
@@ -80,11 +80,11 @@ def render(vacation: Vacation, letter: SieveLetter, *, owner: str, date: str, me
     return head + kind + body
 
 
-def _word(text: str) -> str:
+def _encode_word(text: str) -> str:
     return text if text.isascii() and len(text) < 900 else Header(text, "utf-8").encode(linesep="\r\n", maxlinelen=75)
 
 
-def _mailbox(text: str) -> str:
+def _format_mailbox(text: str) -> str:
     """ "Name <address>" as a header field has it."""
     before, bracket, rest = text.rpartition("<")
     if not bracket or not rest.endswith(">") or ">" in rest[:-1]:

@@ -1,0 +1,267 @@
+"""Accounts, aliases and domains as CSV: written out, and read back in line by line.
+
+What a line says is checked by the forms of the screens and done by the functions behind them, so a file can do no more
+than its visitor. A line whose address is there changes what its columns name; any other makes something new. What is
+written out reads back as it was.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from mailadmin.file_sizes import format_exact_size
+from mailadmin.forms import AccountForm, DomainForm
+from mailadmin.permissions import Permissions
+from mailcore.models import Account, Alias, Domain
+from mailcore.store import directory
+from mailcore.store.auth import account_login
+from mailcore.store.credentials import dovecot_hashes
+from mailcore.store.directory import AccountDraft, DirectoryError, DomainDraft
+
+ACCOUNTS = (
+    "address", "name", "state", "role", "managed_domains", "expires", "quota_bytes", "quota_messages", "language",
+    "time_zone",
+)  # fmt: skip
+ALIASES = ("address", "targets", "active", "comment")
+DOMAINS = (
+    "name", "kind", "target", "active", "account_quota_bytes", "account_quota_messages", "total_quota_bytes",
+    "max_accounts", "max_aliases", "catch_all",
+)  # fmt: skip
+COLUMNS = {"accounts": ACCOUNTS, "aliases": ALIASES, "domains": DOMAINS}
+SECRETS = ("password", "password_hash")  # of accounts: read, never written out
+_RISKY = ("=", "+", "-", "@", "\t")  # a spreadsheet would take such a cell for a formula
+_AT_ONCE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class LineResult:
+    """What became, or would become, of a line: "created", "changed", or `problem` in words."""
+
+    line: int
+    subject: str
+    done: str = ""
+    problem: str = ""
+
+
+# --- Out ------------------------------------------------------------------------------------------
+
+
+def write_csv(kind: str, rows: QuerySet[Any]) -> Iterator[str]:
+    """CSV with a head line, a piece for each row."""
+    columns, values = COLUMNS[kind], _VALUES[kind]
+    yield "\ufeff" + _format_line(columns)  # the mark tells spreadsheets that it is UTF-8
+    if kind == "accounts":
+        rows = rows.prefetch_related("managed_domains")
+    elif kind == "domains":
+        rows = rows.select_related("target")
+    for row in rows.iterator(chunk_size=_AT_ONCE):
+        yield _format_line([_escape_formula(each) for each in values(row)])
+
+
+def _format_line(cells: Iterable[str]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\r\n").writerow(cells)
+    return out.getvalue()
+
+
+def _escape_formula(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(_RISKY) else cell
+
+
+def _unescape_formula(cell: str) -> str:
+    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(_RISKY) else cell
+
+
+def _format_value(value: object) -> str:
+    return "" if value is None else ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+def _format_size(value: int | None) -> str:
+    return "" if value is None else format_exact_size(value)
+
+
+def _account_cells(row: Account) -> list[str]:
+    managed = " ".join(sorted(domain.name for domain in row.managed_domains.all()))
+    return [
+        row.address, row.name, row.state, row.role, managed, _format_value(row.expires), _format_size(row.quota_bytes),
+        _format_value(row.quota_messages), row.language, row.time_zone,
+    ]  # fmt: skip
+
+
+def _alias_cells(row: Alias) -> list[str]:
+    return [row.address, " ".join(row.targets), _format_value(row.active), row.comment]
+
+
+def _domain_cells(row: Domain) -> list[str]:
+    return [
+        row.name, row.kind, row.target.name if row.target else "", _format_value(row.active), _format_size(row.account_quota_bytes),
+        _format_value(row.account_quota_messages), _format_size(row.total_quota_bytes), _format_value(row.max_accounts),
+        _format_value(row.max_aliases), row.catch_all,
+    ]  # fmt: skip
+
+
+_VALUES: dict[str, Callable[[Any], list[str]]] = {
+    "accounts": _account_cells,
+    "aliases": _alias_cells,
+    "domains": _domain_cells,
+}
+
+
+# --- In -------------------------------------------------------------------------------------------
+
+
+def import_rows(permissions: Permissions, kind: str, text: str, *, really: bool) -> Iterator[LineResult]:
+    """Do what the lines say, or only find out what would be done. Each line stands for itself: one that is wrong
+    does not keep the others from being done. ValueError: no such file at all, in words for a person."""
+    columns, take = COLUMNS[kind], IMPORTERS[kind]
+    rows = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), delimiter=_delimiter(text), restkey="")
+    named = [name.strip().lower() for name in rows.fieldnames or ()]
+    known = (*columns, *SECRETS) if kind == "accounts" else columns
+    if columns[0] not in named:
+        raise ValueError(_("The first line must name the columns, “%(name)s” among them.") % {"name": columns[0]})
+    if unknown := [name for name in named if name not in known]:
+        raise ValueError(_("There is no column “%(name)s”.") % {"name": unknown[0]})
+    rows.fieldnames = named
+    return _import_lines(permissions, rows, columns[0], take, really)
+
+
+def _delimiter(text: str) -> str:
+    """Spreadsheets in some countries write semicolons; what is pasted from one has tabs."""
+    head = text.lstrip("\ufeff").partition("\n")[0]
+    return max(",;\t", key=head.count)
+
+
+Importer = Callable[[Permissions, dict[str, str], bool], str]
+
+
+def _import_lines(
+    permissions: Permissions, rows: "csv.DictReader[str]", first: str, take: Importer, really: bool
+) -> Iterator[LineResult]:
+    try:
+        for row in rows:
+            given = {name: _unescape_formula((value or "").strip()) for name, value in row.items() if name}
+            subject = given.get(first, "")
+            if not any(given.values()):
+                continue
+            if "" in row:
+                yield LineResult(rows.line_num, subject, problem=_("This line has more cells than the first."))
+                continue
+            try:
+                with transaction.atomic():
+                    done = take(permissions, given, really)
+                    if not really:
+                        transaction.set_rollback(True)
+            except DirectoryError as problem:
+                yield LineResult(rows.line_num, subject, problem=str(problem))
+            else:
+                yield LineResult(rows.line_num, subject, done)
+    except csv.Error as error:
+        yield LineResult(rows.line_num, "", problem=str(error))
+
+
+def _is_permitted(permissions: Permissions, address: str) -> None:
+    domain = Domain.objects.filter(name=address.rpartition("@")[2].lower()).values_list("pk", flat=True).first()
+    if domain is not None and not permissions.covers_domain(domain):
+        raise DirectoryError({"": _("This is not yours to change.")})
+
+
+def _validated(form: Any) -> Any:
+    if not form.is_valid():
+        raise DirectoryError({name: " ".join(map(str, errors)) for name, errors in form.errors.items()})
+    return form.draft()
+
+
+def _import_account(permissions: Permissions, given: dict[str, str], really: bool) -> str:
+    address = given["address"].lower()
+    _is_permitted(permissions, address)
+    row = Account.objects.filter(address=address).first()
+    if row is not None and not permissions.can_change_account(row):
+        raise DirectoryError({"": _("This is not yours to change.")})
+    now = dict(zip(ACCOUNTS, _account_cells(row), strict=True)) if row else {"state": "active", "role": "owner"}
+    wanted = {**now, **{name: value for name, value in given.items() if name in ACCOUNTS}}
+    wanted["state"], wanted["role"] = wanted["state"] or "active", wanted["role"] or "owner"
+    data: dict[str, Any] = dict(wanted)
+    names = wanted.get("managed_domains", "").split()
+    data["managed_domains"] = list(Domain.objects.filter(name__in=names).values_list("pk", flat=True))
+    if len(data["managed_domains"]) != len(set(names)):
+        raise DirectoryError({"managed_domains": _("One of these domains is not here.")})
+    draft: AccountDraft = _validated(AccountForm(permissions, data))
+    password, stored = given.get("password", ""), _password_hash(given.get("password_hash", ""))
+    if row is None:
+        make = directory.create_account if really else directory.check_account
+        if not password and not stored:
+            raise DirectoryError({"password": _("A new account needs a password.")})
+        make(address, password, draft, password_hash=stored)
+        return "created"
+    if not permissions.can_change_system:
+        managed = tuple(row.managed_domains.values_list("pk", flat=True))
+        draft = replace(draft, role=row.role, managed_domains=managed)
+    directory.change_account(row.pk, draft)
+    if stored:
+        directory.set_password_hash(row.pk, stored)
+    elif password:
+        directory.set_password(row.pk, password)
+    if stored or password:
+        account_login.end_sessions(row.pk)
+    return "changed"
+
+
+def _password_hash(text: str) -> str:
+    try:
+        return dovecot_hashes.encode_hash(text, "CRYPT") if text else ""
+    except ValueError as error:
+        raise DirectoryError({"password_hash": str(error)}) from error
+
+
+def _parse_boolean(text: str) -> bool:
+    return text.lower() in ("", "yes", "true", "1", "是")
+
+
+def _import_alias(permissions: Permissions, given: dict[str, str], really: bool) -> str:
+    address = given["address"].lower()
+    _is_permitted(permissions, address)
+    row = Alias.objects.filter(address=address).first()
+    now = dict(zip(ALIASES, _alias_cells(row), strict=True)) if row else {}
+    wanted = {**now, **given}
+    targets = directory.split_targets(wanted.get("targets", ""))
+    active, comment = _parse_boolean(wanted.get("active", "")), wanted.get("comment", "")[:200]
+    if row is None:
+        directory.create_alias(address, targets, active=active, comment=comment)
+        return "created"
+    directory.change_alias(row.pk, targets, active=active, comment=comment)
+    return "changed"
+
+
+def _import_domain(permissions: Permissions, given: dict[str, str], really: bool) -> str:
+    if not permissions.can_change_system:
+        raise DirectoryError({"": _("This is not yours to change.")})
+    name = given["name"].lower()
+    row = Domain.objects.select_related("target").filter(name=name).first()
+    now = dict(zip(DOMAINS, _domain_cells(row), strict=True)) if row else {"kind": "local"}
+    wanted: dict[str, Any] = {**now, **given}
+    wanted["kind"] = wanted["kind"] or "local"
+    wanted["active"] = "on" if _parse_boolean(wanted.get("active", "")) else ""
+    draft: DomainDraft = _validated(DomainForm(wanted, new=row is None))
+    if row is None:
+        directory.create_domain(name, draft)
+        return "created"
+    directory.change_domain(row.pk, draft)
+    return "changed"
+
+
+# kind → what does what one line says ("created", "changed"), or only finds out. Problem: it cannot be.
+IMPORTERS: dict[str, Importer] = {"accounts": _import_account, "aliases": _import_alias, "domains": _import_domain}
+
+
+def summarize(found: Sequence[LineResult]) -> dict[str, int]:
+    return {
+        "created": sum(each.done == "created" for each in found),
+        "changed": sum(each.done == "changed" for each in found),
+        "wrong": sum(bool(each.problem) for each in found),
+    }

@@ -1,0 +1,197 @@
+"""/account/security: the second factor. Whoever signed in longer ago than step_up_time shows the password, or a factor,
+once more before anything is changed here."""
+
+import functools
+import io
+import time
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec
+
+import segno
+from django.contrib import messages
+from django.contrib.auth import HASH_SESSION_KEY, authenticate
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.utils.safestring import mark_safe
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+
+from mailadmin import sign_in
+from mailadmin.permissions import Permissions, requires_login
+from mailadmin.views.page_responses import redirect_with_notice, render_page
+from mailadmin.views.profile.second_step import give_up, new_challenge, proves_factor, relying_party
+from mailcore import conf
+from mailcore.models import Account
+from mailcore.store.auth import second_factors, throttle, webauthn
+from mailcore.store.auth.throttle import TooManyAttempts
+from mailcore.store.auth.webauthn import InvalidAssertion
+from mailcore.wire.auth import totp
+
+_NEW = "new app"  # in the session: the sealed key of the app that is being set up
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, Permissions, P], HttpResponse]
+
+
+def requires_recent_login(view: View[P]) -> View[P]:
+    """The visitor proved who they are within step_up_time, else is asked to, and comes back."""
+
+    @functools.wraps(view)
+    def asked(request: HttpRequest, permissions: Permissions, /, *values: P.args, **named: P.kwargs) -> HttpResponse:
+        if time.time() - request.session.get(sign_in.PROVED_AT, 0) < conf.current().step_up_time:
+            return view(request, permissions, *values, **named)
+        wanted = request.get_full_path() if request.method == "GET" else reverse("mailadmin:security")
+        return redirect(f"{reverse('mailadmin:confirm')}?{urlencode({'next': wanted})}")
+
+    return asked
+
+
+@sensitive_post_parameters("password", "code")
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires_login
+def confirm_identity(request: HttpRequest, permissions: Permissions) -> HttpResponse:
+    """Is it still you? The password, or where there is a second factor that."""
+    me, problem = permissions.visitor, ""
+    wanted = request.POST.get("next") or request.GET.get("next") or ""
+    safe = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
+    if request.method == "POST":
+        if me.second_factor and not throttle.count_code(request.session.session_key or ""):
+            return give_up(request, me)
+        try:
+            step = throttle.SECOND if me.second_factor else throttle.FIRST
+            if sign_in.throttled(request, me.address, lambda: _proves_identity(request, me) or None, step):
+                sign_in.prove(request, me)
+                return redirect(wanted if safe else reverse("mailadmin:security"))
+            problem = _("This is not right. Please try again.")
+        except TooManyAttempts:
+            problem = sign_in.too_many_attempts()
+    context = {
+        "section": "security",
+        "problem": problem,
+        "next": wanted if safe else "",
+        "factors": second_factors.list_factors(me.pk),
+        "passkeys": second_factors.list_passkey_ids(me.pk),
+        "challenge": new_challenge(request),
+        "site": relying_party(request),
+    }
+    return render_page(request, permissions, "confirm", context, status=401 if problem else 200)
+
+
+def _proves_identity(request: HttpRequest, me: Account) -> bool:
+    if me.second_factor:
+        return proves_factor(request, me.pk)
+    return authenticate(request, username=me.address, password=request.POST.get("password", "")) is not None
+
+
+@require_http_methods(["GET", "HEAD"])
+@requires_login
+def security(request: HttpRequest, permissions: Permissions) -> HttpResponse:
+    me = permissions.visitor
+    required = me.role in conf.current().second_factor_roles
+    context = {"section": "security", "factors": second_factors.list_factors(me.pk), "required": required}
+    return render_page(request, permissions, "security", context)
+
+
+@sensitive_post_parameters("code")
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires_login
+@requires_recent_login
+def add_app(request: HttpRequest, permissions: Permissions) -> HttpResponse:
+    me, problem = permissions.visitor, ""
+    sealed = request.session.get(_NEW)
+    if request.method == "POST" and sealed:
+        label = request.POST.get("label", "").strip() or _("Authenticator app")
+        had = second_factors.list_factors(me.pk).codes
+        if second_factors.add_authenticator(me.pk, label, sealed, request.POST.get("code", "")[:20]):
+            request.session.pop(_NEW)
+            return _finish_setup(request, permissions, had)
+        problem = _("This is not the code the app shows now. Is the phone's clock right?")
+    else:
+        sealed = request.session[_NEW] = second_factors.new_totp_key()
+    key = second_factors.decrypt_totp_key(sealed)
+    issuer = conf.current().mail_name
+    context = {
+        "section": "security",
+        "problem": problem,
+        "picture": _qr_code(totp.provisioning_uri(key, issuer, me.address)),
+        "key": totp.format_key(key),
+        "issuer": issuer,
+    }
+    response = render_page(request, permissions, "add_app", context, status=400 if problem else 200)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _qr_code(text: str) -> str:
+    """A QR code as SVG. Black on white in dark pages too: cameras want it so."""
+    out = io.BytesIO()
+    segno.make(text, error="m").save(out, kind="svg", xmldecl=False, svgns=True, border=3, light="#fff", omitsize=True)
+    return mark_safe(out.getvalue().decode())  # noqa: S308  (drawn by segno from our own text)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires_login
+@requires_recent_login
+def add_passkey(request: HttpRequest, permissions: Permissions) -> HttpResponse:
+    me, problem = permissions.visitor, ""
+    if request.method == "POST":
+        given, asked = request.POST, request.session.pop("challenge", "")
+        had = second_factors.list_factors(me.pk).codes
+        proof = (given.get("passkey", ""), given.get("client", ""), given.get("authenticator", ""))
+        try:
+            passkey = webauthn.verify_registration(relying_party(request), asked, *proof, given.get("public", ""))
+            second_factors.add_passkey(me.pk, given.get("label", "").strip() or _("Passkey"), passkey)
+        except InvalidAssertion:
+            problem = _("This did not work. Please try again.")
+        else:
+            return _finish_setup(request, permissions, had)
+    context = {
+        "section": "security",
+        "problem": problem,
+        "challenge": new_challenge(request),
+        "site": relying_party(request),
+        "user": webauthn.encode(f"account {me.pk}".encode()),
+        "passkeys": second_factors.list_passkey_ids(me.pk),
+    }
+    return render_page(request, permissions, "add_passkey", context, status=400 if problem else 200)
+
+
+def _finish_setup(request: HttpRequest, permissions: Permissions, codes_before: int) -> HttpResponse:
+    """The factor counts from now on; with the first one come recovery codes."""
+    _keep_current_session(request, permissions)
+    if codes_before:
+        return redirect_with_notice(request, permissions, _("The second factor has been set up."), "mailadmin:security")
+    messages.success(request, _("The second factor has been set up."))
+    return _recovery_codes_page(request, permissions)
+
+
+def _keep_current_session(request: HttpRequest, permissions: Permissions) -> None:
+    request.session[HASH_SESSION_KEY] = Account.objects.get(pk=permissions.visitor.pk).get_session_auth_hash()
+
+
+@require_POST
+@requires_login
+@requires_recent_login
+def create_recovery_codes(request: HttpRequest, permissions: Permissions) -> HttpResponse:
+    if not permissions.visitor.second_factor:
+        return redirect("mailadmin:security")
+    return _recovery_codes_page(request, permissions)
+
+
+def _recovery_codes_page(request: HttpRequest, permissions: Permissions) -> HttpResponse:
+    context = {"section": "security", "codes": second_factors.create_recovery_codes(permissions.visitor.pk)}
+    response = render_page(request, permissions, "codes", context)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+@require_POST
+@requires_login
+@requires_recent_login
+def remove_factor(request: HttpRequest, permissions: Permissions, factor_id: int) -> HttpResponse:
+    if not second_factors.remove_factor(permissions.visitor.pk, factor_id):
+        return redirect("mailadmin:security")
+    return redirect_with_notice(request, permissions, _("The second factor has been removed."), "mailadmin:security")

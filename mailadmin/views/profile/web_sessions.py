@@ -1,0 +1,97 @@
+"""Where somebody is signed in, and signing out there: an owner's own, and what an administrator sees of an account."""
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from mailadmin.permissions import Permissions, requires_change, requires_login, requires_view
+from mailadmin.views.page_responses import redirect_with_notice, render_page
+from mailcore.models import Account
+from mailcore.store.auth import account_login, second_factors
+from mailcore.store.db import audit
+
+# What opens an account and can be taken back: one session, all, one program's password, every second factor.
+KINDS = ("session", "sessions", "program", "factors")
+
+
+@require_safe
+@requires_login
+def own_sessions(request: HttpRequest, permissions: Permissions) -> HttpResponse:
+    found = account_login.web_sessions(permissions.visitor.pk, request.session.session_key or "")
+    context = {"section": "sessions", "sessions": found, "others": sum(not each.current for each in found)}
+    return render_page(request, permissions, "own_sessions", context)
+
+
+@require_POST
+@requires_login
+def end_session(request: HttpRequest, permissions: Permissions, session_id: int) -> HttpResponse:
+    if not account_login.revoke_session(permissions.visitor.pk, session_id):
+        return redirect("mailadmin:own-sessions")
+    return redirect_with_notice(request, permissions, _("That browser has been signed out."), "mailadmin:own-sessions")
+
+
+@require_POST
+@requires_login
+def end_other_sessions(request: HttpRequest, permissions: Permissions) -> HttpResponse:
+    account_login.end_sessions(permissions.visitor.pk, keep=request.session.session_key or "")
+    return redirect_with_notice(
+        request, permissions, _("You are signed out everywhere else."), "mailadmin:own-sessions"
+    )
+
+
+def _find_account(permissions: Permissions, account_id: int) -> Account:
+    row = get_object_or_404(Account.objects.select_related("domain"), pk=account_id)
+    if not permissions.covers_domain(row.domain_id):
+        raise PermissionDenied
+    return row
+
+
+@require_safe
+@requires_view
+def access(request: HttpRequest, permissions: Permissions, account_id: int) -> HttpResponse:
+    """Everything that opens an account: browsers, programs' passwords, second factors."""
+    row = _find_account(permissions, account_id)
+    audit.record_lookup([row.address], "access")
+    context = {
+        "section": "accounts",
+        "account": row,
+        "sessions": account_login.web_sessions(row.pk),
+        "programs": account_login.app_passwords(row.pk),
+        "factors": second_factors.list_factors(row.pk),
+        "read_only": not permissions.can_change_account(row),
+    }
+    return render_page(request, permissions, "access", context)
+
+
+@require_POST
+@requires_change
+def revoke_access(request: HttpRequest, permissions: Permissions, account_id: int) -> HttpResponse:
+    """Take back one thing that opens the account, or all of a kind: the form's field says which."""
+    row = _find_account(permissions, account_id)
+    if not permissions.can_change_account(row):
+        raise PermissionDenied
+    what, number = request.POST.get("what", ""), request.POST.get("number", "")
+    if what not in KINDS:
+        raise Http404
+    ended = revoke(row.pk, what, int(number) if number.isdecimal() and len(number) < 19 else 0)
+    if not ended:
+        messages.info(request, _("This sign-in was gone already."))
+        return redirect("mailadmin:access", row.pk)
+    return redirect_with_notice(request, permissions, _("The sign-in has been revoked."), "mailadmin:access", row.pk)
+
+
+def revoke(account_id: int, what: str, number: int) -> bool:
+    """Let one of KINDS open the account no more; `number` says which session or program. False: it was gone."""
+    match what:
+        case "session":
+            return account_login.revoke_session(account_id, number)
+        case "program":
+            return account_login.revoke_app_password(account_id, number)
+        case "sessions":
+            account_login.end_sessions(account_id)
+            return True
+        case _:
+            return second_factors.remove_all_factors(account_id)

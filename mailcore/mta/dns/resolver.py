@@ -1,0 +1,135 @@
+"""What the DNS says of clients, senders and recipients: for restrictions, in threads, never on an event loop.
+
+Every question takes dns_timeout at most, and its answer is remembered for its time to live, "there is none"
+and "no answer" for less, so that a name server that is down costs one wait and not one a message.
+"""
+
+import ipaddress
+import re
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from time import monotonic
+
+import dns.exception
+import dns.nameserver
+import dns.resolver
+import dns.reversename
+
+from mailcore import conf
+
+_LIMIT = 20_000
+_LONGEST, _NEGATIVE, _TROUBLE = 3600.0, 60.0, 20.0  # seconds an answer is remembered
+
+_known: dict[tuple[str, str], tuple[float, tuple[str, ...] | None]] = {}
+_lock = threading.Lock()
+
+
+class DnsError(Exception):
+    """No name server answered in time, or it could not say: ask again later."""
+
+
+def lookup_records(name: str, kind: str) -> tuple[str, ...]:
+    """The records of a name as text, () where there are none. Trouble."""
+    key = (name.lower().rstrip("."), kind)
+    known = _known.get(key)
+    if known is None or known[0] <= monotonic():
+        seconds, answer = _query(*key)
+        known = (monotonic() + seconds, answer)
+        with _lock:
+            if len(_known) >= _LIMIT:
+                _known.clear()
+            _known[key] = known
+    if known[1] is None:
+        raise DnsError(f"{kind} of {name}")
+    return known[1]
+
+
+def _query(name: str, kind: str) -> tuple[float, tuple[str, ...] | None]:
+    parameters = conf.current()
+    try:
+        resolver = _resolver(parameters.dns_servers)
+        answer = resolver.resolve(name + ".", kind, lifetime=parameters.dns_timeout, search=False)
+        texts = tuple(_record_text(record) for record in answer)
+        return min(max(float(answer.rrset.ttl if answer.rrset else 0), 1.0), _LONGEST), texts
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer, dns.exception.SyntaxError, dns.exception.FormError):
+        return _NEGATIVE, ()
+    except (dns.resolver.NoNameservers, dns.exception.Timeout, dns.resolver.NoResolverConfiguration, OSError):
+        return _TROUBLE, None
+    except (dns.exception.DNSException, UnicodeError):
+        return _NEGATIVE, ()  # a name that cannot be asked for
+
+
+def _record_text(record: object) -> str:
+    strings = getattr(record, "strings", None)  # of TXT
+    if strings is not None:
+        return b"".join(strings).decode("utf-8", "replace")
+    return str(record)
+
+
+@lru_cache(maxsize=4)
+def _resolver(servers: tuple[str, ...]) -> dns.resolver.Resolver:
+    if not servers:
+        return dns.resolver.Resolver()
+    resolver = dns.resolver.Resolver(configure=False)
+    resolver.nameservers = [parse_server(text) for text in servers]
+    return resolver
+
+
+def parse_server(text: str) -> dns.nameserver.Nameserver:
+    """192.0.2.53, 192.0.2.53:5353, 2001:db8::53, [2001:db8::53]:5353"""
+    match = re.fullmatch(r"(?:\[([^]]*)\]|([^:]*)):(\d+)", text)
+    if match is None:
+        return dns.nameserver.Do53Nameserver(text.strip("[]"))
+    return dns.nameserver.Do53Nameserver(match[1] or match[2], int(match[3]))
+
+
+def clear_cache() -> None:
+    with _lock:
+        _known.clear()
+
+
+def lookup_addresses(name: str) -> tuple[str, ...]:
+    """IPv4, then IPv6. Trouble only where neither is known."""
+    found: list[str] = []
+    trouble: DnsError | None = None
+    for kind in ("A", "AAAA"):
+        try:
+            found += lookup_records(name, kind)
+        except DnsError as error:
+            trouble = error
+    if trouble is not None and not found:
+        raise trouble
+    return tuple(found)
+
+
+def lookup_mx(domain: str) -> tuple[str, ...]:
+    """The MX hosts of a domain, best first; ("",) is a null MX (RFC 7505). Trouble."""
+    found = sorted((int(text.split()[0]), text.split()[1].rstrip(".").lower()) for text in lookup_records(domain, "MX"))
+    return tuple(host for _, host in found)
+
+
+@dataclass(frozen=True, slots=True)
+class PeerName:
+    """The names of a client. `name` is its PTR's only if that leads back to the address."""
+
+    name: str = "unknown"
+    reverse_name: str = "unknown"
+    name_trouble: bool = False
+    reverse_trouble: bool = False
+
+
+def lookup_client_name(address: str) -> PeerName:
+    """Who an address says it is, and whether that is so (postconf(5), reject_unknown_client_hostname)."""
+    try:
+        found = lookup_records(dns.reversename.from_address(address).to_text(), "PTR")
+    except (DnsError, dns.exception.SyntaxError):
+        return PeerName(name_trouble=True, reverse_trouble=True)
+    if not found:
+        return PeerName()
+    name = found[0].rstrip(".").lower()
+    try:
+        own = {ipaddress.ip_address(each) for each in lookup_addresses(name)}
+    except DnsError:
+        return PeerName(reverse_name=name, name_trouble=True)
+    return PeerName(name if ipaddress.ip_address(address) in own else "unknown", name)

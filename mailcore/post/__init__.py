@@ -1,1 +1,0 @@
-"""A letter on its way: accept, intake, queue, route, deliver. Sync; called by servers, tasks and commands."""

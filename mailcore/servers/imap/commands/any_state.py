@@ -1,0 +1,111 @@
+"""Commands of any state, and those that only concern the session (RFC 9051 §6.1, §6.3.1, RFC 2177, RFC 2971,
+RFC 5255)."""
+
+from typing import TYPE_CHECKING
+
+from mailcore import conf
+from mailcore.servers.imap import capability as capabilities
+from mailcore.servers.imap.tagged_response import TaggedResponse, bad, no, ok
+from mailcore.wire.imap import response_format
+from mailcore.wire.imap.cursor import BadSyntax
+
+if TYPE_CHECKING:
+    from mailcore.servers.imap.session import Call
+
+_MAX_ID_PAIRS = 30
+
+
+async def capability(call: "Call") -> TaggedResponse:
+    call.args.end()
+    call.session.untagged(f"CAPABILITY {capabilities.capability_words(call.session)}")
+    return ok("Capability completed.")
+
+
+async def noop(call: "Call") -> TaggedResponse:
+    """NOOP and CHECK: whatever changed is told, files another program put there included."""
+    call.args.end()
+    await call.session.index_external_files()
+    return ok(f"{call.name.capitalize()} completed.")
+
+
+async def logout(call: "Call") -> TaggedResponse:
+    call.args.end()
+    session = call.session
+
+    async def leave() -> None:
+        session.leaving = True
+        session.connection.close()
+
+    session.untagged("BYE Logging out")
+    return TaggedResponse("OK", "Logout completed.", then=leave)
+
+
+async def id_command(call: "Call") -> TaggedResponse:
+    """ID: what a client says of itself is not kept."""
+    args = call.args
+    if not args.skip_word(b"NIL"):
+        pairs = args.list_of(args.nstring)
+        if len(pairs) % 2 or None in pairs[::2]:
+            raise BadSyntax("Pairs of field and value expected")
+        if len(pairs) > 2 * _MAX_ID_PAIRS:
+            return bad("Too many fields")
+    args.end()
+    name = response_format.format_string(conf.current().mail_name.encode())
+    call.session.write(b'* ID ("name" %b)\r\n' % name)
+    return ok("ID completed.")
+
+
+async def language(call: "Call") -> TaggedResponse:
+    """LANGUAGE (RFC 5255 §3): texts are English, whatever is asked for; the default is, too."""
+    args = call.args
+    ranges: list[str] = []
+    while not args.at_end():
+        ranges.append(args.astring().decode("ascii", "replace").lower())
+        if not args.at_end():
+            args.space()
+    if not ranges:
+        call.session.untagged("LANGUAGE (EN I-DEFAULT)")
+        return ok("Language completed.")
+    for wanted in ranges:
+        if wanted in ("default", "i-default", "*") or wanted.partition("-")[0] == "en":
+            call.session.untagged("LANGUAGE (EN)")
+            return ok("Now speaking English.")
+    return no("Unsupported language")
+
+
+# What can be enabled, and what comes with it (RFC 7162 §3.2.3).
+ENABLES = {
+    "CONDSTORE": ("CONDSTORE",),
+    "QRESYNC": ("QRESYNC", "CONDSTORE"),
+    "IMAP4REV2": ("IMAP4REV2",),
+    "UTF8=ACCEPT": ("UTF8=ACCEPT",),
+    "UIDONLY": ("UIDONLY",),
+}
+_CANONICAL_NAMES = {"IMAP4REV2": "IMAP4rev2"}
+
+
+async def enable(call: "Call") -> TaggedResponse:
+    """RFC 5161: what is not known is passed over."""
+    args = call.args
+    words = [args.keyword()]
+    while args.skip_token(b" "):
+        words.append(args.keyword())
+    args.end()
+    session = call.session
+    fresh = [word for word in dict.fromkeys(words) if word in ENABLES and word not in session.enabled]
+    had_condstore = session.condstore
+    session.enable(*[each for word in fresh for each in ENABLES[word]])
+    session.untagged(" ".join(["ENABLED", *[_CANONICAL_NAMES.get(word, word) for word in fresh]]))
+    if session.view is not None and session.condstore and not had_condstore:
+        session.untagged(f"OK [HIGHESTMODSEQ {session.view.modseq}] Highest")
+    return ok("Enabled.")
+
+
+async def idle(call: "Call") -> None:
+    """RFC 2177. The answer comes when the client says DONE."""
+    call.args.end()
+    session = call.session
+    await session.send_continuation("idling")
+    session.begin_idle(call.tag)
+    if session.view is not None:
+        await session.tell(with_expunges=True)

@@ -1,0 +1,200 @@
+"""LIST, LSUB, STATUS (RFC 9051 §6.3.9, §6.3.11, RFC 3501 §6.3.9, RFC 3348, RFC 5258, RFC 5819, RFC 6154,
+RFC 8438, RFC 9590)."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from mailcore import conf
+from mailcore.servers.imap.commands.mailbox import metadata
+from mailcore.servers.imap.tagged_response import TaggedResponse, ok, refusal_response
+from mailcore.store.mailbox import mailbox_metadata, mailboxes
+from mailcore.store.mailbox.access_rights import NO_SUCH_MAILBOX
+from mailcore.store.mailbox.mailboxes import ListedMailbox, MailboxStatus
+from mailcore.wire.imap import mailbox_names
+from mailcore.wire.imap.list_pattern import compile_pattern
+from mailcore.wire.imap.syntax import list_syntax as wire
+from mailcore.wire.imap.syntax.list_syntax import ListArguments
+
+if TYPE_CHECKING:
+    from mailcore.servers.imap.session import Call, Session
+
+_INLINE_MATCHES = 1000  # names times patterns that are matched on the event loop
+
+
+async def list_names(call: "Call") -> TaggedResponse:
+    arguments = wire.parse_list_arguments(call.args)
+    session = call.session
+    if arguments.patterns == ("",):
+        session.write(b'* LIST (\\Noselect) "/" ""\r\n')
+        return ok("List completed.")
+    everything = await session.executor.run_read(mailboxes.list_mailboxes, session.owner)
+    # Matching costs up to 20 µs a name and pattern: an account with 10,000 names is not for the event loop.
+    if len(everything) * len(arguments.patterns) > _INLINE_MATCHES:
+        shown = await session.executor.run_in_pool(_select_names, everything, arguments)
+    else:
+        shown = _select_names(everything, arguments)
+    statuses: dict[str, MailboxStatus] = {}
+    if arguments.status:
+        wanted = [listed.name for listed, _ in shown if listed.selectable]
+        statuses = await session.executor.run_in_pool(
+            mailboxes.mailbox_status, session.owner, wanted, _wants_deleted(arguments.status)
+        )
+    notes: dict[str, dict[str, bytes]] = {}
+    if arguments.metadata:
+        there = [listed.name for listed, _ in shown if listed.exists]
+        notes = await session.executor.run_in_pool(
+            mailbox_metadata.get_entries_of, session.owner, there, arguments.metadata
+        )
+    above = parent_names(everything)
+    for listed, child_subscribed in shown:
+        session.write(list_response(session, listed, above, arguments, child_subscribed))
+        if listed.name in statuses:
+            session.write(status_response(session, statuses[listed.name], arguments.status))
+        if listed.name in notes:
+            metadata.metadata_response(
+                session, listed.name, {**dict.fromkeys(arguments.metadata), **notes[listed.name]}
+            )
+    return ok("List completed.")
+
+
+def list_response(
+    session: "Session", listed: ListedMailbox, above: set[str], arguments: ListArguments, child_subscribed: bool = False,
+    old_name: str = "",
+) -> bytes:  # fmt: skip
+    """A LIST response. `above`: names that have others below them; `old_name`: what it was renamed from."""
+    attributes = " ".join(_name_attributes(listed, above, arguments)).encode()
+    extended = b' ("CHILDINFO" ("SUBSCRIBED"))' if child_subscribed else b""
+    if old_name:
+        extended = b' ("OLDNAME" (%b))' % mailbox_names.encode_name(old_name, session.utf8)
+    return b'* LIST (%b) "/" %b%b\r\n' % (attributes, mailbox_names.encode_name(listed.name, session.utf8), extended)
+
+
+def parent_names(everything: Iterable[ListedMailbox]) -> set[str]:
+    """Names that have existing names below them."""
+    return {
+        listed.name[:at]
+        for listed in everything
+        if listed.exists
+        for at, character in enumerate(listed.name)
+        if character == mailbox_names.SEPARATOR
+    }
+
+
+def _select_names(everything: list[ListedMailbox], arguments: ListArguments) -> list[tuple[ListedMailbox, bool]]:
+    """What is listed, and whether something subscribed below it is the reason to say so (RFC 5258 §3.5)."""
+    patterns = [compile_pattern(arguments.reference + pattern) for pattern in dict.fromkeys(arguments.patterns)]
+    subscribed_only = "SUBSCRIBED" in arguments.selections
+    recursive = "RECURSIVEMATCH" in arguments.selections
+    below = _parents_of_subscribed(everything) if recursive else set()
+    found: list[tuple[ListedMailbox, bool]] = []
+    for listed in everything:
+        if not any(pattern.matches(listed.name) for pattern in patterns):
+            continue
+        if "SPECIAL-USE" in arguments.selections and not listed.special_use:
+            continue
+        if subscribed_only and not listed.subscribed:
+            if listed.name in below:
+                found.append((listed, True))
+            continue
+        if listed.exists or subscribed_only:
+            found.append((listed, listed.name in below))
+    return found
+
+
+def _parents_of_subscribed(everything: Iterable[ListedMailbox]) -> set[str]:
+    return {
+        listed.name[:at]
+        for listed in everything
+        if listed.subscribed
+        for at, character in enumerate(listed.name)
+        if character == mailbox_names.SEPARATOR
+    }
+
+
+def _name_attributes(listed: ListedMailbox, above: set[str], arguments: ListArguments) -> list[str]:
+    attributes = []
+    if not listed.exists:
+        attributes.append("\\NonExistent")
+    elif not listed.selectable:
+        attributes.append("\\Noselect")
+    attributes.append("\\HasChildren" if listed.name in above else "\\HasNoChildren")
+    if listed.subscribed and ("SUBSCRIBED" in arguments.returns or "SUBSCRIBED" in arguments.selections):
+        attributes.append("\\Subscribed")
+    if listed.special_use:
+        attributes.append(listed.special_use)
+    return attributes
+
+
+async def list_subscribed(call: "Call") -> TaggedResponse:
+    """LSUB: a name that "%" stops at while something below is subscribed is listed as \\Noselect."""
+    args = call.args
+    reference = "" if args.skip_token(b'""') else args.mailbox()
+    args.space()
+    pattern = args.list_mailbox()
+    args.end()
+    session = call.session
+    everything = await session.executor.run_read(mailboxes.list_mailboxes, session.owner)
+    if len(everything) > _INLINE_MATCHES:
+        found = await session.executor.run_in_pool(_subscribed, everything, reference + pattern)
+    else:
+        found = _subscribed(everything, reference + pattern)
+    for name, selectable in sorted(found.items()):
+        attributes = b"" if selectable else b"\\Noselect"
+        session.write(b'* LSUB (%b) "/" %b\r\n' % (attributes, mailbox_names.encode_name(name, session.utf8)))
+    return ok("Lsub completed.")
+
+
+def _subscribed(everything: Iterable[ListedMailbox], pattern: str) -> dict[str, bool]:
+    """Names for LSUB; False where only something below a name is subscribed to."""
+    matcher = compile_pattern(pattern)
+    found: dict[str, bool] = {}
+    for listed in everything:
+        if not listed.subscribed:
+            continue
+        if matcher.matches(listed.name):
+            found[listed.name] = listed.selectable or not listed.exists
+        elif pattern.endswith("%"):
+            for at, character in enumerate(listed.name):
+                if character == mailbox_names.SEPARATOR and matcher.matches(listed.name[:at]):
+                    found.setdefault(listed.name[:at], False)
+    return found
+
+
+# --- STATUS ---------------------------------------------------------------------------------------
+
+
+async def status(call: "Call") -> TaggedResponse:
+    args, session = call.args, call.session
+    name = args.mailbox()
+    args.space()
+    items = wire.parse_status_items(args)
+    args.end()
+    if "HIGHESTMODSEQ" in items:
+        session.enable("CONDSTORE")
+    found = await session.executor.run_read(mailboxes.mailbox_status, session.owner, [name], _wants_deleted(items))
+    if name not in found:
+        return refusal_response(NO_SUCH_MAILBOX)
+    session.write(status_response(session, found[name], items))
+    return ok("Status completed.")
+
+
+def _wants_deleted(items: Iterable[str]) -> bool:
+    return any(item.startswith("DELETED") for item in items)
+
+
+def status_response(session: "Session", found: MailboxStatus, items: Iterable[str]) -> bytes:
+    values = {
+        "MESSAGES": found.messages,
+        "RECENT": found.recent,
+        "UIDNEXT": found.uid_next,
+        "UIDVALIDITY": found.uid_validity,
+        "UNSEEN": found.unseen,
+        "SIZE": found.size,
+        "HIGHESTMODSEQ": found.highest_modseq,
+        "DELETED": found.deleted,
+        "DELETED-STORAGE": found.deleted_size,
+        "APPENDLIMIT": conf.current().message_size_limit or "NIL",
+        "MAILBOXID": f"(F{found.mailbox_id})",
+    }
+    told = " ".join(f"{item} {values[item]}" for item in items)
+    return b"* STATUS %b (%b)\r\n" % (mailbox_names.encode_name(found.name, session.utf8), told.encode())

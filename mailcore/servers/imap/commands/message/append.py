@@ -1,0 +1,263 @@
+"""APPEND of one or more messages, and REPLACE (RFC 9051 §6.3.12, RFC 3502, RFC 3516, RFC 4315, RFC 4469, RFC 6855,
+RFC 7888, RFC 7889, RFC 8508)."""
+
+import os
+from typing import TYPE_CHECKING
+
+from mailcore import conf
+from mailcore.servers.imap.commands.message.store import DENIED, READ_ONLY, split_flags
+from mailcore.servers.imap.tagged_response import TaggedResponse, bad, no, ok, target_refusal_response
+from mailcore.store.mailbox import append_messages as store
+from mailcore.store.mailbox import catenate, expunge
+from mailcore.store.mailbox import open_mailbox as boxes
+from mailcore.store.mailbox.append_messages import Upload
+from mailcore.values import Refusal
+from mailcore.wire.imap import imap_url, sequence_set
+from mailcore.wire.imap.cursor import BadSyntax, Cursor
+from mailcore.wire.imap.framing import Line, LiteralChunk, LiteralStart
+
+if TYPE_CHECKING:
+    from mailcore.servers.imap.session import Call, Session
+
+_IN_MEMORY = 1 << 18  # bytes of an upload kept in memory; a longer one goes to a file as it comes
+MAX_MESSAGES = 1000  # of one command
+
+
+async def append(call: "Call") -> TaggedResponse:
+    args, session = call.args, call.session
+    name = args.mailbox()
+    args.space()
+    target = await session.executor.run_read(boxes.find_mailbox, session.owner, name, "i")
+    if isinstance(target, Refusal):
+        return target_refusal_response(target)
+    uploads: list[Upload] = []
+    taken = False
+    try:
+        while True:
+            upload, args = await _message(session, args)
+            if isinstance(upload, TaggedResponse):
+                return upload
+            uploads.append(upload)
+            if args.at_end():
+                break
+            args.space()
+            if len(uploads) >= MAX_MESSAGES:
+                return no("Too many messages at once", "LIMIT")
+        taken = True
+        done = await session.executor.run_in_pool(store.append_messages, target, uploads)
+    finally:
+        _discard(session, uploads, taken)
+    if isinstance(done, Refusal):
+        return target_refusal_response(done)
+    return ok("Append completed.", _appended(done))
+
+
+def _discard(session: "Session", uploads: list[Upload], taken: bool) -> None:
+    """Files nobody took."""
+    if not taken or any(isinstance(upload.content, str) for upload in uploads):
+        session.in_background(store.discard_uploads, uploads)
+
+
+def _appended(done: store.AppendResult) -> str:
+    return f"APPENDUID {done.uid_validity} {sequence_set.format_numbers(done.uids).decode()}"
+
+
+async def replace(call: "Call") -> TaggedResponse:
+    """REPLACE and UID REPLACE (RFC 8508): the message and its successor change places in one step."""
+    args, session = call.args, call.session
+    view = session.view
+    assert view is not None
+    number = args.nz_number()
+    args.space()
+    name = args.mailbox()
+    args.space()
+    if view.read_only:
+        return READ_ONLY
+    if not view.box.has_rights("te"):
+        return DENIED
+    uid = number if call.by_uid else (view.uids[number - 1] if number <= len(view) else 0)
+    if not view.sequence(uid):
+        return no("No such message", "NONEXISTENT") if call.by_uid else bad("Invalid message sequence number")
+    target = await session.executor.run_read(boxes.find_mailbox, session.owner, name, "i")
+    if isinstance(target, Refusal):
+        return target_refusal_response(target)
+    upload, args = await _message(session, args)
+    if isinstance(upload, TaggedResponse):
+        return upload
+    taken = False
+    try:
+        args.end()
+        taken = True
+        done = await session.executor.run_in_pool(store.replace_message, view.box, uid, target, upload)
+    finally:
+        _discard(session, [upload], taken)
+    if isinstance(done, Refusal):
+        return target_refusal_response(done)
+    session.in_background(expunge.remove_files, view.box.directory, done.source.files)
+    session.untagged(f"OK [{_appended(done.target)}] Replacement is there.")
+    return ok("Replace completed.")
+
+
+async def _message(session: "Session", args: Cursor) -> tuple[Upload | TaggedResponse, Cursor]:
+    """[flags SP] [date SP] and the message: a literal, one in UTF8 (…), or CATENATE (…). Returns what follows it,
+    too; after a refusal nothing does."""
+    bits: int = 0
+    keywords: tuple[str, ...] = ()
+    if args.next_is(b"("):
+        bits, keywords = split_flags(args.flags())
+        args.space()
+    internal_at = None
+    if args.next_is(b'"'):
+        internal_at = args.date_time()
+        args.space()
+    if args.skip_word(b"CATENATE"):
+        args.space()
+        content, args = await _catenated(session, args)
+        return Upload(content, bits, keywords, internal_at) if not isinstance(
+            content, TaggedResponse
+        ) else content, args
+    in_list = _skip_utf8(session, args)
+    announced = session.announced
+    content = await _literal(session, args)
+    if isinstance(content, TaggedResponse):
+        return content, args
+    args = await _rest(session)
+    upload = Upload(content, bits, keywords, internal_at, announced is not None and announced.binary)
+    if in_list and not args.skip_token(b")"):
+        _discard(session, [upload], taken=False)
+        raise BadSyntax(") expected")
+    return upload, args
+
+
+def _skip_utf8(session: "Session", args: Cursor) -> bool:
+    """ "UTF8 (" before a message with UTF-8 in its header; a ")" follows it (RFC 6855 §4)."""
+    if not args.skip_word(b"UTF8"):
+        return False
+    if not session.utf8:
+        raise BadSyntax("UTF8=ACCEPT is not enabled")
+    args.space()
+    args.expect(b"(")
+    return True
+
+
+async def _literal(session: "Session", args: Cursor) -> bytes | str | TaggedResponse:
+    announced = session.announced
+    if announced is None or not (args.next_is(b"{") or args.next_is(b"~{")):
+        raise BadSyntax("Literal expected")
+    limit = conf.current().message_size_limit
+    if limit and announced.size > limit:
+        return no("Message is too large", "TOOBIG")
+    if not announced.size:
+        return bad("Message is empty")
+    return await _content(session, announced)
+
+
+async def _catenated(session: "Session", args: Cursor) -> tuple[bytes | str | TaggedResponse, Cursor]:
+    """ "(" ("URL" SP url / "TEXT" SP literal) … ")" (RFC 4469 §5)."""
+    parts: list[bytes | str] = []
+    kept = False
+    octets = 0
+    limit = conf.current().message_size_limit
+    args.expect(b"(")
+    try:
+        while True:
+            part, args = await _part(session, args)
+            if isinstance(part, TaggedResponse):
+                return part, args
+            parts.append(part)
+            octets += len(part) if isinstance(part, bytes) else os.path.getsize(part)
+            if limit and octets > limit:
+                return no("Message is too large", "TOOBIG"), args
+            if args.skip_token(b")"):
+                break
+            args.space()
+        if not octets:
+            return bad("Message is empty"), args
+        content = await session.executor.run_in_pool(catenate.join_parts, parts)
+        kept = True
+        return content, args
+    finally:
+        if not kept:
+            _discard(session, [Upload(part, 0, (), None) for part in parts], taken=False)
+
+
+async def _part(session: "Session", args: Cursor) -> tuple[bytes | str | TaggedResponse, Cursor]:
+    if args.skip_word(b"TEXT"):
+        args.space()
+        part = await _literal(session, args)
+        return part, args if isinstance(part, TaggedResponse) else await _rest(session)
+    if not args.skip_word(b"URL"):
+        raise BadSyntax("URL or TEXT expected")
+    args.space()
+    if session.announced is not None and args.next_is(b"{"):
+        raw = await _literal(session, args)
+        if not isinstance(raw, bytes):
+            return raw if isinstance(raw, TaggedResponse) else no("URL is too long"), args
+        args = await _rest(session)
+    else:
+        raw = args.astring()
+    given = raw.decode("utf-8", "replace")
+    try:
+        named = imap_url.parse_url(given)
+    except imap_url.BadUrl:
+        named = None
+    found = (
+        await session.executor.run_in_pool(catenate.read_part, session.owner, named)
+        if named and not named.host
+        else None
+    )
+    if found is None:
+        return no("No such part", f'BADURL "{_quotable(given)}"'), args
+    return found, args
+
+
+def _quotable(text: str) -> str:
+    return "".join(character for character in text if " " <= character <= "~" and character not in '"\\]')
+
+
+async def _content(session: "Session", announced: LiteralStart) -> bytes | str:
+    """The bytes of a literal, or the path of the file they were written to."""
+    session.announced = None
+    session.connection.stream_literal()
+    if announced.waits:
+        await session.send_continuation("OK")
+    pieces: list[bytes] = []
+    descriptor, path = (
+        (-1, "") if announced.size <= _IN_MEMORY else await session.executor.run_in_pool(store.open_spool_file)
+    )
+    try:
+        while True:
+            event = await session.connection.event()
+            assert isinstance(event, LiteralChunk)
+            if descriptor < 0:
+                pieces.append(event.data)
+            else:
+                _write(descriptor, event.data)
+            if event.last:
+                break
+    except BaseException:
+        if path:
+            os.unlink(path)
+        raise
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+    return path or b"".join(pieces)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    """Into the page cache: quick enough for the loop; it is made durable in a thread."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+async def _rest(session: "Session") -> Cursor:
+    """What follows a literal: the end of the command, or the next message."""
+    event = await session.connection.event()
+    if isinstance(event, LiteralStart):
+        session.announced = event
+        return Cursor(session.connection.command_text(), utf8=session.utf8)
+    if not isinstance(event, Line):
+        raise BadSyntax("Line is too long")
+    return Cursor(event.text, utf8=session.utf8)

@@ -1,0 +1,293 @@
+"""FETCH and UID FETCH (RFC 9051 §6.4.5, RFC 3516, RFC 7162, RFC 8474, RFC 8514, RFC 8970, RFC 9394).
+
+What the index knows is answered from it, column by column; files are opened only for content.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mailcore.servers.imap import fetch_columns
+from mailcore.servers.imap.sequence_view import SequenceView
+from mailcore.servers.imap.tagged_response import TaggedResponse, bad, no, ok
+from mailcore.store.db.message_table import UidRanges
+from mailcore.store.mailbox import flag_cache, messages
+from mailcore.store.mailbox.messages import MessageFile
+from mailcore.wire.imap import response_format
+from mailcore.wire.imap import system_flags as wire_flags
+from mailcore.wire.imap.sequence_set import SAVED_RESULT, NumberSet, format_numbers, resolve_ranges, slice_partial
+from mailcore.wire.imap.syntax import fetch_syntax as wire
+from mailcore.wire.message import body_section
+
+if TYPE_CHECKING:
+    from mailcore.servers.imap.session import Call, Session
+
+log = logging.getLogger(__name__)
+
+_ROWS = 2000  # listed between two looks whether the client takes it
+_CONTENT_OCTETS = 1 << 22  # content read at once
+_INLINE_OCTETS = 1 << 17  # content short enough to be read without a thread
+
+
+async def fetch(call: "Call") -> TaggedResponse:
+    args, session = call.args, call.session
+    numbers = args.sequence_set()
+    args.space()
+    wanted = wire.parse_fetch_items(args)
+    modifiers = wire.parse_modifiers(args)
+    view = session.view
+    assert view is not None
+    if modifiers.vanished and not ("QRESYNC" in session.enabled and call.by_uid):
+        return bad("VANISHED needs QRESYNC and UID FETCH")
+    if modifiers.partial is not None and not call.by_uid:
+        return bad("PARTIAL needs UID FETCH")
+    if modifiers.changed_since is not None or "MODSEQ" in wanted.attributes:
+        session.enable("CONDSTORE")
+    ranges = resolve_numbers(view, numbers, call.by_uid)
+    if ranges is None:
+        return bad("Invalid message sequence number")
+    if modifiers.vanished:
+        await _send_vanished(session, view, numbers, modifiers.changed_since or 0)
+    if modifiers.partial is not None:
+        ranges = view.ranges_of(slice_partial(modifiers.partial, view.uids_in(ranges)))
+    if not ranges:
+        return ok("Fetch completed.")
+    seen = 0
+    if wanted.sets_seen and not view.read_only and view.box.has_rights("s"):
+        seen = await _mark_seen(session, view, ranges)
+    attributes = _effective_attributes(call, wanted, modifiers.changed_since is not None)
+    since = -1 if modifiers.changed_since is None else modifiers.changed_since
+    if wanted.contents:
+        failure = await _send_contents(session, view, ranges, attributes, wanted.contents, since)
+        if failure is not None:
+            return failure
+        if "FLAGS" in attributes and ("MODSEQ" in attributes or not session.condstore):
+            view.record_own_change(seen)  # once is enough: some clients take what is told again for another message
+    else:
+        await _send_listed(session, view, ranges, attributes, since)
+    return ok("Fetch completed.")
+
+
+async def send_new_messages(
+    session: "Session", view: SequenceView, uids: Sequence[int], wanted: wire.FetchItems | None
+) -> None:
+    """FETCH responses for messages that came, as NOTIFY asked for them (RFC 5465 §5.2)."""
+    if wanted is None:
+        return
+    ranges, attributes = view.ranges_of(uids), list(wanted.attributes)
+    if "UID" not in attributes and "UIDONLY" not in session.enabled:
+        attributes.insert(0, "UID")
+    if wanted.contents:
+        await _send_contents(session, view, ranges, attributes, wanted.contents, -1)
+    else:
+        await _send_listed(session, view, ranges, attributes, -1)
+
+
+def resolve_numbers(view: SequenceView, numbers: NumberSet, by_uid: bool) -> UidRanges | None:
+    """The UIDs a command is about; None if a sequence number is no message's."""
+    if numbers is SAVED_RESULT:
+        return view.saved
+    assert isinstance(numbers, tuple)
+    return view.uid_ranges(numbers) if by_uid else view.uids_of_sequences(numbers)
+
+
+async def _send_vanished(session: "Session", view: SequenceView, numbers: NumberSet, since: int) -> None:
+    """RFC 7162 §3.2.6: of the UIDs asked for, those that are gone; the client may not know them any more."""
+    ranges = view.saved if numbers is SAVED_RESULT else resolve_ranges(numbers, view.uid_next - 1)
+    gone = await session.executor.run_in_pool(messages.vanished_uids, view.box.id, since, ranges)
+    if gone := [uid for uid in gone if uid < view.uid_next and not view.sequence(uid)]:
+        session.write(b"* VANISHED (EARLIER) %b\r\n" % format_numbers(gone))
+
+
+def _effective_attributes(call: "Call", wanted: wire.FetchItems, with_modseq: bool) -> list[str]:
+    attributes = list(wanted.attributes)
+    if call.by_uid and "UID" not in attributes and "UIDONLY" not in call.session.enabled:
+        attributes.insert(0, "UID")
+    if with_modseq and "MODSEQ" not in attributes:
+        attributes.append("MODSEQ")
+    return attributes
+
+
+async def _mark_seen(session: "Session", view: SequenceView, ranges: UidRanges) -> int:
+    """BODY[] without PEEK; who asked is told of the new flags like everybody else. Returns the change's modseq, 0 for
+    none."""
+    rows = await session.executor.run_read(messages.list_columns, view.box.id, ("uid", "flags"), ranges)
+    unseen = [uid for uid, flags in rows if not flags & wire_flags.SEEN and view.sequence(uid)]
+    if not unseen:
+        return 0
+    done = await session.executor.run_write(
+        messages.store_flags, view.box, view.ranges_of(unseen), "add", wire_flags.SEEN, ()
+    )
+    session.in_background(messages.write_flag_names, view.box, done.stale)
+    return done.modseq
+
+
+def _response_prefixes(session: "Session", view: SequenceView, uids: Sequence[int]) -> tuple[bytes, Sequence[int]]:
+    """How responses begin, and the number in each: sequence number or, with UIDONLY, UID."""
+    if "UIDONLY" in session.enabled:
+        return b"* %d UIDFETCH (", uids
+    return b"* %d FETCH (", view.sequences_of_rows(uids)
+
+
+async def _send_listed(
+    session: "Session", view: SequenceView, ranges: UidRanges, attributes: list[str], since: int
+) -> None:
+    if (
+        since < 0
+        and set(attributes) <= _FLAGS
+        and view.count_in(ranges) >= _MANY
+        and await _send_flags(session, view, ranges, attributes)
+    ):
+        return
+    form = fetch_columns.fetch_template(attributes)
+    for piece in messages.uid_batches(ranges, _ROWS):
+        rows = await session.executor.run_read(messages.list_columns, view.box.id, form.columns, piece, since)
+        if rows:
+            begin, numbers = _response_prefixes(session, view, [row[0] for row in rows])
+            arguments = fetch_columns.format_rows(form, rows)
+            _mark_recent(session, view, rows, form, attributes, arguments)
+            template = begin + form.template + b")\r\n"
+            session.write(b"".join(map(template.__mod__, zip(numbers, *arguments, strict=True))))
+            await session.connection.drain()
+
+
+_FLAGS = {"UID", "FLAGS"}
+_MANY = 100  # messages from which on what the process remembers is quicker than the index
+
+
+async def _send_flags(session: "Session", view: SequenceView, ranges: UidRanges, attributes: list[str]) -> bool:
+    """Many messages' flags, from memory. False: they are not there, nothing was written."""
+    if session.shows_recent and view.recent_count:
+        return False
+    known = await session.executor.run_read(flag_cache.cached_flags, view.box.id)
+    if known is None or known.uid_validity != view.box.uid_validity:
+        return False
+    for piece in messages.uid_batches(ranges, _ROWS):
+        for first, last in piece:
+            uids, flags = known.between(first, last)
+            if not uids:
+                continue
+            begin, numbers = _response_prefixes(session, view, uids)
+            template = begin + b" ".join(b"UID %d" if each == "UID" else b"FLAGS %b" for each in attributes) + b")\r\n"
+            arguments = [uids if each == "UID" else flags for each in attributes]
+            session.write(b"".join(map(template.__mod__, zip(numbers, *arguments, strict=True))))
+        await session.connection.drain()
+    return True
+
+
+def _mark_recent(
+    session: "Session", view: SequenceView, rows: Sequence[tuple[Any, ...]], form: fetch_columns.FetchTemplate, attributes: list[str],
+    arguments: list[Any],
+) -> None:  # fmt: skip
+    """\\Recent is the session's own knowledge: flags of recent messages are spelled again."""
+    if "FLAGS" not in attributes or not session.shows_recent or not view.recent_count:
+        return
+    flags, keywords = form.columns.index("flags"), form.columns.index("keywords")
+    arguments[attributes.index("FLAGS")] = [
+        response_format.format_flags(row[flags], row[keywords], view.is_recent(row[0])) for row in rows
+    ]
+
+
+# --- Content --------------------------------------------------------------------------------------
+
+
+async def _send_contents(
+    session: "Session", view: SequenceView, ranges: UidRanges, attributes: list[str], contents: Sequence[wire.ContentItem],
+    since: int,
+) -> TaggedResponse | None:  # fmt: skip
+    """Answers message by message; returns the tagged response where some of them could not be read. A message whose
+    file is lost is told of and passed over: it does not keep a client from the others."""
+    form = fetch_columns.fetch_template(attributes, ("base_name", "flags", "size"))
+    place = [form.columns.index(name) for name in ("base_name", "flags", "size")]
+    failure: TaggedResponse | None = None
+    written = 0
+    lost: list[MessageFile] = []
+    for piece in messages.uid_batches(ranges, _ROWS):
+        rows = await session.executor.run_read(messages.list_columns, view.box.id, form.columns, piece, since)
+        if not rows:
+            continue
+        begin, numbers = _response_prefixes(session, view, [row[0] for row in rows])
+        arguments = fetch_columns.format_rows(form, rows) if attributes else []
+        _mark_recent(session, view, rows, form, attributes, arguments)
+        template = begin + form.template
+        heads = list(map(template.__mod__, zip(numbers, *arguments, strict=True)))
+        files = [MessageFile(row[0], row[place[0]], row[place[1]], row[place[2]]) for row in rows]
+        for start, end in _read_batches(files):
+            found = await _read_files(session, view, files[start:end])
+            for file, head, content in zip(files[start:end], heads[start:end], found, strict=True):
+                if content is None:
+                    lost.append(file)
+                    continue
+                try:
+                    body = b" ".join([_format_content(content, each) for each in contents])
+                except body_section.UndecodablePart:
+                    failure = no("Unknown transfer encoding", "UNKNOWN-CTE")
+                    continue
+                written += 1
+                session.write(b"%b%b%b)\r\n" % (head, b" " if attributes else b"", body))
+            await session.connection.drain()
+    return failure or (await _report_lost(session, view, lost, written) if lost else None)
+
+
+async def _report_lost(
+    session: "Session", view: SequenceView, lost: Sequence[MessageFile], written: int
+) -> TaggedResponse | None:
+    """The answer to a FETCH some of whose messages have no file: another session expunged them, or it is lost."""
+    ranges = view.ranges_of([file.uid for file in lost])
+    there = {file.uid for file in await session.executor.run_in_pool(messages.message_files, view.box.id, ranges)}
+    if not there:
+        return no("Some messages could not be read", "EXPUNGEISSUED")
+    for file in lost:
+        if file.uid in there:
+            log.error(
+                "imap: file is lost: mailbox=%d %s, uid=%d, file=%s/%s; see mailindex --restore",
+                *(view.box.id, view.box.name, file.uid, view.box.directory, file.base_name),
+            )
+    numbers = format_numbers(sorted(there)).decode()
+    text = f"Content of UID {numbers} is lost, the administrator can restore it"
+    if not written:
+        return no(text, "CONTACTADMIN")
+    session.untagged(f"NO [CONTACTADMIN] {text}")
+    return None
+
+
+def _read_batches(files: Sequence[MessageFile]) -> list[tuple[int, int]]:
+    """Runs of files that are read together: no more bytes at once than memory should hold."""
+    found: list[tuple[int, int]] = []
+    start = octets = 0
+    for at, file in enumerate(files):
+        if at > start and octets + file.size > _CONTENT_OCTETS:
+            found.append((start, at))
+            start, octets = at, 0
+        octets += file.size
+    found.append((start, len(files)))
+    return found
+
+
+async def _read_files(session: "Session", view: SequenceView, files: Sequence[MessageFile]) -> list[bytes | None]:
+    if len(files) == 1 and files[0].size < _INLINE_OCTETS:
+        return [await session.executor.run_read(messages.read_message, view.box, files[0])]
+    return await session.executor.run_in_pool(messages.read_messages, view.box, files)
+
+
+def _format_content(content: bytes, wanted: wire.ContentItem) -> bytes:
+    if wanted.kind == "raw":
+        found = body_section.extract_section(content, wanted.section)
+    else:
+        found = body_section.decode_part(content, wanted.section.path)
+        if wanted.kind == "binary size":
+            return b"%b %d" % (wanted.label, len(found or b""))
+    label = wanted.label
+    if wanted.partial is not None:
+        first, length = wanted.partial
+        label += b"<%d>" % first
+        if found is not None:
+            found = found[first : first + length]
+    if found is None:
+        return label + b" NIL"
+    spelled = (
+        response_format.format_literal8(found)
+        if wanted.kind == "binary" and b"\0" in found
+        else response_format.format_literal(found)
+    )
+    return b"%b %b" % (label, spelled)

@@ -1,0 +1,76 @@
+"""GENURLAUTH, URLFETCH, RESETKEY (RFC 4467)."""
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from mailcore.servers.imap.tagged_response import TaggedResponse, bad, ok, refusal_response
+from mailcore.store.access import urlauth
+from mailcore.wire.imap import imap_url, response_format
+from mailcore.wire.imap.cursor import BadSyntax
+
+if TYPE_CHECKING:
+    from mailcore.servers.imap.session import Call
+
+MAX_URLS = 100  # of one command
+
+
+async def generate_url_auth(call: "Call") -> TaggedResponse:
+    args, session = call.args, call.session
+    signed: list[str] = []
+    while True:
+        given = args.text_astring("URL")
+        args.space()
+        if args.keyword() != urlauth.MECHANISM or len(signed) >= MAX_URLS:
+            return bad("Unknown mechanism, or too many URLs")
+        try:
+            asked = imap_url.parse_authorized_url(given)
+        except imap_url.BadUrl:
+            return bad("URL is not valid")
+        done = (
+            await session.executor.run_in_pool(urlauth.sign_url, session.owner, asked) if not asked.mechanism else None
+        )
+        if done is None:
+            return bad("URL is not of a mailbox of yours here")
+        signed.append(done)
+        if not args.skip_token(b" "):
+            break
+    args.end()
+    session.write(
+        b"* GENURLAUTH " + b" ".join([response_format.format_string(each.encode()) for each in signed]) + b"\r\n"
+    )
+    return ok("Genurlauth completed.")
+
+
+async def url_fetch(call: "Call") -> TaggedResponse:
+    """What cannot be had is NIL, whatever the reason."""
+    args, session = call.args, call.session
+    given = [args.text_astring("URL")]
+    while args.skip_token(b" "):
+        given.append(args.text_astring("URL"))
+    args.end()
+    if len(given) > MAX_URLS:
+        raise BadSyntax("Too many URLs")
+    for each in given:
+        found: bytes | None = None
+        with contextlib.suppress(imap_url.BadUrl):
+            found = await session.executor.run_in_pool(
+                urlauth.fetch_url, session.owner, imap_url.parse_authorized_url(each)
+            )
+        told = response_format.format_literal(found) if found is not None else b"NIL"
+        session.write(b"* URLFETCH %b %b\r\n" % (response_format.format_string(each.encode()), told))
+        await session.connection.flush()
+    return ok("Urlfetch completed.")
+
+
+async def reset_key(call: "Call") -> TaggedResponse:
+    """RESETKEY [mailbox [mechanism …]]."""
+    args, session = call.args, call.session
+    mailbox = None if args.at_end() else args.mailbox()
+    while args.skip_token(b" "):
+        if args.keyword() != urlauth.MECHANISM:
+            return bad("Unknown mechanism")
+    args.end()
+    refusal = await session.executor.run_in_pool(urlauth.reset_keys, session.owner, mailbox)
+    return (
+        refusal_response(refusal) if refusal is not None else ok("Resetkey completed.", f"URLMECH {urlauth.MECHANISM}")
+    )

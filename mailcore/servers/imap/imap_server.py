@@ -1,0 +1,210 @@
+"""Listens for IMAP, keeps the connections, and passes news on to sessions that idle.
+
+Made by the server process, one for each service; `listen` may be called for several sockets.
+"""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Coroutine, Iterable
+
+from mailcore import conf, rate_counters
+from mailcore.servers.concurrency.executor import Executor
+from mailcore.servers.imap.imap_connection import ImapConnection
+from mailcore.servers.imap.session import Session
+from mailcore.servers.transport import proxy_protocol
+from mailcore.servers.transport.proxy_protocol import ProxiedListener, ProxyHeader
+from mailcore.servers.transport.unauthenticated import LAST_WORDS, Stranger
+from mailcore.store.mailbox import fulltext
+from mailcore.store.notify import watchers
+from mailcore.values import Owner
+from mailcore.wire.imap.syntax.search_syntax import SearchKey, uses_texts
+
+log = logging.getLogger("mailcore.imap")
+
+_CONNECTIONS = "imap"  # what anvil counts
+_SWEEP = 5.0  # seconds between two looks for connections that have been silent too long
+
+
+class ImapServer:
+    """Serves IMAP; `implicit_tls` is port 993's way, else STARTTLS is offered when there is a context."""
+
+    def __init__(self, executor: Executor, tls_context: ssl.SSLContext | None, implicit_tls: bool) -> None:
+        self.executor = executor
+        self.tls_context = tls_context
+        self._implicit_tls = implicit_tls
+        self._listeners: list[asyncio.Server | ProxiedListener] = []
+        self._sessions: set[Session] = set()
+        self._strangers: dict[Session, Stranger] = {}  # on which nobody has signed in
+        self._watching: dict[int, set[Session]] = {}
+        self._signed_in: dict[int, set[Session]] = {}  # by account
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self._indexing: set[int] = set()  # mailboxes whose texts are being indexed
+
+    @property
+    def connections(self) -> int:
+        """How many clients there are."""
+        return len(self._sessions)
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Serve on a bound socket from now on."""
+        loop = asyncio.get_running_loop()
+        context = self.tls_context if self._implicit_tls else None
+        if conf.current().haproxy_trusted_networks or context is not None:
+            self._listeners.append(ProxiedListener(self._connect, sock, context, proxy_protocol.access_proxies))
+        else:
+            self._listeners.append(await loop.create_server(self._connect, sock=sock, ssl=context, backlog=1024))
+        if self._sweeper is None:
+            self._sweeper = loop.call_later(_SWEEP, self._sweep)
+
+    def _connect(self, header: ProxyHeader | None = None) -> ImapConnection:
+        connection = ImapConnection(conf.current().imap_max_line_length, header)
+        connection.attach(Session(self, connection))
+        return connection
+
+    async def close(self, grace: float) -> None:
+        """BYE to everybody; commands under way have `grace` seconds."""
+        self._closing = True
+        for listener in self._listeners:
+            listener.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        deadline = asyncio.get_running_loop().time() + grace
+        for session in list(self._sessions):
+            session.leaving = True
+            if not session.connection.working:
+                session.bye("Server shutting down.")
+        while self._sessions and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.02)
+            for session in list(self._sessions):
+                if not session.connection.working:
+                    session.bye("Server shutting down.")
+        for session in list(self._sessions):
+            session.connection.abort()
+        if self._background:
+            await asyncio.wait(self._background, timeout=grace)
+
+    # --- Sessions ---
+
+    def add_session(self, session: Session) -> None:
+        self._sessions.add(session)
+        self._take_for_stranger(session)
+
+    def _take_for_stranger(self, session: Session) -> None:
+        """Nobody has signed in there, or no longer."""
+
+        def drop(reason: str) -> None:
+            session.bye(reason)
+            # A client that reads nothing would keep it open for what is still to be sent.
+            asyncio.get_running_loop().call_later(LAST_WORDS, session.connection.abort)
+
+        self._strangers[session] = Stranger(session.connection.peer, drop)
+
+    def _is_known(self, session: Session) -> None:
+        if (stranger := self._strangers.pop(session, None)) is not None:
+            stranger.release()
+
+    def remove_session(self, session: Session) -> None:
+        self._sessions.discard(session)
+        if session.owner is not None:
+            self.unregister_login(session)
+        self._is_known(session)
+
+    def register_login(self, session: Session, owner: Owner) -> bool:
+        """This session is that account's now. False: it has too many connections from there, on this machine."""
+        limit = conf.current().mail_max_userip_connections
+        key = f"{owner.account_id} {session.connection.peer}"
+        if rate_counters.increment_held(_CONNECTIONS, key) > limit > 0:
+            rate_counters.decrement_held(_CONNECTIONS, key)
+            return False
+        self._is_known(session)
+        session.owner = owner
+        self._signed_in.setdefault(owner.account_id, set()).add(session)
+        return True
+
+    def unregister_login(self, session: Session) -> None:
+        owner = session.owner
+        assert owner is not None
+        session.owner = None
+        rate_counters.decrement_held(_CONNECTIONS, f"{owner.account_id} {session.connection.peer}")
+        sessions = self._signed_in[owner.account_id]
+        sessions.discard(session)
+        if not sessions:
+            del self._signed_in[owner.account_id]
+        self._take_for_stranger(session)
+
+    # --- News ---
+
+    def watch(self, mailbox_id: int, session: Session) -> None:
+        sessions = self._watching.setdefault(mailbox_id, set())
+        if not sessions:
+            watchers.watch(mailbox_id)
+        sessions.add(session)
+
+    def unwatch(self, mailbox_id: int, session: Session) -> None:
+        sessions = self._watching.get(mailbox_id)
+        if sessions is not None:
+            sessions.discard(session)
+            if not sessions:
+                del self._watching[mailbox_id]
+                watchers.unwatch(mailbox_id)
+
+    @property
+    def watched_ids(self) -> list[int]:
+        """What news somebody waits for: mailboxes, and accounts by the negative of their ids."""
+        return [*self._watching, *(-account_id for account_id in self._signed_in)]
+
+    def heard(self, mailbox_ids: Iterable[int]) -> None:
+        """These mailboxes changed: sessions that want to know are woken; others look by themselves."""
+        for mailbox_id in mailbox_ids:
+            for session in self._watching.get(mailbox_id, ()):
+                session.hear(mailbox_id)
+            for session in self._signed_in.get(-mailbox_id, ()):
+                session.needs_revalidation = True  # may it still be signed in?
+
+    def in_background(self, work: Coroutine[None, None, None]) -> None:
+        """Work nobody waits for; finished before the server ends."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def on_search(self, mailbox_id: int, messages: int, key: SearchKey) -> None:
+        """Somebody searched a mailbox: where it is large, the next search finds an index of its texts."""
+        least = conf.current().text_index_messages
+        if 0 < least <= messages and mailbox_id not in self._indexing and uses_texts(key):
+            self._indexing.add(mailbox_id)
+            self.in_background(self._index_texts(mailbox_id))
+
+    async def _index_texts(self, mailbox_id: int) -> None:
+        try:
+            while not self._closing and await self.executor.run_in_pool(fulltext.index_more, mailbox_id):
+                pass
+        except Exception:
+            log.exception("imap: texts of a mailbox were not indexed")
+        finally:
+            self._indexing.discard(mailbox_id)
+
+    # --- Silence ---
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        parameters = conf.current()
+        for session in list(self._sessions):
+            silent = now - session.connection.last_heard
+            if session.owner is None:
+                continue  # its time runs from the start (`strangers`)
+            if silent > parameters.imap_idle_timeout:
+                if session.connection.working:
+                    session.connection.abort()  # it does not take what it asked for
+                else:
+                    session.bye("Disconnected for inactivity.")
+            elif not session.connection.working:
+                session.send_heartbeat(now, parameters.imap_idle_notify_interval)
+                session.check_external_files()
+            elif silent > parameters.imap_progress_interval:
+                session.send_progress(now, parameters.imap_progress_interval)
+        self._sweeper = loop.call_later(_SWEEP, self._sweep)

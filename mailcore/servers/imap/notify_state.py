@@ -1,0 +1,130 @@
+"""What a session wants to hear of without asking (RFC 5465), and what it was told last.
+
+News wakes the session (see `Session.hear`); it then looks here at the mailboxes that changed and at the list of
+mailboxes. What the client itself did is told like what others did.
+"""
+
+from typing import TYPE_CHECKING
+
+from mailcore.servers.imap.commands.mailbox import list_mailboxes
+from mailcore.store.mailbox import mailboxes
+from mailcore.store.mailbox.mailboxes import ListedMailbox, MailboxStatus
+from mailcore.wire.imap.syntax import notify_syntax as wire
+from mailcore.wire.imap.syntax.list_syntax import ListArguments
+
+if TYPE_CHECKING:
+    from mailcore.servers.imap.session import Session
+
+_SHOWN = ListArguments("", (), returns=frozenset({"SUBSCRIBED"}))
+
+
+class NotifyState:
+    def __init__(self, request: wire.NotifyRequest) -> None:
+        self._groups = request.groups
+        self.selected = next((group for group in request.groups if group.selected), None)
+        self._names: dict[str, ListedMailbox] = {}  # what LIST would show
+        self._statuses: dict[int, MailboxStatus] = {}  # of watched mailboxes, by id
+        self._changed: set[int] = set()
+
+    def is_watching(self, mailbox_id: int) -> bool:
+        return mailbox_id in self._statuses
+
+    def heard(self, mailbox_id: int) -> None:
+        self._changed.add(mailbox_id)
+
+    def events(self, listed: ListedMailbox) -> frozenset[str]:
+        """The first group that covers a mailbox decides (RFC 5465 §3.1)."""
+        for group in self._groups:
+            if group.scope.covers(listed.name, listed.subscribed):
+                return group.events
+        return frozenset()
+
+    async def begin(self, session: "Session", with_status: bool) -> None:
+        await self._look_at_names(session)
+        selected = session.view.box.id if session.view is not None else 0
+        if with_status:
+            for status in self._statuses.values():
+                if status.mailbox_id != selected:
+                    _send_status(session, status)
+
+    def end(self, session: "Session") -> None:
+        assert session.owner is not None
+        selected = session.view.box.id if session.view is not None else 0
+        session.server.unwatch(-session.owner.account_id, session)
+        for mailbox_id in self._statuses:
+            if mailbox_id != selected:
+                session.server.unwatch(mailbox_id, session)
+
+    async def tell(self, session: "Session") -> None:
+        """Everything that was heard of; the selected mailbox apart."""
+        assert session.owner is not None
+        changed, self._changed = self._changed, set()
+        if -session.owner.account_id in changed:
+            before = self._names
+            await self._look_at_names(session)
+            self._tell_names(session, before)
+        selected = session.view.box.id if session.view is not None else 0
+        for mailbox_id in sorted(changed & self._statuses.keys()):
+            await self._look(session, mailbox_id, silent=mailbox_id == selected)
+
+    async def _look_at_names(self, session: "Session") -> None:
+        assert session.owner is not None
+        everything = await session.executor.run_in_pool(mailboxes.list_mailboxes, session.owner)
+        self._names = {listed.name: listed for listed in everything}
+        wanted = [
+            listed.name for listed in everything if listed.selectable and self.events(listed) & wire.MESSAGE_EVENTS
+        ]
+        found = await session.executor.run_in_pool(mailboxes.mailbox_status, session.owner, wanted)
+        fresh = {status.mailbox_id: status for status in found.values()}
+        selected = session.view.box.id if session.view is not None else 0
+        for gone in self._statuses.keys() - fresh.keys() - {selected}:
+            session.server.unwatch(gone, session)
+        self._statuses = {id_: self._statuses.get(id_, status) for id_, status in fresh.items()}
+        for watched in (*fresh, -session.owner.account_id):
+            session.server.watch(watched, session)
+
+    def _tell_names(self, session: "Session", before: dict[str, ListedMailbox]) -> None:
+        """LIST responses (RFC 5465 §5.4, §5.5)."""
+        parents = list_mailboxes.parent_names(self._names.values())
+        names_by_id = {listed.id: name for name, listed in before.items() if listed.exists}
+        moved: set[str] = set()
+        for name, now in self._names.items():
+            then = before.get(name)
+            events = self.events(now)
+            old = names_by_id.get(now.id, "") if now.exists else ""
+            renamed = old if old and old != name else ""
+            moved |= {renamed} - {""}
+            appeared = now.exists and (then is None or not then.exists or then.selectable != now.selectable)
+            subscribed = now.subscribed != (then is not None and then.subscribed)
+            if ((appeared or renamed) and "MAILBOXNAME" in events) or (subscribed and "SUBSCRIPTIONCHANGE" in events):
+                session.write(list_mailboxes.list_response(session, now, parents, _SHOWN, old_name=renamed))
+        for name, then in before.items():
+            now = self._names.get(name) or ListedMailbox(0, name, "", False, False, exists=False)
+            events = self.events(then)
+            vanished = then.exists and not now.exists and name not in moved
+            unsubscribed = name not in self._names and then.subscribed
+            if (vanished and "MAILBOXNAME" in events) or (unsubscribed and "SUBSCRIPTIONCHANGE" in events):
+                session.write(list_mailboxes.list_response(session, now, parents, _SHOWN))
+
+    async def _look(self, session: "Session", mailbox_id: int, silent: bool) -> None:
+        then = self._statuses[mailbox_id]
+        name = next((name for name, listed in self._names.items() if listed.id == mailbox_id), then.name)
+        found = await session.executor.run_read(mailboxes.mailbox_status, session.owner, [name])
+        now = found.get(name)
+        if now is None or now.mailbox_id != mailbox_id:
+            return
+        self._statuses[mailbox_id] = now
+        came = now.uid_next - then.uid_next
+        happened = {
+            "MESSAGENEW": came > 0,
+            "MESSAGEEXPUNGE": now.messages < then.messages + came,
+            "FLAGCHANGE": now.highest_modseq > then.highest_modseq,  # or one of the others: once is enough
+        }
+        events = self.events(self._names[name]) if name in self._names else frozenset()
+        if not silent and any(happened[event] for event in events & wire.MESSAGE_EVENTS):
+            _send_status(session, now)
+
+
+def _send_status(session: "Session", status: MailboxStatus) -> None:
+    items = ["MESSAGES", "UIDNEXT", "UIDVALIDITY", "UNSEEN"] + (["HIGHESTMODSEQ"] if session.condstore else [])
+    session.write(list_mailboxes.status_response(session, status, items))

@@ -1,0 +1,45 @@
+"""What a command answers: the tagged response, as a value (RFC 9051 §7.1, RFC 5530)."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from mailcore.values import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedResponse:
+    """`code` without brackets: "READ-WRITE". `then` happens after the response is on its way."""
+
+    status: Literal["OK", "NO", "BAD"]
+    text: str
+    code: str = ""
+    then: Callable[[], Awaitable[None]] | None = None
+
+    def render(self, tag: bytes) -> bytes:
+        code = f"[{self.code}] " if self.code else ""
+        return tag + f" {self.status} {code}{self.text}\r\n".encode()
+
+
+def ok(text: str, code: str = "") -> TaggedResponse:
+    return TaggedResponse("OK", text, code)
+
+
+def no(text: str, code: str = "") -> TaggedResponse:
+    return TaggedResponse("NO", text, code)
+
+
+def bad(text: str, code: str = "") -> TaggedResponse:
+    return TaggedResponse("BAD", text, code)
+
+
+UID_REQUIRED = bad("Message numbers are not used any more", "UIDREQUIRED")  # RFC 9586 §3
+
+
+def refusal_response(refusal: Refusal) -> TaggedResponse:
+    return TaggedResponse("NO", refusal.text, refusal.code)
+
+
+def target_refusal_response(refusal: Refusal) -> TaggedResponse:
+    """For commands that would put a message into a mailbox: a client may make it and try again."""
+    return TaggedResponse("NO", refusal.text, "TRYCREATE" if refusal.code == "NONEXISTENT" else refusal.code)

@@ -1,0 +1,115 @@
+"""The web process: uvicorn on sockets it was given, Django (WSGI) in a pool of lasting threads.
+
+Pages are synchronous and keep their database and IMAP connections from request to request, which is why
+Django does not run under its own ASGI handler: that one starts a thread, and so a connection, a request.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Sequence
+from socket import socket
+
+import uvicorn
+import uvloop
+from django.db import connections
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from mailcore import conf
+from mailcore.asgi import application
+from mailcore.logs import writer
+from mailcore.servers.runtime import heartbeat
+from mailcore.store import directory
+from mailcore.store.auth import account_login
+from mailcore.store.notify import notifications
+
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's, with a deadline for the header of each request: its own time-out ends with the first byte."""
+
+    _header_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_header()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._await_header()
+
+    def on_headers_complete(self) -> None:
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _await_header(self) -> None:
+        if self._header_timer is None:
+            limit = conf.current().web_request_time_limit
+            self._header_timer = self.loop.call_later(limit, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+
+def run_web_process(sockets: Sequence[socket], parent: int, ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM, or until `parent` (a pipe's reading end) says that the supervisor is gone."""
+    config = uvicorn.Config(
+        application,
+        http=_Protocol,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=5,
+        proxy_headers=False,
+        backlog=conf.current().listen_backlog,
+    )
+    server = uvicorn.Server(config)
+
+    async def serve() -> None:
+        writer.open_now()
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            loop.remove_reader(parent)
+            server.should_exit = True
+
+        loop.add_reader(parent, stop)
+        hearing = notifications.open_listener(notifications.WEBS)
+        loop.add_reader(
+            hearing, lambda: notifications.read_notifications(hearing) and loop.run_in_executor(None, _read_settings)
+        )
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, _reload))
+        serving = asyncio.create_task(server.serve(sockets=list(sockets)))
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        if server.started:
+            heartbeat.start()
+            ready()
+        await serving
+        loop.remove_reader(hearing)
+        notifications.close_listener(hearing, notifications.WEBS)
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the loop listens
+    os.environ.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)
+    uvloop.run(serve())
+
+
+def _read_settings() -> None:
+    """News: parameters, domains or accounts changed."""
+    conf.refresh()
+    directory.clear_cache()
+    connections.close_all()  # this thread's: nobody knows when it is asked again
+
+
+def _reload() -> None:
+    """SIGHUP: settings anew, the log file reopened."""
+    _read_settings()
+    account_login.clear_cache()
+    writer.reopen()
+    writer.write("master", "web: reloaded")

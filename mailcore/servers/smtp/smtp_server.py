@@ -1,0 +1,88 @@
+"""Listening for SMTP: one server for each service, many sessions."""
+
+import asyncio
+import contextlib
+import ssl
+from dataclasses import dataclass
+from socket import socket
+
+from mailcore import conf
+from mailcore.mta.queue import queue_ids
+from mailcore.servers.concurrency.executor import Executor
+from mailcore.servers.smtp.message_body import Committer
+from mailcore.servers.smtp.session import SmtpSession
+from mailcore.servers.transport import proxy_protocol
+from mailcore.servers.transport.proxy_protocol import ProxiedListener
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What makes one port differ from another."""
+
+    name: str  # as in log lines: smtpd, submission/smtpd, lmtp
+    lmtp: bool = False  # RFC 2033
+    auth_required: bool = False
+    implicit_tls: bool = False
+
+
+SERVICES: dict[str, Service] = {
+    "smtp": Service("smtpd"),
+    "submission": Service("submission/smtpd", auth_required=True),
+    "submissions": Service("submissions/smtpd", auth_required=True, implicit_tls=True),
+    "lmtp": Service("lmtpd", lmtp=True),
+}
+
+
+class SmtpServer:
+    """Serves one of SERVICES on the sockets it is given."""
+
+    def __init__(
+        self, service: str, executor: Executor, tls_context: ssl.SSLContext | None, committer: Committer
+    ) -> None:
+        self.service = SERVICES[service]
+        self.executor = executor
+        self.tls_context = tls_context
+        self.committer = committer
+        self.sessions: set[SmtpSession] = set()
+        self.closing = False
+        self._listeners: list[asyncio.Server | ProxiedListener] = []
+
+    @property
+    def connections(self) -> int:
+        """How many clients there are."""
+        return len(self.sessions)
+
+    async def listen(self, sock: socket) -> None:
+        """Serve a bound socket from now on."""
+        loop = asyncio.get_running_loop()
+        await self.executor.run_in_pool(queue_ids.reserve_ahead)
+        tls = self.tls_context if self.service.implicit_tls else None
+        if conf.current().smtpd_upstream_proxy_protocol and not self.service.lmtp:
+            self._listeners.append(
+                ProxiedListener(lambda header: SmtpSession(self, loop, header), sock, tls, proxy_protocol.smtp_proxies)
+            )
+            return
+        if tls is not None:
+            self._listeners.append(
+                ProxiedListener(lambda header: SmtpSession(self, loop, header), sock, tls, proxy_protocol.of_nobody)
+            )
+            return
+        listener = await loop.create_server(
+            lambda: SmtpSession(self, loop), sock=sock, ssl=tls, backlog=conf.current().listen_backlog
+        )
+        self._listeners.append(listener)
+
+    async def close(self, grace: float) -> None:
+        """Take no more connections, say 421 to idle clients, let messages under way finish for `grace` seconds."""
+        self.closing = True
+        for listener in self._listeners:
+            listener.close()
+        for session in list(self.sessions):
+            session.close_when_idle()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                while self.sessions:
+                    await asyncio.sleep(0.05)
+        for session in list(self.sessions):
+            session.abort()
+        self.committer.record_history()

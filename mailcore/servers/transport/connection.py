@@ -1,0 +1,229 @@
+"""A connection that speaks in lines: what a session reads and writes, over TLS or not.
+
+Used by servers whose commands are lines (POP3, ManageSieve). One coroutine owns a connection: it asks for a line,
+answers, asks again. Memory is bounded both ways: reading pauses when lines arrive faster than they are
+asked for, `drain` waits while the client does not take what it asked for.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import cast
+
+from mailcore.servers.transport.proxy_protocol import ProxyHeader
+
+_READ_AHEAD = 1 << 16  # bytes of commands kept while one is being answered
+
+
+class ConnectionClosed(Exception):
+    """The client has gone, or was sent away."""
+
+
+class IdleTimeout(Exception):
+    """Nothing came for too long."""
+
+
+class LineTooLong(Exception):
+    """A line longer than allowed; it has been passed over up to its end."""
+
+
+class LineConnection(asyncio.Protocol):
+    """One connection. `connected` is called once with it, when it stands (TLS included); `proxied` is what a proxy
+    in front says of the client."""
+
+    def __init__(self, connected: Callable[["LineConnection"], None], proxied: ProxyHeader | None) -> None:
+        self._connected = connected
+        self._proxied = proxied
+        self._loop = asyncio.get_running_loop()
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._waiting: asyncio.Future[None] | None = None  # for a line
+        self._draining: asyncio.Future[None] | None = None
+        self._writable = True
+        self._reading = True
+        self._ended = False
+        self._skipping = False
+        self._wakes_for_any = False  # not a line is waited for, but bytes
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    # --- asyncio's side ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        first = self._transport is None
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not say that it is one
+        if first:
+            self._connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if self._waiting is not None and not self._waiting.done():
+            if b"\n" in data or self._wakes_for_any or len(self._buffer) > _READ_AHEAD:
+                self._waiting.set_result(None)
+        elif len(self._buffer) > _READ_AHEAD and self._reading:
+            self._reading = False
+            self._stands().pause_reading()
+
+    def eof_received(self) -> bool:
+        self._wake_all(ended=True)
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._wake_all(ended=True)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def pause_writing(self) -> None:
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        if self._draining is not None and not self._draining.done():
+            self._draining.set_result(None)
+
+    def _wake_all(self, *, ended: bool) -> None:
+        self._ended = self._ended or ended
+        for future in (self._waiting, self._draining):
+            if future is not None and not future.done():
+                future.set_result(None)
+
+    # --- the session's side ---
+
+    async def line(self, limit: int, seconds: float) -> bytes:
+        """The next line without its line end. Gone, Idle (nothing for `seconds`), TooLong (over `limit`)."""
+        waited = False
+        while True:
+            end = self._buffer.find(b"\n")
+            if end >= 0:
+                if not waited:
+                    # The client sent commands ahead, up to 64 KB of them: other connections get their turns between.
+                    await asyncio.sleep(0)
+                line = bytes(self._buffer[:end])
+                del self._buffer[: end + 1]
+                if not self._reading and len(self._buffer) < _READ_AHEAD // 2:
+                    self._reading = True
+                    self._stands().resume_reading()
+                if self._skipping or end > limit:
+                    self._skipping = False
+                    raise LineTooLong
+                return line.removesuffix(b"\r")
+            if len(self._buffer) > limit:
+                self._skipping = True
+                self._buffer.clear()
+            if self._ended:
+                raise ConnectionClosed
+            waited = True
+            await self._more(seconds)
+
+    async def octets(self, count: int, seconds: float) -> bytes:
+        """The next `count` bytes, whatever they are. Gone, Idle (nothing for `seconds`)."""
+        found = bytearray()
+        while True:
+            missing = count - len(found)
+            found += self._buffer[:missing]
+            del self._buffer[:missing]
+            if len(found) == count:
+                return bytes(found)
+            if self._ended:
+                raise ConnectionClosed
+            self._wakes_for_any = True
+            try:
+                await self._more(seconds)
+            finally:
+                self._wakes_for_any = False
+
+    async def _more(self, seconds: float) -> None:
+        if not self._reading:
+            self._reading = True
+            self._stands().resume_reading()
+        self._deadline = self._loop.time() + seconds
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._deadline, self._look_at_clock)
+        self._waiting = self._loop.create_future()
+        try:
+            await self._waiting
+        finally:
+            self._waiting = None
+        if self._deadline == 0.0:
+            raise IdleTimeout
+
+    def _look_at_clock(self) -> None:
+        """One timer a connection, put off when it rings too early: cheaper than one a line."""
+        self._timer = None
+        if self._waiting is None or self._waiting.done():
+            return
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._look_at_clock)
+        else:
+            self._deadline = 0.0
+            self._waiting.set_result(None)
+
+    @property
+    def has_line(self) -> bool:
+        """Has the client sent its next command already?"""
+        return b"\n" in self._buffer
+
+    def write(self, *parts: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.writelines(parts)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until the client has taken most of what was written. Gone: it never will, or not within
+        `seconds`."""
+        if not self._writable and not self._ended:
+            self._draining = self._loop.create_future()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._draining
+            except TimeoutError:
+                self.abort()
+                raise ConnectionClosed from None
+            finally:
+                self._draining = None
+        if self._ended:
+            raise ConnectionClosed
+
+    async def start_tls(self, context: ssl.SSLContext) -> None:
+        """Go on under TLS. What the client sent before is thrown away: it was not protected (RFC 2595 §4).
+        Gone: the handshake failed."""
+        self._buffer.clear()
+        try:
+            transport = await self._loop.start_tls(self._stands(), self, context, server_side=True)
+        except (OSError, ssl.SSLError) as error:
+            raise ConnectionClosed from error
+        if transport is None:
+            raise ConnectionClosed
+        self._transport = transport
+
+    @property
+    def tls(self) -> ssl.SSLObject | None:
+        return self._stands().get_extra_info("ssl_object")  # type: ignore[no-any-return]
+
+    @property
+    def peer(self) -> str:
+        """The client's IP address."""
+        if self._proxied is not None:
+            return self._proxied.source
+        return str((self._stands().get_extra_info("peername") or ("",))[0])
+
+    @property
+    def own(self) -> str:
+        """The address the client connected to."""
+        if self._proxied is not None:
+            return self._proxied.destination
+        return str((self._stands().get_extra_info("sockname") or ("",))[0])
+
+    def close(self) -> None:
+        """Send what is written, then end; a waiting `line` raises Gone."""
+        self._wake_all(ended=True)
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _stands(self) -> asyncio.Transport:
+        if self._transport is None:
+            raise ConnectionClosed
+        return self._transport

@@ -1,0 +1,175 @@
+"""A maildrop: the INBOX as one POP3 session sees it, from sign-in to QUIT (RFC 1939 §4, §6).
+
+Called by servers/pop3.py. `open_drop` locks it (across processes: a lock on a file in the account's
+directory) and lists it once; messages that come later wait for the next session. `settle` is the
+session's end: deletions and \\Seen in one transaction, or nothing.
+"""
+
+import fcntl
+import os
+from collections.abc import Collection, Generator, Iterator
+from dataclasses import dataclass
+from io import FileIO
+
+from django.db import transaction
+from django.db.models import F
+
+from mailcore.models import Account, Expunged, Mailbox, Message, MessageSummary, MessageText
+from mailcore.store.access import external_deliveries
+from mailcore.store.mailbox import expunge
+from mailcore.store.mailbox.open_mailbox import MailboxHandle
+from mailcore.store.maildir import maildir_files
+from mailcore.store.notify import notifications
+from mailcore.values import Owner
+from mailcore.wire.imap import system_flags as wire_flags
+
+_LOCK_FILE = "pop3.lock"
+_BATCH = 1000  # messages in one statement
+_PIECE = 1 << 18  # bytes of a large message read at once
+
+
+@dataclass(frozen=True, slots=True)
+class Maildrop:
+    """What a session works on. The messages in order, one tuple for each column; the number a client
+    gives is the index plus one. `lock` is an open file; `close_drop` lets it go."""
+
+    mailbox_id: int
+    account_id: int
+    directory: str
+    lock: int
+    uid_validity: int
+    uids: tuple[int, ...]
+    sizes: tuple[int, ...]
+    base_names: tuple[str, ...]
+    flags: tuple[int, ...]
+
+
+class MaildropLocked(Exception):
+    """Another session has this maildrop."""
+
+
+def open_maildrop(owner: Owner) -> Maildrop:
+    """Lock and list the owner's INBOX. Locked: another session has it."""
+    lock = _lock_maildrop(owner.address)
+    try:
+        return _list_messages(owner, lock)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def _lock_maildrop(address: str) -> int:
+    home = maildir_files.account_directory(address)
+    os.makedirs(home, mode=0o700, exist_ok=True)
+    handle = os.open(os.path.join(home, _LOCK_FILE), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise MaildropLocked(address) from error
+    return handle
+
+
+def _list_messages(owner: Owner, lock: int) -> Maildrop:
+    mailbox_id, uid_validity = Mailbox.objects.values_list("id", "uid_validity").get(
+        account_id=owner.account_id, name="INBOX"
+    )
+    where = maildir_files.folder_directory(owner.address, "")
+    external_deliveries.index_new_files(MailboxHandle(mailbox_id, owner.account_id, "INBOX", where, uid_validity))
+    rows = Message.objects.filter(mailbox_id=mailbox_id).order_by("uid")
+    columns = list(zip(*rows.values_list("uid", "size", "base_name", "flags"), strict=True)) or [()] * 4
+    return Maildrop(mailbox_id, owner.account_id, where, lock, uid_validity, *columns)
+
+
+def close_maildrop(drop: Maildrop) -> None:
+    os.close(drop.lock)
+
+
+def read_message(drop: Maildrop, index: int) -> bytes:
+    """A whole message. FileNotFoundError: its file is gone."""
+    return maildir_files.read_message(drop.directory, drop.base_names[index], drop.flags[index])
+
+
+def read_pieces(drop: Maildrop, index: int) -> Generator[bytes, None, None]:
+    """A large message, piece by piece. FileNotFoundError: its file is gone."""
+    with maildir_files.with_current_path(drop.directory, drop.base_names[index], drop.flags[index], FileIO) as file:
+        while piece := file.read(_PIECE):
+            yield piece
+
+
+def commit_session(drop: Maildrop, deleted: Collection[int], retrieved: Collection[int]) -> None:
+    """Delete the messages at the indexes `deleted` and mark those `retrieved` as seen, all or nothing.
+
+    What another program deleted meanwhile is passed over. Files go after the commit.
+    """
+    gone = sorted(drop.uids[index] for index in deleted)
+    seen = sorted(drop.uids[index] for index in set(retrieved) - set(deleted))
+    with transaction.atomic():
+        modseq = expunge.lock_mailbox(drop.mailbox_id)
+        if not modseq:
+            return  # the mailbox itself is gone
+        marked = _mark_seen(drop.mailbox_id, seen, modseq)
+        removed = _remove_messages(drop.mailbox_id, gone, modseq)
+        if not (marked or removed.files):
+            return
+        rows = len(removed.files)
+        expunge.subtract_counters(
+            drop.mailbox_id, modseq, rows=rows, unseen=removed.unseen + marked, octets=removed.octets
+        )
+        if rows:
+            Account.objects.filter(pk=drop.account_id).update(
+                used_bytes=F("used_bytes") - removed.octets, used_messages=F("used_messages") - rows
+            )
+        notifications.publish_mailboxes([drop.mailbox_id])
+    expunge.remove_files(drop.directory, removed.files)
+
+
+def write_seen_names(drop: Maildrop, indexes: Collection[int]) -> None:
+    """Write \\Seen into the file names, after `settle`."""
+    for index in indexes:
+        maildir_files.rename_flags(drop.directory, drop.base_names[index], drop.flags[index] | wire_flags.SEEN)
+
+
+@dataclass(slots=True)
+class _RemovedTotals:
+    files: list[tuple[str, int]]
+    octets: int = 0
+    unseen: int = 0
+
+
+def _batches(uids: list[int]) -> Iterator[list[int]]:
+    for start in range(0, len(uids), _BATCH):
+        yield uids[start : start + _BATCH]
+
+
+def _mark_seen(mailbox_id: int, uids: list[int], modseq: int) -> int:
+    """Returns how many were not seen before."""
+    marked = 0
+    for batch in _batches(uids):
+        unseen = Message.objects.filter(mailbox_id=mailbox_id, uid__in=batch)
+        unseen = unseen.annotate(seen=F("flags").bitand(wire_flags.SEEN)).filter(seen=0)
+        marked += unseen.update(flags=F("flags").bitor(wire_flags.SEEN), modseq=modseq)
+    return marked
+
+
+def _remove_messages(mailbox_id: int, uids: list[int], modseq: int) -> _RemovedTotals:
+    removed = _RemovedTotals([])
+    for batch in _batches(uids):
+        rows = Message.objects.filter(mailbox_id=mailbox_id, uid__in=batch)
+        ids, expunged = [], []
+        for id_, uid, base_name, flags, size in rows.values_list("id", "uid", "base_name", "flags", "size"):
+            ids.append(id_)
+            expunged.append(Expunged(mailbox_id=mailbox_id, uid=uid, modseq=modseq))
+            removed.files.append((base_name, flags))
+            removed.octets += size
+            removed.unseen += not flags & wire_flags.SEEN
+        Expunged.objects.bulk_create(expunged)
+        # By their keys, one statement a table: cascading would read every message first, and for a subquery
+        # MariaDB locks the rows of other mailboxes too.
+        for table in (
+            MessageText.objects.filter(message_id__in=ids),
+            MessageSummary.objects.filter(message_id__in=ids),
+            Message.objects.filter(id__in=ids),
+        ):
+            table._raw_delete(table.db)
+    return removed

@@ -1,0 +1,207 @@
+"""Repairs of one account's index: counters counted again, lost files restored, rows whose files are lost removed.
+
+Called by `mailindex`. A file counts as a message's only if it has the message's size and the hash that was taken when
+the message arrived (EMAILID), wherever it was found. Rows are removed only where the administrator asks for it.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from mailcore.models import Mailbox, Message, Unsynced
+from mailcore.store.access.reindex import FolderReport
+from mailcore.store.db import message_table
+from mailcore.store.db.message_table import BATCH, MAILBOX, MESSAGE
+from mailcore.store.mailbox import expunge, insert, quota_limits
+from mailcore.store.mailbox.open_mailbox import MailboxHandle
+from mailcore.store.maildir import maildir_files
+from mailcore.store.notify import notifications
+from mailcore.values import Owner
+from mailcore.wire.imap import system_flags as wire_flags
+
+_TRACE_LINES = 8  # header fields of local delivery at most at the top of a file, which EMAILID leaves out
+
+
+# --- Counters -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    messages: int
+    unseen: int
+    size: int  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A mailbox (or, with the name "", the account) whose counters differ from its messages."""
+
+    mailbox: str
+    before: Counters
+    after: Counters
+
+
+_COUNT = (
+    f"SELECT COUNT(*), COALESCE(SUM(CASE WHEN flags & {wire_flags.SEEN:d} = 0 THEN 1 ELSE 0 END), 0),"
+    f" COALESCE(SUM(size), 0), COALESCE(MAX(uid), 0), COALESCE(MAX(modseq), 0) FROM {MESSAGE} WHERE mailbox_id = %s"
+)
+_KEPT = "messages, unseen, size, uid_next, highest_modseq"
+
+
+def recount(owner: Owner, *, dry_run: bool = False) -> Iterator[Correction]:
+    """Count the messages of every mailbox and of the account; what differs is corrected, unless it is a dry run."""
+    boxes = Mailbox.objects.filter(account_id=owner.account_id).order_by("id")
+    for mailbox_id, name in boxes.values_list("id", "name"):
+        with transaction.atomic():
+            found = _recount_mailbox(mailbox_id, name, dry_run)
+        if found is not None:
+            yield found
+    usage = quota_limits.read_allowance(owner.account_id)
+    total = Mailbox.objects.filter(account_id=owner.account_id).values_list("messages", "size")
+    messages, size = sum(row[0] for row in total), sum(row[1] for row in total)
+    if usage is not None and (usage.used_messages, usage.used_bytes) != (messages, size):
+        if not dry_run:
+            size, messages = quota_limits.recount_usage(owner.account_id)
+        yield Correction("", Counters(usage.used_messages, 0, usage.used_bytes), Counters(messages, 0, size))
+
+
+def _recount_mailbox(mailbox_id: int, name: str, dry_run: bool) -> Correction | None:
+    """Call inside a transaction."""
+    row = message_table.locked_mailbox(mailbox_id, _KEPT)
+    if row is None:
+        return None
+    before, uid_next, modseq = Counters(*map(int, row[:3])), row[3], row[4]
+    counted = message_table.fetch_rows(_COUNT, (mailbox_id,))[0]
+    after = Counters(*map(int, counted[:3]))
+    if before == after and counted[3] < uid_next and counted[4] <= modseq:
+        return None
+    if not dry_run:
+        message_table.execute(
+            f"UPDATE {MAILBOX} SET messages = %s, unseen = %s, size = %s, uid_next = %s, highest_modseq = %s"
+            " WHERE id = %s",
+            (after.messages, after.unseen, after.size, max(uid_next, counted[3] + 1), max(modseq, counted[4]) + 1,
+             mailbox_id),
+        )  # fmt: skip
+        notifications.publish_mailboxes([mailbox_id])
+    return Correction(name, before, after)
+
+
+# --- Lost files -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """A message whose file is lost; `email_id` is the hash of its content below the headers of local delivery."""
+
+    id: int
+    uid: int
+    base_name: str
+    size: int
+    flags: int
+    email_id: str
+
+    def is_content(self, content: bytes) -> bool:
+        if len(content) != self.size:
+            return False
+        at = 0
+        for _ in range(_TRACE_LINES):
+            if insert.email_id(memoryview(content)[at:]) == self.email_id:
+                return True
+            at = content.find(b"\n", at) + 1
+            if not at:
+                return False
+        return False
+
+
+def restore(owner: Owner, folder: FolderReport, backups: Sequence[str] = ()) -> Iterator[tuple[int, str]]:
+    """Write lost files again from content found elsewhere; yields (UID, where it was found). Looked at are what a
+    commit still carries, the account's other directories, directories of backups, and other messages of the same
+    content."""
+    lost = _lost(folder)
+    by_name = _files_by_name(
+        [maildir_files.account_directory(owner.address), *backups], {each.base_name for each in lost}
+    )
+    for each in lost:
+        for content, source in _candidates(each, by_name.get(each.base_name, ())):
+            if each.is_content(content):
+                path = maildir_files.write_file(folder.directory, each.base_name, [content])
+                maildir_files.sync_directories([os.path.dirname(path)])
+                if each.flags:
+                    maildir_files.rename_flags(folder.directory, each.base_name, each.flags)
+                yield each.uid, source
+                break
+
+
+def _lost(folder: FolderReport) -> list[_Lost]:
+    names = [base_name for _, base_name in folder.lost]
+    found: list[_Lost] = []
+    for at in range(0, len(names), BATCH):
+        rows = Message.objects.filter(mailbox_id=folder.mailbox_id, base_name__in=names[at : at + BATCH])
+        columns = ("id", "uid", "base_name", "size", "flags", "summary__email_id")
+        found += [_Lost(*row) for row in rows.order_by("uid").values_list(*columns)]
+    return found
+
+
+def _files_by_name(directories: Iterable[str], wanted: set[str]) -> dict[str, list[str]]:
+    """Paths of files with these base names, whatever their flags."""
+    found: dict[str, list[str]] = {}
+    for top in directories if wanted else ():
+        for where, _, names in os.walk(top):
+            for name in names:
+                base_name = name.partition(":2,")[0]
+                if base_name in wanted:
+                    found.setdefault(base_name, []).append(os.path.join(where, name))
+    return found
+
+
+def _candidates(lost: _Lost, paths: Iterable[str]) -> Iterator[tuple[bytes, str]]:
+    for (octets,) in Unsynced.objects.filter(message_id=lost.id).values_list("octets"):
+        yield bytes(octets), "the database"
+    for path in paths:
+        if (content := _read(_whole, path)) is not None:
+            yield content, path
+    others = Message.objects.filter(summary__email_id=lost.email_id, size=lost.size).exclude(id=lost.id)
+    columns = ("base_name", "flags", "mailbox__folder", "mailbox__account__address", "mailbox__name")
+    for base_name, flags, directory, address, name in others.values_list(*columns)[:_COPIES]:
+        if (
+            content := _read(
+                maildir_files.read_message, maildir_files.folder_directory(address, directory), base_name, flags
+            )
+        ) is not None:
+            yield content, f"{address} {name}"
+
+
+_COPIES = 10  # other messages of the same content that are tried
+
+
+def _whole(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _read(read: Callable[..., bytes], *where: object) -> bytes | None:
+    try:
+        return read(*where)
+    except OSError:
+        return None
+
+
+def drop(owner: Owner, folder: FolderReport) -> list[int]:
+    """Remove the rows of messages whose files are lost, as EXPUNGE would; returns their UIDs."""
+    box = MailboxHandle(folder.mailbox_id, owner.account_id, folder.name, folder.directory, 0)
+    dropped: list[int] = []
+    lost = _lost(folder)
+    for at in range(0, len(lost), BATCH):
+        with transaction.atomic():
+            modseq = expunge.lock_mailbox(box.id)
+            ranges = [(each.uid, each.uid) for each in lost[at : at + BATCH]]
+            rows = [
+                row
+                for row in message_table.select_messages(box.id, expunge.COLUMNS, ranges)
+                if not maildir_files.has_file(box.directory, row[expunge.COLUMNS.index("base_name")])
+            ]
+            if rows and modseq:
+                dropped += expunge.remove_rows(box, rows, modseq).uids
+    return dropped

@@ -1,0 +1,195 @@
+"""An account's mail filters: Sieve scripts, which of them is active, and what filters remember between two messages.
+
+Called by the ManageSieve server (RFC 5804) through the executor, one function a command, and by `post.filters` at
+delivery. Nothing is stored that could not run; refusals are values with the codes of RFC 5804 §1.3.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from time import time
+
+from django.db import transaction
+
+from mailcore import conf
+from mailcore.models import Account, Mailbox, SieveMemory, SieveScript
+from mailcore.store.directory.directory_error import directory_changed
+from mailcore.values import Owner, Refusal
+from mailcore.wire.sieve.compiler import compile_script
+from mailcore.wire.sieve.script_parser import SieveError
+
+LONGEST_NAME = 128  # characters (RFC 5804 §1.6)
+_NO_SUCH = Refusal("NONEXISTENT", "There is no script by that name")
+_FORGOTTEN_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveScript:
+    """The script messages to an account go through, and what it may know of its owner. `told` is the fault the owner
+    has been told of already."""
+
+    id: int
+    account_id: int
+    name: str
+    content: str
+    told: str
+    address: str
+    language: str
+    time_zone: str
+
+
+# --- For owners -----------------------------------------------------------------------------------
+
+
+def list_scripts(owner: Owner) -> list[tuple[str, bool]]:
+    """(name, is it active?), by name."""
+    active = Account.objects.filter(pk=owner.account_id).values_list("active_script_id", flat=True).first()
+    rows = SieveScript.objects.filter(account_id=owner.account_id).order_by("name").values_list("id", "name")
+    return [(name, id_ == active) for id_, name in rows]
+
+
+def get_script(owner: Owner, name: str) -> str | Refusal:
+    found = SieveScript.objects.filter(account_id=owner.account_id, name=name).values_list("content", flat=True).first()
+    return _NO_SUCH if found is None else found
+
+
+def syntax_error(content: str) -> Refusal | None:
+    """What is wrong with a script, with its line."""
+    limit = conf.current().sieve_max_script_size
+    if limit and len(content.encode("utf-8", "replace")) > limit:
+        return Refusal("QUOTA/MAXSIZE", f"A script may have at most {limit} octets")
+    try:
+        compile_script(content)
+    except SieveError as error:
+        return Refusal("", str(error))
+    return None
+
+
+def has_space(owner: Owner, name: str, size: int) -> Refusal | None:
+    """May a script of `size` bytes be stored under this name?"""
+    parameters = conf.current()
+    if parameters.sieve_max_script_size and size > parameters.sieve_max_script_size:
+        return Refusal("QUOTA/MAXSIZE", f"A script may have at most {parameters.sieve_max_script_size} octets")
+    others = SieveScript.objects.filter(account_id=owner.account_id).exclude(name=name).count()
+    if parameters.sieve_quota_max_scripts and others >= parameters.sieve_quota_max_scripts:
+        return Refusal("QUOTA/MAXSCRIPTS", f"There may be at most {parameters.sieve_quota_max_scripts} scripts")
+    return None
+
+
+def put_script(owner: Owner, name: str, content: str) -> Refusal | None:
+    """Store a script, in place of the one of this name if there is one; an active one stays active."""
+    if (refusal := _find_script(name) or syntax_error(content)) is not None:
+        return refusal
+    with transaction.atomic():
+        _lock_account(owner)
+        if (refusal := has_space(owner, name, 0)) is not None:
+            return refusal
+        SieveScript.objects.update_or_create(
+            account_id=owner.account_id, name=name, defaults={"content": content, "fault": ""}
+        )
+    return None
+
+
+def activate_script(owner: Owner, name: str) -> Refusal | None:
+    """This script and no other; none at all for ""."""
+    with transaction.atomic():
+        _lock_account(owner)
+        script = SieveScript.objects.filter(account_id=owner.account_id, name=name).first() if name else None
+        if name and script is None:
+            return _NO_SUCH
+        Account.objects.filter(pk=owner.account_id).update(active_script=script)
+        directory_changed()
+    return None
+
+
+def delete_script(owner: Owner, name: str) -> Refusal | None:
+    with transaction.atomic():
+        _lock_account(owner)
+        script = SieveScript.objects.filter(account_id=owner.account_id, name=name).first()
+        if script is None:
+            return _NO_SUCH
+        if Account.objects.filter(active_script=script).exists():
+            return Refusal("ACTIVE", "An active script cannot be deleted")
+        script.delete()
+    return None
+
+
+def rename_script(owner: Owner, old: str, new: str) -> Refusal | None:
+    """An active script stays active (RFC 5804 §2.11.1)."""
+    if (refusal := _find_script(new)) is not None:
+        return refusal
+    with transaction.atomic():
+        _lock_account(owner)
+        own = SieveScript.objects.filter(account_id=owner.account_id)
+        if not own.filter(name=old).exists():
+            return _NO_SUCH
+        if new != old and own.filter(name=new).exists():
+            return Refusal("ALREADYEXISTS", "There is a script by that name already")
+        own.filter(name=old).update(name=new)
+    return None
+
+
+def _lock_account(owner: Owner) -> None:
+    Account.objects.select_for_update().filter(pk=owner.account_id).values_list("id").first()
+
+
+def _find_script(name: str) -> Refusal | None:
+    if not name or len(name) > LONGEST_NAME or re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", name):
+        return Refusal("", "This cannot be the name of a script")
+    return None
+
+
+# --- At delivery ----------------------------------------------------------------------------------
+
+
+def active_scripts(account_ids: Iterable[int]) -> Mapping[int, ActiveScript]:
+    """The active scripts of these accounts, by account."""
+    columns = (
+        *("active_script_id", "id", "active_script__name", "active_script__content", "active_script__fault"),
+        *("address", "language", "time_zone"),
+    )
+    rows = Account.objects.filter(id__in=set(account_ids), active_script__isnull=False).values_list(*columns)
+    return {row[1]: ActiveScript(*row) for row in rows}
+
+
+def list_target_mailboxes(account_id: int) -> dict[str, str]:
+    """The mailboxes messages can be put into: name → special use or ""."""
+    rows = Mailbox.objects.filter(account_id=account_id, selectable=True)
+    return dict(rows.values_list("name", "special_use"))
+
+
+def record_fault(script_id: int, words: str) -> bool:
+    """A script could not be carried out. True for the first time since it was written; call inside a transaction."""
+    return SieveScript.objects.filter(pk=script_id, fault="").update(fault=words or "?") == 1
+
+
+def has_seen(account_id: int, key: str) -> bool:
+    return SieveMemory.objects.filter(account_id=account_id, key=_key_digest(key), until_at__gt=int(time())).exists()
+
+
+def record_seen(account_id: int, key: str, seconds: int, *, anew: bool = False) -> bool:
+    """Remember `key` for so long. False: it stands in memory already, and its time is left as it is, but with `anew`;
+    call inside a transaction."""
+    if not anew and has_seen(account_id, key):
+        return False
+    # Whoever delivers to this account at the same moment waits here, and then finds what was written.
+    Account.objects.select_for_update().filter(pk=account_id).values_list("id").first()
+    known = has_seen(account_id, key)
+    if anew or not known:
+        SieveMemory.objects.update_or_create(
+            account_id=account_id, key=_key_digest(key), defaults={"until_at": int(time()) + seconds}
+        )
+    return not known
+
+
+def delete_expired() -> int:
+    """Remove what need not be remembered any more; returns how much (at most 10,000 at once)."""
+    old = SieveMemory.objects.filter(until_at__lte=int(time())).values_list("id", flat=True)
+    ids = list(old[:_FORGOTTEN_AT_ONCE])
+    SieveMemory.objects.filter(id__in=ids).delete()
+    return len(ids)
+
+
+def _key_digest(key: str) -> str:
+    return hashlib.blake2b(key.encode("utf-8", "replace"), digest_size=32).hexdigest()

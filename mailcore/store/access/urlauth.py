@@ -1,0 +1,88 @@
+"""URLs that carry the right to read what they name (RFC 4467). Called by the IMAP server.
+
+Every mailbox has a key, made when first needed; the token of a URL is a keyed hash of it, and a new key makes all
+of them void.
+"""
+
+import hashlib
+import hmac
+import secrets
+from datetime import UTC, datetime
+
+from mailcore import conf
+from mailcore.models import Account, Mailbox
+from mailcore.store.mailbox import catenate
+from mailcore.store.mailbox.access_rights import NO_SUCH_MAILBOX
+from mailcore.values import Owner, Refusal
+from mailcore.wire.imap.imap_url import AuthorizedUrl
+
+MECHANISM = "INTERNAL"
+
+
+def sign_url(owner: Owner, url: AuthorizedUrl) -> str | None:
+    """The URL with its token; None if it is of no mailbox of the owner's here."""
+    if _owner_of(url) != owner:
+        return None
+    row = Mailbox.objects.filter(account_id=owner.account_id, name=url.message.mailbox, selectable=True)
+    if not row.exists():
+        return None
+    # Only the first to come makes the key.
+    row.filter(url_key="").update(url_key=secrets.token_hex(32))
+    return f"{url.rump}:{MECHANISM}:{_token(row.values_list('url_key', flat=True)[0], url)}"
+
+
+def _token(key: str, url: AuthorizedUrl) -> str:
+    return hmac.new(bytes.fromhex(key), url.rump.encode("utf-8"), hashlib.sha256).hexdigest()
+
+
+def _owner_of(url: AuthorizedUrl) -> Owner | None:
+    if url.message.host.lower() != conf.current().myhostname.lower():
+        return None
+    return _find_account(url.message.user)
+
+
+def _find_account(name: str) -> Owner | None:
+    address = (name if "@" in name else f"{name}@{conf.current().mydomain}").lower()
+    row = Account.objects.filter(address=address).values_list("id", "address").first()
+    return Owner(*row) if row is not None else None
+
+
+def fetch_url(reader: Owner, url: AuthorizedUrl) -> bytes | None:
+    """The bytes, if the URL gives `reader` the right to them."""
+    owner = _owner_of(url)
+    if owner is None or url.mechanism != MECHANISM or not _may_read(reader, url.access) or _is_expired(url.expire):
+        return None
+    keys = Mailbox.objects.filter(account_id=owner.account_id, name=url.message.mailbox).exclude(url_key="")
+    key = keys.values_list("url_key", flat=True).first()
+    if key is None or not hmac.compare_digest(_token(key, url), url.token):
+        return None
+    return catenate.read_part(owner, url.message)
+
+
+def _may_read(reader: Owner, access: str) -> bool:
+    """submit+ is for submission servers, of which none reads here."""
+    if access in ("anonymous", "authuser"):
+        return True
+    kind, _, name = access.partition("+")
+    return kind == "user" and _find_account(name) == reader
+
+
+def _is_expired(expire: str) -> bool:
+    if not expire:
+        return False
+    try:
+        moment = datetime.fromisoformat(expire)
+    except ValueError:
+        return True
+    return moment.tzinfo is None or moment < datetime.now(UTC)
+
+
+def reset_keys(owner: Owner, mailbox: str | None) -> Refusal | None:
+    """Make the URLs of one mailbox, or of all, void."""
+    rows = Mailbox.objects.filter(account_id=owner.account_id)
+    if mailbox is not None:
+        rows = rows.filter(name=mailbox)
+        if not rows.exists():
+            return NO_SUCH_MAILBOX
+    rows.update(url_key="")
+    return None

@@ -1,0 +1,74 @@
+"""Tokens for scripts: made, taken, revoked. Random and long, so a keyed hash of each is kept."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from mailcore.models import Account, ApiToken
+from mailcore.store.db import audit
+
+PREFIX = "youju_"
+
+
+def _digest(token: str) -> str:
+    key = hashlib.sha512(b"api token\0" + settings.SECRET_KEY.encode()).digest()
+    return hashlib.blake2b(token.encode("utf-8", "surrogatepass"), key=key, digest_size=32).hexdigest()
+
+
+def create_token(account_id: int, label: str, *, writes: bool, expires: date | None) -> str:
+    """A new token; it is shown once."""
+    token = PREFIX + secrets.token_urlsafe(32)
+    with transaction.atomic():
+        account = Account.objects.get(pk=account_id)
+        given = {"label": label[:100], "writes": writes}
+        ApiToken.objects.create(account=account, digest=_digest(token), expires=expires, **given)
+        audit.record_change(
+            "token.create", account.address, {}, given | {"expires": expires.isoformat() if expires else None}
+        )
+    return token
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What an owner sees of a token."""
+
+    id: int
+    label: str
+    writes: bool
+    created: datetime
+    last_used: datetime | None
+    expires: date | None
+
+
+def list_tokens(account_id: int) -> list[Token]:
+    rows = ApiToken.objects.filter(account_id=account_id).order_by("-created", "-pk")
+    return [Token(*row) for row in rows.values_list("id", "label", "writes", "created", "last_used", "expires")]
+
+
+def revoke_token(account_id: int, token_id: int) -> bool:
+    """It opens nothing from now on. False: the account has none by that number."""
+    with transaction.atomic():
+        row = ApiToken.objects.filter(pk=token_id, account_id=account_id).select_related("account").first()
+        if row is None:
+            return False
+        audit.record_change("token.revoke", row.account.address, {"label": row.label}, {})
+        row.delete()
+    return True
+
+
+def find_holder(token: str) -> tuple[int, bool] | None:
+    """(the account's id, may it change things) of a token that is in force."""
+    if not token.startswith(PREFIX):
+        return None
+    row = ApiToken.objects.filter(digest=_digest(token)).first()
+    now = timezone.now()
+    if row is None or (row.expires is not None and row.expires < timezone.localdate()):
+        return None
+    if row.last_used is None or now - row.last_used > timedelta(minutes=10):
+        ApiToken.objects.filter(pk=row.pk).update(last_used=now)
+    return row.account_id, row.writes

@@ -1,0 +1,201 @@
+"""Password hashes that came from another mail system, as Dovecot writes them: "{SSHA512}…", "{CRYPT}$6$…".
+
+Named in Django's PASSWORD_HASHERS. They are checked, never made: whoever signs in with one gets our own
+hash by that. In the database they begin with "dovecot$".
+"""
+
+import base64
+import binascii
+import ctypes
+import hashlib
+import hmac
+import re
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any
+
+import argon2
+from django.contrib.auth.hashers import BasePasswordHasher
+from django.utils.translation import gettext as _
+
+from mailcore.wire.auth import sasl
+
+_SHAPE = re.compile(r"\{([A-Za-z0-9-]+)(?:\.(hex|b64|base64))?\}(.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
+
+
+def encode_hash(given: str, default: str = "CRYPT") -> str:
+    """What the database keeps of a hash as Dovecot writes it; one without "{SCHEME}" is of the default scheme.
+    ValueError: no such scheme, or no such hash."""
+    if not _SHAPE.fullmatch(given):
+        given = f"{{{default}}}{given}"
+    scheme, encoding, data = _split_scheme(given)
+    if scheme not in _SCHEMES:
+        raise ValueError(f"unknown password scheme {scheme}")
+    if not data or not _validate(scheme, encoding, data):
+        raise ValueError(f"no {scheme} hash")
+    return f"{DovecotHasher.algorithm}${given}"
+
+
+def scram_keys(given: str) -> str:
+    """The SCRAM keys in a hash as Dovecot writes it, "" if it is of another scheme."""
+    scheme, _encoding, data = _split_scheme(given)
+    return data if scheme == "SCRAM-SHA-256" else ""
+
+
+def cleartext_password(given: str) -> str | None:
+    """The password itself where it was stored in the clear."""
+    scheme, encoding, data = _split_scheme(given)
+    return _decode_plain(encoding, data) if scheme in _CLEAR and data else None
+
+
+class DovecotHasher(BasePasswordHasher):
+    """Django's side: checks, and is always in need of an update."""
+
+    algorithm = "dovecot"
+
+    def verify(self, password: str, encoded: str) -> bool:
+        scheme, encoding, data = _split_scheme(encoded.partition("$")[2])
+        try:
+            return _SCHEMES[scheme](password.encode(), encoding, data)
+        except (KeyError, ValueError):
+            return False
+
+    def encode(self, password: str, salt: str) -> str:
+        raise NotImplementedError("hashes of this kind are not made any more")
+
+    def must_update(self, encoded: str) -> bool:
+        return True
+
+    def harden_runtime(self, password: str, encoded: str) -> None:
+        """Nothing to do: it is checked once, and then no more."""
+
+    def safe_summary(self, encoded: str) -> dict[Any, Any]:
+        return {_("algorithm"): f"{self.algorithm} {_split_scheme(encoded.partition('$')[2])[0]}"}
+
+
+def _split_scheme(given: str) -> tuple[str, str, str]:
+    """(scheme in upper case, encoding "" | "hex" | "b64", the hash)."""
+    shape = _SHAPE.fullmatch(given)
+    if shape is None:
+        return "", "", given
+    scheme, encoding, data = shape.groups()
+    return scheme.upper(), (encoding or "").lower().replace("base64", "b64"), data
+
+
+# --- The schemes ----------------------------------------------------------------------------------
+
+
+def _decode_hash(encoding: str, data: str, usual: str) -> bytes:
+    """ValueError: it is not written so."""
+    try:
+        return bytes.fromhex(data) if (encoding or usual) == "hex" else base64.b64decode(data, validate=True)
+    except binascii.Error as error:
+        raise ValueError("bad encoding") from error
+
+
+def _decode_plain(encoding: str, data: str) -> str:
+    return _decode_hash(encoding, data, "").decode() if encoding else data
+
+
+def _check_plain(password: bytes, encoding: str, data: str) -> bool:
+    return hmac.compare_digest(password, _decode_plain(encoding, data).encode())
+
+
+def _check_digest(algorithm: str, usual: str, salted: bool, password: bytes, encoding: str, data: str) -> bool:
+    """A digest of the password, and of the salt that stands behind it."""
+    octets = _decode_hash(encoding, data, usual)
+    size = hashlib.new(algorithm, usedforsecurity=False).digest_size
+    if len(octets) < size or (len(octets) > size) is not salted:
+        raise ValueError("wrong length")
+    found = hashlib.new(algorithm, password + octets[size:], usedforsecurity=False).digest()
+    return hmac.compare_digest(found, octets[:size])
+
+
+def _check_pbkdf2(password: bytes, _encoding: str, data: str) -> bool:
+    """$1$salt$rounds$hex of PBKDF2 with SHA-1."""
+    _empty, version, salt, rounds, digest = data.split("$")
+    if version != "1":
+        raise ValueError("unknown version")
+    found = hashlib.pbkdf2_hmac("sha1", password, salt.encode(), int(rounds))
+    return hmac.compare_digest(found, bytes.fromhex(digest))
+
+
+def _check_argon2(password: bytes, _encoding: str, data: str) -> bool:
+    try:
+        return argon2.PasswordHasher().verify(data, password)
+    except argon2.exceptions.InvalidHashError as error:
+        raise ValueError("no argon2 hash") from error
+    except argon2.exceptions.VerificationError:
+        return False
+
+
+def _check_scram(password: bytes, _encoding: str, data: str) -> bool:
+    keys = sasl.parse_keys(data)
+    made = sasl.make_keys(password.decode(), keys.salt, keys.iterations)
+    return hmac.compare_digest(made.stored_key, keys.stored_key)
+
+
+@lru_cache(maxsize=1)
+def _crypt_library() -> ctypes.CDLL | None:
+    """The system's crypt(3): libxcrypt knows every kind that a shadow file may hold, old and new."""
+    for name in ("libcrypt.so.1", "libcrypt.so.2", None):
+        try:
+            library = ctypes.CDLL(name)
+            library.crypt_r.restype = ctypes.c_char_p
+            library.crypt_r.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
+        except (OSError, AttributeError):
+            continue
+        return library
+    return None
+
+
+_CRYPT_DATA = 1 << 18  # bytes; no library's struct crypt_data is larger
+
+
+def _check_crypt(start: str, password: bytes, _encoding: str, data: str) -> bool:
+    library = _crypt_library()
+    if library is None or not data.startswith(start) or b"\0" in password:
+        raise ValueError("no crypt hash that this system knows")
+    made = library.crypt_r(password, data.encode(), ctypes.create_string_buffer(_CRYPT_DATA))
+    if made is None or made.startswith(b"*"):
+        raise ValueError("no crypt hash that this system knows")
+    return hmac.compare_digest(made, data.encode())
+
+
+_Check = Callable[[bytes, str, str], bool]
+
+_SCHEMES: dict[str, _Check] = {
+    "PLAIN": _check_plain,
+    "CLEAR": _check_plain,
+    "CLEARTEXT": _check_plain,
+    "PLAIN-MD5": partial(_check_digest, "md5", "hex", False),
+    "LDAP-MD5": partial(_check_digest, "md5", "b64", False),
+    "SMD5": partial(_check_digest, "md5", "b64", True),
+    "SHA": partial(_check_digest, "sha1", "b64", False),
+    "SHA1": partial(_check_digest, "sha1", "b64", False),
+    "SSHA": partial(_check_digest, "sha1", "b64", True),
+    "SHA256": partial(_check_digest, "sha256", "b64", False),
+    "SSHA256": partial(_check_digest, "sha256", "b64", True),
+    "SHA512": partial(_check_digest, "sha512", "b64", False),
+    "SSHA512": partial(_check_digest, "sha512", "b64", True),
+    "CRYPT": partial(_check_crypt, ""),
+    "DES-CRYPT": partial(_check_crypt, ""),
+    "MD5": partial(_check_crypt, "$1$"),
+    "MD5-CRYPT": partial(_check_crypt, "$1$"),
+    "SHA256-CRYPT": partial(_check_crypt, "$5$"),
+    "SHA512-CRYPT": partial(_check_crypt, "$6$"),
+    "BLF-CRYPT": partial(_check_crypt, "$2"),
+    "PBKDF2": _check_pbkdf2,
+    "ARGON2I": _check_argon2,
+    "ARGON2ID": _check_argon2,
+    "SCRAM-SHA-256": _check_scram,
+}
+_CLEAR = frozenset(("PLAIN", "CLEAR", "CLEARTEXT"))
+
+
+def _validate(scheme: str, encoding: str, data: str) -> bool:
+    try:
+        _SCHEMES[scheme](b"", encoding, data)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,185 @@
+"""Writing domains: make, change, delete."""
+
+import logging
+import re
+from dataclasses import dataclass, field
+
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from mailcore.models import Account, Alias, Domain
+from mailcore.store.db import audit
+from mailcore.store.directory import account_changes, alias_changes
+from mailcore.store.directory.directory_error import DirectoryError, directory_changed
+from mailcore.wire.message import envelope_address as addresses
+
+log = logging.getLogger("mailcore.domains")
+
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class DomainDraft:
+    """A domain as the administrator wants it. Bytes; None: the next wider limit decides; 0: no limit."""
+
+    kind: str = "local"
+    target: str = ""  # the domain an alias domain stands for
+    active: bool = True
+    account_quota_bytes: int | None = None
+    account_quota_messages: int | None = None
+    total_quota_bytes: int | None = None
+    max_accounts: int | None = None
+    max_aliases: int | None = None
+    catch_all: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DomainContents:
+    """What deleting a domain deletes with it."""
+
+    accounts: int
+    aliases: int
+    octets: int
+    messages: int
+    named_by: tuple[str, ...] = field(default=())  # alias domains that stand in the way
+
+
+def domain_name(text: str) -> str:
+    """The name as it is stored: lower case, A-labels (RFC 5890). Problem: it is none (RFC 1035 §2.3.1)."""
+    try:
+        name = addresses.ascii_domain(text.strip())
+    except addresses.AddressError:
+        name = ""
+    if not name or len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
+        raise DirectoryError({"name": _("“%(name)s” is not a domain name.") % {"name": text}})
+    return name
+
+
+def create_domain(name: str, draft: DomainDraft = DomainDraft()) -> int:
+    """Make a domain; returns its id. Problem: no domain name, there already, or the draft is wrong."""
+    name = domain_name(name)
+    try:
+        with transaction.atomic():
+            row = Domain(name=name)
+            _apply_draft(row, draft)
+            row.save(force_insert=True)
+            audit.record_change("domain.create", name, {}, domain_snapshot(row), domain=name)
+            directory_changed()
+    except IntegrityError as error:
+        raise DirectoryError({"name": _("%(name)s is there already.") % {"name": name}}) from error
+    log.info("domain created: %s", name)
+    return row.pk
+
+
+def change_domain(domain_id: int, draft: DomainDraft) -> None:
+    """Make the domain what the draft says. Problem: it is gone, or the draft is wrong."""
+    with transaction.atomic():
+        row = _lock_domain(domain_id)
+        before = domain_snapshot(row)
+        _apply_draft(row, draft)
+        row.save()
+        audit.record_change("domain.change", row.name, before, domain_snapshot(row), domain=row.name)
+        directory_changed()
+        if not row.active:
+            account_changes.revalidate_sessions(row.accounts.values_list("pk", flat=True))
+    log.info("domain changed: %s", row.name)
+
+
+def domain_snapshot(row: Domain) -> dict[str, object]:
+    """A domain as the audit keeps it."""
+    return {
+        "kind": row.kind,
+        "target": row.target.name if row.target else "",
+        "active": row.active,
+        "account_quota_bytes": row.account_quota_bytes,
+        "account_quota_messages": row.account_quota_messages,
+        "total_quota_bytes": row.total_quota_bytes,
+        "max_accounts": row.max_accounts,
+        "max_aliases": row.max_aliases,
+        "catch_all": row.catch_all,
+    }
+
+
+def _lock_domain(domain_id: int) -> Domain:
+    row = Domain.objects.select_for_update().filter(pk=domain_id).first()
+    if row is None:
+        raise DirectoryError({"": _("This domain is gone.")})
+    return row
+
+
+def _apply_draft(row: Domain, draft: DomainDraft) -> None:
+    if draft.kind not in Domain.Kind.values:
+        raise DirectoryError({"kind": _("There is no such kind of domain.")})
+    row.kind, row.active = draft.kind, draft.active
+    row.target = _alias_domain_target(row, draft.target) if draft.kind == Domain.Kind.ALIAS else None
+    if row.pk is not None and draft.kind != Domain.Kind.LOCAL and _has_accounts(row):
+        raise DirectoryError(
+            {"kind": _("Accounts or aliases live here: only a domain without any can change its kind.")}
+        )
+    if row.pk is not None and draft.kind != Domain.Kind.LOCAL and row.alias_domains.exists():
+        raise DirectoryError({"kind": _("Other domains are names for this one.")})
+    row.account_quota_bytes, row.account_quota_messages = draft.account_quota_bytes, draft.account_quota_messages
+    row.total_quota_bytes = draft.total_quota_bytes
+    row.max_accounts, row.max_aliases = draft.max_accounts, draft.max_aliases
+    row.catch_all = _validate_catch_all(row.name, draft.catch_all)
+
+
+def _has_accounts(row: Domain) -> bool:
+    return row.accounts.exists() or row.aliases.exists()
+
+
+def _alias_domain_target(row: Domain, name: str) -> Domain:
+    """The domain an alias domain stands for: a local one, so that one step always ends the way."""
+    target = Domain.objects.filter(name=name.strip().lower()).first()
+    if target is None or target.kind != Domain.Kind.LOCAL or target.pk == row.pk:
+        raise DirectoryError({"target": _("An alias domain stands for another domain with mailboxes here.")})
+    return target
+
+
+def _validate_catch_all(domain: str, text: str) -> str:
+    text = text.strip().lower()
+    if not text:
+        return ""
+    try:
+        address = addresses.parse_address(text if "@" in text else f"{text}@{domain}")
+    except addresses.AddressError as error:
+        raise DirectoryError({"catch_all": _("“%(address)s” is not an address.") % {"address": text}}) from error
+    return address
+
+
+def domain_contents(domain_id: int) -> DomainContents:
+    """What `delete_domain` would delete, to be said before it is done."""
+    sums = account_changes.usage_of_accounts(Account.objects.filter(domain=domain_id))
+    names = Domain.objects.filter(target=domain_id).order_by("name").values_list("name", flat=True)
+    return DomainContents(
+        accounts=sums.accounts,
+        aliases=Alias.objects.filter(domain=domain_id).count(),
+        octets=sums.octets,
+        messages=sums.messages,
+        named_by=tuple(names),
+    )
+
+
+def delete_domain(domain_id: int) -> None:
+    """Delete a domain with its accounts, their mail and its aliases; other aliases lose its addresses.
+    Problem: other domains are names for it, or the last administrator lives in it."""
+    with transaction.atomic():
+        row = _lock_domain(domain_id)
+        named_by = list(row.alias_domains.order_by("name").values_list("name", flat=True)[:3])
+        if named_by:
+            message = ngettext(
+                "%(names)s is a name for this domain: delete it first.",
+                "%(names)s are names for this domain: delete them first.",
+                len(named_by),
+            )
+            raise DirectoryError({"": message % {"names": ", ".join(named_by)}})
+        contents = domain_contents(row.pk)
+        lost = {"accounts": contents.accounts, "aliases": contents.aliases, "messages": contents.messages}
+        audit.record_change("domain.delete", row.name, {**domain_snapshot(row), **lost}, {}, domain=row.name)
+        account_changes.delete_all_in(row.pk)
+        name = row.name
+        row.delete()
+        alias_changes.drop_targets(f'@{name}"', lambda target: target.endswith(f"@{name}"))
+        directory_changed()
+    log.info("domain deleted: %s", name)

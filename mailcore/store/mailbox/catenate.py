@@ -1,0 +1,45 @@
+"""Parts of messages by URL, and messages put together from them (RFC 4469). Called by the IMAP server."""
+
+import os
+from collections.abc import Sequence
+
+from mailcore.store.mailbox import append_messages, messages
+from mailcore.store.mailbox.open_mailbox import find_mailbox
+from mailcore.values import Owner, Refusal
+from mailcore.wire.imap.imap_url import MessageUrl
+from mailcore.wire.message import body_section
+
+_IN_MEMORY = 1 << 18
+
+
+def read_part(owner: Owner, url: MessageUrl) -> bytes | None:
+    """The bytes a URL names in the owner's mail; None if there are none."""
+    box = find_mailbox(owner, url.mailbox)
+    if isinstance(box, Refusal) or (url.uid_validity and url.uid_validity != box.uid_validity):
+        return None
+    files = messages.message_files(box.id, [(url.uid, url.uid)])
+    content = messages.read_message(box, files[0]) if files else None
+    if content is None:
+        return None
+    found = body_section.extract_section(content, url.section)
+    if found is None or url.partial is None:
+        return found
+    first, length = url.partial
+    return found[first : first + length if length else None]
+
+
+def join_parts(parts: Sequence[bytes | str]) -> bytes | str:
+    """One content of several: bytes, or the path of a spooled file where it is long. Spooled parts are removed."""
+    if all(isinstance(each, bytes) for each in parts) and sum(map(len, parts)) <= _IN_MEMORY:
+        return b"".join(each for each in parts if isinstance(each, bytes))
+    descriptor, path = append_messages.open_spool_file()
+    with open(descriptor, "wb") as file:
+        for each in parts:
+            if isinstance(each, bytes):
+                file.write(each)
+            else:
+                with open(each, "rb") as other:
+                    while piece := other.read(_IN_MEMORY):
+                        file.write(piece)
+                os.unlink(each)
+    return path

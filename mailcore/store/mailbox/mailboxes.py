@@ -1,0 +1,448 @@
+"""The mailboxes of an account: made, listed, renamed, removed, subscribed to (RFC 9051 §6.3, RFC 6154).
+
+Called by the IMAP server through the executor, one function a command, one transaction each, and by
+whatever makes accounts. Names are decoded, levels parted by "/"; refusals are values.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from time import time
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Count, F, Q
+
+from mailcore.models import (
+    AccessRight,
+    Account,
+    Annotation,
+    Expunged,
+    Mailbox,
+    Message,
+    MessageSummary,
+    MessageText,
+    Subscription,
+)
+from mailcore.store.db import message_table
+from mailcore.store.db.compiled_queries import CompiledQuery
+from mailcore.store.mailbox import access_rights, copy_move, expunge
+from mailcore.store.mailbox.access_rights import NO_SUCH_MAILBOX
+from mailcore.store.mailbox.open_mailbox import MailboxHandle, find_mailbox
+from mailcore.store.maildir import maildir_files
+from mailcore.store.notify import notifications
+from mailcore.values import Owner, Refusal
+from mailcore.wire.imap import mailbox_names
+from mailcore.wire.imap import system_flags as wire_flags
+
+SPECIAL_USES = ("\\Archive", "\\Drafts", "\\Junk", "\\Sent", "\\Trash")
+_SPECIAL = (
+    ("Drafts", "\\Drafts"),
+    ("Sent", "\\Sent"),
+    ("Trash", "\\Trash"),
+    ("Junk", "\\Junk"),
+    ("Archive", "\\Archive"),
+)
+
+_IS_THERE = Refusal("ALREADYEXISTS", "Mailbox exists already")
+
+
+@dataclass(frozen=True, slots=True)
+class ListedMailbox:
+    """One name LIST may show. `exists` False: only subscribed to. `id` 0: no mailbox, or nothing but a level."""
+
+    id: int
+    name: str
+    special_use: str
+    selectable: bool
+    subscribed: bool
+    exists: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxStatus:
+    """STATUS of one mailbox (RFC 9051 §6.3.11); sizes are bytes."""
+
+    name: str
+    messages: int
+    uid_next: int
+    uid_validity: int
+    unseen: int
+    recent: int
+    size: int
+    highest_modseq: int
+    deleted: int
+    deleted_size: int
+    mailbox_id: int
+
+
+# --- Making, renaming, removing -------------------------------------------------------------------
+
+
+def create_special_mailboxes(account_id: int) -> None:
+    """INBOX and the special folders of a new account, subscribed to. Call inside a transaction."""
+    account = Account.objects.get(pk=account_id)
+    wanted = [("INBOX", ""), *_SPECIAL]
+    there = set(Mailbox.objects.filter(account=account).values_list("name", flat=True))
+    for name, special_use in wanted:
+        if name not in there:
+            _insert_mailbox(account, name, special_use)
+    Subscription.objects.bulk_create(
+        [Subscription(account=account, name=name) for name, _ in wanted], ignore_conflicts=True
+    )
+
+
+def _insert_mailbox(account: Account, name: str, special_use: str = "", made: list[str] | None = None) -> Mailbox:
+    """A row and its directories; folders whose directories are new are added to `made`."""
+    folder = mailbox_names.maildir_folder(name)
+    if maildir_files.create_folder(account.address, folder) and made is not None:
+        made.append(folder)
+    return Mailbox.objects.create(
+        account=account, name=name, folder=folder, special_use=special_use, uid_validity=_next_uid_validity(account.pk)
+    )
+
+
+def _next_uid_validity(account_id: int) -> int:
+    """The time, but never a number that a mailbox of this account had before. Locks the account's row."""
+    last = Account.objects.select_for_update().values_list("last_uid_validity", flat=True).get(pk=account_id)
+    value = max(int(time()), last + 1)
+    Account.objects.filter(pk=account_id).update(last_uid_validity=value)
+    return value
+
+
+def create_mailbox(client: Owner, name: str, special_use: str = "") -> MailboxHandle | Refusal:
+    """CREATE, its superior names too where they are missing; a trailing separator says only that there will
+    be names below (RFC 9051 §6.3.4)."""
+    place = access_rights.resolve_new_name(client, name.removesuffix(mailbox_names.SEPARATOR))
+    if isinstance(place, Refusal):
+        return place
+    owner, name = place.owner, place.name
+    if name == "INBOX":
+        return _IS_THERE
+    if (flaw := mailbox_names.find_name_error(name)) is not None:
+        return Refusal("CANNOT", flaw)
+    levels = name.split(mailbox_names.SEPARATOR)
+    paths = [mailbox_names.SEPARATOR.join(levels[: depth + 1]) for depth in range(len(levels))]
+    made: list[str] = []
+    try:
+        with _undoing(owner.address, made), transaction.atomic():
+            account = Account.objects.select_for_update().get(pk=owner.account_id)
+            there = {box.name: box for box in Mailbox.objects.filter(account=account, name__in=paths)}
+            if name in there and there[name].selectable:
+                return _IS_THERE
+            if special_use and Mailbox.objects.filter(account=account, special_use=special_use).exists():
+                return Refusal("USEATTR", "Another mailbox has that use")
+            for path in paths[:-1]:
+                if path not in there and path != "INBOX":
+                    _insert_mailbox(account, path, made=made)
+            if name in there:
+                box = there[name]
+                box.selectable, box.special_use = True, special_use
+                box.uid_validity = _next_uid_validity(account.pk)
+                box.uid_next = box.highest_modseq = box.recent_uid = 1
+                box.save()
+                if maildir_files.create_folder(account.address, box.folder):
+                    made.append(box.folder)
+            else:
+                box = _insert_mailbox(account, name, special_use, made)
+                above = Mailbox.objects.filter(
+                    account=account, name=name.rpartition(mailbox_names.SEPARATOR)[0]
+                ).first()
+                if above is not None:
+                    access_rights.inherit_acl(above.pk, box.pk)
+            notifications.publish_mailboxes([-account.pk])
+    except IntegrityError:
+        return _IS_THERE
+    directory = maildir_files.folder_directory(owner.address, box.folder)
+    return MailboxHandle(box.pk, owner.account_id, name, directory, box.uid_validity, place.rights, place.prefix)
+
+
+@contextlib.contextmanager
+def _undoing(address: str, made: list[str]) -> Iterator[None]:
+    """Folders that were `made` for rows of a transaction go again when it fails."""
+    try:
+        yield
+    except BaseException:
+        for folder in reversed(made):
+            maildir_files.unmake(address, folder)
+        raise
+
+
+def delete_mailbox(client: Owner, name: str) -> Refusal | None:
+    """DELETE. A mailbox with others below it loses its messages and stays as a name (RFC 3501 §6.3.4)."""
+    place = access_rights.resolve_name(client, name, "x")
+    if isinstance(place, Refusal):
+        return place
+    owner, name = place.owner, place.name
+    if name == "INBOX":
+        return Refusal("CANNOT", "INBOX cannot be deleted")
+    moved: list[tuple[str, str]] = []
+    try:
+        with transaction.atomic():
+            return _delete_rows(owner, name, moved)
+    except BaseException:
+        _move_back(moved)
+        raise
+
+
+def _delete_rows(owner: Owner, name: str, moved: list[tuple[str, str]]) -> Refusal | None:
+    """A directory that moved out of the way is noted in `moved` as (before, after)."""
+    box = Mailbox.objects.select_for_update().filter(account_id=owner.account_id, name=name).first()
+    if box is None:
+        return NO_SUCH_MAILBOX
+    below = _has_below(owner, name)
+    if below and not box.selectable:
+        return Refusal("HASCHILDREN", "Mailbox has others below it")
+    _delete_messages(box)
+    if below:
+        Mailbox.objects.filter(pk=box.pk).update(
+            selectable=False, special_use="", messages=0, unseen=0, size=0, keywords=""
+        )
+    else:
+        Mailbox.objects.filter(pk=box.pk)._raw_delete("default")
+    directory = maildir_files.folder_directory(owner.address, box.folder)
+    # Before the commit: after it somebody may make a mailbox of this name.
+    if box.selectable and (away := maildir_files.put_away(directory)):
+        moved.append((directory, away))
+        transaction.on_commit(lambda: shutil.rmtree(away, ignore_errors=True))
+    notifications.publish_mailboxes([box.pk, -owner.account_id])
+    return None
+
+
+def _has_below(owner: Owner, name: str) -> bool:
+    return Mailbox.objects.filter(account_id=owner.account_id, name__startswith=name + mailbox_names.SEPARATOR).exists()
+
+
+def _move_back(moved: list[tuple[str, str]]) -> None:
+    for before, after in reversed(moved):
+        os.rename(after, before)
+
+
+def _delete_messages(box: Mailbox) -> None:
+    """All rows of a mailbox's messages, and notes on it, from the leaves inwards, each table in one statement."""
+    for rows in (
+        MessageText.objects.filter(message__mailbox=box),
+        MessageSummary.objects.filter(message__mailbox=box),
+        Message.objects.filter(mailbox=box),
+        Expunged.objects.filter(mailbox=box),
+        Annotation.objects.filter(mailbox=box),
+        AccessRight.objects.filter(mailbox=box),
+    ):
+        rows._raw_delete(rows.db)
+    Account.objects.filter(pk=box.account_id).update(
+        used_bytes=F("used_bytes") - box.size, used_messages=F("used_messages") - box.messages
+    )
+
+
+def rename_mailbox(client: Owner, old: str, new: str) -> Refusal | None:
+    """RENAME with everything below. INBOX's messages move to the new mailbox, INBOX stays (RFC 9051 §6.3.6).
+    A mailbox does not change its owner by it."""
+    place, below = (
+        access_rights.resolve_name(client, old, "x"),
+        access_rights.resolve_new_name(client, new.removesuffix(mailbox_names.SEPARATOR)),
+    )
+    if isinstance(place, Refusal):
+        return place
+    if isinstance(below, Refusal):
+        return below
+    if place.owner.account_id != below.owner.account_id:
+        return Refusal("CANNOT", "A mailbox cannot go to another user")
+    owner, old, new = place.owner, place.name, below.name
+    if (flaw := mailbox_names.find_name_error(new)) is not None:
+        return Refusal("CANNOT", flaw)
+    if new == "INBOX" or new == old:
+        return _IS_THERE
+    if (new + mailbox_names.SEPARATOR).startswith(old + mailbox_names.SEPARATOR) and old != "INBOX":
+        return Refusal("CANNOT", "A mailbox cannot go below itself")
+    if old == "INBOX":
+        return _rename_inbox(owner, new)
+    moved: list[tuple[str, str]] = []
+    made: list[str] = []
+    try:
+        with _undoing(owner.address, made), transaction.atomic():
+            return _rename_rows(owner, old, new, moved, made)
+    except BaseException as error:
+        _move_back(moved)
+        if isinstance(error, IntegrityError):
+            return _IS_THERE
+        raise
+
+
+def _rename_rows(owner: Owner, old: str, new: str, moved: list[tuple[str, str]], made: list[str]) -> Refusal | None:
+    """Rows, then directories: each that moved is noted in `moved` as (before, after), folders that are new in `made`.
+    A \\Noselect name has no directory, those below it have (RFC 3501 §6.3.5)."""
+    rows = Mailbox.objects.select_for_update().filter(account_id=owner.account_id).order_by("id")
+    boxes = list(rows.filter(Q(name=old) | Q(name__startswith=old + mailbox_names.SEPARATOR)))
+    if not any(box.name == old for box in boxes):
+        return NO_SUCH_MAILBOX
+    if rows.filter(Q(name=new) | Q(name__startswith=new + mailbox_names.SEPARATOR)).exists():
+        return _IS_THERE
+    renamed = [(box, new + box.name[len(old) :]) for box in boxes]
+    if any(mailbox_names.find_name_error(name) for _, name in renamed):
+        return Refusal("CANNOT", "A name below would become too long")
+    where = {
+        box.pk: maildir_files.folder_directory(owner.address, mailbox_names.maildir_folder(name))
+        for box, name in renamed
+        if box.selectable
+    }
+    if any(os.path.lexists(path) for path in where.values()):
+        return Refusal("CANNOT", "There is a directory of that name already")
+    _create_superiors(owner, new, made)
+    for box, name in renamed:
+        Mailbox.objects.filter(pk=box.pk).update(name=name, folder=mailbox_names.maildir_folder(name))
+    for box, name in renamed:
+        if not box.selectable:
+            continue
+        before, after = maildir_files.folder_directory(owner.address, box.folder), where[box.pk]
+        try:
+            os.rename(before, after)
+            moved.append((before, after))
+        except FileNotFoundError:  # somebody removed the directory: what was in it is lost, the mailbox is not
+            if maildir_files.create_folder(owner.address, mailbox_names.maildir_folder(name)):
+                made.append(mailbox_names.maildir_folder(name))
+    maildir_files.sync_directories({os.path.dirname(after) for _, after in moved})
+    notifications.publish_mailboxes([-owner.account_id, *[box.pk for box in boxes]])
+    return None
+
+
+def _create_superiors(owner: Owner, name: str, made: list[str]) -> None:
+    levels = name.split(mailbox_names.SEPARATOR)[:-1]
+    account = Account.objects.get(pk=owner.account_id)
+    for depth in range(len(levels)):
+        path = mailbox_names.SEPARATOR.join(levels[: depth + 1])
+        if path != "INBOX" and not Mailbox.objects.filter(account=account, name=path).exists():
+            _insert_mailbox(account, path, made=made)
+
+
+def _rename_inbox(owner: Owner, new: str) -> Refusal | None:
+    made = create_mailbox(owner, new)
+    if isinstance(made, Refusal):
+        return made
+    refusal: Refusal | None = NO_SUCH_MAILBOX
+    try:
+        refusal = _move_inbox(owner, made)
+    finally:
+        if refusal is not None:  # nothing moved: no empty mailbox is left behind
+            delete_mailbox(owner, new)
+    return refusal
+
+
+def _move_inbox(owner: Owner, target: MailboxHandle) -> Refusal | None:
+    inbox = find_mailbox(owner, "INBOX")
+    if isinstance(inbox, Refusal):
+        return inbox
+    moved = copy_move.move_messages(inbox, [(1, (1 << 32) - 1)], target)
+    if isinstance(moved, Refusal):
+        return moved
+    expunge.remove_files(inbox.directory, moved.files)
+    return None
+
+
+# --- Listing --------------------------------------------------------------------------------------
+
+_subscribed = CompiledQuery(
+    lambda account_id: Subscription.objects.filter(account_id=account_id).values_list("name"), int
+)
+_own = CompiledQuery(
+    lambda account_id: Mailbox.objects.filter(account_id=account_id).values_list(
+        "id", "name", "special_use", "selectable"
+    ),
+    int,
+)
+
+
+def list_mailboxes(owner: Owner) -> list[ListedMailbox]:
+    """Every name the account may see, by name: mailboxes, its own and those shared with it, and names that are
+    only subscribed to."""
+    subscribed = {name for (name,) in _subscribed.rows(owner.account_id)}
+    found = [
+        ListedMailbox(id_, name, special_use, bool(selectable), name in subscribed)
+        for id_, name, special_use, selectable in _own.rows(owner.account_id)
+    ]
+    found += _list_shared(owner, subscribed)
+    there = {listed.name for listed in found}
+    found += [ListedMailbox(0, name, "", False, True, exists=False) for name in subscribed - there]
+    return sorted(found, key=lambda listed: listed.name)
+
+
+def _list_shared(owner: Owner, subscribed: set[str]) -> list[ListedMailbox]:
+    """Other users' mailboxes, and the levels above them, which can only be gone through."""
+    shared = access_rights.list_shared(owner)
+    there = {each.name for each in shared}
+    levels = {
+        each.name[:at] for each in shared for at, message in enumerate(each.name) if message == mailbox_names.SEPARATOR
+    }
+    found = [ListedMailbox(each.id, each.name, "", each.selectable, each.name in subscribed) for each in shared]
+    return found + [ListedMailbox(0, level, "", False, level in subscribed) for level in levels - there]
+
+
+def subscribe_name(owner: Owner, name: str) -> Refusal | None:
+    """The name may be of no mailbox; it must be one that could be."""
+    name = name.removesuffix(mailbox_names.SEPARATOR)
+    place = access_rights.resolve_name(owner, name, "l")
+    if isinstance(place, Refusal):
+        return place
+    if (flaw := mailbox_names.find_name_error(place.name)) is not None:
+        return Refusal("CANNOT", flaw)
+    if len(name) > mailbox_names.MAX_NAME:  # with the owner's address before it
+        return Refusal("CANNOT", "Mailbox name is too long")
+    with transaction.atomic():
+        Subscription.objects.bulk_create([Subscription(account_id=owner.account_id, name=name)], ignore_conflicts=True)
+        notifications.publish_mailboxes([-owner.account_id])
+    return None
+
+
+def unsubscribe_name(owner: Owner, name: str) -> Refusal | None:
+    name = name.removesuffix(mailbox_names.SEPARATOR)
+    with transaction.atomic():
+        if not Subscription.objects.filter(account_id=owner.account_id, name=name).delete()[0]:
+            return Refusal("NONEXISTENT", "Not subscribed")
+        notifications.publish_mailboxes([-owner.account_id])
+    return None
+
+
+def mailbox_status(owner: Owner, mailboxes: Sequence[str], with_deleted: bool = False) -> dict[str, MailboxStatus]:
+    """STATUS of those of the named mailboxes that exist and may be read."""
+    own = [name for name in mailboxes if not mailbox_names.is_other_users(name)]
+    found = _statuses(_own_statuses.rows(owner.account_id, own), with_deleted) if own else {}
+    for name in mailboxes:
+        if mailbox_names.is_other_users(name) and isinstance(
+            place := access_rights.resolve_name(owner, name, "r"), access_rights.MailboxAccess
+        ):
+            for each in _statuses(_one_status.rows(place.id), with_deleted).values():
+                found[name] = replace(each, name=name)
+    return found
+
+
+_STATUS = ("id", "name", "messages", "uid_next", "uid_validity", "unseen", "recent_uid", "size", "highest_modseq")
+_own_statuses = CompiledQuery(
+    lambda account_id, names: Mailbox.objects.filter(
+        account_id=account_id, name__in=names, selectable=True
+    ).values_list(*_STATUS),
+    int,
+    (str,),
+)
+_one_status = CompiledQuery(lambda id_: Mailbox.objects.filter(id=id_, selectable=True).values_list(*_STATUS), int)
+
+
+def _statuses(rows: Iterable[tuple[Any, ...]], with_deleted: bool) -> dict[str, MailboxStatus]:
+    found: dict[str, MailboxStatus] = {}
+    for id_, name, messages, uid_next, uid_validity, unseen, recent_uid, size, modseq in rows:
+        deleted, deleted_size = _count_deleted(id_) if with_deleted else (0, 0)
+        recent = 0
+        if recent_uid < uid_next and messages:
+            recent = Message.objects.filter(mailbox_id=id_, uid__gte=recent_uid).aggregate(n=Count("id"))["n"]
+        found[name] = MailboxStatus(
+            name, messages, uid_next, uid_validity, unseen, recent, size, modseq, deleted, deleted_size, id_
+        )
+    return found
+
+
+def _count_deleted(mailbox_id: int) -> tuple[int, int]:
+    row = message_table.fetch_rows(
+        f"SELECT COUNT(*), COALESCE(SUM(size), 0) FROM {message_table.MESSAGE} WHERE mailbox_id = %s AND flags & %s <> 0",
+        (mailbox_id, wire_flags.DELETED),
+    )[0]
+    return int(row[0]), int(row[1])

@@ -1,0 +1,278 @@
+"""Messages as IMAP sees them: listed, read, flagged, and what changed since somebody last looked.
+
+Called by the IMAP server through the executor; UIDs in, values out. Whoever changes something raises the
+mailbox's highest modseq by one in the same transaction, so every transaction has a number of its own.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from django.db import transaction
+
+from mailcore.models import Mailbox, Message
+from mailcore.store.db import message_table
+from mailcore.store.db.message_table import BATCH, MAILBOX, MESSAGE, UidRanges
+from mailcore.store.mailbox.open_mailbox import MailboxHandle
+from mailcore.store.maildir import maildir_files
+from mailcore.store.notify import notifications
+from mailcore.wire.imap import system_flags as wire_flags
+from mailcore.wire.imap.sequence_set import to_ranges
+from mailcore.wire.imap.syntax.acl_syntax import flags_mask
+
+list_columns = message_table.select_messages
+
+
+# --- What changed ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxChanges:
+    """What happened to a mailbox after a modseq. `rows` are (uid, flags, keywords, modseq) of messages that are
+    new or have other flags, `gone` UIDs. `exists` False: the mailbox itself is gone."""
+
+    highest_modseq: int
+    uid_next: int
+    rows: list[tuple[int, int, str, int]]
+    gone: list[int]
+    keywords: str
+    exists: bool = True
+
+
+_STATE = f"SELECT highest_modseq, uid_next, keywords, selectable, uid_validity FROM {MAILBOX} WHERE id = %s"
+
+
+def changes_since(mailbox_id: int, uid_validity: int, since: int) -> MailboxChanges | None:
+    """None when nothing changed. Rows may tell of changes made while we look; telling twice does no harm."""
+    state = message_table.fetch_rows(_STATE, (mailbox_id,))
+    if not state or not state[0][3] or state[0][4] != uid_validity:
+        return MailboxChanges(since, 0, [], [], "", exists=False)
+    highest, uid_next, keywords, _, _ = state[0]
+    if highest == since:
+        return None
+    rows = message_table.fetch_rows(
+        f"SELECT uid, flags, keywords, modseq FROM {MESSAGE} WHERE mailbox_id = %s AND modseq > %s ORDER BY uid",
+        (mailbox_id, since),
+    )
+    return MailboxChanges(highest, uid_next, rows, vanished_uids(mailbox_id, since), keywords)
+
+
+def vanished_uids(mailbox_id: int, since: int, ranges: UidRanges | None = None) -> list[int]:
+    """UIDs expunged after a modseq (RFC 7162 §3.2.5), in order."""
+    sql = f"SELECT uid FROM {message_table.EXPUNGED} m WHERE mailbox_id = %s AND modseq > %s"
+    if ranges is None:
+        return [uid for (uid,) in message_table.fetch_rows(sql + " ORDER BY uid", (mailbox_id, since))]
+    found = [
+        uid
+        for condition in message_table.uid_conditions(ranges)
+        for (uid,) in message_table.fetch_rows(f"{sql} AND {condition}", (mailbox_id, since))
+    ]
+    return sorted(found)
+
+
+def changed_since(mailbox_id: int, modseq: int, ranges: UidRanges) -> tuple[list[tuple[int, int, str, int]], list[int]]:
+    """(uid, flags, keywords, modseq) of what was changed, and UIDs of what was expunged, after a modseq."""
+    if not ranges:
+        return [], []
+    return list_columns(mailbox_id, ("uid", "flags", "keywords", "modseq"), ranges, modseq), vanished_uids(
+        mailbox_id, modseq, ranges
+    )
+
+
+# --- Reading --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFile:
+    """Where one message's content is looked for."""
+
+    uid: int
+    base_name: str
+    flags: int
+    size: int
+
+
+def message_files(mailbox_id: int, ranges: UidRanges) -> list[MessageFile]:
+    return [
+        MessageFile(*row)
+        for row in message_table.select_messages(mailbox_id, ("uid", "base_name", "flags", "size"), ranges)
+    ]
+
+
+def read_message(box: MailboxHandle, file: MessageFile) -> bytes | None:
+    """The whole message; None if its file is gone (its row will be, or the administrator is told)."""
+    try:
+        return maildir_files.read_message(box.directory, file.base_name, file.flags)
+    except FileNotFoundError:
+        pass
+    directory = _current_directory(box)
+    try:
+        return maildir_files.read_message(directory, file.base_name, file.flags) if directory else None
+    except FileNotFoundError:
+        return None
+
+
+def _current_directory(box: MailboxHandle) -> str | None:
+    """The mailbox may have been renamed since it was opened."""
+    row = Mailbox.objects.filter(pk=box.id).values_list("account__address", "folder").first()
+    return maildir_files.folder_directory(*row) if row else None
+
+
+def read_messages(box: MailboxHandle, wanted: Sequence[MessageFile]) -> list[bytes | None]:
+    return [read_message(box, file) for file in wanted]
+
+
+# --- Flags ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StoreResult:
+    """The outcome of STORE. `rows` are (uid, flags, keywords, modseq) as they are now, of all messages asked
+    for that exist but those in `failed`, UIDs that changed since UNCHANGEDSINCE. `stale` are the files whose names
+    do not say their flags yet, for `write_names`. `modseq` 0: nothing changed."""
+
+    rows: list[tuple[int, int, str, int]]
+    failed: list[int]
+    modseq: int
+    stale: list[tuple[str, int, int]]  # base name, flags before, flags now
+
+
+Mode = Literal["add", "remove", "replace"]
+
+
+def store_flags(
+    box: MailboxHandle, ranges: UidRanges, mode: Mode, flags: int, keywords: Sequence[str], unchanged_since: int = -1
+) -> StoreResult:
+    """STORE (RFC 9051 §6.4.6, RFC 7162 §3.1.3)."""
+    with transaction.atomic():
+        mailbox = message_table.locked_mailbox(box.id, "highest_modseq, keywords")
+        if mailbox is None:
+            return StoreResult([], [], 0, [])
+        modseq, known = mailbox[0] + 1, mailbox[1]
+        rows: list[tuple[int, int, str, int]] = []
+        failed: list[int] = []
+        stale: list[tuple[str, int, int]] = []
+        changed: dict[tuple[int, str], list[int]] = {}
+        unseen = 0
+        flags &= flags_mask(box.rights)
+        if not box.has_rights("w"):
+            keywords = ()
+        change = _FlagChange(mode, flags, keywords, box)
+        for uid, old_flags, old_keywords, old_modseq, base_name in message_table.select_messages(
+            box.id, _STORED, ranges
+        ):
+            if 0 <= unchanged_since < old_modseq:
+                failed.append(uid)
+                continue
+            new = change.of(old_flags, old_keywords)
+            if new == (old_flags, old_keywords):
+                rows.append((uid, old_flags, old_keywords, old_modseq))
+                continue
+            if new[0] != old_flags:
+                stale.append((base_name, old_flags, new[0]))
+                unseen += (old_flags & wire_flags.SEEN) - (new[0] & wire_flags.SEEN)
+            changed.setdefault(new, []).append(uid)
+            rows.append((uid, *new, modseq))
+        if not changed:
+            return StoreResult(rows, failed, 0, [])
+        if mode != "replace" and not keywords and not failed:
+            _update_bits(box.id, ranges, mode, flags, modseq)
+        else:
+            for (new_flags, new_keywords), uids in changed.items():
+                _update(box.id, uids, new_flags, new_keywords, modseq)
+        message_table.execute(
+            f"UPDATE {MAILBOX} SET highest_modseq = %s, unseen = unseen + %s, keywords = %s WHERE id = %s",
+            (modseq, unseen, known if mode == "remove" else _merge_keywords(known, keywords), box.id),
+        )
+        notifications.publish_mailboxes([box.id])
+    return StoreResult(rows, failed, modseq, stale)
+
+
+_STORED = ("uid", "flags", "keywords", "modseq", "base_name")
+
+
+def _merge_keywords(known: str, keywords: Sequence[str]) -> str:
+    there = {word.lower() for word in known.split()}
+    return " ".join([*known.split(), *[word for word in dict.fromkeys(keywords) if word.lower() not in there]])
+
+
+class _FlagChange:
+    """What a STORE makes of a message's flags; each combination is worked out once."""
+
+    def __init__(self, mode: Mode, flags: int, keywords: Sequence[str], box: MailboxHandle) -> None:
+        self._mode = mode
+        self._mask = flags_mask(box.rights)  # what a replacement leaves alone
+        self._words = box.has_rights("w")
+        self._flags = flags
+        self._keywords = keywords
+        self._lower = {word.lower() for word in keywords}
+        self._known: dict[tuple[int, str], tuple[int, str]] = {}
+
+    def of(self, flags: int, keywords: str) -> tuple[int, str]:
+        before = (flags, keywords)
+        after = self._known.get(before)
+        if after is None:
+            after = self._known[before] = self._work_out(flags, keywords)
+        return after
+
+    def _work_out(self, flags: int, keywords: str) -> tuple[int, str]:
+        words = keywords.split()
+        if self._mode == "replace":
+            kept = flags & ~self._mask | self._flags
+            return kept, " ".join(dict.fromkeys(self._keywords)) if self._words else keywords
+        if self._mode == "remove":
+            return flags & ~self._flags, " ".join(word for word in words if word.lower() not in self._lower)
+        there = {word.lower() for word in words}
+        return flags | self._flags, " ".join(words + [word for word in self._keywords if word.lower() not in there])
+
+
+def _update(mailbox_id: int, uids: list[int], flags: int, keywords: str, modseq: int) -> None:
+    sql = f"UPDATE {MESSAGE} SET flags = %s, keywords = %s, modseq = %s WHERE mailbox_id = %s AND "
+    values = (flags, keywords, modseq, mailbox_id)
+    ranges = to_ranges(uids)
+    if len(ranges) * 4 < len(uids):  # mostly neighbours
+        for low, high in ranges:
+            message_table.execute(f"{sql} uid BETWEEN %s AND %s", (*values, low, high))
+        return
+    for at in range(0, len(uids), BATCH):
+        message_table.execute(f"{sql} uid IN ({','.join(map(str, uids[at : at + BATCH]))})", values)
+
+
+def _update_bits(mailbox_id: int, ranges: UidRanges, mode: Mode, bits: int, modseq: int) -> None:
+    """System flags alone: the database works them out."""
+    if mode == "add":
+        become, differs = f"flags | {bits:d}", f"flags & {bits:d} <> {bits:d}"
+    else:
+        become, differs = f"flags & {~bits & 0x7FFF:d}", f"flags & {bits:d} <> 0"
+    for condition in message_table.uid_conditions(ranges):
+        message_table.execute(
+            f"UPDATE {MESSAGE} SET flags = {become}, modseq = %s"
+            f" WHERE mailbox_id = %s AND {condition.replace('m.uid', 'uid')} AND {differs}",
+            (modseq, mailbox_id),
+        )
+
+
+def write_flag_names(box: MailboxHandle, stale: Sequence[tuple[str, int, int]]) -> None:
+    """Bring file names up to the flags their messages have (base name, flags before, flags now). May come late:
+    a file that is not where it was is looked up, and gets the flags it has by then."""
+    missed = maildir_files.rename_expected(box.directory, stale)
+    for at in range(0, len(missed), BATCH):
+        rows = Message.objects.filter(mailbox_id=box.id, base_name__in=missed[at : at + BATCH])
+        maildir_files.rename_files(box.directory, dict(rows.values_list("base_name", "flags")))
+
+
+def uid_batches(ranges: UidRanges, size: int = BATCH) -> Iterator[UidRanges]:
+    """Ranges cut so that no piece spans more than `size` UIDs."""
+    piece: list[tuple[int, int]] = []
+    room = size
+    for low, high in ranges:
+        while low <= high:
+            end = min(high, low + room - 1)
+            piece.append((low, end))
+            room -= end - low + 1
+            low = end + 1
+            if not room:
+                yield piece
+                piece, room = [], size
+    if piece:
+        yield piece

@@ -1,0 +1,221 @@
+"""SEARCH (RFC 9051 §6.4.4): a program of keys becomes one SELECT, the database does the work.
+
+Called by the IMAP server through the executor; gives UIDs. Texts were decoded and folded at delivery, so a
+search compares bytes. Dates without time mean the server's time zone, as INTERNALDATE shows it.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from time import time
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import connection
+
+from mailcore.store.db import message_table
+from mailcore.store.db.message_table import COLUMNS, MESSAGE, SUMMARY, TEXT, UidRanges
+from mailcore.store.mailbox import fulltext
+from mailcore.wire.imap.syntax import search_syntax as wire
+from mailcore.wire.imap.syntax.search_syntax import SearchKey
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchContext:
+    """What the session knows and the program needs: the UIDs its sets mean, and what is recent to it."""
+
+    known: UidRanges  # all messages of the session
+    sets: dict[wire.Numbers, UidRanges]  # every set of the program as UIDs
+    recent: Sequence[tuple[int, int]]  # UIDs that are recent: first, and first after
+
+
+@dataclass
+class _QueryBuilder:
+    frame: SearchContext
+    now: int
+    parameters: list[object] = field(default_factory=list)
+    tables: set[str] = field(default_factory=set)
+    mailbox_id: int = 0
+
+    def value(self, value: object) -> str:
+        self.parameters.append(value)
+        return "%s"
+
+    # Each returns a condition; parameters are appended in the order in which conditions are written.
+    def condition(self, key: SearchKey) -> str:
+        match key:
+            case wire.All():
+                return "1 = 1"
+            case wire.And(keys):
+                return _joined("AND", [self.condition(each) for each in _cheap_first(keys)])
+            case wire.Or(keys):
+                return _joined("OR", [self.condition(each) for each in keys])
+            case wire.Not(inner):
+                return f"NOT ({self.condition(inner)})"
+            case wire.HasFlag(bit):
+                return f"m.flags & {bit:d} <> 0"
+            case wire.HasKeyword(word):
+                return self._keyword(word)
+            case wire.IsRecent():
+                return _uid_condition([(first, after - 1) for first, after in self.frame.recent])
+            case wire.Numbers():
+                return _uid_condition(self.frame.sets[key])
+            case wire.Day():
+                return _day_condition(key)
+            case wire.Size(relation, octets):
+                return f"m.size {relation} {self.value(octets)}"
+            case wire.Age(relation, seconds):
+                sign = ">=" if relation == "younger" else "<="
+                return f"m.internal_at {sign} {self.value(self.now - min(seconds, self.now))}"
+            case wire.Modseq(at_least):
+                return f"m.modseq >= {self.value(at_least)}"
+            case wire.SameObject(name, value):
+                self.tables.add(SUMMARY)
+                return f"{COLUMNS[name]} = {self.value(value)}"
+            case wire.Contains(where, value):
+                self.tables.add(TEXT)
+                if not value:
+                    return "1 = 1"
+                return self._text_holds(("headers", "body") if where == "text" else ("body",), value)
+            case wire.HeaderContains(name, value):
+                return self._header(name, value)
+
+    def _keyword(self, word: str) -> str:
+        # Keywords are stored as first spelled and are the same in any case.
+        return self._holds("' ' || LOWER(m.keywords) || ' '", f" {word.lower()} ", concatenated=True)
+
+    def _holds(self, column: str, value: str, concatenated: bool = False) -> str:
+        placeholder = self.value(value)
+        if connection.vendor == "postgresql":
+            return f"POSITION({placeholder} IN {column}) > 0"
+        if connection.vendor == "mysql":
+            if concatenated:
+                column = "CONCAT(' ', LOWER(m.keywords), ' ')"
+            return f"LOCATE({placeholder}, {column}) > 0"
+        return f"INSTR({column}, {placeholder}) > 0"
+
+    def _text_holds(self, columns: Sequence[str], value: str) -> str:
+        """First which messages may, by the index of texts, then the texts themselves: databases look at conditions
+        from left to right."""
+        may = self._may_hold(columns, value)
+        holds = " OR ".join([self._holds(f"t.{column}", value) for column in columns])
+        return f"({may}({holds}))"
+
+    def _may_hold(self, columns: Sequence[str], value: str) -> str:
+        """A condition that leaves few messages, and AND; "" where no index helps."""
+        last, messages = self._indexed
+        ids = fulltext.candidate_ids(columns, value, messages) if last else None
+        # An index that was emptied since names nobody: then it is not believed.
+        if ids is None or fulltext.indexed_until(self.mailbox_id)[0] < last:
+            return ""
+        return f"(m.uid > {last:d} OR m.id IN ({','.join(map(str, ids)) or 'NULL'})) AND "
+
+    @cached_property
+    def _indexed(self) -> tuple[int, int]:
+        return fulltext.indexed_until(self.mailbox_id)
+
+    def _header(self, name: str, value: str) -> str:
+        """A line that begins with the name and goes on to the value. First what is quick to say no."""
+        self.tables.add(TEXT)
+        begin = f"(^|\n){re.escape(name)}:"
+        if not value:
+            return self._matches(begin)
+        holds = self._text_holds(("headers",), value)
+        line = begin + "[^\n]*" + re.escape(value)
+        return f"({holds} AND {self._matches(line)})"
+
+    def _matches(self, pattern: str) -> str:
+        operator = "~" if connection.vendor == "postgresql" else "REGEXP"
+        return f"t.headers {operator} {self.value(pattern)}"
+
+
+def _cheap_first(keys: Sequence[SearchKey]) -> list[SearchKey]:
+    """Texts last: databases look at conditions from left to right."""
+    return sorted(keys, key=_cost)
+
+
+def _cost(key: SearchKey) -> int:
+    match key:
+        case wire.Contains() | wire.HeaderContains():
+            return 2
+        case wire.And(keys) | wire.Or(keys):
+            return max(_cost(each) for each in keys)
+        case wire.Not(inner):
+            return _cost(inner)
+    return 0
+
+
+def _uid_condition(ranges: UidRanges) -> str:
+    either = [f"m.uid BETWEEN {low:d} AND {high:d}" for low, high in ranges if low != high]
+    singles = [low for low, high in ranges if low == high]
+    if singles:
+        either.append(f"m.uid IN ({','.join(map(str, singles))})")
+    return _joined("OR", either) if either else "1 = 0"
+
+
+def _joined(operator: str, conditions: Sequence[str]) -> str:
+    """Conditions in parentheses, in their order, as a balanced tree where there are many: SQLite refuses expressions
+    that are deeper than 1000, and a chain of n is n deep."""
+    if len(conditions) <= _CHAIN:
+        return f"({f' {operator} '.join(conditions)})"
+    middle = len(conditions) // 2
+    return f"({_joined(operator, conditions[:middle])} {operator} {_joined(operator, conditions[middle:])})"
+
+
+_CHAIN = 100
+
+
+def _day_condition(key: wire.Day) -> str:
+    if key.field == "sent":
+        column, start, end = "(m.sent_at + m.sent_zone * 60)", key.day * 86400, (key.day + 1) * 86400
+    else:
+        column = "m.internal_at" if key.field == "internal" else "m.saved_at"
+        start, end = midnight(key.day), midnight(key.day + 1)
+    match key.relation:
+        case "<":
+            return f"{column} < {start:d}"
+        case ">=":
+            return f"{column} >= {start:d}"
+    return f"({column} >= {start:d} AND {column} < {end:d})"
+
+
+def midnight(day: int) -> int:
+    """When a day (since 1970-01-01) begins in the server's time zone, in seconds."""
+    try:
+        date = (_EPOCH + timedelta(days=day)).date()
+        local = datetime(date.year, date.month, date.day, tzinfo=ZoneInfo(settings.TIME_ZONE))
+    except (OverflowError, ValueError):
+        return day * 86400
+    return int(local.timestamp())
+
+
+def find_uids(mailbox_id: int, key: SearchKey, frame: SearchContext) -> list[int]:
+    """UIDs of the messages that the session knows and that match, rising."""
+    if not frame.known:
+        return []
+    sql, parameters = search_statement(mailbox_id, "m.uid", key, frame, set())
+    return [uid for (uid,) in message_table.fetch_rows(f"{sql} ORDER BY m.uid", parameters)]
+
+
+def find_with_modseq(mailbox_id: int, key: SearchKey, frame: SearchContext) -> list[tuple[int, int]]:
+    """The same as (uid, modseq)."""
+    if not frame.known:
+        return []
+    sql, parameters = search_statement(mailbox_id, "m.uid, m.modseq", key, frame, set())
+    return [(uid, modseq) for uid, modseq in message_table.fetch_rows(f"{sql} ORDER BY m.uid", parameters)]
+
+
+def search_statement(
+    mailbox_id: int, columns: str, key: SearchKey, frame: SearchContext, tables: set[str]
+) -> tuple[str, list[object]]:
+    """SQL and parameters, without an order; `tables` are those that `columns` needs. `frame.known` is not empty."""
+    asked = _QueryBuilder(frame, int(time()), [mailbox_id], set(tables), mailbox_id)
+    condition = asked.condition(key)
+    known = f" AND m.uid BETWEEN {frame.known[0][0]:d} AND {frame.known[-1][1]:d}"
+    joins = f" JOIN {SUMMARY} s ON s.message_id = m.id" if SUMMARY in asked.tables else ""
+    joins += f" JOIN {TEXT} t ON t.message_id = m.id" if TEXT in asked.tables else ""
+    return f"SELECT {columns} FROM {MESSAGE} m{joins} WHERE m.mailbox_id = %s{known} AND {condition}", asked.parameters

@@ -1,0 +1,88 @@
+"""mbox files (RFC 4155, as mboxrd: "From " in a message gets one ">" more than it had): octets in, messages out,
+and back. Flags stand in Status, X-Status and X-Keywords, where mail programs of Unix keep them. Pure."""
+
+import calendar
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from mailcore.wire.imap import system_flags as wire_flags
+
+_QUOTED = re.compile(rb"^>(>*From )", re.MULTILINE)
+_TO_QUOTE = re.compile(rb"^(>*From )", re.MULTILINE)
+_OURS = re.compile(rb"^(Status|X-Status|X-Keywords|X-UID):[ \t]*+(.*+(?:\n[ \t].*+)*+)\n", re.MULTILINE | re.IGNORECASE)
+_LETTERS = ((b"R", wire_flags.SEEN), (b"A", wire_flags.ANSWERED), (b"F", wire_flags.FLAGGED),
+            (b"D", wire_flags.DELETED), (b"T", wire_flags.DRAFT))  # fmt: skip
+_IN_STATUS = b"RO"  # the others stand in X-Status
+
+
+@dataclass(frozen=True, slots=True)
+class MboxMessage:
+    """One message: `content` with CRLF, `received_at` in seconds, None where the file does not say."""
+
+    content: bytes
+    flags: int = 0
+    keywords: tuple[str, ...] = ()
+    received_at: int | None = None
+
+
+def read_mbox(lines: Iterable[bytes]) -> Iterator[MboxMessage]:
+    """The messages in an mbox file, given line by line. ValueError: it does not begin as one."""
+    piece: list[bytes] = []
+    empty_before = True
+    for line in lines:
+        if line.startswith(b"From ") and empty_before:
+            if piece:
+                yield _parse_message(piece)
+            piece = []
+        elif not piece:
+            raise ValueError('no mbox file: it does not begin with "From "')
+        piece.append(line)
+        empty_before = line in (b"\n", b"\r\n")
+    if piece:
+        yield _parse_message(piece)
+
+
+def _parse_message(lines: Sequence[bytes]) -> MboxMessage:
+    content = b"".join(lines[1:]).replace(b"\r\n", b"\n")
+    content = content.removesuffix(b"\n") if content.endswith(b"\n\n") else content
+    head, empty_line, body = content.partition(b"\n\n")
+    said = {name.lower(): value for name, value in _OURS.findall(head + b"\n")}
+    letters = said.get(b"status", b"") + said.get(b"x-status", b"")
+    head = _OURS.sub(b"", head + b"\n").removesuffix(b"\n")
+    return MboxMessage(
+        to_crlf(head + empty_line + _QUOTED.sub(rb"\1", body)),
+        sum(bit for letter, bit in _LETTERS if letter in letters),
+        tuple(word.decode("ascii", "ignore") for word in said.get(b"x-keywords", b"").split() if word.isascii()),
+        _parse_from_line(lines[0]),
+    )
+
+
+def _parse_from_line(line: bytes) -> int | None:
+    """The time in "From somebody Sat Jan  3 01:05:34 1996", which is UTC."""
+    words = line.decode("ascii", "replace").split()
+    try:
+        return calendar.timegm(time.strptime(" ".join(words[2:7]), "%a %b %d %H:%M:%S %Y"))
+    except ValueError:
+        return None
+
+
+def to_crlf(content: bytes) -> bytes:
+    """Every line end as in SMTP."""
+    return content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+def format_mbox_message(message: MboxMessage, sender: str = "MAILER-DAEMON") -> bytes:
+    """The message as it stands in an mbox file."""
+    head, empty_line, body = message.content.replace(b"\r\n", b"\n").partition(b"\n\n")
+    letters = b"".join(letter for letter, bit in _LETTERS if message.flags & bit)
+    said = b"Status: " + bytes(letter for letter in letters if letter in _IN_STATUS) + b"O\n"
+    if others := bytes(letter for letter in letters if letter not in _IN_STATUS):
+        said += b"X-Status: " + others + b"\n"
+    if message.keywords:
+        said += b"X-Keywords: " + " ".join(message.keywords).encode() + b"\n"
+    moment = time.strftime("%a %b %e %H:%M:%S %Y", time.gmtime(message.received_at or 0))
+    content = head.rstrip(b"\n") + b"\n" + said + (b"\n" + _TO_QUOTE.sub(rb">\1", body) if empty_line else b"")
+    ending = b"\n" if content.endswith(b"\n") else b"\n\n"
+    return f"From {sender.replace(' ', '_') or 'MAILER-DAEMON'} {moment}\n".encode() + content + ending

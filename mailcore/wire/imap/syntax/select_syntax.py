@@ -1,0 +1,66 @@
+"""What SELECT and EXAMINE are asked besides the name (RFC 4466 §2.1, RFC 7162 §3.1.8, §3.2.5)."""
+
+from dataclasses import dataclass
+
+from mailcore.wire.imap.cursor import BadSyntax, Cursor
+from mailcore.wire.imap.sequence_set import Ranges
+
+
+@dataclass(frozen=True, slots=True)
+class QresyncRequest:
+    """What the client still knows of the mailbox. `known` None: every UID up to UIDNEXT. `matched`: it also gave
+    sequence numbers with their UIDs, which only save work to servers that forget what was expunged."""
+
+    uid_validity: int
+    modseq: int
+    known: Ranges | None = None
+    matched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SelectParameters:
+    condstore: bool = False
+    resync: QresyncRequest | None = None
+
+
+def parse_select_parameters(cursor: Cursor) -> SelectParameters:
+    """[SP "(" parameter … ")"], to the end."""
+    condstore, resync = False, None
+
+    def one() -> None:
+        nonlocal condstore, resync
+        word = cursor.keyword()
+        if word == "CONDSTORE":
+            condstore = True
+        elif word == "QRESYNC":
+            cursor.space()
+            resync = _parse_qresync(cursor)
+        else:
+            raise BadSyntax(f"Unknown parameter {word[:30]}")
+
+    if cursor.skip_token(b" "):
+        cursor.list_of(one)
+    cursor.end()
+    return SelectParameters(condstore, resync)
+
+
+def _parse_qresync(cursor: Cursor) -> QresyncRequest:
+    """ "(" uidvalidity SP modseq [SP known-uids] [SP "(" known-sequence-set SP known-uid-set ")"] ")"."""
+    cursor.expect(b"(")
+    uid_validity = cursor.nz_number()
+    cursor.space()
+    modseq = cursor.nz_number()
+    known: Ranges | None = None
+    matched = False
+    if cursor.skip_token(b" "):
+        if not cursor.next_is(b"("):
+            known = cursor.ranges()
+        if known is None or cursor.skip_token(b" "):
+            cursor.expect(b"(")
+            cursor.ranges()
+            cursor.space()
+            cursor.ranges()
+            cursor.expect(b")")
+            matched = True
+    cursor.expect(b")")
+    return QresyncRequest(uid_validity, modseq, known, matched)

@@ -1,0 +1,124 @@
+"""The bytes a FETCH section names: BODY[1.2.MIME], HEADER.FIELDS, BINARY[3] (RFC 9051 §6.4.5, RFC 3516)."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from mailcore.wire.message import headers, mime
+from mailcore.wire.message.mime import Content, Part
+
+What = Literal["", "HEADER", "HEADER.FIELDS", "HEADER.FIELDS.NOT", "TEXT", "MIME"]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """`path` is the part number (1, 2), () the message itself; `fields` upper case, as asked for."""
+
+    path: tuple[int, ...] = ()
+    what: What = ""
+    fields: tuple[str, ...] = ()
+
+
+class UndecodablePart(Exception):
+    """The part's transfer encoding is not known (RFC 3516 §4.3, UNKNOWN-CTE)."""
+
+
+def extract_section(content: Content, section: Section) -> bytes | None:
+    """The bytes of a section, None when there is no such part."""
+    if section.path:
+        return _extract_nested(content, section)
+    return _extract_whole(content, section, 0, len(content))
+
+
+def _extract_whole(content: Content, section: Section, start: int, end: int) -> bytes:
+    if not section.what:
+        return content if start == 0 and end == len(content) and isinstance(content, bytes) else content[start:end]
+    body = mime.find_header_end(content, start, end)
+    match section.what:
+        case "HEADER":
+            return content[start:body]
+        case "TEXT":
+            return content[body:end]
+    return filter_fields(content[start:body], section.fields, wanted=section.what == "HEADER.FIELDS")
+
+
+def _extract_nested(content: Content, section: Section) -> bytes | None:
+    part = find_part(mime.parse_message(content), section.path)
+    if part is None:
+        return None
+    if section.what == "":
+        return content[part.body : part.end]
+    if section.what == "MIME":
+        return content[part.start : part.body]
+    if part.message is None:
+        return None
+    return _extract_whole(content, section, part.body, part.end)
+
+
+def find_part(root: Part, path: tuple[int, ...]) -> Part | None:
+    """The part a number names. A message that is no multipart has one part, 1, which is itself."""
+    part, entity = root, root  # entity: what the next number counts in
+    for position, number in enumerate(path):
+        if position and part.message is not None:
+            entity = part.message
+        elif position and not part.children:
+            return None
+        else:
+            entity = part
+        if entity.children:
+            if number > len(entity.children):
+                return None
+            part = entity.children[number - 1]
+        elif number == 1 and (position == 0 or entity is not part):
+            part = entity
+        else:
+            return None
+    return part
+
+
+def filter_fields(head: bytes, names: tuple[str, ...], *, wanted: bool) -> bytes:
+    """The fields named (or all others) as they stand, and the empty line (RFC 9051 §6.4.5.1)."""
+    pattern = _fields_pattern(names)
+    out = [match[0] for match in _FIELD.finditer(head) if (pattern.match(match[0]) is not None) == wanted]
+    if out and not out[-1].endswith(b"\n"):
+        out.append(b"\r\n")
+    return b"".join(out) + b"\r\n"
+
+
+_FIELD = re.compile(rb"^(?=[^\r\n])[^\n]*+\n?(?:[ \t][^\n]*+\n?)*+", re.MULTILINE)
+
+
+@lru_cache(512)
+def _fields_pattern(names: tuple[str, ...]) -> re.Pattern[bytes]:
+    if not names:
+        return re.compile(rb"(?!)")
+    each = b"|".join(re.escape(name.encode("latin-1", "replace")) for name in names)
+    return re.compile(rb"(?:" + each + rb")[ \t]*:", re.IGNORECASE)
+
+
+def decode_part(content: Content, path: tuple[int, ...]) -> bytes | None:
+    """BINARY[path]: the part without its transfer encoding; None: no such part. Raises UndecodablePart."""
+    if not path:
+        root = mime.parse_message(content)
+        if root.kind in ("multipart", "message"):
+            return content[:]
+        return content[: root.body] + _undo_encoding(content, root)
+    part = find_part(mime.parse_message(content), path)
+    if part is None:
+        return None
+    if part.kind == "multipart":
+        return content[part.body : part.end]
+    return _undo_encoding(content, part)
+
+
+def _undo_encoding(content: Content, part: Part) -> bytes:
+    raw = content[part.body : part.end]
+    match part.encoding:
+        case "base64":
+            return headers.decode_base64(raw)
+        case "quoted-printable":
+            return headers.decode_quoted_printable(raw)
+        case "" | "7bit" | "8bit" | "binary":
+            return raw
+    raise UndecodablePart(part.encoding)

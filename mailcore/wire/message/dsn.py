@@ -1,0 +1,146 @@
+"""Delivery status notifications as bytes: RFC 3462 and RFC 3464, those about UTF-8 addresses RFC 6533."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.header import Header
+
+from mailcore.wire import smtp_commands
+from mailcore.wire.message import trace_headers
+
+_LONGEST = 900
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeRecipient:
+    address: str
+    original: str
+    orcpt: str  # as given: "rfc822;a+2Bb@c" in xtext, or ""
+    action: str  # failed, delayed, delivered, relayed, expanded (RFC 3464 §2.3.3)
+    status: str  # "5.1.1"
+    text: str  # what was said
+    relay: str  # who said it; "none", "virtual" or "local" for ourselves
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    reporting_mta: str
+    mail_name: str
+    to: str  # who is told
+    sender: str  # of the message it is about
+    subject: str
+    words: str  # for a person; lines end in \n
+    envelope_id: str
+    queue_id: str
+    arrived: str  # RFC 5322 dates
+    now: str
+    message_id: str  # without <>
+    recipients: tuple[NoticeRecipient, ...]
+    original: bytes  # the message, as much of it as may be read
+    whole: bool  # return it whole; else its headers
+    utf8: bool = False  # there are addresses that only SMTPUTF8 can carry
+
+
+def render_notice(notice: Notice) -> bytes:
+    """The whole notice, CRLF line ends."""
+    boundary = f"{notice.queue_id}.{notice.message_id.partition('@')[0]}/{notice.reporting_mta}"
+    original = notice.original if notice.whole else trace_headers.split_header(notice.original)[0]
+    lines = [*_render_head(notice, boundary), *_render_text(notice, boundary), *_render_status(notice, boundary)]
+    lines += [
+        f"--{boundary}",
+        f"Content-Description: Undelivered Message{'' if notice.whole else ' Headers'}",
+        f"Content-Type: {_original_type(notice)}",
+        f"Content-Transfer-Encoding: {_encoding(original)}",
+        "",
+        "",
+    ]
+    return "\r\n".join(lines).encode("utf-8", "surrogateescape") + original + f"\r\n--{boundary}--\r\n".encode()
+
+
+def _render_head(notice: Notice, boundary: str) -> Iterator[str]:
+    yield f"From: MAILER-DAEMON@{notice.reporting_mta} (Mail Delivery System)"
+    yield f"To: {notice.to}"
+    subject = notice.subject
+    yield f"Subject: {subject if subject.isascii() else Header(subject, 'utf-8').encode(linesep=chr(13) + chr(10))}"
+    yield f"Date: {notice.now}"
+    yield f"Message-ID: <{notice.message_id}>"
+    yield "Auto-Submitted: auto-replied"
+    yield "MIME-Version: 1.0"
+    yield f'Content-Type: multipart/report; report-type={_status_fields(notice)}; boundary="{boundary}"'
+    yield f"Content-Transfer-Encoding: {_encoding(notice.words.encode() + notice.original)}"
+    yield ""
+    yield "This is a MIME-encapsulated message."
+    yield ""
+
+
+def _render_text(notice: Notice, boundary: str) -> Iterator[str]:
+    yield f"--{boundary}"
+    yield "Content-Description: Notification"
+    yield "Content-Type: text/plain; charset=utf-8"
+    yield f"Content-Transfer-Encoding: {_encoding(notice.words.encode('utf-8', 'surrogateescape'))}"
+    yield ""
+    yield f"This is the mail system at host {notice.reporting_mta}."
+    yield ""
+    yield from (line[:_LONGEST] for line in notice.words.split("\n"))
+    yield ""
+    yield f"                   {notice.mail_name}"
+    yield ""
+
+
+def _render_status(notice: Notice, boundary: str) -> Iterator[str]:
+    yield f"--{boundary}"
+    yield "Content-Description: Delivery report"
+    yield f"Content-Type: message/{_status_fields(notice)}"
+    yield ""
+    yield f"Reporting-MTA: dns; {notice.reporting_mta}"
+    if notice.envelope_id:
+        yield f"Original-Envelope-Id: {_single_line(notice.envelope_id)}"
+    yield f"X-Queue-ID: {notice.queue_id}"
+    yield f"X-Sender: {_typed_address(notice.sender)}"
+    yield f"Arrival-Date: {notice.arrived}"
+    for recipient in notice.recipients:
+        yield ""
+        yield f"Final-Recipient: {_typed_address(recipient.address)}"
+        yield f"Original-Recipient: {_original_recipient(recipient)}"
+        yield f"Action: {recipient.action}"
+        yield f"Status: {recipient.status}"
+        if recipient.relay in ("none", "virtual", "local"):
+            yield f"Diagnostic-Code: X-Youju; {_single_line(recipient.text)}"
+        else:
+            yield f"Remote-MTA: dns; {_single_line(recipient.relay.partition('[')[0])}"
+            yield f"Diagnostic-Code: smtp; {_single_line(recipient.text)}"
+    yield ""
+
+
+def _status_fields(notice: Notice) -> str:
+    return "global-delivery-status" if notice.utf8 else "delivery-status"
+
+
+def _original_type(notice: Notice) -> str:
+    if notice.whole:
+        return "message/global" if notice.utf8 else "message/rfc822"
+    return "message/global-headers" if notice.utf8 else "text/rfc822-headers"
+
+
+def _encoding(octets: bytes) -> str:
+    return "7bit" if octets.isascii() else "8bit"
+
+
+def _typed_address(address: str) -> str:
+    """An address with its type; those RFC 822 cannot know are "utf-8" (RFC 6533 §3)."""
+    return f"{'rfc822' if address.isascii() else 'utf-8'}; {_single_line(address)}"
+
+
+def _original_recipient(recipient: NoticeRecipient) -> str:
+    """As the sender gave it, its xtext decoded (RFC 3464 §2.3.1)."""
+    kind, semicolon, given = recipient.orcpt.partition(";")
+    if not semicolon:
+        return _typed_address(recipient.original).replace("; ", ";", 1)
+    try:
+        return f"{kind};{_single_line(smtp_commands.decode_xtext(given))}"
+    except smtp_commands.SmtpSyntaxError:
+        return f"{kind};{_single_line(given)}"
+
+
+def _single_line(text: str) -> str:
+    """Text that stays on its line, whatever a remote host said."""
+    return " ".join(text.split())[:_LONGEST]

@@ -1,0 +1,171 @@
+"""Header fields (RFC 5322 §2.2): split, decoded (RFC 2047, RFC 2231), and their structured values.
+
+Raw text here is a `str` of Latin-1, one character per byte, so that nothing is lost; decoded text is
+real text. Nothing raises, whatever a message says.
+"""
+
+import binascii
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from mailcore.wire.text.charsets import decode_text, guess_text
+
+Fields = list[tuple[str, str]]  # (name in lower case, value unfolded and stripped), in order, Latin-1
+
+MAX_HEADER = 128 * 1024  # bytes looked at; what is beyond is kept but says nothing
+
+_FOLD = re.compile(r"\r?\n(?=[ \t])")
+_FIELD = re.compile(r"^([!-9;-~]++)[ \t]*+:(.*)$", re.MULTILINE)
+_WORD = re.compile(r"=\?([^?\s*]{1,40})(?:\*[^?\s]{0,20})?\?([bBqQ])\?([^?\r\n]*)\?=")
+_PARAMETER = re.compile(r';[ \t]*([^\s=;"()]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*+)"?|([^;]*))')
+_COMMENT = re.compile(r"\([^()]*\)")
+_ID = re.compile(r"<([^<>]+)>")
+
+
+def split_fields(head: bytes) -> Fields:
+    """The fields of a header block (its end line may be there or not)."""
+    text = head[:MAX_HEADER].decode("latin-1")
+    if "\n " in text or "\n\t" in text:
+        text = _FOLD.sub("", text)
+    return [(name.lower(), value.strip(" \t\r")) for name, value in _FIELD.findall(text)]
+
+
+def decode_value(value: str) -> str:
+    """The text of an unstructured value: encoded words and raw 8-bit bytes resolved."""
+    if not value.isascii():
+        value = guess_text(value.encode("latin-1"))
+    return _decode_words(value) if "=?" in value else value
+
+
+def _decode_words(value: str) -> str:
+    """RFC 2047. Neighbours of one charset are joined before they are decoded, for many programs cut
+    a character in two; white space between neighbours vanishes (§6.2)."""
+    out: list[str] = []
+    end, charset, pending = 0, "", b""
+    for match in _WORD.finditer(value):
+        between = value[end : match.start()]
+        data = _word_octets(match[2], match[3])
+        label = match[1].lower()
+        if pending and not between.strip() and label == charset:
+            pending += data
+        else:
+            if pending:
+                out.append(decode_text(pending, charset))
+            if between.strip() or not end:
+                out.append(between)
+            charset, pending = label, data
+        end = match.end()
+    if pending:
+        out.append(decode_text(pending, charset))
+    out.append(value[end:])
+    return "".join(out)
+
+
+def _word_octets(encoding: str, text: str) -> bytes:
+    data = text.encode("utf-8", "replace")
+    if encoding in "qQ":
+        return binascii.a2b_qp(data, header=True)
+    return decode_base64(data)
+
+
+def decode_base64(data: bytes) -> bytes:
+    """What is readable of base64, whatever stands between or is missing at the end."""
+    try:
+        return binascii.a2b_base64(data)
+    except binascii.Error:
+        pass
+    kept = re.sub(rb"[^A-Za-z0-9+/]", b"", data)
+    return binascii.a2b_base64(kept[: len(kept) - (len(kept) % 4 == 1)] + b"==")
+
+
+def decode_quoted_printable(data: bytes) -> bytes:
+    return binascii.a2b_qp(data)
+
+
+class Structured(NamedTuple):
+    """`Content-Type: text/plain; charset=x` and its kin: value "text/plain", parameters in order, their
+    names in lower case. Continuations (RFC 2231 §3) are joined; a name that ends in "*" has an
+    extended value (charset'language'percent-encoded)."""
+
+    value: str
+    parameters: tuple[tuple[str, str], ...]
+
+    def raw(self, name: str) -> str:
+        """The parameter as it stands, "" without."""
+        for key, value in self.parameters:
+            if key == name:
+                return value
+        return ""
+
+    def text(self, name: str) -> str:
+        """The parameter decoded: extended, else as an encoded word or raw 8-bit, as many programs write."""
+        if extended := self.raw(name + "*"):
+            return _decode_extended(extended)
+        return decode_value(self.raw(name))
+
+
+def parse_structured(value: str) -> Structured:
+    return _parse_uncached(value) if len(value) < 200 else _parse_uncached.__wrapped__(value)
+
+
+@lru_cache(1024)
+def _parse_uncached(value: str) -> Structured:
+    if "(" in value and '"' not in value:
+        value = _COMMENT.sub("", value)
+    head, _, rest = value.partition(";")
+    words = head.replace('"', "").split(None, 1)
+    head = words[0] if words else ""
+    if len(words) > 1:  # the semicolon is missing, as some programs have it
+        head, rest = (head + "".join(words[1].split()), rest) if "/" in words[1][:2] else (head, f"{words[1]};{rest}")
+    if not rest:
+        return Structured(head, ())
+    found: dict[str, str] = {}
+    for name, quoted, plain in _PARAMETER.findall(";" + rest)[:200]:
+        text = re.sub(r"\\(.)", r"\1", quoted) if "\\" in quoted else quoted or plain.rstrip()
+        found.setdefault(name.lower(), text)
+    if any("*" in name for name in found):
+        found = _join_continuations(found)
+    return Structured(head, tuple(found.items()))
+
+
+def _join_continuations(found: dict[str, str]) -> dict[str, str]:
+    """name*0, name*1*, … become name or name* (RFC 2231 §3, §4.1)."""
+    joined: dict[str, str] = {}
+    pieces: dict[str, dict[int, tuple[str, bool]]] = {}
+    for name, value in found.items():
+        base, _, number = name.partition("*")
+        extended = number.endswith("*")
+        if (index := number.rstrip("*")).isdecimal() and len(index) < 4:
+            pieces.setdefault(base, {})[int(index)] = (value, extended)
+        else:
+            joined[name] = value
+    for base, numbered in pieces.items():
+        ordered = [numbered[i] for i in range(len(numbered)) if i in numbered]
+        if any(extended for _, extended in ordered):
+            parts = [text if extended else _percent_decode(text) for text, extended in ordered]
+            if not ordered[0][1]:
+                parts[0] = "''" + parts[0]
+            joined.setdefault(base + "*", "".join(parts))
+        elif ordered:
+            joined.setdefault(base, "".join(text for text, _ in ordered))
+    return joined
+
+
+def _percent_decode(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9!#$&+.^_`{}~-]", lambda match: f"%{ord(match[0]):02X}", text)
+
+
+def _decode_extended(value: str) -> str:
+    charset, quote, rest = value.partition("'")
+    if not quote:
+        return decode_value(value)
+    text = rest.partition("'")[2].encode("latin-1")
+    octets = re.sub(rb"%([0-9A-Fa-f]{2})", lambda match: bytes((int(match[1], 16),)), text)
+    return decode_text(octets, charset)
+
+
+def parse_message_ids(value: str) -> list[str]:
+    """The ids between <> in order, without white space; quoted left sides as if unquoted (RFC 5256 §3)."""
+    found = [re.sub(r"\s+", "", each) for each in _ID.findall(value)]
+    return [re.sub(r'^"(.*)"@', r"\1@", each) if each.startswith('"') else each for each in found if each.strip()]

@@ -1,0 +1,66 @@
+"""The header a proxy puts before a connection it passes on: PROXY protocol, versions 1 and 2 (HAProxy's
+proxy-protocol.txt). It says who the client really is."""
+
+import ipaddress
+import struct
+from dataclasses import dataclass
+
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"  # how version 2 begins
+FIRST = len(SIGNATURE)  # bytes that every header has at least, and that tell the versions apart
+LONGEST_LINE = 107  # bytes of a version 1 header
+_FAMILIES = {0x11: (4, ipaddress.IPv4Address), 0x21: (16, ipaddress.IPv6Address)}
+
+
+class ProxyHeaderError(ValueError):
+    """This is no PROXY header."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyHeader:
+    """A client and the address it connected to, as the proxy saw them."""
+
+    source: str
+    source_port: int
+    destination: str
+    destination_port: int
+
+
+def parse_line(line: bytes) -> ProxyHeader | None:
+    """Version 1, with its CRLF. None: the proxy does not know, or speaks for itself. ProxyFault."""
+    words = line.removesuffix(b"\r\n").decode("ascii", "replace").split(" ")
+    if not line.endswith(b"\r\n") or words[0] != "PROXY":
+        raise ProxyHeaderError("no PROXY header")
+    if words[1:2] == ["UNKNOWN"]:
+        return None
+    if len(words) != 6 or words[1] not in ("TCP4", "TCP6"):
+        raise ProxyHeaderError("a PROXY header of an unknown kind")
+    _, kind, source, destination, source_port, destination_port = words
+    version = int(kind[-1])
+    try:
+        addresses = [ipaddress.ip_address(source), ipaddress.ip_address(destination)]
+        ports = [int(source_port), int(destination_port)]
+    except ValueError as error:
+        raise ProxyHeaderError(str(error)) from error
+    if any(each.version != version for each in addresses) or not all(0 <= port <= 65535 for port in ports):
+        raise ProxyHeaderError("a PROXY header that contradicts itself")
+    return ProxyHeader(str(addresses[0]), ports[0], str(addresses[1]), ports[1])
+
+
+def binary_length(head: bytes) -> int:
+    """Bytes that follow the first 16 of a version 2 header."""
+    (octets,) = struct.unpack_from("!H", head, 14)
+    return int(octets)
+
+
+def parse_binary(head: bytes, rest: bytes) -> ProxyHeader | None:
+    """Version 2: its first 16 bytes, and those that follow. None as for `parse_line`. ProxyFault."""
+    if not head.startswith(SIGNATURE) or head[12] >> 4 != 2 or head[12] & 15 > 1:
+        raise ProxyHeaderError("no PROXY header of version 2")
+    local = head[12] & 15 == 0
+    if local or head[13] not in _FAMILIES:
+        return None
+    size, kind = _FAMILIES[head[13]]
+    if len(rest) < 2 * size + 4:
+        raise ProxyHeaderError("a PROXY header that is too short")
+    source_port, destination_port = struct.unpack_from("!HH", rest, 2 * size)
+    return ProxyHeader(str(kind(rest[:size])), source_port, str(kind(rest[size : 2 * size])), destination_port)

@@ -1,0 +1,440 @@
+"""What a script may say: the commands, tests and tags of RFC 5228 and of the extensions in `EXTENSIONS`, and a
+script checked against them.
+
+`compile_script` turns the generic tree into `Call`s whose arguments are sorted out, so that `run` need not look
+again: tags by group, values by place. Whatever is wrong is told before a script is stored, with its line.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from mailcore.wire.message import envelope_address
+from mailcore.wire.sieve import comparison, script_parser
+from mailcore.wire.sieve.script_parser import Argument, Node, SieveError
+
+EXTENSIONS = (
+    *("body", "comparator-i;ascii-numeric", "comparator-i;unicode-casemap", "copy", "date", "duplicate"),
+    *("encoded-character", "envelope", "environment", "ereject", "fileinto", "imap4flags", "index", "mailbox"),
+    *("reject", "relational", "special-use", "subaddress", "vacation", "vacation-seconds", "variables"),
+)
+_ALWAYS = frozenset(("comparator-i;octet", "comparator-i;ascii-casemap"))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A command or test whose arguments are in order. `tags`: group ("match", "comparator", "address-part") or tag
+    name → its value, True for a tag without one; `values`: the rest, by place. String lists are tuples."""
+
+    name: str
+    line: int
+    tags: Mapping[str, Any]
+    values: tuple[Any, ...]
+    tests: tuple["Call", ...] = ()
+    block: tuple["Call", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script that can be run."""
+
+    calls: tuple[Call, ...]
+    extensions: frozenset[str]
+
+
+# --- The tables -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Tag:
+    """A tag: the kind of value that follows ("" for none), the extension it comes with, the group whose other members
+    exclude it."""
+
+    takes: str = ""
+    extension: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Signature:
+    """What a command or test looks like. Kinds: string, strings (one will do), number."""
+
+    values: tuple[str, ...] = ()
+    tags: Mapping[str, _Tag] = field(default_factory=dict)
+    extension: str = ""
+    tests: int = 0  # 1: one; 2: a list of them
+    block: bool = False
+    optional: int = 0  # how many of the first values may be missing
+
+
+_MATCH = {
+    "is": _Tag(group="match"),
+    "contains": _Tag(group="match"),
+    "matches": _Tag(group="match"),
+    "count": _Tag("string", "relational", "match"),
+    "value": _Tag("string", "relational", "match"),
+    "comparator": _Tag("string", group="comparator"),
+}
+_PART = {
+    "localpart": _Tag(group="address-part"),
+    "domain": _Tag(group="address-part"),
+    "all": _Tag(group="address-part"),
+    "user": _Tag("", "subaddress", "address-part"),
+    "detail": _Tag("", "subaddress", "address-part"),
+}
+_INDEX = {"index": _Tag("number", "index"), "last": _Tag("", "index")}
+_FLAGS = {"flags": _Tag("strings", "imap4flags")}
+_COPY = {"copy": _Tag("", "copy")}
+_ZONE = {"zone": _Tag("string", group="zone"), "originalzone": _Tag(group="zone")}
+
+_COMMANDS: dict[str, _Signature] = {
+    "require": _Signature(("strings",)),
+    "if": _Signature(tests=1, block=True),
+    "elsif": _Signature(tests=1, block=True),
+    "else": _Signature(block=True),
+    "stop": _Signature(),
+    "keep": _Signature(tags=_FLAGS),
+    "discard": _Signature(),
+    "redirect": _Signature(("string",), _COPY),
+    "fileinto": _Signature(
+        ("string",),
+        {**_COPY, **_FLAGS, "create": _Tag("", "mailbox"), "specialuse": _Tag("string", "special-use")},
+        "fileinto",
+    ),
+    "reject": _Signature(("string",), {}, "reject"),
+    "ereject": _Signature(("string",), {}, "ereject"),
+    "setflag": _Signature(("string", "strings"), {}, "imap4flags", optional=1),
+    "addflag": _Signature(("string", "strings"), {}, "imap4flags", optional=1),
+    "removeflag": _Signature(("string", "strings"), {}, "imap4flags", optional=1),
+    "set": _Signature(
+        ("string", "string"),
+        {
+            "lower": _Tag(group="case"),
+            "upper": _Tag(group="case"),
+            "lowerfirst": _Tag(group="first"),
+            "upperfirst": _Tag(group="first"),
+            "quotewildcard": _Tag(),
+            "length": _Tag(),
+        },
+        "variables",
+    ),
+    "vacation": _Signature(
+        ("string",),
+        {
+            "days": _Tag("number", group="period"),
+            "seconds": _Tag("number", "vacation-seconds", "period"),
+            "subject": _Tag("string"),
+            "from": _Tag("string"),
+            "addresses": _Tag("strings"),
+            "mime": _Tag(),
+            "handle": _Tag("string"),
+        },
+        "vacation",
+    ),
+}
+_TESTS: dict[str, _Signature] = {
+    "true": _Signature(),
+    "false": _Signature(),
+    "not": _Signature(tests=1),
+    "allof": _Signature(tests=2),
+    "anyof": _Signature(tests=2),
+    "exists": _Signature(("strings",)),
+    "size": _Signature(("number",), {"over": _Tag(group="size"), "under": _Tag(group="size")}),
+    "header": _Signature(("strings", "strings"), {**_MATCH, **_INDEX}),
+    "address": _Signature(("strings", "strings"), {**_MATCH, **_PART, **_INDEX}),
+    "envelope": _Signature(("strings", "strings"), {**_MATCH, **_PART}, "envelope"),
+    "body": _Signature(
+        ("strings",),
+        {
+            **_MATCH,
+            "raw": _Tag(group="transform"),
+            "text": _Tag(group="transform"),
+            "content": _Tag("strings", group="transform"),
+        },
+        "body",
+    ),
+    "date": _Signature(("string", "string", "strings"), {**_MATCH, **_INDEX, **_ZONE}, "date"),
+    "currentdate": _Signature(("string", "strings"), {**_MATCH, "zone": _Tag("string", group="zone")}, "date"),
+    "hasflag": _Signature(("strings", "strings"), _MATCH, "imap4flags", optional=1),
+    "string": _Signature(("strings", "strings"), _MATCH, "variables"),
+    "environment": _Signature(("string", "strings"), _MATCH, "environment"),
+    "mailboxexists": _Signature(("strings",), {}, "mailbox"),
+    "specialuse_exists": _Signature(("string", "strings"), {}, "special-use", optional=1),
+    "duplicate": _Signature(
+        (),
+        {
+            "handle": _Tag("string"),
+            "header": _Tag("string", group="unique"),
+            "uniqueid": _Tag("string", group="unique"),
+            "seconds": _Tag("number"),
+            "last": _Tag(),
+        },
+        "duplicate",
+    ),
+}
+# RFC 5228 §5.1: those whose value is addresses.
+ADDRESS_HEADERS = frozenset(
+    (
+        *("from", "to", "cc", "bcc", "sender", "reply-to", "resent-from", "resent-to", "resent-cc", "resent-bcc"),
+        *("resent-sender", "return-path", "delivered-to", "x-original-to", "errors-to", "mail-followup-to"),
+        *("disposition-notification-to", "list-post", "x-forwarded-to", "x-forwarded-for"),
+    )
+)
+DATE_PARTS = frozenset(
+    (
+        *("year", "month", "day", "date", "julian", "hour", "minute", "second", "time", "iso8601", "std11"),
+        *("zone", "weekday"),
+    )
+)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ZONE_TEXT = re.compile(r"[+-]\d{4}")
+
+
+# --- Checking -------------------------------------------------------------------------------------
+
+
+def compile_script(text: str) -> Script:
+    """A script ready to run; the same text is read once, unless it is large. Raises SieveError."""
+    return _compiled_cache(text) if len(text) <= _REMEMBERED else _compiled(text)
+
+
+def _compiled(text: str) -> Script:
+    return _Checker().script(script_parser.parse_script(text))
+
+
+_REMEMBERED = 32 * 1024  # characters
+_compiled_cache = lru_cache(128)(_compiled)
+
+
+class _Checker:
+    def __init__(self) -> None:
+        self._required: set[str] = set()
+
+    def script(self, nodes: tuple[Node, ...]) -> Script:
+        at = 0
+        while at < len(nodes) and nodes[at].name == "require":
+            self._require(nodes[at])
+            at += 1
+        calls = self._commands(nodes[at:])
+        return Script(calls, frozenset(self._required))
+
+    def _require(self, node: Node) -> None:
+        call = self._call(node, _COMMANDS["require"])
+        for name in call.values[0]:
+            if name not in EXTENSIONS and name not in _ALWAYS:
+                raise SieveError(node.line, f'unsupported extension "{name}"')
+            self._required.add(name)
+
+    def _commands(self, nodes: Iterable[Node]) -> tuple[Call, ...]:
+        found: list[Call] = []
+        for node in nodes:
+            shape = _COMMANDS.get(node.name)
+            if shape is None:
+                known = "a test, not a command" if node.name in _TESTS else "an unknown command"
+                raise SieveError(node.line, f'"{node.name}" is {known}')
+            if node.name == "require":
+                raise SieveError(node.line, "require must come before all other commands")
+            if node.name in ("elsif", "else") and (not found or found[-1].name not in ("if", "elsif")):
+                raise SieveError(node.line, f'"{node.name}" without an if before it')
+            found.append(self._call(node, shape))
+        return tuple(found)
+
+    def _test(self, node: Node) -> Call:
+        shape = _TESTS.get(node.name)
+        if shape is None:
+            known = "a command, not a test" if node.name in _COMMANDS else "an unknown test"
+            raise SieveError(node.line, f'"{node.name}" is {known}')
+        return self._call(node, shape)
+
+    def _call(self, node: Node, shape: _Signature) -> Call:
+        self._mind(node.line, node.name, shape.extension)
+        if (node.block is not None) != shape.block:
+            raise SieveError(node.line, f'"{node.name}" {"needs a" if shape.block else "takes no"} block in {{ }}')
+        if bool(node.tests) != bool(shape.tests) or (shape.tests == 1 and len(node.tests) != 1):
+            wanted = ("takes no test", "takes one test", "takes a list of tests in ( )")[shape.tests]
+            raise SieveError(node.line, f'"{node.name}" {wanted}')
+        tags, rest = self._tags(node, shape)
+        values = self._values(node, shape, rest)
+        call = Call(
+            node.name,
+            node.line,
+            tags,
+            values,
+            tuple(self._test(each) for each in node.tests),
+            self._commands(node.block or ()),
+        )
+        if (check := _CHECKS.get(node.name)) is not None:
+            check(self, call)
+        return call
+
+    def _mind(self, line: int, shown: str, extension: str) -> None:
+        # What either of two extensions brings (RFC 6131 §2: vacation-seconds requires no vacation beside it).
+        if extension == "vacation" and "vacation-seconds" in self._required:
+            return
+        if extension and extension not in self._required:
+            raise SieveError(line, f'"{shown}" needs require "{extension}"')
+
+    def _tags(self, node: Node, shape: _Signature) -> tuple[dict[str, Any], list[Argument]]:
+        tags: dict[str, Any] = {}
+        rest: list[Argument] = []
+        waiting = list(node.arguments)
+        while waiting:
+            argument = waiting.pop(0)
+            if argument.kind != "tag":
+                rest.append(argument)
+                continue
+            name = str(argument.value)
+            tag = shape.tags.get(name)
+            if tag is None:
+                raise SieveError(argument.line, f'"{node.name}" has no tag ":{name}"')
+            self._mind(argument.line, f":{name}", tag.extension)
+            key = tag.group or name
+            if key in tags:
+                raise SieveError(argument.line, f'":{name}" cannot stand beside what is there already')
+            if tag.takes and not waiting:
+                raise SieveError(argument.line, f'":{name}" needs a value')
+            value = self._value(waiting.pop(0), tag.takes, f":{name}") if tag.takes else True
+            tags[key] = (name, value) if tag.group else value
+        self._check_tags(node, tags)
+        return tags, rest
+
+    def _check_tags(self, node: Node, tags: dict[str, Any]) -> None:
+        if "match" in tags and tags["match"][0] in ("count", "value"):
+            kind, relation = tags["match"]
+            if relation.lower() not in comparison.RELATIONS:
+                raise SieveError(node.line, f'":{kind}" takes gt, ge, lt, le, eq or ne, not "{relation}"')
+            tags["match"] = (kind, relation.lower())
+        if "comparator" in tags:
+            name = tags["comparator"][1]
+            if name not in comparison.FOLDINGS:
+                raise SieveError(node.line, f'unsupported comparator "{name}"')
+            if f"comparator-{name}" not in _ALWAYS | self._required:
+                raise SieveError(node.line, f'"{name}" needs require "comparator-{name}"')
+            if name == comparison.NUMERIC and tags.get("match", ("is",))[0] in ("contains", "matches"):
+                raise SieveError(node.line, f'"{name}" compares with :is, :value and :count only')
+        if "last" in tags and "index" not in tags and node.name != "duplicate":
+            raise SieveError(node.line, '":last" needs ":index"')
+        if tags.get("index") == 0:
+            raise SieveError(node.line, '":index" counts from 1')
+        if "zone" in tags and tags["zone"][0] == "zone" and not _ZONE_TEXT.fullmatch(tags["zone"][1]):
+            raise SieveError(node.line, f'"{tags["zone"][1]}" is no time zone such as "+0800"')
+
+    def _values(self, node: Node, shape: _Signature, rest: list[Argument]) -> tuple[Any, ...]:
+        missing = len(shape.values) - len(rest)
+        if not 0 <= missing <= shape.optional:
+            raise SieveError(node.line, f'"{node.name}" takes {len(shape.values)} arguments, not {len(rest)}')
+        kinds = shape.values[missing:]
+        found = [self._value(a, kind, f'"{node.name}"') for a, kind in zip(rest, kinds, strict=True)]
+        return (*(None for _ in range(missing)), *found)
+
+    def _value(self, argument: Argument, kind: str, shown: str) -> Any:
+        if kind == "strings" and argument.kind in ("string", "strings"):
+            given = (argument.value,) if argument.kind == "string" else argument.value
+            return tuple(self._decoded(str(text), argument.line) for text in given)  # type: ignore[union-attr]
+        if argument.kind != kind:
+            wanted = {"string": "a string", "strings": "strings", "number": "a number"}[kind]
+            raise SieveError(argument.line, f"{shown} takes {wanted} here")
+        return self._decoded(str(argument.value), argument.line) if kind == "string" else argument.value
+
+    def _decoded(self, text: str, line: int) -> str:
+        """RFC 5228 §2.4.2.4."""
+        if "encoded-character" not in self._required or "${" not in text:
+            return text
+        return _ENCODED.sub(lambda match: _characters(match, line), text)
+
+    def is_constant(self, text: str) -> bool:
+        return "variables" not in self._required or "${" not in text
+
+
+_ENCODED = re.compile(
+    r"\$\{(hex|unicode):(\s*[0-9a-fA-F]{1,6}(?:\s+[0-9a-fA-F]{1,6})*\s*)\}", re.IGNORECASE
+)  # fmt: skip
+
+
+def _characters(match: re.Match[str], line: int) -> str:
+    numbers = [int(word, 16) for word in match[2].split()]
+    if match[1].lower() == "hex":
+        if max(numbers) > 255:
+            return match[0]
+        return bytes(numbers).decode("utf-8", "replace")
+    if any(number > 0x10FFFF or 0xD800 <= number < 0xE000 for number in numbers):
+        raise SieveError(line, f'"{match[0]}" is no character')
+    return "".join(map(chr, numbers))
+
+
+# --- What single commands mind --------------------------------------------------------------------
+
+
+def _check_redirect(checker: _Checker, call: Call) -> None:
+    text = call.values[0]
+    if checker.is_constant(text):
+        try:
+            text = envelope_address.parse_address(text)
+        except envelope_address.AddressError:
+            text = ""
+        if "@" not in text:
+            raise SieveError(call.line, f'"{call.values[0]}" is no address to redirect to')
+
+
+def _check_mailbox(checker: _Checker, call: Call) -> None:
+    if checker.is_constant(call.values[0]) and not call.values[0].strip():
+        raise SieveError(call.line, "the mailbox has no name")
+
+
+def _check_size(_: _Checker, call: Call) -> None:
+    if "size" not in call.tags:
+        raise SieveError(call.line, '"size" needs :over or :under')
+
+
+def _check_address(checker: _Checker, call: Call) -> None:
+    for name in call.values[0]:
+        if checker.is_constant(name) and name.lower() not in ADDRESS_HEADERS:
+            raise SieveError(call.line, f'the header "{name}" does not hold addresses')
+
+
+def _check_envelope(checker: _Checker, call: Call) -> None:
+    for name in call.values[0]:
+        if checker.is_constant(name) and name.lower() not in ("from", "to"):
+            raise SieveError(call.line, f'the envelope has no part "{name}"')
+
+
+def _check_date(checker: _Checker, call: Call) -> None:
+    part = call.values[-2]
+    if checker.is_constant(part) and part.lower() not in DATE_PARTS:
+        raise SieveError(call.line, f'a date has no part "{part}"')
+
+
+def _check_set(checker: _Checker, call: Call) -> None:
+    if not _VARIABLE.fullmatch(call.values[0]):
+        raise SieveError(call.line, f'"{call.values[0]}" is no name of a variable')
+
+
+def _check_flags(checker: _Checker, call: Call) -> None:
+    for name in (call.values[0],) if isinstance(call.values[0], str) else call.values[0] or ():
+        if "variables" not in checker._required or not _VARIABLE.fullmatch(name):
+            raise SieveError(call.line, f'"{name}" is no name of a variable')
+
+
+def _check_vacation(checker: _Checker, call: Call) -> None:
+    sender = call.tags.get("from", "")
+    if sender and checker.is_constant(sender) and "@" not in sender:
+        raise SieveError(call.line, f'"{sender}" is no address')
+
+
+_CHECKS: dict[str, Callable[[_Checker, Call], None]] = {
+    "redirect": _check_redirect,
+    "fileinto": _check_mailbox,
+    "size": _check_size,
+    "address": _check_address,
+    "envelope": _check_envelope,
+    "date": _check_date,
+    "currentdate": _check_date,
+    "set": _check_set,
+    "setflag": _check_flags,
+    "addflag": _check_flags,
+    "removeflag": _check_flags,
+    "hasflag": _check_flags,
+    "vacation": _check_vacation,
+}

@@ -1,0 +1,254 @@
+"""The tests of a script (RFC 5228 §5 and the extensions'), one small function each.
+
+Called by `run`, which owns the variables: every string goes through `state.text` first.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from mailcore.wire.message import dates, headers
+from mailcore.wire.sieve import comparison
+from mailcore.wire.sieve.compiler import ADDRESS_HEADERS, DATE_PARTS, Call
+from mailcore.wire.sieve.sieve_message import part_of
+
+if TYPE_CHECKING:
+    from mailcore.wire.sieve.interpreter import RunState
+
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = tuple(name.capitalize() for name in dates.MONTHS)
+
+
+def evaluate_test(state: "RunState", call: Call) -> bool:
+    state.mind_time()
+    return _TESTS[call.name](state, call)
+
+
+def _any_match(state: "RunState", call: Call, values: Iterable[str], keys: Iterable[str]) -> bool:
+    """Does any of `values` match any of `keys`? What wildcards stood for goes into the variables."""
+    kind, relation = call.tags.get("match", ("is", True))
+    comparator = call.tags.get("comparator", ("", comparison.DEFAULT))[1]
+    wanted = [state.text(key) for key in keys]
+    if kind == "count":
+        count = len(list(values))
+        return any(comparison.compare_count(relation, comparator, count, key) for key in wanted)
+    for value in values:
+        state.mind_time()
+        for key in wanted:
+            found = comparison.compare(kind, comparator, relation, value, key)
+            if found is not None:
+                if kind == "matches":
+                    state.captures = found
+                return True
+    return False
+
+
+def _true(state: "RunState", call: Call) -> bool:
+    return True
+
+
+def _false(state: "RunState", call: Call) -> bool:
+    return False
+
+
+def _allof(state: "RunState", call: Call) -> bool:
+    return all(evaluate_test(state, each) for each in call.tests)
+
+
+def _anyof(state: "RunState", call: Call) -> bool:
+    return any(evaluate_test(state, each) for each in call.tests)
+
+
+def _not(state: "RunState", call: Call) -> bool:
+    return not evaluate_test(state, call.tests[0])
+
+
+def _exists(state: "RunState", call: Call) -> bool:
+    return all(state.message.has(state.text(name)) for name in call.values[0])
+
+
+def _size(state: "RunState", call: Call) -> bool:
+    limit = call.values[0]
+    return bool(state.message.size > limit if call.tags["size"][0] == "over" else state.message.size < limit)
+
+
+def _header(state: "RunState", call: Call) -> bool:
+    values = [v for name in call.values[0] for v in _pick_index(call, state.message.values(state.text(name)))]
+    return _any_match(state, call, values, call.values[1])
+
+
+def _header_index(call: Call) -> int | None:
+    """Which field of a name is meant (RFC 5260 §6): an index, from the end where negative."""
+    if "index" not in call.tags:
+        return None
+    number: int = call.tags["index"]
+    return -number if "last" in call.tags else number - 1
+
+
+def _pick_index(call: Call, values: list[str]) -> list[str]:
+    at = _header_index(call)
+    if at is None:
+        return values
+    return [values[at]] if -len(values) <= at < len(values) else []
+
+
+def _address(state: "RunState", call: Call) -> bool:
+    names = [name for each in call.values[0] if (name := state.text(each)).lower() in ADDRESS_HEADERS]
+    mails = [mail for name in names for mail in state.message.addresses(name, at=_header_index(call))]
+    return _any_match(state, call, _parts(state, call, mails), call.values[1])
+
+
+def _parts(state: "RunState", call: Call, mails: Iterable[str]) -> list[str]:
+    part = call.tags.get("address-part", ("all", True))[0]
+    delimiter = state.message.envelope.recipient_delimiter
+    return [found for mail in mails if (found := part_of(mail, part, delimiter)) is not None]
+
+
+def _envelope(state: "RunState", call: Call) -> bool:
+    envelope = state.message.envelope
+    ends = {"from": envelope.sender, "to": envelope.recipient}
+    mails = [ends[name] for each in call.values[0] if (name := state.text(each).lower()) in ends]
+    return _any_match(state, call, _parts(state, call, mails), call.values[1])
+
+
+def _body(state: "RunState", call: Call) -> bool:
+    how, types = call.tags.get("transform", ("text", True))
+    if how == "raw":
+        values = [state.message.body_raw()]
+    elif how == "text":
+        values = state.message.body_text()
+    else:
+        values = state.message.body_of(tuple(state.text(each) for each in types))
+    before = state.captures
+    found = _any_match(state, call, values, call.values[0])
+    state.captures = before  # RFC 5173 §6
+    return found
+
+
+def _date(state: "RunState", call: Call) -> bool:
+    name, part, keys = call.values
+    values = _pick_index(call, state.message.raw(state.text(name)))
+    # The date of Received and its kin stands after the last semicolon.
+    moments = [found for value in values[: 1 if _header_index(call) is None else None]
+               if (found := dates.parse_date(value.rpartition(";")[2])) is not None]  # fmt: skip
+    shown = [_date_part(at, _zone_offset(state, call, zone), state.text(part)) for at, zone in moments]
+    return _any_match(state, call, [each for each in shown if each is not None], keys)
+
+
+def _currentdate(state: "RunState", call: Call) -> bool:
+    part, keys = call.values
+    now = int(state.surroundings.now)
+    shown = _date_part(now, _zone_offset(state, call, state.surroundings.zone_minutes), state.text(part))
+    return _any_match(state, call, [] if shown is None else [shown], keys)
+
+
+def _zone_offset(state: "RunState", call: Call, own: int) -> int:
+    """Minutes ahead of UTC."""
+    kind, text = call.tags.get("zone", ("", ""))
+    if kind == "originalzone":
+        return own
+    if kind == "zone":
+        minutes = int(text[1:3]) * 60 + int(text[3:])
+        return -minutes if text[0] == "-" else minutes
+    return state.surroundings.zone_minutes
+
+
+def _date_part(at: int, zone: int, part: str) -> str | None:
+    """RFC 5260 §4.2. None: no such part."""
+    part = part.lower()
+    if part not in DATE_PARTS:
+        return None
+    there = time.gmtime(at + zone * 60)
+    sign, hours, minutes = "-" if zone < 0 else "+", abs(zone) // 60, abs(zone) % 60
+    day, clock = time.strftime("%Y-%m-%d", there), time.strftime("%H:%M:%S", there)
+    return {
+        "year": f"{there.tm_year:04}",
+        "month": f"{there.tm_mon:02}",
+        "day": f"{there.tm_mday:02}",
+        "date": day,
+        "julian": str(dates.day_number(there.tm_year, there.tm_mon, there.tm_mday) + 40587),
+        "hour": f"{there.tm_hour:02}",
+        "minute": f"{there.tm_min:02}",
+        "second": f"{there.tm_sec:02}",
+        "time": clock,
+        "iso8601": f"{day}T{clock}{sign}{hours:02}:{minutes:02}",
+        "std11": f"{_WEEKDAYS[there.tm_wday]}, {there.tm_mday:02} {_MONTHS[there.tm_mon - 1]} {there.tm_year}"
+        f" {clock} {sign}{hours:02}{minutes:02}",
+        "zone": f"{sign}{hours:02}{minutes:02}",
+        "weekday": str((there.tm_wday + 1) % 7),
+    }[part]
+
+
+def _hasflag(state: "RunState", call: Call) -> bool:
+    names, keys = call.values
+    if names is None:
+        flags = list(state.flags)
+    else:
+        flags = [flag for name in names for flag in state.variables.get(name.lower(), "").split()]
+    words = [word for key in keys for word in state.text(key).split() or [""]]
+    return _any_match(state, call, flags, words)
+
+
+def _string(state: "RunState", call: Call) -> bool:
+    values = [state.text(source) for source in call.values[0]]
+    if call.tags.get("match", ("is",))[0] == "count":
+        values = [value for value in values if value]  # RFC 5229 §5: empty ones do not count
+    return _any_match(state, call, values, call.values[1])
+
+
+def _environment(state: "RunState", call: Call) -> bool:
+    """RFC 5183; an item we do not know matches nothing."""
+    name, keys = call.values
+    value = state.surroundings.environment.get(state.text(name).lower())
+    return value is not None and _any_match(state, call, [value], keys)
+
+
+def _mailboxexists(state: "RunState", call: Call) -> bool:
+    return all(state.surroundings.has_mailbox(state.text(name)) for name in call.values[0])
+
+
+def _specialuse_exists(state: "RunState", call: Call) -> bool:
+    mailbox, uses = call.values
+    found = [state.surroundings.mailbox_for(state.text(use)) for use in uses]
+    return all(found) and (mailbox is None or all(each == state.text(mailbox) for each in found))
+
+
+def _duplicate(state: "RunState", call: Call) -> bool:
+    """RFC 7352."""
+    tags = call.tags
+    how, named = tags.get("unique", ("header", "Message-ID"))
+    if how == "uniqueid":
+        unique = state.text(named)
+    else:
+        values = state.message.raw(state.text(named))
+        if not values:
+            return False
+        unique = headers.decode_value(values[0])
+    key = f"duplicate\0{state.text(tags.get('handle', ''))}\0{how}\0{unique}"
+    seen = state.surroundings.was_seen(key)
+    if not seen or "last" in tags:
+        state.remember[key] = int(tags.get("seconds", 0))
+    return seen
+
+
+_TESTS: dict[str, Callable[["RunState", Call], bool]] = {
+    "true": _true,
+    "false": _false,
+    "not": _not,
+    "allof": _allof,
+    "anyof": _anyof,
+    "exists": _exists,
+    "size": _size,
+    "header": _header,
+    "address": _address,
+    "envelope": _envelope,
+    "body": _body,
+    "date": _date,
+    "currentdate": _currentdate,
+    "hasflag": _hasflag,
+    "string": _string,
+    "environment": _environment,
+    "mailboxexists": _mailboxexists,
+    "specialuse_exists": _specialuse_exists,
+    "duplicate": _duplicate,
+}

@@ -1,0 +1,259 @@
+"""A script carried out for one message: what is to be done with it, all of it or nothing.
+
+Actions are collected, not done. A script that cannot go on raises Fault, and nothing of what it had asked for until
+then is done: the message is kept (RFC 5228 §2.10.6).
+"""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import Any
+
+from mailcore.wire.message import envelope_address
+from mailcore.wire.sieve import conditions
+from mailcore.wire.sieve.compiler import Call, Script
+from mailcore.wire.sieve.results import (
+    Keep,
+    Redirect,
+    Reject,
+    ScriptEnvironment,
+    SieveResult,
+    SieveRunError,
+    VacationReply,
+)
+from mailcore.wire.sieve.sieve_message import SieveMessage, to_one_line
+
+MAX_VARIABLES = 256
+MAX_VALUE = 8000  # characters of a variable
+_REFERENCE = re.compile(r"\$\{(?:([A-Za-z_][A-Za-z0-9_]*)|([0-9]{1,4}))\}")
+_FLAG = re.compile(r"\\?[!#$&'+,./0-9:;<=>?@A-Z^_`a-z|~\[\]-]{1,100}")
+_SYSTEM = {name.lower(): name for name in ("\\Seen", "\\Answered", "\\Flagged", "\\Deleted", "\\Draft")}
+
+
+class _Stop(Exception):
+    """`stop` was reached."""
+
+
+def run_script(script: Script, message: SieveMessage, surroundings: ScriptEnvironment) -> SieveResult:
+    """Raises Fault."""
+    return RunState(script, message, surroundings).result()
+
+
+class RunState:
+    """One run. The tests read it and set `captures` and `remember`."""
+
+    def __init__(self, script: Script, message: SieveMessage, surroundings: ScriptEnvironment) -> None:
+        self.message = message
+        self.surroundings = surroundings
+        self.variables: dict[str, str] = {}
+        self.captures: tuple[str, ...] = ()
+        self.flags: list[str] = []
+        self.remember: dict[str, int] = {}
+        self._script = script
+        self._deadline = monotonic() + surroundings.limits.seconds
+        self._expands = "variables" in script.extensions
+        self._implicit = True
+        self._keeps: dict[str, Keep] = {}
+        self._redirects: dict[str, Redirect] = {}
+        self._reject: Reject | None = None
+        self._vacation: VacationReply | None = None
+
+    def result(self) -> SieveResult:
+        with contextlib.suppress(_Stop):
+            self._do(self._script.calls)
+        if self._implicit:
+            self._keep(Keep(flags=tuple(self.flags)))
+        if self._reject is not None and (self._keeps or self._redirects or self._vacation):
+            raise SieveRunError("a message cannot be rejected and also kept, passed on or answered")
+        return SieveResult(
+            tuple(self._keeps.values()),
+            tuple(self._redirects.values()),
+            self._reject,
+            self._vacation,
+            tuple(self.remember.items()),
+        )
+
+    def mind_time(self) -> None:
+        if monotonic() > self._deadline:
+            raise SieveRunError("the script takes too long")
+
+    # --- Strings ---
+
+    def text(self, string: str) -> str:
+        """A string with its variables in it (RFC 5229 §3)."""
+        if not self._expands or "${" not in string:
+            return string
+        return _REFERENCE.sub(self._value, string)[: MAX_VALUE * 4]
+
+    def _value(self, match: re.Match[str]) -> str:
+        if match[1]:
+            return self.variables.get(match[1].lower(), "")
+        number = int(match[2])
+        return self.captures[number] if number < len(self.captures) else ""
+
+    # --- Commands ---
+
+    def _do(self, calls: Iterable[Call]) -> None:
+        taken = False  # has a branch of the running if been taken?
+        for call in calls:
+            self.mind_time()
+            if call.name in ("if", "elsif", "else"):
+                if call.name == "if":
+                    taken = False
+                if not taken and (call.name == "else" or conditions.evaluate_test(self, call.tests[0])):
+                    taken = True
+                    self._do(call.block)
+            else:
+                _ACTIONS[call.name](self, call)
+
+    def _stop(self, _: Call) -> None:
+        raise _Stop
+
+    def _count(self) -> None:
+        actions = len(self._keeps) + len(self._redirects) + (self._vacation is not None) + (self._reject is not None)
+        if actions > self.surroundings.limits.actions:
+            raise SieveRunError("the script asks for too many actions")
+
+    def _keep(self, keep: Keep) -> None:
+        """A mailbox gets one copy, with the flags of the last mention."""
+        self._keeps[keep.mailbox] = keep
+        self._count()
+
+    def _do_keep(self, call: Call) -> None:
+        self._implicit = False
+        self._keep(Keep(flags=self._flags_of(call)))
+
+    def _discard(self, _: Call) -> None:
+        self._implicit = False
+
+    def _redirect(self, call: Call) -> None:
+        given = self.text(call.values[0])
+        try:
+            target = envelope_address.parse_address(given)
+        except envelope_address.AddressError:
+            target = ""
+        if "@" not in target:
+            raise SieveRunError(f'"{to_one_line(given)[:80]}" is no address to redirect to')
+        if "copy" not in call.tags:  # RFC 3894: a copy leaves the implicit keep as it is
+            self._implicit = False
+        self._redirects[envelope_address.fold_address(target)] = Redirect(target)
+        if len(self._redirects) > self.surroundings.limits.redirects:
+            raise SieveRunError("the script redirects to too many addresses")
+        self._count()
+
+    def _fileinto(self, call: Call) -> None:
+        mailbox = self.text(call.values[0]).strip()
+        if use := call.tags.get("specialuse"):  # RFC 8579
+            mailbox = self.surroundings.mailbox_for(self.text(use)) or mailbox
+        if mailbox.upper() == "INBOX":
+            mailbox = "INBOX"
+        if not mailbox or re.search(r"[\x00-\x1f\x7f]", mailbox):
+            raise SieveRunError("fileinto was given no name of a mailbox")
+        if "copy" not in call.tags:
+            self._implicit = False
+        self._keep(Keep(mailbox, self._flags_of(call), "create" in call.tags))
+
+    def _do_reject(self, call: Call) -> None:
+        if self._reject is not None:
+            raise SieveRunError("a message can be rejected only once")
+        self._implicit = False
+        self._reject = Reject(self.text(call.values[0]))
+        self._count()
+
+    def _set(self, call: Call) -> None:
+        name, value = call.values[0].lower(), self.text(call.values[1])
+        tags = call.tags
+        match tags.get("case", ("",))[0]:  # RFC 5229 §4.1: by precedence
+            case "lower":
+                value = value.lower()
+            case "upper":
+                value = value.upper()
+        match tags.get("first", ("",))[0]:
+            case "lowerfirst":
+                value = value[:1].lower() + value[1:]
+            case "upperfirst":
+                value = value[:1].upper() + value[1:]
+        if "quotewildcard" in tags:
+            value = re.sub(r"([*?\\])", r"\\\1", value)
+        if "length" in tags:
+            value = str(len(value))
+        self._store(name, value)
+
+    def _store(self, name: str, value: str) -> None:
+        if name not in self.variables and len(self.variables) >= MAX_VARIABLES:
+            raise SieveRunError("the script uses too many variables")
+        self.variables[name] = value[:MAX_VALUE]
+
+    def _do_vacation(self, call: Call) -> None:
+        if self._vacation is not None:
+            raise SieveRunError("a message can be answered only once")
+        tags = call.tags
+        kind, number = tags.get("period", ("", None))
+        self._vacation = VacationReply(
+            reason=self.text(call.values[0]),
+            seconds=number * 86400 if kind == "days" else number,  # RFC 6131 has seconds
+            subject=self.text(tags.get("subject", "")),
+            sender=self.text(tags.get("from", "")),
+            addresses=tuple(self.text(each) for each in tags.get("addresses", ())),
+            mime="mime" in tags,
+            handle=self.text(tags.get("handle", "")),
+        )
+        self._count()
+
+    # --- Flags (RFC 5232) ---
+
+    def _flags_of(self, call: Call) -> tuple[str, ...]:
+        given = call.tags.get("flags")
+        return tuple(self.flags) if given is None else tuple(self._words(given))
+
+    def _words(self, texts: Iterable[str]) -> list[str]:
+        """The flags in these strings, each once; what cannot be a flag is passed over."""
+        found: dict[str, str] = {}
+        for word in (word for each in texts for word in self.text(each).split()):
+            if word.startswith("\\"):
+                if word.lower() in _SYSTEM:
+                    found[word.lower()] = _SYSTEM[word.lower()]
+            elif _FLAG.fullmatch(word):
+                found.setdefault(word.lower(), word)
+        return list(found.values())
+
+    def _flag_list(self, call: Call) -> tuple[str, list[str]]:
+        """(variable, or "" for the internal one; the flags in it)."""
+        name = (call.values[0] or "").lower()
+        return name, self.variables.get(name, "").split() if name else self.flags
+
+    def _put_flags(self, name: str, flags: list[str]) -> None:
+        if name:
+            self._store(name, " ".join(flags))
+        else:
+            self.flags = flags
+
+    def _setflag(self, call: Call) -> None:
+        self._put_flags(self._flag_list(call)[0], self._words(call.values[1]))
+
+    def _addflag(self, call: Call) -> None:
+        name, flags = self._flag_list(call)
+        there = {flag.lower() for flag in flags}
+        self._put_flags(name, [*flags, *(f for f in self._words(call.values[1]) if f.lower() not in there)])
+
+    def _removeflag(self, call: Call) -> None:
+        name, flags = self._flag_list(call)
+        gone = {flag.lower() for flag in self._words(call.values[1])}
+        self._put_flags(name, [flag for flag in flags if flag.lower() not in gone])
+
+
+_ACTIONS: dict[str, Callable[[RunState, Call], Any]] = {
+    "stop": RunState._stop,
+    "keep": RunState._do_keep,
+    "discard": RunState._discard,
+    "redirect": RunState._redirect,
+    "fileinto": RunState._fileinto,
+    "reject": RunState._do_reject,
+    "ereject": RunState._do_reject,
+    "set": RunState._set,
+    "vacation": RunState._do_vacation,
+    "setflag": RunState._setflag,
+    "addflag": RunState._addflag,
+    "removeflag": RunState._removeflag,
+}

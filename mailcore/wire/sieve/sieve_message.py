@@ -1,0 +1,127 @@
+"""A message as tests see it: decoded header fields, addresses by part, the body's texts. Read once, when asked for."""
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+
+from mailcore.wire.message import address_list, headers, mime, readable_text
+from mailcore.wire.message import envelope_address as addresses
+from mailcore.wire.sieve.results import Envelope
+
+_BODY_LIMIT = readable_text.MAX_TEXT  # characters of one part that tests look at
+
+
+class SieveMessage:
+    """`content` is the whole message as it will lie in the mailbox."""
+
+    def __init__(self, content: mime.Content, envelope: Envelope) -> None:
+        self._content = content
+        self.envelope = envelope
+        self.size = len(content)
+        self._mails: dict[str, list[tuple[str, ...]]] = {}
+
+    @cached_property
+    def _tree(self) -> mime.Part:
+        return mime.parse_message(self._content)
+
+    @cached_property
+    def _fields(self) -> headers.Fields:
+        return headers.split_fields(self._content[: mime.find_header_end(self._content, 0, len(self._content))])
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, value in self._fields:
+            found.setdefault(name, []).append(value)
+        return found
+
+    def raw(self, name: str) -> list[str]:
+        """The values of the fields of this name (any case), Latin-1, in order."""
+        return self._by_name.get(name.lower(), [])
+
+    def values(self, name: str) -> list[str]:
+        """The same, decoded (RFC 5228 §2.7.2)."""
+        return [headers.decode_value(value).strip() for value in self.raw(name)]
+
+    def addresses(self, name: str, *, at: int | None = None) -> list[str]:
+        """local-part@domain of everybody in the fields of this name, or in the one with index `at`."""
+        if name.lower() not in self._mails:
+            self._mails[name.lower()] = [tuple(_mails(value)) for value in self.raw(name)]
+        fields = self._mails[name.lower()]
+        if at is not None:
+            fields = [fields[at]] if -len(fields) <= at < len(fields) else []
+        return [mail for mails in fields for mail in mails]
+
+    def has(self, name: str) -> bool:
+        return name.lower() in self._by_name
+
+    # --- The body (RFC 5173) ---
+
+    def body_raw(self) -> str:
+        start = mime.find_header_end(self._content, 0, len(self._content))
+        return self._content[start : start + _BODY_LIMIT * 4].decode("utf-8", "replace")
+
+    def body_text(self) -> list[str]:
+        """The readable text of each part that is one."""
+        leaves = readable_text.leaf_parts(self._tree)
+        return [readable_text.readable_text(self._content, part) for part in leaves if part.kind == "text"]
+
+    def body_of(self, types: tuple[str, ...]) -> list[str]:
+        """The content of parts by media type: "" for all, "text" for a kind, "text/plain" for one (§5.2)."""
+        found = []
+        for part in _all(self._tree):
+            if not any(_is_type(part, each.lower()) for each in types):
+                continue
+            if part.kind == "text":
+                found.append(readable_text.decoded_text(self._content, part))
+            elif part.kind in ("multipart", "message"):
+                found.append(self._content[part.body : part.end][: _BODY_LIMIT * 4].decode("utf-8", "replace"))
+            else:
+                found.append(readable_text.decoded_bytes(self._content, part, _BODY_LIMIT).decode("utf-8", "replace"))
+        return found
+
+
+def _all(part: mime.Part) -> Iterator[mime.Part]:
+    yield part
+    for child in part.children:
+        yield from _all(child)
+    if part.message is not None:
+        yield from _all(part.message)
+
+
+def _is_type(part: mime.Part, wanted: str) -> bool:
+    if not wanted:
+        return True
+    kind, slash, subtype = wanted.partition("/")
+    if slash and (not kind or not subtype or "/" in subtype):
+        return False
+    return part.kind == kind and (not slash or part.subtype == subtype)
+
+
+def _mails(value: str) -> Iterator[str]:
+    for item in address_list.parse_address_list(value):
+        if item.host is None or not (item.mailbox or item.host):
+            continue
+        local, host = (headers.decode_value(each or "") for each in (item.mailbox, item.host))
+        yield f"{local}@{host}" if host else local
+
+
+def part_of(mail: str, part: str, delimiter: str) -> str | None:
+    """An address part (RFC 5228 §2.7.4, RFC 5233); None where an address has no such part."""
+    local, domain = addresses.split_address(mail)
+    if part in ("all", ""):
+        return mail
+    if part == "domain":
+        return domain
+    if part == "localpart":
+        return local
+    name, detail = addresses.split_extension(local, delimiter)
+    if part == "user":
+        return name
+    has_detail = len(name) < len(local)
+    return detail if has_detail else None
+
+
+def to_one_line(value: str) -> str:
+    """Text that is safe in a header field."""
+    return re.sub(r"[\x00-\x1f\x7f]+", " ", value).strip()

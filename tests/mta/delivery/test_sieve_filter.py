@@ -1,0 +1,309 @@
+"""Messages that go through their recipient's Sieve script: where they lie, what else happens, and that none is lost."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.db import transaction
+
+from mailcore.models import Event, Mailbox, Message, Queued, Recipient, SieveMemory, SieveScript
+from mailcore.mta.delivery import crash_recovery, direct, sieve_filter
+from mailcore.mta.history import message_trace
+from mailcore.mta.queue import content_files
+from mailcore.mta.workers.courier import Courier
+from mailcore.store import directory
+from mailcore.store.access import sieve_scripts
+from mailcore.store.mailbox import quota_limits
+from mailcore.store.maildir import maildir_files
+from mailcore.values import Client, Local, MessageRecipient, NewMessage, Owner
+from mailcore.wire.imap import system_flags as wire_flags
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
+
+MESSAGE = (
+    b"From: a@other.example\r\nTo: lisi@benet.com\r\nSubject: invoice\r\nMessage-ID: <1@other.example>\r\n\r\nPay.\r\n"
+)
+
+
+@pytest.fixture
+def lisi(benet) -> Owner:
+    return Owner(benet["lisi"], "lisi@benet.com")
+
+
+@pytest.fixture
+def obey(lisi) -> Callable[[str], None]:
+    """`obey('discard;')`: 李四's script from now on."""
+
+    def put(script: str) -> None:
+        assert sieve_scripts.put_script(lisi, "filters", script) is None
+        assert sieve_scripts.activate_script(lisi, "filters") is None
+
+    return put
+
+
+@pytest.fixture
+def arrive(post) -> Callable[..., NewMessage]:
+    """A message for 李四, and everything that comes of it, delivered."""
+
+    def one(content: bytes = MESSAGE, to: str = "lisi", **more) -> NewMessage:
+        message = post(to, content=content, message_id="1@other.example", **more)
+        Courier().run_until_idle()
+        return message
+
+    return one
+
+
+def boxes(name: str = "lisi") -> dict[str, int]:
+    rows = Message.objects.filter(mailbox__account__address=f"{name}@benet.com").values_list("mailbox__name", flat=True)
+    return {box: list(rows).count(box) for box in rows}
+
+
+def test_a_message_goes_where_the_script_says(obey, arrive):
+    obey('require "fileinto"; if header :contains "subject" "invoice" { fileinto "Archive"; }')
+    message = arrive()
+    assert boxes() == {"Archive": 1}
+    [recipient] = Recipient.objects.filter(queued_id=message.id)
+    assert (recipient.state, recipient.relay, recipient.reason) == ("delivered", "sieve", "stored in Archive")
+    assert Queued.objects.get(pk=message.id).state == "done"
+    arrive(MESSAGE.replace(b"invoice", b"hello"))
+    assert boxes() == {"Archive": 1, "INBOX": 1}
+
+
+def test_the_story_tells_of_it(obey, arrive):
+    obey('require "fileinto"; fileinto "Archive";')
+    arrive()
+    [told] = message_trace.find_traces("1@other.example")
+    assert [m.text for m in told.moments if m.kind == "filtered"] == ["filters → stored in Archive"]
+    assert [place.mailbox for place in told.places] == ["Archive"]
+
+
+def test_copies_flags_and_a_mailbox_made_on_the_way(obey, arrive, lisi):
+    obey(
+        'require ["fileinto", "copy", "imap4flags", "mailbox"];'
+        'fileinto :copy :create :flags ["\\\\Seen", "工作" ,"$Bills"] "账单/2026"; addflag "\\\\Flagged";'
+    )
+    arrive()
+    assert boxes() == {"账单/2026": 1, "INBOX": 1}
+    copy = Message.objects.get(mailbox__name="账单/2026")
+    assert (copy.flags, copy.keywords) == (wire_flags.SEEN, "$Bills")
+    assert Mailbox.objects.get(name="账单/2026").keywords == "$Bills"
+    assert Mailbox.objects.get(name="账单/2026").unseen == 0
+    assert Message.objects.get(mailbox__name="INBOX").flags == wire_flags.FLAGGED
+    where = maildir_files.folder_directory(lisi.address, Mailbox.objects.get(name="账单/2026").folder)
+    assert os.listdir(f"{where}/cur") == [f"{copy.base_name}:2,S"]
+
+
+def test_discarded_and_rejected(obey, arrive, inbox):
+    obey("discard;")
+    arrive()
+    assert boxes() == {}
+    obey('require "reject"; reject "No invoices,\\nplease.";')
+    arrive(sender="xiaoqi@benet.com")
+    assert boxes() == {}
+    [notice] = inbox("xiaoqi")
+    assert b"5.7.1" in notice
+    assert b"No invoices" in notice
+
+
+def test_passed_on_with_a_mark_against_loops(obey, arrive, inbox):
+    obey('require "copy"; redirect :copy "xiaoqi@benet.com";')
+    arrive()
+    assert boxes() == {"INBOX": 1}
+    [passed] = inbox("xiaoqi")
+    assert b"Delivered-To: lisi@benet.com\r\n" in passed
+    assert passed.endswith(MESSAGE)
+    assert passed.startswith(b"Return-Path: <a@other.example>")
+
+
+def test_a_circle_ends(obey, arrive, benet):
+    obey('redirect "xiaoqi@benet.com";')
+    other = Owner(benet["xiaoqi"], "xiaoqi@benet.com")
+    sieve_scripts.put_script(other, "f", 'redirect "lisi@benet.com";')
+    sieve_scripts.activate_script(other, "f")
+    arrive()
+    assert boxes() == boxes("xiaoqi") == {}
+    assert Recipient.objects.filter(state="failed", dsn="5.4.6").exists()
+
+
+# --- Automatic answers ----------------------------------------------------------------------------
+
+AWAY = 'require "vacation"; vacation :days 3 :subject "不在" "下周回来。";'
+
+
+def test_somebody_who_writes_twice_is_answered_once(obey, arrive, inbox):
+    obey(AWAY)
+    arrive(sender="xiaoqi@benet.com")
+    first = int(time.time()) + 1000
+    SieveMemory.objects.update(until_at=first)
+    arrive(sender="xiaoqi@benet.com")
+    assert boxes() == {"INBOX": 2}
+    assert SieveMemory.objects.get().until_at == first  # counted from the answer, however often somebody writes
+    [answer] = inbox("xiaoqi")
+    assert answer.startswith(b"Return-Path: <>\r\n")
+    assert "下周回来。".encode() in answer
+    assert b"In-Reply-To: <1@other.example>" in answer
+    assert b"Auto-Submitted: auto-replied" in answer
+    SieveMemory.objects.update(until_at=1)
+    arrive(sender="xiaoqi@benet.com")
+    assert len(inbox("xiaoqi")) == 2
+
+
+def test_a_group_is_not_answered_but_a_second_name_is(obey, post, inbox):
+    directory.create_alias("boss@benet.com", ["lisi@benet.com"])
+    obey(AWAY)
+    post("all", content=MESSAGE.replace(b"lisi@", b"all@"), sender="xiaoqi@benet.com")
+    Courier().run_until_idle()
+    assert not any("下周回来。".encode() in each for each in inbox("xiaoqi"))
+    post("boss", content=MESSAGE.replace(b"lisi@", b"boss@"), sender="xiaoqi@benet.com")
+    Courier().run_until_idle()
+    assert any("下周回来。".encode() in each for each in inbox("xiaoqi"))
+
+
+def test_nobody_answers_in_anothers_name(obey, arrive, inbox):
+    obey('require "vacation"; vacation :from "The boss <boss@other.example>" "away";')
+    arrive(sender="xiaoqi@benet.com")
+    [answer] = inbox("xiaoqi")
+    assert b"\r\nFrom: lisi@benet.com\r\n" in answer
+
+
+def test_the_periods_have_limits(obey, arrive, parameters):
+    parameters(sieve_vacation_max_period="2d")
+    obey('require "vacation"; vacation :days 300 "away";')
+    message = arrive(sender="xiaoqi@benet.com")
+    memory = SieveMemory.objects.get()
+    assert memory.until_at <= message.received_us // 1_000_000 + 2 * 86400 + 60
+
+
+def test_memory_is_forgotten_when_it_is_over(obey, arrive):
+    obey(AWAY)
+    arrive(sender="xiaoqi@benet.com")
+    assert sieve_scripts.delete_expired() == 0
+    SieveMemory.objects.update(until_at=1)
+    assert sieve_scripts.delete_expired() == 1
+
+
+def test_a_duplicate_is_known(obey, arrive):
+    obey('require ["duplicate", "fileinto"]; if duplicate { fileinto "Trash"; }')
+    for _ in range(3):
+        arrive()
+    assert boxes() == {"INBOX": 1, "Trash": 2}
+
+
+# --- Nothing is lost ------------------------------------------------------------------------------
+
+
+def test_a_faulty_script_keeps_the_message_and_tells_once(obey, arrive, inbox, lisi):
+    obey('require ["variables", "copy", "fileinto"]; fileinto "Junk"; set "to" "nobody"; redirect "${to}";')
+    for _ in range(2):
+        arrive()
+    first, notice, second = inbox("lisi")
+    assert first.endswith(MESSAGE)
+    assert second.endswith(MESSAGE)
+    assert b"Auto-Submitted: auto-generated" in notice
+    assert boxes() == {"INBOX": 3}
+    assert "no address to redirect to" in SieveScript.objects.get().fault
+    obey('redirect "nobody@nowhere.example";')
+    assert SieveScript.objects.get().fault == ""
+
+
+def test_a_missing_mailbox_is_the_inbox(obey, arrive, inbox):
+    obey('require "fileinto"; fileinto "Elsewhere";')
+    arrive()
+    assert inbox("lisi")[0].endswith(MESSAGE)
+    assert 'there is no mailbox "Elsewhere"' in SieveScript.objects.get().fault
+
+
+def test_no_room_is_no_different(obey, arrive, lisi):
+    obey('require ["fileinto", "copy"]; redirect :copy "xiaoqi@benet.com"; fileinto "Archive";')
+    directory.change_account(lisi.account_id, directory.AccountDraft(quota_bytes=200))
+    arrive(MESSAGE * 20)
+    assert boxes() == boxes("xiaoqi") == {}
+    assert Recipient.objects.get(original="lisi@benet.com").state in ("waiting", "failed")
+
+
+def test_a_script_does_not_take_the_direct_lane(obey, lisi):
+    obey("discard;")
+    file = content_files.ContentFile()
+    queued_id = file.open()
+    message = NewMessage(
+        queued_id, "a@b.example", (MessageRecipient(lisi.address),), 3, 1, Client("192.0.2.1"), final=lisi.address
+    )
+    file.write(MESSAGE)
+    assert direct.deliver_directly([(file, message)]) == {}
+    sieve_scripts.activate_script(lisi, "")
+    assert direct.deliver_directly([(file, message)]).keys() == {queued_id}
+
+
+def test_after_a_power_failure_a_filed_message_is_still_there(obey, arrive):
+    """Its name was durable before the commit; the courier's recovery does not put it into INBOX again."""
+    obey('require "fileinto"; fileinto "Archive";')
+    message = arrive()
+    Path(content_files.content_path(message.id)).write_bytes(MESSAGE)
+    crash_recovery.recover_after_crash(lambda *_: pytest.fail("not asked"), lambda address: None)
+    assert boxes() == {"Archive": 1}
+
+
+@pytest.mark.parametrize(
+    ("script", "folders"),
+    [
+        ('require "fileinto"; fileinto "Archive";', {".Archive"}),
+        ('require "copy"; redirect :copy "xiaoqi@benet.com";', {"Maildir"}),
+        ('require "fileinto"; fileinto "Elsewhere";', {"Maildir"}),
+        ("keep;", set()),
+    ],
+)
+def test_what_a_script_decided_is_durable_before_the_commit(obey, post, monkeypatch, script, folders):
+    """Recovery does no script again: names that it would not put back are synced first."""
+    obey(script)
+    post("lisi", content=MESSAGE, message_id="1@other.example")
+    synced: list[tuple[str, int]] = []
+    real = maildir_files.sync_directories
+
+    def note(directories) -> None:
+        given = list(directories)
+        synced.extend((Path(each).parent.name, Message.objects.count()) for each in given)
+        real(given)
+
+    monkeypatch.setattr(maildir_files, "sync_directories", note)
+    Courier().run_until_idle()
+    assert {name for name, messages in synced if messages == 0} == folders
+
+
+def test_who_has_no_script_pays_nothing(arrive, django_assert_num_queries, lisi):
+    with django_assert_num_queries(0):
+        assert sieve_filter.active_scripts([Local(lisi.account_id, lisi.address)]) == {}
+
+
+# --- Keeping scripts ------------------------------------------------------------------------------
+
+
+def test_scripts_are_kept_by_name(lisi, parameters):
+    assert sieve_scripts.put_script(lisi, "a", "keep;") is None
+    assert "line 1" in sieve_scripts.put_script(lisi, "b", "bark;").text
+    assert sieve_scripts.put_script(lisi, "x\ny", "keep;") is not None
+    assert sieve_scripts.activate_script(lisi, "none").code == "NONEXISTENT"
+    assert sieve_scripts.activate_script(lisi, "a") is None
+    assert sieve_scripts.list_scripts(lisi) == [("a", True)]
+    assert sieve_scripts.delete_script(lisi, "a").code == "ACTIVE"
+    assert sieve_scripts.rename_script(lisi, "a", "b") is None
+    assert sieve_scripts.list_scripts(lisi) == [("b", True)]
+    sieve_scripts.put_script(lisi, "c", "stop;")
+    assert sieve_scripts.rename_script(lisi, "c", "b").code == "ALREADYEXISTS"
+    parameters(sieve_quota_max_scripts="2", sieve_max_script_size="100")
+    assert sieve_scripts.put_script(lisi, "d", "keep;").code == "QUOTA/MAXSCRIPTS"
+    assert sieve_scripts.put_script(lisi, "c", "keep;" * 50).code == "QUOTA/MAXSIZE"
+    assert sieve_scripts.get_script(lisi, "c") == "stop;"
+    sieve_scripts.activate_script(lisi, "")
+    assert sieve_scripts.delete_script(lisi, "b") is None
+    assert sieve_scripts.list_scripts(lisi) == [("c", False)]
+
+
+def test_an_account_takes_its_scripts_along(obey, lisi):
+    obey("keep;")
+    directory.delete_account(lisi.account_id)
+    assert SieveScript.objects.count() == 0
+    assert quota_limits.read_allowance(lisi.account_id) is None
+    with transaction.atomic():
+        assert Event.objects.count() == 0

@@ -1,0 +1,50 @@
+"""Commands that do not read their message, or say more than anybody listens to: the exit status decides."""
+
+from pathlib import Path
+
+import pytest
+
+from mailcore.logs import writer
+from mailcore.mta.queue import states
+from mailcore.mta.transports.smtp.dispatcher import Dispatch
+from mailcore.mta.transports.smtp.job import DeliveryJob
+from mailcore.values import Command
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LARGE = b"Subject: x\r\n\r\n" + b"a line that nobody reads\r\n" * 80_000  # more than a pipe holds
+
+
+@pytest.mark.parametrize("content", [b"Subject: x\r\n\r\n", LARGE], ids=["small", "large"])
+@pytest.mark.parametrize(
+    ("script", "kind", "dsn"),
+    [
+        ("exit 0", "delivered", "2.0.0"),
+        ("exit 67", "failed", "5.1.1"),
+        ("exit 75", "deferred", "4.3.0"),
+        ("exec <&-; exit 0", "delivered", "2.0.0"),
+        ("exec <&- >&- 2>&-; exit 67", "failed", "5.1.1"),
+        ("head -c 1 >/dev/null; exit 0", "delivered", "2.0.0"),
+        ("kill -9 $$", "failed", "5.3.0"),
+        ("head -c 3000000 /dev/zero; cat >/dev/null; exit 0", "delivered", "2.0.0"),
+        ("cat", "delivered", "2.0.0"),
+    ],
+)
+def test_the_exit_status_decides(post, tmp_path, content, script, kind, dsn):
+    count = tmp_path / "count"
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\necho run >> {count}\n{script}\n")
+    program.chmod(0o755)
+    post("robot@other.example", content=content)
+    [claim] = states.claim_due("anna", 1)
+    dispatch = Dispatch()
+    dispatch.submit([DeliveryJob(claim, Command(str(program)), tuple(claim.pending))])
+    dispatch.wait(60)
+    [settlement] = dispatch.take_finished()
+    dispatch.stop(0)
+    dispatch.close()
+    [(_, outcome)] = settlement.outcomes
+    assert (outcome.kind, outcome.dsn) == (kind, dsn), outcome.text
+    assert count.read_text() == "run\n"
+    log_file = Path(writer.log_path())
+    assert not log_file.exists() or "warning" not in log_file.read_text()

@@ -1,0 +1,253 @@
+"""People as files: vCard (RFC 6350, RFC 2426, and 2.1 as telephones write it) and CSV as other programs have it.
+
+`read` takes either and never raises for odd content: what is no person with an address is left out.
+"""
+
+import csv
+import io
+import quopri
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+LARGEST = 5_000_000  # bytes of a file
+MOST = 10_000  # people in one
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
+# The heads of columns, as programs in several languages write them, folded.
+_COLUMNS = {
+    "name": ("name", "full name", "display name", "姓名", "名称", "显示名称", "表示名"),
+    "first": ("first name", "given name", "firstname", "名"),
+    "last": ("last name", "family name", "surname", "lastname", "姓"),
+    "mail": ("mail", "email", "e-mail", "e-mail address", "email address", "primary email", "e-mail 1 - value",
+             "邮箱", "电子邮件", "电子邮件地址", "邮件地址", "メールアドレス"),
+    "nickname": ("nickname", "alias", "昵称", "ニックネーム"),
+    "note": ("note", "notes", "info", "备注", "メモ"),
+    "groups": ("groups", "group", "categories", "labels", "group membership", "分组", "グループ"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ContactCard:
+    name: str
+    mail: str
+    nickname: str = ""
+    note: str = ""
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A vCard as a page shows it: a name, and (property, value) in the order of DETAILS."""
+
+    name: str
+    details: tuple[tuple[str, str], ...]
+
+    @property
+    def mail(self) -> str:
+        return next((value for kind, value in self.details if kind == "EMAIL"), "")
+
+
+# Properties that are shown (RFC 6350 §6), each with what parts its values into pieces.
+DETAILS = {"EMAIL": "", "TEL": "", "ORG": ";", "TITLE": "", "ROLE": "", "ADR": ";", "URL": "", "BDAY": ""}
+DETAILS |= {"NICKNAME": ",", "NOTE": ""}
+MOST_SHOWN = 200  # cards of one file, and details of one card
+
+
+def make_card(name: str, mail: str, nickname: str = "", note: str = "", groups: Iterable[str] = ()) -> ContactCard:
+    """A card of what strangers or forms say: one line each, of bounded length."""
+    names = dict.fromkeys(one for group in groups if (one := _clean_line(group, 100)))
+    return ContactCard(
+        _clean_line(name, 200),
+        _clean_line(mail, 320),
+        _clean_line(nickname, 100),
+        _clean_line(note, 1000),
+        tuple(names),
+    )
+
+
+def _clean_line(text: str, longest: int) -> str:
+    return " ".join(_CONTROLS.sub(" ", text).split())[:longest]
+
+
+def read_contacts(content: bytes) -> list[ContactCard]:
+    """The people of a vCard or CSV file, at most MOST; one for each address."""
+    text = _text(content)
+    found = _from_vcard(text) if re.search(r"^BEGIN:VCARD", text, re.I | re.M) else _from_csv(text)
+    return [each for each, _n in zip((c for c in found if "@" in c.mail), range(MOST), strict=False)]
+
+
+def _text(content: bytes) -> str:
+    for charset in ("utf-8-sig", "gb18030"):
+        try:
+            return content.decode(charset)
+        except UnicodeDecodeError:
+            continue
+    return content.decode("latin-1")
+
+
+# --- vCard ----------------------------------------------------------------------------------------
+
+
+def read_vcards(content: bytes) -> list[Person]:
+    """The vCards of a file as they are shown, those without an address too; at most MOST_SHOWN."""
+    return [_parse_person(fields) for fields, _n in zip(_vcards(_text(content)), range(MOST_SHOWN), strict=False)]
+
+
+def _parse_person(fields: list[tuple[str, str]]) -> Person:
+    details: list[tuple[str, str]] = []
+    for kind, at in DETAILS.items():
+        for value in (value for key, value in fields if key == kind):
+            pieces = [_plain(piece).strip() for piece in (_parted(value, at) if at else [value])]
+            shown = _clean_line(", ".join(filter(None, pieces)), 500).removeprefix("mailto:").removeprefix("tel:")
+            if shown and (kind, shown) not in details:
+                details.append((kind, shown))
+    first = dict(reversed(fields))
+    name = _plain(first.get("FN", "")) or _join_name_parts(first.get("N", ""))
+    return Person(_clean_line(name, 200), tuple(details[:MOST_SHOWN]))
+
+
+def write_vcards(people: Iterable[ContactCard]) -> str:
+    """vCard 4.0, one after the other."""
+    return "".join(_write_vcard(each) for each in people)
+
+
+def _write_vcard(each: ContactCard) -> str:
+    lines = ["BEGIN:VCARD", "VERSION:4.0", f"FN:{_escaped(each.name or each.mail)}", f"EMAIL:{_escaped(each.mail)}"]
+    if each.nickname:
+        lines.append(f"NICKNAME:{_escaped(each.nickname)}")
+    if each.note:
+        lines.append(f"NOTE:{_escaped(each.note)}")
+    if each.groups:
+        lines.append("CATEGORIES:" + ",".join(map(_escaped, each.groups)))
+    return "".join(f"{_folded(line)}\r\n" for line in [*lines, "END:VCARD"])
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\,;])", r"\\\1", text).replace("\n", "\\n")
+
+
+def _folded(line: str) -> str:
+    """Lines of at most 75 bytes (RFC 6350 §3.2), never parted inside a character."""
+    out, length = [], 0
+    for sign in line:
+        size = len(sign.encode("utf-8", "replace"))
+        if length + size > 74:
+            out.append("\r\n ")
+            length = 1
+        out.append(sign)
+        length += size
+    return "".join(out)
+
+
+def _from_vcard(text: str) -> Iterator[ContactCard]:
+    for fields in _vcards(text):
+        yield from _cards_of(fields)
+
+
+def _vcards(text: str) -> Iterator[list[tuple[str, str]]]:
+    """(NAME, value) of each vCard's lines."""
+    fields: list[tuple[str, str]] = []
+    for line in _unfolded(text):
+        name, value = _property(line)
+        if name == "BEGIN":
+            fields = []
+        elif name == "END":
+            yield fields
+            fields = []
+        else:
+            fields.append((name, value))
+
+
+def _unfolded(text: str) -> list[str]:
+    text = re.sub(r"\r\n?", "\n", text)
+    text = re.sub(r"\n[ \t]", "", text)
+    # 2.1: a line of quoted-printable that ends in = goes on in the next.
+    joined = re.sub(
+        r"(?im)^([^:\n]*QUOTED-PRINTABLE[^:\n]*:(?:[^\n]*=\n)+[^\n]*)", lambda m: m[1].replace("=\n", ""), text
+    )
+    return joined.split("\n")
+
+
+def _property(line: str) -> tuple[str, str]:
+    """(NAME, value) of a content line, without its group; the value as text but for its escapes."""
+    match = re.match(r'((?:[^":]|"[^"]*")*):(.*)', line)
+    if match is None:
+        return "", ""
+    name, *parameters = match[1].upper().split(";")
+    value = match[2]
+    if any("QUOTED-PRINTABLE" in parameter for parameter in parameters):
+        value = _text(quopri.decodestring(value.encode("utf-8", "replace")))
+    return name.rpartition(".")[2].strip(), value
+
+
+def _cards_of(fields: list[tuple[str, str]]) -> Iterator[ContactCard]:
+    first = dict(reversed(fields))
+    name = _plain(first.get("FN", "")) or _join_name_parts(first.get("N", ""))
+    nickname = _plain(_parted(first.get("NICKNAME", ""), ",")[0])
+    categories = [_plain(each) for each in _parted(first.get("CATEGORIES", ""), ",")]
+    for key, value in fields:
+        if key == "EMAIL":
+            yield make_card(
+                name, _plain(value).removeprefix("mailto:"), nickname, _plain(first.get("NOTE", "")), categories
+            )
+            nickname = ""  # it names one address
+
+
+def _join_name_parts(value: str) -> str:
+    """N is family;given;…; Chinese names are written together, family first."""
+    family, given = ([_plain(part) for part in _parted(value, ";")] + ["", ""])[:2]
+    return _join_name(family, given)
+
+
+def _join_name(family: str, given: str) -> str:
+    if any("\u3400" <= sign <= "\u9fff" for sign in family + given):
+        return family + given
+    return f"{given} {family}".strip()
+
+
+def _parted(value: str, at: str) -> list[str]:
+    return [piece.replace("\0", "\\" + at) for piece in value.replace("\\" + at, "\0").split(at)]
+
+
+def _plain(value: str) -> str:
+    return re.sub(r"\\(.)", lambda m: " " if m[1] in "nN" else m[1], value)
+
+
+# --- CSV ------------------------------------------------------------------------------------------
+
+
+def write_csv(people: Iterable[ContactCard]) -> str:
+    """CSV with a mark that tells spreadsheets it is UTF-8. A cell that one would take for a formula gets an
+    apostrophe, which `read` takes off again."""
+    out = io.StringIO()
+    out.write("\ufeff")
+    table = csv.writer(out)
+    table.writerow(["Name", "E-mail", "Nickname", "Notes", "Groups"])
+    for each in people:
+        cells = (each.name, each.mail, each.nickname, each.note, "; ".join(each.groups))
+        table.writerow([f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "'") else cell for cell in cells])
+    return out.getvalue()
+
+
+def _from_csv(text: str) -> Iterator[ContactCard]:
+    first = text.lstrip("\ufeff\n\r").partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    lines = csv.reader(io.StringIO(text.lstrip("\ufeff").replace("\0", ""), newline=""), delimiter=delimiter)
+    at: dict[str, int] = {}
+    try:
+        heads = [head.strip().casefold() for head in next(lines, [])]
+        at = {key: heads.index(n) for key, names in _COLUMNS.items() for n in reversed(names) if n in heads}
+        for cells in lines:
+            yield _from_cells({key: _cell(cells[n]) for key, n in at.items() if n < len(cells)})
+    except csv.Error:
+        return
+
+
+def _cell(text: str) -> str:
+    return text[1:] if text[:1] == "'" and text[1:2] in ("=", "+", "-", "@", "'") else text
+
+
+def _from_cells(cells: dict[str, str]) -> ContactCard:
+    name = cells.get("name", "") or _join_name(cells.get("last", ""), cells.get("first", ""))
+    groups = [group.strip() for group in cells.get("groups", "").replace(":::", ";").split(";")]
+    return make_card(name, cells.get("mail", ""), cells.get("nickname", ""), cells.get("note", ""), groups)

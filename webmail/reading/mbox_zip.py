@@ -1,0 +1,124 @@
+"""Messages as files: an mbox or a ZIP of .eml files out, the same (or a single .eml) in.
+
+Files are worked through message by message; nothing is held whole in memory, and what an archive claims to
+be is not believed: sizes are counted while it is unpacked, and names in it are never used as paths.
+"""
+
+import itertools
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+from mailcore import conf
+from mailcore.wire.files import mbox
+from mailcore.wire.imap import system_flags as wire_flags
+from webmail.mailserver import imap_client
+from webmail.mailserver.message_changes import FLAGS
+from webmail.reading import message_content
+from webmail.reading.sender_checks import without_claims
+from webmail.values import mime_parts
+from webmail.values.search_keys import is_keyword
+
+BATCH = 20  # messages fetched at once
+MESSAGES_AT_MOST = 20_000  # of one file taken in
+_HEADER = re.compile(rb"[!-9;-~]{1,200}[ \t]*:")  # a message begins with a field
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    taken: int
+    refused: int
+    said: str = ""  # the server's words for the last refusal
+
+
+def export_mbox(mail: imap_client.MailSession, uids: Sequence[int]) -> IO[bytes]:
+    """Messages of the open folder in one mbox file, with their flags, ready to be read."""
+    target = tempfile.TemporaryFile()  # noqa: SIM115 (who sends it closes it)
+    for whole in _contents(mail, uids):
+        bits = sum(bit for name, bit in wire_flags.BITS.items() if name in whole.flags)
+        keywords = tuple(sorted(flag for flag in whole.flags if not flag.startswith("\\")))
+        arrived = int(whole.arrived.timestamp()) if whole.arrived else None
+        target.write(mbox.format_mbox_message(mbox.MboxMessage(whole.content, bits, keywords, arrived)))
+    target.seek(0)
+    return target
+
+
+def export_zip(mail: imap_client.MailSession, uids: Sequence[int]) -> IO[bytes]:
+    """Messages of the open folder as .eml files in a ZIP archive."""
+    target = tempfile.TemporaryFile()  # noqa: SIM115
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for whole in _contents(mail, uids):
+            head = message_content.parse_head(whole.content[:65536].partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
+            archive.writestr(
+                f"{whole.uid:06d} {mime_parts.safe_file_name(head.subject)[:80]}".strip() + ".eml", whole.content
+            )
+    target.seek(0)
+    return target
+
+
+def _contents(mail: imap_client.MailSession, uids: Sequence[int]) -> Iterator[imap_client.ExportedMessage]:
+    for start in range(0, len(uids), BATCH):
+        yield from mail.export_messages(uids[start : start + BATCH])
+
+
+def import_file(mail: imap_client.MailSession, folder: str, file: IO[bytes], name: str, owner: str) -> ImportResult:
+    """Put the messages of a file into a folder of `owner`, without results of checks that claim to be our server's:
+    anybody may have written the file. Raises zipfile.BadZipFile, and ValueError for a file that holds
+    no message."""
+    taken = refused = 0
+    said = ""
+    for message in itertools.islice(_read_messages(file, name), MESSAGES_AT_MOST):
+        try:
+            mail.append(folder, without_claims(message.content, owner), _flags(message), message.received_at)
+            taken += 1
+        except imap_client.CommandRefused as refusal:
+            refused += 1
+            said = str(refusal)
+    if not taken and not refused:
+        raise ValueError("no message")
+    return ImportResult(taken, refused, said)
+
+
+def _flags(message: mbox.MboxMessage) -> list[str]:
+    """Flags and keywords as `imap.Mail.append` takes them; what is no keyword is left out."""
+    set_here = [name for name, flag in FLAGS.items() if wire_flags.BITS.get(flag.lower(), 0) & message.flags]
+    return [*(name for name in set_here if name != "deleted"), *filter(is_keyword, message.keywords)]
+
+
+def _read_messages(file: IO[bytes], name: str) -> Iterator[mbox.MboxMessage]:
+    """A single message counts as read, for somebody kept it."""
+    first = file.read(5)
+    file.seek(0)
+    if first.startswith(b"PK"):
+        yield from _read_zip(file)
+    elif first == b"From ":
+        yield from _within_limits(mbox.read_mbox(file))
+    else:
+        content = file.read(_size_limit() + 1)
+        if len(content) <= _size_limit() and _HEADER.match(content):
+            yield mbox.MboxMessage(mbox.to_crlf(content), wire_flags.SEEN)
+
+
+def _read_zip(file: IO[bytes]) -> Iterator[mbox.MboxMessage]:
+    with zipfile.ZipFile(file) as archive:
+        for entry in archive.infolist()[:MESSAGES_AT_MOST]:
+            name = entry.filename.lower()
+            if name.endswith(".mbox"):
+                with archive.open(entry) as packed:
+                    yield from _within_limits(mbox.read_mbox(packed))
+            elif name.endswith(".eml"):
+                with archive.open(entry) as packed:
+                    content = packed.read(_size_limit() + 1)
+                if len(content) <= _size_limit() and _HEADER.match(content):
+                    yield mbox.MboxMessage(mbox.to_crlf(content), wire_flags.SEEN)
+
+
+def _within_limits(found: Iterable[mbox.MboxMessage]) -> Iterator[mbox.MboxMessage]:
+    return (message for message in found if message.content and len(message.content) <= _size_limit())
+
+
+def _size_limit() -> int:
+    return conf.current().message_size_limit or 50_000_000

@@ -1,0 +1,127 @@
+"""CSS declarations of strangers: properties from an allow-list, values parsed, never matched as text.
+
+Called by the HTML gate for style attributes. What loads something (url(), image-set(), …), moves out
+of the message's frame (position, z-index) or is not understood is dropped, one declaration at a time.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+import tinycss2  # type: ignore[import-untyped]
+from tinycss2.ast import Declaration, FunctionBlock, Node, ParseError, URLToken  # type: ignore[import-untyped]
+from tinycss2.serializer import serialize_string_value  # type: ignore[import-untyped]
+
+_PROPERTIES = frozenset(
+    """
+    background background-clip background-color background-image background-origin background-position
+    background-repeat background-size border border-bottom border-bottom-color border-bottom-left-radius
+    border-bottom-right-radius border-bottom-style border-bottom-width border-collapse border-color border-left
+    border-left-color border-left-style border-left-width border-radius border-right border-right-color
+    border-right-style border-right-width border-spacing border-style border-top border-top-color
+    border-top-left-radius border-top-right-radius border-top-style border-top-width border-width box-shadow
+    box-sizing caption-side clear color column-count column-gap direction display empty-cells flex flex-basis
+    flex-direction flex-grow flex-shrink flex-wrap float font font-family font-feature-settings font-size
+    font-size-adjust font-stretch font-style font-variant font-weight gap height hyphens justify-content
+    align-items align-self message-spacing line-break line-height list-style list-style-position list-style-type
+    margin margin-bottom margin-left margin-right margin-top max-height max-width min-height min-width
+    mso-line-height-rule object-fit opacity outline outline-color outline-style outline-width overflow
+    overflow-wrap overflow-x overflow-y padding padding-bottom padding-left padding-right padding-top quotes
+    row-gap tab-size table-layout text-align text-align-last text-decoration text-decoration-color
+    text-decoration-line text-decoration-style text-emphasis text-indent text-orientation text-overflow
+    text-shadow text-transform text-underline-position unicode-bidi vertical-align visibility white-space
+    width word-break word-spacing word-wrap writing-mode
+    """.split()  # noqa: SIM905
+)
+_FUNCTIONS = frozenset(
+    """rgb rgba hsl hsla hwb lab lch oklab oklch color calc min max clamp
+    linear-gradient radial-gradient repeating-linear-gradient repeating-radial-gradient conic-gradient""".split()  # noqa: SIM905
+)
+_LONGEST = 20_000  # characters of one attribute
+_DEEPEST = 12  # functions inside functions
+
+
+Remote = Callable[[str], str]  # the address from afar -> the address written in its place
+
+
+def sanitize_css(text: str, remote: Remote | None = None) -> tuple[str, int]:
+    """(the declarations that may stay, how many were dropped because they load something from afar).
+
+    With `remote` http and https images stay, under the address it gives them.
+    """
+    return _sanitize_declarations(text, remote) if remote else _sanitize_local(text)
+
+
+@lru_cache(4096)
+def _sanitize_local(text: str) -> tuple[str, int]:
+    return _sanitize_declarations(text, None)
+
+
+def _sanitize_declarations(text: str, remote: Remote | None) -> tuple[str, int]:
+    kept: list[str] = []
+    blocked = 0
+    if text.count("(") > _DEEPEST * 20:
+        return "", 0  # parsing is recursive
+    for item in tinycss2.parse_blocks_contents(text[:_LONGEST], skip_comments=True, skip_whitespace=True):
+        if not isinstance(item, Declaration) or item.lower_name not in _PROPERTIES:
+            continue
+        addresses: list[str] = []
+        if not _is_harmless(item.value, addresses):
+            continue
+        if addresses and not (remote and all(is_remote(address) for address in addresses)):
+            blocked += any(is_remote(address) for address in addresses)
+            continue
+        if addresses and remote:
+            item.value = _rewrite_urls(item.value, remote)
+        mark = " !important" if item.important else ""
+        kept.append(f"{item.lower_name}:{tinycss2.serialize(item.value).strip()}{mark}")
+    return ";".join(kept), blocked
+
+
+def _rewrite_urls(nodes: list[Node], remote: Remote) -> list[Node]:
+    """The same values with every address replaced (none stands inside another function)."""
+    return [_url(node, remote) if _url_of(node) is not None else node for node in nodes]
+
+
+def _url(node: Node, remote: Remote) -> URLToken:
+    address = remote((_url_of(node) or "").strip())
+    return URLToken(node.source_line, node.source_column, address, f'url("{serialize_string_value(address)}")')
+
+
+def _url_of(node: Node) -> str | None:
+    """What url(…) or url("…") loads; None for anything else."""
+    if isinstance(node, URLToken):
+        return str(node.value)
+    if isinstance(node, FunctionBlock) and node.lower_name == "url":
+        return "".join(n.value for n in node.arguments if n.type == "string")
+    return None
+
+
+def is_remote(address: str) -> bool:
+    try:
+        return urlsplit(address.strip()).scheme.lower() in ("http", "https")
+    except ValueError:
+        return False
+
+
+def _is_harmless(nodes: list[Node], addresses: list[str]) -> bool:
+    """Whether only known functions and plain tokens occur; addresses that would be loaded are collected,
+    and belong nowhere inside another function."""
+    for node in nodes:
+        address = _url_of(node)
+        if address is not None:
+            addresses.append(address)
+        elif isinstance(node, FunctionBlock):
+            if node.lower_name not in _FUNCTIONS or not _loads_nothing(node.arguments):
+                return False
+        elif node.type == "() block":
+            if not _loads_nothing(node.content):
+                return False
+        elif isinstance(node, ParseError) or node.type in ("{} block", "[] block", "at-keyword", "at-rule"):
+            return False
+    return True
+
+
+def _loads_nothing(nodes: list[Node]) -> bool:
+    addresses: list[str] = []
+    return _is_harmless(nodes, addresses) and not addresses

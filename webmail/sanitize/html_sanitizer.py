@@ -1,0 +1,203 @@
+"""The gate every byte of a stranger's HTML passes last before it reaches a page (nh3, an allow-list).
+
+Nothing edits the HTML after it: links, images and styles are rewritten inside the gate, through its
+attribute filter. Called for whole HTML messages (shown in a sandboxed frame from an address of their
+own) and for plain text that `webmail.sanitize.plain_text` made into links.
+"""
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from urllib.parse import quote, urlsplit
+
+import nh3
+
+from webmail.sanitize import css_sanitizer
+
+log = logging.getLogger("webmail.sanitizer")
+
+LARGEST = 2_000_000  # characters; beyond, a message is cut
+
+_TAGS = set(
+    """a abbr acronym address area article aside b bdi bdo big blockquote br caption center cite code col colgroup
+    dd del details dfn dir div dl dt em figcaption figure font footer h1 h2 h3 h4 h5 h6 header hgroup hr i img ins
+    kbd li main map mark nav ol p pre q rp rt ruby s samp section small span strike strong sub summary sup table
+    tbody td tfoot th thead time tr tt u ul var wbr""".split()  # noqa: SIM905
+)
+_DROPPED_WHOLE = set(
+    """applet audio canvas embed frame frameset head iframe math noembed noframes noscript object option
+    plaintext script select style svg template textarea title video xmp""".split()  # noqa: SIM905
+)
+_ATTRIBUTES = {
+    "*": {"style", "dir", "lang", "title", "align", "valign", "width", "height", "bgcolor", "color"},
+    "a": {"href", "name"},
+    "area": {"href", "shape", "coords", "alt"},
+    "img": {"src", "alt", "border", "hspace", "vspace"},
+    "map": {"name"},
+    "table": {"background", "border", "cellpadding", "cellspacing", "rules", "frame", "summary"},
+    "td": {"background", "colspan", "rowspan", "nowrap", "abbr", "scope", "headers"},
+    "th": {"background", "colspan", "rowspan", "nowrap", "abbr", "scope", "headers"},
+    "tr": {"background"},
+    "tbody": {"background"},
+    "div": {"background"},
+    "col": {"span"},
+    "colgroup": {"span"},
+    "font": {"face", "size"},
+    "ol": {"start", "type", "reversed"},
+    "ul": {"type"},
+    "li": {"value", "type"},
+    "hr": {"size", "noshade"},
+    "br": {"clear"},
+    "time": {"datetime"},
+    "blockquote": {"type"},
+    "details": {"open"},
+}
+_SCHEMES = {"http", "https", "mailto", "tel", "cid", "data"}
+_DATA_IMAGE = re.compile(r"data:image/(?:png|gif|jpe?g|webp|bmp);base64,[A-Za-z0-9+/=\s]*")
+_TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
+_VOID = frozenset(
+    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"]
+)
+# Elements that end where the next begins; a thousand of them unclosed is only sloppy.
+_SELF_ENDING = frozenset(["p", "li", "dt", "dd", "tr", "td", "th", "thead", "tbody", "tfoot", "colgroup", "option"])
+DEEPEST = 400
+_BODY = re.compile(r"<(/?)body(?=[\s>/])", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class SanitizedHtml:
+    html: str
+    blocked: int  # things from afar that were not let through
+    cut: bool = False  # too long or too deep to be shown as it is
+
+
+def sanitize_html(
+    html: str, images: Mapping[str, str] | None = None, *, remote: css_sanitizer.Remote | None = None
+) -> SanitizedHtml:
+    """A message's HTML made safe to show in its frame.
+
+    `images` maps Content-IDs to data: URLs; `remote` lets http and https images through,
+    under the address it gives them.
+    """
+    if is_too_deep(html[:LARGEST]):
+        return SanitizedHtml(sanitize_text_markup(f"<div>{escape(_without_tags(html[:LARGEST]))}</div>"), 0, cut=True)
+    inside = images or {}
+    blocked = 0
+
+    def image(value: str) -> str | None:
+        nonlocal blocked
+        value = value.strip()
+        scheme, _, rest = value.partition(":")
+        match scheme.lower():
+            case "cid":
+                return inside.get(rest) or inside.get(rest.strip("<>"))
+            case "data":
+                return value if _DATA_IMAGE.fullmatch(value) else None
+            case "http" | "https":
+                if remote:
+                    return remote(value)
+                blocked += 1
+        if value.startswith("//"):
+            if remote:
+                return remote(f"https:{value}")
+            blocked += 1
+        return None
+
+    def attribute(_tag: str, name: str, value: str) -> str | None:
+        nonlocal blocked
+        # nh3 lets a value through unchanged when its filter raises: nothing may be raised from here.
+        try:
+            match name:
+                case "style":
+                    kept, dropped = css_sanitizer.sanitize_css(value, remote)
+                    blocked += dropped
+                    return kept or None
+                case "src" | "background":
+                    return image(value)
+                case "href":
+                    return safe_link(value)
+            return value
+        except Exception:
+            log.warning("an attribute of a message could not be judged and was dropped")
+            return None
+
+    kept = nh3.clean(
+        _BODY.sub(r"<\1div", html[:LARGEST]),
+        tags=_TAGS,
+        clean_content_tags=_DROPPED_WHOLE,
+        attributes=_ATTRIBUTES,
+        attribute_filter=attribute,
+        url_schemes=_SCHEMES,
+        link_rel="noopener noreferrer",
+        set_tag_attribute_values={"a": {"target": "_blank"}, "area": {"target": "_blank"}},
+    )
+    return SanitizedHtml(kept, blocked, len(html) > LARGEST)
+
+
+def is_too_deep(html: str) -> bool:
+    """More elements open at once, or attributes on one, than any message needs: an HTML parser would take
+    quadratic time."""
+    if any(len(piece) > 5000 and _filter_attributes(piece.rpartition("<")[2]) > 500 for piece in html.split(">")):
+        return True
+    unclosed: dict[str, int] = {}
+    depth = 0
+    for closing, name in _TAG.findall(html):
+        name = name.lower()
+        if name in _VOID or name in _SELF_ENDING:
+            continue
+        if not closing:
+            unclosed[name] = unclosed.get(name, 0) + 1
+            depth += 1
+            if depth > DEEPEST:
+                return True
+        elif unclosed.get(name):
+            unclosed[name] -= 1
+            depth -= 1
+    return False
+
+
+def _filter_attributes(tag: str) -> int:
+    return len(re.split(r"[\s/]+", re.sub(r"\"[^\"]*\"|'[^']*'", "", tag)))
+
+
+def _without_tags(html: str) -> str:
+    return re.sub(r"<[^<>]*>", " ", html)
+
+
+def sanitize_text_markup(html: str) -> str:
+    """What `webmail.sanitize.plain_text` made of plain text: links and quotations only."""
+    return nh3.clean(
+        html,
+        tags={"a", "blockquote", "div", "span"},
+        clean_content_tags=_DROPPED_WHOLE,
+        attributes={"a": {"href"}},
+        allowed_classes={"div": {"sig"}, "span": {"flowed"}},
+        attribute_filter=_text_attribute,
+        url_schemes={"http", "https", "mailto", "tel"},
+        link_rel="noopener noreferrer",
+        set_tag_attribute_values={"a": {"target": "_blank"}},
+    )
+
+
+def _text_attribute(_tag: str, name: str, value: str) -> str | None:
+    try:
+        return safe_link(value) if name == "href" else value
+    except Exception:  # as above
+        return None
+
+
+def safe_link(value: str) -> str | None:
+    """Where a link may lead: web addresses and telephones as they are, mail addresses to our own compose
+    page, a relative address (relative to what?) nowhere."""
+    value = re.sub(r"[\x00-\x20]+", "", value) if value[:1].isspace() else value.strip()
+    try:
+        scheme = urlsplit(value).scheme.lower()
+    except ValueError:
+        return None
+    if scheme in ("http", "https", "tel"):
+        return value
+    if scheme == "mailto":
+        return f"/compose/?mailto={quote(value, safe='')}"
+    return None

@@ -1,0 +1,147 @@
+"""Plain text as HTML: links, quotation levels, the signature; and HTML as plain text, to quote it.
+
+bleach finds the links, only in lines that may hold one; the result still has to pass `gate.clean_text`.
+"""
+
+import html
+import re
+from html.parser import HTMLParser
+
+import bleach  # type: ignore[import-untyped]
+
+_MAY_LINK = re.compile(r"://|www\.|\S@\S|\w\.(?:com|cn|org|net|edu|gov|io)\b", re.IGNORECASE)
+# Full-width punctuation ends a web address; Chinese text may stand right before one.
+_PIECES = re.compile(
+    r"([\u3000-\u303f\uff01-\uff0f\uff1a-\uff1f\u2018-\u201d]+|(?<=[\u3400-\u9fff])(?=https?://|www\.))"
+)
+_QUOTE = re.compile(r"(?:>[ ]?)+")
+_LONGEST_LINKED = 4000  # characters of a line looked at for links
+LARGEST = 1_000_000
+
+
+def to_html(text: str) -> str:
+    """Lines stay lines (the page keeps white space), each quotation level is a blockquote."""
+    out: list[str] = []
+    level = 0
+    signature = False
+    for line in text[:LARGEST].rstrip().split("\n"):
+        match = _QUOTE.match(line) if line.startswith(">") else None
+        depth = min(match[0].count(">"), 12) if match else 0
+        if depth != level:
+            if out and not out[-1].endswith(">"):
+                out.append("\n")
+            out.append("</blockquote>" * (level - depth) + "<blockquote>" * (depth - level))
+            level = depth
+        elif out and not out[-1].endswith('">'):
+            out.append("\n")
+        if line == "-- " and not level and not signature:
+            signature = True
+            out.append('<div class="sig">')
+        out.append(_link_addresses(line[match.end() :] if match else line))
+    out.append("</blockquote>" * level + ("</div>" if signature else ""))
+    return "".join(out)
+
+
+def _link_addresses(line: str) -> str:
+    if len(line) > _LONGEST_LINKED or not _MAY_LINK.search(line):
+        return html.escape(line)
+    return "".join(
+        bleach.linkify(html.escape(piece), parse_email=True) if _MAY_LINK.search(piece) else html.escape(piece)
+        for piece in _PIECES.split(line)
+        if piece
+    )
+
+
+def quote_text(text: str) -> str:
+    """Each line with a > before it; deeper levels stay close together."""
+    lines = text.rstrip().split("\n")
+    return "\n".join((">" if line.startswith(">") else "> ") + line if line else ">" for line in lines)
+
+
+def from_html(source: str) -> str:
+    """The text of an HTML message that has passed the gate, for quoting and for pages that show text only.
+    (Python's parser takes quadratic time over broken HTML; what the gate lets through is well-formed.)"""
+    reader = _TextCollector()
+    reader.feed(source[:LARGEST])
+    reader.close()
+    text = "".join(reader.out)
+    *lines, last = text.split("\n")
+    text = "\n".join([*(line.rstrip(" \t") for line in lines), last])
+    text = re.sub(r"^(?:>+\n)+(?=[^>]|\Z)", "\n", text, flags=re.MULTILINE)  # a quotation's empty end
+    text = re.sub(r"^(>+\n)\1+", r"\1", text, flags=re.MULTILINE)
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+_APART = frozenset({"p", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "ol", "table", "pre"})
+_BLOCKS = _APART | {"address", "article", "center", "div", "dl", "dt", "dd", "figure", "footer", "header", "hr", "li"}
+_BLOCKS |= {"main", "section", "tr"}
+_SILENT = frozenset({"head", "script", "style", "template", "title"})
+
+
+class _TextCollector(HTMLParser):
+    """Collects text; a block begins a line, a paragraph is set apart, quotations get their >."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.out: list[str] = []
+        self._silent = 0
+        self._quotes = 0
+        self._pre = 0
+        self._fresh = True  # at the start of a line
+
+    def _line(self, apart: bool) -> None:
+        if not self._fresh:
+            self.out.append("\n")
+            self._fresh = True
+        if apart and self.out and not "".join(self.out[-2:]).endswith("\n\n"):
+            self.out.append(">" * self._quotes + "\n")
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in _SILENT:
+            self._silent += 1
+        elif tag == "br":
+            self.out.append("\n" if not self._fresh else ">" * self._quotes + "\n")
+            self._fresh = True
+        elif tag in _BLOCKS:
+            self._line(tag in _APART)
+            if tag == "li":
+                self._write("• ")
+            elif tag == "hr":
+                self._write("—" * 20)
+                self._line(False)
+        elif tag in ("td", "th") and not self._fresh:
+            self._write("\t")
+        if tag == "blockquote":
+            self._quotes += 1
+        elif tag == "pre":
+            self._pre += 1
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in _SILENT:
+            self._silent = max(0, self._silent - 1)
+        elif tag in _BLOCKS:
+            self._line(tag in _APART)
+        if tag == "blockquote":
+            self._quotes = max(0, self._quotes - 1)
+        elif tag == "pre":
+            self._pre = max(0, self._pre - 1)
+
+    def handle_data(self, data: str) -> None:
+        if self._silent:
+            return
+        if self._pre:
+            for index, line in enumerate(data.split("\n")):
+                if index:
+                    self.out.append("\n")
+                    self._fresh = True
+                self._write(line)
+        else:
+            text = re.sub(r"[ \t\r\n\f]+", " ", data).replace("\xa0", " ")
+            self._write(text.lstrip(" ") if self._fresh else text)
+
+    def _write(self, text: str) -> None:
+        if text:
+            if self._fresh and self._quotes:
+                self.out.append(">" * self._quotes + " ")
+            self.out.append(text)
+            self._fresh = False

@@ -1,0 +1,200 @@
+"""A message's MIME tree as BODYSTRUCTURE gives it (RFC 9051 §7.5.2), and which parts a page shows.
+
+`tree` never raises for odd structures; what it cannot read becomes an attachment to download.
+"""
+
+import binascii
+import quopri
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from mailcore.wire.message import headers
+from webmail.values import header_text
+from webmail.values.imap_responses import Value
+
+MAX_DEPTH = 40
+_TEXT = ("text/plain", "text/enriched", "text/richtext")
+
+
+@dataclass(frozen=True, slots=True)
+class MimePart:
+    section: str  # as FETCH names it: "1", "2.1"; the one part of a simple message is "1"
+    kind: str  # "text/plain", lower case
+    parameters: dict[str, str] = field(default_factory=dict)
+    content_id: str = ""
+    encoding: str = "7bit"
+    size: int = 0  # bytes as transferred
+    disposition: str = ""  # "inline", "attachment" or ""
+    file_name: str = ""
+    children: tuple["MimePart", ...] = ()
+
+    @property
+    def main(self) -> str:
+        return self.kind.partition("/")[0]
+
+    @property
+    def octets(self) -> int:
+        """About how large the file is once decoded."""
+        return self.size * 3 // 4 if self.encoding == "base64" else self.size
+
+    @property
+    def title(self) -> str:
+        return self.file_name or ("message.eml" if self.kind == "message/rfc822" else "")
+
+    def walk(self) -> Iterator["MimePart"]:
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+
+@dataclass(frozen=True, slots=True)
+class DisplayedParts:
+    """What a reading page shows: the text, the HTML (either may be missing), images inside, and files."""
+
+    text: tuple[MimePart, ...]
+    html: tuple[MimePart, ...]
+    inside: tuple[MimePart, ...]  # images the HTML may name by cid:
+    files: tuple[MimePart, ...]
+
+
+def parse_structure(value: Value, section: str = "", depth: int = 0) -> MimePart:
+    """The tree of a BODYSTRUCTURE. A multipart has the section of the level it opens ("" at the top)."""
+    if not isinstance(value, tuple) or not value or depth > MAX_DEPTH:
+        return MimePart(section or "1", "application/octet-stream", disposition="attachment")
+    if isinstance(value[0], tuple):
+        parts: list[MimePart] = []
+        index = 0
+        while index < len(value) and isinstance(value[index], tuple):
+            name = f"{section}.{index + 1}" if section else str(index + 1)
+            parts.append(parse_structure(value[index], name, depth + 1))
+            index += 1
+        rest = value[index:]
+        parameters = _parameters(rest[1] if len(rest) > 1 else None)
+        subtype = _text(rest[0] if rest else None).lower() or "mixed"
+        return MimePart(section, f"multipart/{subtype}", parameters, children=tuple(parts))
+    return _parse_leaf(value, section or "1", depth)
+
+
+def _parse_leaf(value: tuple[Value, ...], section: str, depth: int) -> MimePart:
+    fields = (*value, *(None,) * (12 - len(value)))
+    kind = f"{_text(fields[0]).lower()}/{_text(fields[1]).lower()}"
+    parameters = _parameters(fields[2])
+    disposition, given = "", {}
+    for item in fields[7:]:
+        if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], bytes):
+            disposition, given = _text(item[0]).lower(), _parameters(item[1])
+            break
+    children: tuple[MimePart, ...] = ()
+    if kind == "message/rfc822" and isinstance(fields[8], tuple):
+        inner = parse_structure(fields[8], section if isinstance(fields[8][0], tuple) else f"{section}.1", depth + 1)
+        children = (inner,)
+    return MimePart(
+        section=section,
+        kind=kind if is_media_type(kind) else "application/octet-stream",
+        parameters=parameters,
+        content_id=_text(fields[3]).strip("<> "),
+        encoding=_text(fields[5]).strip().lower() or "7bit",
+        size=fields[6] if isinstance(fields[6], int) else 0,
+        disposition=disposition,
+        file_name=safe_file_name(given.get("filename") or parameters.get("name") or ""),
+        children=children,
+    )
+
+
+def _text(value: Value) -> str:
+    return header_text.decode_header(value) if isinstance(value, bytes) else "" if value is None else str(value)
+
+
+def _parameters(value: Value) -> dict[str, str]:
+    """Parameters by lower-case name, decoded (RFC 2231 pieces joined, RFC 2047 words, raw 8-bit)."""
+    if not isinstance(value, tuple):
+        return {}
+    written = []
+    for name, content in zip(value[::2], value[1::2], strict=False):
+        if isinstance(name, bytes) and name:
+            octets = content if isinstance(content, bytes) else str(content or "").encode()
+            text = re.sub(r'(["\\])', r"\\\1", octets.decode("latin-1"))
+            written.append(f'{name.decode("latin-1").lower()}="{text}"')
+    field_value = headers.parse_structured("; ".join(["x/x", *written]))
+    names = {name.rstrip("*") for name, _value in field_value.parameters}
+    return {name: " ".join(field_value.text(name).split()) for name in names}
+
+
+_UNSAFE = re.compile("[\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+
+
+def is_media_type(kind: str) -> bool:
+    return len(kind) <= 127 and re.fullmatch(r"[A-Za-z0-9.+_-]+/[A-Za-z0-9.+_-]+", kind) is not None
+
+
+def safe_file_name(name: str) -> str:
+    """A stranger's file name as a plain last path part: no folders, controls or direction overrides."""
+    name = _UNSAFE.sub("", name).replace("\\", "/").rpartition("/")[2].strip().strip(".") or ""
+    if len(name) > 150:
+        stem, dot, end = name.rpartition(".")
+        name = f"{stem[:130]}.{end[:15]}" if dot else name[:150]
+    return name
+
+
+def choose_parts(root: MimePart) -> DisplayedParts:
+    """Which parts the page shows and which it lists as files."""
+    text: list[MimePart] = []
+    html: list[MimePart] = []
+    inside: list[MimePart] = []
+    files: list[MimePart] = []
+
+    def visit(part: MimePart, alternative: bool) -> None:
+        if part.main == "multipart":
+            for child in part.children:
+                visit(child, alternative or part.kind == "multipart/alternative")
+        elif part.disposition == "attachment" and not (part.content_id and part.main == "image"):
+            files.append(part)
+        elif part.kind == "text/html" and (alternative or not part.file_name):
+            html.append(part)
+            if not alternative:
+                text.append(part)
+        elif part.kind in _TEXT and (alternative or not part.file_name):
+            text.append(part)
+            if not alternative:
+                html.append(part)
+        elif part.main == "image" and part.content_id:
+            inside.append(part)
+        elif part.kind not in ("application/pgp-signature", "application/pkcs7-signature"):
+            files.append(part)
+
+    visit(root, False)
+    has_html = any(part.kind == "text/html" for part in html)
+    if not has_html:
+        # No HTML names these images: they are files to look at.
+        files, inside = [*files, *inside], []
+    return DisplayedParts(tuple(text), tuple(html) if has_html else (), tuple(inside), tuple(files))
+
+
+def decode_part(part: MimePart, raw: bytes) -> bytes:
+    """The bytes of a part without its transfer encoding; damage costs bytes, never an error."""
+    match part.encoding:
+        case "base64":
+            return headers.decode_base64(raw)
+        case "quoted-printable":
+            return quopri.decodestring(raw)
+        case "x-uuencode" | "uuencode" | "x-uue":
+            return _uudecoded(raw)
+    return raw
+
+
+def _uudecoded(raw: bytes) -> bytes:
+    out = bytearray()
+    for line in raw.splitlines():
+        if line.startswith(b"begin ") or line in (b"end", b"`", b""):
+            continue
+        try:
+            out += binascii.a2b_uu(line)
+        except binascii.Error:
+            continue
+    return bytes(out)
+
+
+def part_text(part: MimePart, raw: bytes) -> str:
+    """A text part's characters, line ends as \\n."""
+    return header_text.decode_body(decode_part(part, raw), part.parameters.get("charset", ""))

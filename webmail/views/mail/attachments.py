@@ -1,0 +1,207 @@
+"""A message's files, its source, and pictures from the network: bytes of strangers, never pages of this site."""
+
+import io
+import logging
+import zipfile
+from urllib.parse import quote
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext_lazy
+from django.views.decorators.cache import never_cache
+from django.views.decorators.clickjacking import xframe_options_sameorigin
+from django.views.decorators.http import require_POST, require_safe
+
+from webmail.account.session import Request, requires_login
+from webmail.address_book import contact_store, vcard_csv
+from webmail.mailserver import imap_client
+from webmail.reading import message_content
+from webmail.sanitize import remote_images, safe_http
+from webmail.values import mime_parts
+from webmail.views import layout
+from webmail.views.mail.message import find_message
+
+log = logging.getLogger("webmail.attachments")
+
+DETAIL_NAMES = {  # of cards.DETAILS
+    "EMAIL": gettext_lazy("E-mail address"),
+    "TEL": gettext_lazy("Telephone"),
+    "ORG": gettext_lazy("Organisation"),
+    "TITLE": pgettext_lazy("position", "Title"),
+    "ROLE": pgettext_lazy("position", "Role"),
+    "ADR": gettext_lazy("Postal address"),
+    "URL": gettext_lazy("Web page"),
+    "BDAY": gettext_lazy("Birthday"),
+    "NICKNAME": gettext_lazy("Nickname"),
+    "NOTE": gettext_lazy("Notes"),
+}
+
+
+@require_safe
+def remote_picture(_request: HttpRequest, token: str) -> HttpResponse:
+    """A picture from the network, fetched by us. Why there is none is nobody's business but the log's."""
+    try:
+        content, kind = remote_images.fetch_image(token)
+    except safe_http.ServerBusy:
+        return HttpResponse(status=503, headers={"Retry-After": "2"})
+    except safe_http.FetchError as fault:
+        log.info("a picture was not fetched: %s", fault)
+        return HttpResponse(status=404)
+    response = _file_response(content, kind, "", inline=True)
+    response["Cache-Control"] = f"private, max-age={remote_images.LINK_LIFETIME}"
+    return response
+
+
+@never_cache
+@require_safe
+@xframe_options_sameorigin
+@requires_login
+def download_part(request: Request, mail: imap_client.MailSession, uid: int, section: str) -> HttpResponse:
+    """A file of the message: shown in place where that is safe and wanted (?view=1), else downloaded."""
+    mail.open(layout.requested_folder(request), fresh=False)
+    there = mail.find(uid)
+    wanted = message_content.find_part(mime_parts.parse_structure(there.structure), section) if there else None
+    if wanted is None:
+        raise Http404
+    if wanted.kind == "message/rfc822":
+        content = mail.contents(uid, [section]).get(section, b"")
+    else:
+        content = mime_parts.decode_part(wanted, mail.contents(uid, [section]).get(section, b""))
+    view = request.GET.get("view") == "1" and wanted.kind in message_content.VIEWABLE
+    kind = wanted.kind if view or wanted.kind in message_content.VIEWABLE else "application/octet-stream"
+    if kind == "text/plain":
+        content = (
+            mime_parts.part_text(wanted, mail.contents(uid, [section]).get(section, b"")).encode() if view else content
+        )
+        kind = "text/plain; charset=utf-8" if view else "text/plain"
+    return _file_response(content, kind, wanted.title or f"part-{section}", inline=view)
+
+
+@never_cache
+@require_safe
+@requires_login
+def preview_part(request: Request, mail: imap_client.MailSession, uid: int, section: str) -> HttpResponse:
+    """A page for one file: an image, PDF or text in a frame of its own, beside the message's other files."""
+    message = find_message(request, mail, uid)
+    at = next((n for n, part in enumerate(message.shown.files) if part.section == section), None)
+    if at is None:
+        raise Http404
+    box = layout.requested_folder(request)
+    files = [part for part in message.shown.files if message_content.is_viewable(part)]
+    number = files.index(message.shown.files[at]) if message.shown.files[at] in files else -1
+    context = layout.page_context(request, mail, box) | {
+        "message": message,
+        "part": message.shown.files[at],
+        "viewable": number >= 0,
+        "previous": files[number - 1] if number > 0 else None,
+        "following": files[number + 1] if 0 <= number < len(files) - 1 else None,
+        "inner": layout.folder_query(box, part=message.section),
+        "view": reverse("part", args=[uid, section]) + layout.query_prefix(box) + "view=1",
+    }
+    if message_content.is_vcard(message.shown.files[at]):
+        context["people"] = [
+            (person, [(DETAIL_NAMES[kind], value) for kind, value in person.details])
+            for person in vcard_csv.read_vcards(_part_bytes(mail, uid, message.shown.files[at])[: vcard_csv.LARGEST])
+        ]
+    return render(request, "webmail/preview.html", context)
+
+
+@require_POST
+@requires_login
+def import_vcard(request: Request, mail: imap_client.MailSession, uid: int, section: str) -> HttpResponse:
+    """The people of an attached vCard into the address book."""
+    message = find_message(request, mail, uid)
+    part = next(
+        (part for part in message.shown.files if part.section == section and message_content.is_vcard(part)), None
+    )
+    if part is None:
+        raise Http404
+    given = vcard_csv.read_contacts(_part_bytes(mail, uid, part)[: vcard_csv.LARGEST])
+    kept = contact_store.import_cards(request.visitor.address, given)
+    if not given:
+        messages.warning(request, _("No card in this file has an e-mail address."))
+    else:
+        said = _("Contacts added: %(added)d, changed: %(changed)d, passed over: %(passed)d.")
+        messages.success(request, said % {"added": kept.added, "changed": kept.changed, "passed": kept.passed_over})
+    query = layout.folder_query(layout.requested_folder(request), part=message.section)
+    return redirect(reverse("preview", args=[uid, section]) + query)
+
+
+def _part_bytes(mail: imap_client.MailSession, uid: int, part: mime_parts.MimePart) -> bytes:
+    return mime_parts.decode_part(part, mail.contents(uid, [part.section]).get(part.section, b""))
+
+
+@never_cache
+@require_safe
+@requires_login
+def download_all(request: Request, mail: imap_client.MailSession, uid: int) -> HttpResponse:
+    """All files of the message in one ZIP archive, each under a name of its own."""
+    message = find_message(request, mail, uid)
+    wanted = message.shown.files
+    raw = mail.contents(uid, [part.section for part in wanted])
+    target = io.BytesIO()
+    taken: set[str] = set()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for part in wanted:
+            octets = raw.get(part.section, b"")
+            name = _free_name(part.title or f"part-{part.section}", taken)
+            archive.writestr(name, octets if part.kind == "message/rfc822" else mime_parts.decode_part(part, octets))
+    name = mime_parts.safe_file_name(message.head.subject) or f"message-{uid}"
+    return _file_response(target.getvalue(), "application/zip", f"{name}.zip", inline=False)
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    """`name`, or name-2 and so on where some file system would take two for one."""
+    stem, dot, end = name.rpartition(".") if "." in name[1:] else (name, "", "")
+    free, number = name, 1
+    while free.casefold() in taken:
+        number += 1
+        free = f"{stem}-{number}{dot}{end}"
+    taken.add(free.casefold())
+    return free
+
+
+@never_cache
+@require_safe
+@requires_login
+def message_source(request: Request, mail: imap_client.MailSession, uid: int) -> HttpResponse:
+    return _file_response(_whole_message(request, mail, uid), "text/plain; charset=utf-8", "", inline=True)
+
+
+@never_cache
+@require_safe
+@requires_login
+def download_message(request: Request, mail: imap_client.MailSession, uid: int) -> HttpResponse:
+    mail.open(layout.requested_folder(request), fresh=False)
+    there = mail.find(uid)
+    if there is None:
+        raise Http404
+    name = mime_parts.safe_file_name(message_content.parse_head(there.head).subject) or f"message-{uid}"
+    return _file_response(_whole_message(request, mail, uid), "message/rfc822", f"{name}.eml", inline=False)
+
+
+def _whole_message(request: Request, mail: imap_client.MailSession, uid: int) -> bytes:
+    mail.open(layout.requested_folder(request), fresh=False)
+    whole = mail.contents(uid, [""])
+    if "" not in whole:
+        raise Http404
+    return whole[""]
+
+
+def _file_response(content: bytes, kind: str, name: str, *, inline: bool) -> HttpResponse:
+    """Never a page of this site: nosniff, no scripts, its name as RFC 6266 has it."""
+    response = HttpResponse(content, content_type=kind)
+    manner = "inline" if inline else "attachment"
+    if name:
+        plain_name = "".join(c if c.isascii() and (c.isalnum() or c in " ._-") else "_" for c in name)
+        manner += f"; filename=\"{plain_name}\"; filename*=UTF-8''{quote(name, safe='')}"
+    response["Content-Disposition"] = manner
+    response["X-Content-Type-Options"] = "nosniff"
+    # A browser's own PDF viewer does not run in a sandbox.
+    sandbox = "" if kind == "application/pdf" else "sandbox; "
+    policy = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'self'"
+    response["Content-Security-Policy"] = sandbox + policy
+    return response

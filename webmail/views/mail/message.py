@@ -1,0 +1,257 @@
+"""Reading a message: the page, the frame its HTML is shown in, and what its sender or list is told."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.safestring import mark_safe
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.clickjacking import xframe_options_sameorigin
+from django.views.decorators.http import require_POST, require_safe
+
+from webmail.account.session import Request, requires_login
+from webmail.address_book import contact_store
+from webmail.mailserver import imap_client, submission
+from webmail.mailserver.server_addresses import smtp_address
+from webmail.reading import message_content, read_receipts, sender_checks, unsubscribe
+from webmail.sanitize import html_sanitizer, plain_text, remote_images
+from webmail.values import labels
+from webmail.values.addresses import Address
+from webmail.views import layout
+
+_FRAME_POLICY = (
+    "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src data: 'self'; "
+    "style-src 'unsafe-inline'; frame-ancestors 'self'; form-action 'none'; base-uri 'none'"
+)
+
+
+@never_cache
+@require_safe
+@requires_login
+def message_page(request: Request, mail: imap_client.MailSession, uid: int) -> HttpResponse:
+    box = layout.requested_folder(request)
+    mail.open(box, fresh=False)
+    context = load_reading(request, mail, box, uid, layout.list_state(request.GET))
+    if context is None:
+        raise Http404
+    return render(request, "webmail/message.html", layout.page_context(request, mail, box) | context)
+
+
+def load_reading(
+    request: Request, mail: imap_client.MailSession, box: str, uid: int, keep: dict[str, str]
+) -> dict[str, Any] | None:
+    """What a page shows of a message of the open folder, which is marked as read; None if it has gone."""
+    found = mail.find(uid)
+    message = message_content.load_message(mail, found, request.GET.get("part", "")) if found else None
+    if found is None or message is None:
+        return None
+    person = request.visitor
+    beside = reverse("box") == request.path
+    own = (
+        (layout.list_query_prefix(box, **keep) + f"open={uid}")
+        if beside
+        else reverse("read", args=[uid]) + layout.folder_query(box, **keep)
+    )
+    view = request.GET.get("view") or ("html" if person.options.html_first else "text")
+    wanted = message_content.displayed_parts(message.shown, html=view == "html")
+    marks = person.options.mark_read and not message.row.seen
+    raw, arrived = mail.read(message.row, message_content.parts_within_limit(wanted), mark=marks)
+    previous, following = _neighbours(mail, uid, keep["sort"], arrived)
+    context = content_context(request, message, raw, html=view == "html")
+    pane = mail.folders(younger_than=30)
+    return context | {
+        "validity": mail.open(box, fresh=False).validity,
+        "previous": previous,
+        "following": following,
+        "keep": keep,
+        "folder": layout.find_folder(pane, box),
+        "on": layout.folder_query(box, **keep),
+        "own": own + ("&" if "?" in own else "?") + (f"part={message.section}&" if message.section else ""),
+        "step": (layout.list_query_prefix(box, **keep) + "open=") if beside else "",
+        "compose": reverse("compose") + layout.query_prefix(box, of=uid) + "mode=",
+        "back": layout.list_address(box, **keep),
+        "menus": layout.action_menus((f for f in pane if f.selectable and f.name != box), person.options.labels),
+        "all_headers": request.GET.get("headers") == "all",
+        "details": message_content.list_parts(message.root) if request.GET.get("headers") == "details" else None,
+        "set_labels": labels.labels_of(message.row.flags, labels.load_labels(person.options.labels)),
+    }
+
+
+def content_context(
+    request: Request, message: message_content.MessageContent, raw: dict[str, bytes], *, html: bool
+) -> dict[str, Any]:
+    """The message itself: people, text or frame, files, and what there is to know of it. `raw`: the bytes of
+    the parts `messages.wanted` names."""
+    options, person = request.visitor.options, request.visitor
+    box, uid, shown = message.row.folder, message.row.uid, message.shown
+    wanted = message_content.displayed_parts(shown, html=html)
+    as_html = bool(shown.html) and wanted == shown.html
+    writers = message.head.addresses("from")
+    sender = writers[0].mail if writers else ""
+    always = remote_images.is_always_shown(person.address, sender)
+    remote = options.remote_images or always or request.GET.get("images") == "1"
+    asking = read_receipts.receipt_address(message, person.address) if options.receipts == "ask" else None
+    context: dict[str, Any] = {
+        "message": message,
+        "row": message.row,
+        "head": message.head,
+        "box": box,
+        "in_box": layout.folder_query(box),
+        "as_html": as_html,
+        "has_both": bool(shown.html and shown.text),
+        "remote": remote,
+        "enclosed": layout.query_prefix(box) + "part=",
+        "writers": writers,
+        "mailer": (message.head.first("user-agent") or message.head.first("x-mailer"))[:100],
+        "picture_sender": sender,
+        "list": unsubscribe.parse_offer(message.head),
+        "list_id": message.head.raw_first("list-id"),
+        "list_commands": unsubscribe.list_commands(message.head),
+        "always_pictures": always,
+        "inner": layout.folder_query(box, part=message.section),
+        "files": [(part, message_content.is_viewable(part)) for part in shown.files],
+        "people": _people(message.head),
+        "findings": sender_checks.check_sender(
+            message.head, person.address, contact_store.known_domains(person.address), enclosed=bool(message.section)
+        ),
+        "receipt_for": asking,
+        "receipt_doubtful": asking is not None and read_receipts.is_doubtful(message, asking),
+    }
+    if as_html:
+        cleaned = message_content.render_html(wanted, raw, {}, remote=remote)
+        context["blocked"] = cleaned.blocked
+        context["lies"] = sender_checks.find_misleading_links(cleaned.html)
+        context["body"] = reverse("body", args=[uid]) + layout.folder_query(
+            box, part=message.section, images=int(remote)
+        )
+    else:
+        text = message_content.render_text(wanted, raw)
+        context["text"] = mark_safe(html_sanitizer.sanitize_text_markup(plain_text.to_html(text)))  # noqa: S308 (it just passed the gate)
+        context["empty"] = not text.strip()
+    return context
+
+
+def _neighbours(mail: imap_client.MailSession, uid: int, sort: str, arrived: tuple[int, int]) -> tuple[int, int]:
+    """The messages above and below in the list the visitor came from, 0 for none; `arrived` before and after it."""
+    if sort.lstrip("-") in imap_client.SORT_KEYS and mail.supports("SORT"):
+        order = mail.sorted(sort.lstrip("-"), reverse=sort.startswith("-"))
+        if uid in order:
+            at = order.index(uid)
+            return (order[at - 1] if at else 0), (order[at + 1] if at + 1 < len(order) else 0)
+    return arrived if sort == "arrival" else (arrived[1], arrived[0])
+
+
+def _people(head: message_content.MessageHeader) -> list[tuple[str, tuple[object, ...]]]:
+    return [(name, people) for name in ("to", "cc", "bcc", "reply-to") if (people := head.addresses(name))]
+
+
+def find_message(request: Request, mail: imap_client.MailSession, uid: int) -> message_content.MessageContent:
+    """The message a request names; 404 if it is gone."""
+    mail.open(layout.requested_folder(request), fresh=False)
+    there = mail.find(uid)
+    message = message_content.load_message(mail, there, request.GET.get("part", "")) if there else None
+    if message is None:
+        raise Http404
+    return message
+
+
+@never_cache
+@require_safe
+@xframe_options_sameorigin
+@requires_login
+def message_frame(request: Request, mail: imap_client.MailSession, uid: int) -> HttpResponse:
+    """The message's HTML, alone, for the sandboxed frame."""
+    message = find_message(request, mail, uid)
+    remote = request.GET.get("images") == "1"
+    raw = message_content.fetch_parts(mail, uid, message.shown.html)
+    images = message_content.inline_images(mail, uid, message.shown.inside)
+    cleaned = message_content.render_html(message.shown.html, raw, images, remote=remote)
+    context = {"html": mark_safe(cleaned.html), "cut": cleaned.cut, "options": request.visitor.options}  # noqa: S308
+    page = render_to_string("webmail/body.html", context)
+    return _frame_response(HttpResponse(page))
+
+
+@never_cache
+@require_safe
+@requires_login
+def print_page(request: Request, mail: imap_client.MailSession, uid: int) -> HttpResponse:
+    """The message on one plain sheet, under the same policy as the frame."""
+    message = find_message(request, mail, uid)
+    shown, remote = message.shown, request.GET.get("images") == "1"
+    context: dict[str, Any] = {
+        "message": message,
+        "head": message.head,
+        "row": message.row,
+        "writers": message.head.addresses("from"),
+        "people": _people(message.head),
+        "files": shown.files,
+    }
+    if shown.html:
+        raw = message_content.fetch_parts(mail, uid, shown.html)
+        images = message_content.inline_images(mail, uid, shown.inside)
+        context["html"] = mark_safe(message_content.render_html(shown.html, raw, images, remote=remote).html)  # noqa: S308
+    else:
+        text = message_content.render_text(shown.text, message_content.fetch_parts(mail, uid, shown.text))
+        context["text"] = mark_safe(html_sanitizer.sanitize_text_markup(plain_text.to_html(text)))  # noqa: S308
+    return _frame_response(render(request, "webmail/printed.html", context))
+
+
+def _frame_response(response: HttpResponse) -> HttpResponse:
+    response["Content-Security-Policy"] = _FRAME_POLICY
+    response["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+@require_POST
+@requires_login
+def unsubscribe_list(request: Request, mail: imap_client.MailSession, uid: int) -> HttpResponse:
+    """Unsubscribe by the one click a message offers."""
+    message = find_message(request, mail, uid)
+    offer = unsubscribe.parse_offer(message.head)
+    if offer and offer.one_click and unsubscribe.send_unsubscribe(offer.one_click):
+        messages.success(request, _("The list was told that you no longer want its mail."))
+    else:
+        messages.error(request, _("The list’s server did not take it. Nothing was changed."))
+    return redirect(
+        reverse("read", args=[uid]) + layout.folder_query(layout.requested_folder(request), part=message.section)
+    )
+
+
+@require_POST
+@requires_login
+def picture_sender(request: Request, mail: imap_client.MailSession, uid: int) -> HttpResponse:
+    """Always load this sender's pictures, or no longer."""
+    message = find_message(request, mail, uid)
+    if writers := message.head.addresses("from"):
+        remote_images.always_show(
+            request.visitor.address, writers[0].mail[:320], wanted=request.POST.get("always") == "1"
+        )
+    return redirect(
+        reverse("read", args=[uid]) + layout.folder_query(layout.requested_folder(request), part=message.section)
+    )
+
+
+@require_POST
+@requires_login
+def send_receipt(request: Request, mail: imap_client.MailSession, uid: int) -> HttpResponse:
+    """Tell the sender that his message was read, or that nobody will tell him; either is asked only once."""
+    message = find_message(request, mail, uid)
+    person = request.visitor
+    asking = read_receipts.receipt_address(message, person.address)
+    if asking is not None:
+        mail.set_flag([uid], "mdnsent", on=True)
+        if request.POST.get("do") == "send":
+            reader = Address(person.options.name, person.address)
+            content = read_receipts.render_receipt(message, reader, asking, timezone.localtime())
+            try:
+                submission.submit_message(smtp_address(), person.login, person.secret, "", [asking.mail], content)
+                messages.success(request, _("The sender is told that you read this."))
+            except submission.SubmissionError:
+                mail.set_flag([uid], "mdnsent", on=False)
+                messages.error(request, _("The receipt could not be sent."))
+    return redirect(reverse("read", args=[uid]) + layout.folder_query(layout.requested_folder(request)))
