@@ -1,8 +1,8 @@
-"""Address lists (RFC 5322 §3.4 with §4.4's obsolete forms) as ENVELOPE and sorting need them.
+"""Parser of address lists (RFC 5322 §3.4, with the obsolete forms of §4.4) for ENVELOPE and SORT.
 
-Raw text, a `str` of Latin-1: nothing is decoded, quoted strings and comments are unquoted. Most lists
-are simple and are read by two regular expressions; the rest goes through a small scanner that never
-raises and never drops an address it can find.
+Input and output are `str` of Latin-1, one character a byte: nothing is decoded, quoted strings and comments lose their
+quotes. Simple lists are read by two regular expressions, all others by a scanner that never raises and never drops an
+address it can find.
 """
 
 import re
@@ -10,8 +10,11 @@ from typing import NamedTuple
 
 
 class Address(NamedTuple):
-    """As RFC 9051 §7.5.2 has it. A group begins with `host` None and `mailbox` its name, and ends with
-    both None. A mailbox without domain has host ""."""
+    """One address structure of ENVELOPE (RFC 9051 §7.5.2).
+
+    A group begins with an entry whose `host` is None and whose `mailbox` is its name, and ends with one in which both
+    are None. A mailbox without a domain has the host "".
+    """
 
     name: str | None
     route: str | None
@@ -24,12 +27,12 @@ _NAMED = re.compile(rf'\s*+(?:"([^"\\]*)"\s*+|([^"\\<>()@,;:\[\]]*+))<({_TEXT}++
 _BARE = re.compile(rf"\s*+({_TEXT}++)@({_TEXT}++)\s*+(?:,|$)")
 _TOKEN = re.compile(r'\s+|"((?:[^"\\]|\\.)*+)"?|(\[[^\[\]]*\]?)|([<>@,;:()])|([^\s"\[<>@,;:()\\]+)|\\?(.)', re.DOTALL)
 
-_WORD, _SPACE = "word", "space"  # kinds of tokens besides the single characters < > @ , ; : and "comment"
+_WORD, _SPACE = "word", "space"  # kinds of tokens, besides "comment" and the single characters < > @ , ; :
 _GROUP_END = Address(None, None, None, None)
 
 
 def parse_address_list(value: str) -> list[Address]:
-    """The addresses of one field's value, unfolded. An empty list when there is none."""
+    """Return the addresses in a field's unfolded value; an empty list if there is none."""
     found: list[Address] = []
     at, end = 0, len(value)
     while at < end:
@@ -45,7 +48,7 @@ def parse_address_list(value: str) -> list[Address]:
 
 
 def _tokens(value: str) -> list[tuple[str, str]]:
-    """(kind, text): comments lose their parentheses, quoted strings their quotes."""
+    """Split a value into (kind, text) tokens, comments without parentheses and quoted strings without quotes."""
     out: list[tuple[str, str]] = []
     depth, comment = 0, ""
     for match in _TOKEN.finditer(value):
@@ -77,7 +80,7 @@ def _tokens(value: str) -> list[tuple[str, str]]:
 
 
 class _Scanner:
-    """Reads tokens left to right; every loop step takes at least one."""
+    """Reader of tokens from left to right; every turn of its loops takes at least one token, so it ends."""
 
     def __init__(self, value: str) -> None:
         self._tokens = _tokens(value)
@@ -88,7 +91,7 @@ class _Scanner:
         return self._tokens[self._at][0] if self._at < len(self._tokens) else ""
 
     def _words(self, stops: str, *, spaced: bool) -> str:
-        """Text up to one of `stops`; white space is kept once between words, or dropped."""
+        """Return the text up to one of `stops`, its white space reduced to single spaces or dropped."""
         out: list[str] = []
         while (kind := self._kind()) and kind not in stops:
             text = self._tokens[self._at][1]
@@ -124,7 +127,7 @@ class _Scanner:
                 mailbox = self._words("@", spaced=False)
                 self._at += 1
                 host = self._words("<,;:", spaced=False)
-                if self._kind() == "<":  # an address used as a name, without quotes
+                if self._kind() == "<":  # an unquoted address in the place of the display name
                     self._at += 1
                     found.append(self._angle(f"{mailbox}@{host}"))
                 else:
@@ -141,7 +144,7 @@ class _Scanner:
         return found
 
     def _angle(self, phrase: str) -> Address:
-        """After "<": [route ":"] local-part "@" domain ">"."""
+        """Parse the rest of an address after "<": [route ":"] local-part "@" domain ">"."""
         route = None
         if self._kind() in ("@", _SPACE, ","):
             start = self._at

@@ -1,4 +1,4 @@
-"""Messages uploaded with bytes that IMAP strings cannot carry (RFC 3516 §4.4): their binary parts become base64."""
+"""Conversion of binary parts in uploaded messages to base64, for IMAP strings cannot carry NUL (RFC 3516 §4.4)."""
 
 import binascii
 import re
@@ -7,11 +7,11 @@ from mailcore.wire.message import mime
 from mailcore.wire.message.readable_text import leaf_parts
 
 _ENCODING = re.compile(rb"^content-transfer-encoding[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE | re.MULTILINE)
-_LINE = 57  # bytes in a line of 76 characters
+_LINE = 57  # bytes of content in a base64 line of 76 characters
 
 
 def to_base64(content: bytes) -> bytes:
-    """The message with every part of transfer encoding "binary" written as base64; else as it is."""
+    """Return the message with every part of transfer encoding "binary" encoded as base64."""
     root = mime.parse_message(content)
     out: list[bytes] = []
     at = 0
@@ -36,7 +36,7 @@ def to_base64(content: bytes) -> bytes:
 
 
 def _collect(part: mime.Part, containers: list[mime.Part]) -> None:
-    """Multiparts and nested messages: they may only say binary, and need not once their parts do not."""
+    """Collect multiparts and nested messages: their "binary" label is removed, they cannot be encoded (RFC 2045 §6.4)."""
     if part.children or part.message is not None:
         containers.append(part)
     for child in part.children:

@@ -1,4 +1,4 @@
-"""The bytes a FETCH section names: BODY[1.2.MIME], HEADER.FIELDS, BINARY[3] (RFC 9051 §6.4.5, RFC 3516)."""
+"""Extraction of the bytes a FETCH section names: BODY[1.2.MIME], HEADER.FIELDS, BINARY[3] (RFC 9051 §6.4.5, RFC 3516)."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,10 @@ What = Literal["", "HEADER", "HEADER.FIELDS", "HEADER.FIELDS.NOT", "TEXT", "MIME
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """`path` is the part number (1, 2), () the message itself; `fields` upper case, as asked for."""
+    """A parsed section specification.
+
+    `path` is the part number as a tuple, () for the message itself; `fields` are upper-case field names.
+    """
 
     path: tuple[int, ...] = ()
     what: What = ""
@@ -21,11 +24,11 @@ class Section:
 
 
 class UndecodablePart(Exception):
-    """The part's transfer encoding is not known (RFC 3516 §4.3, UNKNOWN-CTE)."""
+    """The part's transfer encoding is unknown (RFC 3516 §4.3, UNKNOWN-CTE)."""
 
 
 def extract_section(content: Content, section: Section) -> bytes | None:
-    """The bytes of a section, None when there is no such part."""
+    """Return the bytes of a section, or None if there is no such part."""
     if section.path:
         return _extract_nested(content, section)
     return _extract_whole(content, section, 0, len(content))
@@ -57,8 +60,11 @@ def _extract_nested(content: Content, section: Section) -> bytes | None:
 
 
 def find_part(root: Part, path: tuple[int, ...]) -> Part | None:
-    """The part a number names. A message that is no multipart has one part, 1, which is itself."""
-    part, entity = root, root  # entity: what the next number counts in
+    """Return the part with this number, or None.
+
+    A message that is not a multipart has one part, number 1, which is its own body.
+    """
+    part, entity = root, root  # entity: the part that the next number counts within
     for position, number in enumerate(path):
         if position and part.message is not None:
             entity = part.message
@@ -78,7 +84,7 @@ def find_part(root: Part, path: tuple[int, ...]) -> Part | None:
 
 
 def filter_fields(head: bytes, names: tuple[str, ...], *, wanted: bool) -> bytes:
-    """The fields named (or all others) as they stand, and the empty line (RFC 9051 §6.4.5.1)."""
+    """Return the named header fields (or all others) unchanged, and the empty line (RFC 9051 §6.4.5.1)."""
     pattern = _fields_pattern(names)
     out = [match[0] for match in _FIELD.finditer(head) if (pattern.match(match[0]) is not None) == wanted]
     if out and not out[-1].endswith(b"\n"):
@@ -98,7 +104,10 @@ def _fields_pattern(names: tuple[str, ...]) -> re.Pattern[bytes]:
 
 
 def decode_part(content: Content, path: tuple[int, ...]) -> bytes | None:
-    """BINARY[path]: the part without its transfer encoding; None: no such part. Raises UndecodablePart."""
+    """Return the part for BINARY[path] without its transfer encoding, or None if there is no such part.
+
+    Raise UndecodablePart if the transfer encoding is unknown.
+    """
     if not path:
         root = mime.parse_message(content)
         if root.kind in ("multipart", "message"):

@@ -1,7 +1,7 @@
-"""ENVELOPE and BODYSTRUCTURE as FETCH sends them (RFC 9051 §7.5.2), rendered once, at delivery.
+"""Formatting of ENVELOPE and BODYSTRUCTURE for FETCH (RFC 9051 §7.5.2), done once, at delivery.
 
-Text is Latin-1 `str` until the end. What a quoted string cannot hold (8-bit, CR, LF) becomes a literal;
-NUL, which no string may hold, becomes 0x80.
+Text is `str` of Latin-1 until the end. A value that a quoted string cannot hold (8-bit, CR, LF) becomes a literal; NUL,
+which no IMAP string may hold, becomes 0x80.
 """
 
 import re
@@ -16,7 +16,7 @@ _ADDRESS_FIELDS = ("from", "sender", "reply-to", "to", "cc", "bcc")
 
 
 def format_nstring(value: str | None) -> str:
-    """NIL, a quoted string, or a literal."""
+    """Return NIL, a quoted string, or a literal."""
     if value is None:
         return "NIL"
     return f'"{value}"' if _UNQUOTABLE.search(value) is None else _careful(value)
@@ -30,7 +30,7 @@ def _careful(value: str) -> str:
 
 
 def format_addresses(values: list[str]) -> str:
-    """The addresses of all fields of one name, as if they stood in one."""
+    """Return the address structures of all fields of one name as a single list."""
     if len(values) == 1 and len(values[0]) < 200:
         return _format_one(values[0])
     return _render([address for value in values for address in parse_address_list(value)])
@@ -82,19 +82,19 @@ def format_body_structure(content: Content, part: Part) -> str:
 
 
 def format_body(content: Content, part: Part) -> str:
-    """BODY: the same without extension data."""
+    """Return BODY: the structure without extension data."""
     if part.kind == "multipart":
         return f"({''.join(format_body(content, child) for child in part.children) or _EMPTY} {format_nstring(_subtype(part))})"
     return f"({_format_single(content, part, extended=False)})"
 
 
-# A multipart has at least one part (RFC 9051 §9), even one that has none.
+# RFC 9051 §9 wants at least one part in every multipart, so an empty one gets this.
 _EMPTY = '("TEXT" "PLAIN" ("CHARSET" "us-ascii") NIL NIL "7BIT" 0 0)'
 
 
 def _format_single(content: Content, part: Part, extended: bool = True) -> str:
     encoding = format_nstring(part.field("content-transfer-encoding").partition(";")[0].strip(' \t"') or "7BIT")
-    # The grammar gives MESSAGE/RFC822 a shape of its own, which a part nested too deep cannot have.
+    # MESSAGE/RFC822 has a form of its own in the grammar, for which a part below MAX_DEPTH has no data.
     too_deep = part.message is None and part.kind == "message" and part.subtype in ("rfc822", "global")
     basic = (
         f"{_format_type(_OCTETS if too_deep else part.content_type)} {format_nstring(part.field('content-id') or None)} "
@@ -128,7 +128,7 @@ _OCTETS = parse_structured("application/octet-stream")
 
 
 def _upper(raw: str) -> str:
-    """ASCII letters only: Latin-1 is here in place of bytes, and has letters that grow out of it."""
+    """Return `raw` with its ASCII characters in upper case; str.upper would change the Latin-1 bytes as well."""
     return raw.upper() if raw.isascii() else raw.encode("latin-1").upper().decode("latin-1")
 
 

@@ -1,4 +1,4 @@
-"""Dates of messages (RFC 5322 §3.3, with its obsolete forms and what programs write instead)."""
+"""Parser of Date fields (RFC 5322 §3.3, obsolete forms, and other formats that programs write)."""
 
 import re
 from functools import lru_cache
@@ -23,7 +23,7 @@ _ZONES = {"ut": 0, "gmt": 0, "utc": 0, "z": 0, "est": -300, "edt": -240, "cst": 
 
 @lru_cache(4096)
 def day_number(year: int, month: int, day: int) -> int:
-    """Days from 1970-01-01, by the Gregorian calendar; the day may run over its month's end."""
+    """Return the days since 1970-01-01 in the Gregorian calendar; `day` may exceed the length of its month."""
     shifted = year - (month <= 2)
     era_year = shifted % 400
     day_of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
@@ -31,7 +31,7 @@ def day_number(year: int, month: int, day: int) -> int:
 
 
 def parse_date(value: str) -> tuple[int, int] | None:
-    """A Date: value as (seconds since 1970 UTC, minutes its zone is ahead of UTC); None if unreadable."""
+    """Parse a Date value into (seconds since 1970 UTC, minutes its zone is ahead of UTC), or None if unreadable."""
     value = value[:200]
     if match := _DATE.search(value):
         day, name, year, hour, minute, second, half, offset, zone = match.groups()
@@ -50,7 +50,7 @@ def _timestamp(
     half: str | None = None,
 ) -> tuple[int, int] | None:  # fmt: skip
     full_year = int(year)
-    if len(year) < 4:  # RFC 5322 §4.3
+    if len(year) < 4:  # two- and three-digit years, RFC 5322 §4.3
         full_year += 2000 if len(year) == 2 and full_year < 50 else 1900
     hours, minutes, seconds = int(hour or 0), int(minute or 0), int(second or 0)
     if half:

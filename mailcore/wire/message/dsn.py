@@ -1,4 +1,4 @@
-"""Delivery status notifications as bytes: RFC 3462 and RFC 3464, those about UTF-8 addresses RFC 6533."""
+"""Formatting of delivery status notifications (RFC 3462, RFC 3464; with UTF-8 addresses RFC 6533)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,34 +14,34 @@ _LONGEST = 900
 class NoticeRecipient:
     address: str
     original: str
-    orcpt: str  # as given: "rfc822;a+2Bb@c" in xtext, or ""
+    orcpt: str  # ORCPT as the client gave it: "rfc822;a+2Bb@c" in xtext, or ""
     action: str  # failed, delayed, delivered, relayed, expanded (RFC 3464 §2.3.3)
     status: str  # "5.1.1"
-    text: str  # what was said
-    relay: str  # who said it; "none", "virtual" or "local" for ourselves
+    text: str  # the reply or the reason
+    relay: str  # the host that replied; "none", "virtual" or "local" for this system
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
     reporting_mta: str
     mail_name: str
-    to: str  # who is told
-    sender: str  # of the message it is about
+    to: str  # recipient of the notification
+    sender: str  # sender of the original message
     subject: str
-    words: str  # for a person; lines end in \n
+    words: str  # text for a person; lines end in \n
     envelope_id: str
     queue_id: str
-    arrived: str  # RFC 5322 dates
+    arrived: str  # dates as in RFC 5322
     now: str
     message_id: str  # without <>
     recipients: tuple[NoticeRecipient, ...]
-    original: bytes  # the message, as much of it as may be read
-    whole: bool  # return it whole; else its headers
-    utf8: bool = False  # there are addresses that only SMTPUTF8 can carry
+    original: bytes  # content of the message, as much as could be read
+    whole: bool  # True: return the whole message; False: its header
+    utf8: bool = False  # some address needs SMTPUTF8
 
 
 def render_notice(notice: Notice) -> bytes:
-    """The whole notice, CRLF line ends."""
+    """Return the whole notification with CRLF line ends."""
     boundary = f"{notice.queue_id}.{notice.message_id.partition('@')[0]}/{notice.reporting_mta}"
     original = notice.original if notice.whole else trace_headers.split_header(notice.original)[0]
     lines = [*_render_head(notice, boundary), *_render_text(notice, boundary), *_render_status(notice, boundary)]
@@ -121,17 +121,17 @@ def _original_type(notice: Notice) -> str:
     return "message/global-headers" if notice.utf8 else "text/rfc822-headers"
 
 
-def _encoding(octets: bytes) -> str:
-    return "7bit" if octets.isascii() else "8bit"
+def _encoding(data: bytes) -> str:
+    return "7bit" if data.isascii() else "8bit"
 
 
 def _typed_address(address: str) -> str:
-    """An address with its type; those RFC 822 cannot know are "utf-8" (RFC 6533 §3)."""
+    """Return an address with its type; "utf-8" for addresses that rfc822 cannot express (RFC 6533 §3)."""
     return f"{'rfc822' if address.isascii() else 'utf-8'}; {_single_line(address)}"
 
 
 def _original_recipient(recipient: NoticeRecipient) -> str:
-    """As the sender gave it, its xtext decoded (RFC 3464 §2.3.1)."""
+    """Return Original-Recipient as the sender gave it, its xtext decoded (RFC 3464 §2.3.1)."""
     kind, semicolon, given = recipient.orcpt.partition(";")
     if not semicolon:
         return _typed_address(recipient.original).replace("; ", ";", 1)
@@ -142,5 +142,5 @@ def _original_recipient(recipient: NoticeRecipient) -> str:
 
 
 def _single_line(text: str) -> str:
-    """Text that stays on its line, whatever a remote host said."""
+    """Return text on a single line of at most 900 characters, whatever a remote host sent."""
     return " ".join(text.split())[:_LONGEST]

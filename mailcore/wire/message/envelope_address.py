@@ -1,7 +1,7 @@
-"""Addresses of the envelope (RFC 5321 §4.1.2) and what people type for them.
+"""Envelope addresses (RFC 5321 §4.1.2) and the forms people type.
 
-An address travels through the system as text: local part, "@", domain; the null sender is "". The local
-part is written without needless quotes, the domain in lower case and as A-labels where it is ASCII.
+Everywhere in the system an address is text: local part, "@", domain; the null sender is "". The local part is written
+without needless quotes, the domain in lower case and, unless it needs SMTPUTF8, as A-labels.
 """
 
 import re
@@ -13,19 +13,21 @@ _LABEL = r"[A-Za-z0-9\x80-\U0010ffff](?:[A-Za-z0-9_\x80-\U0010ffff-]*[A-Za-z0-9\
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _LITERAL = re.compile(r"\[(?:\d{1,3}(?:\.\d{1,3}){3}|[Ii][Pp][Vv]6:[0-9A-Fa-f:.]+)\]")
 _SOURCE_ROUTE = re.compile(r"@[^:,@\s]+(?:,@[^:,@\s]+)*:")
-# What almost every address looks like.
+# the form of nearly every address, accepted without further parsing
 _COMMON = re.compile(r"[a-z0-9._+-]{1,64}@[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 
 
 class AddressError(ValueError):
-    """The text is no address of RFC 5321."""
+    """The text is not an address of RFC 5321."""
 
 
 def parse_address(text: str) -> str:
-    """The address in `text` (without angle brackets), cleaned. AddressError if it is none.
+    """Parse `text` (without angle brackets) and return the address in canonical form.
 
-    A source route ("@relay:user@domain") is dropped, as RFC 5321 appendix C asks; a bare local part
-    is returned as it is ("postmaster"), the caller knows which domain to add.
+    A source route ("@relay:user@domain") is dropped as RFC 5321 appendix C asks. A bare local part ("postmaster") is
+    returned as it is; the caller adds a domain.
+
+    Raise AddressError if the text is not an address.
     """
     if len(text) < 256 and _COMMON.fullmatch(text) and ".." not in text and text[0] != "." and ".@" not in text:
         return text
@@ -55,20 +57,20 @@ def parse_address(text: str) -> str:
 
 
 def is_bare(text: str) -> bool:
-    """Return True where `text` (which `parse` takes) is a local part alone, however it is quoted."""
+    """Return True if `text`, which `parse_address` accepts, is a local part alone, quoted or not."""
     text = text[route.end() :] if (route := _SOURCE_ROUTE.match(text)) else text
     quoted = _QUOTED.match(text)
     return quoted.end() == len(text) if quoted else "@" not in text
 
 
 def split_address(address: str) -> tuple[str, str]:
-    """(local part, domain); the domain is "" where there is none."""
+    """Split an address into (local part, domain); the domain is "" if there is none."""
     local, at, domain = address.rpartition("@")
     return (local, domain) if at else (domain, "")
 
 
 def ascii_domain(domain: str) -> str:
-    """A domain as it is stored and compared: lower case, without a final dot, A-labels (RFC 5890)."""
+    """Return a domain as it is stored and compared: lower case, no final dot, A-labels (RFC 5890)."""
     domain = domain.rstrip(".").lower()
     if domain.isascii():
         return domain
@@ -79,12 +81,12 @@ def ascii_domain(domain: str) -> str:
 
 
 def fold_address(address: str) -> str:
-    """The form two addresses are compared in: lower case throughout, as Postfix's tables do."""
+    """Return the form in which addresses are compared: lower case throughout, as in Postfix's tables."""
     return address.lower()
 
 
 def format_address(address: str) -> str:
-    """As it stands between angle brackets on the wire; the local part quoted where it must be."""
+    """Return the address as it is written between angle brackets, its local part quoted where necessary."""
     local, domain = split_address(address)
     if not address or _DOT_STRING.fullmatch(local):
         return address
@@ -93,7 +95,7 @@ def format_address(address: str) -> str:
 
 
 def split_extension(local: str, delimiter: str) -> tuple[str, str]:
-    """("user", "extension") of "user+extension"; the extension is "" where there is none."""
+    """Split "user+extension" into ("user", "extension"); the extension is "" if there is none."""
     for position, character in enumerate(local):
         if character in delimiter and position:
             return local[:position], local[position + 1 :]

@@ -1,7 +1,7 @@
-"""Header fields (RFC 5322 §2.2): split, decoded (RFC 2047, RFC 2231), and their structured values.
+"""Header fields (RFC 5322 §2.2): splitting, decoding (RFC 2047, RFC 2231) and structured values.
 
-Raw text here is a `str` of Latin-1, one character per byte, so that nothing is lost; decoded text is
-real text. Nothing raises, whatever a message says.
+Raw text is a `str` of Latin-1, one character a byte, so that no byte is lost; decoded text is Unicode. No function
+raises, whatever a message contains.
 """
 
 import binascii
@@ -13,7 +13,7 @@ from mailcore.wire.text.charsets import decode_text, guess_text
 
 Fields = list[tuple[str, str]]  # (name in lower case, value unfolded and stripped), in order, Latin-1
 
-MAX_HEADER = 128 * 1024  # bytes looked at; what is beyond is kept but says nothing
+MAX_HEADER = 128 * 1024  # bytes that are parsed; the rest of a header is stored but not interpreted
 
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 _FIELD = re.compile(r"^([!-9;-~]++)[ \t]*+:(.*)$", re.MULTILINE)
@@ -24,7 +24,7 @@ _ID = re.compile(r"<([^<>]+)>")
 
 
 def split_fields(head: bytes) -> Fields:
-    """The fields of a header block (its end line may be there or not)."""
+    """Return the fields of a header block, with or without its final empty line."""
     text = head[:MAX_HEADER].decode("latin-1")
     if "\n " in text or "\n\t" in text:
         text = _FOLD.sub("", text)
@@ -32,20 +32,23 @@ def split_fields(head: bytes) -> Fields:
 
 
 def decode_value(value: str) -> str:
-    """The text of an unstructured value: encoded words and raw 8-bit bytes resolved."""
+    """Decode an unstructured value: encoded words and raw 8-bit bytes."""
     if not value.isascii():
         value = guess_text(value.encode("latin-1"))
     return _decode_words(value) if "=?" in value else value
 
 
 def _decode_words(value: str) -> str:
-    """RFC 2047. Neighbours of one charset are joined before they are decoded, for many programs cut
-    a character in two; white space between neighbours vanishes (§6.2)."""
+    """Decode encoded words (RFC 2047).
+
+    Adjacent words of one charset are joined before they are decoded, for many programs split a character between two
+    words; white space between adjacent words is dropped (§6.2).
+    """
     out: list[str] = []
     end, charset, pending = 0, "", b""
     for match in _WORD.finditer(value):
         between = value[end : match.start()]
-        data = _word_octets(match[2], match[3])
+        data = _decode_word(match[2], match[3])
         label = match[1].lower()
         if pending and not between.strip() and label == charset:
             pending += data
@@ -62,7 +65,7 @@ def _decode_words(value: str) -> str:
     return "".join(out)
 
 
-def _word_octets(encoding: str, text: str) -> bytes:
+def _decode_word(encoding: str, text: str) -> bytes:
     data = text.encode("utf-8", "replace")
     if encoding in "qQ":
         return binascii.a2b_qp(data, header=True)
@@ -70,7 +73,7 @@ def _word_octets(encoding: str, text: str) -> bytes:
 
 
 def decode_base64(data: bytes) -> bytes:
-    """What is readable of base64, whatever stands between or is missing at the end."""
+    """Decode whatever is readable of base64, ignoring other characters and missing padding."""
     try:
         return binascii.a2b_base64(data)
     except binascii.Error:
@@ -84,22 +87,24 @@ def decode_quoted_printable(data: bytes) -> bytes:
 
 
 class Structured(NamedTuple):
-    """`Content-Type: text/plain; charset=x` and its kin: value "text/plain", parameters in order, their
-    names in lower case. Continuations (RFC 2231 §3) are joined; a name that ends in "*" has an
-    extended value (charset'language'percent-encoded)."""
+    """A structured value such as `text/plain; charset=x`: the value and its parameters in order.
+
+    Parameter names are in lower case. Continuations (RFC 2231 §3) are joined; a name that ends in "*" has an extended
+    value (charset'language'percent-encoded).
+    """
 
     value: str
     parameters: tuple[tuple[str, str], ...]
 
     def raw(self, name: str) -> str:
-        """The parameter as it stands, "" without."""
+        """Return a parameter undecoded; "" if it is missing."""
         for key, value in self.parameters:
             if key == name:
                 return value
         return ""
 
     def text(self, name: str) -> str:
-        """The parameter decoded: extended, else as an encoded word or raw 8-bit, as many programs write."""
+        """Return a parameter decoded: extended value, encoded word, or raw 8-bit."""
         if extended := self.raw(name + "*"):
             return _decode_extended(extended)
         return decode_value(self.raw(name))
@@ -116,7 +121,7 @@ def _parse_uncached(value: str) -> Structured:
     head, _, rest = value.partition(";")
     words = head.replace('"', "").split(None, 1)
     head = words[0] if words else ""
-    if len(words) > 1:  # the semicolon is missing, as some programs have it
+    if len(words) > 1:  # the semicolon is missing, as some programs write it
         head, rest = (head + "".join(words[1].split()), rest) if "/" in words[1][:2] else (head, f"{words[1]};{rest}")
     if not rest:
         return Structured(head, ())
@@ -130,7 +135,7 @@ def _parse_uncached(value: str) -> Structured:
 
 
 def _join_continuations(found: dict[str, str]) -> dict[str, str]:
-    """name*0, name*1*, … become name or name* (RFC 2231 §3, §4.1)."""
+    """Join name*0, name*1*, … into name or name* (RFC 2231 §3, §4.1)."""
     joined: dict[str, str] = {}
     pieces: dict[str, dict[int, tuple[str, bool]]] = {}
     for name, value in found.items():
@@ -166,6 +171,6 @@ def _decode_extended(value: str) -> str:
 
 
 def parse_message_ids(value: str) -> list[str]:
-    """The ids between <> in order, without white space; quoted left sides as if unquoted (RFC 5256 §3)."""
+    """Return the message ids between <>, in order, without white space and quotes (RFC 5256 §3)."""
     found = [re.sub(r"\s+", "", each) for each in _ID.findall(value)]
     return [re.sub(r'^"(.*)"@', r"\1@", each) if each.startswith('"') else each for each in found if each.strip()]

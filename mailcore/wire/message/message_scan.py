@@ -1,7 +1,7 @@
-"""One pass over a message, at delivery, for everything listings, sorting and searching need later.
+"""One pass over a message at delivery that collects all data for listing, sorting and searching.
 
-Called by the store for every message that enters a mailbox. Never raises, whatever the bytes are;
-time and memory are bounded by the caps of `headers`, `mime` and `text`.
+The store calls it for every message inserted into a mailbox. It never raises, whatever the bytes are; time and memory
+are bounded by the limits in `headers`, `mime` and `readable_text`.
 """
 
 import re
@@ -15,35 +15,34 @@ from mailcore.wire.text.charsets import fold_text
 KEY = 255  # longest key, in characters
 _SUBJECT = re.compile(rb"^subject[ \t]*:[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*", re.IGNORECASE | re.MULTILINE)
 _PEOPLE = frozenset({"from", "sender", "reply-to", "to", "cc", "bcc"})
-MAX_REFERENCES = 100  # message-ids kept: the first, and the latest of the others
+MAX_REFERENCES = 100  # message ids that are stored: the first one and the latest others
 
 
 @dataclass(slots=True)
 class MessageScan:
-    """What a message says about itself. Rendered parts are ready to be sent by FETCH."""
+    """The data of one message; formatted parts are ready to be sent by FETCH."""
 
     envelope: bytes  # "(...)" as FETCH ENVELOPE sends it
     body_structure: bytes  # "(...)" as FETCH BODYSTRUCTURE sends it
-    sent_at: int | None  # Date: in seconds; None where there is none that can be read
+    sent_at: int | None  # Date in seconds; None if missing or unreadable
     sent_zone: int  # minutes its zone is ahead of UTC
-    subject_key: str  # base subject (RFC 5256 §2.1), folded, at most 255 characters; so are the keys below
-    is_reply: bool  # the subject said reply or forward
+    subject_key: str  # base subject (RFC 5256 §2.1), folded, at most 255 characters, like the keys below
+    is_reply: bool  # the subject has a reply or forward prefix
     from_key: str
     to_key: str
     cc_key: str
     from_display: str
     to_display: str
     message_id: str  # without <>
-    references: str  # message-ids, oldest first, space separated (References, else In-Reply-To)
+    references: str  # message ids from References, else In-Reply-To; oldest first, separated by spaces
     preview: str  # RFC 8970, at most 200 characters
     has_attachment: bool
-    headers_text: str  # for searches: "name: value" lines, decoded and folded, names lower case
+    headers_text: str  # for searches: "name: value" lines, decoded and folded, names in lower case
     body_text: str  # for searches: decoded and folded text of all text parts
 
 
 def scan_message(content: Content, start: int = 0) -> MessageScan:
-    """Everything at once, of the message that begins at byte `start`. `content` may be a mapped file: only
-    what is needed of it is copied."""
+    """Scan the message that begins at byte `start`; a mapped file is copied only where needed."""
     root = mime.parse_message(content, start)
     first: dict[str, str] = {}
     for name, value in root.fields:
@@ -78,18 +77,18 @@ def scan_message(content: Content, start: int = 0) -> MessageScan:
 
 
 def base_subject(words: str) -> str:
-    """The key of a subject as a person types it."""
+    """Return the key of a subject as a person types it."""
     return subject_base.strip_to_base(fold_text(words))[0][:KEY]
 
 
 def subject_key_of(header: bytes) -> str:
-    """The key of a header's first Subject, "" where there is none."""
+    """Return the key of a header's first Subject, "" if it has none."""
     match = _SUBJECT.search(header)
     return _parse_subject(headers.split_fields(match[0])[0][1])[0] if match else ""
 
 
 def _parse_subject(value: str | None) -> tuple[str, bool]:
-    """(key, whether it says reply or forward)."""
+    """Return (key, True if the subject has a reply or forward prefix)."""
     if not value:
         return "", False
     base, is_reply = subject_base.strip_to_base(fold_text(headers.decode_value(value)))
@@ -97,7 +96,7 @@ def _parse_subject(value: str | None) -> tuple[str, bool]:
 
 
 def _first_person(value: str | None) -> tuple[str, str]:
-    """(mailbox, display) of the first address, folded (RFC 5256 §3 FROM, RFC 5957 §3 DISPLAYFROM)."""
+    """Return (mailbox, display) of the first address, folded (RFC 5256 §3 FROM, RFC 5957 §3 DISPLAYFROM)."""
     if not value:
         return "", ""
     for address in address_list.parse_address_list(value[:2000]):
@@ -110,7 +109,7 @@ def _first_person(value: str | None) -> tuple[str, str]:
 
 
 def _thread_references(references: str, in_reply_to: str) -> str:
-    """RFC 5256 §3 (REFERENCES): References, else the first id of In-Reply-To."""
+    """Return the ids used for threading: References, else the first id of In-Reply-To (RFC 5256 §3)."""
     found = headers.parse_message_ids(references) or headers.parse_message_ids(in_reply_to)[:1]
     if len(found) > MAX_REFERENCES:
         found = found[:1] + found[1 - MAX_REFERENCES :]
@@ -129,13 +128,13 @@ def _headers_text(fields: Fields) -> str:
 
 
 def _addresses_only(value: str) -> str:
-    """An address list with comments, and its addresses again without them: both are searched for."""
+    """Return an address list with its comments and, again, its addresses without them: searches look at both."""
     found = [f"{each.mailbox}@{each.host}" for each in address_list.parse_address_list(value[:2000]) if each.host]
     return f"{value} {' '.join(found)}"
 
 
 def _texts(content: Content, root: Part) -> tuple[str, str]:
-    """(folded text of all parts, preview). Names of files and headers of nested messages count as text."""
+    """Return (folded text of all parts, preview); file names and nested headers count as text."""
     pieces: list[str] = []
     left, plain, marked_up = readable_text.MAX_TEXT, "", ""
 
@@ -168,7 +167,7 @@ def _texts(content: Content, root: Part) -> tuple[str, str]:
 
 
 def part_file_name(part: Part) -> str:
-    """The name a part gives its file, decoded; "" without."""
+    """Return the file name of a part, decoded; "" if it has none."""
     disposition = part.field("content-disposition")
     if disposition and (name := headers.parse_structured(disposition).text("filename")):
         return name
@@ -176,7 +175,7 @@ def part_file_name(part: Part) -> str:
 
 
 def _is_attachment(leaf: Part) -> bool:
-    """What a person would call an attachment: not the text, not its pictures, not a signature's bytes."""
+    """Return True for an attachment as a person sees it: neither text, nor an inline image, nor a signature."""
     disposition = headers.parse_structured(leaf.field("content-disposition")).value.lower()
     if disposition == "attachment":
         return leaf.subtype not in ("pgp-signature", "pkcs7-signature", "x-pkcs7-signature")

@@ -1,8 +1,8 @@
-"""The tree of a message's parts with byte offsets (RFC 2045, RFC 2046), found in one walk.
+"""The tree of a message's MIME parts with byte offsets (RFC 2045, RFC 2046), built in one pass.
 
-Called by `scan` at delivery and by `section` when a client fetches a part. Content may be `bytes` or a
-mapped file; nothing is copied but headers. Lines end in CRLF or LF. Whatever the bytes are there is a
-tree: depth and number of parts are capped, a multipart without its boundary has no children.
+`message_scan` uses it at delivery, `body_section` at FETCH. Content is `bytes` or a mapped file; only headers are
+copied. Lines end in CRLF or LF. Every input has a tree: depth and number of parts are limited, and a multipart without
+its boundary has no children.
 """
 
 import mmap
@@ -13,14 +13,14 @@ Content = bytes | mmap.mmap
 
 MAX_DEPTH = 50
 MAX_PARTS = 5000
-# Lines that look like a boundary and are none, after which the search for more is given up.
+# lines that only look like a boundary, after which the search is given up
 MAX_FALSE_BOUNDARIES = 20_000
 
 _PLAIN = parse_structured("text/plain")
 
 
 class Part:
-    """A node: bytes `start`…`body` are its header (with the empty line), `body`…`end` its body."""
+    """One part: bytes `start` to `body` are its header with the empty line, `body` to `end` its body."""
 
     __slots__ = ("body", "children", "content_type", "encoding", "end", "fields", "kind", "message", "start", "subtype")
 
@@ -29,8 +29,8 @@ class Part:
         self.body = body
         self.end = end
         self.fields = fields
-        self.children: list[Part] = []  # of a multipart
-        self.message: Part | None = None  # what a message/rfc822 carries
+        self.children: list[Part] = []  # parts of a multipart
+        self.message: Part | None = None  # the message inside a message/rfc822
         self.content_type = default
         self.encoding = ""
         for name, value in fields:
@@ -43,7 +43,7 @@ class Part:
         self.kind, _, self.subtype = self.content_type.value.lower().partition("/")
 
     def field(self, name: str) -> str:
-        """The first field of that name, "" without."""
+        """Return the first field of that name, "" if there is none."""
         for key, value in self.fields:
             if key == name:
                 return value
@@ -51,7 +51,7 @@ class Part:
 
 
 def find_header_end(content: Content, start: int, end: int) -> int:
-    """Where the body begins: after the first empty line, `end` without one."""
+    """Return the offset of the body: after the first empty line, or `end` if there is none."""
     if content[start : start + 1] == b"\n":
         return min(start + 1, end)
     if content[start : start + 2] == b"\r\n":
@@ -64,7 +64,7 @@ def find_header_end(content: Content, start: int, end: int) -> int:
 
 
 def parse_message(content: Content, start: int = 0) -> Part:
-    """The tree of the message from byte `start` to the end."""
+    """Return the tree of the message from byte `start` to the end."""
     return _TreeWalker(content).message(start, len(content), 0)
 
 
@@ -98,16 +98,18 @@ class _TreeWalker:
             if last or self._parts >= MAX_PARTS:
                 return
             begin = next_line
-        if begin >= 0:  # its end delimiter is missing
+        if begin >= 0:  # the closing delimiter is missing
             part.children.append(self._part(begin, part.end, default, depth + 1))
 
     def _delimiters(self, delimiter: bytes, start: int, end: int) -> list[tuple[int, int, bool]]:
-        """(end of what is before, start of what is after, last) of each delimiter line. The line end
-        before a delimiter belongs to it (RFC 2046 §5.1.1)."""
+        """Return (end of the part before, start of the part after, is last) for each delimiter line.
+
+        The line end before a delimiter belongs to the delimiter (RFC 2046 §5.1.1).
+        """
         content = self._content
         found: list[tuple[int, int, bool]] = []
         missed, length = 0, len(delimiter)
-        at = start - 1  # the end of the empty line that ended the header
+        at = start - 1  # the line end of the header's empty line
         while missed < MAX_FALSE_BOUNDARIES and len(found) < MAX_PARTS:
             hit = content.find(delimiter, at, end)
             if hit < 0:

@@ -1,6 +1,6 @@
-"""The readable text of a message, for searches and previews: parts decoded, markup removed.
+"""The readable text of a message, for search and previews: parts decoded, markup removed.
 
-Bounded: at most MAX_TEXT characters come out and little more than that is ever decoded.
+Bounded: at most MAX_TEXT characters are returned, and little more is ever decoded.
 """
 
 import binascii
@@ -13,7 +13,7 @@ from mailcore.wire.message.mime import Content, Part
 from mailcore.wire.text.charsets import decode_text
 
 MAX_TEXT = 256 * 1024
-# Markup takes room that text does not: so many bytes of an HTML part are looked at.
+# Markup is most of an HTML part: this many bytes are decoded for a character of text.
 _HTML_SHARE = 4
 
 _TAG = re.compile(r"<[^<>]*>")
@@ -25,7 +25,7 @@ _CHARSET = re.compile(rb"""<meta[^>]{1,200}?charset\s*=\s*["']?([\w.:-]{2,40})""
 
 
 def decoded_bytes(content: Content, part: Part, limit: int) -> bytes:
-    """A part's body with its transfer encoding undone, about `limit` bytes at most."""
+    """Return a part's body without its transfer encoding, about `limit` bytes at most."""
     match part.encoding:
         case "base64":
             return headers.decode_base64(
@@ -39,16 +39,16 @@ def decoded_bytes(content: Content, part: Part, limit: int) -> bytes:
 
 
 def readable_text(content: Content, part: Part, limit: int = MAX_TEXT) -> str:
-    """The text of one text part, lines parted by LF."""
+    """Return the text of one text part, lines separated by LF."""
     text = decoded_text(content, part, limit)
     if _is_html(part):
         text = strip_markup(text)
-    # Several times as fast as replacing CRLF, and an old Mac's CR parts lines as well.
+    # Several times as fast as replacing CRLF, and handles the lone CR of old Mac text.
     return io.IncrementalNewlineDecoder(None, translate=True).decode(text, final=True)
 
 
 def decoded_text(content: Content, part: Part, limit: int = MAX_TEXT) -> str:
-    """One text part as characters, its markup still there."""
+    """Return one text part as characters, with its markup."""
     is_html = _is_html(part)
     data = decoded_bytes(content, part, limit * _HTML_SHARE if is_html else limit)
     label = part.content_type.raw("charset")
@@ -62,7 +62,7 @@ def _is_html(part: Part) -> bool:
 
 
 def strip_markup(markup: str) -> str:
-    """HTML without its tags, scripts and styles. In linear time; not a sanitizer."""
+    """Return HTML without tags, scripts and styles, in linear time. This is not a sanitizer."""
     out: list[str] = []
     unclosed: set[str] = set()
     at = 0
@@ -72,7 +72,7 @@ def strip_markup(markup: str) -> str:
         if end is not None:
             out.append(markup[at : match.start()])
             at = end.end()
-        elif name in ("script", "style"):  # never ends: nothing after it is text
+        elif name in ("script", "style"):  # never closed: nothing after it is text
             return _strip(" ".join((*out, markup[at : match.start()])))
         else:
             out.append(markup[at : match.end()])
@@ -86,7 +86,7 @@ def _strip(markup: str) -> str:
 
 
 def leaf_parts(part: Part) -> list[Part]:
-    """The parts that have content of their own, in order; those inside nested messages too."""
+    """Return the parts with content of their own, in order, those of nested messages included."""
     if part.children:
         return [leaf for child in part.children for leaf in leaf_parts(child)]
     if part.message is not None:
@@ -95,8 +95,8 @@ def leaf_parts(part: Part) -> list[Part]:
 
 
 def make_preview(text: str, length: int = 200) -> str:
-    """The first words of a text (RFC 8970): one line; quoted lines only if there is nothing else."""
-    # The beginning is mostly enough; what more of it would add comes later.
+    """Return the first words of a text on one line (RFC 8970), quoted lines only if there are no others."""
+    # The first 600 characters are enough for nearly every message.
     for share in (3, 10):
         lines = text[: length * share].split("\n")
         words = " ".join(" ".join([line for line in lines if not line.startswith(">")]).split())

@@ -1,7 +1,7 @@
-"""The base subject (RFC 5256 §2.1): what is left when "Re:", "Fwd:", "[list]" and "(fwd)" are taken off.
+"""The base subject (RFC 5256 §2.1): the subject without "Re:", "Fwd:", "[list]" and "(fwd)".
 
-Works on folded text (NFKC turns a full-width colon or bracket into the plain one), and knows the
-prefixes that Chinese, Japanese and some European programs write besides the RFC's.
+Works on folded text (NFKC maps full-width colons and brackets to plain ones) and knows the prefixes of Chinese,
+Japanese and some European programs besides those of the RFC.
 """
 
 import re
@@ -13,7 +13,7 @@ _FORWARD = re.compile(r"\[fwd:(.*)\]$")
 
 
 def strip_to_base(folded: str) -> tuple[str, bool]:
-    """The base of a folded subject, and whether anything said reply or forward."""
+    """Return the base of a folded subject, and True if it had a reply or forward prefix."""
     text = " ".join(folded[:1000].split())
     reply = False
     while True:

@@ -1,8 +1,7 @@
-"""8-bit content in 7 bits, for hosts without 8BITMIME (RFC 6152 §3): every part that holds 8-bit bytes becomes
-quoted-printable or base64, with the header that says so; what needs no change keeps every byte.
+"""Conversion of 8-bit content to 7 bits for hosts without 8BITMIME (RFC 6152 §3).
 
-Called by the SMTP client. A signature over what is changed does not hold any more, so nobody calls this
-who can hand the content on as it is.
+Each part with 8-bit bytes becomes quoted-printable or base64; all other parts stay byte for byte. The conversion breaks
+signatures over the content, so the SMTP client uses it only where the host leaves no choice.
 """
 
 import base64
@@ -17,12 +16,15 @@ _ENCODING = re.compile(
 _ENCODED = ("quoted-printable", "base64")
 _HIGH = bytes(range(128, 256))
 _QUESTION_MARKS = bytes(octet if octet < 128 else ord("?") for octet in range(256))
-_LINE = 57  # bytes of one base64 line
+_LINE = 57  # bytes of content in a base64 line
 
 
 def to_seven_bit(content: bytes) -> bytes:
-    """The same message in 7 bits. As it is where it is no MIME message, for then nobody could say how to read
-    it back; and so are parts that say they are encoded, or that are too deep to be looked at."""
+    """Return the message in 7 bits.
+
+    A message without MIME-Version is returned unchanged, for no reader could decode it; so are parts with an encoding
+    already and parts nested too deep.
+    """
     message = parse_message(content)
     if content.isascii() or not message.field("mime-version"):
         return content
@@ -39,14 +41,14 @@ def _part(content: bytes, part: Part) -> list[bytes]:
         return [_labelled(header, b"7bit"), *_part(content, part.message)]
     if part.kind in ("multipart", "message") or part.encoding in _ENCODED:
         return [header, body]
-    # A message of base64 stands for 6 bits, one of quoted-printable for 8 or a third of that.
+    # A character of base64 carries 6 bits; one of quoted-printable 8, or a third of that.
     if part.kind == "text" and len(body) - len(body.translate(None, _HIGH)) < len(body) // 6:
         return [_labelled(header, b"quoted-printable"), _quoted_printable(body)]
     return [_labelled(header, b"base64"), _base64(body)]
 
 
 def _multipart(content: bytes, part: Part) -> list[bytes]:
-    """The parts, and what stands between them; nobody reads the latter, so its 8-bit bytes may go."""
+    """Return the converted parts; 8-bit bytes between the parts, which no reader shows, become "?"."""
     pieces, at = [], part.body
     for child in part.children:
         pieces.append(content[at : child.start].translate(_QUESTION_MARKS))
@@ -57,7 +59,7 @@ def _multipart(content: bytes, part: Part) -> list[bytes]:
 
 
 def _labelled(header: bytes, encoding: bytes) -> bytes:
-    """The header, with this Content-Transfer-Encoding and no other."""
+    """Return the header with this Content-Transfer-Encoding in place of any other."""
     field = b"Content-Transfer-Encoding: " + encoding
     if _ENCODING.search(header):
         return _ENCODING.sub(field, header, count=1)

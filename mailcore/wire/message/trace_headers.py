@@ -1,4 +1,4 @@
-"""Trace headers: what a mail system writes on top of a message (RFC 5321 §4.4, compat: Postfix's local(8))."""
+"""Trace headers, written on top of a message (RFC 5321 §4.4; Postfix local(8))."""
 
 import re
 import time
@@ -14,7 +14,7 @@ _stamp: tuple[int, str] = (0, "")
 
 
 def format_date(at: float) -> str:
-    """RFC 5322 §3.3 in local time; one rendering a second serves all messages of it."""
+    """Format a date as RFC 5322 §3.3 has it, in local time; cached, one format a second."""
     global _stamp
     if _stamp[0] != int(at):
         _stamp = (int(at), formatdate(int(at), localtime=True) + f" ({time.strftime('%Z', time.localtime(at))})")
@@ -35,7 +35,10 @@ def format_received(
     tls: str = "",
     login: str = "",
 ) -> bytes:
-    """Our Received header. `recipient` only for a message with one; "" leaves the clause out."""
+    """Return this system's Received field.
+
+    `recipient` is given only for a message with a single one; "" leaves the "for" clause out.
+    """
     address = f"IPv6:{client_address}" if ":" in client_address else client_address
     lines = [f"Received: from {_comment(helo) or 'unknown'} ({_comment(client_name)} [{address}])"]
     if tls:
@@ -51,18 +54,18 @@ def format_received(
 
 
 def format_delivery_headers(sender: str, original: str, final: str) -> bytes:
-    """The three headers of a local delivery, in Postfix's order."""
+    """Return the three header fields of a local delivery, in Postfix's order."""
     text = f"Return-Path: <{sender}>\r\nX-Original-To: {original}\r\nDelivered-To: {final}\r\n"
     return text.encode("utf-8", "surrogateescape")
 
 
 def _comment(text: str) -> str:
-    """Text that cannot end the comment or the header it stands in."""
+    """Return text that cannot end the comment or the header around it."""
     return _PLAIN_TEXT.sub("?", text)[:255]
 
 
 def split_off_header(content: bytes) -> bytes:
-    """The header at the start of `content`, up to its empty line (or all of it)."""
+    """Return the header at the start of `content`, up to its empty line (or all of it)."""
     if content.startswith((b"\r\n", b"\n")):
         return b""
     end = _HEADER_END.search(content)
@@ -73,8 +76,10 @@ _HEADERS = re.compile(rb"(?:[!-9;-~]+[ \t]*:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)*
 
 
 def split_header(content: bytes) -> tuple[bytes, bytes]:
-    """(header lines, the rest with the empty line that parts them). A line that is no header ends the header,
-    as in Postfix's cleanup, and gets the empty line it lacks."""
+    """Split content into (header lines, the rest with the empty line before the body).
+
+    As in Postfix's cleanup(8), a line that is not a header field ends the header; the missing empty line is added.
+    """
     match = _HEADERS.match(content)
     end = match.end() if match else 0
     header, rest = content[:end], content[end:]
@@ -82,8 +87,7 @@ def split_header(content: bytes) -> tuple[bytes, bytes]:
 
 
 def missing_headers(header: bytes, sender: str, at: float, new_id: str) -> bytes:
-    """The headers that RFC 5322 §3.6 asks for and `header` lacks: From (where there is a sender), Date,
-    Message-ID."""
+    """Return the fields that RFC 5322 §3.6 requires and `header` lacks: From (if there is a sender), Date, Message-ID."""
     there = {match.lower() for match in re.findall(rb"^([!-9;-~]+)[ \t]*:", header, re.MULTILINE)}
     lines = []
     if b"from" not in there and sender:
@@ -96,16 +100,16 @@ def missing_headers(header: bytes, sender: str, at: float, new_id: str) -> bytes
 
 
 def find_message_id(header: bytes) -> str:
-    """The Message-ID without its brackets, "" where there is none."""
+    """Return the Message-ID without brackets, "" if there is none."""
     match = _MESSAGE_ID.search(header)
     return match[1].decode("utf-8", "replace").replace("\0", "") if match else ""
 
 
 def count_hops(header: bytes) -> int:
-    """How many Received headers there are."""
+    """Return the number of Received fields."""
     return len(_RECEIVED.findall(header))
 
 
 def find_delivered_to(header: bytes) -> set[str]:
-    """The addresses this message has already been delivered to, in lower case."""
+    """Return the addresses in Delivered-To fields, in lower case."""
     return {found.decode("utf-8", "replace").strip().lower() for found in _DELIVERED_TO.findall(header)}
