@@ -20,6 +20,7 @@ from regex_steps import Matcher, TooManySteps, attacks
 
 from mailcore.store.auth import webauthn
 from mailcore.wire.files import table_files
+from mailcore.wire.imap import threading_algorithms
 from mailcore.wire.imap.cursor import BadSyntax, Cursor
 from mailcore.wire.imap.list_pattern import compile_pattern
 from mailcore.wire.imap.syntax import search_syntax
@@ -168,6 +169,16 @@ def _structure(content: bytes) -> None:
     body_structure.format_body_structure(content, mime.parse_message(content))
 
 
+def _answers(references: int, messages: int) -> list[threading_algorithms.ThreadInput]:
+    """Messages in a row, each an answer to the one before, which it names last."""
+    return [
+        threading_algorithms.ThreadInput(
+            n + 1, f"m{n}", " ".join(f"m{n - back}" for back in range(references, 0, -1)), "", True, n
+        )
+        for n in range(messages)
+    ]
+
+
 # What it is, the function, the input of a length.
 PARSERS: list[tuple[str, Callable[[Any], Any], Callable[[int], Any]]] = [
     ("LIST pattern", lambda name: compile_pattern("*a%" * 50 + "b").matches(name), lambda n: "a" * n),
@@ -196,6 +207,8 @@ PARSERS: list[tuple[str, Callable[[Any], Any], Callable[[int], Any]]] = [
     ("Sieve: lists", _quietly(script_parser.parse_script, script_parser.SieveError), lambda n: 'a ["' + '", "' * n),
     ("Sieve :matches", lambda v: comparison._match_glob(v, "*a" * 20 + "b", str), lambda n: "a" * n),
     ("Sieve :matches with ?", lambda v: comparison._match_glob(v, "*a?" * 20 + "b", str), lambda n: "a" * n),
+    ("THREAD: one long chain", lambda v: threading_algorithms.format_threads(threading_algorithms.thread_by_references(v)), lambda n: _answers(n, 1)),
+    ("THREAD: a chain of answers", lambda v: threading_algorithms.format_threads(threading_algorithms.thread_by_references(v)), lambda n: _answers(1, n)),
     ("IMAP answers", _quietly(lambda v: list(imap_responses.parse_response([v])), imap_responses.InvalidResponse), lambda n: b"* 1 FETCH (" + b"(" * n),
     ("alias lines", lambda v: list(table_files.parse_aliases([v])), lambda n: "a: " + '"' * n),
     ("alias lines: comments", lambda v: list(table_files.parse_aliases([v])), lambda n: "a: " + "(" * n),

@@ -35,6 +35,7 @@ is recorded whatever has become of the message meanwhile: what was delivered was
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from time import time
 from typing import Any
 
@@ -429,12 +430,8 @@ def remove(queued_ids: Collection[int]) -> int:
 
 def _remove_files(queued_ids: Collection[int]) -> None:
     """Once the database has it that these messages are done, an outer transaction included."""
-
-    def remove_all() -> None:
-        for queued_id in queued_ids:
-            content_files.remove_content(queued_id)
-
-    transaction.on_commit(remove_all)
+    for queued_id in queued_ids:
+        transaction.on_commit(partial(content_files.remove_content, queued_id))
 
 
 def requeue(queued_id: int) -> int | None:

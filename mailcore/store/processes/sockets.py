@@ -25,5 +25,5 @@ def prefix(audience: str) -> str:
 
 
 def own(audience: str) -> str:
-    """Return the name of this process's socket; process ids may be another container's as well."""
-    return f"{prefix(audience)}{os.getpid()}-{instance.name()[-8:]}"
+    """Return the name of this process's socket. It ends in the process id, which another container may have as well."""
+    return f"{prefix(audience)}{instance.name()[-8:]}-{os.getpid()}"

@@ -32,6 +32,11 @@ class ThreadNode:
     parent: "ThreadNode | None" = None
     children: "list[ThreadNode] | None" = None
     order: int = 0
+    has_below: bool = False  # something was put below it while messages are linked
+
+    def put_below(self, parent: "ThreadNode") -> None:
+        self.parent = parent
+        parent.has_below = True
 
     def add(self, child: "ThreadNode") -> None:
         child.parent = self
@@ -92,10 +97,10 @@ def _link_replies(messages: Sequence[ThreadInput]) -> list[ThreadNode]:
                     other = by_id[reference] = ThreadNode()
                     nodes.append(other)
                 if parent is not None and other.parent is None and other is not parent and not _is_above(other, parent):
-                    other.parent = parent
+                    other.put_below(parent)
                 parent = other
         if parent is not None and parent is not node and (is_new or not _is_above(node, parent)):
-            node.parent = parent
+            node.put_below(parent)
         elif not is_new and parent is None:
             node.parent = None  # it says itself that it answers nobody
     for node in nodes:
@@ -105,6 +110,9 @@ def _link_replies(messages: Sequence[ThreadInput]) -> list[ThreadNode]:
 
 
 def _is_above(node: ThreadNode, other: ThreadNode) -> bool:
+    """A node with nothing below it is not walked for: one message may name 20,000 others, each below the one before."""
+    if not node.has_below:
+        return False
     above: ThreadNode | None = other
     while above is not None:
         if above is node:

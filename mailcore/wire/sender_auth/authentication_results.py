@@ -15,7 +15,8 @@ NAMES_LIMIT = 50  # names looked up for one message, where real ones have a hand
 
 FIELD = re.compile(rb"authentication-results[ \t]*:", re.IGNORECASE)
 _ANYWHERE = re.compile(rb"(?:\A|[\r\n])authentication-results[ \t]*:", re.IGNORECASE)
-_HEADER_END = re.compile(rb"\n\r?\n")
+# LF alone never ends it: for who takes it so, what follows is only the body; for others it is still the header.
+_HEADER_END = re.compile(rb"\n\r\n")
 # A lone CR ends a line too, as some readers take it so. One at the very end may be half of a CRLF.
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\n|\r(?!\n)(?=.))", re.DOTALL)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
@@ -137,7 +138,7 @@ class ResultsFilter:
     def _take(self, line: bytes, out: bytearray) -> bool:
         """One line, or a part of one that is too long. Return True where it ended the header."""
         if self._at_start:
-            if self._after_lf and line in (b"\r\n", b"\n"):
+            if self._after_lf and line == b"\r\n":
                 self._end_field(out)
                 self._over = True
             elif line[:1] not in (b" ", b"\t"):

@@ -210,4 +210,5 @@ def test_a_password_of_odd_characters_is_just_wrong(imap) -> None:
     client = imap().dial()
     client.hear()
     client.do(b'LOGIN "\xff\xfe" "\xe4"', "NO")
-    client.do(b"LOGIN {3+}\r\n\x00\x01\x02 x", "NO")
+    client.do(b"LOGIN {3+}\r\n\x01\x02\x03 x", "NO")
+    client.do(b"LOGIN {3+}\r\n\x00\x01\x02 x", "BAD NUL in a literal")  # RFC 9051 §9: CHAR8 is %x01-ff

@@ -97,6 +97,11 @@ def test_a_cr_alone_starts_a_line_but_never_ends_the_header() -> None:
     assert filtered(content) == b"X: y\r\r\n\r\nbody"
 
 
+def test_an_lf_alone_does_not_end_the_header() -> None:
+    assert filtered(b"X: y\r\n\n" + FORGED[0] + b"\r\nbody") == b"X: y\r\n\n\r\nbody"
+    assert filtered(b"\n" + FORGED[0] + b"\r\nbody") == b"\n\r\nbody"
+
+
 def test_names_are_looked_up_so_often() -> None:
     asked: list[str] = []
 
