@@ -1,7 +1,7 @@
-"""ManageSieve's grammar (RFC 5804), for the server and for a client: lines and literals in, values out, and back.
+"""The grammar of ManageSieve (RFC 5804), for server and client.
 
-A command or a response is a sentence of words and strings on one line, which a literal may interrupt: the line ends
-in {count} or {count+}, then come the bytes, then the sentence goes on. `Sentence` is fed line by line.
+A command or response is a series of words and strings on one line. A literal interrupts it: the line ends in {count} or
+{count+}, the bytes follow, then the line goes on. `CommandTokens` is fed line by line.
 """
 
 import base64
@@ -10,11 +10,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-LINE_LIMIT = 8192  # bytes of a line without literals
-MAX_TOKENS = 16  # words and strings of one command or response; the longest of the standard has four
-QUOTED_LIMIT = 1024  # bytes of a quoted string (§4)
+LINE_LIMIT = 8192  # bytes in a line without literals
+MAX_TOKENS = 16  # words and strings in one command or response; the longest in the RFC has four
+QUOTED_LIMIT = 1024  # bytes in a quoted string (§4)
 
-# Command → how many strings it takes, and whether one must be signed in. AUTHENTICATE and NOOP may have one less.
+# Command → (number of strings, needs a logged-in client). AUTHENTICATE and NOOP may have one string less.
 COMMANDS: dict[str, tuple[int, bool]] = {
     "AUTHENTICATE": (2, False),
     "STARTTLS": (0, False),
@@ -38,7 +38,7 @@ _TOKEN = re.compile(
 
 
 class GrammarError(ValueError):
-    """What was sent is not ManageSieve; its text says what of it."""
+    """The input is not ManageSieve; the exception's text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class StringToken:
 
 @dataclass(frozen=True, slots=True)
 class ResponseCode:
-    """A response code: what stands in ( )."""
+    """A response code, the text in parentheses."""
 
     text: str
 
@@ -66,14 +66,14 @@ Token = str | StringToken | ResponseCode
 
 
 class CommandTokens:
-    """Collects one command or response. `literal` says how many bytes must come before the next line."""
+    """Collector of one command or response; `literal` is the number of bytes expected before the next line."""
 
     def __init__(self) -> None:
         self.tokens: list[Token] = []
         self.literal: int | None = None
 
     def line(self, octets: bytes) -> bool:
-        """Take a line without its line end; True when the sentence is complete. Raises GrammarError."""
+        """Add a line without its line end; return True if the command is complete. Raise GrammarError."""
         at, end = 0, len(octets.rstrip(b" "))
         while at < end:
             if len(self.tokens) >= MAX_TOKENS:
@@ -95,7 +95,7 @@ class CommandTokens:
         return True
 
     def octets(self, octets: bytes) -> None:
-        """The literal that was announced."""
+        """Add the bytes of the announced literal."""
         self.tokens.append(StringToken(octets))
         self.literal = None
 
@@ -104,11 +104,11 @@ class CommandTokens:
 class Command:
     word: str
     strings: tuple[StringToken, ...]
-    number: int = 0  # HAVESPACE's
+    number: int = 0  # the size in HAVESPACE
 
 
 def parse_command(tokens: Sequence[Token], *, signed_in: bool) -> Command:
-    """Raises GrammarError."""
+    """Parse the tokens of a command; raise GrammarError."""
     if not tokens or not isinstance(tokens[0], str):
         raise GrammarError("a command expected")
     word = tokens[0].upper()
@@ -128,11 +128,11 @@ def parse_command(tokens: Sequence[Token], *, signed_in: bool) -> Command:
     return Command(word, strings, number)
 
 
-# --- What is said ---------------------------------------------------------------------------------
+# --- Output ---------------------------------------------------------------------------------------
 
 
 def format_string(value: str | bytes) -> bytes:
-    """As a quoted string where it can be one, else as a literal of a server (§1.2, §4)."""
+    """Return a quoted string if possible, else a literal as a server writes it (§1.2, §4)."""
     octets = value.encode("utf-8", "replace") if isinstance(value, str) else value
     if len(octets) <= QUOTED_LIMIT and not re.search(rb"[\r\n\0]", octets):
         return b'"' + re.sub(rb'(["\\])', rb"\\\1", octets) + b'"'
@@ -140,12 +140,12 @@ def format_string(value: str | bytes) -> bytes:
 
 
 def format_literal(octets: bytes) -> bytes:
-    """A literal of a client: it does not wait to be asked for the bytes."""
+    """Return a non-synchronizing literal, as a client writes it."""
     return b"{%d+}\r\n" % len(octets) + octets
 
 
 def format_response(word: str, text: str = "", code: str = "") -> bytes:
-    """OK, NO or BYE."""
+    """Return an OK, NO or BYE response."""
     parts = [word.encode()]
     if code:
         parts.append(f"({code})".encode())
@@ -164,7 +164,7 @@ def encode_base64(octets: bytes) -> bytes:
 
 
 def decode_base64(given: StringToken) -> bytes | None:
-    """A client's response; None for "*", by which it gives up. Raises GrammarError."""
+    """Decode a client's SASL response; return None for "*", which cancels. Raise GrammarError."""
     if given.octets == b"*":
         return None
     try:

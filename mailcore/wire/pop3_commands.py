@@ -1,7 +1,7 @@
-"""POP3's grammar and answers (RFC 1939, 2449, 2595, 5034, 6856): bytes in, values out, and back.
+"""The grammar of POP3 commands and responses (RFC 1939, 2449, 2595, 5034, 6856).
 
-Called by servers/pop3.py. A session's commands and its states stand in the table below; what a command
-does stands in the server. Texts are those of Dovecot, which clients and scripts know.
+`servers.pop3` executes the commands; the table below says in which states each is allowed. Texts are Dovecot's, which
+clients and scripts know.
 """
 
 import base64
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from mailcore.wire.auth import sasl
 
-COMMAND_LIMIT = 255  # bytes of a command line with CRLF (RFC 2449 §4); a SASL line may be longer
+COMMAND_LIMIT = 255  # bytes in a command line with CRLF (RFC 2449 §4); a SASL line may be longer
 
-# Command → the states in which it may be used (RFC 1939 §3).
+# Command → the states in which it is allowed (RFC 1939 §3).
 BEFORE, AFTER = "authorization", "transaction"
 COMMANDS: dict[str, frozenset[str]] = {
     "AUTH": frozenset({BEFORE}),
@@ -39,19 +39,19 @@ END = b".\r\n"
 
 
 class Pop3CommandError(ValueError):
-    """What the client said cannot be done; its text stands after "-ERR "."""
+    """The command cannot be executed; the exception's text follows "-ERR "."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pop3Command:
-    """A command line: the word in upper case, and what came after it, undecoded."""
+    """A command line: the word in upper case, and its argument undecoded."""
 
     word: str
     argument: bytes
 
 
 def parse_command(line: bytes, state: str) -> Pop3Command:
-    """The command in a line (without its line end). CommandError: there is none such in this state."""
+    """Parse a line without its line end. Raise Pop3CommandError if the command is unknown in this state."""
     word, _, argument = line.partition(b" ")
     name = word.upper().decode("ascii", "replace")
     if state not in COMMANDS.get(name, ()):
@@ -60,18 +60,18 @@ def parse_command(line: bytes, state: str) -> Pop3Command:
 
 
 def printable(octets: bytes, limit: int = 64) -> str:
-    """What a client sent, fit to stand in an answer to it."""
+    """Return client input in a form that is safe in a response."""
     text = octets[:limit].decode("utf-8", "replace")
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def parse_message_number(argument: bytes, sizes: Sequence[int], deleted: set[int]) -> int:
-    """The index (from 0) of the message whose number `argument` is."""
+    """Return the index (from 0) of the message with this number; raise Pop3CommandError."""
     return _live(_number(argument, "message number"), sizes, deleted)
 
 
 def parse_top_arguments(argument: bytes, sizes: Sequence[int], deleted: set[int]) -> tuple[int, int]:
-    """(index, lines) of a TOP command."""
+    """Return (index, number of lines) of a TOP command; raise Pop3CommandError."""
     first, _, rest = argument.partition(b" ")
     index = _live(_number(first, "message number"), sizes, deleted)
     return index, _number(rest, "line count")
@@ -102,7 +102,7 @@ def _live(number: int, sizes: Sequence[int], deleted: set[int]) -> int:
 
 
 def parse_auth(argument: bytes) -> tuple[str, bytes | None]:
-    """(mechanism, initial response or None) of an AUTH command. CommandError: not base64."""
+    """Return (mechanism, initial response or None) of an AUTH command. Raise Pop3CommandError if it is not base64."""
     name, space, response = argument.partition(b" ")
     return name.upper().decode("ascii", "replace"), decode_base64(response) if space else None
 
@@ -112,7 +112,7 @@ def format_challenge(octets: bytes = b"") -> bytes:
 
 
 def decode_base64(line: bytes) -> bytes:
-    """A client's response. CommandError: not base64, or the client gave up ("*")."""
+    """Decode a client's response. Raise Pop3CommandError if it is not base64 or "*", which cancels."""
     if line == b"*":
         raise Pop3CommandError("[AUTH] Authentication aborted by client.")
     try:
@@ -121,7 +121,7 @@ def decode_base64(line: bytes) -> bytes:
         raise Pop3CommandError("Invalid base64 data in continued response.") from error
 
 
-# --- Answers --------------------------------------------------------------------------------------
+# --- Responses ------------------------------------------------------------------------------------
 
 
 def ok_response(words: str = "") -> bytes:
@@ -133,14 +133,16 @@ def error_response(words: str) -> bytes:
 
 
 def multiline_response(first: str, rest: Iterable[str]) -> bytes:
-    """A multi-line answer. No line of ours begins with a dot."""
+    """Return a multi-line response. None of its lines begins with a dot."""
     body = "\r\n".join(rest)
     return ok_response(first) + (body.encode() + b"\r\n" if body else b"") + END
 
 
 def capability_lines(*, plaintext: bool, mechanisms: Sequence[str], starttls: bool, implementation: str) -> list[str]:
-    """What CAPA lists; `plaintext`: passwords may be sent now, `mechanisms`: what AUTH may be used with,
-    `starttls`: STLS would work now."""
+    """Return the lines of CAPA's response.
+
+    `plaintext`: passwords may be sent now; `mechanisms`: what AUTH offers now; `starttls`: STLS works now.
+    """
     tags = ["TOP", "UIDL", "RESP-CODES", "PIPELINING", "AUTH-RESP-CODE", "UTF8 USER", "LANG"]
     if starttls:
         tags.append("STLS")
@@ -152,30 +154,32 @@ def capability_lines(*, plaintext: bool, mechanisms: Sequence[str], starttls: bo
 
 
 def unique_id(uid_validity: int, uid: int) -> str:
-    """The unique-id of a message (RFC 1939 §7), in the form Dovecot gives by default, so that clients of
-    a mailbox that moved here with its UIDs do not fetch it again."""
+    """Return the unique-id of a message (RFC 1939 §7) in Dovecot's default format.
+
+    Clients of a mailbox that was moved here with its UIDs do not fetch its messages again.
+    """
     return f"{uid:08x}{uid_validity:08x}"
 
 
 _BARE_LF = re.compile(rb"(?<!\r)\n")
-_DOT_LINE = re.compile(rb"\n\.")  # a search by this finds nothing three times as fast as `in` does
+_DOT_LINE = re.compile(rb"\n\.")  # a failing search with this takes a third of the time of `in`
 
 
 class DotStuffer:
-    """A message on its way out: every line ends in CRLF, the last too, and a line that begins with a dot
-    gets a second one (RFC 1939 §3). Feed it in pieces of any size; `bytes` counts what was sent without
-    the second dots, as "+OK n bytes" does.
+    """Encoder of a message for a multi-line response: CRLF line ends, dots doubled (RFC 1939 §3).
 
-    How lines end in a file is decided by its first one: other programs store bare LF throughout. A bare LF
-    in a file of CRLF passes; it harms nobody, and looking for it would cost as much as all the rest.
+    Fed in pieces of any size. `octets` counts the bytes sent without the added dots, as "+OK n octets" does.
+
+    The first line end of a file decides how its lines end, for other programs store bare LF throughout. A bare LF in a
+    file of CRLF is passed on: looking for it would double the cost.
     """
 
     __slots__ = ("_bare", "_last", "octets")
 
     def __init__(self) -> None:
         self.octets = 0
-        self._bare: bool | None = None  # known when the first line end has been seen
-        self._last = b"\n"  # byte
+        self._bare: bool | None = None  # known once the first line end was seen
+        self._last = b"\n"  # the last byte fed
 
     def feed(self, content: bytes) -> bytes:
         if not content:
@@ -184,7 +188,7 @@ class DotStuffer:
             self._bare = (content[first - 1 : first] if first else self._last) != b"\r"
         last, self._last = self._last, content[-1:]
         if self._bare:
-            # A line end may have been cut in two.
+            # A CRLF may be split between two pieces.
             done = 1 if last == b"\r" and content.startswith(b"\n") else 0
             content = content[:done] + _BARE_LF.sub(b"\r\n", content[done:])
         self.octets += len(content)
@@ -194,7 +198,7 @@ class DotStuffer:
         return b"." + content if first_dot else content
 
     def finish(self) -> bytes:
-        """What ends the message, the final dot included."""
+        """Return the end of the message, with the final dot."""
         if self._last == b"\n":
             return END
         rest = b"\n" if self._last == b"\r" else b"\r\n"
@@ -206,7 +210,7 @@ _EMPTY_LINE = re.compile(rb"(?:\A|\n)\r?\n")
 
 
 def top_lines(content: bytes, count: int) -> bytes:
-    """The header, the empty line and the first `count` lines of the body; all where there is no body."""
+    """Return the header, the empty line and the first `count` lines of the body; everything if there is no body."""
     empty_line = _EMPTY_LINE.search(content)
     if empty_line is None:
         return content

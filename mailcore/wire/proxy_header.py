@@ -1,23 +1,22 @@
-"""The header a proxy puts before a connection it passes on: PROXY protocol, versions 1 and 2 (HAProxy's
-proxy-protocol.txt). It says who the client really is."""
+"""The PROXY protocol header, versions 1 and 2 (HAProxy's proxy-protocol.txt): a proxy names the real client."""
 
 import ipaddress
 import struct
 from dataclasses import dataclass
 
-SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"  # how version 2 begins
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"  # start of a version 2 header
 FIRST = len(SIGNATURE)  # bytes that every header has at least, and that tell the versions apart
-LONGEST_LINE = 107  # bytes of a version 1 header
+LONGEST_LINE = 107  # bytes in a version 1 header
 _FAMILIES = {0x11: (4, ipaddress.IPv4Address), 0x21: (16, ipaddress.IPv6Address)}
 
 
 class ProxyHeaderError(ValueError):
-    """This is no PROXY header."""
+    """The input is not a PROXY header."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyHeader:
-    """A client and the address it connected to, as the proxy saw them."""
+    """The client's address and the address it connected to, as the proxy saw them."""
 
     source: str
     source_port: int
@@ -26,7 +25,10 @@ class ProxyHeader:
 
 
 def parse_line(line: bytes) -> ProxyHeader | None:
-    """Version 1, with its CRLF. None: the proxy does not know, or speaks for itself. ProxyFault."""
+    """Parse a version 1 header with its CRLF. Raise ProxyHeaderError.
+
+    Return None if the proxy does not know the client or speaks for itself.
+    """
     words = line.removesuffix(b"\r\n").decode("ascii", "replace").split(" ")
     if not line.endswith(b"\r\n") or words[0] != "PROXY":
         raise ProxyHeaderError("no PROXY header")
@@ -47,13 +49,16 @@ def parse_line(line: bytes) -> ProxyHeader | None:
 
 
 def binary_length(head: bytes) -> int:
-    """Bytes that follow the first 16 of a version 2 header."""
+    """Return the number of bytes that follow the first 16 of a version 2 header."""
     (octets,) = struct.unpack_from("!H", head, 14)
     return int(octets)
 
 
 def parse_binary(head: bytes, rest: bytes) -> ProxyHeader | None:
-    """Version 2: its first 16 bytes, and those that follow. None as for `parse_line`. ProxyFault."""
+    """Parse a version 2 header: its first 16 bytes, and the bytes that follow. Raise ProxyHeaderError.
+
+    Return None in the same cases as `parse_line`.
+    """
     if not head.startswith(SIGNATURE) or head[12] >> 4 != 2 or head[12] & 15 > 1:
         raise ProxyHeaderError("no PROXY header of version 2")
     local = head[12] & 15 == 0

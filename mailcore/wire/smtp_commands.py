@@ -1,5 +1,6 @@
-"""SMTP's grammar, both sides' (RFC 5321 §4.1, RFC 1870, 3030, 3461, 4865, 4954, 6531): command lines in,
-their parts out; content with dots, chunk by chunk. Knows no sockets and decides nothing.
+"""The grammar of SMTP for server and client: command lines, parameters and dot-stuffed content.
+
+RFC 5321 §4.1, with RFC 1870, 3030, 3461, 4865, 4954 and 6531. No sockets, no decisions.
 """
 
 import io
@@ -16,7 +17,7 @@ _BARE_PATH = re.compile(r"\s*([^\s<>]+)(?:\s+(.*))?$")
 
 
 class SmtpSyntaxError(ValueError):
-    """The line is not what RFC 5321 says. `enhanced` and `text` are for the 501 reply."""
+    """The line violates RFC 5321; `code`, `enhanced` and `text` form the reply."""
 
     def __init__(self, enhanced: str, text: str, code: int = 501) -> None:
         super().__init__(text)
@@ -25,14 +26,14 @@ class SmtpSyntaxError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """The argument of MAIL FROM or RCPT TO: an address ("" = <>) and parameters, names in upper case."""
+    """The argument of MAIL FROM or RCPT TO: an address ("" for <>) and parameters, names in upper case."""
 
     address: str
     parameters: dict[str, str] = field(default_factory=dict)
 
 
 def split_line(line: bytes) -> tuple[str, str]:
-    """(VERB, argument) of a command line without its CRLF. SyntaxFault for what no client should send."""
+    """Split a command line without its CRLF into (VERB, argument). Raise SmtpSyntaxError."""
     if b"\0" in line or b"\r" in line:
         raise SmtpSyntaxError("5.5.2", "Error: bad syntax", 500)
     try:
@@ -46,12 +47,12 @@ def split_line(line: bytes) -> tuple[str, str]:
 
 
 def is_header(word: str) -> bool:
-    """Does a line that begins with this word look like a message header, "Subject:"? (RFC 5322 §3.6.8)"""
+    """Return True if a line beginning with this word looks like a header field, "Subject:" (RFC 5322 §3.6.8)."""
     return re.fullmatch(r"[!-9;-~]+:.*", word) is not None
 
 
 def is_domain(text: str) -> bool:
-    """Is this a domain or an address literal, as ETRN names them?"""
+    """Return True if `text` is a domain or an address literal, as ETRN names them."""
     try:
         return addresses.split_address(addresses.parse_address(f"x@{text}"))[0] == "x"
     except addresses.AddressError:
@@ -59,8 +60,10 @@ def is_domain(text: str) -> bool:
 
 
 def parse_path(argument: str, keyword: str) -> Path:
-    """`FROM:<a@b> SIZE=1` → Path; `keyword` is "FROM" or "TO". Angle brackets may be missing, as the
-    telnet sessions of every textbook have it. Null path "" only for FROM."""
+    """Parse `FROM:<a@b> SIZE=1`; `keyword` is "FROM" or "TO". Raise SmtpSyntaxError.
+
+    Angle brackets may be missing, as in the telnet sessions of textbooks. The null path is allowed for FROM only.
+    """
     head, colon, rest = argument.partition(":")
     if not colon or head.strip().upper() != keyword:
         verb = "MAIL FROM" if keyword == "FROM" else "RCPT TO"
@@ -80,25 +83,27 @@ def parse_path(argument: str, keyword: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class MailParameters:
-    """What MAIL FROM said besides the address."""
+    """The parameters of MAIL FROM."""
 
-    size: int = 0  # bytes announced (RFC 1870); 0: not said
+    size: int = 0  # bytes announced (RFC 1870); 0: not given
     eight_bit: bool = False  # BODY=8BITMIME (RFC 6152)
     smtputf8: bool = False  # RFC 6531
-    return_full: bool | None = None  # RET (RFC 3461 §4.3); None: not said
+    return_full: bool | None = None  # RET (RFC 3461 §4.3); None: not given
     envelope_id: str = ""  # ENVID, decoded
     hold_seconds: int | None = None  # HOLDFOR (RFC 4865 §5)
     hold_until: float | None = None  # HOLDUNTIL, seconds since 1970
 
     def release(self, now: float) -> float:
-        """When the message may go on its way (RFC 4865 §4.2); 0.0: at once."""
+        """Return the time at which the message may be sent (RFC 4865 §4.2); 0.0: at once."""
         moment = now + self.hold_seconds if self.hold_seconds is not None else self.hold_until or 0.0
         return moment if moment > now else 0.0
 
 
 def parse_mail_parameters(given: dict[str, str]) -> MailParameters:
-    """The parameters of MAIL FROM, each checked. SyntaxFault in Postfix's words: 501 for a bad value, 555 for
-    a parameter there is none of."""
+    """Parse and check the parameters of MAIL FROM.
+
+    Raise SmtpSyntaxError with Postfix's text: 501 for a bad value, 555 for an unknown parameter.
+    """
     values: dict[str, object] = {}
     for name, value in given.items():
         match name:
@@ -113,7 +118,7 @@ def parse_mail_parameters(given: dict[str, str]) -> MailParameters:
             case "ENVID" if value and len(value) <= 100:
                 values["envelope_id"] = decode_xtext(value)
             case "AUTH" if value:
-                decode_xtext(value)  # who first handed it in (RFC 4954 §5): of our own users we know
+                decode_xtext(value)  # the original submitter (RFC 4954 §5) is checked but not used
             case "HOLDFOR" if re.fullmatch(r"\d{1,9}", value) and "HOLDUNTIL" not in given:
                 values["hold_seconds"] = int(value)
             case "HOLDUNTIL" if "HOLDFOR" not in given:
@@ -135,7 +140,7 @@ def _parse_size(value: str) -> int:
 
 
 def _parse_timestamp(value: str) -> float:
-    """RFC 3339 with T and Z in upper case."""
+    """Parse a time in RFC 3339 format with upper-case T and Z; raise SmtpSyntaxError."""
     try:
         if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", value, re.ASCII):
             raise ValueError(value)
@@ -145,7 +150,10 @@ def _parse_timestamp(value: str) -> float:
 
 
 def parse_rcpt_parameters(given: dict[str, str]) -> tuple[str, str]:
-    """(NOTIFY in upper case, ORCPT as given) of RCPT TO (RFC 3461 §4.1, §4.2); "" where not said. SyntaxFault."""
+    """Return (NOTIFY in upper case, ORCPT as given) of RCPT TO; "" if not given (RFC 3461 §4.1, §4.2).
+
+    Raise SmtpSyntaxError.
+    """
     for name, value in given.items():
         if name not in ("NOTIFY", "ORCPT"):
             option = f"{name}={value}" if value else name
@@ -161,7 +169,10 @@ def parse_rcpt_parameters(given: dict[str, str]) -> tuple[str, str]:
 
 
 def parse_bdat(argument: str) -> tuple[int, bool]:
-    """(bytes, LAST) of BDAT (RFC 3030 §2). SyntaxFault 521: what follows cannot be told from commands."""
+    """Return (number of bytes, LAST) of BDAT (RFC 3030 §2).
+
+    Raise SmtpSyntaxError with code 521: what follows cannot be told from commands.
+    """
     size, _, last = argument.partition(" ")
     if not re.fullmatch(r"\d{1,15}", size, re.ASCII) or last.strip().upper() not in ("", "LAST"):
         raise SmtpSyntaxError("5.5.4", "Syntax: BDAT count [LAST]", 521)
@@ -169,7 +180,7 @@ def parse_bdat(argument: str) -> tuple[int, bool]:
 
 
 def parse_parameters(text: str) -> dict[str, str]:
-    """`SIZE=100 BODY=8BITMIME` → {"SIZE": "100", …}; a parameter without value has ""."""
+    """Parse `SIZE=100 BODY=8BITMIME` into a dictionary; a parameter without a value has ""."""
     found: dict[str, str] = {}
     for word in text.split():
         name, equals, value = word.partition("=")
@@ -182,7 +193,7 @@ def parse_parameters(text: str) -> dict[str, str]:
 
 
 def decode_xtext(text: str) -> str:
-    """RFC 3461 §4: "+3D" → "=". SyntaxFault if it is no xtext."""
+    """Decode xtext (RFC 3461 §4): "+3D" is "=". Raise SmtpSyntaxError."""
     if not _XTEXT.fullmatch(text):
         raise SmtpSyntaxError("5.5.4", "Error: bad xtext")
     octets = re.sub(rb"\+([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), text.encode("ascii"))
@@ -194,17 +205,17 @@ def encode_xtext(text: str) -> str:
 
 
 class BareNewlineDetector:
-    """Watches content for a CR or LF that stands alone (RFC 5321 §2.3.8), whatever way it is cut."""
+    """Detector of a bare CR or LF (RFC 5321 §2.3.8) in content fed in pieces of any size."""
 
     def __init__(self) -> None:
-        # Of all ways to look through bytes for line ends this is the quickest, and it knows cuts.
+        # This decoder is the fastest way to look for line ends in bytes, and it handles split CRLFs.
         self._decoder = io.IncrementalNewlineDecoder(None, translate=False)
 
     def feed(self, chunk: bytes) -> None:
         self._decoder.decode(chunk.decode("latin-1"))
 
     def end(self) -> None:
-        """No more content comes: a CR at its very end stood alone."""
+        """Finish: a CR at the very end is bare."""
         self._decoder.decode("", final=True)
 
     @property
@@ -216,23 +227,23 @@ _DOT = re.compile(rb"\n\.")
 
 
 class DotUnstuffer:
-    """Content after DATA, fed in chunks cut anywhere (RFC 5321 §4.5.2).
+    """Decoder of content after DATA, fed in pieces of any size (RFC 5321 §4.5.2).
 
-    `feed` returns content with the dots taken out. When the lone dot has come `ended` is True and
-    `rest` holds what followed it. `bare` says that a CR or LF stood alone: the content must then be
-    refused, for other systems would see lines (and ends) where we see none.
+    `feed` returns content without the added dots. After the final dot, `ended` is True and `rest` holds what followed.
+    If `bare` is True the content contains a bare CR or LF and must be refused, for other systems would see line ends
+    where this one sees none (SMTP smuggling).
     """
 
     def __init__(self) -> None:
         self.ended = False
         self.rest = b""
         self._line_ends = BareNewlineDetector()
-        self._held = b"\r\n"  # the line end before the content: a dot may be the first thing
+        self._held = b"\r\n"  # the line end before the content: its first byte may be a dot
         self._first = True
 
     def feed(self, chunk: bytes) -> bytes:
         octets = self._held + chunk
-        # Most content has no dot at the beginning of a line: one quick look spares two.
+        # Most content has no line that begins with a dot: one quick search saves two others.
         dot = _DOT.search(octets)
         start = max(dot.start() - 1, 0) if dot else len(octets)
         end = octets.find(b"\r\n.\r\n", start)
@@ -240,7 +251,7 @@ class DotUnstuffer:
             self.ended, self.rest = True, octets[end + 5 :]
             content, self._held = octets[: end + 2], b""
         else:
-            # What may yet turn out to be the start of the end or of a dotted line waits.
+            # Bytes that may turn out to be the final dot or a dotted line are held back.
             keep = next((n for n in (4, 3, 2, 1) if octets.endswith(b"\r\n.\r"[:n])), 0)
             content, self._held = octets[: len(octets) - keep], octets[len(octets) - keep :]
         if content.find(b"\r\n.", start) >= 0:
@@ -256,10 +267,10 @@ class DotUnstuffer:
 
 
 class DotStuffingWriter:
-    """Content as it is sent after DATA, in chunks cut anywhere: dots doubled, then `end`."""
+    """Encoder of content for DATA, fed in pieces of any size: dots are doubled; `end` returns the final dot."""
 
     def __init__(self) -> None:
-        self._tail = b"\r\n"  # the two bytes before what comes next
+        self._tail = b"\r\n"  # the two bytes before the next piece
 
     def feed(self, chunk: bytes) -> bytes:
         octets = self._tail + chunk
@@ -269,5 +280,5 @@ class DotStuffingWriter:
         return octets[2:]
 
     def end(self) -> bytes:
-        """The lone dot, and the line end before it where the content had none."""
+        """Return the final dot, with a line end before it if the content lacks one."""
         return b".\r\n" if self._tail == b"\r\n" else b"\r\n.\r\n"

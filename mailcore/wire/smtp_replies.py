@@ -1,4 +1,4 @@
-"""What an SMTP server answers, as a client reads it (RFC 5321 §4.2, RFC 2034). Knows no sockets."""
+"""SMTP replies as a client parses them (RFC 5321 §4.2, RFC 2034)."""
 
 import re
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ _LONGEST = 1000  # characters of a reply that are kept
 
 
 class InvalidReply(ValueError):
-    """What came is no SMTP reply."""
+    """The line is not an SMTP reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class SmtpReply:
-    """A whole reply: its code, and the text of each line without code."""
+    """A whole reply: its code, and the text of each line without the code."""
 
     code: int
     lines: tuple[str, ...]
@@ -26,24 +26,24 @@ class SmtpReply:
 
     @property
     def enhanced(self) -> str:
-        """The enhanced status code it names, its class made to agree with the code; "" where it names none."""
+        """Return the enhanced status code, its class corrected to match the code; "" if the reply has none."""
         match = _ENHANCED.match(self.lines[0])
         return f"{self.code // 100}{match[1][1:]}" if match else ""
 
     @property
     def status(self) -> str:
-        """The enhanced status code, X.0.0 where it names none."""
+        """Return the enhanced status code, or X.0.0 if the reply has none."""
         return self.enhanced or f"{self.code // 100}.0.0"
 
     def __str__(self) -> str:
-        """As it stands in logs and bounces: every line with its code, on one line."""
+        """Return the reply for logs and bounces: every line with its code, on one line."""
         *firsts, last = self.lines
         said = [f"{self.code}-{line}" for line in firsts] + [f"{self.code} {last}"]
         return " ".join(" ".join(said).split())[:_LONGEST]
 
 
 class ReplyReader:
-    """Fed line by line; `feed` returns the Answer when its last line has come. Raises Garbled."""
+    """Parser fed line by line; `feed` returns the reply after its last line. Raise InvalidReply."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -60,7 +60,7 @@ class ReplyReader:
 
 
 def parse_extensions(answer: SmtpReply) -> dict[str, str]:
-    """What EHLO's answer offers: keyword in upper case → its parameters. Old servers say "AUTH=LOGIN"."""
+    """Return the extensions in an EHLO reply: keyword in upper case → parameters; accepts the old "AUTH=LOGIN"."""
     found: dict[str, str] = {}
     for line in answer.lines[1:]:
         keyword, _, parameters = line.strip().replace("=", " ", 1).partition(" ")

@@ -1,7 +1,7 @@
-"""SASL's mechanisms as values and arithmetic (RFC 4422): PLAIN (RFC 4616), LOGIN, SCRAM-SHA-256 (RFC 5802, RFC 7677),
-OAUTHBEARER (RFC 7628) and XOAUTH2. No sockets, no database: `servers.sasl` asks the client and the store.
+"""SASL mechanisms (RFC 4422): PLAIN (RFC 4616), LOGIN, SCRAM-SHA-256 (RFC 5802, RFC 7677), OAUTHBEARER and XOAUTH2.
 
-The text that goes over the wire is base64 of the bytes here; SMTP, IMAP and POP3 each wrap it their way.
+Values and arithmetic only (OAUTHBEARER: RFC 7628): `servers.authentication` talks to the client and the store. The
+messages here are bytes; SMTP, IMAP and POP3 each send them as base64 in their own framing.
 """
 
 import base64
@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from mailcore.wire.auth.saslprep import saslprep
 
-RESPONSE_LIMIT = 12288  # bytes of a client's line (RFC 4954 §4)
+RESPONSE_LIMIT = 12288  # bytes in a client's line (RFC 4954 §4)
 
-# What each mechanism offers: words of Postfix's smtpd_sasl_security_options. Strongest first.
+# The properties of each mechanism, in the words of Postfix's smtpd_sasl_security_options; strongest first.
 PROPERTIES: dict[str, frozenset[str]] = {
     "SCRAM-SHA-256": frozenset(("noplaintext", "noactive", "noanonymous", "mutual_auth")),
     "OAUTHBEARER": frozenset(("noanonymous", "nodictionary")),
@@ -26,22 +26,24 @@ PROPERTIES: dict[str, frozenset[str]] = {
     "LOGIN": frozenset(("noanonymous",)),
 }
 OPTIONS = frozenset(("noplaintext", "noactive", "nodictionary", "noanonymous", "mutual_auth"))
-# What goes over the wire opens the account to whoever hears it.
+# These send a secret that opens the account to an eavesdropper.
 CLEAR = frozenset(("PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2"))
 TOKENS = frozenset(("OAUTHBEARER", "XOAUTH2"))
 
 
 class SaslError(ValueError):
-    """What the client sent is not what its mechanism says."""
+    """The client's message does not follow its mechanism."""
 
 
 class Unauthorized(SaslError):
-    """It asks to act for somebody else."""
+    """The client asks to act for another account."""
 
 
 def available_mechanisms(options: Iterable[str], *, tokens: bool, clear: bool) -> tuple[str, ...]:
-    """Those with every property in `options`; `tokens`: somebody can judge them; `clear`: what is sent may
-    be a secret itself."""
+    """Return the mechanisms that have every property in `options`, strongest first.
+
+    `tokens`: OAuth tokens can be verified. `clear`: secrets may be sent in the clear.
+    """
     wanted = set(options)
     return tuple(
         name
@@ -51,7 +53,7 @@ def available_mechanisms(options: Iterable[str], *, tokens: bool, clear: bool) -
 
 
 def decode_response(line: bytes) -> bytes:
-    """The bytes of a client's response; "=" is an empty one (RFC 4954 §4)."""
+    """Decode a client's base64 response; "=" is an empty one (RFC 4954 §4). Raise SaslError if it is not base64."""
     try:
         return b"" if line == b"=" else base64.b64decode(line, validate=True)
     except binascii.Error as error:
@@ -59,7 +61,7 @@ def decode_response(line: bytes) -> bytes:
 
 
 def decode_name(octets: bytes) -> str:
-    """A name or password: UTF-8; other bytes become lone surrogates, which open nothing."""
+    """Decode a name or password as UTF-8; other bytes become lone surrogates, which match no account."""
     return octets.decode("utf-8", "surrogateescape")
 
 
@@ -67,7 +69,7 @@ def decode_name(octets: bytes) -> str:
 
 
 def parse_plain(response: bytes) -> tuple[str, str]:
-    """(name, password) of a PLAIN response: [authzid] NUL authcid NUL password (RFC 4616 §2)."""
+    """Return (name, password) of a PLAIN response: [authzid] NUL authcid NUL password (RFC 4616 §2)."""
     parts = response.split(b"\0")
     if len(parts) != 3:
         raise SaslError("three parts expected")
@@ -81,14 +83,14 @@ def _reject_other_identity(wanted: str, name: str) -> None:
 
 
 def parse_oauthbearer(response: bytes) -> tuple[str, str]:
-    """(name or "", token) of an OAUTHBEARER response: a GS2 header, then key=value pairs (RFC 7628 §3.1)."""
+    """Return (name or "", token) of an OAUTHBEARER response: a GS2 header, then key=value pairs (RFC 7628 §3.1)."""
     header, _, rest = response.partition(b"\1")
     name, _ = _gs2_header(decode_name(header))
     return name, _find_token(rest)
 
 
 def parse_xoauth2(response: bytes) -> tuple[str, str]:
-    """(name, token) of an XOAUTH2 response: "user=" name ^A "auth=Bearer " token ^A ^A."""
+    """Return (name, token) of an XOAUTH2 response: "user=" name ^A "auth=Bearer " token ^A ^A."""
     first, _, rest = response.partition(b"\1")
     if not first.startswith(b"user="):
         raise SaslError("user= expected")
@@ -108,7 +110,7 @@ def _find_token(pairs: bytes) -> str:
 
 
 def oauth_failure() -> bytes:
-    """What a refused client is told, which it answers before the end (RFC 7628 §3.2.3)."""
+    """Return the error document for a refused token, which the client acknowledges (RFC 7628 §3.2.3)."""
     return json.dumps({"status": "invalid_token", "schemes": "bearer", "scope": "mail"}).encode()
 
 
@@ -117,7 +119,7 @@ def oauth_failure() -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ScramKeys:
-    """What is kept of a password so that SCRAM can be answered without it (RFC 5802 §3)."""
+    """The keys derived from a password, with which SCRAM works without the password (RFC 5802 §3)."""
 
     iterations: int
     salt: bytes
@@ -125,7 +127,7 @@ class ScramKeys:
     server_key: bytes
 
     def __str__(self) -> str:
-        """Dovecot's text form: iterations,salt,StoredKey,ServerKey."""
+        """Return Dovecot's text form: iterations,salt,StoredKey,ServerKey."""
         parts = (self.salt, self.stored_key, self.server_key)
         return ",".join((str(self.iterations), *(base64.b64encode(part).decode() for part in parts)))
 
@@ -134,7 +136,7 @@ _MAX_ITERATIONS = 10_000_000
 
 
 def parse_keys(given: str) -> ScramKeys:
-    """The opposite of `str`. SaslError: it is no such text."""
+    """Parse the text form of ScramKeys; raise SaslError if it is malformed."""
     fields = given.split(",")
     if len(fields) != 4 or not re.fullmatch("[1-9][0-9]{0,7}", fields[0], re.ASCII):
         raise SaslError("no SCRAM keys")
@@ -145,7 +147,7 @@ def parse_keys(given: str) -> ScramKeys:
 
 
 def make_keys(password: str, salt: bytes, iterations: int) -> ScramKeys:
-    """ValueError: the password holds what SCRAM cannot carry (RFC 4013)."""
+    """Derive the keys of a password; raise ValueError if SASLprep (RFC 4013) prohibits one of its characters."""
     salted = hashlib.pbkdf2_hmac("sha256", saslprep(password).encode(), salt, iterations)
     return ScramKeys(iterations, salt, _hash(_mac(salted, b"Client Key")), _mac(salted, b"Server Key"))
 
@@ -162,8 +164,10 @@ _NONCE = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,256}")
 
 
 class Scram:
-    """One exchange at the server's side: client-first in, `challenge` out, client-final in, `verify`.
-    Channel binding is not offered."""
+    """The server's side of one SCRAM exchange: client-first in, `challenge` out, client-final in, `verify`.
+
+    Channel binding is not offered.
+    """
 
     def __init__(self, client_first: bytes) -> None:
         message = decode_name(client_first)
@@ -181,14 +185,17 @@ class Scram:
         self._server_first = ""
 
     def challenge(self, salt: bytes, iterations: int, nonce: str) -> bytes:
-        """The server's first message; `nonce` is its own fresh part."""
+        """Return the server's first message; `nonce` is the server's part of the nonce."""
         self._nonce += nonce
         self._server_first = f"r={self._nonce},s={base64.b64encode(salt).decode()},i={iterations}"
         return self._server_first.encode()
 
     def verify(self, client_final: bytes, candidates: Sequence[ScramKeys]) -> tuple[int, bytes] | None:
-        """(place in `candidates` of the password the client has, server's final message), or None: it has
-        none of them. SaslError: no such message, or one of another exchange."""
+        """Check the client's proof against candidate keys.
+
+        Return (index in `candidates` of the matching password, server's final message), or None if none matches. Raise
+        SaslError if the message is malformed or belongs to another exchange.
+        """
         message = decode_name(client_final)
         without_proof, mark, proof_text = message.rpartition(",p=")
         fields = without_proof.split(",")
@@ -211,7 +218,7 @@ class Scram:
 
 
 def _cut_gs2(message: str) -> tuple[str, str]:
-    """(header, the rest) of a client's first message."""
+    """Split a client's first message into (GS2 header, the rest)."""
     parts = message.split(",", 2)
     if len(parts) != 3:
         raise SaslError("GS2 header expected")
@@ -219,7 +226,7 @@ def _cut_gs2(message: str) -> tuple[str, str]:
 
 
 def _gs2_header(header: str) -> tuple[str, str]:
-    """(authorization identity or "", the header itself) of "n,a=name," (RFC 5801 §4)."""
+    """Return (authorization identity or "", the header itself) of "n,a=name," (RFC 5801 §4)."""
     flag, _, rest = header.partition(",")
     wanted, comma, after = rest.partition(",")
     if flag not in ("n", "y") or not comma or after or (wanted and not wanted.startswith("a=")):
@@ -228,7 +235,7 @@ def _gs2_header(header: str) -> tuple[str, str]:
 
 
 def _unescape(name: str) -> str:
-    """A saslname: "=2C" is a comma, "=3D" an equals sign, no other "=" may be (RFC 5802 §5.1)."""
+    """Decode a saslname: "=2C" is a comma, "=3D" an equals sign; no other "=" is allowed (RFC 5802 §5.1)."""
     if re.search("=(?!2C|3D)", name):
         raise SaslError("bad name")
     return name.replace("=2C", ",").replace("=3D", "=")

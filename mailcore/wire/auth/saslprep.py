@@ -1,4 +1,4 @@
-"""SASLprep (RFC 4013): a name or password as SCRAM compares it. Pure; called by wire/sasl."""
+"""SASLprep (RFC 4013): the form of a name or password that SCRAM compares."""
 
 import stringprep
 import unicodedata
@@ -17,8 +17,10 @@ _PROHIBITED = (
 
 
 def saslprep(text: str) -> str:
-    """The text prepared as a stored string; as it stands when it is ASCII without control characters.
-    ValueError: it holds what SASLprep prohibits."""
+    """Return `text` prepared as a stored string; printable ASCII is returned unchanged.
+
+    Raise ValueError if it contains a prohibited character.
+    """
     if text.isascii() and text.isprintable():
         return text
     mapped = "".join(" " if stringprep.in_table_c12(c) else c for c in text if not stringprep.in_table_b1(c))
@@ -30,7 +32,7 @@ def saslprep(text: str) -> str:
 
 
 def _check_direction(text: str) -> None:
-    """RFC 3454 §6: right-to-left text begins and ends so, and holds nothing that runs left to right."""
+    """Raise ValueError if right-to-left text has left-to-right characters or wrong ends (RFC 3454 §6)."""
     if not any(stringprep.in_table_d1(c) for c in text):
         return
     mixed = any(stringprep.in_table_d2(c) for c in text)

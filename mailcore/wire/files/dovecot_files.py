@@ -1,6 +1,6 @@
-"""The files Dovecot keeps beside a Maildir's messages (doc.dovecot.org, "Maildir"): read when one is adopted.
+"""Parsers of the files that Dovecot keeps beside a Maildir (doc.dovecot.org, "Maildir"), for `mailindex`.
 
-Nothing raises: a line that cannot be read says nothing.
+They never raise: a line that cannot be parsed is ignored.
 """
 
 import re
@@ -16,7 +16,7 @@ _MOST = (1 << 32) - 1
 
 @dataclass(slots=True)
 class UidList:
-    """`dovecot-uidlist`: UIDs by base name. 0: not said."""
+    """The content of `dovecot-uidlist`: UIDs by base name; 0 where a number is missing."""
 
     uid_validity: int = 0
     uid_next: int = 0
@@ -44,7 +44,7 @@ def parse_uid_list(lines: Iterable[str]) -> UidList:
 
 
 def parse_keywords(lines: Iterable[str]) -> dict[str, str]:
-    """`dovecot-keywords`: letters in file names → keywords."""
+    """Parse `dovecot-keywords` into a mapping from letters in file names to keywords."""
     found = {}
     for line in lines:
         number, _, word = line.strip().partition(" ")
@@ -54,7 +54,7 @@ def parse_keywords(lines: Iterable[str]) -> dict[str, str]:
 
 
 def parse_subscriptions(lines: Iterable[str]) -> list[str]:
-    """`subscriptions`: names as Maildir++ directories have them, without the first dot."""
+    """Parse `subscriptions` into mailbox names as in Maildir++ directories, without the first dot."""
     found = [line.rstrip("\n") for line in lines]
     if found and found[0].startswith("V\t"):
         found = found[1:]

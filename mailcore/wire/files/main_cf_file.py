@@ -1,4 +1,4 @@
-"""The text of main.cf (postconf(5)): `name = value`, comments, continued lines. Pure."""
+"""The text of main.cf (postconf(5)): `name = value` lines, comments, continuation lines."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,11 +13,11 @@ _ASSIGNMENT = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*(.*)", re.DOTALL)
 class Assignment:
     line: int  # number of the first physical line
     name: str
-    value: str  # white space folded
+    value: str  # with white space folded
 
 
 def parse_assignments(lines: Iterable[str]) -> Iterator[Assignment | LineError]:
-    """In order; of a name that stands there twice the last one counts, as in Postfix."""
+    """Parse assignments in order; as in Postfix, the last assignment of a name counts."""
     for number, line in logical_lines(lines):
         match = _ASSIGNMENT.fullmatch(line)
         if match is None:
@@ -27,5 +27,5 @@ def parse_assignments(lines: Iterable[str]) -> Iterator[Assignment | LineError]:
 
 
 def format_main_cf(values: Mapping[str, str]) -> str:
-    """As `postconf -n` writes it."""
+    """Return the text that `postconf -n` would print."""
     return "".join(f"{name} = {value}".rstrip() + "\n" for name, value in sorted(values.items()))

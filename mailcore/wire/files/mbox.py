@@ -1,5 +1,7 @@
-"""mbox files (RFC 4155, as mboxrd: "From " in a message gets one ">" more than it had): octets in, messages out,
-and back. Flags stand in Status, X-Status and X-Keywords, where mail programs of Unix keep them. Pure."""
+"""mbox files in the mboxrd variant (RFC 4155): "From " at the start of a line gets one more ">".
+
+Flags are stored in Status, X-Status and X-Keywords, as Unix mail programs do.
+"""
 
 import calendar
 import re
@@ -14,12 +16,12 @@ _TO_QUOTE = re.compile(rb"^(>*From )", re.MULTILINE)
 _OURS = re.compile(rb"^(Status|X-Status|X-Keywords|X-UID):[ \t]*+(.*+(?:\n[ \t].*+)*+)\n", re.MULTILINE | re.IGNORECASE)
 _LETTERS = ((b"R", wire_flags.SEEN), (b"A", wire_flags.ANSWERED), (b"F", wire_flags.FLAGGED),
             (b"D", wire_flags.DELETED), (b"T", wire_flags.DRAFT))  # fmt: skip
-_IN_STATUS = b"RO"  # the others stand in X-Status
+_IN_STATUS = b"RO"  # letters of Status; the others belong to X-Status
 
 
 @dataclass(frozen=True, slots=True)
 class MboxMessage:
-    """One message: `content` with CRLF, `received_at` in seconds, None where the file does not say."""
+    """A message of an mbox file: `content` with CRLF; `received_at` in seconds, or None if the file has no date."""
 
     content: bytes
     flags: int = 0
@@ -28,7 +30,7 @@ class MboxMessage:
 
 
 def read_mbox(lines: Iterable[bytes]) -> Iterator[MboxMessage]:
-    """The messages in an mbox file, given line by line. ValueError: it does not begin as one."""
+    """Yield the messages of an mbox file, given as lines. Raise ValueError if it does not begin with "From "."""
     piece: list[bytes] = []
     empty_before = True
     for line in lines:
@@ -60,7 +62,7 @@ def _parse_message(lines: Sequence[bytes]) -> MboxMessage:
 
 
 def _parse_from_line(line: bytes) -> int | None:
-    """The time in "From somebody Sat Jan  3 01:05:34 1996", which is UTC."""
+    """Return the time in "From user Sat Jan  3 01:05:34 1996", which is UTC, or None."""
     words = line.decode("ascii", "replace").split()
     try:
         return calendar.timegm(time.strptime(" ".join(words[2:7]), "%a %b %d %H:%M:%S %Y"))
@@ -69,12 +71,12 @@ def _parse_from_line(line: bytes) -> int | None:
 
 
 def to_crlf(content: bytes) -> bytes:
-    """Every line end as in SMTP."""
+    """Return `content` with CRLF line ends."""
     return content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
 def format_mbox_message(message: MboxMessage, sender: str = "MAILER-DAEMON") -> bytes:
-    """The message as it stands in an mbox file."""
+    """Return the message in mbox format."""
     head, empty_line, body = message.content.replace(b"\r\n", b"\n").partition(b"\n\n")
     letters = b"".join(letter for letter, bit in _LETTERS if message.flags & bit)
     said = b"Status: " + bytes(letter for letter in letters if letter in _IN_STATUS) + b"O\n"

@@ -1,6 +1,6 @@
-"""The grammar of restriction lists, `smtpd_recipient_restrictions` and its kin (postconf(5), access(5)).
+"""The grammar of restriction lists such as `smtpd_recipient_restrictions` (postconf(5), access(5)).
 
-Knows which words there are and what must follow them; what they mean is in `mailcore.mta.policy.restrictions`.
+It knows the words and their arguments; `mailcore.mta.policy.restrictions` evaluates them.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Literal
 
 WARN = "warn_if_reject"
 
-# What must follow a word: nothing, a table ("hash:clients"), a domain to look up, an endpoint.
+# The argument of a word: none, a table ("hash:clients"), a domain to look up, or an endpoint.
 Argument = Literal["", "table", "zone", "service"]
 
 _PLAIN = """
@@ -41,7 +41,7 @@ KEYWORDS: dict[str, Argument] = {
     "check_policy_service": "service",
 }
 
-# Spellings of earlier versions of Postfix.
+# Names from earlier versions of Postfix.
 OLDER: Mapping[str, str] = {
     "reject_unknown_client": "reject_unknown_client_hostname",
     "reject_invalid_hostname": "reject_invalid_helo_hostname",
@@ -53,7 +53,7 @@ OLDER: Mapping[str, str] = {
     "check_relay_domains": "reject_unauth_destination",
 }
 
-# Parameter → the keyword that a table standing alone in it is for.
+# Parameter → the keyword meant by a table that stands alone in its list.
 LISTS: Mapping[str, str] = {
     "smtpd_client_restrictions": "check_client_access",
     "smtpd_helo_restrictions": "check_helo_access",
@@ -65,15 +65,16 @@ LISTS: Mapping[str, str] = {
     "smtpd_etrn_restrictions": "check_etrn_access",
     "local_header_rewrite_clients": "check_client_access",
 }
-RELAY_LISTS = ("smtpd_relay_restrictions", "smtpd_recipient_restrictions")  # one of them must stop strangers
+# one of these lists must prevent an open relay
+RELAY_LISTS = ("smtpd_relay_restrictions", "smtpd_recipient_restrictions")
 
-# Words that nothing gets past which our own or permitted clients have not sent.
+# Words that stop all mail except that of own or permitted clients.
 GUARDS = frozenset(("reject", "defer", "defer_if_permit", "reject_unauth_destination", "defer_unauth_destination"))
 
 
 @dataclass(frozen=True, slots=True)
 class Restriction:
-    name: str  # of KEYWORDS, or of a class
+    name: str  # a keyword, or the name of a restriction class
     argument: str = ""
 
     def __str__(self) -> str:
@@ -81,12 +82,15 @@ class Restriction:
 
 
 class RestrictionError(ValueError):
-    """A list that cannot be understood."""
+    """The list cannot be parsed."""
 
 
 def parse_restrictions(words: Sequence[str], classes: Collection[str] = (), table: str = "") -> tuple[Restriction, ...]:
-    """A list's words as restrictions. `classes` are the names in smtpd_restriction_classes; `table` is the
-    keyword that a table standing alone is for ("check_client_access"). RestrictionError."""
+    """Parse the words of a list; raise RestrictionError.
+
+    `classes` are the names in smtpd_restriction_classes; `table` is the keyword meant by a table that stands alone
+    ("check_client_access").
+    """
     return tuple(_restrictions(iter(words), classes, table))
 
 
@@ -117,7 +121,10 @@ def _argument(name: str, words: Iterator[str]) -> str:
 
 
 def stops_open_relay(restrictions: Sequence[Restriction]) -> bool:
-    """Does this list stop a stranger's message to a stranger, whatever tables and name servers say?"""
+    """Return True if the list always refuses mail from unknown clients to remote destinations.
+
+    Tables and name servers cannot change that.
+    """
     warned = False
     for restriction in restrictions:
         if restriction.name == WARN:

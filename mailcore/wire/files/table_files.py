@@ -1,7 +1,6 @@
-"""The text of lookup tables: postmap's sources and aliases(5), read line by line.
+"""The text of lookup tables: sources of postmap(1) and aliases(5), parsed line by line.
 
-Pure grammar for the programs `postmap` and `postalias`. A wrong line is a `Complaint`, in Postfix's
-words, and the rest is read on.
+A malformed line yields a `LineError` with Postfix's text, and parsing goes on.
 """
 
 import contextlib
@@ -14,7 +13,7 @@ from mailcore.wire.message.envelope_address import AddressError, is_bare, parse_
 _KEY = re.compile(r'\s*+("(?:[^"\\]|\\.)*+"|\S++)(?:\s++(.*+))?', re.DOTALL)
 _NAME = re.compile(r'\s*+(?:"((?:[^"\\]|\\.)*+)"\s*+|([^":]*+)):(.*+)', re.DOTALL)
 _ANGLE = re.compile(r'[^<>]*+<\s*+("(?:[^"\\]|\\.)*+"[^<>]*+|[^<>"]*+)>')
-# One target: quoted strings, comments and everything else up to a comma.
+# one target: quoted strings, comments and everything else up to a comma
 _TARGET = re.compile(r'(?:"(?:[^"\\]|\\.)*"|\((?:[^()\\]|\\.)*\)|[^",(]|["(])+')
 _COMMENT = re.compile(r'("(?:[^"\\]|\\.)*")|\((?:[^()\\]|\\.)*\)')
 _SPECIAL = {"|": "command", "/": "file", ":include:": "include"}
@@ -30,7 +29,7 @@ class LineError:
 
 @dataclass(frozen=True, slots=True)
 class TableLine:
-    """One line of a table: the key folded to lower case."""
+    """One line of a lookup table, its key folded to lower case."""
 
     line: int
     key: str
@@ -51,7 +50,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class AliasLine:
-    """`name` without quotes, folded to lower case; targets as `target` returns them."""
+    """One alias: `name` without quotes and folded to lower case, targets as `parse_target` returns them."""
 
     line: int
     name: str
@@ -59,8 +58,10 @@ class AliasLine:
 
 
 def logical_lines(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
-    """Numbered lines: what begins with white space continues the line before; empty lines and those whose
-    first character is # are passed over, even between a line and its continuation."""
+    """Yield numbered logical lines: a line that begins with white space continues the one before.
+
+    Empty lines and comment lines are skipped, also between a line and its continuation.
+    """
     start, gathered = 0, ""
     for number, line in enumerate(lines, 1):
         line = line.rstrip("\r\n")
@@ -78,7 +79,7 @@ def logical_lines(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
 
 
 def parse_pairs(lines: Iterable[str], *, fold: bool = True) -> Iterator[TableLine | LineError]:
-    """`key white-space value` (postmap(1))."""
+    """Parse lines of the form `key white-space value` (postmap(1))."""
     for number, line in logical_lines(lines):
         match = _KEY.fullmatch(line.rstrip())
         if match is None or match[2] is None or line[0].isspace():
@@ -88,7 +89,7 @@ def parse_pairs(lines: Iterable[str], *, fold: bool = True) -> Iterator[TableLin
 
 
 def parse_aliases(lines: Iterable[str]) -> Iterator[AliasLine | LineError]:
-    """`name: value1, value2` (aliases(5))."""
+    """Parse lines of the form `name: value1, value2` (aliases(5))."""
     for number, line in logical_lines(lines):
         match = _NAME.fullmatch(line)
         name = ""
@@ -109,7 +110,7 @@ def parse_aliases(lines: Iterable[str]) -> Iterator[AliasLine | LineError]:
 
 
 def parse_include(lines: Iterable[str]) -> list[Target]:
-    """The targets in an include file (aliases(5)); what is no address is passed over."""
+    """Return the targets in an include file (aliases(5)), ignoring what cannot be parsed."""
     found: dict[Target, None] = {}
     for _, line in logical_lines(lines):
         with contextlib.suppress(AddressError):
@@ -123,9 +124,11 @@ def _split_targets(text: str) -> tuple[Target, ...]:
 
 
 def parse_target(text: str) -> Target:
-    """Parse one value of an alias: an address (a bare name stays one), or `|command`, `/file`, `/directory/`,
-    `:include:/file`, whose text is kept in double quotes; "" where there is nothing but a comment. AddressError:
-    none of these."""
+    """Parse one value of an alias: an address, a bare name, `|command`, `/file`, `/directory/` or `:include:/file`.
+
+    The text of special targets is kept in double quotes; a value that is only a comment gives "". Raise AddressError if
+    it is none of these.
+    """
     text = _COMMENT.sub(lambda match: match[1] or "", text).strip()
     quoted = re.fullmatch(r'"((?:[^"\\]|\\.)*)"', text)
     plain = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else text
@@ -142,18 +145,20 @@ def parse_target(text: str) -> Target:
 
 
 def unquoted(text: str) -> str:
-    """Return the command (with its |), the path or the include that a target's text stands for."""
+    """Return the command (with its |), path or include of a special target, without its quotes."""
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
 def format_name(name: str) -> str:
-    """A name as it stands in an alias file: quoted where it must be."""
+    """Return a name as it is written in an aliases file, quoted where necessary."""
     return name if _PLAIN_NAME.fullmatch(name) else _quoted(name)
 
 
 def format_targets(targets: Iterable[str], home: str, special: Collection[str] = ()) -> str:
-    """Targets as an alias file has them; addresses in the domain `home` by their names alone. `special`: the
-    texts of those that are no addresses."""
+    """Return targets as they are written in an aliases file.
+
+    Addresses in the domain `home` are written by their local parts alone; `special` holds the texts of special targets.
+    """
     return ", ".join(_format_target(each, home, each in special) for each in targets)
 
 

@@ -1,8 +1,7 @@
-"""Authentication-Results (RFC 8601): the name of the server that claims to have written a field, and a filter that
-takes fields out of a message which arrives chunk by chunk.
+"""Authentication-Results (RFC 8601): the authserv-id of a field, and a filter that removes fields from a message.
 
-Called where messages come in, so that no field bears our name but our own (RFC 8601 §5), and by the webmail's check
-of senders. Time is linear in the message; at most twice FIELD_LIMIT bytes of it are held back.
+Used at every entrance, so that no field bears our name but our own (RFC 8601 §5), and by the webmail's sender checks.
+The filter works chunk by chunk in linear time and holds back at most twice FIELD_LIMIT bytes.
 """
 
 import re
@@ -10,14 +9,14 @@ from collections.abc import Callable, Iterator
 
 from mailcore.wire.message.envelope_address import AddressError, ascii_domain
 
-FIELD_LIMIT = 16_384  # bytes of a field that are gathered before it is judged; a real one has a few hundred
-NAMES_LIMIT = 50  # names looked up for one message, where real ones have a handful; others count as ours
+FIELD_LIMIT = 16_384  # bytes of a field that are collected before it is judged; a real one has a few hundred
+NAMES_LIMIT = 50  # names looked up for one message; real messages have a handful, any more count as ours
 
 FIELD = re.compile(rb"authentication-results[ \t]*:", re.IGNORECASE)
 _ANYWHERE = re.compile(rb"(?:\A|[\r\n])authentication-results[ \t]*:", re.IGNORECASE)
-# LF alone never ends it: for who takes it so, what follows is only the body; for others it is still the header.
+# A bare LF never ends the header here: readers differ on it, and some still see header fields after it.
 _HEADER_END = re.compile(rb"\n\r\n")
-# A lone CR ends a line too, as some readers take it so. One at the very end may be half of a CRLF.
+# A lone CR ends a line too, as it does for some readers. At the very end it may be half of a CRLF.
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\n|\r(?!\n)(?=.))", re.DOTALL)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _PIECES = re.compile(r'(?P<quoted>"(?:[^"\\]|\\.)*")|\\.|[()]|[^"\\()]+|.', re.DOTALL)
@@ -26,8 +25,10 @@ _TOKEN = re.compile(r"[^\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]+")
 
 
 def without_comments(value: str) -> str:
-    """Return a structured value with a space for each comment (RFC 5322 §3.2.2: nested, with quoted pairs). One
-    without an end reaches to the end of the value."""
+    """Return a structured value with a space for each comment (RFC 5322 §3.2.2: nested, with quoted pairs).
+
+    A comment without an end reaches to the end of the value.
+    """
     out: list[str] = []
     at = 0
     while match := _PIECES.match(value, at):
@@ -50,8 +51,10 @@ def _comment_end(value: str, at: int) -> int:
 
 
 def server_of(value: str) -> str:
-    """Return the authserv-id of a field's value (RFC 8601 §2.2) as domains are compared: lower case, A-labels,
-    without a final dot. "" where there is none that can be read."""
+    """Return the authserv-id of a field's value (RFC 8601 §2.2), lower case, as A-labels, without a final dot.
+
+    Return "" if it cannot be read.
+    """
     text = without_comments(value).strip()
     if quoted := _QUOTED.match(text):
         name, rest = re.sub(r"\\(.)", r"\1", quoted[1], flags=re.DOTALL), text[quoted.end() :]
@@ -68,8 +71,10 @@ def server_of(value: str) -> str:
 
 
 def claims_name(field: bytes, is_ours: Callable[[str], bool]) -> bool:
-    """Return True where a whole field (name, value, line ends) claims a name of ours, or none that can be read. A
-    lone CR in it makes it unreadable: readers differ in what they take it for."""
+    """Return True if a whole field (name, value, line ends) claims a name of ours, or its name cannot be read.
+
+    A lone CR makes a field unreadable, for readers differ in its meaning.
+    """
     value = field.partition(b":")[2].replace(b"\r\n", b" ")
     if b"\r" in value:
         return True
@@ -78,21 +83,23 @@ def claims_name(field: bytes, is_ours: Callable[[str], bool]) -> bool:
 
 
 class ResultsFilter:
-    """Takes the fields out of a message's header for which `claims_name` is true. `feed` and `finish` return what is
-    left; what stands below the header is passed on unread."""
+    """Filter that removes the header fields for which `claims_name` is true.
+
+    `feed` and `finish` return the rest of the message; the body is passed on unread.
+    """
 
     def __init__(self, is_ours: Callable[[str], bool]) -> None:
         self._is_ours = is_ours
         self._known: dict[str, bool] = {}
-        self._held = b""  # a line whose end has not come
-        self._field = bytearray()  # the field being gathered; empty: none
-        self._dropping = False  # the rest of a field that was too long to be judged
-        self._at_start = True  # of a line, not within one that was too long to be held
+        self._held = b""  # a line without its end yet
+        self._field = bytearray()  # the field being collected; empty: none
+        self._dropping = False  # inside a field too long to be judged
+        self._at_start = True  # at the start of a line, not inside one too long to be held
         self._after_lf = True  # an empty line now ends the header
         self._over = False
 
     def feed(self, content: bytes) -> bytes:
-        """Return what may be written of the message so far."""
+        """Add content and return what may be written so far."""
         if self._over:
             return content
         if self._is_harmless(content):
@@ -112,7 +119,7 @@ class ResultsFilter:
         return bytes(out)
 
     def finish(self) -> bytes:
-        """Return what was held back: the message has ended."""
+        """Return what was held back, at the end of the message."""
         out = bytearray()
         if self._held:
             self._take(self._held, out)
@@ -121,8 +128,9 @@ class ResultsFilter:
         return bytes(out)
 
     def _is_harmless(self, content: bytes) -> bool:
-        """Return True for what comes most often, a whole header without any such field: found without going through
-        its lines."""
+        """Return True if `content` is a whole header without such a field: the usual case, found without splitting
+        lines.
+        """
         if self._held or self._field or self._dropping or not (self._at_start and self._after_lf):
             return False
         end = _HEADER_END.search(content)
@@ -136,7 +144,7 @@ class ResultsFilter:
             yield line[0]
 
     def _take(self, line: bytes, out: bytearray) -> bool:
-        """One line, or a part of one that is too long. Return True where it ended the header."""
+        """Handle one line, or a part of an overlong one. Return True if it ended the header."""
         if self._at_start:
             if self._after_lf and line == b"\r\n":
                 self._end_field(out)

@@ -1,6 +1,6 @@
-"""DKIM signatures, the part without keys: what is hashed, what is signed, how the field is written (RFC 6376).
+"""DKIM signatures without the keys: what is hashed and signed, and the field's format (RFC 6376).
 
-Canonicalization is relaxed/relaxed (§3.4.2, §3.4.4), which survives what relays do to white space. Pure.
+Canonicalization is relaxed/relaxed (§3.4.2, §3.4.4), which survives changes of white space by relays.
 """
 
 import base64
@@ -8,8 +8,8 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 
-# What says who writes to whom, and what the body is (§5.4.1). Fields of `_SEALED` are named once more than there are,
-# so that nobody adds one.
+# Fields that identify sender, recipients and body (§5.4.1). Those in `_SEALED` are signed once more than they occur, so
+# that none can be added.
 _SIGNED = (
     *("from", "sender", "reply-to", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references"),
     *("mime-version", "content-type", "content-transfer-encoding", "list-id", "list-post", "list-unsubscribe"),
@@ -21,7 +21,7 @@ _LINE = 74
 
 
 def split_fields(header: bytes) -> list[tuple[str, bytes]]:
-    """(name in lower case, the whole field) of each header field, in order; line ends are CRLF."""
+    """Split a header with CRLF line ends into (name in lower case, the whole field) pairs, in order."""
     found: list[tuple[str, bytes]] = []
     for line in header.split(b"\r\n"):
         if line[:1] in (b" ", b"\t") and found:
@@ -33,14 +33,16 @@ def split_fields(header: bytes) -> list[tuple[str, bytes]]:
 
 
 def relaxed_field(field: bytes) -> bytes:
-    """§3.4.2, without the line end."""
+    """Return a field in relaxed canonicalization (§3.4.2), without its line end."""
     name, _, value = field.partition(b":")
     return name.strip().lower() + b":" + _BLANKS.sub(b" ", value.replace(b"\r\n", b"")).strip(b" \t")
 
 
 class BodyHash:
-    """SHA-256 of a body that is fed in pieces, relaxed (§3.4.4): white space is folded, empty lines at the end and
-    blanks at the ends of lines do not count."""
+    """SHA-256 of a body in relaxed canonicalization (§3.4.4), fed in pieces.
+
+    White space is folded; blanks at line ends and empty lines at the end do not count.
+    """
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
@@ -61,21 +63,21 @@ class BodyHash:
         self._empty = 0
 
     def end(self) -> str:
-        """The bh= tag."""
+        """Return the bh= tag."""
         if self._rest:
             self._line(self._rest)
         return base64.b64encode(self._hash.digest()).decode()
 
 
 def names_to_sign(fields: Sequence[tuple[str, bytes]]) -> list[str]:
-    """The h= tag: every field of these that is there, and once more what nobody shall add."""
+    """Return the names for the h= tag: all signed fields present, and the sealed ones once more."""
     there = [name for name, _ in fields]
     names = [name for name in _SIGNED for _ in range(there.count(name))]
     return names + [name for name in _SEALED if name == "from" or name in there]
 
 
 def format_field(tags: Iterable[tuple[str, str]], signature: str = "") -> bytes:
-    """A DKIM-Signature field, folded, without its line end. Without `signature`: as it is signed (b= empty)."""
+    """Return a folded DKIM-Signature field without its line end; b= is empty without `signature`."""
     lines, line = [], "DKIM-Signature:"
     words = [f"{name}={value};" for name, value in tags]
     for word in words:
@@ -92,7 +94,7 @@ def format_field(tags: Iterable[tuple[str, str]], signature: str = "") -> bytes:
 
 
 def signing_input(fields: Sequence[tuple[str, bytes]], names: Sequence[str], unsigned: bytes) -> bytes:
-    """What the key signs (§3.7): the named fields, the lowest of a name first, then our own with b= empty."""
+    """Return the bytes that the key signs (§3.7): the named fields, the lowest of a name first, then the field itself."""
     left: dict[str, list[bytes]] = {}
     for name, whole in fields:
         left.setdefault(name, []).append(whole)
@@ -101,7 +103,7 @@ def signing_input(fields: Sequence[tuple[str, bytes]], names: Sequence[str], uns
 
 
 def parse_tags(field_: bytes) -> dict[str, str]:
-    """The tags of a DKIM-Signature field or a key record (§3.2), white space taken out."""
+    """Return the tags of a DKIM-Signature field or a key record (§3.2), without white space."""
     text = field_.partition(b":")[2].decode("ascii", "replace")
     return {
         name.strip(): re.sub(r"\s+", "", value)
@@ -111,5 +113,5 @@ def parse_tags(field_: bytes) -> dict[str, str]:
 
 
 def key_record(algorithm: str, public: str) -> str:
-    """The TXT record of a key (§3.6.1, RFC 8463 §4)."""
+    """Return the TXT record of a key (§3.6.1, RFC 8463 §4)."""
     return f"v=DKIM1; k={algorithm.partition('-')[0]}; p={public}"

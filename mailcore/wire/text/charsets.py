@@ -1,8 +1,7 @@
-"""Bytes to text, for every charset label mail uses, and folding of text for comparison.
+"""Conversion of bytes to text for every charset label used in mail, and folding of text for comparison.
 
-Called by the header and text readers of this room and by the webmail. Never raises: what cannot be
-decoded becomes U+FFFD. Labels that old Chinese software writes mean more than they say: every name of
-GB 2312 and GBK is read as GB 18030, Big5 as code page 950 and then with the Hong Kong supplement.
+No function raises: what cannot be decoded becomes U+FFFD. Labels of old Chinese software mean more than they say: every
+name of GB 2312 and GBK is read as GB 18030, Big5 as code page 950 and then with the Hong Kong supplement.
 """
 
 import codecs
@@ -20,12 +19,12 @@ _ASCII = (
     "us-ascii ascii ansi_x3.4-1968 iso646-us iso-646-us x-unknown unknown-8bit unknown default 8bit binary"
     " x-user-defined"
 )
-# Text codecs of Python that are no charset of mail; punycode takes quadratic time.
+# Python's text codecs that are not charsets of mail; punycode takes quadratic time.
 _NOT_CHARSETS = frozenset({"punycode", "idna", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
 
 
 def guess_text(data: bytes) -> str:
-    """Text of bytes that nobody labelled: strict UTF-8, then GB 18030, then Big5, then Latin."""
+    """Decode unlabelled bytes: strict UTF-8, then GB 18030, then Big5, then Windows-1252."""
     for charset in ("utf-8", "gb18030", "cp950", "big5hkscs"):
         try:
             return data.decode(charset)
@@ -35,14 +34,14 @@ def guess_text(data: bytes) -> str:
 
 
 def decode_text(data: bytes, label: str) -> str:
-    """Text of bytes under a charset label as a message gave it (any case, perhaps unknown or wrong)."""
+    """Decode bytes under a charset label of a message (any case, perhaps unknown or wrong)."""
     if data.isascii() and _ascii_means_itself(label):
         return data.decode("ascii")
     return _decoder(label[:40].strip(" '\"").lower())(data)
 
 
 def fold_text(text: str) -> str:
-    """The form in which texts are compared: NFKC, then case folded. NUL, which databases refuse, goes."""
+    """Return the form in which texts are compared: NFKC, case-folded, without NUL, which databases refuse."""
     folded = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
     return folded.replace("\0", "") if "\0" in folded else folded
 
@@ -89,7 +88,7 @@ def _utf8(data: bytes) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        # A text cut inside its last character is still UTF-8; anything else may be a wrong label.
+        # Text cut inside its last character is still UTF-8; anything else may have a wrong label.
         if error.end >= len(data) - 3 and error.start > 0:
             return data.decode("utf-8", "replace")
         decoded = guess_text(data)
@@ -106,5 +105,5 @@ def _big5(data: bytes) -> str:
 
 
 def _strip_surrogates(text: str) -> str:
-    """Without lone surrogates, which UTF-7 and UTF-16 can spell and nothing can store."""
+    """Return `text` without lone surrogates, which UTF-7 and UTF-16 can express and databases cannot store."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,9 +1,9 @@
-"""Names in the order a reader looks for them: what is needed of UTS #10 and of CLDR's tailorings, without C.
+"""Sort keys for names in each language: the necessary part of UTS #10 and CLDR's tailorings, in pure Python.
 
-Letters are compared first, accents only where letters are the same. A language's own script comes before
-the others. Chinese characters have no order but that of a dictionary, and the old character sets were laid
-out as dictionaries: GB 2312 by pinyin, Big5 by strokes, JIS X 0208 by reading. The rarer characters of
-their second levels follow by radical or strokes.
+Letters are compared first, accents only where letters are equal. The language's own script comes before others. The
+order of Chinese characters is that of dictionaries, and the old character sets were laid out as dictionaries: GB 2312
+by pinyin, Big5 by strokes, JIS X 0208 by reading. The rarer characters of their second levels follow by radical or
+strokes.
 """
 
 import functools
@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 Key = tuple[tuple[int, ...], tuple[int, ...], str]
 
-# Alphabets whose letters with marks are letters of their own; in all other languages marks are accents.
+# Alphabets in which a letter with a mark is a letter of its own; in all other languages marks are accents.
 _ALPHABETS = {
     "es": "abcdefghijklmnñopqrstuvwxyz",
     "fa": "ءآاأؤئبپتثجچحخدذرزژسشصضطظعغفقکگلمنوهی",
@@ -24,20 +24,21 @@ _ALPHABETS = {
     "vi": "aăâbcdđeêfghijklmnoôơpqrstuưvwxyz",
 }
 _PLAIN = {"ł": "l", "đ": "d", "ø": "o", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d"}
-# Scripts in the order of the language's own, by the first word of their characters' names.
+# Scripts in the order of the language, by the first word of their characters' Unicode names.
 _OWN = {
     "ar": ("ARABIC",), "fa": ("ARABIC",), "he": ("HEBREW",), "ja": ("LATIN", "HIRAGANA", "CJK"),
     "ko": ("HANGUL", "CJK"), "ru": ("CYRILLIC",), "th": ("THAI",), "uk": ("CYRILLIC",), "zh": ("CJK",),
 }  # fmt: skip
 _DICTIONARIES = {"zh-hans": "gb2312", "zh-hant": "big5", "ja": "euc_jp"}
 _SMALL_KANA = dict(zip("ぁぃぅぇぉっゃゅょゎ", "あいうえおつやゆよわ", strict=True))
-_LEADING_VOWEL = re.compile("([เแโใไ])([ก-ฮ])")  # written before the consonant it follows in the dictionary
+# vowels written before the consonant that they follow in the dictionary
+_LEADING_VOWEL = re.compile("([เแโใไ])([ก-ฮ])")
 _OTHERS, _UNLISTED = 9, 0x20_0000
 
 
 @functools.cache
 def sort_key(language: str) -> Callable[[str], Key]:
-    """The key to sort names by, for readers of `language` (a code as Django has it)."""
+    """Return the key function that sorts names for readers of `language` (a Django language code)."""
     base = language.split("-")[0]
     alphabet = {letter: place for place, letter in enumerate(_ALPHABETS.get(base, ""), 1)}
     scripts = _OWN.get(base, ("LATIN",))
@@ -45,7 +46,7 @@ def sort_key(language: str) -> Callable[[str], Key]:
 
     @functools.lru_cache(8192)
     def letters(sign: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The weights of one character and of its accents."""
+        """Return the weights of a character and of its accents."""
         first, *marks = list(unicodedata.normalize("NFD", sign))
         accents: list[int] = []
         for mark in marks:
@@ -54,7 +55,7 @@ def sort_key(language: str) -> Callable[[str], Key]:
                 first = whole
             elif unicodedata.category(mark) == "Mn":
                 accents.append(ord(mark))
-            else:  # a Hangul syllable's parts
+            else:  # parts of a Hangul syllable
                 first = sign
         if unicodedata.category(first) == "Mn" and not ("\u0e31" <= first <= "\u0e3a"):
             return (), (ord(first),)
