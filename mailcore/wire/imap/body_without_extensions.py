@@ -1,4 +1,4 @@
-"""BODY from BODYSTRUCTURE: the same without extension data (RFC 9051 §7.5.2), so that one rendering is kept."""
+"""Conversion of BODYSTRUCTURE to BODY, which lacks the extension data (RFC 9051 §7.5.2), so that only one is stored."""
 
 import re
 
@@ -8,7 +8,7 @@ _Value = bytes | list["_Value"]
 
 
 def strip_extensions(structure: bytes) -> bytes:
-    """`structure` as `wire.structure.body_structure` renders it."""
+    """Return BODY of a structure formatted by `wire.message.body_structure`."""
     return b"".join(_strip_body(_parse_value(structure)[0]))
 
 
@@ -56,7 +56,7 @@ def _strip_body(value: _Value) -> list[bytes]:
 
 
 def _format_envelope(value: _Value) -> bytes:
-    """Addresses stand side by side without spaces."""
+    """Return an envelope; its addresses follow each other without spaces."""
     assert isinstance(value, list)
     return (
         b"("

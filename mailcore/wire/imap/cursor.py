@@ -1,6 +1,8 @@
-"""Reading a command's arguments left to right (RFC 9051 §9, RFC 4466). Every method takes what it names
-or raises BadSyntax (BadName for a mailbox name); nothing else is ever raised. Literals stand in the text as they
-were sent."""
+"""Parser of a command's arguments from left to right (RFC 9051 §9, RFC 4466).
+
+Each method consumes what its name says. It raises BadSyntax, or BadName for a mailbox name, and nothing else. Literals
+are in the text as they were sent.
+"""
 
 import re
 from collections.abc import Callable
@@ -28,15 +30,15 @@ _MONTH = {name.encode(): number for number, name in enumerate(MONTHS, 1)}
 
 
 class BadSyntax(Exception):
-    """The command does not follow the grammar; the text is for the BAD response."""
+    """The command violates the grammar; the exception's text goes into the BAD response."""
 
 
 class TooComplicated(BadSyntax):
-    """The command follows the grammar and asks for more than the server does; the text is for NO [LIMIT]."""
+    """The command is valid but asks for too much; the exception's text goes into NO [LIMIT]."""
 
 
 class BadName(Exception):
-    """A mailbox name that is no modified UTF-7, or no UTF-8: no mailbox has it."""
+    """The mailbox name is not valid modified UTF-7 or UTF-8, so no mailbox has it."""
 
 
 class Cursor:
@@ -67,7 +69,7 @@ class Cursor:
         return self.text.startswith(token, self.at)
 
     def skip_token(self, token: bytes) -> bool:
-        """Take exactly these bytes if they come next."""
+        """Consume exactly these bytes if they come next, and return True."""
         if self.text.startswith(token, self.at):
             self.at += len(token)
             return True
@@ -78,7 +80,7 @@ class Cursor:
             raise BadSyntax(f"{token.decode('ascii')} expected")
 
     def skip_word(self, word: bytes) -> bool:
-        """Take a word in any case if it comes next, up to a delimiter."""
+        """Consume a word in any case, up to a delimiter, if it comes next; return True."""
         end = self.at + len(word)
         if self.text[self.at : end].upper() == word and self.text[end : end + 1] in (b"", b" ", b")", b"("):
             self.at = end
@@ -101,7 +103,7 @@ class Cursor:
         return self._match(_ATOM, "Atom")
 
     def keyword(self) -> str:
-        """An atom in upper case: a command's or item's name."""
+        """Parse an atom, the name of a command or item, and return it in upper case."""
         return self._match(_ATOM, "Word").upper().decode("ascii")
 
     def number(self) -> int:
@@ -117,7 +119,7 @@ class Cursor:
         return value
 
     def string(self) -> bytes:
-        """Quoted or literal."""
+        """Parse a quoted string or a literal."""
         if match := _QUOTED.match(self.text, self.at):
             self.at = match.end()
             value = match[1]
@@ -128,7 +130,7 @@ class Cursor:
                 raise BadSyntax("Literal is cut off")
             self.at = start + size
             value = self.text[start : self.at]
-            if b"\0" in value and match[0][:1] != b"~":  # RFC 9051 §9: CHAR8; only literal8 may hold it
+            if b"\0" in value and match[0][:1] != b"~":  # RFC 9051 §9: CHAR8; only literal8 may contain NUL
                 raise BadSyntax("NUL in a literal")
             return value
         raise BadSyntax("String expected")
@@ -148,7 +150,7 @@ class Cursor:
         return self.string()
 
     def text_astring(self, what: str = "Argument") -> str:
-        """An astring that must be UTF-8 text."""
+        """Parse an astring that must be UTF-8."""
         try:
             return self.astring().decode("utf-8")
         except UnicodeDecodeError:
@@ -157,7 +159,7 @@ class Cursor:
     # --- Names and flags ---
 
     def mailbox(self) -> str:
-        """A mailbox name, decoded; INBOX in any case is INBOX."""
+        """Parse and decode a mailbox name; INBOX in any case becomes "INBOX"."""
         return self._name(self.astring())
 
     def _name(self, raw: bytes) -> str:
@@ -167,7 +169,7 @@ class Cursor:
             raise BadName from None
 
     def list_mailbox(self) -> str:
-        """A LIST pattern: like a mailbox name, with wildcards. One that is no name's just matches nothing."""
+        """Parse a LIST pattern, a mailbox name with wildcards; an invalid one is kept and matches nothing."""
         match = _PATTERN.match(self.text, self.at)
         if match is not None:
             self.at = match.end()
@@ -181,7 +183,7 @@ class Cursor:
         return self._match(_FLAG, "Flag").decode("ascii")
 
     def flags(self) -> list[str]:
-        """A parenthesized list of flags, or bare flags up to the end as STORE allows."""
+        """Parse a list of flags in parentheses, or bare flags up to the end as STORE allows."""
         if self.next_is(b"("):
             return self.list_of(self.flag)
         found = [self.flag()]
@@ -190,7 +192,7 @@ class Cursor:
         return found
 
     def list_of(self, read: Callable[[], T]) -> list[T]:
-        """ "(" [item *(SP item)] ")"."""
+        """Parse "(" [item *(SP item)] ")"."""
         self.expect(b"(")
         found: list[T] = []
         if self.skip_token(b")"):
@@ -204,7 +206,7 @@ class Cursor:
     # --- Sets, dates ---
 
     def sequence_set(self) -> NumberSet:
-        """sequence-set, or "$" (RFC 5182)."""
+        """Parse a sequence-set or "$" (RFC 5182)."""
         if self.skip_token(b"$"):
             return SAVED_RESULT
         ranges = parse_ranges(self._match(_SET, "Sequence set"))
@@ -213,14 +215,14 @@ class Cursor:
         return ranges
 
     def ranges(self) -> Ranges:
-        """A sequence-set without "$" or, where the grammar has known-uids, without "*" being refused."""
+        """Parse a sequence-set without "$"."""
         found = self.sequence_set()
         if not isinstance(found, tuple):
             raise BadSyntax("Saved result is not allowed here")
         return found
 
     def date(self) -> int:
-        """A date, as days since 1970-01-01."""
+        """Parse a date and return the days since 1970-01-01."""
         match = _DATE.match(self.text, self.at)
         if match is None or (month := _MONTH.get(match[2].lower())) is None or not 1 <= int(match[1]) <= 31:
             raise BadSyntax("Date expected")
@@ -228,7 +230,7 @@ class Cursor:
         return day_number(int(match[3]), month, int(match[1]))
 
     def date_time(self) -> int:
-        """A quoted date-time, as seconds since 1970 UTC."""
+        """Parse a quoted date-time and return the seconds since 1970 UTC."""
         match = _DATE_TIME.match(self.text, self.at)
         if match is None:
             raise BadSyntax("Date and time expected")

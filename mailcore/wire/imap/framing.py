@@ -1,32 +1,36 @@
-"""From a stream of bytes to commands: lines and literals (RFC 9051 §2.2.1, §4.3; RFC 7888).
+"""Framing: a stream of bytes becomes commands and literals (RFC 9051 §2.2.1, §4.3; RFC 7888).
 
-Pure: `feed` takes bytes as they come, `next` gives what they complete. A command is one `Line`, its literals in place
-as they were sent. Before a literal is accepted the caller decides (`Announced`): it becomes part of the command
-(`keep`), arrives in pieces (`stream`), or is not wanted (`refuse`). Memory is bounded: a line by `line_limit`, a
-literal by the caller of `keep`. Time is linear in the bytes fed, however they are cut and however many literals they
-hold: the pieces of a command are joined once, when it is complete.
+`feed` adds bytes, `next` returns the next event. A command is one `Line` that contains its literals. Before a literal
+is read the caller decides (`LiteralStart`): it becomes part of the command (`keep_literal`), arrives in chunks
+(`stream_literal`), or is refused (`refuse_literal`).
+
+Memory is bounded: a line by `line_limit`, a literal by the caller's decision. Time is linear in the bytes fed, however
+they are split and however many literals they contain: the pieces of a command are joined once, when it is complete.
 """
 
 import re
 from dataclasses import dataclass
 
 _LITERAL = re.compile(rb"(~)?\{(\d{1,12})([+-])?\}\r?$")
-_HEAD = 512  # bytes of a command's first line that announcements show: its tag, its name, what tells a literal's role
+_HEAD = 512  # bytes of the first line shown with a literal: tag, command name, and what tells the literal's role
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A command, or the rest of one after a streamed literal: without its CRLF, kept literals inside."""
+    """A command, or its rest after a streamed literal, without CRLF and with kept literals."""
 
     text: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class LiteralStart:
-    """A line ended with the announcement of a literal of `size` bytes. One that `waits` is sent only after a
-    continuation request. `head` is the beginning of the command's first line, `length` how long the command is up to
-    here, `number` how many literals it has with this one. The caller answers with keep, stream or refuse;
-    `Framer.text` has the whole command so far."""
+    """The announcement of a literal of `size` bytes at the end of a line.
+
+    If `waits` is True the client sends the literal only after a continuation request. `head` is the start of the
+    command's first line, `length` the length of the command so far, `number` the number of its literals including this
+    one. The caller answers with `keep_literal`, `stream_literal` or `refuse_literal`; `Framer.text` returns the whole
+    command so far.
+    """
 
     head: bytes
     size: int
@@ -46,7 +50,7 @@ class LiteralChunk:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """A literal or a line of a refused command is gone; nothing is to be done."""
+    """A literal or a line of a refused command was skipped; the caller has nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +68,12 @@ class Framer:
     def __init__(self, line_limit: int) -> None:
         self._line_limit = line_limit
         self._buffer = bytearray()
-        self._searched = 0  # bytes at the buffer's start that hold no line end
-        self._pieces: list[bytes] = []  # of the running command: its lines and kept literals so far
-        self._length = 0  # of all pieces
+        self._searched = 0  # bytes at the start of the buffer without a line end
+        self._pieces: list[bytes] = []  # lines and kept literals of the current command
+        self._length = 0  # length of all pieces
         self._head = b""
         self._literals = 0
-        self._mode = "line"  # line, announced, keep, stream, skip (a refused literal), pass (what follows it)
+        self._mode = "line"  # line, announced, keep, stream, skip (a refused literal), pass (the line after it)
         self._left = 0  # bytes of the literal still to come
         self._size = 0
 
@@ -81,20 +85,20 @@ class Framer:
         self._buffer += data
 
     def take_unread(self) -> bytes:
-        """What waits and is no event yet, taken out: it was meant to be read otherwise."""
+        """Return and remove the bytes that are no event yet, for another reader."""
         data = bytes(self._buffer)
         self._buffer.clear()
         self._searched = 0
         return data
 
     def text(self) -> bytes:
-        """The running command up to the announcement that waits for an answer, without its CRLF."""
+        """Return the current command up to its announced literal, without CRLF."""
         text = b"".join(self._pieces)
         self._pieces = [text]
         return text.removesuffix(b"\n").removesuffix(b"\r")
 
     def next(self) -> Event | None:
-        """The next event, None when more bytes are needed (or an announced literal is not yet answered)."""
+        """Return the next event, or None if more bytes or a decision on a literal are needed."""
         if self._mode == "keep":
             self._keep_some()
         match self._mode:
@@ -109,14 +113,14 @@ class Framer:
         return None
 
     def _take(self, count: int) -> bytes:
-        """Up to `count` bytes out of the buffer."""
+        """Remove up to `count` bytes from the buffer and return them."""
         data = bytes(memoryview(self._buffer)[:count])
         del self._buffer[: len(data)]
         self._searched = 0
         return data
 
     def _line_end(self) -> int:
-        """The length of the next line with its line end; 0 if it is not complete, -1 if it is too long."""
+        """Return the length of the next line with its end; 0 if incomplete, -1 if too long."""
         end = self._buffer.find(b"\n", self._searched)
         if end < 0:
             self._searched = len(self._buffer)
@@ -146,7 +150,7 @@ class Framer:
         self._pieces, self._length, self._literals, self._head = [], 0, 0, b""
 
     def _keep_some(self) -> None:
-        """Bytes of a kept literal leave the buffer as they come, so that reading never pauses before its end."""
+        """Move bytes of a kept literal out of the buffer as they arrive, so that reading never pauses before its end."""
         data = self._take(self._left)
         self._pieces.append(data)
         self._length += len(data)
@@ -164,17 +168,19 @@ class Framer:
         return LiteralChunk(data, not self._left)
 
     def keep_literal(self) -> None:
-        """The announced literal becomes part of the command's text."""
+        """Make the announced literal part of the command's text."""
         self._left, self._mode = self._size, "keep"
 
     def stream_literal(self) -> None:
-        """The announced literal comes as Pieces; what follows it as a Line (or another announcement)."""
+        """Deliver the announced literal as LiteralChunk events, and what follows as a Line or LiteralStart."""
         self._forget()
         self._left, self._mode = self._size, "stream"
 
     def refuse_literal(self, waits: bool) -> None:
-        """The command is over. A literal that did not wait for us is passed over, with the rest of its
-        command; one that waits is never sent."""
+        """End the command and skip the announced literal.
+
+        A non-synchronizing literal is skipped with the rest of its command; a synchronizing one is never sent.
+        """
         self._forget()
         if waits:
             self._mode = "line"
@@ -182,7 +188,7 @@ class Framer:
             self._left, self._mode = self._size, "skip"
 
     def abandon(self) -> None:
-        """The command is over in the middle of a streamed literal: the rest is passed over, and of its line."""
+        """End the command within a streamed literal: skip the rest of the literal and of its line."""
         if self._mode == "stream":
             self._mode = "skip"
 
@@ -198,7 +204,7 @@ class Framer:
         return Passed()
 
     def _pass_over(self) -> Event | None:
-        """Drop a line of a refused command; the command goes on if it announces a literal that will not wait."""
+        """Skip a line of a refused command, which goes on if the line announces a non-synchronizing literal."""
         end = self._line_end()
         if end <= 0:
             return CommandTooLong() if end else None

@@ -1,4 +1,4 @@
-"""IMAP URLs (RFC 5092) as CATENATE and URLAUTH use them: one message of a mailbox, or a part of it."""
+"""IMAP URLs (RFC 5092) for CATENATE and URLAUTH: one message of a mailbox, or a part of it."""
 
 import re
 from dataclasses import dataclass
@@ -26,13 +26,16 @@ _WHOLE = Section()
 
 
 class BadUrl(Exception):
-    """Not a URL of a message here."""
+    """The text is not the URL of a message on this server."""
 
 
 @dataclass(frozen=True, slots=True)
 class MessageUrl:
-    """`user` and `host` are "" in a URL that begins with "/". `uid_validity` 0: not given. `partial` (first byte,
-    at most so many, 0: to the end)."""
+    """The URL of a message or of a part of it.
+
+    `user` and `host` are "" in a URL that begins with "/"; `uid_validity` 0: not given. `partial` is (first byte,
+    number of bytes, 0: to the end).
+    """
 
     mailbox: str
     uid: int
@@ -45,7 +48,10 @@ class MessageUrl:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizedUrl:
-    """A URL with rights (RFC 4467 §3). `rump` is what the token vouches for; `token` "" before there is one."""
+    """A URL with access rights (RFC 4467 §3).
+
+    `rump` is the text that the token signs; `token` is "" before it is signed.
+    """
 
     message: MessageUrl
     rump: str
@@ -56,7 +62,7 @@ class AuthorizedUrl:
 
 
 def parse_url(text: str) -> MessageUrl:
-    """BadUrl if it is none, or has more than a message."""
+    """Parse the URL of a message; raise BadUrl if it is anything else."""
     message, rest = _parse_message_url(text)
     if rest:
         raise BadUrl
@@ -89,8 +95,8 @@ def _parse_message_url(text: str) -> tuple[MessageUrl, str]:
         raise BadUrl from None
     partial = (int(match["first"]), int(match["length"] or 0)) if match["first"] else None
     message = MessageUrl(
-        mailbox_names.canonical_name(_percent_decode(match["mailbox"])), int(match["uid"]), int(match["validity"] or 0), section, partial,
-        user, host,
+        mailbox_names.canonical_name(_percent_decode(match["mailbox"])), int(match["uid"]),
+        int(match["validity"] or 0), section, partial, user, host,
     )  # fmt: skip
     return message, text[match.end() :]
 
@@ -103,7 +109,7 @@ def _percent_decode(text: str) -> str:
 
 
 def format_url(message: MessageUrl) -> str:
-    """The URL without rights, as `parse` reads it."""
+    """Return the URL without access rights, as `parse_url` accepts it."""
     server = f"imap://{quote(message.user, safe='')}@{message.host}" if message.host else ""
     validity = f";UIDVALIDITY={message.uid_validity}" if message.uid_validity else ""
     section = quote(fetch_syntax.format_section(message.section)[5:-1].decode("latin-1"), safe="()")

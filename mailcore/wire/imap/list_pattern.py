@@ -1,10 +1,10 @@
-"""Match mailbox names against LIST patterns (RFC 9051 §6.3.9).
+"""Matching of mailbox names against LIST patterns (RFC 9051 §6.3.9) in linear time.
 
-`*` stands for any characters, `%` for any but the hierarchy separator. A pattern is run as a nondeterministic
-automaton whose states are the bits of one number: a name of n characters costs n steps, whatever the pattern.
-A backtracking regular expression would take exponential time for `*a*a*a*b`.
+`*` stands for any characters, `%` for any but the hierarchy separator. A pattern runs as a nondeterministic automaton
+whose states are the bits of one number: a name of n characters costs n steps, whatever the pattern. A backtracking
+regular expression would take exponential time for `*a*a*a*b`.
 
-Used by every command that takes a pattern: LIST and its extensions, LSUB, RLIST.
+Used by every command that takes a pattern: LIST with its extensions, and LSUB.
 """
 
 from functools import lru_cache
@@ -38,8 +38,8 @@ class ListPattern:
             return False
         if not self._wild:
             return len(name) == len(self._prefix)
-        # Bit i: everything before token i is matched. Two wildcards never stand side by side, so one shift takes a
-        # state past a wildcard that stands for nothing.
+        # Bit i: everything before token i is matched. Two wildcards are never adjacent, so one shift moves a state past
+        # a wildcard that stands for nothing.
         states = 1 << len(self._prefix)
         states |= (states & self._wild) << 1
         for at in range(len(self._prefix), len(name)):
@@ -53,7 +53,9 @@ class ListPattern:
 
 
 def _tokens(text: str) -> list[str]:
-    """Characters and wildcards; a run of wildcards is one, the stronger of them. INBOX is in capitals."""
+    """Split a pattern into characters and wildcards; a run of wildcards becomes the stronger one. INBOX in any case is
+    INBOX.
+    """
     if text[:5].upper() == "INBOX" and (len(text) == 5 or text[5] in "/*%"):
         text = "INBOX" + text[5:]
     tokens: list[str] = []
@@ -68,5 +70,5 @@ def _tokens(text: str) -> list[str]:
 
 @lru_cache(256)
 def compile_pattern(text: str) -> ListPattern:
-    """Return the compiled form of a pattern, as canonical names are spelled."""
+    """Return the compiled form of a pattern for canonical names."""
     return ListPattern(text)

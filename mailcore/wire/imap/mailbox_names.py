@@ -1,5 +1,7 @@
-"""Mailbox names: modified UTF-7 on the wire (RFC 3501 §5.1.3) or UTF-8 (RFC 9051 §5.1). Inside, a name is text with
-levels parted by "/", and INBOX is spelled so."""
+"""Mailbox names: modified UTF-7 (RFC 3501 §5.1.3) or UTF-8 (RFC 9051 §5.1) on the wire, text inside.
+
+Levels are separated by "/"; INBOX is always in capitals.
+"""
 
 import base64
 import binascii
@@ -7,7 +9,7 @@ import re
 from functools import lru_cache
 
 SEPARATOR = "/"
-OTHER_USERS = "Other Users"  # above what other people share (RFC 2342 §5)
+OTHER_USERS = "Other Users"  # prefix of mailboxes shared by other users (RFC 2342 §5)
 MAX_NAME = 255
 MAX_LEVELS = 20
 
@@ -17,7 +19,7 @@ _ATOM = re.compile(rb"[!#$&'+\-./0-9:;<=>?@A-Z^_`a-z|}~\[]+")
 
 
 def decode_name(raw: bytes, utf8: bool = False) -> str:
-    """The name that bytes stand for. ValueError if they stand for none."""
+    """Decode a name from the wire; raise ValueError if it is invalid."""
     if raw.isascii():
         text = raw.decode("ascii")
         if b"&" in raw and not utf8:
@@ -26,13 +28,13 @@ def decode_name(raw: bytes, utf8: bool = False) -> str:
         text = raw.decode("utf-8")
     else:
         raise ValueError("8-bit octets in a mailbox name")
-    if "\0" in text:  # a literal's, or base64's; databases have no text with it
+    if "\0" in text:  # from a literal or base64; databases cannot store it
         raise ValueError("NUL in a mailbox name")
     return canonical_name(text)
 
 
 def canonical_name(name: str) -> str:
-    """INBOX, and what is below it, spelled in capitals (RFC 9051 §5.1)."""
+    """Return the name with INBOX, alone or as first level, in capitals (RFC 9051 §5.1)."""
     if name[:5].upper() == "INBOX" and (len(name) == 5 or name[5] == SEPARATOR):
         return "INBOX" + name[5:]
     return name
@@ -40,7 +42,7 @@ def canonical_name(name: str) -> str:
 
 @lru_cache(4096)
 def encode_name(name: str, utf8: bool = False) -> bytes:
-    """The name as an astring for a response."""
+    """Return the name as an astring for a response."""
     if utf8 and not name.isascii():
         return _quote(name.encode("utf-8"))
     raw = encode_utf7(name) if not utf8 else name.encode("ascii")
@@ -54,7 +56,7 @@ def _quote(raw: bytes) -> bytes:
 
 
 def encode_utf7(name: str) -> bytes:
-    """Modified UTF-7: printable ASCII stands for itself, "&" is "&-", all else is base64 of UTF-16."""
+    """Encode modified UTF-7: printable ASCII is literal, "&" is "&-", all else is base64 of UTF-16."""
     if _PLAIN.fullmatch(name):
         return name.encode("ascii")
     out = bytearray()
@@ -72,7 +74,7 @@ def encode_utf7(name: str) -> bytes:
 
 
 def decode_utf7(raw: bytes) -> str:
-    """ValueError unless it is exactly what `to_utf7` makes of some text."""
+    """Decode modified UTF-7; raise ValueError unless it is exactly what `encode_utf7` returns."""
     out, at = [], 0
     for match in _SHIFTED.finditer(raw):
         out.append(raw[at : match.start()].decode("ascii"))
@@ -94,23 +96,23 @@ def decode_utf7(raw: bytes) -> str:
 
 
 def is_other_users(name: str) -> bool:
-    """Is it a name in the namespace of other users?"""
+    """Return True for a name in the namespace of other users."""
     return name == OTHER_USERS or name.startswith(OTHER_USERS + SEPARATOR)
 
 
 def split_other_users(name: str) -> tuple[str, str, str]:
-    """(what stands before the name for its owner, the owner's address, that name), "" where they are missing."""
+    """Split a shared name into (prefix, the owner's address, the owner's name for it); "" where missing."""
     _, address, inner = (*name.split(SEPARATOR, 2), "", "")[:3]
     return f"{OTHER_USERS}{SEPARATOR}{address}{SEPARATOR}", address, canonical_name(inner)
 
 
 def join_other_users(address: str, name: str) -> str:
-    """A mailbox's name for people other than its owner."""
+    """Return the name of a mailbox for users other than its owner."""
     return SEPARATOR.join((OTHER_USERS, address, name))
 
 
 def find_name_error(name: str) -> str | None:
-    """Why a mailbox of this name cannot be made; None if it can."""
+    """Return the reason why no mailbox of this name can be created, or None."""
     if not name or len(name) > MAX_NAME:
         return "Mailbox name is empty or too long"
     if is_other_users(name):
@@ -130,8 +132,10 @@ def find_name_error(name: str) -> str | None:
 
 
 def maildir_folder(name: str) -> str:
-    """The Maildir++ directory of a mailbox: "" for INBOX, ".Sent", ".Work.2026"; a dot inside a level is
-    "&AC4-", as base64 could have spelled it."""
+    """Return the Maildir++ directory of a mailbox: "" for INBOX, ".Sent", ".Work.2026".
+
+    A dot within a level is written as "&AC4-", its base64 form.
+    """
     if name == "INBOX":
         return ""
     levels = [encode_utf7(level).decode("ascii").replace(".", "&AC4-") for level in name.split(SEPARATOR)]
@@ -139,7 +143,7 @@ def maildir_folder(name: str) -> str:
 
 
 def name_of_folder(directory: str) -> str:
-    """The name of the mailbox that lies in a Maildir++ directory. ValueError if none could."""
+    """Return the mailbox name of a Maildir++ directory; raise ValueError if there is none."""
     if directory == "":
         return "INBOX"
     if not directory.startswith("."):

@@ -1,4 +1,4 @@
-"""How responses are spelled: strings, flags, dates (RFC 9051 §9)."""
+"""Formatting of strings, flags and dates in responses (RFC 9051 §9)."""
 
 import re
 from functools import lru_cache
@@ -11,7 +11,7 @@ _MONTH_NAMES = [name.capitalize() for name in MONTHS]
 
 
 def format_string(value: bytes) -> bytes:
-    """Quoted if it can be, else a literal."""
+    """Return a quoted string if possible, else a literal."""
     if len(value) < 1024 and not _UNQUOTABLE.search(value):
         return b'"' + value + b'"'
     if len(value) < 1024 and value.isascii() and not re.search(rb"[\x00\r\n]", value):
@@ -20,14 +20,14 @@ def format_string(value: bytes) -> bytes:
 
 
 def format_literal(value: bytes) -> bytes:
-    """A literal; NUL, which it may not hold, becomes 0x80 and keeps all sizes true."""
+    """Return a literal; NUL, which it must not contain, becomes 0x80, so that sizes stay correct."""
     if b"\0" in value:
         value = value.replace(b"\0", b"\x80")
     return b"{%d}\r\n%b" % (len(value), value)
 
 
 def format_literal8(value: bytes) -> bytes:
-    """RFC 3516: may hold NUL."""
+    """Return a literal8, which may contain NUL (RFC 3516)."""
     return b"~{%d}\r\n%b" % (len(value), value)
 
 
@@ -36,7 +36,7 @@ def format_nstring(value: bytes | None) -> bytes:
 
 
 def format_text(value: str, utf8: bool = False) -> bytes:
-    """Decoded text: a quoted string of UTF-8 where the client knows such, else a literal."""
+    """Return decoded text: a quoted UTF-8 string if the client supports it, else a literal."""
     raw = value.encode("utf-8")
     if utf8 and len(raw) < 1024 and not re.search(rb"[\x00\r\n]", raw):
         return b'"' + raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
@@ -45,7 +45,7 @@ def format_text(value: str, utf8: bool = False) -> bytes:
 
 @lru_cache(8192)
 def format_flags(flags: int, keywords: str, recent: bool = False) -> bytes:
-    """ "(\\Seen $Forwarded)"."""
+    r"""Return a flag list such as (\\Seen $Forwarded)."""
     found = [name for bit, name in wire_flags.NAMES.items() if flags & bit]
     if recent:
         found.append("\\Recent")
@@ -54,8 +54,8 @@ def format_flags(flags: int, keywords: str, recent: bool = False) -> bytes:
 
 @lru_cache(4096)
 def _format_day(number: int) -> str:
-    """ "15-Feb-2007", the first digit of the day a space if it has none (date-day-fixed)."""
-    # civil from days, the inverse of dates.day_number
+    """Return a date such as 15-Feb-2007, with a space for the missing digit of the day (date-day-fixed)."""
+    # Civil date from days, the inverse of dates.day_number.
     shifted = number + 719468
     era, of_era = divmod(shifted, 146097)
     year_of_era = (of_era - of_era // 1460 + of_era // 36524 - of_era // 146096) // 365
@@ -72,7 +72,7 @@ _CLOCK = [f"{minute:02d}:{second:02d}".encode() for minute in range(60) for seco
 
 @lru_cache(65536)
 def _format_hour(number: int, offset: int) -> tuple[bytes, bytes]:
-    """What stands before and after minutes and seconds in hour `number` since 1970, local time."""
+    """Return the text before and after minutes and seconds for hour `number` since 1970, local time."""
     sign, minutes = ("-", -offset // 60) if offset < 0 else ("+", offset // 60)
     day, hour = divmod(number, 24)
     zone = f' {sign}{minutes // 60:02d}{minutes % 60:02d}"'
@@ -80,7 +80,7 @@ def _format_hour(number: int, offset: int) -> tuple[bytes, bytes]:
 
 
 def format_date_time(moment: int, offset: int) -> bytes:
-    """`moment` (seconds since 1970 UTC) as a quoted date-time in a zone `offset` seconds ahead of UTC."""
+    """Return `moment` (seconds since 1970 UTC) as a quoted date-time in a zone `offset` seconds ahead of UTC."""
     number, within = divmod(moment + offset, 3600)
     before, after = _format_hour(number, offset)
     return before + _CLOCK[within] + after

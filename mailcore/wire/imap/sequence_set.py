@@ -11,7 +11,7 @@ Ranges = tuple[tuple[int, int], ...]  # as given: either end may be STAR, ends i
 
 
 class SavedResult(Enum):
-    """ "$", the result of the last SEARCH RETURN (SAVE) (RFC 5182)."""
+    """The set "$", the result of the last SEARCH RETURN (SAVE) (RFC 5182)."""
 
     RESULT = "$"
 
@@ -23,8 +23,8 @@ _ITEM = re.compile(rb"(?:[1-9]\d{0,9}|\*)(?::(?:[1-9]\d{0,9}|\*))?")
 
 
 def parse_ranges(text: bytes) -> Ranges | None:
-    """None when it is no sequence set."""
-    if text.isdigit() and text[0] != 0x30 and len(text) < 10:  # the commonest
+    """Parse a sequence set; return None if it is invalid."""
+    if text.isdigit() and text[0] != 0x30 and len(text) < 10:  # a single number, the most frequent set
         number = int(text)
         return ((number, number),)
     found = []
@@ -41,7 +41,7 @@ def parse_ranges(text: bytes) -> Ranges | None:
 
 
 def resolve_ranges(ranges: Ranges, largest: int) -> list[tuple[int, int]]:
-    """In order, joined where they touch, "*" replaced by `largest` (0: nothing there, "*" is nothing)."""
+    """Return ranges in order, joined where adjacent, with "*" replaced by `largest` (0: no message, "*" matches none)."""
     if len(ranges) == 1:
         low, high = ranges[0]
         low, high = low or largest, high or largest
@@ -51,7 +51,7 @@ def resolve_ranges(ranges: Ranges, largest: int) -> list[tuple[int, int]]:
 
 
 def merge_ranges(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """In order and joined where they overlap or touch."""
+    """Return ranges in order, joined where they overlap or are adjacent."""
     out: list[tuple[int, int]] = []
     for low, high in sorted(ranges):
         if out and low <= out[-1][1] + 1:
@@ -63,7 +63,7 @@ def merge_ranges(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def to_ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
-    """Numbers in rising order as ranges."""
+    """Convert numbers in rising order to ranges."""
     out: list[tuple[int, int]] = []
     start = previous = -1
     for number in numbers:
@@ -79,7 +79,7 @@ def to_ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def format_ranges(ranges: Iterable[tuple[int, int]]) -> bytes:
-    """ "1:3,5,7:*"."""
+    """Return a set such as 1:3,5,7:*."""
     return ",".join([_end(low) if low == high else f"{_end(low)}:{_end(high)}" for low, high in ranges]).encode("ascii")
 
 
@@ -88,12 +88,12 @@ def _end(number: int) -> str:
 
 
 def format_numbers(numbers: Iterable[int]) -> bytes:
-    """Numbers in rising order, as short as a set can say them."""
+    """Return the shortest set for numbers in rising order."""
     return format_ranges(to_ranges(numbers))
 
 
 def slice_partial(wanted: tuple[int, int], numbers: Sequence[int]) -> Sequence[int]:
-    """From the first to the last wanted (RFC 9394 §3.1), counted from one, or from the end where negative."""
+    """Return the numbers of a PARTIAL range (RFC 9394 §3.1), counted from one, or from the end if negative."""
     low, high = sorted((abs(wanted[0]), abs(wanted[1])))
     if wanted[0] > 0:
         return numbers[low - 1 : high]

@@ -1,4 +1,4 @@
-"""IMAP system flags as bits of one number (RFC 9051 §2.3.2) and as Maildir info letters."""
+"""IMAP system flags as bits of a number (RFC 9051 §2.3.2) and as Maildir info letters."""
 
 SEEN = 1
 ANSWERED = 2
@@ -15,7 +15,7 @@ NAMES: dict[int, str] = {
 }
 BITS: dict[str, int] = {name.lower(): bit for bit, name in NAMES.items()}
 
-# Maildir info letters, which stand in ASCII order (cr.yp.to/proto/maildir.html).
+# Maildir info letters, in ASCII order as the format requires (cr.yp.to/proto/maildir.html).
 LETTERS: tuple[tuple[str, int], ...] = (
     ("D", DRAFT),
     ("F", FLAGGED),
@@ -26,11 +26,11 @@ LETTERS: tuple[tuple[str, int], ...] = (
 
 
 def to_info(flags: int) -> str:
-    """The part of a Maildir file name after the base name: ":2,FS"."""
+    """Return the info suffix of a Maildir file name, ":2,FS"."""
     return ":2," + "".join(letter for letter, bit in LETTERS if flags & bit)
 
 
 def from_info(name: str) -> int:
-    """The flags a Maildir file name carries; letters of other programs are passed over."""
+    """Return the flags in a Maildir file name, ignoring letters of other programs."""
     info = name.rpartition(":2,")[2] if ":2," in name else ""
     return sum(bit for letter, bit in LETTERS if letter in info)

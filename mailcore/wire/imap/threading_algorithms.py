@@ -1,6 +1,7 @@
-"""Threads (RFC 5256 §3): REFERENCES, REFS (the same by references alone, newest thread last) and ORDEREDSUBJECT.
+"""Threading algorithms (RFC 5256 §3): REFERENCES, REFS and ORDEREDSUBJECT.
 
-Pure and iterative: a chain of ten thousand replies is no deeper than any other. Numbers in, numbers out.
+REFS uses references only and puts the newest thread last. Everything is iterative, so a chain of ten thousand replies
+needs no deep stack. Input and output are message numbers.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,11 +12,11 @@ ALGORITHMS = ("REFERENCES", "REFS", "ORDEREDSUBJECT")
 
 
 class ThreadInput(NamedTuple):
-    """What threading knows of a message."""
+    """The data of one message that threading needs."""
 
     number: int
     message_id: str
-    references: str  # ids, oldest first, space separated
+    references: str  # ids, oldest first, separated by spaces
     subject: str  # base subject, folded
     is_reply: bool
     sent_at: int
@@ -23,7 +24,7 @@ class ThreadInput(NamedTuple):
 
 @dataclass(slots=True)
 class ThreadNode:
-    """A message, or (number 0) the place of one that is missing."""
+    """A message, or (number 0) a placeholder for a missing one."""
 
     number: int = 0
     sent_at: int = 0
@@ -47,7 +48,7 @@ class ThreadNode:
 
 
 def thread_by_subject(messages: Sequence[ThreadInput]) -> list[ThreadNode]:
-    """Messages of one base subject: the first by date, the others its children (RFC 5256 §3)."""
+    """Group messages by base subject: the first by date is the parent of the others (RFC 5256 §3)."""
     roots: dict[str, ThreadNode] = {}
     for message in sorted(messages, key=lambda each: (each.subject, each.sent_at, each.number)):
         node = ThreadNode(message.number, message.sent_at)
@@ -58,7 +59,7 @@ def thread_by_subject(messages: Sequence[ThreadInput]) -> list[ThreadNode]:
 
 
 def thread_by_references(messages: Sequence[ThreadInput], by_subject: bool = True) -> list[ThreadNode]:
-    """REFERENCES; without `by_subject` REFS, whose threads are sorted by their newest message."""
+    """Return threads by REFERENCES; without `by_subject` by REFS, sorted by their newest messages."""
     nodes = _link_replies(messages)
     roots = _prune_missing(node for node in nodes if node.parent is None)
     if by_subject:
@@ -71,12 +72,12 @@ def thread_by_references(messages: Sequence[ThreadInput], by_subject: bool = Tru
 
 
 def _link_replies(messages: Sequence[ThreadInput]) -> list[ThreadNode]:
-    """Step 1 of REFERENCES: who answers whom."""
+    """Link each message to its parent (step 1 of REFERENCES)."""
     by_id: dict[str, ThreadNode] = {}
     nodes: list[ThreadNode] = []
     for message in messages:
         node = by_id.get(message.message_id) if message.message_id else None
-        if node is None or node.number:  # without an id, or with one that another message has already
+        if node is None or node.number:  # no id, or an id that another message has already
             is_new = True
             node = ThreadNode()
             nodes.append(node)
@@ -89,7 +90,7 @@ def _link_replies(messages: Sequence[ThreadInput]) -> list[ThreadNode]:
         parent = None
         if message.references:
             chain = message.references.split(" ")
-            # Nothing can stand below a message that nobody named before and that does not name itself.
+            # A message that no reference named before, nor names itself, has nothing below it.
             is_new = is_new and message.message_id not in chain
             for reference in chain:
                 other = by_id.get(reference)
@@ -102,7 +103,7 @@ def _link_replies(messages: Sequence[ThreadInput]) -> list[ThreadNode]:
         if parent is not None and parent is not node and (is_new or not _is_above(node, parent)):
             node.put_below(parent)
         elif not is_new and parent is None:
-            node.parent = None  # it says itself that it answers nobody
+            node.parent = None  # its own header says that it has no parent
     for node in nodes:
         if node.parent is not None:
             node.parent.add(node)
@@ -110,7 +111,10 @@ def _link_replies(messages: Sequence[ThreadInput]) -> list[ThreadNode]:
 
 
 def _is_above(node: ThreadNode, other: ThreadNode) -> bool:
-    """A node with nothing below it is not walked for: one message may name 20,000 others, each below the one before."""
+    """Return True if `node` is an ancestor of `other`.
+
+    The walk is skipped for a node with nothing below: one message may name 20,000 others, each below the last.
+    """
     if not node.has_below:
         return False
     above: ThreadNode | None = other
@@ -122,20 +126,20 @@ def _is_above(node: ThreadNode, other: ThreadNode) -> bool:
 
 
 def _prune_missing(roots: Iterable[ThreadNode]) -> list[ThreadNode]:
-    """Step 3: missing messages go; their children take their place, but stay together at the top."""
-    kept: list[ThreadNode] = []
+    """Remove placeholders (step 3); their children move up but stay together at the top."""
+    remaining: list[ThreadNode] = []
     for root in roots:
         _prune_below(root)
         if root.number:
-            kept.append(root)
+            remaining.append(root)
         elif root.children:
-            kept += root.children if len(root.children) == 1 else [root]
-    return kept
+            remaining += root.children if len(root.children) == 1 else [root]
+    return remaining
 
 
 def _prune_below(root: ThreadNode) -> None:
     order = [root]
-    for node in order:  # grows while it is walked: parents before children
+    for node in order:  # the list grows during iteration: parents come before children
         order += node.children or ()
     for node in reversed(order):
         if node.children and not all(child.number for child in node.children):
@@ -146,7 +150,7 @@ def _prune_below(root: ThreadNode) -> None:
 
 
 def _by_date(node: ThreadNode) -> tuple[int, int]:
-    """Step 4: a missing message has the date of its first child."""
+    """Return the sort key of a thread: its date; a placeholder has the date of its first child (step 4)."""
     if not node.number and node.children:
         node = node.children[0]
     return node.sent_at, node.number
@@ -172,7 +176,7 @@ def _newest(root: ThreadNode) -> tuple[int, int]:
 
 
 def _merge_by_subject(roots: list[ThreadNode]) -> list[ThreadNode]:
-    """Step 5: threads of one subject become one."""
+    """Merge threads with the same subject (step 5)."""
     by_subject: dict[str, ThreadNode] = {}
     for root in roots:
         first = _representative(root)
@@ -185,23 +189,23 @@ def _merge_by_subject(roots: list[ThreadNode]) -> list[ThreadNode]:
             or (_representative(known).is_reply and not first.is_reply and known.number)
         ):
             by_subject[first.subject] = root
-    kept: list[ThreadNode] = []
+    remaining: list[ThreadNode] = []
     for root in roots:
         first = _representative(root)
         known = by_subject.get(first.subject) if first.subject else None
         if known is None or known is root:
-            kept.append(root)
+            remaining.append(root)
         else:
-            _merge_threads(known, root, kept)
-    return kept
+            _merge_threads(known, root, remaining)
+    return remaining
 
 
 def _representative(root: ThreadNode) -> ThreadNode:
-    """The message whose subject a thread has."""
+    """Return the message whose subject stands for the thread."""
     return root if root.number or not root.children else root.children[0]
 
 
-def _merge_threads(known: ThreadNode, root: ThreadNode, kept: list[ThreadNode]) -> None:
+def _merge_threads(known: ThreadNode, root: ThreadNode, remaining: list[ThreadNode]) -> None:
     if not known.number and not root.number:
         for child in root.children or ():
             known.add(child)
@@ -210,14 +214,14 @@ def _merge_threads(known: ThreadNode, root: ThreadNode, kept: list[ThreadNode]) 
     elif not root.number:
         for child in root.children or ():
             known.add(child)
-    else:  # neither answers the other: side by side below a missing one
+    else:  # neither is a reply: both become children of a placeholder
         twin = ThreadNode(known.number, known.sent_at, known.subject, known.is_reply, None, known.children)
         known.number = 0
         known.children = [twin, root]
 
 
 def format_threads(roots: Iterable[ThreadNode], number: Callable[[int], int] | None = None) -> bytes:
-    """ "(1 2 (3)(4 5))": as a THREAD response has it (RFC 5256 §4); `number` may turn UIDs into sequence numbers."""
+    """Return the threads as in a THREAD response, (1 2 (3)(4 5)) (RFC 5256 §4); `number` maps UIDs to sequence numbers."""
     out: list[str] = []
     for root in roots:
         _format_thread(root, out, number)

@@ -36,7 +36,7 @@ def to_base64(content: bytes) -> bytes:
 
 
 def _collect(part: mime.Part, containers: list[mime.Part]) -> None:
-    """Collect multiparts and nested messages: their "binary" label is removed, they cannot be encoded (RFC 2045 §6.4)."""
+    """Collect multiparts and nested messages, whose "binary" label is removed: they cannot be encoded (RFC 2045)."""
     if part.children or part.message is not None:
         containers.append(part)
     for child in part.children:

@@ -1,4 +1,4 @@
-"""Extraction of the bytes a FETCH section names: BODY[1.2.MIME], HEADER.FIELDS, BINARY[3] (RFC 9051 §6.4.5, RFC 3516)."""
+"""Extraction of FETCH sections: BODY[1.2.MIME], HEADER.FIELDS, BINARY[3] (RFC 9051 §6.4.5, RFC 3516)."""
 
 import re
 from dataclasses import dataclass

@@ -77,14 +77,17 @@ def format_body_structure(content: Content, part: Part) -> str:
     disposition, language, location = _extensions(part)
     if part.kind == "multipart":
         inner = "".join(format_body_structure(content, child) for child in part.children) or _EMPTY
-        return f"({inner} {format_nstring(_subtype(part))} {_parameters(part.content_type)} {disposition} {language} {location})"
-    return f"({_format_single(content, part)} {format_nstring(part.field('content-md5') or None)} {disposition} {language} {location})"
+        subtype, parameters = format_nstring(_subtype(part)), _parameters(part.content_type)
+        return f"({inner} {subtype} {parameters} {disposition} {language} {location})"
+    digest = format_nstring(part.field("content-md5") or None)
+    return f"({_format_single(content, part)} {digest} {disposition} {language} {location})"
 
 
 def format_body(content: Content, part: Part) -> str:
     """Return BODY: the structure without extension data."""
     if part.kind == "multipart":
-        return f"({''.join(format_body(content, child) for child in part.children) or _EMPTY} {format_nstring(_subtype(part))})"
+        inner = "".join(format_body(content, child) for child in part.children) or _EMPTY
+        return f"({inner} {format_nstring(_subtype(part))})"
     return f"({_format_single(content, part, extended=False)})"
 
 
@@ -97,7 +100,8 @@ def _format_single(content: Content, part: Part, extended: bool = True) -> str:
     # MESSAGE/RFC822 has a form of its own in the grammar, for which a part below MAX_DEPTH has no data.
     too_deep = part.message is None and part.kind == "message" and part.subtype in ("rfc822", "global")
     basic = (
-        f"{_format_type(_OCTETS if too_deep else part.content_type)} {format_nstring(part.field('content-id') or None)} "
+        f"{_format_type(_OCTETS if too_deep else part.content_type)} "
+        f"{format_nstring(part.field('content-id') or None)} "
         f"{format_nstring(part.field('content-description') or None)} {encoding} {part.end - part.body}"
     )
     if part.message is not None:

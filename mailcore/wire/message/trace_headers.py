@@ -87,7 +87,7 @@ def split_header(content: bytes) -> tuple[bytes, bytes]:
 
 
 def missing_headers(header: bytes, sender: str, at: float, new_id: str) -> bytes:
-    """Return the fields that RFC 5322 §3.6 requires and `header` lacks: From (if there is a sender), Date, Message-ID."""
+    """Return the fields required by RFC 5322 §3.6 that `header` lacks: From (with a sender), Date, Message-ID."""
     there = {match.lower() for match in re.findall(rb"^([!-9;-~]+)[ \t]*:", header, re.MULTILINE)}
     lines = []
     if b"from" not in there and sender:

@@ -94,7 +94,7 @@ def format_field(tags: Iterable[tuple[str, str]], signature: str = "") -> bytes:
 
 
 def signing_input(fields: Sequence[tuple[str, bytes]], names: Sequence[str], unsigned: bytes) -> bytes:
-    """Return the bytes that the key signs (§3.7): the named fields, the lowest of a name first, then the field itself."""
+    """Return the bytes to sign (§3.7): the named fields, the lowest of a name first, then the field itself."""
     left: dict[str, list[bytes]] = {}
     for name, whole in fields:
         left.setdefault(name, []).append(whole)

@@ -1,7 +1,7 @@
-"""How strings are compared (RFC 5228 §2.7, RFC 4790, RFC 5231): comparators and match types.
+"""Comparison of strings (RFC 5228 §2.7, RFC 4790, RFC 5231): comparators and match types.
 
-Wildcards are matched without going back more than one star, so that no pattern takes long; what each of them
-stood for is given to `variables` (RFC 5229 §3.2).
+Wildcards are matched without backtracking over more than one star, so that no pattern is slow; the matched parts become
+variables (RFC 5229 §3.2).
 """
 
 import re
@@ -31,7 +31,7 @@ def _octet_fold(text: str) -> str:
     return text
 
 
-# Comparators by name: how a text is folded before it is compared byte by byte. The number's is apart.
+# Comparators by name: the folding applied before bytes are compared. Numbers are compared separately.
 FOLDINGS: dict[str, Callable[[str], str]] = {
     "i;octet": _octet_fold,
     "i;ascii-casemap": _ascii_casemap,
@@ -43,7 +43,7 @@ DEFAULT = "i;ascii-casemap"
 
 
 def compare(kind: str, comparator: str, relation: str, value: str, key: str) -> tuple[str, ...] | None:
-    """Does `value` match `key`? None, or what the wildcards of :matches stood for, all of it first (else ())."""
+    """Return the captures if `value` matches `key`: the whole value first for :matches, else (); None without a match."""
     if comparator == NUMERIC:
         order = _order(_number(value), _number(key))
         return () if _RELATIONS[relation if kind == "value" else "eq"](order, 0) else None
@@ -62,7 +62,7 @@ def compare(kind: str, comparator: str, relation: str, value: str, key: str) -> 
 
 
 def compare_count(relation: str, comparator: str, count: int, key: str) -> bool:
-    """:count (RFC 5231 §4.2)."""
+    """Return True if a count has the relation to `key` (:count, RFC 5231 §4.2)."""
     if comparator == NUMERIC:
         return _RELATIONS[relation](_order(float(count), _number(key)), 0)
     return _RELATIONS[relation](_order(str(count), key), 0)
@@ -73,7 +73,7 @@ def _order(a: T, b: T) -> int:
 
 
 def _number(text: str) -> float:
-    """What stands before the first sign that is no digit; no number at all is above all others (RFC 4790 §9.1)."""
+    """Return the number at the start of `text`; text without one is larger than any number (RFC 4790 §9.1)."""
     match = re.match(r"[0-9]{1,300}", text)
     return float(match[0]) if match else float("inf")
 
@@ -83,7 +83,7 @@ def _number(text: str) -> float:
 
 @lru_cache(512)
 def _split_pattern(key: str) -> tuple[tuple[str, ...], ...]:
-    """The pieces between stars, each a row of characters; "" stands for "?"."""
+    """Split a pattern at its stars into rows of characters; "" stands for "?"."""
     pieces: list[list[str]] = [[]]
     at = 0
     while at < len(key):
@@ -102,9 +102,10 @@ def _split_pattern(key: str) -> tuple[tuple[str, ...], ...]:
 
 
 def _match_glob(value: str, key: str, fold: Callable[[str], str]) -> tuple[str, ...] | None:
-    """Stars take as little as they can, from the left (RFC 5229 §3.2)."""
+    """Match a pattern; each star takes as little as possible, from the left (RFC 5229 §3.2)."""
     folded = fold(value)
-    shown = value if len(folded) == len(value) else folded  # where places would differ, what is told is folded
+    # folding may change the length; the captures are then folded, too
+    shown = value if len(folded) == len(value) else folded
     pieces = [tuple(fold(sign) if sign else "" for sign in piece) for piece in _split_pattern(key)]
     first = _compiled(pieces[0]).match(folded)
     if first is None:
@@ -125,8 +126,11 @@ def _match_glob(value: str, key: str, fold: Callable[[str], str]) -> tuple[str, 
 
 
 def _find(piece: tuple[str, ...], folded: str, at: int) -> tuple[int, int, list[tuple[int, int]]] | None:
-    """The first place of a piece from `at` on: start, end, what its "?" stand for. Plain text is found in linear time;
-    with a "?" in it every place may cost the piece's length, so such a piece of more than 256 characters is nowhere."""
+    """Return (start, end, captures of "?") of the first place of a piece at or after `at`, or None.
+
+    Plain text is found in linear time. With a "?" every place may cost the piece's length, so such a piece of more than
+    256 characters never matches.
+    """
     if "" not in piece:
         text = "".join(piece)
         start = folded.find(text, at)

@@ -1,8 +1,7 @@
-"""What a script may say: the commands, tests and tags of RFC 5228 and of the extensions in `EXTENSIONS`, and a
-script checked against them.
+"""The commands, tests and tags of Sieve (RFC 5228 and `EXTENSIONS`), and the check of a script against them.
 
-`compile_script` turns the generic tree into `Call`s whose arguments are sorted out, so that `run` need not look
-again: tags by group, values by place. Whatever is wrong is told before a script is stored, with its line.
+`compile_script` turns the generic tree into `Call`s with sorted arguments (tags by group, values by position), so that
+the interpreter need not look again. Faults are reported with their line before a script is stored.
 """
 
 import re
@@ -25,8 +24,11 @@ _ALWAYS = frozenset(("comparator-i;octet", "comparator-i;ascii-casemap"))
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A command or test whose arguments are in order. `tags`: group ("match", "comparator", "address-part") or tag
-    name → its value, True for a tag without one; `values`: the rest, by place. String lists are tuples."""
+    """A command or test with sorted arguments.
+
+    `tags`: group ("match", "comparator", "address-part") or tag name → its value, True for a tag without one. `values`:
+    the others by position; string lists are tuples.
+    """
 
     name: str
     line: int
@@ -44,13 +46,14 @@ class Script:
     extensions: frozenset[str]
 
 
-# --- The tables -----------------------------------------------------------------------------------
+# --- Tables ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class _Tag:
-    """A tag: the kind of value that follows ("" for none), the extension it comes with, the group whose other members
-    exclude it."""
+    """A tag: the kind of value that follows ("" for none), its extension, and the group in which tags exclude each
+    other.
+    """
 
     takes: str = ""
     extension: str = ""
@@ -174,7 +177,7 @@ _TESTS: dict[str, _Signature] = {
         "duplicate",
     ),
 }
-# RFC 5228 §5.1: those whose value is addresses.
+# RFC 5228 §5.1: header fields that contain addresses.
 ADDRESS_HEADERS = frozenset(
     (
         *("from", "to", "cc", "bcc", "sender", "reply-to", "resent-from", "resent-to", "resent-cc", "resent-bcc"),
@@ -192,19 +195,19 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ZONE_TEXT = re.compile(r"[+-]\d{4}")
 
 
-# --- Checking -------------------------------------------------------------------------------------
+# --- Checks ---------------------------------------------------------------------------------------
 
 
 def compile_script(text: str) -> Script:
-    """A script ready to run; the same text is read once, unless it is large. Raises SieveError."""
-    return _compiled_cache(text) if len(text) <= _REMEMBERED else _compiled(text)
+    """Return a script ready to run, cached by its text unless it is large. Raise SieveError."""
+    return _compiled_cache(text) if len(text) <= _CACHE_LIMIT else _compiled(text)
 
 
 def _compiled(text: str) -> Script:
     return _Checker().script(script_parser.parse_script(text))
 
 
-_REMEMBERED = 32 * 1024  # characters
+_CACHE_LIMIT = 32 * 1024  # characters
 _compiled_cache = lru_cache(128)(_compiled)
 
 
@@ -249,7 +252,7 @@ class _Checker:
         return self._call(node, shape)
 
     def _call(self, node: Node, shape: _Signature) -> Call:
-        self._mind(node.line, node.name, shape.extension)
+        self._require_extension(node.line, node.name, shape.extension)
         if (node.block is not None) != shape.block:
             raise SieveError(node.line, f'"{node.name}" {"needs a" if shape.block else "takes no"} block in {{ }}')
         if bool(node.tests) != bool(shape.tests) or (shape.tests == 1 and len(node.tests) != 1):
@@ -269,8 +272,8 @@ class _Checker:
             check(self, call)
         return call
 
-    def _mind(self, line: int, shown: str, extension: str) -> None:
-        # What either of two extensions brings (RFC 6131 §2: vacation-seconds requires no vacation beside it).
+    def _require_extension(self, line: int, shown: str, extension: str) -> None:
+        # vacation-seconds alone is enough (RFC 6131 §2).
         if extension == "vacation" and "vacation-seconds" in self._required:
             return
         if extension and extension not in self._required:
@@ -289,7 +292,7 @@ class _Checker:
             tag = shape.tags.get(name)
             if tag is None:
                 raise SieveError(argument.line, f'"{node.name}" has no tag ":{name}"')
-            self._mind(argument.line, f":{name}", tag.extension)
+            self._require_extension(argument.line, f":{name}", tag.extension)
             key = tag.group or name
             if key in tags:
                 raise SieveError(argument.line, f'":{name}" cannot stand beside what is there already')
@@ -339,7 +342,7 @@ class _Checker:
         return self._decoded(str(argument.value), argument.line) if kind == "string" else argument.value
 
     def _decoded(self, text: str, line: int) -> str:
-        """RFC 5228 §2.4.2.4."""
+        """Decode ${hex:…} and ${unicode:…} (RFC 5228 §2.4.2.4)."""
         if "encoded-character" not in self._required or "${" not in text:
             return text
         return _ENCODED.sub(lambda match: _characters(match, line), text)
@@ -364,7 +367,7 @@ def _characters(match: re.Match[str], line: int) -> str:
     return "".join(map(chr, numbers))
 
 
-# --- What single commands mind --------------------------------------------------------------------
+# --- Checks of single commands --------------------------------------------------------------------
 
 
 def _check_redirect(checker: _Checker, call: Call) -> None:

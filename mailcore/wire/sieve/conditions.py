@@ -1,6 +1,6 @@
-"""The tests of a script (RFC 5228 §5 and the extensions'), one small function each.
+"""The tests of a script (RFC 5228 §5 and extensions), one small function each.
 
-Called by `run`, which owns the variables: every string goes through `state.text` first.
+`interpreter` owns the variables: every string is expanded by `state.text` first.
 """
 
 import time
@@ -25,7 +25,7 @@ def evaluate_test(state: "RunState", call: Call) -> bool:
 
 
 def _any_match(state: "RunState", call: Call, values: Iterable[str], keys: Iterable[str]) -> bool:
-    """Does any of `values` match any of `keys`? What wildcards stood for goes into the variables."""
+    """Return True if any value matches any key; captures of :matches are stored in the state."""
     kind, relation = call.tags.get("match", ("is", True))
     comparator = call.tags.get("comparator", ("", comparison.DEFAULT))[1]
     wanted = [state.text(key) for key in keys]
@@ -78,7 +78,7 @@ def _header(state: "RunState", call: Call) -> bool:
 
 
 def _header_index(call: Call) -> int | None:
-    """Which field of a name is meant (RFC 5260 §6): an index, from the end where negative."""
+    """Return the index of the header field that is meant (RFC 5260 §6), negative from the end, or None."""
     if "index" not in call.tags:
         return None
     number: int = call.tags["index"]
@@ -121,14 +121,14 @@ def _body(state: "RunState", call: Call) -> bool:
         values = state.message.body_of(tuple(state.text(each) for each in types))
     before = state.captures
     found = _any_match(state, call, values, call.values[0])
-    state.captures = before  # RFC 5173 §6
+    state.captures = before  # body does not set captures (RFC 5173 §6)
     return found
 
 
 def _date(state: "RunState", call: Call) -> bool:
     name, part, keys = call.values
     values = _pick_index(call, state.message.raw(state.text(name)))
-    # The date of Received and its kin stands after the last semicolon.
+    # In Received and similar fields, the date follows the last semicolon.
     moments = [found for value in values[: 1 if _header_index(call) is None else None]
                if (found := dates.parse_date(value.rpartition(";")[2])) is not None]  # fmt: skip
     shown = [_date_part(at, _zone_offset(state, call, zone), state.text(part)) for at, zone in moments]
@@ -143,7 +143,7 @@ def _currentdate(state: "RunState", call: Call) -> bool:
 
 
 def _zone_offset(state: "RunState", call: Call, own: int) -> int:
-    """Minutes ahead of UTC."""
+    """Return the zone of a date test in minutes ahead of UTC."""
     kind, text = call.tags.get("zone", ("", ""))
     if kind == "originalzone":
         return own
@@ -154,7 +154,7 @@ def _zone_offset(state: "RunState", call: Call, own: int) -> int:
 
 
 def _date_part(at: int, zone: int, part: str) -> str | None:
-    """RFC 5260 §4.2. None: no such part."""
+    """Return a part of a date (RFC 5260 §4.2), or None if there is no such part."""
     part = part.lower()
     if part not in DATE_PARTS:
         return None
@@ -192,12 +192,12 @@ def _hasflag(state: "RunState", call: Call) -> bool:
 def _string(state: "RunState", call: Call) -> bool:
     values = [state.text(source) for source in call.values[0]]
     if call.tags.get("match", ("is",))[0] == "count":
-        values = [value for value in values if value]  # RFC 5229 §5: empty ones do not count
+        values = [value for value in values if value]  # RFC 5229 §5: empty strings do not count
     return _any_match(state, call, values, call.values[1])
 
 
 def _environment(state: "RunState", call: Call) -> bool:
-    """RFC 5183; an item we do not know matches nothing."""
+    """Evaluate an environment test (RFC 5183); an unknown item matches nothing."""
     name, keys = call.values
     value = state.surroundings.environment.get(state.text(name).lower())
     return value is not None and _any_match(state, call, [value], keys)
@@ -214,7 +214,7 @@ def _specialuse_exists(state: "RunState", call: Call) -> bool:
 
 
 def _duplicate(state: "RunState", call: Call) -> bool:
-    """RFC 7352."""
+    """Evaluate a duplicate test (RFC 7352)."""
     tags = call.tags
     how, named = tags.get("unique", ("header", "Message-ID"))
     if how == "uniqueid":

@@ -1,7 +1,7 @@
-"""A script carried out for one message: what is to be done with it, all of it or nothing.
+"""Execution of a script for one message: the resulting actions, all of them or none.
 
-Actions are collected, not done. A script that cannot go on raises Fault, and nothing of what it had asked for until
-then is done: the message is kept (RFC 5228 §2.10.6).
+Actions are collected, not carried out. If a script fails, SieveRunError is raised and none of its actions is carried
+out: the message is kept (RFC 5228 §2.10.6).
 """
 
 import contextlib
@@ -25,23 +25,23 @@ from mailcore.wire.sieve.results import (
 from mailcore.wire.sieve.sieve_message import SieveMessage, to_one_line
 
 MAX_VARIABLES = 256
-MAX_VALUE = 8000  # characters of a variable
+MAX_VALUE = 8000  # characters in a variable
 _REFERENCE = re.compile(r"\$\{(?:([A-Za-z_][A-Za-z0-9_]*)|([0-9]{1,4}))\}")
 _FLAG = re.compile(r"\\?[!#$&'+,./0-9:;<=>?@A-Z^_`a-z|~\[\]-]{1,100}")
 _SYSTEM = {name.lower(): name for name in ("\\Seen", "\\Answered", "\\Flagged", "\\Deleted", "\\Draft")}
 
 
 class _Stop(Exception):
-    """`stop` was reached."""
+    """The script executed `stop`."""
 
 
 def run_script(script: Script, message: SieveMessage, surroundings: ScriptEnvironment) -> SieveResult:
-    """Raises Fault."""
+    """Run a script; raise SieveRunError."""
     return RunState(script, message, surroundings).result()
 
 
 class RunState:
-    """One run. The tests read it and set `captures` and `remember`."""
+    """The state of one run, which tests read and whose `captures` and `remember` they set."""
 
     def __init__(self, script: Script, message: SieveMessage, surroundings: ScriptEnvironment) -> None:
         self.message = message
@@ -81,7 +81,7 @@ class RunState:
     # --- Strings ---
 
     def text(self, string: str) -> str:
-        """A string with its variables in it (RFC 5229 §3)."""
+        """Return a string with its variables expanded (RFC 5229 §3)."""
         if not self._expands or "${" not in string:
             return string
         return _REFERENCE.sub(self._value, string)[: MAX_VALUE * 4]
@@ -95,7 +95,7 @@ class RunState:
     # --- Commands ---
 
     def _do(self, calls: Iterable[Call]) -> None:
-        taken = False  # has a branch of the running if been taken?
+        taken = False  # a branch of the current if was executed
         for call in calls:
             self.mind_time()
             if call.name in ("if", "elsif", "else"):
@@ -116,7 +116,7 @@ class RunState:
             raise SieveRunError("the script asks for too many actions")
 
     def _keep(self, keep: Keep) -> None:
-        """A mailbox gets one copy, with the flags of the last mention."""
+        """Add a copy; a mailbox gets one copy, with the flags of its last mention."""
         self._keeps[keep.mailbox] = keep
         self._count()
 
@@ -135,7 +135,7 @@ class RunState:
             target = ""
         if "@" not in target:
             raise SieveRunError(f'"{to_one_line(given)[:80]}" is no address to redirect to')
-        if "copy" not in call.tags:  # RFC 3894: a copy leaves the implicit keep as it is
+        if "copy" not in call.tags:  # RFC 3894: :copy leaves the implicit keep unchanged
             self._implicit = False
         self._redirects[envelope_address.fold_address(target)] = Redirect(target)
         if len(self._redirects) > self.surroundings.limits.redirects:
@@ -192,7 +192,7 @@ class RunState:
         kind, number = tags.get("period", ("", None))
         self._vacation = VacationReply(
             reason=self.text(call.values[0]),
-            seconds=number * 86400 if kind == "days" else number,  # RFC 6131 has seconds
+            seconds=number * 86400 if kind == "days" else number,  # RFC 6131 allows seconds
             subject=self.text(tags.get("subject", "")),
             sender=self.text(tags.get("from", "")),
             addresses=tuple(self.text(each) for each in tags.get("addresses", ())),
@@ -208,7 +208,7 @@ class RunState:
         return tuple(self.flags) if given is None else tuple(self._words(given))
 
     def _words(self, texts: Iterable[str]) -> list[str]:
-        """The flags in these strings, each once; what cannot be a flag is passed over."""
+        """Return the flags in these strings, each once, ignoring words that cannot be flags."""
         found: dict[str, str] = {}
         for word in (word for each in texts for word in self.text(each).split()):
             if word.startswith("\\"):
@@ -219,7 +219,7 @@ class RunState:
         return list(found.values())
 
     def _flag_list(self, call: Call) -> tuple[str, list[str]]:
-        """(variable, or "" for the internal one; the flags in it)."""
+        """Return (variable, or "" for the internal variable; its flags)."""
         name = (call.values[0] or "").lower()
         return name, self.variables.get(name, "").split() if name else self.flags
 

@@ -1,17 +1,16 @@
-"""What a script decides (`Result`) and what it may ask (`Surroundings`): frozen values."""
+"""The result of a script run and the environment a script may query, as frozen values."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 
 class SieveRunError(Exception):
-    """A script cannot be carried out for this message; the words are for its owner. The message is kept (RFC 5228
-    §2.10.6)."""
+    """The script failed for this message, which is kept (RFC 5228 §2.10.6); the text is for the script's owner."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one run may do."""
+    """Limits of one run."""
 
     actions: int = 32
     redirects: int = 4
@@ -20,7 +19,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """How the message came. `sender` is "" for the null sender; `recipient` as it was given at RCPT."""
+    """The message's envelope: `sender` is "" for the null sender, `recipient` as given at RCPT."""
 
     sender: str
     recipient: str
@@ -29,20 +28,20 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class ScriptEnvironment:
-    """What a script can ask besides the message. All of it is asked only where a test wants it."""
+    """The environment a script may query besides the message, evaluated only when a test needs it."""
 
     now: float  # seconds
     has_mailbox: Callable[[str], bool]
-    mailbox_for: Callable[[str], str]  # "\\Junk" → the mailbox's name, "" without
-    was_seen: Callable[[str], bool]  # duplicate: does this key stand in memory?
-    zone_minutes: int = 0  # of :zone where none is given: the owner's, ahead of UTC
+    mailbox_for: Callable[[str], str]  # "\\Junk" → the mailbox's name, "" if there is none
+    was_seen: Callable[[str], bool]  # duplicate test: True if this key was recorded
+    zone_minutes: int = 0  # the owner's zone, in minutes ahead of UTC, used without :zone
     environment: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = Limits()
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Put the message into a mailbox. `wanted` by the script; else it is the implicit keep."""
+    """Put the message into a mailbox; the default is the implicit keep."""
 
     mailbox: str = "INBOX"
     flags: tuple[str, ...] = ()
@@ -61,7 +60,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class VacationReply:
-    """An automatic answer, if one is right for this message (`vacation.answer`). `seconds` None: the default."""
+    """A vacation reply, sent if `vacation.should_reply`; `seconds` None: the default period."""
 
     reason: str
     seconds: int | None = None
@@ -73,21 +72,21 @@ class VacationReply:
 
     @property
     def key(self) -> str:
-        """What answers are told apart by: one to each correspondent for each (RFC 5230 §4.2)."""
+        """Return the key that identifies the reply: each correspondent gets one for each key (RFC 5230 §4.2)."""
         return self.handle or f"{self.subject}\0{self.sender}\0{self.mime}\0{self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class SieveResult:
-    """What is to be done with one message, each thing once. Nothing at all means: forget it (discard)."""
+    """The actions for one message, each once; none at all means discard."""
 
     keeps: tuple[Keep, ...] = ()
     redirects: tuple[Redirect, ...] = ()
     reject: Reject | None = None
     vacation: VacationReply | None = None
-    remember: tuple[tuple[str, int], ...] = ()  # keys of duplicate tests, and for how many seconds
+    remember: tuple[tuple[str, int], ...] = ()  # keys of duplicate tests, and for how many seconds to record them
 
     @property
     def is_plain(self) -> bool:
-        """Just what happens without a script."""
+        """True if the result is that of no script at all."""
         return self.keeps == (Keep(),) and not (self.redirects or self.reject or self.vacation or self.remember)

@@ -1,14 +1,14 @@
-"""A script as the generic tree of RFC 5228 §8.2: commands with arguments, tests and blocks, each with its line.
+"""Parser of scripts into the generic tree of RFC 5228 §8.2: commands with arguments, tests and blocks.
 
-Called by `language`, which knows what the names mean, and by whoever writes scripts: a command keeps the comment
-that stands before it. SieveError says what is wrong and on which line.
+`compiler` gives the names their meaning. A command keeps the comment before it, for programs that write scripts.
+SieveError names the fault and its line.
 """
 
 import re
 from dataclasses import dataclass
 from typing import Literal
 
-MAX_DEPTH = 32  # nested blocks and tests; RFC 5228 §2.10.5 asks for 15
+MAX_DEPTH = 32  # nested blocks and tests; RFC 5228 §2.10.5 requires 15
 
 _TOKEN = re.compile(
     r"""(?P<space>[ \t]+)
@@ -28,7 +28,7 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 class SieveError(ValueError):
-    """What is wrong with a script; `line` counts from 1."""
+    """A fault in a script; `line` counts from 1."""
 
     def __init__(self, line: int, words: str) -> None:
         super().__init__(f"line {line}: {words}")
@@ -38,7 +38,7 @@ class SieveError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument; `value` is a tag's name without colon, a number, a string, or the strings of a list."""
+    """An argument; `value` is a tag's name without colon, a number, a string, or the strings of a list."""
 
     kind: Literal["tag", "number", "string", "strings"]
     value: str | int | tuple[str, ...]
@@ -47,8 +47,10 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A command or a test as it was written. `block` is None where there is none; `comment` are the lines of # before
-    a command, without their signs."""
+    """A command or test as written.
+
+    `block` is None if there is none; `comment` holds the # lines before a command, without the signs.
+    """
 
     name: str  # lower case
     line: int
@@ -67,7 +69,7 @@ class _Token:
 
 
 def parse_script(text: str) -> tuple[Node, ...]:
-    """The commands of a script. Raises SieveError."""
+    """Parse a script into its commands; raise SieveError."""
     reader = _Reader(_tokens(text))
     commands = reader.commands(0)
     reader.expect("end")
@@ -110,7 +112,7 @@ def _unstuffed(text: str) -> str:
 
 
 class _Reader:
-    """Recursive descent, one token ahead."""
+    """Recursive descent parser with one token of look-ahead."""
 
     def __init__(self, tokens: list[_Token]) -> None:
         self._tokens = tokens
@@ -212,16 +214,16 @@ class _Reader:
 
 
 def quote_string(text: str) -> str:
-    """A string as a script has it."""
+    """Return a string as written in a script."""
     return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
 
 
 def format_string_list(texts: tuple[str, ...] | list[str]) -> str:
-    """A string list as a script has it; one string stands alone."""
+    """Return a string list as written in a script; a single string stands alone."""
     return quote_string(texts[0]) if len(texts) == 1 else "[" + ", ".join(map(quote_string, texts)) + "]"
 
 
 def format_multiline(text: str) -> str:
-    """A text of several lines as a script has it."""
+    """Return a text of several lines as written in a script."""
     body = re.sub(r"(?m)^\.", "..", text.replace("\r\n", "\n").rstrip("\n"))
     return "text:\n" + body + "\n.\n"

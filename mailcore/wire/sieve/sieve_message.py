@@ -1,4 +1,4 @@
-"""A message as tests see it: decoded header fields, addresses by part, the body's texts. Read once, when asked for."""
+"""A message as tests see it: decoded header fields, addresses by part, body texts; parsed lazily."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _BODY_LIMIT = readable_text.MAX_TEXT  # characters of one part that tests look a
 
 
 class SieveMessage:
-    """`content` is the whole message as it will lie in the mailbox."""
+    """A message with its envelope; `content` is the whole message as it will be stored."""
 
     def __init__(self, content: mime.Content, envelope: Envelope) -> None:
         self._content = content
@@ -36,15 +36,15 @@ class SieveMessage:
         return found
 
     def raw(self, name: str) -> list[str]:
-        """The values of the fields of this name (any case), Latin-1, in order."""
+        """Return the values of the fields of this name (any case), Latin-1, in order."""
         return self._by_name.get(name.lower(), [])
 
     def values(self, name: str) -> list[str]:
-        """The same, decoded (RFC 5228 §2.7.2)."""
+        """Return the values of the fields of this name, decoded (RFC 5228 §2.7.2)."""
         return [headers.decode_value(value).strip() for value in self.raw(name)]
 
     def addresses(self, name: str, *, at: int | None = None) -> list[str]:
-        """local-part@domain of everybody in the fields of this name, or in the one with index `at`."""
+        """Return the addresses in the fields of this name, or in the field with index `at`."""
         if name.lower() not in self._mails:
             self._mails[name.lower()] = [tuple(_mails(value)) for value in self.raw(name)]
         fields = self._mails[name.lower()]
@@ -62,12 +62,12 @@ class SieveMessage:
         return self._content[start : start + _BODY_LIMIT * 4].decode("utf-8", "replace")
 
     def body_text(self) -> list[str]:
-        """The readable text of each part that is one."""
+        """Return the readable text of each text part."""
         leaves = readable_text.leaf_parts(self._tree)
         return [readable_text.readable_text(self._content, part) for part in leaves if part.kind == "text"]
 
     def body_of(self, types: tuple[str, ...]) -> list[str]:
-        """The content of parts by media type: "" for all, "text" for a kind, "text/plain" for one (§5.2)."""
+        """Return the content of parts by media type: "" for all, "text" for a type, "text/plain" for a subtype (§5.2)."""
         found = []
         for part in _all(self._tree):
             if not any(_is_type(part, each.lower()) for each in types):
@@ -107,7 +107,7 @@ def _mails(value: str) -> Iterator[str]:
 
 
 def part_of(mail: str, part: str, delimiter: str) -> str | None:
-    """An address part (RFC 5228 §2.7.4, RFC 5233); None where an address has no such part."""
+    """Return an address part (RFC 5228 §2.7.4, RFC 5233), or None if the address lacks it."""
     local, domain = addresses.split_address(mail)
     if part in ("all", ""):
         return mail
@@ -123,5 +123,5 @@ def part_of(mail: str, part: str, delimiter: str) -> str | None:
 
 
 def to_one_line(value: str) -> str:
-    """Text that is safe in a header field."""
+    """Return text that is safe in a header field."""
     return re.sub(r"[\x00-\x1f\x7f]+", " ", value).strip()

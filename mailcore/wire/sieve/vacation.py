@@ -1,7 +1,7 @@
-"""When an automatic answer is right, and the answer (RFC 5230 §4, RFC 3834).
+"""The vacation reply: conditions for sending it, and its format (RFC 5230 §4, RFC 3834).
 
-Nobody is answered who is a list, a program or oneself; nothing that did not come to one of the owner's addresses; no
-message that says it was sent automatically. Who is answered gets one in a while: whoever delivers keeps that memory.
+No reply goes to lists, programs or the owner; none to messages that did not name one of the owner's addresses, or that
+are automatic themselves. The caller records whom a reply was sent to.
 """
 
 import re
@@ -23,7 +23,7 @@ _BULK = frozenset(("bulk", "junk", "list"))
 
 
 def should_reply(vacation: VacationReply, message: SieveMessage, own: Sequence[str]) -> bool:
-    """Is an answer right? `own` are the owner's addresses."""
+    """Return True if a reply should be sent; `own` are the owner's addresses."""
     sender = message.envelope.sender
     mine = {addresses.fold_address(each) for each in (*own, *vacation.addresses)}
     if "@" not in sender or addresses.fold_address(sender) in mine:
@@ -47,13 +47,13 @@ def should_reply(vacation: VacationReply, message: SieveMessage, own: Sequence[s
 
 
 def _plain(mail: str, delimiter: str) -> str:
-    """Folded and without its extension: mail to user+x came to user."""
+    """Return an address folded and without its extension: mail to user+x is mail to user."""
     local, domain = addresses.split_address(addresses.fold_address(mail))
     return f"{addresses.split_extension(local, delimiter)[0]}@{domain}"
 
 
 def render_reply(vacation: VacationReply, message: SieveMessage, *, owner: str, date: str, message_id: str) -> bytes:
-    """The answer, CRLF line ends. `owner` is the address it comes from where the script names none."""
+    """Return the reply with CRLF line ends; `owner` is the sender unless the script names one."""
     sender = to_one_line(vacation.sender) or owner
     subject = to_one_line(vacation.subject)
     if not subject:
@@ -85,7 +85,7 @@ def _encode_word(text: str) -> str:
 
 
 def _format_mailbox(text: str) -> str:
-    """ "Name <address>" as a header field has it."""
+    """Return "Name <address>" formatted for a header field."""
     before, bracket, rest = text.rpartition("<")
     if not bracket or not rest.endswith(">") or ">" in rest[:-1]:
         return text

@@ -1,7 +1,7 @@
-"""Rights to mailboxes (RFC 4314): their letters, and what SETACL asks for. Pure.
+r"""Access rights to mailboxes (RFC 4314) and the arguments of SETACL.
 
-l see in listings   r read       s set \\Seen     w set other flags   i put messages in   p post
-k make below        x delete     t set \\Deleted  e expunge           a change rights
+l lookup     r read      s set \\Seen      w write other flags   i insert    p post
+k create     x delete    t set \\Deleted   e expunge             a administer
 """
 
 import re
@@ -11,13 +11,13 @@ from mailcore.wire.imap import system_flags
 from mailcore.wire.imap.cursor import BadSyntax, Cursor
 
 ALL = "lrswipkxtea"
-# RFC 2086's letters, which old clients know: what each means when it is set, and when it is told (RFC 4314 §2.1.1).
+# The obsolete rights of RFC 2086 and the rights they stand for (RFC 4314 §2.1.1).
 _VIRTUAL = {"c": "kx", "d": "te"}
 
 
 @dataclass(frozen=True, slots=True)
 class AclChange:
-    """What SETACL does with an entry: "" puts `rights` in its place, "+" and "-" add and take away."""
+    """A change of an ACL entry: mode "" replaces its rights, "+" adds and "-" removes some."""
 
     mode: str
     rights: str
@@ -32,12 +32,14 @@ class AclChange:
 
 
 def order_rights(rights: str) -> str:
-    """Each letter once, in the order of ALL."""
+    """Return each right once, in the order of ALL."""
     return "".join(right for right in ALL if right in rights)
 
 
 def flags_mask(rights: str) -> int:
-    """The system flags that may be changed (RFC 4314 §4): \\Seen by s, \\Deleted by t, the others by w."""
+    r"""Return the system flags that these rights allow to change (RFC 4314 §4): \\Seen by s, \\Deleted by t, others by
+    w.
+    """
     seen = system_flags.SEEN if "s" in rights else 0
     deleted = system_flags.DELETED if "t" in rights else 0
     others = sum(system_flags.BITS.values()) & ~(system_flags.SEEN | system_flags.DELETED) if "w" in rights else 0
@@ -45,12 +47,12 @@ def flags_mask(rights: str) -> int:
 
 
 def format_rights(rights: str) -> str:
-    """As a response has them: with RFC 2086's letters for what they cover."""
+    """Return rights for a response, with the obsolete rights of RFC 2086 that they cover."""
     return rights + "".join(letter for letter, covers in _VIRTUAL.items() if set(covers) & set(rights))
 
 
 def parse_change(cursor: Cursor) -> AclChange:
-    """The last argument of SETACL. BadSyntax: a letter that is no right (RFC 4314 §3.1)."""
+    """Parse the last argument of SETACL; raise BadSyntax for an unknown right (RFC 4314 §3.1)."""
     given = cursor.astring().decode("ascii", "replace")
     shape = re.fullmatch(rf"([+-]?)([{ALL}cd]*)", given)
     if shape is None:
@@ -62,7 +64,7 @@ def parse_change(cursor: Cursor) -> AclChange:
 
 
 def parse_identifier(cursor: Cursor) -> str:
-    """An account's name, or "anyone"; "-" before it: rights that are taken away."""
+    """Parse an account's name or "anyone"; a "-" before it means rights that are taken away."""
     found = cursor.text_astring("Identifier")
     if not found.removeprefix("-") or len(found) > 300:
         raise BadSyntax("Identifier expected")

@@ -1,4 +1,4 @@
-"""What FETCH asks for (RFC 9051 §6.4.5, with BINARY, OBJECTID, SAVEDATE, PREVIEW, CONDSTORE)."""
+"""Arguments of FETCH (RFC 9051 §6.4.5, with BINARY, OBJECTID, SAVEDATE, PREVIEW, CONDSTORE)."""
 
 import re
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Literal
 from mailcore.wire.imap.cursor import BadSyntax, Cursor
 from mailcore.wire.message.body_section import Section, What
 
-# Items that the index answers without opening a file.
+# Items answered from the index, without opening a file.
 ATTRIBUTES = frozenset(
     {"UID", "FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODYSTRUCTURE", "BODY", "MODSEQ", "EMAILID",
      "THREADID", "SAVEDATE", "PREVIEW"}
@@ -34,18 +34,18 @@ MAX_PATH = 100
 
 @dataclass(frozen=True, slots=True)
 class ContentItem:
-    """Bytes of the message. `label` is what the response calls them, without the partial's origin."""
+    """A part of a message's bytes; `label` is its name in the response, without the partial's origin."""
 
     label: bytes
     section: Section
     peek: bool
     kind: Literal["raw", "binary", "binary size"] = "raw"
-    partial: tuple[int, int] | None = None  # first byte, at most so many
+    partial: tuple[int, int] | None = None  # (first byte, number of bytes)
 
 
 @dataclass(frozen=True, slots=True)
 class FetchItems:
-    """`attributes` in the order asked for, each once; `changed_since` None without."""
+    """The items of a FETCH; `attributes` in the order given, each once."""
 
     attributes: tuple[str, ...]
     contents: tuple[ContentItem, ...]
@@ -64,7 +64,7 @@ class FetchModifiers:
 
 
 def parse_fetch_items(cursor: Cursor) -> FetchItems:
-    """Macro, one item, or a list of items; up to the end or the modifiers."""
+    """Parse a macro, one item or a list of items, up to the end or the modifiers."""
     start = cursor.at
     end = _plain_end(cursor.text, start)
     if end is not None:
@@ -74,7 +74,7 @@ def parse_fetch_items(cursor: Cursor) -> FetchItems:
 
 
 def _plain_end(text: bytes, start: int) -> int | None:
-    """Where the items end, when they are simple enough to be remembered by their spelling."""
+    """Return the end of the items if they are simple enough to be cached by their text, else None."""
     if b"{" in text or len(text) - start > 300:
         return None
     if text[start : start + 1] != b"(":
@@ -147,7 +147,7 @@ def _parse_item(cursor: Cursor, found: _Collected) -> None:
 
 
 def _parse_path(cursor: Cursor) -> tuple[tuple[int, ...], bool]:
-    """(numbers, whether a dot follows)."""
+    """Return (numbers, True if a dot follows)."""
     match = _PATH.match(cursor.text, cursor.at)
     if match is None:
         return (), False
@@ -164,7 +164,7 @@ def _parse_body(cursor: Cursor, peek: bool) -> ContentItem:
 
 
 def parse_section(cursor: Cursor) -> Section:
-    """ "[" section "]"."""
+    """Parse "[" section "]"."""
     cursor.expect(b"[")
     path, more = _parse_path(cursor)
     found = Section(path)
@@ -191,7 +191,7 @@ def _header_name(cursor: Cursor) -> str:
 
 
 def format_section(wanted: Section) -> bytes:
-    """ "BODY[1.HEADER.FIELDS (FROM TO)]"."""
+    """Return a label such as BODY[1.HEADER.FIELDS (FROM TO)]."""
     words = [str(number) for number in wanted.path] + ([wanted.what] if wanted.what else [])
     names = b""
     if wanted.fields:
@@ -232,7 +232,7 @@ _RANGE = re.compile(rb"(-?[1-9]\d{0,9}):(-?[1-9]\d{0,9})")
 
 
 def parse_partial_range(cursor: Cursor) -> tuple[int, int]:
-    """RFC 9394 §4: both ends positive (from the first) or both negative (from the last)."""
+    """Parse a range with both ends positive (from the first) or negative (from the last) (RFC 9394 §4)."""
     match = _RANGE.match(cursor.text, cursor.at)
     if match is None or (int(match[1]) < 0) != (int(match[2]) < 0):
         raise BadSyntax("Range is not valid")
@@ -241,7 +241,7 @@ def parse_partial_range(cursor: Cursor) -> tuple[int, int]:
 
 
 def parse_modifiers(cursor: Cursor) -> FetchModifiers:
-    """[SP "(" CHANGEDSINCE n [VANISHED] [PARTIAL a:b] ")"], then the end."""
+    """Parse [SP "(" CHANGEDSINCE n [VANISHED] [PARTIAL a:b] ")"] and the end."""
     if cursor.at_end():
         return FetchModifiers()
     cursor.space()

@@ -1,4 +1,4 @@
-"""What LIST, LSUB and STATUS ask for (RFC 9051 §6.3.9, §6.3.11, RFC 5258, RFC 5819, RFC 6154, RFC 9590)."""
+"""Arguments of LIST, LSUB and STATUS (RFC 9051 §6.3.9, §6.3.11, RFC 5258, RFC 5819, RFC 6154, RFC 9590)."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class ListArguments:
 
 
 def parse_list_arguments(cursor: Cursor) -> ListArguments:
-    """Everything after LIST, to the end."""
+    """Parse all arguments of LIST."""
     selections: list[str] = []
     extended = False
     if cursor.next_is(b"("):
@@ -65,7 +65,7 @@ def _parse_word(cursor: Cursor, words: tuple[str, ...], what: str) -> str:
 
 
 def _parse_return_options(cursor: Cursor) -> tuple[frozenset[str], tuple[str, ...], tuple[str, ...]]:
-    """(options, STATUS items, METADATA entries)."""
+    """Parse RETURN options into (options, STATUS items, METADATA entries)."""
     returns: set[str] = set()
     status: tuple[str, ...] = ()
     entries: tuple[str, ...] = ()
@@ -86,7 +86,7 @@ def _parse_return_options(cursor: Cursor) -> tuple[frozenset[str], tuple[str, ..
 
 
 def parse_status_items(cursor: Cursor) -> tuple[str, ...]:
-    """ "(" item … ")", each once."""
+    """Parse "(" item … ")" and return each item once."""
     items = cursor.list_of(lambda: _parse_word(cursor, STATUS_ITEMS, "status item"))
     if not items:
         raise BadSyntax("Status items expected")

@@ -1,4 +1,4 @@
-"""Mailboxes a command is about (RFC 5465 §6, RFC 7377 §2.2): "selected", "personal", "subtree" and so on."""
+"""Mailbox filters of NOTIFY and ESEARCH (RFC 5465 §6, RFC 7377 §2.2): "selected", "personal", "subtree" and others."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ MAX_NAMES = 1000
 @dataclass(frozen=True, slots=True)
 class MailboxFilter:
     kind: str  # upper case
-    names: frozenset[str] = frozenset()  # looked up per mailbox: 1000 names times 10,000 mailboxes are no loop
+    names: frozenset[str] = frozenset()  # a set: 1,000 names against 10,000 mailboxes must not be a loop
 
     def covers(self, name: str, subscribed: bool) -> bool:
-        """Is it about this mailbox, the selected one apart?"""
+        """Return True if the filter covers this mailbox; the selected mailbox is the caller's business."""
         match self.kind:
             case "PERSONAL":
                 return not is_other_users(name)
-            case "INBOXES":  # delivery puts messages nowhere else by itself
+            case "INBOXES":  # the only mailbox that delivery uses without a filter
                 return name == "INBOX"
             case "SUBSCRIBED":
                 return subscribed

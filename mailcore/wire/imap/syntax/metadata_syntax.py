@@ -1,4 +1,4 @@
-"""What GETMETADATA and SETMETADATA ask for (RFC 5464 §4)."""
+"""Arguments of GETMETADATA and SETMETADATA (RFC 5464 §4)."""
 
 import re
 from dataclasses import dataclass
@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from mailcore.wire.imap.cursor import BadSyntax, Cursor
 
 _ENTRY = re.compile(r"/(?:private|shared)(?:/[^\x00-\x20\x7f-\U0010ffff*%/]+)+")
-MAX_ENTRIES = 100  # of one command
+MAX_ENTRIES = 100  # in one command
 MAX_NAME = 255
 INFINITE = -1
 
 
 @dataclass(frozen=True, slots=True)
 class MetadataRequest:
-    """`max_size` -1: any. `depth` 0: the entries themselves, 1: those right below too, INFINITE: all below."""
+    """A GETMETADATA request.
+
+    `max_size` -1: no limit. `depth` 0: the entries themselves, 1: also their children, INFINITE: all descendants.
+    """
 
     mailbox: str
     entries: tuple[str, ...]
@@ -22,7 +25,7 @@ class MetadataRequest:
 
 
 def parse_request(cursor: Cursor) -> MetadataRequest:
-    """[options SP] mailbox SP entries, to the end; options are also taken after the mailbox."""
+    """Parse [options SP] mailbox SP entries; options are accepted after the mailbox as well."""
     given: dict[str, int] = {}
     if cursor.next_is(b"("):
         cursor.list_of(lambda: _parse_option(cursor, given))
@@ -48,7 +51,7 @@ def _parse_option(cursor: Cursor, given: dict[str, int]) -> None:
 
 
 def parse_entries(cursor: Cursor) -> tuple[str, ...]:
-    """One entry, or a list of them."""
+    """Parse one entry or a list of entries."""
     found = cursor.list_of(lambda: _parse_entry(cursor)) if cursor.next_is(b"(") else [_parse_entry(cursor)]
     if not found or len(found) > MAX_ENTRIES:
         raise BadSyntax("Entries expected")
@@ -56,7 +59,7 @@ def parse_entries(cursor: Cursor) -> tuple[str, ...]:
 
 
 def _parse_entry(cursor: Cursor) -> str:
-    """Names are the same in any case: in lower case."""
+    """Parse an entry name, which is case-insensitive, and return it in lower case."""
     name = cursor.text_astring("Entry").lower()
     if not _ENTRY.fullmatch(name) or len(name) > MAX_NAME:
         raise BadSyntax("Entry is not valid")
@@ -64,7 +67,7 @@ def _parse_entry(cursor: Cursor) -> str:
 
 
 def parse_changes(cursor: Cursor) -> tuple[str, dict[str, bytes | None]]:
-    """mailbox SP "(" entry SP value … ")": the mailbox, and values; None takes an entry away."""
+    """Parse mailbox SP "(" entry SP value … ")" into the mailbox and values; None removes an entry."""
     mailbox = cursor.mailbox()
     cursor.space()
     found: dict[str, bytes | None] = {}

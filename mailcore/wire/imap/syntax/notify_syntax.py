@@ -1,4 +1,4 @@
-"""What NOTIFY asks for (RFC 5465 §8)."""
+"""Arguments of NOTIFY (RFC 5465 §8)."""
 
 from dataclasses import dataclass
 
@@ -14,12 +14,12 @@ MAX_GROUPS = 100
 
 
 class UnservedEvent(Exception):
-    """An event of the standard that is none of EVENTS: NO [BADEVENT]."""
+    """A standard event that is not among EVENTS; the response is NO [BADEVENT]."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventGroup:
-    """`events` upper case. `attributes`: what is told of new messages in the selected mailbox."""
+    """Events for a set of mailboxes; `attributes` are the FETCH items for new messages in the selected mailbox."""
 
     scope: MailboxFilter
     events: frozenset[str]
@@ -32,14 +32,14 @@ class EventGroup:
 
 @dataclass(frozen=True, slots=True)
 class NotifyRequest:
-    """`status`: STATUS of all the mailboxes at once."""
+    """A NOTIFY SET request; `status` asks for STATUS of all its mailboxes at once."""
 
     groups: tuple[EventGroup, ...]
     status: bool = False
 
 
 def parse_notify(cursor: Cursor) -> NotifyRequest | None:
-    """ "SET" [SP "STATUS"] (SP group)… to the end; None for "NONE"."""
+    """Parse "SET" [SP "STATUS"] (SP group)…; return None for "NONE"."""
     word = cursor.keyword()
     if word == "NONE":
         cursor.end()

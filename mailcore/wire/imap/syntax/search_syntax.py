@@ -1,6 +1,6 @@
-"""What SEARCH, SORT and THREAD ask for (RFC 9051 §6.4.4, RFC 5256, RFC 5032, RFC 7162, RFC 8474, RFC 8514).
+"""Arguments of SEARCH, SORT and THREAD (RFC 9051 §6.4.4, RFC 5256, RFC 5032, RFC 7162, RFC 8474, RFC 8514).
 
-A program is a tree of keys; every key says what it means, not how it was spelled.
+A program is a tree of keys that hold their meaning, not their spelling.
 """
 
 from collections.abc import Callable
@@ -12,15 +12,15 @@ from mailcore.wire.imap.cursor import BadSyntax, Cursor, TooComplicated
 from mailcore.wire.imap.sequence_set import SAVED_RESULT, NumberSet
 from mailcore.wire.text.charsets import fold_text
 
-MAX_DEPTH = 50  # parentheses and NOTs in each other; the second argument of OR is no deeper than the OR itself
+MAX_DEPTH = 50  # nesting of parentheses and NOTs; the second argument of OR counts as no deeper than the OR
 MAX_KEYS = 1000
-MAX_STRING = 1024  # characters; databases compare strings in the product of their lengths
-# ANDs in ORs in ANDs, once NOTs stand at single keys: SQLite's parser has room for 30 such levels.
+MAX_STRING = 1024  # characters; databases compare strings in time proportional to the product of their lengths
+# Nested ANDs and ORs of a normalized program: SQLite's parser allows 30 such levels.
 MAX_ALTERNATIONS = 20
 
 
 class UnknownCharset(Exception):
-    """The strings' charset is not known: NO [BADCHARSET]."""
+    """The charset of the strings is unknown; the response is NO [BADCHARSET]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class HasKeyword:
 
 @dataclass(frozen=True, slots=True)
 class IsRecent:
-    """\\Recent, which the session knows."""
+    r"""The \\Recent flag, known to the session only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,10 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A date disregarding time and zone, in days since 1970: `sent` by its own zone, the others by the server's."""
+    """A date without time and zone, in days since 1970.
+
+    `sent` is taken in the message's own zone, the others in the server's.
+    """
 
     field: Literal["internal", "sent", "saved"]
     relation: Literal["<", "=", ">="]
@@ -97,7 +100,7 @@ class Contains:
 
 @dataclass(frozen=True, slots=True)
 class HeaderContains:
-    """A field of that name (lower case) with the folded substring; "" asks for the field alone."""
+    """A header field (name in lower case) with this folded substring; "" asks for the field only."""
 
     name: str
     value: str
@@ -146,7 +149,7 @@ class _Reader:
         self._keys = 0
 
     def program(self, depth: int = 0) -> SearchKey:
-        """search-key *(SP search-key), up to the end or ")"."""
+        """Parse search-key *(SP search-key), up to the end or ")"."""
         keys = [self._key(depth)]
         while not self._cursor.at_end() and not self._cursor.next_is(b")"):
             if not self._cursor.skip_token(b" "):
@@ -191,7 +194,7 @@ class _Reader:
                 return Not(self._key(depth + 1))
             case "OR":
                 return self._alternatives(depth)
-            case "FUZZY":  # RFC 6203: our matching is as near as it gets
+            case "FUZZY":  # RFC 6203: this server's matching is as fuzzy as it gets
                 return self._key(depth + 1)
             case "UID":
                 return Numbers(cursor.sequence_set(), uid=True)
@@ -212,12 +215,12 @@ class _Reader:
                 return self._modseq()
             case "EMAILID" | "THREADID":
                 field_name: Literal["email_id", "thread_id"] = "email_id" if word == "EMAILID" else "thread_id"
-                name = cursor.atom().decode("ascii")  # with the message FETCH writes before it
+                name = cursor.atom().decode("ascii")  # with the prefix M or T that FETCH writes
                 return SameObject(field_name, name[1:] if name[0] == ("M" if word == "EMAILID" else "T") else "")
         return HeaderContains(word.lower(), self._folded())  # BCC, CC, FROM, SUBJECT, TO
 
     def _alternatives(self, depth: int) -> SearchKey:
-        """ "OR" has been read. Programs write a choice of n as OR a OR b OR c d: one key of n, however many."""
+        """Parse the arguments of OR; a chain OR a OR b OR c d becomes one key with n alternatives."""
         cursor = self._cursor
         found = [self._key(depth + 1)]
         cursor.space()
@@ -228,7 +231,7 @@ class _Reader:
         return Or((*found, self._key(depth + 1)))
 
     def _modseq(self) -> SearchKey:
-        """["/flags/…" SP ("priv" / "shared" / "all") SP] number (RFC 7162 §3.1.5): we keep one number a message."""
+        """Parse ["/flags/…" SP ("priv" / "shared" / "all") SP] number (RFC 7162 §3.1.5); a message has one MODSEQ here."""
         cursor = self._cursor
         if cursor.next_is(b'"'):
             cursor.string()
@@ -261,13 +264,13 @@ _KNOWN = {
     *_DAY_KEYS, "NOT", "OR", "FUZZY", "UID", "KEYWORD", "UNKEYWORD", "LARGER", "SMALLER", "OLDER", "YOUNGER", "BODY",
     "TEXT", "HEADER", "MODSEQ", "EMAILID", "THREADID", "BCC", "CC", "FROM", "SUBJECT", "TO",
 }  # fmt: skip
-# Charsets that strings in SEARCH may have, and Python's names for them.
+# Charsets of strings in SEARCH, and Python's names for them.
 CHARSETS = {"US-ASCII": "ascii", "ASCII": "ascii", "UTF-8": "utf-8", "GB18030": "gb18030", "GBK": "gbk",
             "GB2312": "gb18030", "BIG5": "cp950", "ISO-8859-1": "latin-1"}  # fmt: skip
 
 
 def parse_program(cursor: Cursor, charset: str = "UTF-8") -> SearchKey:
-    """The keys up to the end, normalized. UnknownCharset: `charset` is none of CHARSETS."""
+    """Parse all keys and normalize them; raise UnknownCharset if `charset` is not in CHARSETS."""
     codec = CHARSETS.get(charset.upper())
     if codec is None:
         raise UnknownCharset(charset)
@@ -279,7 +282,7 @@ def parse_program(cursor: Cursor, charset: str = "UTF-8") -> SearchKey:
 
 
 def normalize(key: SearchKey, negated: bool = False) -> SearchKey:
-    """The same program with NOT at single keys only and no AND directly inside an AND, no OR inside an OR."""
+    """Return an equal program in which NOT applies to single keys and no AND or OR directly contains its own kind."""
     match key:
         case Not(inner):
             return normalize(inner, not negated)
@@ -294,19 +297,19 @@ def normalize(key: SearchKey, negated: bool = False) -> SearchKey:
 
 
 def _alternations(key: SearchKey) -> int:
-    """How deep ANDs and ORs of a normalized program stand in each other."""
+    """Return the nesting depth of ANDs and ORs in a normalized program."""
     if isinstance(key, And | Or):
         return 1 + max(_alternations(each) for each in key.keys)
     return 0
 
 
 def parse_charset(cursor: Cursor) -> str:
-    """A charset argument, of SORT, THREAD or SEARCH CHARSET."""
+    """Parse the charset argument of SORT, THREAD or SEARCH CHARSET."""
     return cursor.astring().decode("latin-1")
 
 
 def walk_keys(key: SearchKey, visit: Callable[[SearchKey], None]) -> None:
-    """Every key of a program."""
+    """Call `visit` for every key of a program."""
     visit(key)
     match key:
         case And(keys) | Or(keys):
@@ -317,7 +320,7 @@ def walk_keys(key: SearchKey, visit: Callable[[SearchKey], None]) -> None:
 
 
 def uses_modseq(key: SearchKey) -> bool:
-    """Does the program have a MODSEQ key? Its answer then carries MODSEQ (RFC 7162 §3.1.5)."""
+    """Return True if the program has a MODSEQ key, so that the response carries MODSEQ (RFC 7162 §3.1.5)."""
     found = False
 
     def visit(each: SearchKey) -> None:
@@ -329,7 +332,7 @@ def uses_modseq(key: SearchKey) -> bool:
 
 
 def uses_texts(key: SearchKey) -> bool:
-    """Does the program ask what headers or bodies hold?"""
+    """Return True if the program looks at headers or bodies."""
     found = False
 
     def visit(each: SearchKey) -> None:
@@ -341,7 +344,7 @@ def uses_texts(key: SearchKey) -> bool:
 
 
 def uses_sequence_numbers(key: SearchKey) -> bool:
-    """Is a set of the program one of sequence numbers?"""
+    """Return True if the program has a set of sequence numbers."""
     found = False
 
     def visit(each: SearchKey) -> None:
@@ -357,7 +360,7 @@ def uses_sequence_numbers(key: SearchKey) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ReturnOptions:
-    """What the answer is to hold. `extended`: RETURN was given, so it is an ESEARCH response."""
+    """RETURN options; `extended` is True if RETURN was given, which asks for an ESEARCH response."""
 
     extended: bool = False
     minimum: bool = False
@@ -371,7 +374,7 @@ class ReturnOptions:
 
 
 def parse_return_options(cursor: Cursor, read_partial: Callable[[Cursor], tuple[int, int]]) -> ReturnOptions:
-    """[SP "RETURN" SP "(" options ")"], the space before what follows not taken."""
+    """Parse [SP "RETURN" SP "(" options ")"]."""
     if not cursor.skip_word(b"RETURN"):
         return ReturnOptions()
     cursor.space()
@@ -412,7 +415,7 @@ SORT_KEYS = ("ARRIVAL", "CC", "DATE", "FROM", "SIZE", "SUBJECT", "TO", "DISPLAYF
 
 
 def parse_sort_criteria(cursor: Cursor) -> tuple[tuple[str, bool], ...]:
-    """ "(" [REVERSE SP] key … ")" as (key, reverse)."""
+    """Parse "(" [REVERSE SP] key … ")" into (key, reverse) pairs."""
 
     def one() -> tuple[str, bool]:
         word = cursor.keyword()

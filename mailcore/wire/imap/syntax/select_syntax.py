@@ -1,4 +1,4 @@
-"""What SELECT and EXAMINE are asked besides the name (RFC 4466 §2.1, RFC 7162 §3.1.8, §3.2.5)."""
+"""Arguments of SELECT and EXAMINE after the name (RFC 4466 §2.1, RFC 7162 §3.1.8, §3.2.5)."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,11 @@ from mailcore.wire.imap.sequence_set import Ranges
 
 @dataclass(frozen=True, slots=True)
 class QresyncRequest:
-    """What the client still knows of the mailbox. `known` None: every UID up to UIDNEXT. `matched`: it also gave
-    sequence numbers with their UIDs, which only save work to servers that forget what was expunged."""
+    """The client's knowledge of the mailbox (QRESYNC).
+
+    `known` None: every UID below UIDNEXT. `matched`: the client also sent sequence numbers with their UIDs, which help
+    only servers that do not store expunged UIDs.
+    """
 
     uid_validity: int
     modseq: int
@@ -24,7 +27,7 @@ class SelectParameters:
 
 
 def parse_select_parameters(cursor: Cursor) -> SelectParameters:
-    """[SP "(" parameter … ")"], to the end."""
+    """Parse [SP "(" parameter … ")"]."""
     condstore, resync = False, None
 
     def one() -> None:
@@ -45,7 +48,7 @@ def parse_select_parameters(cursor: Cursor) -> SelectParameters:
 
 
 def _parse_qresync(cursor: Cursor) -> QresyncRequest:
-    """ "(" uidvalidity SP modseq [SP known-uids] [SP "(" known-sequence-set SP known-uid-set ")"] ")"."""
+    """Parse "(" uidvalidity SP modseq [SP known-uids] [SP "(" known-sequence-set SP known-uid-set ")"] ")"."""
     cursor.expect(b"(")
     uid_validity = cursor.nz_number()
     cursor.space()
