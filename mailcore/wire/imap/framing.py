@@ -150,7 +150,7 @@ class Framer:
         self._pieces, self._length, self._literals, self._head = [], 0, 0, b""
 
     def _keep_some(self) -> None:
-        """Move bytes of a kept literal out of the buffer as they arrive, so that reading never pauses before its end."""
+        """Move bytes of a kept literal out of the buffer as they arrive, so that reading never pauses early."""
         data = self._take(self._left)
         self._pieces.append(data)
         self._length += len(data)

@@ -41,7 +41,7 @@ def parse_ranges(text: bytes) -> Ranges | None:
 
 
 def resolve_ranges(ranges: Ranges, largest: int) -> list[tuple[int, int]]:
-    """Return ranges in order, joined where adjacent, with "*" replaced by `largest` (0: no message, "*" matches none)."""
+    """Return ranges in order, joined where adjacent; "*" becomes `largest` (0: "*" matches no message)."""
     if len(ranges) == 1:
         low, high = ranges[0]
         low, high = low or largest, high or largest

@@ -221,7 +221,7 @@ def _merge_threads(known: ThreadNode, root: ThreadNode, remaining: list[ThreadNo
 
 
 def format_threads(roots: Iterable[ThreadNode], number: Callable[[int], int] | None = None) -> bytes:
-    """Return the threads as in a THREAD response, (1 2 (3)(4 5)) (RFC 5256 §4); `number` maps UIDs to sequence numbers."""
+    """Return the THREAD response (1 2 (3)(4 5)) (RFC 5256 §4); `number` maps UIDs to sequence numbers."""
     out: list[str] = []
     for root in roots:
         _format_thread(root, out, number)

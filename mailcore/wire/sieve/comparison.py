@@ -43,7 +43,10 @@ DEFAULT = "i;ascii-casemap"
 
 
 def compare(kind: str, comparator: str, relation: str, value: str, key: str) -> tuple[str, ...] | None:
-    """Return the captures if `value` matches `key`: the whole value first for :matches, else (); None without a match."""
+    """Return the captures if `value` matches `key`, else None.
+
+    For :matches the captures are the whole value and each wildcard's part; otherwise ().
+    """
     if comparator == NUMERIC:
         order = _order(_number(value), _number(key))
         return () if _RELATIONS[relation if kind == "value" else "eq"](order, 0) else None

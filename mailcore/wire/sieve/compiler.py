@@ -62,7 +62,7 @@ class _Tag:
 
 @dataclass(frozen=True, slots=True)
 class _Signature:
-    """What a command or test looks like. Kinds: string, strings (one will do), number."""
+    """The signature of a command or test. Kinds of values: string, strings (or one string), number."""
 
     values: tuple[str, ...] = ()
     tags: Mapping[str, _Tag] = field(default_factory=dict)

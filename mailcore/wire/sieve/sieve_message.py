@@ -67,7 +67,7 @@ class SieveMessage:
         return [readable_text.readable_text(self._content, part) for part in leaves if part.kind == "text"]
 
     def body_of(self, types: tuple[str, ...]) -> list[str]:
-        """Return the content of parts by media type: "" for all, "text" for a type, "text/plain" for a subtype (§5.2)."""
+        """Return the content of parts by media type (§5.2): "" for all, "text", or "text/plain"."""
         found = []
         for part in _all(self._tree):
             if not any(_is_type(part, each.lower()) for each in types):

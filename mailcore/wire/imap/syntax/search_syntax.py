@@ -231,7 +231,10 @@ class _Reader:
         return Or((*found, self._key(depth + 1)))
 
     def _modseq(self) -> SearchKey:
-        """Parse ["/flags/…" SP ("priv" / "shared" / "all") SP] number (RFC 7162 §3.1.5); a message has one MODSEQ here."""
+        """Parse ["/flags/…" SP ("priv" / "shared" / "all") SP] number (RFC 7162 §3.1.5).
+
+        A message has only one MODSEQ here.
+        """
         cursor = self._cursor
         if cursor.next_is(b'"'):
             cursor.string()
