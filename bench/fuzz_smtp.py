@@ -55,7 +55,7 @@ _CONTENT = [
 
 
 def session(chance: random.Random) -> bytes:
-    """What one client sends."""
+    """Return the bytes of one client session."""
     octets = [b"EHLO x\r\n"] if chance.random() < 0.8 else []
     octets += [_command(chance) for _ in range(chance.randrange(1, 14))]
     if chance.random() < 0.05:

@@ -1,4 +1,4 @@
-"""What the system does on this machine: one JSON line a figure.
+"""Benchmarks of this machine: one JSON line per figure.
 
     bench/run.py [--only accept,listing,idle,web] [--messages N] [--messages N]
     bench/run.py --drivers DIR [--only smtp,imap,pop3,web]

@@ -1,4 +1,4 @@
-"""What a search of texts costs in a large mailbox, without and with the index of texts (`store.textindex`).
+"""The cost of text searches in a large mailbox, with and without the full-text index.
 
     bench/searches.py [--messages N] [--words N]
 

@@ -168,7 +168,7 @@ class Run:
         _start_again(self.site)
 
     def account(self) -> dict[str, object]:
-        """What mail programs are shown."""
+        """Count the messages that IMAP clients see."""
         found: Counter[tuple[str, str]] = Counter()
         for address, content in _shown():
             if match := MESSAGE_ID.search(content):

@@ -72,7 +72,7 @@ HELD = re.compile(r"%\(\w+\)[sd]|%[sd%]|\{\w*\}|</?\w+[^>]*>")
 
 
 def flaw(catalog: Catalog, message: Message) -> str:
-    """What is wrong with a translation; "" if nothing."""
+    """Return the error in a translation, or ""."""
     entry = catalog.get(message.id, message.context)
     if isinstance(message.id, str):
         same = sorted(HELD.findall(message.id)) == sorted(HELD.findall(entry.string))

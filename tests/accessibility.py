@@ -1,4 +1,4 @@
-"""What axe-core finds wrong with a page for people who cannot see, hear or point."""
+"""Accessibility checks of a page with axe-core."""
 
 from importlib.resources import files
 

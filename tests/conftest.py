@@ -1,4 +1,4 @@
-"""What every test stands on: folders of its own, and no memory of the test before."""
+"""Fixtures of every test: its own folders, and empty caches."""
 
 import os
 import re
@@ -38,7 +38,7 @@ def own_folders(settings, tmp_path: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a process remembers for speed is forgotten between tests."""
+    """Clear the caches of the process between tests."""
     cache.clear()
     directory.clear_cache()
     account_login.clear_cache()

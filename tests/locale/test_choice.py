@@ -1,4 +1,4 @@
-"""Whose language a page is in, and whose clock it goes by."""
+"""The language and the time zone of a page."""
 
 import pytest
 from django.test import Client

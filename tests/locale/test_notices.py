@@ -1,4 +1,4 @@
-"""What the mail system itself writes to people, in every language there is."""
+"""Messages written by the mail system, in every language."""
 
 import re
 from email import message_from_bytes, policy

@@ -269,7 +269,7 @@ READS = {each.run.__name__ for each in OPERATIONS if each.method == "GET"} | {"s
 
 
 def expected(who: str, name: str, domain: str, *, named: bool) -> set[int]:
-    """What this role's answer may be."""
+    """Return the statuses that a role may receive."""
     good = {200, 201}
     if who == "ann":
         # Ann lives there herself, the last administrator.

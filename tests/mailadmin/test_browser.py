@@ -109,7 +109,7 @@ def test_no_page_runs_out_of_its_screen_or_into_an_error(visit, width: int, lang
 
 
 def answers(page: Page) -> Iterator[str]:
-    """What comes after a button: mistakes beside their fields, reports, questions. Yields a name of each, and leaves
+    """Pages behind a button: field errors, reports, confirmations. Yields a name of each, and leaves
     nothing behind that the next one needs."""
     page.goto("/admin/domains/new")
     page.fill("[name=name]", "no domain")

@@ -1,4 +1,4 @@
-"""Who changed what, and taking it back."""
+"""The audit log and undoing changes."""
 
 import pytest
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def nothing_yet(office):
-    """What the office was made of is not what is looked at here."""
+    """Clear the audit entries of the fixtures."""
     Change.objects.all().delete()
 
 

@@ -1,4 +1,4 @@
-"""What the screens do: domains, accounts, aliases; lists; what is refused and how it is said."""
+"""The pages of domains, accounts and aliases: changes, lists, error messages."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Who may open what, and change what: the whole table, every page and every form by every role."""
+"""The permission table: every page and every form, by every role."""
 
 import time
 

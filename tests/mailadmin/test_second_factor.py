@@ -36,7 +36,7 @@ def arrive(password: str = PASSWORD, **more: str) -> Client:
 
 
 def app_code(page) -> str:
-    """What an app that was given the page's key shows now."""
+    """Return the current code of an authenticator app set up with the page's key."""
     return code_of(re.search(r'<code class="secret"[^>]*>([^<]+)<', page.text)[1])
 
 

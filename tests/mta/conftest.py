@@ -40,7 +40,7 @@ def post(benet) -> Callable[..., NewMessage]:
 
 @pytest.fixture
 def inbox() -> Callable[[str], list[bytes]]:
-    """What lies in somebody's INBOX, as its files have it."""
+    """Return the contents of the files in an INBOX."""
 
     def read(name: str) -> list[bytes]:
         box = Mailbox.objects.get(account__address=f"{name}@benet.com", name="INBOX")

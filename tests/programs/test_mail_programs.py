@@ -265,7 +265,7 @@ def place(folder: str, name: str, content: bytes = b"Subject: old\r\n\r\nbody\r\
 
 @pytest.fixture
 def dovecots_maildir(benet) -> Path:
-    """What Dovecot left: three messages, one without UID, a folder of its own, keywords, a subscription."""
+    """Create Dovecot's files: three messages, one without UID, a folder, keywords, a subscription."""
     place("", "1700000002.M2P1.host,S=22,W=23:2,Sab")
     place("", "1700000001.M1P1.host:2,FT")
     place("", "1700000003.M3P1.host", part="new")

@@ -77,7 +77,7 @@ def taken(monkeypatch) -> None:
 
 
 def take_over(main_cf: str, virtual: str, aliases: str, maps: dict[str, str]) -> list[str]:
-    """What of the whole set was not taken."""
+    """Return the lines that were not imported."""
     files = [("main.cf", "", main_cf), ("virtual", "", virtual), ("aliases", "/etc/aliases", aliases)]
     files += [("table", name, text) for name, text in maps.items()]
     return [

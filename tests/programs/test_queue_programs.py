@@ -282,7 +282,7 @@ def test_the_same_listing_as_postfix(post, run, running_postfix):
 
 
 def _told(listed: str) -> list[dict[str, object]]:
-    """What two systems should agree on, by sender."""
+    """Return the queue fields that Postfix and Youju share, by sender."""
     messages = [json.loads(line) for line in listed.splitlines()]
     for message in messages:
         assert re.fullmatch(r"[0-9A-F]{6,16}", message.pop("queue_id"))

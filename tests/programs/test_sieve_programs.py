@@ -106,7 +106,7 @@ SCRIPTS = (
 
 @pytest.fixture(scope="module")
 def room() -> Iterator[Path]:
-    """Where Pigeonhole works, as nobody."""
+    """Return a working directory for Pigeonhole, owned by nobody."""
     top = Path(tempfile.mkdtemp(prefix="sieve-"))
     top.chmod(0o777)
     (top / "m.eml").write_bytes(MESSAGE)

@@ -87,7 +87,7 @@ def test_postconf_as_postfix_renders_it(run, postfix):
 
 @pytest.mark.program
 def test_defaults_are_postfixs(run, postfix):
-    """Where a parameter has Postfix's name it has Postfix's default, but for those named here."""
+    """Parameters with Postfix's name have Postfix's default, except those listed here."""
     ours = _values(run("postconf", "-d").lines)
     theirs = _values(postfix("postconf", "-d").lines)
     on_purpose = {

@@ -1,4 +1,4 @@
-"""What conversations with the SMTP server begin with, and where their messages end."""
+"""Helpers for conversations with the SMTP server."""
 
 import base64
 
@@ -53,7 +53,7 @@ def send(client: Conversation, sender: str, recipient: str, content: str = "Subj
 
 
 def messages(name: str) -> list[bytes]:
-    """What lies in somebody's INBOX."""
+    """Return the contents of an INBOX."""
     where = maildir_files.folder_directory(f"{name}@benet.com", "")
     rows = Message.objects.filter(mailbox__account__address=f"{name}@benet.com").order_by("uid")
     return [maildir_files.read_message(where, row.base_name, row.flags) for row in rows]

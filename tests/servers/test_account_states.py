@@ -1,4 +1,4 @@
-"""What an account's state means at every door: SMTP from outside, submission, IMAP, POP3 and the sign-in page."""
+"""The effect of an account's state on SMTP, submission, IMAP, POP3 and the login page."""
 
 import imaplib
 import poplib
@@ -43,7 +43,7 @@ class Doors:
         self.mx, self.submission, self.imap, self.pop3 = mx, submission, imap, pop3
 
     def takes_in(self, name: str = "lisi") -> str:
-        """What a stranger's message is answered with at its end, or where it is refused."""
+        """Return the final reply to an outside sender's message, or the first rejection."""
         client = extended(self.mx)
         return send(client, "a@other.example", f"{name}@benet.com")
 

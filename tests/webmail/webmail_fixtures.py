@@ -1,4 +1,4 @@
-"""What the webmail's tests are played with: our IMAP and submission servers on ports of their own, Django's
+"""Fixtures of the webmail's tests: IMAP and submission servers on their own ports, Django's
 client as the browser, messages."""
 
 import asyncio
@@ -54,7 +54,7 @@ class PostOffice:
         return listening.getsockname()[1]
 
     def _hear(self) -> None:
-        """What changed in which mailbox reaches sessions in IDLE, as in a server process."""
+        """Pass notifications of changed mailboxes to sessions in IDLE, as in a server process."""
         kind, *words = self.hearing.recv(1 << 20).split()
         if kind == notifications.MAILBOX:
             self.servers[0].heard(set(map(int, words)))
@@ -63,7 +63,7 @@ class PostOffice:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
 
     def deliver(self) -> None:
-        """What waits in the queue reaches its mailboxes."""
+        """Deliver the queued messages."""
         Courier().run_until_idle()
 
     def connect(self, name: str = "lisi") -> imaplib.IMAP4:

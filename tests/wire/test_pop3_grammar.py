@@ -114,7 +114,7 @@ def test_messages_on_the_wire(content, on_the_wire, octets):
 
 
 def received(octets: bytes) -> bytes:
-    """What a client makes of it (RFC 1939 §3)."""
+    """Decode a response as a client does (RFC 1939 §3)."""
     assert octets.endswith(b".\r\n")
     lines = octets[:-3].split(b"\r\n")
     assert b"." not in lines

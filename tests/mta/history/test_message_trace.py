@@ -1,4 +1,4 @@
-"""Where is my mail? One message from its arrival to what its owner did with it."""
+"""The trace of a message from its arrival to its deletion."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What senders are told, when, and in whose words."""
+"""Bounces, delay notices and success notices: contents, times and languages."""
 
 import email
 import email.policy

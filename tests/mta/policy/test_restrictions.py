@@ -251,7 +251,7 @@ def test_keys_of_a_client(parameters, address, key, found):
 
 
 def test_anybody_can_give_his_address_any_name(parameters):
-    """What an unverified name is allowed by a table is not allowed."""
+    """An OK for an unverified client name in an access table is ignored."""
     lookup_tables.replace_entries("names", {"friend.example": "OK", "enemy.example": "REJECT"})
     parameters(smtpd_recipient_restrictions="check_reverse_client_hostname_access hash:names, reject")
     assert said(dataclasses.replace(STRANGER, reverse_name="friend.example")).startswith("554 5.7.1 <lisi@benet.com>")

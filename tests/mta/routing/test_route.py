@@ -1,4 +1,4 @@
-"""Where messages go: a table of addresses, and what becomes of lists, includes, commands and directories."""
+"""Routing of addresses, lists, includes, commands and directories."""
 
 import os
 import sys
@@ -205,7 +205,7 @@ def test_commands_and_directories_are_off_until_allowed(post, parameters):
     ["|/bin/touch@benet.com", '"|/bin/touch x"@benet.com', "/tmp/x/@benet.com", "|/bin/touch@far.example", "|touch"],
 )
 def test_no_address_is_taken_for_a_command(benet, parameters, address):
-    """What a client or an owner can name is an address, whatever it begins with."""
+    """A target named by a client or an owner is an address, whatever its first character."""
     parameters(allow_mail_to_commands="alias", allow_mail_to_files="alias")
     for final in (False, True):
         assert not isinstance(route_address(address, final=final), Command | Directory)

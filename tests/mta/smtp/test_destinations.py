@@ -243,7 +243,7 @@ def test_what_a_host_is_hearing_when_the_courier_stops_is_not_sent_again(post, t
 
 
 def test_one_host_has_taken_it_and_another_never_answers(post, far, parameters):
-    """What is on record is not sent again, though the message is not done."""
+    """Recipients with a recorded result are not sent again while the message is still in delivery."""
     from mailcore.store.settings import lookup_tables
 
     class Mute(FarHost):

@@ -1,4 +1,4 @@
-"""What one client does and another is told, and when."""
+"""Changes made by one client, and the untagged responses that another receives."""
 
 import re
 

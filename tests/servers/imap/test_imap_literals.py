@@ -88,7 +88,7 @@ def test_a_waiting_literal_as_a_mailbox_name(lisi):
 
 
 class Ticks:
-    """What a session wrote between two turns of the event loop, at most."""
+    """The most bytes a session wrote in one iteration of the event loop."""
 
     def __init__(self, running: ImapRunning) -> None:
         self.most = 0

@@ -135,7 +135,7 @@ ODD = [
 
 
 class Model:
-    """What RFC 3501 §6.3.3–§6.3.5 makes of the names of one user."""
+    """A model of one user's mailbox names (RFC 3501 §6.3.3–§6.3.5)."""
 
     def __init__(self) -> None:
         self.boxes = {"INBOX": True}

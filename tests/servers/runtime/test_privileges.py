@@ -1,4 +1,4 @@
-"""What changes hands when the system is started as root, and what does not."""
+"""Changes of file owners when the system is started as root."""
 
 import os
 import pwd

@@ -105,7 +105,7 @@ def kill_everything(system: System) -> None:
 
 
 def lose_files(folder: Path) -> int:
-    """What the disk may have lost: files whose content is carried by the database. Returns how many these are."""
+    """Delete the files whose content the database still holds, as a power failure may. Return their number."""
     with sqlite3.connect(folder / "youju.sqlite3") as database:
         rows = database.execute(
             "SELECT base_name FROM mailcore_unsynced JOIN mailcore_message ON mailcore_message.id = message_id"

@@ -19,7 +19,7 @@ PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def ran(name: str, *arguments: str) -> str:
-    """What a program says; it must succeed."""
+    """Run a program that must succeed and return its output."""
     program = shutil.which(name, path=PATH)
     if program is None:
         pytest.skip(f"{name} is not installed")

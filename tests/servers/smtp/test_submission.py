@@ -1,4 +1,4 @@
-"""What submission does for its own: headers they forgot, messages they keep back; and whose address they use."""
+"""Submission: missing headers, delayed release, and sender addresses."""
 
 import time
 from datetime import UTC, datetime, timedelta

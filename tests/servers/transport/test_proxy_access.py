@@ -31,7 +31,7 @@ def pop3(serve, benet):
 
 
 def clients(caplog) -> set[str]:
-    """Who signed in, by the log."""
+    """Return the logins in the log."""
     return {text.rpartition("client=")[2] for text in caplog.messages if text.startswith("login:")}
 
 

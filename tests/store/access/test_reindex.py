@@ -1,4 +1,4 @@
-"""Whatever is done to mailboxes in whatever order, counters, rows and files agree, and UIDs and MODSEQ only grow."""
+"""After random operations on mailboxes, counters, rows and files agree, and UIDs and MODSEQ only grow."""
 
 import itertools
 import os

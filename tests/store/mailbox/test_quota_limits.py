@@ -1,4 +1,4 @@
-"""Whose limit counts, and what is said when there is no room."""
+"""Quota limits of accounts and domains, and the replies when they are exceeded."""
 
 from pathlib import Path
 

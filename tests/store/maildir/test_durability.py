@@ -94,7 +94,7 @@ assert files.finish(group) == {}
 
 
 def trace(folder: Path, tmp_path: Path) -> tuple[str, Counter[str]]:
-    """What the program prints, and which files and directories it synced: new/…, queue/…, or syncfs."""
+    """Return a program's output, and the files and directories it synced: new/…, queue/…, or syncfs."""
     if not shutil.which("strace"):
         pytest.skip("strace is not here")
     log = tmp_path / "strace"

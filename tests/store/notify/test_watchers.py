@@ -1,4 +1,4 @@
-"""Who waits for news of which mailbox, seen from all processes of one supervisor."""
+"""Watchers of mailboxes, seen from all processes of one supervisor."""
 
 import os
 from collections.abc import Iterator

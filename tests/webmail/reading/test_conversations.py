@@ -110,7 +110,7 @@ def test_a_message_in_two_folders_is_one(office: PostOffice, talk: Browser) -> N
 
 
 def test_few_journeys(talk: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is sent together is one journey: so many times somebody waits for the server."""
+    """Count the round trips: commands sent together are one."""
     talk.see("/")
     waits: list[str] = []
     read = imaplib.IMAP4._get_tagged_response

@@ -1,4 +1,4 @@
-"""What is said of a message's sender, and telling him that it was read."""
+"""Warnings about a message's sender, and read receipts."""
 
 from collections.abc import Iterator
 

@@ -184,12 +184,12 @@ def addresses_in(style: str) -> list[str]:
 
 
 def through(url: str) -> str:
-    """Where pictures from afar are had from instead."""
+    """Return the proxy URL of a remote image."""
     return f"/picture/{hashlib.sha256(url.encode()).hexdigest()}"
 
 
 def harmless(html: str, *, remote: bool = False) -> None:
-    """What must be true of all that the gate lets through."""
+    """Check the invariants of sanitized HTML."""
     seen = _Seen()
     seen.feed(html)
     seen.close()
@@ -311,7 +311,7 @@ def test_whatever_goes_in_comes_out_harmless(html: str, remote: bool) -> None:
 
 @given(st.lists(PIECES | st.text(max_size=20), max_size=12).map("".join))
 def test_cleaning_twice_changes_nothing(html: str) -> None:
-    """What a browser reads is what the gate read: its output parses back to itself."""
+    """Sanitized HTML parses back to itself, so a browser reads what the sanitizer read."""
     once = html_sanitizer.sanitize_html(html.replace("mailto:", "")).html
     assert events(html_sanitizer.sanitize_html(once).html) == events(once)
 

@@ -92,7 +92,7 @@ def test_folders_are_not_part_of_the_question() -> None:
 
 @given(st.text(max_size=200))
 def test_whatever_is_typed_is_a_program_or_refused(text: str) -> None:
-    """What goes out is quoted strings, literals and our own words; no control character of the visitor's."""
+    """Search commands contain quoted strings, literals and keywords, and no control character of the query."""
     key = read(text).key
     if key is None:
         return

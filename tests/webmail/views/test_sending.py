@@ -26,7 +26,7 @@ FIELDS = (
 
 
 def form(browser: Browser) -> dict[str, object]:
-    """What the compose page holds."""
+    """Return the fields of the compose page."""
     held = {name: browser.field(name) for name in FIELDS} | {"body": browser.body()}
     if chosen := re.search(r'<option value="(\d+)" selected>', browser.page):
         held["identity"] = chosen[1]

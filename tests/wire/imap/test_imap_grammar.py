@@ -34,7 +34,7 @@ from mailcore.wire.message.mime import parse_message
 
 
 def whole(read, text: bytes, *more):
-    """What `read` makes of all of `text`."""
+    """Parse all of `text` with `read`."""
     cursor = Cursor(text)
     found = read(cursor, *more)
     cursor.end()

@@ -1,4 +1,4 @@
-"""What delivery learns of a message: ENVELOPE and BODYSTRUCTURE are valid IMAP whatever the bytes are."""
+"""Scanning a message: ENVELOPE and BODYSTRUCTURE are valid IMAP for any bytes."""
 
 import mmap
 import tempfile
@@ -400,7 +400,7 @@ def test_a_plain_message_has_one_part() -> None:
 
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
 def test_words_at_the_ends_of_lines_stay_apart(end):
-    """Whatever ends a line: an old Mac's text can be hidden in quoted-printable."""
+    """Any line ending is found, such as a bare CR inside quoted-printable."""
     text = end.join(("first", "second", "third")).replace("\r", "=0D").replace("\n", "=0A")
     head = "Content-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
     assert scan_message(f"{head}{text}\r\n".encode()).body_text.split() == ["first", "second", "third"]
