@@ -1,4 +1,4 @@
-"""The house itself: who may import whom, and the outside that scripts rely on."""
+"""Rules of the project: imports, names, docstrings, sizes, and the interface that scripts rely on."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGETS = ("env", "run", "test", "lint", "bench", "corpus", "torture", "screenshots", "docs", "help")
 
 
-def test_the_import_law():
+def test_imports_follow_the_layers():
     done = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True
     )
@@ -19,7 +19,7 @@ def test_the_import_law():
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_make_has_its_targets_and_help_says_what_they_do(target):
+def test_make_has_its_targets_and_help_describes_them(target):
     makefile = (ROOT / "Makefile").read_text()
     assert re.search(rf"^{target}:.*## \S", makefile, re.MULTILINE)
 
