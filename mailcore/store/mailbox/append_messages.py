@@ -1,7 +1,7 @@
-"""APPEND (RFC 9051 §6.3.12) and its kin: messages a client uploads go in all together or not at all.
+"""APPEND (RFC 9051 §6.3.12), MULTIAPPEND and REPLACE: messages a client uploads are stored all together or not at all.
 
-Called by the IMAP server through the executor. Content is in memory if it is small, in a file of ours if
-it is large; it is durable before the transaction, or carried by it (`unsynced`).
+Called by the IMAP server through the executor. Small content is in memory, large content in a spool file; it is durable
+before the transaction, or stored by it (`write_behind`).
 """
 
 import contextlib
@@ -34,13 +34,13 @@ from mailcore.wire.message.message_scan import scan_message
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One message: `content` its bytes, or the path of a file made by `spool` that becomes ours."""
+    """One message: `content` is its bytes, or the path of a file from `open_spool_file`, which is then removed."""
 
     content: bytes | str
     flags: int
     keywords: tuple[str, ...]
-    internal_at: int | None  # seconds; None: now
-    binary: bool = False  # sent as literal8: parts that are binary are written as base64
+    internal_at: int | None  # seconds; None means now
+    binary: bool = False  # sent as literal8: parts that are binary are rewritten as base64
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,13 @@ class AppendResult:
     uids: list[int]
 
 
-_NOTHING = Path()
-# A batch of files is made durable side by side, for the disk takes many at once in the time of one.
+_NO_FILE = Path()
+# The files of a batch are flushed in parallel, since a disk flushes many at once in the time of one.
 _writers = ThreadPoolExecutor(8, thread_name_prefix="append")
 
 
 def open_spool_file() -> tuple[int, str]:
-    """A new file for a large upload, as (descriptor, path), on the file system the mail is on."""
+    """Create a file for a large upload on the mail's file system; return (descriptor, path)."""
     directory = os.path.join(settings.MAIL_ROOT, ".uploads")
     os.makedirs(directory, mode=0o700, exist_ok=True)
     path = os.path.join(directory, f"{time_ns()}.{secrets.token_hex(6)}")
@@ -63,7 +63,7 @@ def open_spool_file() -> tuple[int, str]:
 
 
 def discard_uploads(uploads: Sequence[Upload]) -> None:
-    """Spooled files nobody will append."""
+    """Remove spooled files that will not be appended."""
     for upload in uploads:
         if isinstance(upload.content, str):
             with contextlib.suppress(FileNotFoundError):
@@ -71,46 +71,46 @@ def discard_uploads(uploads: Sequence[Upload]) -> None:
 
 
 def append_messages(box: MailboxHandle, uploads: Sequence[Upload]) -> AppendResult | Refusal:
-    """All of them, or a refusal and none."""
+    """Append all messages, or return a refusal and append none."""
     return _append_all(box, uploads, lambda: None)
 
 
 @dataclass(frozen=True, slots=True)
 class ReplaceResult:
-    """`source` is what is gone, its files still to be removed."""
+    """The appended message, and the replaced one, whose files the caller has yet to remove."""
 
     target: AppendResult
     source: ExpungeResult
 
 
 def replace_message(source: MailboxHandle, uid: int, box: MailboxHandle, upload: Upload) -> ReplaceResult | Refusal:
-    """One message goes, another comes in its place, perhaps elsewhere (RFC 8508): both or neither."""
-    gone: list[ExpungeResult] = []
+    """Replace a message by another, perhaps in another mailbox (RFC 8508): both steps or neither."""
+    removed: list[ExpungeResult] = []
 
-    def make_room() -> Refusal | None:
+    def remove_source() -> Refusal | None:
         lock_both(source.id, box.id)
         rows = message_table.select_messages(source.id, expunge.COLUMNS, [(uid, uid)])
         if not rows:
             return Refusal("EXPUNGEISSUED", "Message is gone")
-        gone.append(expunge.remove_rows(source, rows, expunge.lock_mailbox(source.id)))
+        removed.append(expunge.remove_rows(source, rows, expunge.lock_mailbox(source.id)))
         return None
 
-    done = _append_all(box, [upload], make_room)
-    return done if isinstance(done, Refusal) else ReplaceResult(done, gone[0])
+    outcome = _append_all(box, [upload], remove_source)
+    return outcome if isinstance(outcome, Refusal) else ReplaceResult(outcome, removed[0])
 
 
 def _append_all(
     box: MailboxHandle, uploads: Sequence[Upload], before: Callable[[], Refusal | None]
 ) -> AppendResult | Refusal:
-    """Files, then in one transaction what is to be done `before` and the rows."""
+    """Write the files, then call `before` and insert the rows in one transaction."""
     uploads = [_permitted_flags(box, upload) for upload in uploads]
     staged: list[StagedMessage] = []
-    kept = False
+    committed = False
     try:
         stage = _writers.map if len(uploads) > 1 else map
-        tried = list(stage(lambda upload: _try_stage(box, upload), uploads))
-        staged += [each for each in tried if isinstance(each, StagedMessage)]
-        for each in tried:
+        attempts = list(stage(lambda upload: _try_stage(box, upload), uploads))
+        staged += [each for each in attempts if isinstance(each, StagedMessage)]
+        for each in attempts:
             if isinstance(each, OSError):
                 raise each
         maildir_files.sync_directories({os.path.dirname(each.path) for each in staged if each.carried is None})
@@ -123,9 +123,9 @@ def _append_all(
                 transaction.set_rollback(True)
                 is_full = any(isinstance(each, Reply) and each.enhanced.endswith(".2.2") for each in results)
                 return OVER_QUOTA if is_full else NO_SUCH_MAILBOX
-        kept = True
+        committed = True
     finally:
-        if not kept:
+        if not committed:
             for each in staged:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(each.path)
@@ -133,7 +133,7 @@ def _append_all(
 
 
 def _permitted_flags(box: MailboxHandle, upload: Upload) -> Upload:
-    """Without the flags that whoever brings it may not set there (RFC 4314 §4)."""
+    """Clear the flags that the client has no right to set there (RFC 4314 §4)."""
     if box.rights == acl_syntax.ALL:
         return upload
     keywords = upload.keywords if box.has_rights("w") else ()
@@ -141,7 +141,7 @@ def _permitted_flags(box: MailboxHandle, upload: Upload) -> Upload:
 
 
 def _try_stage(box: MailboxHandle, upload: Upload) -> StagedMessage | OSError:
-    """One that fails leaves nothing; those beside it are to be known, so that they can be removed."""
+    """Stage an upload and return an error instead of raising it, so that the other files can be removed."""
     try:
         return _stage_upload(box, upload)
     except OSError as error:
@@ -154,7 +154,7 @@ def _stage_upload(box: MailboxHandle, upload: Upload) -> StagedMessage:
     arrival = Arrival(
         account_id=box.account_id,
         base_name=name,
-        file=_NOTHING,
+        file=_NO_FILE,
         skip=0,
         trace=b"",
         link=False,
@@ -177,16 +177,19 @@ def _stage_upload(box: MailboxHandle, upload: Upload) -> StagedMessage:
         size = os.fstat(file.fileno()).st_size
         if size:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                seen, digest = scan_message(mapped), insert.email_id(mapped)
+                scan, digest = scan_message(mapped), insert.email_id(mapped)
         else:
-            seen, digest = scan_message(b""), insert.email_id(b"")
+            scan, digest = scan_message(b""), insert.email_id(b"")
     os.rename(content, path)
-    return StagedMessage(arrival, box.id, path, size, seen, digest)
+    return StagedMessage(arrival, box.id, path, size, scan, digest)
 
 
 def _write_file(directory: str, base_name: str, path: str, content: bytes, *, durable: bool) -> None:
-    """A new file, `durable` with its name if asked for. It is renamed before it is made so, that a journal takes both
-    at once and making the directory durable costs nothing more."""
+    """Write a new file, durable with its name if `durable`.
+
+    It is renamed before the flush, so that the file system's journal covers both at once and flushing the directory
+    costs nothing extra.
+    """
     temporary = os.path.join(directory, "tmp", base_name)
     handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
