@@ -1,4 +1,4 @@
-"""Django's registration of the mail system."""
+"""Django's configuration of the mailcore app."""
 
 from django.apps import AppConfig
 

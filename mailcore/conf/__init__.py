@@ -222,7 +222,7 @@ def _parse_restriction_list(
 
 
 OPEN_RELAY = (
-    "neither smtpd_relay_restrictions nor smtpd_recipient_restrictions keeps strangers out: one of them needs "
+    "neither smtpd_relay_restrictions nor smtpd_recipient_restrictions rejects relaying by unknown clients: one needs "
     + ", ".join(sorted(restriction_syntax.GUARDS))
 )
 

@@ -53,7 +53,7 @@ def test_a_domain_is_made_changed_and_deleted(office, visit):
     assert "1 alias" in said(page)
     refused = ann.post(f"/admin/domains/{office.benet.pk}/delete")
     assert refused.status_code == 409
-    assert "example.org is a name for this domain" in said(refused)
+    assert "example.org is an alias of this domain" in said(refused)
     assert "has been deleted" in said(ann.post(f"/admin/domains/{row.pk}/delete", follow=True))
     assert not Domain.objects.filter(pk=row.pk).exists()
 

@@ -1,4 +1,4 @@
-"""`postmap`: fill and ask lookup tables (postmap(1))."""
+"""`postmap`: fill and query lookup tables (postmap(1))."""
 
 import os
 import sys
@@ -39,17 +39,17 @@ class LookupTable:
 
 class Command(TableProgram):
     help = (
-        "Fill a lookup table from a file of the same name (the last part of its path), or ask it."
-        " One argument: [type:]file; the type is not looked at."
+        "Fill a lookup table from a file of the same name (the last part of its path), or query it."
+        " One argument: [type:]file; the type is ignored."
     )
     ignored = ("-N", "-n", "-o", "-p", "-u", "-U", "-F")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("-f", dest="no_fold", action="store_true", help="keys keep their capitals")
+        parser.add_argument("-f", dest="no_fold", action="store_true", help="do not fold keys to lower case")
         super().add_arguments(parser)
 
     def lines_of(self, path: str) -> list[str]:
-        # `postmap table < file`; an empty standard input is what programs without a terminal have.
+        # `postmap table < file`; without a terminal an empty standard input means the file itself.
         if not os.path.exists(path) and not sys.stdin.isatty() and (lines := sys.stdin.readlines()):
             return lines
         return super().lines_of(path)

@@ -147,7 +147,7 @@ def test_check_says_what_it_found(fuse, settings):
 
     settings.MAIL_ROOT, settings.QUEUE_ROOT = fuse / "mail", fuse / "queue"
     [mail, queue] = checks.check_durability()
-    assert f"{fuse / 'mail'} is on a file system (fuse) where syncfs is not relied on" in mail.msg
+    assert f"{fuse / 'mail'} is on a file system (fuse) where syncfs is not reliable" in mail.msg
     assert mail.id == queue.id == "mailcore.I008"
 
 
