@@ -33,12 +33,12 @@ LOG_ROOT = DATA_DIR / "log"
 
 def _secret_key() -> str:
     """Return the key from the environment, else one created at first use and stored with mode 0600."""
-    if given := env.str("SECRET_KEY", default=""):
-        return given
+    if key := env.str("SECRET_KEY", default=""):
+        return key
     path = DATA_DIR / "secret_key"
     if path.exists():
         return path.read_text()
-    fresh = secrets.token_urlsafe(50)
+    new_key = secrets.token_urlsafe(50)
     try:
         DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o750)
         # Two first starts at once: the second reads the key that the first wrote.
@@ -46,14 +46,14 @@ def _secret_key() -> str:
             # An unpredictable name, and no symlink is followed: the folder may belong to another user.
             temporary = DATA_DIR / f".secret_key.{secrets.token_hex(8)}"
             with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-                file.write(fresh)
+                file.write(new_key)
             try:
                 os.link(temporary, path)
             finally:
                 temporary.unlink()
         return path.read_text()
     except OSError:
-        return fresh  # it cannot be stored: `manage.py check` reports that
+        return new_key  # it cannot be stored: `manage.py check` reports that
 
 
 SECRET_KEY = _secret_key()

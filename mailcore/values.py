@@ -86,7 +86,7 @@ class MessageRecipient:
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A message whose content file is written and durable, ready to be enqueued."""
+    """A message ready to be enqueued: its content file is written and durable."""
 
     id: int  # queue id
     sender: str  # "" = the null sender
@@ -128,7 +128,7 @@ class Local:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """Delivery to another host: `next_hop` is a domain whose MX is looked up, or "[host]:port"."""
+    """Delivery to another host: `next_hop` is a domain to look up the MX of, or "[host]:port"."""
 
     address: str
     next_hop: str
@@ -165,7 +165,7 @@ class OwnedTargets:
 
 @dataclass(frozen=True, slots=True)
 class Expanded:
-    """Replacement by `targets`, and by those of `owned`, whose messages have another envelope sender.
+    """Replacement by `targets`, and by those of `owned`, with another envelope sender.
 
     `kinds` has the kinds of the targets that are no addresses, by their texts.
     """

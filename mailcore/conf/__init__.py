@@ -122,7 +122,7 @@ def _build_parameters(table: Mapping[str, str]) -> Parameters:
 
 
 def problems() -> dict[str, str]:
-    """Return parameters whose text is invalid, with the reason."""
+    """Return the parameters with invalid text, and the reason for each."""
     table, reasons = _stored_values(), {}
     specs_by_name = specs(table)
     for name, spec in specs_by_name.items():

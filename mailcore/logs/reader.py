@@ -47,8 +47,9 @@ class LogFilter:
 
 
 def parse_timestamp(line: str, now: datetime) -> datetime | None:
-    """Return the local time of a line, or None if it has no timestamp; without a year in it, the last such day is
-    meant.
+    """Return the local time of a line, or None if it has no timestamp.
+
+    Timestamps have no year: the last such day is meant.
     """
     try:
         moment = datetime.strptime(f"{now.year} {line[:15]}", "%Y %b %d %H:%M:%S").astimezone()

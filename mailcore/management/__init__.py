@@ -1,4 +1,4 @@
-"""What Postfix-compatible programs and management commands share.
+"""The base of Postfix-compatible programs and management commands, and code that several of them share.
 
 May import everything in `mailcore`.
 """

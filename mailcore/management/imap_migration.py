@@ -89,7 +89,7 @@ def list_folders(client: imapclient.IMAPClient, owner: Owner) -> list[Folder]:
     """Return every mailbox on the other server that can hold messages, with its local target."""
     special = {each.special_use: each.name for each in mailboxes.list_mailboxes(owner) if each.special_use}
     prefix = _personal_prefix(client)
-    found: list[Folder] = []
+    responses: list[Folder] = []
     taken = {"INBOX"}
     for flags, delimiter, name in client.list_folders():
         attributes = {flag.decode().lower() for flag in flags}
@@ -101,8 +101,8 @@ def list_folders(client: imapclient.IMAPClient, owner: Owner) -> list[Folder]:
         if local != "INBOX" and target in taken:  # two mailboxes claim the same special use
             target = local
         taken.add(target)
-        found.append(Folder(name, target))
-    return found
+        responses.append(Folder(name, target))
+    return responses
 
 
 def _personal_prefix(client: imapclient.IMAPClient) -> str:
@@ -152,8 +152,8 @@ def _progress_entry(source: Source, folder: str) -> str:
 
 def _last_copied_uid(owner: Owner, mailbox: str, entry: str, validity: int) -> int:
     """Return the last UID that was copied, or 0 if the other server has a new UIDVALIDITY."""
-    found = mailbox_metadata.get_entries(owner, mailbox, [entry])
-    data = b"" if isinstance(found, Refusal) else found.get(entry, b"")
+    responses = mailbox_metadata.get_entries(owner, mailbox, [entry])
+    data = b"" if isinstance(responses, Refusal) else responses.get(entry, b"")
     before, _, uid = data.decode().partition(" ")
     return int(uid) if before == str(validity) else 0
 
@@ -162,8 +162,8 @@ def _batches(client: imapclient.IMAPClient, uids: Sequence[int]) -> Iterator[lis
     """Yield UIDs in batches of limited count and size, to bound memory use."""
     sizes: dict[int, int] = {}
     for start in range(0, len(uids), 1000):
-        found = client.fetch(uids[start : start + 1000], ["RFC822.SIZE"])
-        sizes |= {uid: int(data[b"RFC822.SIZE"]) for uid, data in found.items()}
+        responses = client.fetch(uids[start : start + 1000], ["RFC822.SIZE"])
+        sizes |= {uid: int(data[b"RFC822.SIZE"]) for uid, data in responses.items()}
     batch: list[int] = []
     byte_count = 0
     for uid in uids:
@@ -178,27 +178,27 @@ def _batches(client: imapclient.IMAPClient, uids: Sequence[int]) -> Iterator[lis
 
 def _fetch_messages(client: imapclient.IMAPClient, uids: Sequence[int]) -> list[MboxMessage]:
     """Fetch the messages that still exist."""
-    found = client.fetch(uids, ["FLAGS", "INTERNALDATE", "BODY.PEEK[]"])
+    responses = client.fetch(uids, ["FLAGS", "INTERNALDATE", "BODY.PEEK[]"])
     messages = []
     for uid in uids:
-        data = found.get(uid)
+        data = responses.get(uid)
         if data is None or data.get(b"BODY[]") is None:
             continue
-        given = [flag.decode("ascii", "ignore") for flag in data[b"FLAGS"]]
+        flag_names = [flag.decode("ascii", "ignore") for flag in data[b"FLAGS"]]
         moment: datetime | None = data.get(b"INTERNALDATE")
         messages.append(
             MboxMessage(
                 mbox.to_crlf(data[b"BODY[]"]),
-                sum(wire_flags.BITS.get(flag.lower(), 0) for flag in set(given)),
-                tuple(flag for flag in given if flag and not flag.startswith("\\")),
+                sum(wire_flags.BITS.get(flag.lower(), 0) for flag in set(flag_names)),
+                tuple(flag for flag in flag_names if flag and not flag.startswith("\\")),
                 int(moment.timestamp()) if moment is not None else None,
             )
         )
     return messages
 
 
-def copy_subscriptions(client: imapclient.IMAPClient, owner: Owner, known: Sequence[Folder]) -> None:
-    targets = {folder.name: folder.target for folder in known}
+def copy_subscriptions(client: imapclient.IMAPClient, owner: Owner, folders: Sequence[Folder]) -> None:
+    targets = {folder.name: folder.target for folder in folders}
     for _, _, name in client.list_sub_folders():
         if name in targets:
             mailboxes.subscribe_name(owner, targets[name])

@@ -36,7 +36,7 @@ class Fatal(Exception):
 
 
 class _Parser(CommandParser):
-    """Argument parser whose error messages have Postfix's form."""
+    """Argument parser with error messages in Postfix's form."""
 
     fatal_status = 1
 

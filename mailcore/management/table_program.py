@@ -22,8 +22,8 @@ class Table(Protocol):
     def parse(self, lines: Iterable[str]) -> Iterator[tuple[str, Any] | LineError]: ...
     def find(self, key: str) -> str | None: ...
     def entries(self) -> Iterator[tuple[str, str]]: ...
-    def replace(self, wanted: Mapping[str, Any]) -> None: ...
-    def add(self, wanted: Mapping[str, Any], *, overwrite: bool) -> list[str]:
+    def replace(self, to_write: Mapping[str, Any]) -> None: ...
+    def add(self, to_write: Mapping[str, Any], *, overwrite: bool) -> list[str]:
         """Add entries; return the keys that existed already and were overwritten or left as they were."""
 
     def remove(self, keys: Iterable[str]) -> int: ...
@@ -60,13 +60,13 @@ class TableProgram(Program):
     def lines_of(self, path: str) -> list[str]:
         return read_file(path)
 
-    def run(self, options: dict[str, Any], given: list[str] | None) -> int:
+    def run(self, options: dict[str, Any], input_lines: list[str] | None) -> int:
         try:
-            return self._run(self.table(options), options, given)
+            return self._run(self.table(options), options, input_lines)
         except DirectoryError as problem:
             raise Fatal(str(problem)) from problem
 
-    def _run(self, table: Table, options: dict[str, Any], given: list[str] | None) -> int:
+    def _run(self, table: Table, options: dict[str, Any], input_lines: list[str] | None) -> int:
         if options["show"]:
             for key, value in table.entries():
                 self.print(f"{key}{self.separator}{value}")
@@ -75,8 +75,8 @@ class TableProgram(Program):
             return self._query(table, options["q"])
         if options["d"] is not None:
             return 0 if table.remove(_read_keys(options["d"])) else 1
-        assert given is not None
-        self.fill(table, strip_table_type(options["file"]), given, options)
+        assert input_lines is not None
+        self.fill(table, strip_table_type(options["file"]), input_lines, options)
         return 0
 
     def _query(self, table: Table, key: str) -> int:
@@ -91,18 +91,18 @@ class TableProgram(Program):
     def fill(self, table: Table, path: str, lines: Iterable[str], options: Mapping[str, Any]) -> None:
         """Write entries from the lines of a file; invalid lines are reported and skipped."""
         overwrite, quiet = options["overwrite"], options["quiet"]
-        wanted: dict[str, Any] = {}
+        to_write: dict[str, Any] = {}
         for each in table.parse(lines):
             if isinstance(each, LineError):
                 self.warn(f"{path}, line {each.line}: {each.text}")
-            elif each[0] in wanted and not overwrite:
+            elif each[0] in to_write and not overwrite:
                 self._warn_twice(table, each[0], quiet=quiet)
             else:
-                wanted[each[0]] = each[1]
+                to_write[each[0]] = each[1]
         if not options["add"]:
-            table.replace(wanted)
+            table.replace(to_write)
             return
-        for key in table.add(wanted, overwrite=overwrite):
+        for key in table.add(to_write, overwrite=overwrite):
             if not overwrite:
                 self._warn_twice(table, key, quiet=quiet)
 

@@ -12,8 +12,9 @@ from django.utils import translation
 def locale_middleware(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Activate the account's language; to be placed after LocaleMiddleware, which resets it, and
-    AuthenticationMiddleware.
+    """Activate the language of the logged-in account.
+
+    To be placed after LocaleMiddleware, which resets the language, and AuthenticationMiddleware.
     """
 
     def in_own_language(request: HttpRequest) -> HttpResponseBase:

@@ -34,13 +34,13 @@ class Command(Program):
             raise Fatal(f"{options['file']}: {error}") from error
         return text.splitlines()
 
-    def run(self, options: dict[str, Any], given: list[str]) -> int:
+    def run(self, options: dict[str, Any], lines: list[str]) -> int:
         with translation.override("en"):
-            return self._import(options, given)
+            return self._import(options, lines)
 
-    def _import(self, options: dict[str, Any], given: list[str]) -> int:
+    def _import(self, options: dict[str, Any], lines: list[str]) -> int:
         done = failed = 0
-        for number, entry in self._entries(given):
+        for number, entry in self._entries(lines):
             try:
                 outcome = self._import_account(entry, options)
             except (DirectoryError, ValueError) as problem:

@@ -30,10 +30,10 @@ class Command(Program):
         parser.add_argument("--mailbox", action="append", help="only this mailbox; may be repeated")
 
     def run(self, options: dict[str, Any], given: Any) -> int:
-        found = reindex.list_owners([options["address"]])
-        if not found:
+        owners = reindex.list_owners([options["address"]])
+        if not owners:
             raise Fatal(f"no such account: {options['address']}")
-        owner, top = found[0], options["directory"]
+        owner, top = owners[0], options["directory"]
         selected = [mailbox_names.canonical_name(name) for name in options["mailbox"] or ()]
         listed = [each.name for each in mailboxes.list_mailboxes(owner) if each.selectable]
         own_names = [name for name in listed if not mailbox_names.is_other_users(name)]

@@ -32,10 +32,10 @@ class Command(Program):
         parser.add_argument("--dry-run", action="store_true", help="only count")
 
     def run(self, options: dict[str, Any], given: Any) -> int:
-        found = reindex.list_owners([options["address"]])
-        if not found:
+        owners = reindex.list_owners([options["address"]])
+        if not owners:
             raise Fatal(f"no such account: {options['address']}")
-        self._owner, self._dry_run = found[0], bool(options["dry_run"])
+        self._owner, self._dry_run = owners[0], bool(options["dry_run"])
         self._counts: dict[str, int] = {}
         batch: list[MboxMessage] = []
         current = ""
@@ -71,9 +71,9 @@ def append_batch(owner: Owner, mailbox: str, messages: list[MboxMessage]) -> Non
 
 
 def open_target(owner: Owner, mailbox: str) -> MailboxHandle:
-    found = boxes.find_mailbox(owner, mailbox)
-    if not isinstance(found, Refusal):
-        return found
+    owners = boxes.find_mailbox(owner, mailbox)
+    if not isinstance(owners, Refusal):
+        return owners
     created = mailboxes.create_mailbox(owner, mailbox)
     if isinstance(created, Refusal):
         raise Fatal(f"{owner.address}: {mailbox}: {created.text}")

@@ -15,7 +15,7 @@ from mailcore.values import Owner
 
 @dataclass(slots=True)
 class _Repaired:
-    """Repairs of messages whose files were lost: restored (UID → where the content was found), or rows removed."""
+    """Repairs of messages with lost files: restored (UID → place of the content found), or rows removed."""
 
     restored: dict[int, str] = field(default_factory=dict)
     dropped: list[int] = field(default_factory=list)
@@ -121,7 +121,7 @@ class Command(Program):
             report = {
                 "account": owner.address,
                 "mailbox": folder.name,
-                "files_without_row": [found.path for found in folder.found],
+                "files_without_row": [file.path for file in folder.found],
                 "rows_without_file": [{"uid": uid, "base_name": base_name} for uid, base_name in folder.lost],
                 "entered": indexed,
                 "restored": repaired.restored,
@@ -136,8 +136,8 @@ class Command(Program):
         elif dry_run:
             if not folder.mailbox_id:
                 self.print(f"{label}: folder without mailbox")
-            for found in folder.found:
-                self.print(f"{label}: file without row: {found.path}")
+            for file in folder.found:
+                self.print(f"{label}: file without row: {file.path}")
         elif indexed or not folder.mailbox_id:
             self.print(f"{label}: {plural(indexed, 'message')} entered")
         for uid, base_name in folder.lost:

@@ -84,7 +84,7 @@ def _trace_lines(message: MessageTrace) -> Iterator[str]:
     details = f"message-id=<{message.message_id}>, size={message.size}"
     yield f"{message.queue_id}: from=<{sender}>, {details}, {message.state}"
     for moment in message.moments:
-        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment.at_us // 1_000_000))
+        timestamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment.at_us // 1_000_000))
         parts = [
             moment.kind,
             f"to=<{moment.address}>" if moment.address else "",
@@ -92,6 +92,6 @@ def _trace_lines(message: MessageTrace) -> Iterator[str]:
             f"dsn={moment.dsn}" if moment.dsn else "",
             f"({moment.text})" if moment.text else "",
         ]
-        yield f"  {at}  {' '.join(part for part in parts if part)}"
+        yield f"  {timestamp}  {' '.join(part for part in parts if part)}"
     for place in message.places:
         yield f"  now{'':18}in {place.mailbox} of <{place.address}>, {'read' if place.is_read else 'unread'}"

@@ -25,11 +25,11 @@ class AliasFile:
     def entries(self) -> Iterator[tuple[str, str]]:
         return ((format_name(name), value) for name, value in alias_files.list_alias_entries())
 
-    def replace(self, wanted: Mapping[str, tuple[Target, ...]]) -> None:
-        alias_files.replace_aliases(os.path.abspath(self.name), wanted)
+    def replace(self, to_write: Mapping[str, tuple[Target, ...]]) -> None:
+        alias_files.replace_aliases(os.path.abspath(self.name), to_write)
 
-    def add(self, wanted: Mapping[str, tuple[Target, ...]], *, overwrite: bool) -> list[str]:
-        return alias_files.add_aliases(os.path.abspath(self.name), wanted, overwrite=overwrite)
+    def add(self, to_write: Mapping[str, tuple[Target, ...]], *, overwrite: bool) -> list[str]:
+        return alias_files.add_aliases(os.path.abspath(self.name), to_write, overwrite=overwrite)
 
     def remove(self, keys: Iterable[str]) -> int:
         return alias_files.remove_aliases(keys)

@@ -47,8 +47,10 @@ class Command(Program):
 
     def _change(self, changes: list[tuple[str, str | None]]) -> int:
         """Change all parameters, or none if one is invalid."""
-        known = conf.specs({**conf.explicit_values(), **{name: value for name, value in changes if value is not None}})
-        unknown = [name for name, _ in changes if name not in known]
+        all_specs = conf.specs(
+            {**conf.explicit_values(), **{name: value for name, value in changes if value is not None}}
+        )
+        unknown = [name for name, _ in changes if name not in all_specs]
         for name in unknown:
             self.warn(f"{name}: unknown parameter")
         if unknown:
@@ -79,8 +81,8 @@ def _values(options: dict[str, Any]) -> dict[str, str]:
         values = conf.explicit_values() if options["set_only"] else conf.effective()
     if options["expand"]:
         values = {name: conf.expand_value(name, value) for name, value in values.items()}
-    known = conf.specs()
-    return {name: "(secret)" if value and known[name].secret else value for name, value in values.items()}
+    all_specs = conf.specs()
+    return {name: "(secret)" if value and all_specs[name].secret else value for name, value in values.items()}
 
 
 def _line(name: str, value: str, options: dict[str, Any]) -> str:

@@ -27,11 +27,11 @@ class LookupTable:
     def entries(self) -> Iterator[tuple[str, str]]:
         return lookup_tables.list_entries(self.name)
 
-    def replace(self, wanted: Mapping[str, str]) -> None:
-        lookup_tables.replace_entries(self.name, wanted)
+    def replace(self, to_write: Mapping[str, str]) -> None:
+        lookup_tables.replace_entries(self.name, to_write)
 
-    def add(self, wanted: Mapping[str, str], *, overwrite: bool) -> list[str]:
-        return lookup_tables.add_entries(self.name, wanted, overwrite=overwrite)
+    def add(self, to_write: Mapping[str, str], *, overwrite: bool) -> list[str]:
+        return lookup_tables.add_entries(self.name, to_write, overwrite=overwrite)
 
     def remove(self, keys: Iterable[str]) -> int:
         return lookup_tables.remove_entries(self.name, keys)

@@ -104,12 +104,12 @@ def _message(entry: QueueEntry) -> str:
     arrived = f"{time.asctime(time.localtime(entry.arrived_at)):20.20}"
     name = entry.queue_id + _MARKS.get(entry.queue, "")
     lines = [f"{name:<11} {entry.size:7d} {arrived} {entry.sender or 'MAILER-DAEMON'}"]
-    said = ""
+    last_reason = ""
     # Recipients that were tried come first, under the reason of their failure.
     for recipient in sorted(entry.recipients, key=lambda each: not each.reason):
-        if recipient.reason and recipient.reason != said:
-            said = recipient.reason
-            text = f"({said})"
+        if recipient.reason and recipient.reason != last_reason:
+            last_reason = recipient.reason
+            text = f"({last_reason})"
             lines.append(f"{text:>{_REASON_ENDS + 2}}")
         lines.append(f"{'':<11} {'':7} {'':20} {recipient.address}")
     return "\n".join(lines) + "\n"

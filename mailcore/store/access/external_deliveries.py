@@ -27,39 +27,41 @@ _checked_at: dict[int, int] = {}  # mailbox id → the time of its `new` when ev
 _lock = Lock()
 
 
-def has_new_files(box: MailboxHandle) -> bool:
+def has_new_files(mailbox: MailboxHandle) -> bool:
     """Return True if `new` has changed since `index_new_files` last found nothing left; costs one stat."""
-    return _checked_at.get(box.id) != _changed_at(box)
+    return _checked_at.get(mailbox.id) != _changed_at(mailbox)
 
 
-def _changed_at(box: MailboxHandle) -> int:
+def _changed_at(mailbox: MailboxHandle) -> int:
     try:
-        return os.stat(f"{box.directory}/new").st_mtime_ns
+        return os.stat(f"{mailbox.directory}/new").st_mtime_ns
     except FileNotFoundError:  # renamed or deleted meanwhile
         return 0
 
 
-def index_new_files(box: MailboxHandle) -> int:
+def index_new_files(mailbox: MailboxHandle) -> int:
     """Index files in `new` that have no row, and return their number.
 
     Quotas do not apply, since the mail is stored already.
     """
-    changed_at = _changed_at(box)
-    names = _foreign_names(box.directory)
+    changed_at = _changed_at(mailbox)
+    names = _foreign_names(mailbox.directory)
     indexed: set[str] = set()
     for start in range(0, len(names), _BATCH):
-        rows = Message.objects.filter(mailbox_id=box.id, base_name__in=names[start : start + _BATCH])
+        rows = Message.objects.filter(mailbox_id=mailbox.id, base_name__in=names[start : start + _BATCH])
         indexed.update(rows.values_list("base_name", flat=True))
-    unindexed = [UnindexedFile(f"{box.directory}/new/{name}", name, 0, (), 0) for name in names if name not in indexed]
+    unindexed = [
+        UnindexedFile(f"{mailbox.directory}/new/{name}", name, 0, (), 0) for name in names if name not in indexed
+    ]
     count = 0
     if unindexed:
-        folder = FolderReport(box.name, box.directory, box.id, unindexed)
-        count = sum(reindex.index_files(Owner(box.account_id, ""), folder))
+        folder = FolderReport(mailbox.name, mailbox.directory, mailbox.id, unindexed)
+        count = sum(reindex.index_files(Owner(mailbox.account_id, ""), folder))
     if time.time_ns() - changed_at > _CLOCK_GRANULARITY_NS:
         with _lock:
             if len(_checked_at) >= _LIMIT:
                 _checked_at.clear()
-            _checked_at[box.id] = changed_at
+            _checked_at[mailbox.id] = changed_at
     return count
 
 

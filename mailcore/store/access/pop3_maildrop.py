@@ -2,7 +2,7 @@ r"""The maildrop: the INBOX as one POP3 session sees it, from log-in to QUIT (RF
 
 Called by `servers.pop3`. `open_maildrop` locks it (across processes, with a lock on a file in the account's directory)
 and lists it once; messages that arrive later wait for the next session. `commit_session` ends the session: deletions
-and \\Seen in one transaction, or nothing.
+and \Seen in one transaction, or nothing.
 """
 
 import fcntl
@@ -76,11 +76,11 @@ def _list_messages(owner: Owner, lock: int) -> Maildrop:
     mailbox_id, uid_validity = Mailbox.objects.values_list("id", "uid_validity").get(
         account_id=owner.account_id, name="INBOX"
     )
-    where = maildir_files.folder_directory(owner.address, "")
-    external_deliveries.index_new_files(MailboxHandle(mailbox_id, owner.account_id, "INBOX", where, uid_validity))
+    folder_path = maildir_files.folder_directory(owner.address, "")
+    external_deliveries.index_new_files(MailboxHandle(mailbox_id, owner.account_id, "INBOX", folder_path, uid_validity))
     rows = Message.objects.filter(mailbox_id=mailbox_id).order_by("uid")
     columns = list(zip(*rows.values_list("uid", "size", "base_name", "flags"), strict=True)) or [()] * 4
-    return Maildrop(mailbox_id, owner.account_id, where, lock, uid_validity, *columns)
+    return Maildrop(mailbox_id, owner.account_id, folder_path, lock, uid_validity, *columns)
 
 
 def close_maildrop(drop: Maildrop) -> None:
@@ -116,18 +116,18 @@ def commit_session(drop: Maildrop, deleted: Collection[int], retrieved: Collecti
             return
         rows = len(removed.files)
         expunge.subtract_counters(
-            drop.mailbox_id, modseq, rows=rows, unseen=removed.unseen + marked, octets=removed.octets
+            drop.mailbox_id, modseq, rows=rows, unseen=removed.unseen + marked, byte_count=removed.byte_count
         )
         if rows:
             Account.objects.filter(pk=drop.account_id).update(
-                used_bytes=F("used_bytes") - removed.octets, used_messages=F("used_messages") - rows
+                used_bytes=F("used_bytes") - removed.byte_count, used_messages=F("used_messages") - rows
             )
         notifications.publish_mailboxes([drop.mailbox_id])
     expunge.remove_files(drop.directory, removed.files)
 
 
 def write_seen_names(drop: Maildrop, indexes: Collection[int]) -> None:
-    r"""Write \\Seen into the file names, after `commit_session`."""
+    r"""Write \Seen into the file names, after `commit_session`."""
     for index in indexes:
         maildir_files.rename_flags(drop.directory, drop.base_names[index], drop.flags[index] | wire_flags.SEEN)
 
@@ -135,7 +135,7 @@ def write_seen_names(drop: Maildrop, indexes: Collection[int]) -> None:
 @dataclass(slots=True)
 class _RemovedTotals:
     files: list[tuple[str, int]]
-    octets: int = 0
+    byte_count: int = 0
     unseen: int = 0
 
 
@@ -163,7 +163,7 @@ def _remove_messages(mailbox_id: int, uids: list[int], modseq: int) -> _RemovedT
             ids.append(id_)
             expunged.append(Expunged(mailbox_id=mailbox_id, uid=uid, modseq=modseq))
             removed.files.append((base_name, flags))
-            removed.octets += size
+            removed.byte_count += size
             removed.unseen += not flags & wire_flags.SEEN
         Expunged.objects.bulk_create(expunged)
         # By primary key, one statement for each table: cascading would read every message first, and for a subquery

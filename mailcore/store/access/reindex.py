@@ -69,15 +69,19 @@ def list_owners(addresses: Sequence[str] = ()) -> list[Owner]:
 
 def orphaned_directories() -> list[str]:
     """Return directories below MAIL_ROOT that look like an account's but belong to no account."""
-    known = {maildir_files.account_directory(owner.address) for owner in list_owners()}
+    account_directories = {maildir_files.account_directory(owner.address) for owner in list_owners()}
     found = []
     for domain in _directories(str(settings.MAIL_ROOT)):
-        found += [path for path in _directories(domain) if path not in known and os.path.isdir(f"{path}/Maildir")]
+        found += [
+            path
+            for path in _directories(domain)
+            if path not in account_directories and os.path.isdir(f"{path}/Maildir")
+        ]
     return found
 
 
-def _directories(where: str) -> list[str]:
-    with suppress(FileNotFoundError), os.scandir(where) as entries:
+def _directories(directory: str) -> list[str]:
+    with suppress(FileNotFoundError), os.scandir(directory) as entries:
         return sorted(e.path for e in entries if e.is_dir(follow_symlinks=False) and not e.name.startswith("."))
     return []
 
@@ -155,8 +159,8 @@ def _examine_folder(folder: FolderReport, *, is_fresh: bool, offline: bool) -> F
     )
     if folder.lost:
         # Messages expunged or moved during the comparison are not lost.
-        there = set(Message.objects.filter(mailbox_id=folder.mailbox_id).values_list("base_name", flat=True))
-        folder.lost = [(uid, base_name) for uid, base_name in folder.lost if base_name in there]
+        remaining = set(Message.objects.filter(mailbox_id=folder.mailbox_id).values_list("base_name", flat=True))
+        folder.lost = [(uid, base_name) for uid, base_name in folder.lost if base_name in remaining]
     folder.uid_validity, folder.uid_next = uid_list.uid_validity, uid_list.uid_next
     return folder
 
@@ -200,11 +204,11 @@ def index_files(owner: Owner, folder: FolderReport) -> Iterator[int]:
     Quotas do not apply, since the mail is stored already. It may be interrupted and repeated at any time.
     """
     if not folder.mailbox_id:
-        box = mailboxes.create_mailbox(owner, folder.name)
-        if isinstance(box, Refusal):
-            folder.problem = box.text
+        created = mailboxes.create_mailbox(owner, folder.name)
+        if isinstance(created, Refusal):
+            folder.problem = created.text
             return
-        folder = replace(folder, mailbox_id=box.id)
+        folder = replace(folder, mailbox_id=created.id)
         mailboxes.subscribe_name(owner, folder.name)
     if folder.uid_validity:
         _import_uid_validity(owner, folder)
@@ -259,10 +263,10 @@ def _add_keywords(mailbox_id: int, batch: Sequence[UnindexedFile]) -> None:
     used = dict.fromkeys(word for found in batch for word in found.keywords)
     if not used:
         return
-    known = Mailbox.objects.values_list("keywords", flat=True).get(pk=mailbox_id).split()
-    lower = {word.lower() for word in known}
+    account_directories = Mailbox.objects.values_list("keywords", flat=True).get(pk=mailbox_id).split()
+    lower = {word.lower() for word in account_directories}
     if is_fresh := [word for word in used if word.lower() not in lower]:
-        Mailbox.objects.filter(pk=mailbox_id).update(keywords=" ".join(known + is_fresh))
+        Mailbox.objects.filter(pk=mailbox_id).update(keywords=" ".join(account_directories + is_fresh))
 
 
 def import_subscriptions(owner: Owner) -> int:

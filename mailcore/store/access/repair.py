@@ -1,4 +1,4 @@
-"""Repairs of one account's index: recount counters, restore lost files, remove rows whose files are lost.
+"""Repairs of one account's index: recount counters, restore lost files, or remove the rows of messages without a file.
 
 Called by `mailindex`. A file is accepted as a message's only if it has the message's size and the hash computed when
 the message arrived (EMAILID), wherever it was found. Rows are removed only if the administrator requests it.
@@ -36,7 +36,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """A mailbox (or, with the name "", the account) whose counters differ from its messages."""
+    """A mailbox (or, with the name "", the account) with counters that differ from its messages."""
 
     mailbox: str
     before: Counters
@@ -55,9 +55,9 @@ def recount(owner: Owner, *, dry_run: bool = False) -> Iterator[Correction]:
     boxes = Mailbox.objects.filter(account_id=owner.account_id).order_by("id")
     for mailbox_id, name in boxes.values_list("id", "name"):
         with transaction.atomic():
-            found = _recount_mailbox(mailbox_id, name, dry_run)
-        if found is not None:
-            yield found
+            result = _recount_mailbox(mailbox_id, name, dry_run)
+        if result is not None:
+            yield result
     usage = quota_limits.read_allowance(owner.account_id)
     total = Mailbox.objects.filter(account_id=owner.account_id).values_list("messages", "size")
     messages, size = sum(row[0] for row in total), sum(row[1] for row in total)
@@ -93,7 +93,7 @@ def _recount_mailbox(mailbox_id: int, name: str, dry_run: bool) -> Correction | 
 
 @dataclass(frozen=True, slots=True)
 class _LostMessage:
-    """A message whose file is lost; `email_id` is the hash of its content below the trace headers."""
+    """A message with a lost file; `email_id` is the hash of its content below the trace headers."""
 
     id: int
     uid: int
@@ -105,12 +105,12 @@ class _LostMessage:
     def is_content(self, content: bytes) -> bool:
         if len(content) != self.size:
             return False
-        at = 0
+        start = 0
         for _ in range(_TRACE_LINES):
-            if insert.email_id(memoryview(content)[at:]) == self.email_id:
+            if insert.email_id(memoryview(content)[start:]) == self.email_id:
                 return True
-            at = content.find(b"\n", at) + 1
-            if not at:
+            start = content.find(b"\n", start) + 1
+            if not start:
                 return False
         return False
 
@@ -138,24 +138,24 @@ def restore(owner: Owner, folder: FolderReport, backups: Sequence[str] = ()) -> 
 
 def _lost_messages(folder: FolderReport) -> list[_LostMessage]:
     names = [base_name for _, base_name in folder.lost]
-    found: list[_LostMessage] = []
-    for at in range(0, len(names), BATCH):
-        rows = Message.objects.filter(mailbox_id=folder.mailbox_id, base_name__in=names[at : at + BATCH])
+    result: list[_LostMessage] = []
+    for start in range(0, len(names), BATCH):
+        rows = Message.objects.filter(mailbox_id=folder.mailbox_id, base_name__in=names[start : start + BATCH])
         columns = ("id", "uid", "base_name", "size", "flags", "summary__email_id")
-        found += [_LostMessage(*row) for row in rows.order_by("uid").values_list(*columns)]
-    return found
+        result += [_LostMessage(*row) for row in rows.order_by("uid").values_list(*columns)]
+    return result
 
 
 def _files_by_name(directories: Iterable[str], base_names: set[str]) -> dict[str, list[str]]:
     """Return base name → paths of files with these base names, whatever their flags."""
-    found: dict[str, list[str]] = {}
+    result: dict[str, list[str]] = {}
     for top in directories if base_names else ():
         for folder, _, names in os.walk(top):
             for name in names:
                 base_name = name.partition(":2,")[0]
                 if base_name in base_names:
-                    found.setdefault(base_name, []).append(os.path.join(folder, name))
-    return found
+                    result.setdefault(base_name, []).append(os.path.join(folder, name))
+    return result
 
 
 def _candidates(lost: _LostMessage, paths: Iterable[str]) -> Iterator[tuple[bytes, str]]:
@@ -191,19 +191,19 @@ def _try_read(read: Callable[..., bytes], *arguments: object) -> bytes | None:
 
 
 def drop(owner: Owner, folder: FolderReport) -> list[int]:
-    """Remove the rows of messages whose files are lost, as EXPUNGE would, and return their UIDs."""
-    box = MailboxHandle(folder.mailbox_id, owner.account_id, folder.name, folder.directory, 0)
+    """Remove the rows of messages with lost files, as EXPUNGE would, and return their UIDs."""
+    mailbox = MailboxHandle(folder.mailbox_id, owner.account_id, folder.name, folder.directory, 0)
     removed_uids: list[int] = []
     lost = _lost_messages(folder)
-    for at in range(0, len(lost), BATCH):
+    for start in range(0, len(lost), BATCH):
         with transaction.atomic():
-            modseq = expunge.lock_mailbox(box.id)
-            ranges = [(each.uid, each.uid) for each in lost[at : at + BATCH]]
+            modseq = expunge.lock_mailbox(mailbox.id)
+            ranges = [(each.uid, each.uid) for each in lost[start : start + BATCH]]
             rows = [
                 row
-                for row in message_table.select_messages(box.id, expunge.COLUMNS, ranges)
-                if not maildir_files.has_file(box.directory, row[expunge.COLUMNS.index("base_name")])
+                for row in message_table.select_messages(mailbox.id, expunge.COLUMNS, ranges)
+                if not maildir_files.has_file(mailbox.directory, row[expunge.COLUMNS.index("base_name")])
             ]
             if rows and modseq:
-                removed_uids += expunge.remove_rows(box, rows, modseq).uids
+                removed_uids += expunge.remove_rows(mailbox, rows, modseq).uids
     return removed_uids

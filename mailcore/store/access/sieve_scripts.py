@@ -61,7 +61,7 @@ def syntax_error(content: str) -> Refusal | None:
     """Return the first error in a script, with its line, or None."""
     limit = conf.current().sieve_max_script_size
     if limit and len(content.encode("utf-8", "replace")) > limit:
-        return Refusal("QUOTA/MAXSIZE", f"A script may have at most {limit} octets")
+        return Refusal("QUOTA/MAXSIZE", f"A script may have at most {limit} bytes")
     try:
         compile_script(content)
     except SieveError as error:
@@ -73,7 +73,7 @@ def has_space(owner: Owner, name: str, size: int) -> Refusal | None:
     """Return a refusal if a script of `size` bytes may not be stored under this name, else None."""
     parameters = conf.current()
     if parameters.sieve_max_script_size and size > parameters.sieve_max_script_size:
-        return Refusal("QUOTA/MAXSIZE", f"A script may have at most {parameters.sieve_max_script_size} octets")
+        return Refusal("QUOTA/MAXSIZE", f"A script may have at most {parameters.sieve_max_script_size} bytes")
     others = SieveScript.objects.filter(account_id=owner.account_id).exclude(name=name).count()
     if parameters.sieve_quota_max_scripts and others >= parameters.sieve_quota_max_scripts:
         return Refusal("QUOTA/MAXSCRIPTS", f"There may be at most {parameters.sieve_quota_max_scripts} scripts")
@@ -139,7 +139,7 @@ def _lock_account(owner: Owner) -> None:
 
 def _check_name(name: str) -> Refusal | None:
     if not name or len(name) > MAX_NAME_LENGTH or re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", name):
-        return Refusal("", "This cannot be the name of a script")
+        return Refusal("", "Invalid script name")
     return None
 
 

@@ -88,12 +88,12 @@ def log_in(name: str, password: str, service: str, client_address: str) -> Owner
     owner = log_in_with_app_password(name, password, service, client_address)
     if owner is not None:
         return owner
-    wanted = full_address(name)
+    login_address = full_address(name)
     if not _is_valid_text(password):
-        wanted = password = ""  # matches no account, after the same work
-    login_account = _find_account(wanted)
+        login_address = password = ""  # matches no account, after the same work
+    login_account = _find_account(login_address)
     if login_account is None or not _verified_cache.contains(login_account.id, login_account.password, password):
-        login_account = _try_backends(wanted, password)
+        login_account = _try_backends(login_address, password)
     if login_account is not None and login_account.second_factor:
         # A protocol without a second factor does not accept the password alone, nor does its reply confirm it.
         log.warning("password alone is not enough: service=%s, user=<%s>", service, login_account.address)
@@ -110,14 +110,14 @@ def log_in_with_app_password(name: str, password: str, service: str, client_addr
     if not _is_valid_text(password):
         return None
     login_account = _find_account(full_address(name))
-    made = issued_passwords.find_password(login_account.id, password) if login_account is not None else 0
-    return _finish_login(login_account, name, service, client_address, made) if made else None
+    password_id = issued_passwords.find_password(login_account.id, password) if login_account is not None else 0
+    return _finish_login(login_account, name, service, client_address, password_id) if password_id else None
 
 
-def _try_backends(wanted: str, password: str) -> "_LoginAccount | None":
+def _try_backends(login_address: str, password: str) -> "_LoginAccount | None":
     if password.startswith(issued_passwords.SESSION_PREFIX):
         return None  # a session credential that was not found: no user's password begins so
-    user = authenticate(None, username=wanted, password=password)
+    user = authenticate(None, username=login_address, password=password)
     if not isinstance(user, Account):
         return None
     # Read again: the backend may have updated the stored hash or created the account.
@@ -190,24 +190,24 @@ class ScramOffer:
 
 def scram_offer(name: str) -> ScramOffer:
     """Return the offer for a name; if no account or no keys exist, it looks alike but no password matches."""
-    wanted = full_address(name)
-    login_account = _find_account(wanted)
+    login_address = full_address(name)
+    login_account = _find_account(login_address)
     own = (
         [(0, keys) for keys in scram.parse_keys(login_account.scram)]
         if login_account is not None and not login_account.second_factor
         else []
     )
-    made = issued_passwords.scram_candidates(login_account.id if login_account is not None else 0)
-    salt, iterations = scram.account_salt(wanted), conf.current().auth_scram_iterations
-    if own or made:
-        first = (own or made)[0][1]
+    app_keys = issued_passwords.scram_candidates(login_account.id if login_account is not None else 0)
+    salt, iterations = scram.account_salt(login_address), conf.current().auth_scram_iterations
+    if own or app_keys:
+        first = (own or app_keys)[0][1]
         salt, iterations = first.salt, first.iterations
-    candidates = [(id_, keys) for id_, keys in own + made if (keys.salt, keys.iterations) == (salt, iterations)]
+    candidates = [(id_, keys) for id_, keys in own + app_keys if (keys.salt, keys.iterations) == (salt, iterations)]
     if not candidates:
         # A random key to compare with, so that the reply takes as long.
         candidates = [(0, ScramKeys(iterations, salt, secrets.token_bytes(32), b""))]
     ids, keys = zip(*candidates, strict=True)
-    return ScramOffer(name, wanted, salt, iterations, keys, ids)
+    return ScramOffer(name, login_address, salt, iterations, keys, ids)
 
 
 def log_in_with_scram(
@@ -217,14 +217,14 @@ def log_in_with_scram(
 
     Raise SaslError for a malformed message.
     """
-    found = exchange.verify(client_final, offer.keys)
-    if found is None:
+    verified = exchange.verify(client_final, offer.keys)
+    if verified is None:
         _finish_login(None, offer.name, service, client_address)
         return None
-    credential = offer.credentials[found[0]]
+    credential = offer.credentials[verified[0]]
     login_account = _find_account(offer.address) if not credential or issued_passwords.record_use(credential) else None
     owner = _finish_login(login_account, offer.name, service, client_address, credential)
-    return (owner, found[1]) if owner is not None else None
+    return (owner, verified[1]) if owner is not None else None
 
 
 def accepts_tokens() -> bool:
@@ -233,15 +233,17 @@ def accepts_tokens() -> bool:
 
 
 def log_in_with_token(name: str, token: str, service: str, client_address: str) -> Owner | None:
-    """Return the account whose address the setting OAUTH_VERIFIER finds in a token, else None.
+    """Return the account that an OAuth token was issued for (setting OAUTH_VERIFIER), else None.
 
     `name`, if the client gave one, must be that account's.
     """
     verify = import_string(settings.OAUTH_VERIFIER)
-    found: str | None = verify(token) if _is_valid_text(token) else None
-    wanted = full_address(found) if found else ""
-    login_account = _find_account(wanted) if wanted and (not name or full_address(name) == wanted) else None
-    return _finish_login(login_account, name or found or "", service, client_address, own_password=False)
+    token_address: str | None = verify(token) if _is_valid_text(token) else None
+    login_address = full_address(token_address) if token_address else ""
+    login_account = (
+        _find_account(login_address) if login_address and (not name or full_address(name) == login_address) else None
+    )
+    return _finish_login(login_account, name or token_address or "", service, client_address, own_password=False)
 
 
 # --- Names ----------------------------------------------------------------------------------------
@@ -251,7 +253,7 @@ def full_address(name: str) -> str:
     r"""Return the address that a typed name means, in lower case.
 
     A name without a domain belongs to the home domain; a name under an alias domain belongs to the domain it stands
-    for. DOMAIN\\name, as Outlook writes it, is the name in that domain if it exists, else in the home domain.
+    for. DOMAIN\name, as Outlook writes it, is the name in that domain if it exists, else in the home domain.
     """
     if not _is_valid_text(name):
         return ""
@@ -307,20 +309,23 @@ class _LoginAccount:
 _LOGIN_COLUMNS = ("id", "address", "password", "scram", "state", "expires", "domain__active", "second_factor")
 # the columns that pages show of the logged-in account
 _PAGE_COLUMNS = ("local_part", "domain_id", "name", "role", "language", "time_zone")
-_account_query = CompiledQuery(lambda wanted: Account.objects.filter(address=wanted).values_list(*_LOGIN_COLUMNS), str)
+_account_query = CompiledQuery(
+    lambda login_address: Account.objects.filter(address=login_address).values_list(*_LOGIN_COLUMNS), str
+)
 _session_account_query = CompiledQuery(
     lambda id_: Account.objects.filter(id=id_).values_list(*_LOGIN_COLUMNS, *_PAGE_COLUMNS), int
 )
 
 
-def _find_account(wanted: str) -> _LoginAccount | None:
-    row = _account_query.row(wanted)
+def _find_account(login_address: str) -> _LoginAccount | None:
+    row = _account_query.row(login_address)
     return _LoginAccount(*row) if row else None
 
 
 def clear_cache() -> None:
-    """Drop cached log-ins, so that the backends are queried again: after a reload, other directories (PAM, LDAP) may
-    differ.
+    """Drop cached log-ins, so that the backends are queried again.
+
+    Called after a reload, for changes in other directories (PAM, LDAP).
     """
     _verified_cache.clear()
     throttle.clear_cache()
@@ -356,11 +361,11 @@ class AccountBackend(BaseBackend):
         row = _session_account_query.row(user_id)
         if row is None or not _LoginAccount(*row[: len(_LOGIN_COLUMNS)]).is_open:
             return None
-        known = dict(zip((*_LOGIN_COLUMNS, *_PAGE_COLUMNS), row, strict=True))
-        del known["expires"], known["domain__active"]  # the driver's values, not converted
-        known["second_factor"] = bool(known["second_factor"])
-        names = [field.attname for field in Account._meta.concrete_fields if field.attname in known]
-        return Account.from_db(DEFAULT_DB_ALIAS, names, [known[name] for name in names])
+        columns = dict(zip((*_LOGIN_COLUMNS, *_PAGE_COLUMNS), row, strict=True))
+        del columns["expires"], columns["domain__active"]  # the driver's values, not converted
+        columns["second_factor"] = bool(columns["second_factor"])
+        names = [field.attname for field in Account._meta.concrete_fields if field.attname in columns]
+        return Account.from_db(DEFAULT_DB_ALIAS, names, [columns[name] for name in names])
 
 
 def _may_log_in(account: Account) -> bool:

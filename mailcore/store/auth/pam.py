@@ -73,7 +73,7 @@ def check_password(service: str, name: str, password: str) -> bool:
     conversation = _Conv(_Conversation(converse), None)
     handle = c_void_p()
     if pam.pam_start(service.encode(), name.encode(), byref(conversation), byref(handle)) != _SUCCESS:
-        log.error("PAM cannot be started: service=%s", service)
+        log.error("PAM initialization failed: service=%s", service)
         return False
     result = pam.pam_authenticate(handle, 0)
     if result == _SUCCESS:

@@ -95,7 +95,7 @@ def add_passkey(account_id: int, label: str, passkey: Passkey) -> None:
     Raise InvalidAssertion if this or another account has it already.
     """
     if Factor.objects.filter(kind=Factor.Kind.PASSKEY, handle=passkey.handle).exists():
-        raise InvalidAssertion("there already")
+        raise InvalidAssertion("passkey is registered already")
     row = Factor(kind=Factor.Kind.PASSKEY, label=label[:100], secret=passkey.public, handle=passkey.handle)
     row.counter = passkey.counter
     _insert_factor(account_id, row)
@@ -142,7 +142,7 @@ def remove_factor(account_id: int, factor_id: int) -> bool:
 
 
 def remove_all_factors(account_id: int) -> bool:
-    """Remove every factor of an account whose owner has lost them; return False if there was none."""
+    """Remove every factor of an account, for an owner who lost them; return False if there was none."""
     with transaction.atomic():
         account = Account.objects.select_for_update().get(pk=account_id)
         count, _ = Factor.objects.filter(account=account).delete()

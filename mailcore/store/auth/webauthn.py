@@ -68,7 +68,7 @@ def verify_registration(
         raise InvalidAssertion("no credential in the authenticator's data")
     length = int.from_bytes(data[53:55])
     if not length or data[55 : 55 + length] != decode(handle):
-        raise InvalidAssertion("the credential is another than its id")
+        raise InvalidAssertion("credential id mismatch")
     key = decode(public)
     _load(key)
     return Passkey(encode(decode(handle)), base64.b64encode(key).decode(), counter)
@@ -92,16 +92,16 @@ def _check_client(site: RelyingParty, challenge: str, kind: str, client_data: by
         fields = json.loads(client_data)
         received = fields["type"], fields["challenge"], fields["origin"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:  # RecursionError: brackets nested 1000 deep
-        raise InvalidAssertion("no client data") from error
+        raise InvalidAssertion("invalid client data") from error
     if received[0] != kind or received[2] != site.origin or not challenge:
-        raise InvalidAssertion("for another page or purpose")
+        raise InvalidAssertion("wrong origin or type")
     if not hmac.compare_digest(str(received[1]).encode(), challenge.encode()):
-        raise InvalidAssertion("for another challenge")
+        raise InvalidAssertion("challenge mismatch")
 
 
 def _check_authenticator(site: RelyingParty, data: bytes) -> int:
     if len(data) < 37 or data[:32] != hashlib.sha256(site.host.encode()).digest():
-        raise InvalidAssertion("for another host")
+        raise InvalidAssertion("relying party id mismatch")
     if not data[32] & _PRESENT:
         raise InvalidAssertion("no user was present")
     return int.from_bytes(data[33:37])
@@ -111,9 +111,9 @@ def _load(key: bytes) -> ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | 
     try:
         loaded = serialization.load_der_public_key(key)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise InvalidAssertion("no public key") from error
+        raise InvalidAssertion("invalid public key") from error
     if not isinstance(loaded, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey):
-        raise InvalidAssertion("a key of another kind")
+        raise InvalidAssertion("unsupported key type")
     return loaded
 
 
@@ -128,4 +128,4 @@ def _check_signature(public: bytes, signed: bytes, signature: bytes) -> None:
             case _:
                 key.verify(signature, signed)
     except InvalidSignature as error:
-        raise InvalidAssertion("the signature is not the key's") from error
+        raise InvalidAssertion("signature verification failed") from error

@@ -34,7 +34,7 @@ def encode_hash(stored: str, default: str = "CRYPT") -> str:
     if scheme not in _SCHEMES:
         raise ValueError(f"unknown password scheme {scheme}")
     if not data or not _validate(scheme, encoding, data):
-        raise ValueError(f"no {scheme} hash")
+        raise ValueError(f"invalid {scheme} hash")
     return f"{DovecotHasher.algorithm}${stored}"
 
 
@@ -63,7 +63,7 @@ class DovecotHasher(BasePasswordHasher):
             return False
 
     def encode(self, password: str, salt: str) -> str:
-        raise NotImplementedError("hashes of this kind are not made any more")
+        raise NotImplementedError("Dovecot hashes are only verified, never created")
 
     def must_update(self, encoded: str) -> bool:
         return True
@@ -128,7 +128,7 @@ def _check_argon2(password: bytes, _encoding: str, data: str) -> bool:
     try:
         return argon2.PasswordHasher().verify(data, password)
     except argon2.exceptions.InvalidHashError as error:
-        raise ValueError("no argon2 hash") from error
+        raise ValueError("invalid argon2 hash") from error
     except argon2.exceptions.VerificationError:
         return False
 
@@ -159,10 +159,10 @@ _CRYPT_DATA = 1 << 18  # bytes; no library's struct crypt_data is larger
 def _check_crypt(prefix: str, password: bytes, _encoding: str, data: str) -> bool:
     library = _crypt_library()
     if library is None or not data.startswith(prefix) or b"\0" in password:
-        raise ValueError("no crypt hash that this system knows")
+        raise ValueError("unsupported crypt hash")
     computed_keys = library.crypt_r(password, data.encode(), ctypes.create_string_buffer(_CRYPT_DATA))
     if computed_keys is None or computed_keys.startswith(b"*"):
-        raise ValueError("no crypt hash that this system knows")
+        raise ValueError("unsupported crypt hash")
     return hmac.compare_digest(computed_keys, data.encode())
 
 

@@ -26,7 +26,7 @@ from mailcore.store.db.compiled_queries import CompiledQuery
 from mailcore.store.notify import notifications
 from mailcore.wire.auth.sasl import ScramKeys
 
-# Letters of app passwords, without "l" and "o", which are easily misread as digits.
+# Characters of app passwords, without "l" and "o", which are easily misread as digits.
 _LETTERS = "abcdefghijkmnpqrstuvwxyz"
 APP_PASSWORD_PATTERN = re.compile(rf"[{_LETTERS}]{{20}}")
 SESSION_PREFIX = "session."

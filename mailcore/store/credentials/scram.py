@@ -32,10 +32,10 @@ def parse_keys(stored: str) -> list[ScramKeys]:
 
 
 def make_keys(address: str, existing: str, *spellings: str) -> str:
-    """Return the keys, as stored, of one password in each spelling, or "" if SCRAM is off or cannot encode the
-    password.
+    """Return the keys, as stored, of one password in each spelling.
 
-    They use the salt and the iterations of the keys the account has (`existing`), if it has any.
+    They use the salt and the iterations of the keys the account has (`existing`), if it has any. Return "" if SCRAM is
+    off or cannot encode the password.
     """
     if not is_offered():
         return ""

@@ -120,7 +120,7 @@ def _with_question_marks(sql: str) -> str:
 
 
 def insert_rows(model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Insert rows whose primary keys are given; `columns` are database column names."""
+    """Insert rows with their primary keys; `columns` are database column names."""
     execute_many(_insert_sql(model, tuple(columns)), rows)
 
 

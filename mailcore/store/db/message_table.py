@@ -105,8 +105,8 @@ def uid_conditions(ranges: UidRanges) -> Iterator[str]:
         if _count_ranges(wide) > 20 * BATCH:
             yield from _group_ranges(wide)
         wide = []
-    for at in range(0, len(singles), BATCH):
-        yield f"m.uid IN ({','.join(map(str, singles[at : at + BATCH]))})"
+    for offset in range(0, len(singles), BATCH):
+        yield f"m.uid IN ({','.join(map(str, singles[offset : offset + BATCH]))})"
     for low, high in wide:
         yield f"m.uid BETWEEN {low:d} AND {high:d}"
 
@@ -116,7 +116,7 @@ def _count_ranges(ranges: UidRanges) -> int:
 
 
 def _group_ranges(ranges: UidRanges) -> Iterator[str]:
-    for at in range(0, len(ranges), _FEW_RANGES * 4):
-        group = ranges[at : at + _FEW_RANGES * 4]
+    for offset in range(0, len(ranges), _FEW_RANGES * 4):
+        group = ranges[offset : offset + _FEW_RANGES * 4]
         either = " OR ".join([f"m.uid BETWEEN {low:d} AND {high:d}" for low, high in group])
         yield f"m.uid BETWEEN {group[0][0]:d} AND {group[-1][1]:d} AND ({either})"

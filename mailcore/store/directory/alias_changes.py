@@ -142,12 +142,12 @@ def _clean_targets(row: Alias, texts: Iterable[str]) -> list[str]:
         raise DirectoryError({"targets": _("An alias delivers to at least one address.")})
     limit = conf.current().virtual_alias_expansion_limit
     if len(targets) > limit:
-        words = ngettext(
+        message = ngettext(
             "An alias delivers to at most %(limit)d address.",
             "An alias delivers to at most %(limit)d addresses.",
             limit,
         )
-        raise DirectoryError({"targets": words % {"limit": limit}})
+        raise DirectoryError({"targets": message % {"limit": limit}})
     plain = [target for target in targets if target not in row.special]
     _reject_unknown_targets(plain, row.address)
     _reject_loop(row.address, plain)
@@ -159,8 +159,8 @@ def _parse_target(text: str, domain: str) -> str:
     text = text.strip()
     try:
         if table_files.parse_target(text).kind:
-            words = _("“%(target)s”: commands, files and included lists can only come from an aliases file.")
-            raise DirectoryError({"targets": words % {"target": text}})
+            message = _("“%(target)s”: commands, files and included lists can only come from an aliases file.")
+            raise DirectoryError({"targets": message % {"target": text}})
         address = addresses.parse_address(text.lower())
     except addresses.AddressError as error:
         raise DirectoryError({"targets": _("“%(address)s” is not an address.") % {"address": text}}) from error
@@ -200,8 +200,8 @@ def _reject_loop(start: str, targets: Sequence[str]) -> None:
         for address, listed in Alias.objects.filter(address__in=level).values_list("address", "targets"):
             for target in listed:
                 if target == start:
-                    way = " → ".join([*_loop_path(address, came_from), start])
-                    raise DirectoryError({"targets": _("These aliases form a loop: %(way)s") % {"way": way}})
+                    path = " → ".join([*_loop_path(address, came_from), start])
+                    raise DirectoryError({"targets": _("These aliases form a loop: %(way)s") % {"way": path}})
                 if target not in came_from:
                     came_from[target] = address
                     following.append(target)
@@ -209,7 +209,7 @@ def _reject_loop(start: str, targets: Sequence[str]) -> None:
 
 
 def _loop_path(address: str, came_from: dict[str, str]) -> list[str]:
-    way = [address]
-    while way[-1] in came_from:
-        way.append(came_from[way[-1]])
-    return way[::-1]
+    path = [address]
+    while path[-1] in came_from:
+        path.append(came_from[path[-1]])
+    return path[::-1]

@@ -29,9 +29,11 @@ def replace_aliases(source: str, aliases: Mapping[str, tuple[table_files.Target,
     """
     with transaction.atomic():
         domain = _home_domain()
-        gone = Alias.objects.filter(domain=domain, source=source).exclude(local_part__in=list(aliases)).delete()[0]
+        removed_count = (
+            Alias.objects.filter(domain=domain, source=source).exclude(local_part__in=list(aliases)).delete()[0]
+        )
         _write_aliases(domain, source, aliases)
-        _record_changes(domain, source, len(aliases), gone)
+        _record_changes(domain, source, len(aliases), removed_count)
         directory_changed()
     log.info("aliases read from a file: %d", len(aliases))
     return len(aliases)

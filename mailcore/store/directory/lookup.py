@@ -134,10 +134,10 @@ _domain_rows = CompiledQuery(
 
 
 def _query_account(address: str) -> AccountEntry | None:
-    found = _account_rows.row(address)
-    if found is None:
+    row = _account_rows.row(address)
+    if row is None:
         return None
-    id_, stored_address, state, expires, domain_active, script, *quotas, inbox_id = found
+    id_, stored_address, state, expires, domain_active, script, *quotas, inbox_id = row
     # Compiled queries return the driver's values: SQLite has no dates and no booleans.
     day = date.fromisoformat(expires) if isinstance(expires, str) else expires
     limited = quota_limits.has_limit(*quotas)
@@ -147,16 +147,16 @@ def _query_account(address: str) -> AccountEntry | None:
 
 
 def _query_alias(address: str) -> AliasEntry | None:
-    found = _alias_rows.row(address)
-    if found is None:
+    row = _alias_rows.row(address)
+    if row is None:
         return None
-    targets, special = (json.loads(each) if isinstance(each, str | bytes) else each for each in found[1:])
-    return AliasEntry(found[0], tuple(targets), special)
+    targets, special = (json.loads(each) if isinstance(each, str | bytes) else each for each in row[1:])
+    return AliasEntry(row[0], tuple(targets), special)
 
 
 def _query_domain(name: str) -> DomainEntry | None:
-    found = _domain_rows.row(name)
-    return DomainEntry(found[0], found[1], found[2], found[3] or "", found[4]) if found else None
+    row = _domain_rows.row(name)
+    return DomainEntry(row[0], row[1], row[2], row[3] or "", row[4]) if row else None
 
 
 def _query_home(_: str) -> str:

@@ -193,8 +193,9 @@ def inherit_acl(parent_id: int, mailbox_id: int) -> None:
 
 
 def remove_account_entries(rows: QuerySet[Account]) -> None:
-    """Remove the entries that name accounts about to be deleted, so that a later account of that address inherits
-    nothing.
+    """Remove the entries that name accounts about to be deleted.
+
+    So a later account of that address inherits nothing.
     """
     denied = rows.annotate(denied=Concat(Value("-"), "address")).values("denied")
     AccessRight.objects.filter(Q(identifier__in=rows.values("address")) | Q(identifier__in=denied)).delete()

@@ -70,45 +70,45 @@ def discard_uploads(uploads: Sequence[Upload]) -> None:
                 os.unlink(upload.content)
 
 
-def append_messages(box: MailboxHandle, uploads: Sequence[Upload]) -> AppendResult | Refusal:
+def append_messages(mailbox: MailboxHandle, uploads: Sequence[Upload]) -> AppendResult | Refusal:
     """Append all messages, or return a refusal and append none."""
-    return _append_all(box, uploads, lambda: None)
+    return _append_all(mailbox, uploads, lambda: None)
 
 
 @dataclass(frozen=True, slots=True)
 class ReplaceResult:
-    """The appended message, and the replaced one, whose files the caller has yet to remove."""
+    """The appended message, and the replaced one; the caller has yet to remove its file."""
 
     target: AppendResult
     source: ExpungeResult
 
 
-def replace_message(source: MailboxHandle, uid: int, box: MailboxHandle, upload: Upload) -> ReplaceResult | Refusal:
+def replace_message(source: MailboxHandle, uid: int, mailbox: MailboxHandle, upload: Upload) -> ReplaceResult | Refusal:
     """Replace a message by another, perhaps in another mailbox (RFC 8508): both steps or neither."""
     removed: list[ExpungeResult] = []
 
     def remove_source() -> Refusal | None:
-        lock_both(source.id, box.id)
+        lock_both(source.id, mailbox.id)
         rows = message_table.select_messages(source.id, expunge.COLUMNS, [(uid, uid)])
         if not rows:
-            return Refusal("EXPUNGEISSUED", "Message is gone")
+            return Refusal("EXPUNGEISSUED", "Message no longer exists")
         removed.append(expunge.remove_rows(source, rows, expunge.lock_mailbox(source.id)))
         return None
 
-    outcome = _append_all(box, [upload], remove_source)
+    outcome = _append_all(mailbox, [upload], remove_source)
     return outcome if isinstance(outcome, Refusal) else ReplaceResult(outcome, removed[0])
 
 
 def _append_all(
-    box: MailboxHandle, uploads: Sequence[Upload], before: Callable[[], Refusal | None]
+    mailbox: MailboxHandle, uploads: Sequence[Upload], before: Callable[[], Refusal | None]
 ) -> AppendResult | Refusal:
     """Write the files, then call `before` and insert the rows in one transaction."""
-    uploads = [_permitted_flags(box, upload) for upload in uploads]
+    uploads = [_permitted_flags(mailbox, upload) for upload in uploads]
     staged: list[StagedMessage] = []
     committed = False
     try:
         stage = _writers.map if len(uploads) > 1 else map
-        attempts = list(stage(lambda upload: _try_stage(box, upload), uploads))
+        attempts = list(stage(lambda upload: _try_stage(mailbox, upload), uploads))
         staged += [each for each in attempts if isinstance(each, StagedMessage)]
         for each in attempts:
             if isinstance(each, OSError):
@@ -132,45 +132,45 @@ def _append_all(
     return AppendResult(stored[0].uid_validity, [each.uid for each in stored])
 
 
-def _permitted_flags(box: MailboxHandle, upload: Upload) -> Upload:
+def _permitted_flags(mailbox: MailboxHandle, upload: Upload) -> Upload:
     """Clear the flags that the client has no right to set there (RFC 4314 §4)."""
-    if box.rights == acl_syntax.ALL:
+    if mailbox.rights == acl_syntax.ALL:
         return upload
-    keywords = upload.keywords if box.has_rights("w") else ()
-    return dataclasses.replace(upload, flags=upload.flags & acl_syntax.flags_mask(box.rights), keywords=keywords)
+    keywords = upload.keywords if mailbox.has_rights("w") else ()
+    return dataclasses.replace(upload, flags=upload.flags & acl_syntax.flags_mask(mailbox.rights), keywords=keywords)
 
 
-def _try_stage(box: MailboxHandle, upload: Upload) -> StagedMessage | OSError:
+def _try_stage(mailbox: MailboxHandle, upload: Upload) -> StagedMessage | OSError:
     """Stage an upload and return an error instead of raising it, so that the other files can be removed."""
     try:
-        return _stage_upload(box, upload)
+        return _stage_upload(mailbox, upload)
     except OSError as error:
         return error
 
 
-def _stage_upload(box: MailboxHandle, upload: Upload) -> StagedMessage:
+def _stage_upload(mailbox: MailboxHandle, upload: Upload) -> StagedMessage:
     now = time_ns()
     name = f"{now // 1_000_000_000}.M{now % 1_000_000_000 // 1000}P{os.getpid()}R{secrets.token_hex(6)}"
     arrival = Arrival(
-        account_id=box.account_id,
+        account_id=mailbox.account_id,
         base_name=name,
         file=_NO_FILE,
         skip=0,
         trace=b"",
         link=False,
         internal_at=int(time()) if upload.internal_at is None else upload.internal_at,
-        mailbox=box.name,
+        mailbox=mailbox.name,
         flags=upload.flags,
         keywords=upload.keywords,
     )
-    path = maildir_files.expected_path(box.directory, name, upload.flags)
+    path = maildir_files.expected_path(mailbox.directory, name, upload.flags)
     content = _convert_binary(upload) if upload.binary else upload.content
     if isinstance(content, bytes):
-        carried = content if write_behind.fits_inline(len(content), box.directory) else None
-        _write_file(box.directory, name, path, content, durable=carried is None)
+        carried = content if write_behind.fits_inline(len(content), mailbox.directory) else None
+        _write_file(mailbox.directory, name, path, content, durable=carried is None)
         digest = insert.email_id(content)
         return StagedMessage(
-            arrival, box.id, path, len(content), scan_message(content), digest, fresh=True, carried=carried
+            arrival, mailbox.id, path, len(content), scan_message(content), digest, is_new=True, carried=carried
         )
     with open(content, "rb") as file:
         os.fsync(file.fileno())
@@ -181,7 +181,7 @@ def _stage_upload(box: MailboxHandle, upload: Upload) -> StagedMessage:
         else:
             scan, digest = scan_message(b""), insert.email_id(b"")
     os.rename(content, path)
-    return StagedMessage(arrival, box.id, path, size, scan, digest)
+    return StagedMessage(arrival, mailbox.id, path, size, scan, digest)
 
 
 def _write_file(directory: str, base_name: str, path: str, content: bytes, *, durable: bool) -> None:

@@ -14,11 +14,11 @@ _IN_MEMORY = 1 << 18
 
 def read_part(owner: Owner, url: MessageUrl) -> bytes | None:
     """Return the bytes a URL names in the owner's mail, or None if there are none."""
-    box = find_mailbox(owner, url.mailbox)
-    if isinstance(box, Refusal) or (url.uid_validity and url.uid_validity != box.uid_validity):
+    mailbox = find_mailbox(owner, url.mailbox)
+    if isinstance(mailbox, Refusal) or (url.uid_validity and url.uid_validity != mailbox.uid_validity):
         return None
-    files = messages.message_files(box.id, [(url.uid, url.uid)])
-    content = messages.read_message(box, files[0]) if files else None
+    files = messages.message_files(mailbox.id, [(url.uid, url.uid)])
+    content = messages.read_message(mailbox, files[0]) if files else None
     if content is None:
         return None
     data = body_section.extract_section(content, url.section)

@@ -47,7 +47,7 @@ class CopyResult:
 
 @dataclass(frozen=True, slots=True)
 class _LinkedFile:
-    """A message of the source whose file has a second link in the target.
+    """A message of the source with a second link to its file in the target.
 
     `flags` and `keywords` are what it gets there, `old_flags` what it has in the source; `path` contains the flags read
     before the link was made.
@@ -70,7 +70,7 @@ def _new_name() -> str:
     return f"{current // 1_000_000_000}.M{current % 1_000_000_000 // 1000}P{os.getpid()}R{secrets.token_hex(6)}"
 
 
-def _link_files(box: MailboxHandle, ranges: UidRanges, target: MailboxHandle) -> list[_LinkedFile]:
+def _link_files(source: MailboxHandle, ranges: UidRanges, target: MailboxHandle) -> list[_LinkedFile]:
     """Link the files of messages into the target, skipping missing ones.
 
     Raise OSError if the disk reports an error; nothing is linked then.
@@ -78,14 +78,14 @@ def _link_files(box: MailboxHandle, ranges: UidRanges, target: MailboxHandle) ->
     linked: list[_LinkedFile] = []
     columns = ("uid", "id", "flags", "keywords", "base_name", "size")
     try:
-        for row in message_table.select_messages(box.id, columns, ranges):
+        for row in message_table.select_messages(source.id, columns, ranges):
             uid, id_, flags, keywords, base_name, size = row
             flags &= flags_mask(target.rights)
             keywords = keywords if target.has_rights("w") else ""
             name = _new_name()
             path = _path(target, name, flags)
             try:
-                maildir_files.with_current_path(box.directory, base_name, row[2], partial(os.link, dst=path))
+                maildir_files.with_current_path(source.directory, base_name, row[2], partial(os.link, dst=path))
             except FileNotFoundError:
                 continue
             linked.append(_LinkedFile(uid, id_, flags, keywords, base_name, size, path, name, row[2]))
@@ -120,13 +120,13 @@ def lock_both(first: int, second: int) -> dict[int, tuple[int, int, int, str]]:
     return {row[0]: row[1:] for row in rows.values_list("id", "uid_validity", "uid_next", "highest_modseq", "keywords")}
 
 
-def copy_messages(box: MailboxHandle, ranges: UidRanges, target: MailboxHandle) -> CopyResult | Refusal:
-    return _transfer(box, ranges, target, _copy)
+def copy_messages(source: MailboxHandle, ranges: UidRanges, target: MailboxHandle) -> CopyResult | Refusal:
+    return _transfer(source, ranges, target, _copy)
 
 
-def move_messages(box: MailboxHandle, ranges: UidRanges, target: MailboxHandle) -> CopyResult | Refusal:
+def move_messages(source: MailboxHandle, ranges: UidRanges, target: MailboxHandle) -> CopyResult | Refusal:
     """Move messages to a mailbox of this or another account, or within one: all or nothing."""
-    return _transfer(box, ranges, target, _move)
+    return _transfer(source, ranges, target, _move)
 
 
 # Does the work of the transaction; returns its result with the links that are needed.
@@ -136,12 +136,12 @@ _Operation = Callable[
 
 
 def _transfer(
-    box: MailboxHandle, ranges: UidRanges, target: MailboxHandle, operation: _Operation
+    source: MailboxHandle, ranges: UidRanges, target: MailboxHandle, operation: _Operation
 ) -> CopyResult | Refusal:
-    linked = _link_files(box, ranges, target)
+    linked = _link_files(source, ranges, target)
     needed: Sequence[_LinkedFile] = ()
     try:
-        outcome = retry.run_in_transaction(lambda: operation(box, linked, target))
+        outcome = retry.run_in_transaction(lambda: operation(source, linked, target))
         if isinstance(outcome, Refusal):
             return outcome
         transferred, needed = outcome
@@ -157,15 +157,15 @@ def _transfer(
 
 
 def _copy(
-    box: MailboxHandle, linked: Sequence[_LinkedFile], target: MailboxHandle
+    source: MailboxHandle, linked: Sequence[_LinkedFile], target: MailboxHandle
 ) -> tuple[CopyResult, Sequence[_LinkedFile]] | Refusal:
-    boxes = lock_both(box.id, target.id)
-    if target.id not in boxes:
+    locked = lock_both(source.id, target.id)
+    if target.id not in locked:
         return NO_SUCH_MAILBOX
-    rows = _reread_locked(box.id, linked, target)
+    rows = _reread_locked(source.id, linked, target)
     if refusal := _consume_quota(target.account_id, sum(each.size for each in rows), len(rows)):
         return refusal
-    uid_validity, uid_next, highest, keywords = boxes[target.id]
+    uid_validity, uid_next, highest, keywords = locked[target.id]
     _insert_copies(rows, target, uid_next, highest + 1)
     _add_counters(target.id, rows, uid_next, highest + 1, keywords)
     notifications.publish_mailboxes([target.id])
@@ -264,28 +264,28 @@ def _add_counters(mailbox_id: int, rows: Sequence[_LinkedFile], uid_next: int, m
 
 
 def _move(
-    box: MailboxHandle, linked: Sequence[_LinkedFile], target: MailboxHandle
+    source: MailboxHandle, linked: Sequence[_LinkedFile], target: MailboxHandle
 ) -> tuple[CopyResult, Sequence[_LinkedFile]] | Refusal:
-    boxes = lock_both(box.id, target.id)
-    if box.id not in boxes or target.id not in boxes:
+    locked = lock_both(source.id, target.id)
+    if source.id not in locked or target.id not in locked:
         return NO_SUCH_MAILBOX
-    rows = _reread_locked(box.id, linked, target)
-    uid_validity, uid_next, target_modseq, keywords = boxes[target.id]
+    rows = _reread_locked(source.id, linked, target)
+    uid_validity, uid_next, target_modseq, keywords = locked[target.id]
     byte_count = sum(each.size for each in rows)
-    if target.account_id != box.account_id:
+    if target.account_id != source.account_id:
         if refusal := _consume_quota(target.account_id, byte_count, len(rows)):
             return refusal
-        Account.objects.filter(pk=box.account_id).update(
+        Account.objects.filter(pk=source.account_id).update(
             used_bytes=F("used_bytes") - byte_count, used_messages=F("used_messages") - len(rows)
         )
-    modseq = boxes[box.id][2] + 1
-    target_modseq = modseq if target.id == box.id else target_modseq + 1
-    event_log.record_moved((each.id for each in rows), box, target)
-    _move_rows(box.id, rows, target, uid_next, target_modseq, modseq)
+    modseq = locked[source.id][2] + 1
+    target_modseq = modseq if target.id == source.id else target_modseq + 1
+    event_log.record_moved((each.id for each in rows), source, target)
+    _move_rows(source.id, rows, target, uid_next, target_modseq, modseq)
     unseen = sum(not each.old_flags & wire_flags.SEEN for each in rows)
-    expunge.subtract_counters(box.id, modseq, rows=len(rows), unseen=unseen, octets=byte_count)
+    expunge.subtract_counters(source.id, modseq, rows=len(rows), unseen=unseen, byte_count=byte_count)
     _add_counters(target.id, rows, uid_next, target_modseq, keywords)
-    notifications.publish_mailboxes([box.id, target.id])
+    notifications.publish_mailboxes([source.id, target.id])
     uids = list(range(uid_next, uid_next + len(rows)))
     files = [(each.base_name, each.old_flags) for each in rows]
     return CopyResult(uid_validity, [each.uid for each in rows], uids, modseq, files), rows

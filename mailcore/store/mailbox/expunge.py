@@ -28,21 +28,21 @@ class ExpungeResult:
     files: list[tuple[str, int]]  # base name, flags
 
 
-def expunge_deleted(box: MailboxHandle, ranges: UidRanges) -> ExpungeResult:
-    r"""Remove the messages in `ranges` that have \\Deleted."""
+def expunge_deleted(mailbox: MailboxHandle, ranges: UidRanges) -> ExpungeResult:
+    r"""Remove the messages in `ranges` that have \Deleted."""
     with transaction.atomic():
-        modseq = lock_mailbox(box.id)
-        rows = message_table.select_messages(box.id, COLUMNS, ranges)
+        modseq = lock_mailbox(mailbox.id)
+        rows = message_table.select_messages(mailbox.id, COLUMNS, ranges)
         rows = [row for row in rows if row[2] & wire_flags.DELETED]
         if not rows or not modseq:
             return ExpungeResult([], 0, [])
-        return remove_rows(box, rows, modseq)
+        return remove_rows(mailbox, rows, modseq)
 
 
 COLUMNS = ("uid", "id", "flags", "size", "base_name")
 
 
-def remove_rows(box: MailboxHandle, rows: Sequence[message_table.Row], modseq: int) -> ExpungeResult:
+def remove_rows(mailbox: MailboxHandle, rows: Sequence[message_table.Row], modseq: int) -> ExpungeResult:
     """Remove messages of a locked mailbox, given as rows of COLUMNS, inside the caller's transaction.
 
     Rows are deleted by primary key, so that no other mailbox's rows are locked.
@@ -50,20 +50,24 @@ def remove_rows(box: MailboxHandle, rows: Sequence[message_table.Row], modseq: i
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
         ids = ",".join([str(row[1]) for row in batch])
-        event_log.record_deleted((row[1] for row in batch), box)
+        event_log.record_deleted((row[1] for row in batch), mailbox)
         message_table.execute(f"DELETE FROM {TEXT} WHERE message_id IN ({ids})")
         message_table.execute(f"DELETE FROM {SUMMARY} WHERE message_id IN ({ids})")
         message_table.execute(f"DELETE FROM {MESSAGE} WHERE id IN ({ids})")
-        values = ",".join([f"({box.id:d},{row[0]:d},{modseq:d})" for row in batch])
+        values = ",".join([f"({mailbox.id:d},{row[0]:d},{modseq:d})" for row in batch])
         message_table.execute(f"INSERT INTO {EXPUNGED} (mailbox_id, uid, modseq) VALUES {values}")
-    octets = sum(row[3] for row in rows)
+    byte_count = sum(row[3] for row in rows)
     subtract_counters(
-        box.id, modseq, rows=len(rows), unseen=sum(not row[2] & wire_flags.SEEN for row in rows), octets=octets
+        mailbox.id,
+        modseq,
+        rows=len(rows),
+        unseen=sum(not row[2] & wire_flags.SEEN for row in rows),
+        byte_count=byte_count,
     )
-    Account.objects.filter(pk=box.account_id).update(
-        used_bytes=F("used_bytes") - octets, used_messages=F("used_messages") - len(rows)
+    Account.objects.filter(pk=mailbox.account_id).update(
+        used_bytes=F("used_bytes") - byte_count, used_messages=F("used_messages") - len(rows)
     )
-    notifications.publish_mailboxes([box.id])
+    notifications.publish_mailboxes([mailbox.id])
     return ExpungeResult([row[0] for row in rows], modseq, [(row[4], row[2]) for row in rows])
 
 
@@ -76,12 +80,12 @@ def lock_mailbox(mailbox_id: int) -> int:
     return mailbox[0] + 1 if mailbox is not None else 0
 
 
-def subtract_counters(mailbox_id: int, modseq: int, *, rows: int, unseen: int, octets: int) -> None:
+def subtract_counters(mailbox_id: int, modseq: int, *, rows: int, unseen: int, byte_count: int) -> None:
     """Subtract removed messages from a mailbox's counters."""
     message_table.execute(
         f"UPDATE {MAILBOX} SET highest_modseq = %s, messages = messages - %s, unseen = unseen - %s, size = size - %s"
         " WHERE id = %s",
-        (modseq, rows, unseen, octets, mailbox_id),
+        (modseq, rows, unseen, byte_count, mailbox_id),
     )
 
 

@@ -24,7 +24,7 @@ _MAX_CHANGED_DIVISOR = 4  # a mailbox is read from the database again when more 
 
 @dataclass(frozen=True, slots=True)
 class FlagCache:
-    r"""A mailbox at one MODSEQ; `flags` as FETCH formats them, without \\Recent: b"(\\Seen)"."""
+    r"""A mailbox at one MODSEQ; `flags` as FETCH formats them, without \Recent: b"(\Seen)"."""
 
     uid_validity: int
     modseq: int
@@ -37,7 +37,7 @@ class FlagCache:
         return self.uids[low:high], self.flags[low:high]
 
     def first_unseen(self) -> int:
-        r"""Return the first UID without \\Seen, or 0 if there is none."""
+        r"""Return the first UID without \Seen, or 0 if there is none."""
         seen = {flags for flags in set(self.flags) if _SEEN in flags}
         return next((uid for uid, flags in zip(self.uids, self.flags, strict=True) if flags not in seen), 0)
 

@@ -45,10 +45,10 @@ def candidate_ids(columns: Sequence[str], text: str, messages: int) -> list[int]
     """
     limit = max(messages // _USEFUL_DIVISOR, 1)
     if connection.vendor == "postgresql":
-        found = _trigram_candidates(columns, text, limit) if len(text) >= 3 else None
+        matches = _trigram_candidates(columns, text, limit) if len(text) >= 3 else None
     else:
-        found = _trigram_query(text, limit) if len(text) >= 3 else _prefix_query(text, limit)
-    return None if found is None or len(found) > limit else found
+        matches = _trigram_query(text, limit) if len(text) >= 3 else _prefix_query(text, limit)
+    return None if matches is None or len(matches) > limit else matches
 
 
 def _trigram_query(text: str, limit: int) -> list[int]:

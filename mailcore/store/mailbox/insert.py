@@ -35,7 +35,7 @@ _MAP_ABOVE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class StagedMessage:
-    """A message ready to be inserted, whose file at `path` is durable, or whose content is stored with its rows."""
+    """A message ready to be inserted: its file at `path` is durable, or its content is stored with its rows."""
 
     arrival: Arrival
     mailbox_id: int
@@ -44,7 +44,7 @@ class StagedMessage:
     scan: MessageScan
     email_id: str
     uid: int = 0  # the UID an import wants to preserve; a higher one is used if that is taken
-    fresh: bool = False  # its base name is new, so it cannot have been inserted before
+    is_new: bool = False  # its base name is new, so it cannot have been inserted before
     carried: bytes | None = None  # the content, if the transaction stores it (`write_behind`)
 
 
@@ -72,17 +72,17 @@ def stage_files(arrivals: Sequence[Arrival]) -> list[StagedMessage | Reply]:
         if place is None:
             staged.append(Reply(550, "5.1.1", "User unknown"))
             continue
-        mailbox_id, where = place
+        mailbox_id, directory = place
         key = (arrival.file, arrival.skip)
         with _Content(arrival) as content:
             if key not in scans:
                 below = content.below_trace()
                 scans[key] = (scan_message(content.octets, arrival.skip), email_id(below))
             if arrival.link:
-                path = maildir_files.link_into_new(str(arrival.file), where, arrival.base_name)
+                path = maildir_files.link_into_new(str(arrival.file), directory, arrival.base_name)
                 size = content.size
             else:
-                path = maildir_files.write_file(where, arrival.base_name, (arrival.trace, content.below_trace()))
+                path = maildir_files.write_file(directory, arrival.base_name, (arrival.trace, content.below_trace()))
                 size = content.size - arrival.skip + len(arrival.trace)
         staged.append(StagedMessage(arrival, mailbox_id, path, size, *scans[key]))
     return staged
@@ -132,7 +132,7 @@ def _staged_in_tmp(arrival: Arrival, content: bytes, mailbox_id: int, path: str,
         len(content),
         scan_message(content, arrival.skip),
         email_id(memoryview(content)[arrival.skip :]),
-        fresh=True,
+        is_new=True,
         carried=content if is_carried else None,
     )
 
@@ -146,7 +146,7 @@ def discard_staged(staged: Iterable[StagedMessage | Reply]) -> None:
 
 
 def restore_files(arrivals: Sequence[Arrival], restoring: Callable[[], None]) -> set[str]:
-    """Write files again whose messages were inserted but whose directory entries a power failure lost.
+    """Write files of inserted messages again after a power failure lost their directory entries.
 
     `restoring` is called before each. Messages that have since been moved or expunged are left so. Return the
     directories to sync.
@@ -154,17 +154,17 @@ def restore_files(arrivals: Sequence[Arrival], restoring: Callable[[], None]) ->
     changed: set[str] = set()
     places = _find_directories(arrivals)
     for arrival in arrivals:
-        mailbox_id, where = places.get((arrival.account_id, arrival.mailbox), (0, ""))
-        if not where or not _existing_query.rows([mailbox_id], [arrival.base_name]):
+        mailbox_id, directory = places.get((arrival.account_id, arrival.mailbox), (0, ""))
+        if not directory or not _existing_query.rows([mailbox_id], [arrival.base_name]):
             continue
-        changed.add(os.path.join(where, "new"))
-        if not maildir_files.has_file(where, arrival.base_name):
+        changed.add(os.path.join(directory, "new"))
+        if not maildir_files.has_file(directory, arrival.base_name):
             restoring()
             with _Content(arrival) as content:
                 if arrival.link:
-                    maildir_files.link_into_new(str(arrival.file), where, arrival.base_name)
+                    maildir_files.link_into_new(str(arrival.file), directory, arrival.base_name)
                 else:
-                    maildir_files.write_file(where, arrival.base_name, (arrival.trace, content.below_trace()))
+                    maildir_files.write_file(directory, arrival.base_name, (arrival.trace, content.below_trace()))
     return changed
 
 
@@ -234,11 +234,11 @@ def _find_directories(arrivals: Sequence[Arrival]) -> dict[tuple[int, str], tupl
     if not unresolved:
         return existing
     rows = _mailbox_query.rows(list({a.account_id for a in unresolved}), list({a.mailbox for a in unresolved}))
-    found = {
+    directories = {
         (account, name): (id_, maildir_files.folder_directory(address, dir_))
         for account, name, id_, address, dir_ in rows
     }
-    return found | existing
+    return directories | existing
 
 
 _lock_mailboxes = CompiledQuery(
@@ -277,55 +277,55 @@ def insert_messages(
     if not to_insert:
         return [s for s in staged if isinstance(s, Reply)]
     mailboxes = {row[0]: _Counters(*row) for row in _lock_mailboxes.rows(list(ids))}
-    names = [s.arrival.base_name for s in to_insert if not s.fresh]
+    names = [s.arrival.base_name for s in to_insert if not s.is_new]
     rows = _existing_query.rows(list(ids), names) if names else []
     existing = {(mailbox_id, base_name): uid for mailbox_id, base_name, uid in rows}
-    allowances = quota_limits.lock_allowances({box.account_id for box in mailboxes.values()})
+    allowances = quota_limits.lock_allowances({counters.account_id for counters in mailboxes.values()})
     results: list[StoredMessage | Reply] = []
-    fresh: list[tuple[StagedMessage, int, int]] = []  # with UID and MODSEQ
+    inserted: list[tuple[StagedMessage, int, int]] = []  # with UID and MODSEQ
     now = int(time())
     for item in staged:
         if isinstance(item, Reply):
             results.append(item)
             continue
-        box = mailboxes.get(item.mailbox_id)
-        if box is None:  # deleted since it was staged
+        counters = mailboxes.get(item.mailbox_id)
+        if counters is None:  # deleted since it was staged
             results.append(Reply(550, "5.1.1", "User unknown"))
             continue
-        uid = existing.get((box.id, item.arrival.base_name))
+        uid = existing.get((counters.id, item.arrival.base_name))
         if uid is not None:
-            results.append(StoredMessage(box.id, box.uid_validity, uid, again=True))
+            results.append(StoredMessage(counters.id, counters.uid_validity, uid, again=True))
             continue
-        allowance = allowances[box.account_id]
+        allowance = allowances[counters.account_id]
         if not quotas:
             allowance.add_usage(item.size)
         elif (refusal := allowance.consume(item.size)) is not None:
             discard_staged([item])
             results.append(refusal)
             continue
-        uid = box.add(item)
-        existing[box.id, item.arrival.base_name] = uid
-        fresh.append((item, uid, box.highest_modseq + 1))
-        results.append(StoredMessage(box.id, box.uid_validity, uid))
-    _insert_rows(fresh, now)
-    _add_keywords(fresh)
-    _update_counters([box for box in mailboxes.values() if box.messages], allowances.values())
+        uid = counters.add(item)
+        existing[counters.id, item.arrival.base_name] = uid
+        inserted.append((item, uid, counters.highest_modseq + 1))
+        results.append(StoredMessage(counters.id, counters.uid_validity, uid))
+    _insert_rows(inserted, now)
+    _add_keywords(inserted)
+    _update_counters([counters for counters in mailboxes.values() if counters.messages], allowances.values())
     if warn is not None:
         warn(quota_limits.find_crossings(allowances.values()))
-    notifications.publish_mailboxes(box.id for box in mailboxes.values() if box.messages)
+    notifications.publish_mailboxes(counters.id for counters in mailboxes.values() if counters.messages)
     return results
 
 
-def _add_keywords(fresh: Sequence[tuple[StagedMessage, int, int]]) -> None:
+def _add_keywords(inserted: Sequence[tuple[StagedMessage, int, int]]) -> None:
     """Add keywords of new messages to the keywords of their mailbox."""
     added: dict[int, dict[str, None]] = {}
-    for item, _, _ in fresh:
+    for item, _, _ in inserted:
         if item.arrival.keywords:
             added.setdefault(item.mailbox_id, {}).update(dict.fromkeys(item.arrival.keywords))
-    for mailbox_id, words in added.items():
+    for mailbox_id, new_keywords in added.items():
         existing = fetch_rows(f"SELECT keywords FROM {MAILBOX} WHERE id = %s", (mailbox_id,))[0][0].split()
         lower = {word.lower() for word in existing}
-        if new := [word for word in words if word.lower() not in lower]:
+        if new := [word for word in new_keywords if word.lower() not in lower]:
             Mailbox.objects.filter(pk=mailbox_id).update(keywords=" ".join(existing + new))
 
 
@@ -376,9 +376,9 @@ _SUMMARY = (
 )
 
 
-def _insert_rows(fresh: Sequence[tuple[StagedMessage, int, int]], now: int) -> None:
-    keys = insert_returning(Message, _MESSAGE, [_message_row(item, uid, modseq, now) for item, uid, modseq in fresh])
-    items = [(key, item) for key, (item, _, _) in zip(keys, fresh, strict=True)]
+def _insert_rows(inserted: Sequence[tuple[StagedMessage, int, int]], now: int) -> None:
+    keys = insert_returning(Message, _MESSAGE, [_message_row(item, uid, modseq, now) for item, uid, modseq in inserted])
+    items = [(key, item) for key, (item, _, _) in zip(keys, inserted, strict=True)]
     insert_rows(MessageSummary, _SUMMARY, [_summary_row(key, item) for key, item in items])
     insert_rows(
         MessageText,

@@ -19,8 +19,8 @@ from mailcore.wire.imap.syntax.metadata_syntax import INFINITE
 
 def get_entries(owner: Owner, mailbox: str, entries: Iterable[str], depth: int = 0) -> dict[str, bytes] | Refusal:
     """Return the values of existing entries and, by depth, of those below them."""
-    found = get_entries_of(owner, [mailbox], entries, depth)
-    return found.get(mailbox, NO_SUCH_MAILBOX)
+    results = get_entries_of(owner, [mailbox], entries, depth)
+    return results.get(mailbox, NO_SUCH_MAILBOX)
 
 
 def get_entries_of(
@@ -37,7 +37,7 @@ def get_entries_of(
             place := access_rights.resolve_name(owner, name, "r"), access_rights.MailboxAccess
         ):
             ids[place.id] = name
-    found: dict[str, dict[str, bytes]] = {name: {} for name in ids.values()}
+    results: dict[str, dict[str, bytes]] = {name: {} for name in ids.values()}
     patterns = tuple(entries)
     # Shared entries are stored with the mailbox's owner, private ones with the account that made them.
     rows = Annotation.objects.filter(
@@ -45,8 +45,8 @@ def get_entries_of(
     ).order_by("name")
     for mailbox_id, name, value in rows.values_list("mailbox_id", "name", "value"):
         if mailbox_id in ids and any(_matches_depth(entry, name, depth) for entry in patterns):
-            found[ids[mailbox_id]][name] = bytes(value)
-    return found
+            results[ids[mailbox_id]][name] = bytes(value)
+    return results
 
 
 def _matches_depth(entry: str, name: str, depth: int) -> bool:

@@ -68,12 +68,12 @@ def vanished_uids(mailbox_id: int, since: int, ranges: UidRanges | None = None) 
     sql = f"SELECT uid FROM {message_table.EXPUNGED} m WHERE mailbox_id = %s AND modseq > %s"
     if ranges is None:
         return [uid for (uid,) in message_table.fetch_rows(sql + " ORDER BY uid", (mailbox_id, since))]
-    found = [
+    expunged = [
         uid
         for condition in message_table.uid_conditions(ranges)
         for (uid,) in message_table.fetch_rows(f"{sql} AND {condition}", (mailbox_id, since))
     ]
-    return sorted(found)
+    return sorted(expunged)
 
 
 def changed_since(mailbox_id: int, modseq: int, ranges: UidRanges) -> tuple[list[tuple[int, int, str, int]], list[int]]:
@@ -105,27 +105,27 @@ def message_files(mailbox_id: int, ranges: UidRanges) -> list[MessageFile]:
     ]
 
 
-def read_message(box: MailboxHandle, file: MessageFile) -> bytes | None:
+def read_message(mailbox: MailboxHandle, file: MessageFile) -> bytes | None:
     """Return the whole message, or None if its file is missing."""
     try:
-        return maildir_files.read_message(box.directory, file.base_name, file.flags)
+        return maildir_files.read_message(mailbox.directory, file.base_name, file.flags)
     except FileNotFoundError:
         pass
-    directory = _current_directory(box)
+    directory = _current_directory(mailbox)
     try:
         return maildir_files.read_message(directory, file.base_name, file.flags) if directory else None
     except FileNotFoundError:
         return None
 
 
-def _current_directory(box: MailboxHandle) -> str | None:
+def _current_directory(mailbox: MailboxHandle) -> str | None:
     """Return the mailbox's directory now, since it may have been renamed after it was opened."""
-    row = Mailbox.objects.filter(pk=box.id).values_list("account__address", "folder").first()
+    row = Mailbox.objects.filter(pk=mailbox.id).values_list("account__address", "folder").first()
     return maildir_files.folder_directory(*row) if row else None
 
 
-def read_messages(box: MailboxHandle, files: Sequence[MessageFile]) -> list[bytes | None]:
-    return [read_message(box, file) for file in files]
+def read_messages(mailbox: MailboxHandle, files: Sequence[MessageFile]) -> list[bytes | None]:
+    return [read_message(mailbox, file) for file in files]
 
 
 # --- Flags ----------------------------------------------------------------------------------------
@@ -150,25 +150,30 @@ Mode = Literal["add", "remove", "replace"]
 
 
 def store_flags(
-    box: MailboxHandle, ranges: UidRanges, mode: Mode, flags: int, keywords: Sequence[str], unchanged_since: int = -1
+    mailbox: MailboxHandle,
+    ranges: UidRanges,
+    mode: Mode,
+    flags: int,
+    keywords: Sequence[str],
+    unchanged_since: int = -1,
 ) -> StoreResult:
     """Execute STORE (RFC 9051 §6.4.6, RFC 7162 §3.1.3)."""
     with transaction.atomic():
-        mailbox = message_table.locked_mailbox(box.id, "highest_modseq, keywords")
-        if mailbox is None:
+        state = message_table.locked_mailbox(mailbox.id, "highest_modseq, keywords")
+        if state is None:
             return StoreResult([], [], 0, [])
-        modseq, known = mailbox[0] + 1, mailbox[1]
+        modseq, all_keywords = state[0] + 1, state[1]
         rows: list[tuple[int, int, str, int]] = []
         failed: list[int] = []
         stale: list[tuple[str, int, int]] = []
         changed: dict[tuple[int, str], list[int]] = {}
         unseen = 0
-        flags &= flags_mask(box.rights)
-        if not box.has_rights("w"):
+        flags &= flags_mask(mailbox.rights)
+        if not mailbox.has_rights("w"):
             keywords = ()
-        change = _FlagChange(mode, flags, keywords, box)
+        change = _FlagChange(mode, flags, keywords, mailbox)
         for uid, old_flags, old_keywords, old_modseq, base_name in message_table.select_messages(
-            box.id, _STORED, ranges
+            mailbox.id, _STORED, ranges
         ):
             if 0 <= unchanged_since < old_modseq:
                 failed.append(uid)
@@ -185,33 +190,33 @@ def store_flags(
         if not changed:
             return StoreResult(rows, failed, 0, [])
         if mode != "replace" and not keywords and not failed:
-            _update_bits(box.id, ranges, mode, flags, modseq)
+            _update_bits(mailbox.id, ranges, mode, flags, modseq)
         else:
             for (new_flags, new_keywords), uids in changed.items():
-                _update(box.id, uids, new_flags, new_keywords, modseq)
+                _update(mailbox.id, uids, new_flags, new_keywords, modseq)
         message_table.execute(
             f"UPDATE {MAILBOX} SET highest_modseq = %s, unseen = unseen + %s, keywords = %s WHERE id = %s",
-            (modseq, unseen, known if mode == "remove" else _merge_keywords(known, keywords), box.id),
+            (modseq, unseen, all_keywords if mode == "remove" else _merge_keywords(all_keywords, keywords), mailbox.id),
         )
-        notifications.publish_mailboxes([box.id])
+        notifications.publish_mailboxes([mailbox.id])
     return StoreResult(rows, failed, modseq, stale)
 
 
 _STORED = ("uid", "flags", "keywords", "modseq", "base_name")
 
 
-def _merge_keywords(known: str, keywords: Sequence[str]) -> str:
-    present = {word.lower() for word in known.split()}
-    return " ".join([*known.split(), *[word for word in dict.fromkeys(keywords) if word.lower() not in present]])
+def _merge_keywords(all_keywords: str, keywords: Sequence[str]) -> str:
+    present = {word.lower() for word in all_keywords.split()}
+    return " ".join([*all_keywords.split(), *[word for word in dict.fromkeys(keywords) if word.lower() not in present]])
 
 
 class _FlagChange:
     """The effect of a STORE on a message's flags; each combination is computed once."""
 
-    def __init__(self, mode: Mode, flags: int, keywords: Sequence[str], box: MailboxHandle) -> None:
+    def __init__(self, mode: Mode, flags: int, keywords: Sequence[str], mailbox: MailboxHandle) -> None:
         self._mode = mode
-        self._mask = flags_mask(box.rights)  # the flags that a replacement may change
-        self._allows_keywords = box.has_rights("w")
+        self._mask = flags_mask(mailbox.rights)  # the flags that a replacement may change
+        self._allows_keywords = mailbox.has_rights("w")
         self._flags = flags
         self._keywords = keywords
         self._lower = {word.lower() for word in keywords}
@@ -225,14 +230,16 @@ class _FlagChange:
         return after
 
     def _compute(self, flags: int, keywords: str) -> tuple[int, str]:
-        words = keywords.split()
+        old_words = keywords.split()
         if self._mode == "replace":
-            kept = flags & ~self._mask | self._flags
-            return kept, " ".join(dict.fromkeys(self._keywords)) if self._allows_keywords else keywords
+            new_bits = flags & ~self._mask | self._flags
+            return new_bits, " ".join(dict.fromkeys(self._keywords)) if self._allows_keywords else keywords
         if self._mode == "remove":
-            return flags & ~self._flags, " ".join(word for word in words if word.lower() not in self._lower)
-        present = {word.lower() for word in words}
-        return flags | self._flags, " ".join(words + [word for word in self._keywords if word.lower() not in present])
+            return flags & ~self._flags, " ".join(word for word in old_words if word.lower() not in self._lower)
+        present = {word.lower() for word in old_words}
+        return flags | self._flags, " ".join(
+            old_words + [word for word in self._keywords if word.lower() not in present]
+        )
 
 
 def _update(mailbox_id: int, uids: list[int], flags: int, keywords: str, modseq: int) -> None:
@@ -261,15 +268,15 @@ def _update_bits(mailbox_id: int, ranges: UidRanges, mode: Mode, bits: int, mods
         )
 
 
-def write_flag_names(box: MailboxHandle, stale: Sequence[tuple[str, int, int]]) -> None:
+def write_flag_names(mailbox: MailboxHandle, stale: Sequence[tuple[str, int, int]]) -> None:
     """Rename files to the flags of their messages (base name, flags before, flags now).
 
     It may run late: a file that has been renamed since is searched for, and gets the flags its message has by then.
     """
-    missing = maildir_files.rename_expected(box.directory, stale)
+    missing = maildir_files.rename_expected(mailbox.directory, stale)
     for start in range(0, len(missing), BATCH):
-        rows = Message.objects.filter(mailbox_id=box.id, base_name__in=missing[start : start + BATCH])
-        maildir_files.rename_files(box.directory, dict(rows.values_list("base_name", "flags")))
+        rows = Message.objects.filter(mailbox_id=mailbox.id, base_name__in=missing[start : start + BATCH])
+        maildir_files.rename_files(mailbox.directory, dict(rows.values_list("base_name", "flags")))
 
 
 def uid_batches(ranges: UidRanges, size: int = BATCH) -> Iterator[UidRanges]:

@@ -245,7 +245,7 @@ def list_usage(addresses: Iterable[str] = ()) -> Iterator[Usage]:
 
 @dataclass(frozen=True, slots=True)
 class QuotaCrossing:
-    """An account whose usage has just passed `level` percent of its limit."""
+    """An account that has just used more than `level` percent of its limit."""
 
     account_id: int
     address: str

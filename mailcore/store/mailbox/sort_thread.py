@@ -73,28 +73,30 @@ _orders: _LruCache[_CachedOrder] = _LruCache()
 
 
 def sort_messages(
-    box: MailboxHandle, key: SearchKey, context: SearchContext, criteria: Criteria
+    mailbox: MailboxHandle, key: SearchKey, context: SearchContext, criteria: Criteria
 ) -> list[tuple[int, int]]:
     """Return (uid, modseq) in the order of the criteria; ties in the order of arrival (RFC 5256 §3)."""
     if not context.known:
         return []
-    ordered = _orders.get((box.id, box.uid_validity, criteria))
+    ordered = _orders.get((mailbox.id, mailbox.uid_validity, criteria))
     if ordered is not None:
-        found = find_with_modseq(box.id, key, context)
-        if not found or found[-1][0] <= ordered.highest:
-            modseqs = dict(found)
+        results = find_with_modseq(mailbox.id, key, context)
+        if not results or results[-1][0] <= ordered.highest:
+            modseqs = dict(results)
             return [(uid, modseqs[uid]) for uid in ordered.uids if uid in modseqs]
-    rows = _sort_rows(box, key, context, criteria)
+    rows = _sort_rows(mailbox, key, context, criteria)
     if isinstance(key, wire.All) and len(rows) >= _MIN_CACHED:
         uids = array("I", [uid for uid, _ in rows])
-        _orders.put((box.id, box.uid_validity, criteria), _CachedOrder(uids, max(uids)))
+        _orders.put((mailbox.id, mailbox.uid_validity, criteria), _CachedOrder(uids, max(uids)))
     return rows
 
 
-def _sort_rows(box: MailboxHandle, key: SearchKey, context: SearchContext, criteria: Criteria) -> list[tuple[int, int]]:
+def _sort_rows(
+    mailbox: MailboxHandle, key: SearchKey, context: SearchContext, criteria: Criteria
+) -> list[tuple[int, int]]:
     order = [f"{_ORDER[name]}{' DESC' if reverse else ''}" for name, reverse in criteria]
     tables = {SUMMARY} if any(_ORDER[name].startswith("s.") for name, _ in criteria) else set()
-    sql, parameters = search_statement(box.id, "m.uid, m.modseq", key, context, tables)
+    sql, parameters = search_statement(mailbox.id, "m.uid, m.modseq", key, context, tables)
     rows: list[tuple[int, int]] = message_table.fetch_rows(f"{sql} ORDER BY {', '.join(order)}, m.uid", parameters)
     return rows
 
@@ -115,7 +117,7 @@ _trees: _LruCache[_CachedThreads] = _LruCache()
 
 
 def thread_messages(
-    box: MailboxHandle,
+    mailbox: MailboxHandle,
     key: SearchKey,
     context: SearchContext,
     algorithm: str,
@@ -125,28 +127,30 @@ def thread_messages(
 
     `numbers_of` turns UIDs into sequence numbers; None leaves UIDs.
     """
-    found = find_uids(box.id, key, context)
-    numbers = numbers_of(found) if numbers_of is not None else found
-    cache_key = (box.id, box.uid_validity, algorithm, numbers_of is None)
+    results = find_uids(mailbox.id, key, context)
+    numbers = numbers_of(results) if numbers_of is not None else results
+    cache_key = (mailbox.id, mailbox.uid_validity, algorithm, numbers_of is None)
     cached = _trees.get(cache_key)
-    if cached is not None and cached.uids == found and cached.numbers == numbers:
+    if cached is not None and cached.uids == results and cached.numbers == numbers:
         return cached.rendered
-    number_by_uid = dict(zip(found, numbers, strict=True))
-    messages = [each for each in _thread_inputs(box, key, context) if each.number in number_by_uid]
+    number_by_uid = dict(zip(results, numbers, strict=True))
+    messages = [each for each in _thread_inputs(mailbox, key, context) if each.number in number_by_uid]
     if algorithm == "ORDEREDSUBJECT":
         roots = threads.thread_by_subject(messages)
     else:
         roots = threads.thread_by_references(messages, by_subject=algorithm == "REFERENCES")
     rendered = threads.format_threads(roots, number_by_uid.__getitem__ if numbers_of is not None else None)
-    if len(found) >= _MIN_CACHED:
-        _trees.put(cache_key, _CachedThreads(found, numbers, rendered))
+    if len(results) >= _MIN_CACHED:
+        _trees.put(cache_key, _CachedThreads(results, numbers, rendered))
     return rendered
 
 
-def _thread_inputs(box: MailboxHandle, key: SearchKey, context: SearchContext) -> list[ThreadInput]:
+def _thread_inputs(mailbox: MailboxHandle, key: SearchKey, context: SearchContext) -> list[ThreadInput]:
     """Return the columns that threading needs of the messages that match, in the order of UIDs."""
     if not context.known:
         return []
     columns = ("uid", "header_message_id", "references", "subject_key", "is_reply", "sent_at")
-    sql, parameters = search_statement(box.id, ", ".join(COLUMNS[name] for name in columns), key, context, {SUMMARY})
+    sql, parameters = search_statement(
+        mailbox.id, ", ".join(COLUMNS[name] for name in columns), key, context, {SUMMARY}
+    )
     return list(map(ThreadInput._make, message_table.fetch_rows(f"{sql} ORDER BY m.uid", parameters)))

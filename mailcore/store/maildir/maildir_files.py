@@ -46,55 +46,55 @@ def folder_directory(address: str, folder: str) -> str:
 
 def create_folder(address: str, folder: str) -> bool:
     """Create the folder's directories durably if they do not exist, and return True if there were none."""
-    where = folder_directory(address, folder)
-    is_new = not os.path.isdir(where)
+    folder_path = folder_directory(address, folder)
+    is_new = not os.path.isdir(folder_path)
     for name in ("tmp", "new", "cur"):
-        os.makedirs(os.path.join(where, name), mode=0o700, exist_ok=True)
+        os.makedirs(os.path.join(folder_path, name), mode=0o700, exist_ok=True)
     if folder:
         # Maildir++: this empty file marks the directory as a folder for delivery agents.
-        os.close(os.open(os.path.join(where, "maildirfolder"), os.O_CREAT | os.O_WRONLY, 0o600))
-    sync_directories([where, os.path.dirname(where)])
+        os.close(os.open(os.path.join(folder_path, "maildirfolder"), os.O_CREAT | os.O_WRONLY, 0o600))
+    sync_directories([folder_path, os.path.dirname(folder_path)])
     return is_new
 
 
 def unmake(address: str, folder: str) -> None:
     """Remove directories that `create_folder` has just made, unless they are no longer empty."""
-    where = folder_directory(address, folder)
+    folder_path = folder_directory(address, folder)
     with contextlib.suppress(OSError):
         for name in ("tmp", "new", "cur"):
-            os.rmdir(os.path.join(where, name))
+            os.rmdir(os.path.join(folder_path, name))
         if folder:
-            os.unlink(os.path.join(where, "maildirfolder"))
-        os.rmdir(where)
+            os.unlink(os.path.join(folder_path, "maildirfolder"))
+        os.rmdir(folder_path)
 
 
-def put_away(where: str) -> str:
+def put_away(folder_path: str) -> str:
     """Move a folder's directories in one step to a name that no mailbox has; return the new path, "" if there are none.
 
     So a new mailbox of the old name never contains old mail.
     """
-    removed = os.path.join(os.path.dirname(where), f".removed-{uuid.uuid4().hex}")
+    removed = os.path.join(os.path.dirname(folder_path), f".removed-{uuid.uuid4().hex}")
     try:
-        os.rename(where, removed)
+        os.rename(folder_path, removed)
     except FileNotFoundError:
         return ""
     return removed
 
 
-def link_into_new(source: str, where: str, base_name: str) -> str:
+def link_into_new(source: str, folder_path: str, base_name: str) -> str:
     """Link a finished, durable file into `new` and return the new path.
 
     An existing link is no error: the message has been delivered already.
     """
-    path = os.path.join(where, "new", base_name)
+    path = os.path.join(folder_path, "new", base_name)
     with contextlib.suppress(FileExistsError):
         os.link(source, path)
     return path
 
 
-def write_tmp(where: str, base_name: str, content: bytes) -> str:
+def write_tmp(folder_path: str, base_name: str, content: bytes) -> str:
     """Write a file into `tmp` and return its path; `make_durable` and `publish_file` come next."""
-    path = os.path.join(where, "tmp", base_name)
+    path = os.path.join(folder_path, "tmp", base_name)
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
         view = memoryview(content)
@@ -159,14 +159,14 @@ def publish_file(path: str) -> None:
             raise
 
 
-def write_file(where: str, base_name: str, parts: Iterable[bytes | memoryview]) -> str:
+def write_file(folder_path: str, base_name: str, parts: Iterable[bytes | memoryview]) -> str:
     """Write a new file with durable content and return its path; `sync_directories` makes its name durable.
 
     Two processes may write the same message at once: each has a file of its own in `tmp`, and either is complete when
     it is renamed.
     """
-    temporary = os.path.join(where, "tmp", f"{base_name}.{secrets.token_hex(4)}")
-    path = os.path.join(where, "new", base_name)
+    temporary = os.path.join(folder_path, "tmp", f"{base_name}.{secrets.token_hex(4)}")
+    path = os.path.join(folder_path, "new", base_name)
     handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
         for part in parts:
@@ -211,33 +211,33 @@ def sync_file_systems(directories: Iterable[str]) -> None:
         durability.sync_file_system(name)
 
 
-def expected_path(where: str, base_name: str, flags: int) -> str:
-    """Return the path of a file that no other program has renamed and whose flags have been written."""
+def expected_path(folder_path: str, base_name: str, flags: int) -> str:
+    """Return the path of a file if its flags have been written and no other program renamed it."""
     if flags:
-        return f"{where}/cur/{base_name}{wire_flags.to_info(flags)}"
-    return f"{where}/new/{base_name}"
+        return f"{folder_path}/cur/{base_name}{wire_flags.to_info(flags)}"
+    return f"{folder_path}/new/{base_name}"
 
 
-def with_current_path(where: str, base_name: str, flags: int, act: Callable[[str], T]) -> T:
+def with_current_path(folder_path: str, base_name: str, flags: int, act: Callable[[str], T]) -> T:
     """Return `act(path)` for a message's file, whatever its current name.
 
     Another program may be writing flags into the name meanwhile: if the file moved, the search is repeated. Raise
     FileNotFoundError if there is no file.
     """
     with contextlib.suppress(FileNotFoundError):
-        return act(expected_path(where, base_name, flags))
+        return act(expected_path(folder_path, base_name, flags))
     for _ in range(_FIND_ATTEMPTS):
         with contextlib.suppress(FileNotFoundError):
-            return act(_find_once(where, base_name, flags))
-    raise FileNotFoundError(expected_path(where, base_name, flags))
+            return act(_find_once(folder_path, base_name, flags))
+    raise FileNotFoundError(expected_path(folder_path, base_name, flags))
 
 
 _FIND_ATTEMPTS = 5  # attempts; no program renames a file more often than that during a search
 
 
-def find_file(where: str, base_name: str, flags: int) -> str:
+def find_file(folder_path: str, base_name: str, flags: int) -> str:
     """Return the path of a message's file, whatever its current name; raise FileNotFoundError if there is none."""
-    return with_current_path(where, base_name, flags, _existing_path)
+    return with_current_path(folder_path, base_name, flags, _existing_path)
 
 
 def _existing_path(path: str) -> str:
@@ -245,40 +245,40 @@ def _existing_path(path: str) -> str:
     return path
 
 
-def _find_once(where: str, base_name: str, flags: int) -> str:
+def _find_once(folder_path: str, base_name: str, flags: int) -> str:
     """Search every directory once for a message's file; a name that changes meanwhile may be missed."""
-    path = expected_path(where, base_name, flags)
+    path = expected_path(folder_path, base_name, flags)
     if os.path.exists(path):
         return path
-    tmp_path = os.path.join(where, "tmp", base_name)
+    tmp_path = os.path.join(folder_path, "tmp", base_name)
     if os.path.exists(tmp_path):  # its rows were inserted, then the power failed
         try:
             publish_file(tmp_path)
         except OSError:
             return tmp_path  # it is readable there too
-    for name in (f"{where}/new/{base_name}", f"{where}/cur/{base_name}:2,"):
+    for name in (f"{folder_path}/new/{base_name}", f"{folder_path}/cur/{base_name}:2,"):
         if os.path.exists(name):
             return name
     prefix = base_name + ":2,"
-    with os.scandir(f"{where}/cur") as entries:
+    with os.scandir(f"{folder_path}/cur") as entries:
         for entry in entries:
             if entry.name == base_name or entry.name.startswith(prefix):
                 return entry.path
     raise FileNotFoundError(path)
 
 
-def has_file(where: str, base_name: str) -> bool:
+def has_file(folder_path: str, base_name: str) -> bool:
     """Return True if this message has a file under any name."""
     try:
-        find_file(where, base_name, 0)
+        find_file(folder_path, base_name, 0)
     except FileNotFoundError:
         return False
     return True
 
 
-def read_message(where: str, base_name: str, flags: int) -> bytes:
+def read_message(folder_path: str, base_name: str, flags: int) -> bytes:
     """Return the whole message; raise FileNotFoundError if it has no file."""
-    return with_current_path(where, base_name, flags, _read_file)
+    return with_current_path(folder_path, base_name, flags, _read_file)
 
 
 def _read_file(path: str) -> bytes:
@@ -293,20 +293,20 @@ def _read_file(path: str) -> bytes:
         os.close(handle)
 
 
-def rename_flags(where: str, base_name: str, flags: int) -> None:
+def rename_flags(folder_path: str, base_name: str, flags: int) -> None:
     """Write the flags into the file's name; a missing file is left to the next reader to report."""
-    wanted = f"{where}/cur/{base_name}{wire_flags.to_info(flags)}"
+    new_flags = f"{folder_path}/cur/{base_name}{wire_flags.to_info(flags)}"
     with contextlib.suppress(FileNotFoundError):
-        with_current_path(where, base_name, flags, lambda path: os.rename(path, wanted))
+        with_current_path(folder_path, base_name, flags, lambda path: os.rename(path, new_flags))
 
 
-def remove_file(where: str, base_name: str, flags: int) -> None:
+def remove_file(folder_path: str, base_name: str, flags: int) -> None:
     """Remove a message's file if it exists; a file left behind would be indexed as a new message."""
     with contextlib.suppress(FileNotFoundError):
-        with_current_path(where, base_name, flags, os.unlink)
+        with_current_path(folder_path, base_name, flags, os.unlink)
 
 
-def rename_expected(where: str, changes: Iterable[tuple[str, int, int]]) -> list[str]:
+def rename_expected(folder_path: str, changes: Iterable[tuple[str, int, int]]) -> list[str]:
     """Rename files that have their expected names: (base name, flags before, flags now).
 
     Return the base names of those that do not.
@@ -314,36 +314,38 @@ def rename_expected(where: str, changes: Iterable[tuple[str, int, int]]) -> list
     missing = []
     for base_name, before, now in changes:
         try:
-            os.rename(expected_path(where, base_name, before), f"{where}/cur/{base_name}{wire_flags.to_info(now)}")
+            os.rename(
+                expected_path(folder_path, base_name, before), f"{folder_path}/cur/{base_name}{wire_flags.to_info(now)}"
+            )
         except FileNotFoundError:
             missing.append(base_name)
     return missing
 
 
-def rename_files(where: str, wanted: Mapping[str, int]) -> None:
+def rename_files(folder_path: str, new_flags: Mapping[str, int]) -> None:
     """Write the flags of many messages (base name → flags) into their files' names."""
-    if len(wanted) < 20:
-        for base_name, flags in wanted.items():
-            rename_flags(where, base_name, flags)
+    if len(new_flags) < 20:
+        for base_name, flags in new_flags.items():
+            rename_flags(folder_path, base_name, flags)
         return
     for name in ("new", "cur"):
         with contextlib.suppress(FileNotFoundError):
-            for entry in os.listdir(f"{where}/{name}"):
+            for entry in os.listdir(f"{folder_path}/{name}"):
                 base_name = entry.partition(":2,")[0]
-                if base_name not in wanted:
+                if base_name not in new_flags:
                     continue
-                path = f"{where}/{name}/{entry}"
-                target = f"{where}/cur/{base_name}{wire_flags.to_info(wanted[base_name])}"
+                path = f"{folder_path}/{name}/{entry}"
+                target = f"{folder_path}/cur/{base_name}{wire_flags.to_info(new_flags[base_name])}"
                 if path != target:
                     with contextlib.suppress(FileNotFoundError):
                         os.rename(path, target)
 
 
-def remove_files(where: str, gone: Collection[str]) -> None:
+def remove_files(folder_path: str, base_names: Collection[str]) -> None:
     """Remove the files of many messages, given by their base names."""
     for name in ("new", "cur"):
         with contextlib.suppress(FileNotFoundError):
-            for entry in os.listdir(f"{where}/{name}"):
-                if entry.partition(":2,")[0] in gone:
+            for entry in os.listdir(f"{folder_path}/{name}"):
+                if entry.partition(":2,")[0] in base_names:
                     with contextlib.suppress(FileNotFoundError):
-                        os.unlink(f"{where}/{name}/{entry}")
+                        os.unlink(f"{folder_path}/{name}/{entry}")

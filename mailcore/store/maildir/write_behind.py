@@ -72,7 +72,7 @@ def flush_to_disk() -> None:
 
 
 def sync_directory(directory: str) -> None:
-    """Make files just linked into `directory` durable, names and content.
+    """Make new links in `directory` durable, names and content.
 
     A second link to a file whose content is in the database for its first message only would be lost together with the
     file.
@@ -84,7 +84,7 @@ def sync_directory(directory: str) -> None:
 
 
 def recover_messages() -> int:
-    """Write files again that a power failure lost, at the start of a server process; return their number.
+    """Restore files lost in a power failure, at the start of a server process; return their number.
 
     One process recovers at a time; later ones find nothing left to do. Others may be working meanwhile: a copy that
     equals its file needs nothing. A message that cannot be restored is logged and its copy is kept.

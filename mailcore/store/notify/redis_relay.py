@@ -102,8 +102,9 @@ def publish_remote(audience: str, payload: bytes) -> None:
 
 
 class RedisListener:
-    """A thread that passes notifications from other machines to `on_message`, and calls `on_reconnect` after an
-    interruption.
+    """A thread that passes notifications from other machines to `on_message`.
+
+    It calls `on_reconnect` after an interruption.
     """
 
     def __init__(self, audience: str, on_message: Callable[[bytes], None], on_reconnect: Callable[[], None]) -> None:

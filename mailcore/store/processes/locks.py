@@ -21,7 +21,7 @@ def exclusive(name: str) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
         except OSError as error:
-            writer.write("master", f"warning: {name}: no lock: {error}")
+            writer.write("master", f"warning: cannot lock {name}: {error}")
         yield
     finally:
         os.close(handle)

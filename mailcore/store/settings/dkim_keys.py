@@ -121,8 +121,9 @@ def _key_entry(row: DkimKey) -> dict[str, object]:
 
 
 def activate_key(domain_id: int, key_id: int) -> bool:
-    """Make a key sign from now on and retire the one of its algorithm that did; return False if the domain has no such
-    key.
+    """Make a key sign from now on, and retire the key of its algorithm that did.
+
+    Return False if the domain has no such key.
     """
     with transaction.atomic():
         row = DkimKey.objects.select_for_update().filter(pk=key_id, domain=domain_id).first()

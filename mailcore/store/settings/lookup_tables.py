@@ -75,8 +75,8 @@ def clear_cache() -> None:
 
 def look_up_uncached(table: str, key: str) -> str | None:
     """Return the current value of a key, bypassing the cache, also for keys that were not folded."""
-    found = AccessEntry.objects.filter(table=table_name(table), key__in=(key, key.lower()))
-    return dict(found.values_list("key", "value")).get(key, found.values_list("value", flat=True).first())
+    rows = AccessEntry.objects.filter(table=table_name(table), key__in=(key, key.lower()))
+    return dict(rows.values_list("key", "value")).get(key, rows.values_list("value", flat=True).first())
 
 
 def list_entries(table: str) -> Iterator[tuple[str, str]]:
@@ -132,7 +132,7 @@ def remove_entries(table: str, keys: Iterable[str]) -> int:
     return len(removed)
 
 
-_PASSWORD_PARAMETERS = ("smtp_sasl_password_maps",)  # parameters whose tables hold passwords
+_PASSWORD_PARAMETERS = ("smtp_sasl_password_maps",)  # parameters that name tables of passwords
 _MAX_RECORDED = 200  # a change with more entries is recorded as numbers only
 
 

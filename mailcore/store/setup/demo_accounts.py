@@ -15,9 +15,10 @@ _QUOTA = 5 * 1000**3  # bytes
 
 
 def build_accounts(users: int = 0) -> str:
-    """Create the domain, its accounts and the group all@; with `users`, also user000, user001, …
+    """Create the domain, its accounts and the group all@.
 
-    Return the random password of admin@benet.com. Raise DirectoryError if the directory is not empty.
+    With `users`, also user000, user001, …. Return the random password of admin@benet.com. Raise DirectoryError if the
+    directory is not empty.
     """
     with transaction.atomic():
         if Account.objects.exists() or Domain.objects.exists():

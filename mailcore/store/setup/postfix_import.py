@@ -27,7 +27,7 @@ _DOMAINS = {
     "virtual_mailbox_domains": Domain.Kind.LOCAL,
     "virtual_alias_domains": Domain.Kind.LOCAL,
 }
-# Files main.cf names whose content is imported as aliases.
+# Parameters that name files of aliases, and the kind of each.
 _FILES = {"virtual_alias_maps": "virtual", "alias_maps": "aliases"}
 # Parameters of programs that do not exist here, or of behaviour that is fixed here.
 _IGNORED = """
@@ -114,25 +114,25 @@ def export_text(kind: str, name: str = "") -> str:
 
 
 def _import_main_cf(lines: list[str]) -> Iterator[LineReport]:
-    wanted: dict[str, main_cf_file.Assignment] = {}
+    assignments: dict[str, main_cf_file.Assignment] = {}
     for each in main_cf_file.parse_assignments(lines):
         if isinstance(each, LineError):
             yield LineReport(each.line, "", False, each.text)
             continue
-        if each.name in wanted:
-            earlier = wanted[each.name]
+        if each.name in assignments:
+            earlier = assignments[each.name]
             yield LineReport(earlier.line, each.name, False, _("It is set again further below; the last value counts."))
-        wanted[each.name] = each
+        assignments[each.name] = each
     # Restriction classes first: other parameters use their names.
-    classes = wanted.get("smtpd_restriction_classes")
-    known = conf.specs({**conf.explicit_values(), **({classes.name: classes.value} if classes else {})})
+    classes = assignments.get("smtpd_restriction_classes")
+    specs = conf.specs({**conf.explicit_values(), **({classes.name: classes.value} if classes else {})})
     values: dict[str, str | None] = {}
-    for name, each in wanted.items():
-        if name in known and conf.origin(name) == "environment":
+    for name, each in assignments.items():
+        if name in specs and conf.origin(name) == "environment":
             is_unchanged = conf.raw_value(name, {}) == each.value
             reason = _("unchanged") if is_unchanged else _("The environment sets this (MAIL_…).")
             yield LineReport(each.line, name, is_unchanged, reason)
-        elif name in known:
+        elif name in specs:
             values[name] = each.value
         elif name in _DOMAINS:
             yield from _import_domains(each, _DOMAINS[name])
@@ -142,10 +142,12 @@ def _import_main_cf(lines: list[str]) -> Iterator[LineReport]:
             yield LineReport(each.line, name, True, _("Not needed here."))
         else:
             yield LineReport(each.line, name, False, _("There is no such parameter here."))
-    yield from _set_parameters(values, wanted)
+    yield from _set_parameters(values, assignments)
 
 
-def _set_parameters(values: dict[str, str | None], wanted: dict[str, main_cf_file.Assignment]) -> Iterator[LineReport]:
+def _set_parameters(
+    values: dict[str, str | None], assignments: dict[str, main_cf_file.Assignment]
+) -> Iterator[LineReport]:
     """Set all valid parameters: an invalid one is reported and left out, and the others are tried again."""
     before = conf.effective()
     while values:
@@ -157,17 +159,17 @@ def _set_parameters(values: dict[str, str | None], wanted: dict[str, main_cf_fil
             if name not in values:
                 raise
             values.pop(name)
-            yield LineReport(wanted[name].line, name, False, reason)
+            yield LineReport(assignments[name].line, name, False, reason)
         except KeyError as error:
             name = str(error.args[0])
             if values.pop(name, None) is None:
                 raise
-            yield LineReport(wanted[name].line, name, False, _("There is no such parameter here."))
+            yield LineReport(assignments[name].line, name, False, _("There is no such parameter here."))
         else:
             break
     for name in values:
         is_unchanged = before.get(name) == values[name]
-        yield LineReport(wanted[name].line, name, True, _("unchanged") if is_unchanged else "")
+        yield LineReport(assignments[name].line, name, True, _("unchanged") if is_unchanged else "")
 
 
 def _import_domains(each: main_cf_file.Assignment, kind: str) -> Iterator[LineReport]:
@@ -195,34 +197,34 @@ def _import_domain(line: int, what: str, name: str, kind: str = Domain.Kind.LOCA
 
 
 def _import_table(lines: list[str], name: str) -> Iterator[LineReport]:
-    wanted: dict[str, str] = {}
+    assignments: dict[str, str] = {}
     for each in texts.parse_pairs(lines):
         if isinstance(each, LineError):
             yield LineReport(each.line, "", False, each.text)
-        elif each.key in wanted:
+        elif each.key in assignments:
             yield LineReport(
                 each.line, each.key, False, _("It is defined further above already; the first entry counts.")
             )
         else:
-            wanted[each.key] = each.value
+            assignments[each.key] = each.value
             yield LineReport(each.line, each.key, True)
-    lookup_tables.replace_entries(name, wanted)
+    lookup_tables.replace_entries(name, assignments)
 
 
 def _import_aliases(lines: list[str], source: str) -> Iterator[LineReport]:
-    wanted: dict[str, tuple[texts.Target, ...]] = {}
+    assignments: dict[str, tuple[texts.Target, ...]] = {}
     for each in texts.parse_aliases(lines):
         if isinstance(each, LineError):
             yield LineReport(each.line, "", False, each.text)
-        elif each.name in wanted:
+        elif each.name in assignments:
             yield LineReport(
                 each.line, each.name, False, _("It is defined further above already; the first entry counts.")
             )
         else:
-            wanted[each.name] = each.targets
+            assignments[each.name] = each.targets
             yield LineReport(each.line, each.name, True)
     try:
-        alias_files.replace_aliases(source, wanted)
+        alias_files.replace_aliases(source, assignments)
     except DirectoryError as problem:
         yield LineReport(0, source, False, str(problem))
 
