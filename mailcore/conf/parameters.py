@@ -1,88 +1,29 @@
 """Every mail parameter: its name (Postfix's or Dovecot's), type, default in main.cf's notation, and help text.
 
-A parameter is one line of the class below; the rest of the project reads it as an attribute of `conf.current()`. To add
-one, add a line: `postconf`, the settings screen, the environment (`MAIL_<NAME>`) and docs/parameters.md take it from
-here.
+The rest of the project reads a parameter as an attribute of `conf.current()`. To add one, add a line below: `postconf`,
+the settings screen, the environment (`MAIL_<NAME>`) and docs/parameters.md take it from here.
 """
 
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from mailcore.conf.value_types import (
-    BOOLEAN,
-    BYTES,
-    DAYS,
-    HOURS,
-    INTEGER,
-    LIST,
-    PERCENTAGES,
-    RESTRICTIONS,
-    SECONDS,
-    TEMPLATE,
-    TEXT,
-    ValueType,
+from mailcore.conf.declaration import (
+    Spec,
+    boolean,
+    byte_size,
+    days,
+    hours,
+    integer,
+    percentages,
+    restrictions,
+    seconds,
+    template,
+    text,
+    words,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Spec:
-    name: str
-    kind: ValueType
-    default: str  # main.cf text, $name not expanded
-    help: Any  # lazy translation
-    secret: bool = False  # never shown, never logged
-
-
-def _parameter(kind: ValueType, default: str, help_text: Any, *, secret: bool = False) -> Any:
-    return field(metadata={"kind": kind, "default": default, "help": help_text, "secret": secret})
-
-
-def text(default: str, help_text: Any, *, secret: bool = False) -> str:
-    return _parameter(TEXT, default, help_text, secret=secret)  # type: ignore[no-any-return]
-
-
-def template(default: str, help_text: Any) -> str:
-    return _parameter(TEMPLATE, default, help_text)  # type: ignore[no-any-return]
-
-
-def boolean(default: str, help_text: Any) -> bool:
-    return _parameter(BOOLEAN, default, help_text)  # type: ignore[no-any-return]
-
-
-def integer(default: str, help_text: Any) -> int:
-    return _parameter(INTEGER, default, help_text)  # type: ignore[no-any-return]
-
-
-def byte_size(default: str, help_text: Any) -> int:
-    return _parameter(BYTES, default, help_text)  # type: ignore[no-any-return]
-
-
-def words(default: str, help_text: Any) -> tuple[str, ...]:
-    return _parameter(LIST, default, help_text)  # type: ignore[no-any-return]
-
-
-def restrictions(default: str, help_text: Any) -> tuple[str, ...]:
-    return _parameter(RESTRICTIONS, default, help_text)  # type: ignore[no-any-return]
-
-
-def percentages(default: str, help_text: Any) -> tuple[int, ...]:
-    return _parameter(PERCENTAGES, default, help_text)  # type: ignore[no-any-return]
-
-
-def seconds(default: str, help_text: Any) -> int:
-    return _parameter(SECONDS, default, help_text)  # type: ignore[no-any-return]
-
-
-def hours(default: str, help_text: Any) -> int:
-    return _parameter(HOURS, default, help_text)  # type: ignore[no-any-return]
-
-
-def days(default: str, help_text: Any) -> int:
-    return _parameter(DAYS, default, help_text)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +111,7 @@ class Parameters:
     )
     web_threads: int = integer("8", _("Requests that one web process serves at once."))
 
-    # --- What the webmail fetches from other hosts: pictures in messages, one-click unsubscribing ---
+    # --- Webmail; webmail_fetch_… are for pictures in messages and one-click unsubscribing ---
     webmail_fetch_networks: tuple[str, ...] = words(
         "", _("Networks the webmail may fetch pictures from although they are not public.")
     )
@@ -181,8 +122,6 @@ class Parameters:
         "5000000", _("Largest picture that the webmail fetches from another host.")
     )
     webmail_fetch_time_limit: int = seconds("8s", _("Time limit for fetching a picture or unsubscribing from a list."))
-
-    # --- The webmail ---
     webmail_fetch_mail_ports: tuple[str, ...] = words(
         "995, 110", _("Ports on which the webmail fetches mail from other POP3 servers; empty: none is fetched.")
     )

@@ -53,7 +53,7 @@ class AccountDraft:
 @dataclass(frozen=True, slots=True)
 class Usage:
     accounts: int
-    octets: int
+    byte_count: int
     messages: int
 
 
@@ -244,8 +244,8 @@ def revalidate_sessions(account_ids: Iterable[int]) -> None:
 
 
 def usage_of_accounts(rows: QuerySet[Account]) -> Usage:
-    sums = rows.aggregate(accounts=Count("pk"), octets=Sum("used_bytes"), messages=Sum("used_messages"))
-    return Usage(sums["accounts"], sums["octets"] or 0, sums["messages"] or 0)
+    sums = rows.aggregate(accounts=Count("pk"), byte_count=Sum("used_bytes"), messages=Sum("used_messages"))
+    return Usage(sums["accounts"], sums["byte_count"] or 0, sums["messages"] or 0)
 
 
 # --- Steps ----------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ class DomainContents:
 
     accounts: int
     aliases: int
-    octets: int
+    byte_count: int
     messages: int
     named_by: tuple[str, ...] = field(default=())  # alias domains that prevent it
 
@@ -161,7 +161,7 @@ def domain_contents(domain_id: int) -> DomainContents:
     return DomainContents(
         accounts=sums.accounts,
         aliases=Alias.objects.filter(domain=domain_id).count(),
-        octets=sums.octets,
+        byte_count=sums.byte_count,
         messages=sums.messages,
         named_by=tuple(names),
     )

@@ -77,7 +77,7 @@ def stage_files(arrivals: Sequence[Arrival]) -> list[StagedMessage | Reply]:
         with _Content(arrival) as content:
             if key not in scans:
                 below = content.below_trace()
-                scans[key] = (scan_message(content.octets, arrival.skip), email_id(below))
+                scans[key] = (scan_message(content.data, arrival.skip), email_id(below))
             if arrival.link:
                 path = maildir_files.link_into_new(str(arrival.file), directory, arrival.base_name)
                 size = content.size
@@ -179,7 +179,7 @@ def stage_existing_file(arrival: Arrival, mailbox_id: int, path: str, *, uid: in
             mailbox_id,
             path,
             content.size,
-            scan_message(content.octets, 0),
+            scan_message(content.data, 0),
             email_id(content.below_trace()),
             uid,
         )
@@ -200,7 +200,7 @@ class _Content:
         self._file = open(self._arrival.file, "rb", buffering=0)
         self.size = os.fstat(self._file.fileno()).st_size
         self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) if self.size > _MAP_ABOVE else None
-        self.octets = self._map if self._map is not None else self._file.read()
+        self.data = self._map if self._map is not None else self._file.read()
         # One shared view: the map can be closed only when no view of it is left.
         self._view = memoryview(self._map)[self._arrival.skip :] if self._map is not None else None
         return self
@@ -208,8 +208,8 @@ class _Content:
     def below_trace(self) -> bytes | memoryview:
         if self._view is not None:
             return self._view
-        assert isinstance(self.octets, bytes)
-        return self.octets[self._arrival.skip :] if self._arrival.skip else self.octets
+        assert isinstance(self.data, bytes)
+        return self.data[self._arrival.skip :] if self._arrival.skip else self.data
 
     def __exit__(self, *_: object) -> None:
         if self._view is not None and self._map is not None:

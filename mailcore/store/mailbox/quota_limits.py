@@ -137,8 +137,8 @@ _domain_usage = CompiledQuery(
         Account.objects.filter(domain=domain_id)
         .order_by()
         .values_list("domain")
-        .annotate(octets=Sum("used_bytes"))
-        .values_list("octets")
+        .annotate(byte_count=Sum("used_bytes"))
+        .values_list("byte_count")
     ),
     int,
 )
@@ -301,7 +301,7 @@ def recount_usage(account_id: int) -> tuple[int, int]:
         # Concurrent changes hold this row's lock, or wait for it and then add to the result.
         Account.objects.select_for_update().filter(id=account_id).first()
         total = Mailbox.objects.filter(account_id=account_id).aggregate(
-            octets=Coalesce(Sum("size"), 0), count=Coalesce(Sum("messages"), 0)
+            byte_count=Coalesce(Sum("size"), 0), count=Coalesce(Sum("messages"), 0)
         )
-        Account.objects.filter(id=account_id).update(used_bytes=total["octets"], used_messages=total["count"])
-    return total["octets"], total["count"]
+        Account.objects.filter(id=account_id).update(used_bytes=total["byte_count"], used_messages=total["count"])
+    return total["byte_count"], total["count"]

@@ -97,7 +97,7 @@ def test_deleting_a_domain_says_first_what_goes_and_then_all_of_it_goes(
     directory.create_alias("lisi@accp.com", ["lisi@benet.com"])
     Account.objects.filter(address="lisi@benet.com").update(used_bytes=451, used_messages=1)
     contents = directory.domain_contents(benet)
-    assert (contents.accounts, contents.aliases, contents.octets, contents.messages) == (1, 1, 451, 1)
+    assert (contents.accounts, contents.aliases, contents.byte_count, contents.messages) == (1, 1, 451, 1)
     assert Path(maildir_files.folder_directory("lisi@benet.com", "")).is_dir()
     with django_capture_on_commit_callbacks(execute=True):
         directory.delete_domain(benet)
