@@ -4,6 +4,8 @@ from django.apps import AppConfig
 
 
 class MailcoreConfig(AppConfig):
+    """The Django app `mailcore`; it registers the configuration checks."""
+
     name = "mailcore"
     default_auto_field = "django.db.models.BigAutoField"
 

@@ -61,6 +61,7 @@ _session_checks = ThreadPoolExecutor(2, thread_name_prefix="sessions")
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Serve one connection: a page, or the push stream."""
     if scope["type"] != "http":
         await _django_pages(scope, receive, send)
         return

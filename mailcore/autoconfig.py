@@ -82,6 +82,7 @@ def _public_host() -> str:
 
 @require_safe
 def thunderbird_config(request: HttpRequest) -> HttpResponse:
+    """Return the configuration that Thunderbird and compatible programs request."""
     domain = _domain(request, request.GET.get("emailaddress", ""))
     top = Element("clientConfig", version="1.1")
     provider = SubElement(top, "emailProvider", id=domain)
@@ -111,6 +112,7 @@ def _xml_response(top: Element) -> HttpResponse:
 @csrf_exempt
 @require_http_methods(["GET", "HEAD", "POST"])
 def outlook_config(request: HttpRequest) -> HttpResponse:
+    """Return the configuration that Outlook requests."""
     match = _ADDRESS_ELEMENT.search(request.read(_BODY_LIMIT))
     address = match[1].decode("utf-8", "replace") if match else request.GET.get("email", "")
     domain = _domain(request, address)
@@ -150,6 +152,7 @@ def _first_of_each_kind(match: Iterable[Service]) -> list[Service]:
 
 @require_safe
 def apple_profile(request: HttpRequest) -> HttpResponse:
+    """Return a configuration profile for Apple Mail."""
     address = request.GET.get("email", "").strip().lower()
     domain = _domain(request, address)
     best = {service.kind: service for service in _first_of_each_kind(services())}

@@ -208,14 +208,17 @@ class Outcome:
 def delivered_outcome(
     text: str, relay: str = "local", dsn: str = "2.0.0", action: Literal["delivered", "relayed", ""] = "delivered"
 ) -> Outcome:
+    """Return the outcome of a successful delivery."""
     return Outcome("delivered", dsn, text, relay, action)
 
 
 def deferred_outcome(dsn: str, text: str, relay: str = "none") -> Outcome:
+    """Return the outcome of an attempt that will be repeated."""
     return Outcome("deferred", dsn, text, relay)
 
 
 def failed_outcome(dsn: str, text: str, relay: str = "none") -> Outcome:
+    """Return the outcome of an attempt that failed permanently."""
     return Outcome("failed", dsn, text, relay)
 
 

@@ -139,6 +139,7 @@ Origin = Literal["environment", "set", "default"]
 
 
 def origin(name: str) -> Origin:
+    """Return the source of one parameter's text."""
     return _origin(name, _stored_values())
 
 

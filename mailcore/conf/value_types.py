@@ -16,6 +16,8 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 @dataclass(frozen=True, slots=True)
 class ValueType:
+    """A type of parameter value: its name for people and its parser."""
+
     name: Any  # lazy translation; shown beside the field: "seconds", "bytes", "yes/no", …
     parse: Callable[[str], object]
 

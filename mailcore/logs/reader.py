@@ -79,6 +79,7 @@ def level_of(line: str) -> str:
 
 
 def read_lines(file: Iterable[str]) -> Iterator[str]:
+    """Yield lines without their line ends."""
     for line in file:
         yield line.rstrip("\n")
 

@@ -13,6 +13,8 @@ from mailcore.wire.files.table_files import LineError, parse_pairs
 
 
 class LookupTable:
+    """A lookup table of the database, filled from a file of its name."""
+
     def __init__(self, name: str, *, fold: bool) -> None:
         self.name = name
         self._fold = fold

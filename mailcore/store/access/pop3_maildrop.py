@@ -84,6 +84,7 @@ def _list_messages(owner: Owner, lock: int) -> Maildrop:
 
 
 def close_maildrop(drop: Maildrop) -> None:
+    """Release the lock of a maildrop."""
     os.close(drop.lock)
 
 

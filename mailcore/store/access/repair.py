@@ -29,6 +29,8 @@ _TRACE_LINES = 8  # at most so many trace header fields of local delivery preced
 
 @dataclass(frozen=True, slots=True)
 class Counters:
+    """The counters of a mailbox or an account."""
+
     messages: int
     unseen: int
     size: int  # bytes

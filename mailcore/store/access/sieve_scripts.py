@@ -53,6 +53,7 @@ def list_scripts(owner: Owner) -> list[tuple[str, bool]]:
 
 
 def get_script(owner: Owner, name: str) -> str | Refusal:
+    """Return the content of a script."""
     found = SieveScript.objects.filter(account_id=owner.account_id, name=name).values_list("content", flat=True).first()
     return _NO_SUCH if found is None else found
 
@@ -107,6 +108,7 @@ def activate_script(owner: Owner, name: str) -> Refusal | None:
 
 
 def delete_script(owner: Owner, name: str) -> Refusal | None:
+    """Delete a script, unless it is active."""
     with transaction.atomic():
         _lock_account(owner)
         script = SieveScript.objects.filter(account_id=owner.account_id, name=name).first()
@@ -171,6 +173,7 @@ def record_fault(script_id: int, error_text: str) -> bool:
 
 
 def has_seen(account_id: int, key: str) -> bool:
+    """Return True if `key` is recorded and its time has not passed."""
     return SieveMemory.objects.filter(account_id=account_id, key=_key_digest(key), until_at__gt=int(time())).exists()
 
 

@@ -39,6 +39,8 @@ class _Conv(Structure):
 
 
 class PamBackend(BaseBackend):
+    """Backend that verifies passwords with PAM."""
+
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_: object
     ) -> Account | None:

@@ -61,6 +61,7 @@ class AccountFactors:
 
 
 def list_factors(account_id: int) -> AccountFactors:
+    """Return all second factors of an account."""
     rows = Factor.objects.filter(account_id=account_id).order_by("created", "pk")
     values = list(rows.values_list("id", "kind", "label", "created", "last_used"))
     own = tuple(FactorEntry(*row) for row in values if row[1] in _DEVICE_KINDS)

@@ -49,6 +49,7 @@ class Token:
 
 
 def list_tokens(account_id: int) -> list[Token]:
+    """Return the API tokens of an account, the latest first."""
     rows = ApiToken.objects.filter(account_id=account_id).order_by("-created", "-pk")
     return [Token(*row) for row in rows.values_list("id", "label", "writes", "created", "last_used", "expires")]
 

@@ -9,6 +9,8 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 
 
 class Argon2Hasher(Argon2PasswordHasher):
+    """Argon2id with 19 MiB, two passes and one lane."""
+
     time_cost = 2
     memory_cost = 19_456  # KiB
     parallelism = 1

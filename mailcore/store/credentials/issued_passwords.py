@@ -86,6 +86,7 @@ _exists_query = CompiledQuery(lambda password_id: AppPassword.objects.filter(pk=
 
 
 def password_exists(password_id: int) -> bool:
+    """Return True if this app password or session credential has not been revoked."""
     return _exists_query.row(password_id) is not None
 
 
@@ -125,6 +126,7 @@ class ProgramPassword:
 
 
 def app_passwords(account_id: int) -> list[ProgramPassword]:
+    """Return the app passwords of an account, the latest first."""
     rows = AppPassword.objects.filter(account_id=account_id, session=False).order_by("-created", "-id")
     return [ProgramPassword(*row) for row in rows.values_list("id", "label", "created", "last_used")]
 
@@ -195,6 +197,7 @@ def web_sessions(account_id: int, current: str = "") -> list[WebSession]:
 
 
 def revoke_session_credential(session_key: str) -> None:
+    """Revoke the credential of a web session, and end the session."""
     _revoke_sessions(AppPassword.objects.filter(session_mark=_session_digest(session_key), session=True))
 
 

@@ -22,6 +22,8 @@ HIDDEN = "••••••"  # shown in place of a secret, before and after
 
 @dataclass(frozen=True, slots=True)
 class Author:
+    """The account or program that a change is attributed to."""
+
     name: str  # address of an account, or name of a program
     place: str = ""  # IP address of the client; "" for a program on this machine
 
@@ -41,6 +43,7 @@ def acting_as(name: str, place: str = "") -> Iterator[None]:
 
 
 def current_author() -> Author:
+    """Return the author that changes are attributed to now."""
     return _author.get()
 
 

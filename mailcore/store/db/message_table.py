@@ -25,6 +25,7 @@ BATCH = 1000  # numbers in one IN (…)
 
 
 def table_name(model: type[Model]) -> str:
+    """Return the quoted name of a model's table."""
     return connection.ops.quote_name(model._meta.db_table)
 
 

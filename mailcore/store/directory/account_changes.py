@@ -52,6 +52,8 @@ class AccountDraft:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
+    """A number of accounts, and the bytes and messages in their mailboxes."""
+
     accounts: int
     byte_count: int
     messages: int
@@ -244,6 +246,7 @@ def revalidate_sessions(account_ids: Iterable[int]) -> None:
 
 
 def usage_of_accounts(rows: QuerySet[Account]) -> Usage:
+    """Return the number of these accounts and their usage."""
     sums = rows.aggregate(accounts=Count("pk"), byte_count=Sum("used_bytes"), messages=Sum("used_messages"))
     return Usage(sums["accounts"], sums["byte_count"] or 0, sums["messages"] or 0)
 

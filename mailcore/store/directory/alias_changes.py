@@ -56,6 +56,7 @@ def change_alias(alias_id: int, targets: Iterable[str], *, active: bool = True, 
 
 
 def delete_alias(alias_id: int) -> None:
+    """Delete an alias; raise DirectoryError if it does not exist."""
     with transaction.atomic():
         row = _lock_alias(alias_id)
         audit.record_change("alias.delete", row.address, alias_snapshot(row), {})

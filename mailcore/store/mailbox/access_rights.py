@@ -123,6 +123,7 @@ class SharedMailbox:
 
 
 def list_shared(client: Owner) -> list[SharedMailbox]:
+    """Return other users' mailboxes that the client has the right to see."""
     access: dict[int, list[tuple[str, str]]] = {}
     boxes: dict[int, SharedMailbox] = {}
     for id_, identifier, rights, name, selectable, address, account_id in _granted_mailboxes.rows(

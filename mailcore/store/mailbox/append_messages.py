@@ -45,6 +45,8 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class AppendResult:
+    """The UIDs of appended messages, in order."""
+
     uid_validity: int
     uids: list[int]
 

@@ -121,6 +121,7 @@ def lock_both(first: int, second: int) -> dict[int, tuple[int, int, int, str]]:
 
 
 def copy_messages(source: MailboxHandle, ranges: UidRanges, target: MailboxHandle) -> CopyResult | Refusal:
+    """Copy messages to a mailbox: all or nothing."""
     return _transfer(source, ranges, target, _copy)
 
 

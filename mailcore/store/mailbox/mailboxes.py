@@ -413,6 +413,7 @@ def subscribe_name(owner: Owner, name: str) -> Refusal | None:
 
 
 def unsubscribe_name(owner: Owner, name: str) -> Refusal | None:
+    """Remove the subscription to a name."""
     name = name.removesuffix(mailbox_names.SEPARATOR)
     with transaction.atomic():
         if not Subscription.objects.filter(account_id=owner.account_id, name=name).delete()[0]:

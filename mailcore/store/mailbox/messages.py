@@ -99,6 +99,7 @@ class MessageFile:
 
 
 def message_files(mailbox_id: int, ranges: UidRanges) -> list[MessageFile]:
+    """Return what is needed to find the files of messages, in the order of UIDs."""
     return [
         MessageFile(*row)
         for row in message_table.select_messages(mailbox_id, ("uid", "base_name", "flags", "size"), ranges)
@@ -125,6 +126,7 @@ def _current_directory(mailbox: MailboxHandle) -> str | None:
 
 
 def read_messages(mailbox: MailboxHandle, files: Sequence[MessageFile]) -> list[bytes | None]:
+    """Return whole messages, None for each without a file."""
     return [read_message(mailbox, file) for file in files]
 
 

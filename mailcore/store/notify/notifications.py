@@ -101,6 +101,7 @@ def count_listeners(audience: str) -> int:
 
 
 def close_listener(listener: socket.socket, audience: str) -> None:
+    """Close a socket of `open_listener` and remove its name."""
     if (redis_listener := _redis_listeners.pop(listener.fileno(), None)) is not None:
         redis_listener.close()
     listener.close()

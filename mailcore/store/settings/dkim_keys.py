@@ -63,6 +63,7 @@ class KeyEntry:
 
 
 def list_keys(domain: Domain) -> list[KeyEntry]:
+    """Return the DKIM keys of a domain, the latest first."""
     return [
         KeyEntry(
             row.pk, row.selector, row.algorithm, row.state, row.created, f"{row.selector}._domainkey.{domain.name}",

@@ -121,6 +121,7 @@ def create_views() -> list[str]:
 
 
 def drop_views() -> None:
+    """Drop the views that exist."""
     with transaction.atomic(), connection.cursor() as cursor:
         for name in _NAMES:
             cursor.execute(f"DROP VIEW IF EXISTS {name}")
