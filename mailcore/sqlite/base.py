@@ -20,10 +20,10 @@ _PASSIVE_ROUNDS = 3  # passive checkpoints before writers are blocked
 
 
 class DatabaseWrapper(SqliteWrapper):
+    """SQLite connection with a fair write lock and explicit checkpoints."""
+
     # Every integer of SQLite has 64 bits, but only a key declared INTEGER is the row id itself; any other is an index
     # beside the table: one more page to write for each row, and one more lookup to read it.
-
-    """SQLite connection with a fair write lock and explicit checkpoints."""
 
     _lock: IO[str] | None = None  # a file object: it is closed when its thread, and so this wrapper, ends
 
