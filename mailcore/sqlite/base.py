@@ -24,6 +24,7 @@ class DatabaseWrapper(SqliteWrapper):
 
     # Every integer of SQLite has 64 bits, but only a key declared INTEGER is the row id itself; any other is an index
     # beside the table: one more page to write for each row, and one more lookup to read it.
+    data_types = {**SqliteWrapper.data_types, "BigIntegerField": "integer", "PositiveBigIntegerField": "integer"}
 
     _lock: IO[str] | None = None  # a file object: it is closed when its thread, and so this wrapper, ends
 
