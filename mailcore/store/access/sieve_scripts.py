@@ -29,14 +29,14 @@ _DELETE_BATCH = 10_000
 class ActiveScript:
     """The script that messages to an account pass through, and what it may know of its owner.
 
-    `told` is the fault that the owner has been notified of already.
+    `reported_fault` is the fault that the owner has been notified of already.
     """
 
     id: int
     account_id: int
     name: str
     content: str
-    told: str
+    reported_fault: str
     address: str
     language: str
     time_zone: str
