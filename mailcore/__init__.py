@@ -1,13 +1,13 @@
-"""The mail system without its screens. A message flows one way; each folder is one kind of code.
+"""The mail system without its screens; a message flows one way, and each folder holds one kind of code.
 
-    wire     bytes ⇄ values: grammar of SMTP, IMAP, POP3; MIME; no Django, no sockets
-    terms    the values that cross rooms
-    models   the tables
-    conf     every parameter, under Postfix's name
-    store    messages at rest: accounts, mailboxes, messages, Maildirs, search
-    post     messages on the way: accept, intake, queue, route, deliver, bounce
-    servers  asyncio sockets that speak SMTP, IMAP and POP3; tasks is Celery's door to post
-    management  the programs an administrator runs
+wire        bytes ⇄ values: grammar of SMTP, IMAP, POP3; MIME; no Django, no sockets
+values      the values that packages exchange
+models      the database tables
+conf        every parameter, under Postfix's name
+store       accounts, mailboxes, messages, Maildirs, search
+mta         policy, queue, routing, delivery, bounces
+servers     asyncio servers for SMTP, IMAP, POP3 and ManageSieve; `tasks` starts deliveries from Celery
+management  the programs an administrator runs
 
-Import law: wire, terms ← models ← conf ← store ← post ← tasks, servers ← management.
+Imports go one way: wire, values ← models ← conf ← store ← mta ← tasks, servers ← management.
 """

@@ -1,9 +1,11 @@
-"""Django's registration of the mail system."""
+"""Django's configuration of the mailcore app."""
 
 from django.apps import AppConfig
 
 
 class MailcoreConfig(AppConfig):
+    """The Django app `mailcore`; it registers the configuration checks."""
+
     name = "mailcore"
     default_auto_field = "django.db.models.BigAutoField"
 

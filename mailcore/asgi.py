@@ -1,5 +1,4 @@
-"""The web application as uvicorn serves it: Django's pages behind a bridge from ASGI to WSGI, and beside
-them the streams of news, which live in the event loop."""
+"""The ASGI application that uvicorn serves: Django's pages in threads, and the push streams in the event loop."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -15,33 +14,34 @@ from mailcore.servers.runtime import request_bodies
 from mailcore.store.auth import session_users
 from mailcore.wsgi import application as pages
 
-RESPONSE_CHUNK = 1 << 18  # bytes of a response that wait in the thread until it is whole, so that they cross at once
+# bytes of a response that are collected in the thread, so that they pass to the event loop at once
+RESPONSE_CHUNK = 1 << 18
 
 
 class _Responder(WSGIResponder):
-    """A page crosses from its thread to the loop in one step: each step costs two wake-ups and an answer."""
+    """Responder that passes a page from its thread to the event loop in one step; each step costs two wake-ups."""
 
-    _waiting: list[Any]
+    _collected: list[Any]
     _size = 0
 
     def wsgi(self, environ: Any, start_response: Any) -> None:
-        self._waiting = []
+        self._collected = []
         super().wsgi(environ, start_response)
 
     def send(self, message: Any) -> None:
-        self._waiting.append(message)
+        self._collected.append(message)
         self._size += len(message.get("body", b""))
-        is_whole = message["type"] == "http.response.body" and not message.get("more_body")
-        if is_whole or self._size > RESPONSE_CHUNK:
-            super().send(self._waiting)
-            self._waiting, self._size = [], 0
+        is_complete = message["type"] == "http.response.body" and not message.get("more_body")
+        if is_complete or self._size > RESPONSE_CHUNK:
+            super().send(self._collected)
+            self._collected, self._size = [], 0
 
     async def sender(self, send: Any) -> None:
-        async def each(messages: list[Any]) -> None:
+        async def send_all(messages: list[Any]) -> None:
             for message in messages:
                 await send(message)
 
-        await super().sender(each)
+        await super().sender(send_all)
 
 
 class _Pages(WSGIMiddleware):
@@ -57,14 +57,15 @@ _push_stream = import_string(settings.WEBMAIL["EVENTS"])
 PUSH_PATH = "/events"
 
 
-_asking = ThreadPoolExecutor(2, thread_name_prefix="sessions")
+_session_checks = ThreadPoolExecutor(2, thread_name_prefix="sessions")
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Serve one connection: a page, or the push stream."""
     if scope["type"] != "http":
         await _django_pages(scope, receive, send)
         return
-    # X_Forwarded_For and X-Forwarded-For are one variable for WSGI: who may write the first would be believed.
+    # X_Forwarded_For and X-Forwarded-For are one variable in WSGI, so a client could forge the address with the first.
     scope["headers"] = [(name, value) for name, value in scope["headers"] if b"_" not in name]
     if scope["path"] == PUSH_PATH:
         await _push_stream(scope, receive, send)
@@ -74,8 +75,8 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         return
     try:
         body = await request_bodies.receive_body(scope, receive, lambda: _is_signed_in(scope))
-    except request_bodies.BodyRefused as refused:
-        await request_bodies.refuse(send, refused.status)
+    except request_bodies.BodyRefused as refusal:
+        await request_bodies.refuse(send, refusal.status)
         return
     except request_bodies.ClientGone:
         return
@@ -87,4 +88,4 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 async def _is_signed_in(scope: Any) -> bool:
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-    return await asyncio.get_running_loop().run_in_executor(_asking, session_users.is_signed_in, headers)
+    return await asyncio.get_running_loop().run_in_executor(_session_checks, session_users.is_signed_in, headers)

@@ -1,7 +1,7 @@
-"""Mail programs that set themselves up: given an address, they ask here for hosts and ports.
+"""Autoconfiguration of mail programs: hosts and ports for an address.
 
-Thunderbird and its kin (config-v1.1.xml), Outlook (Autodiscover, "POX" form), Apple's Mail (a profile).
-What is told is of domains, never whether an account exists; the ports are those we listen on.
+Thunderbird and compatible programs (config-v1.1.xml), Outlook (Autodiscover, "POX"), Apple Mail (a profile). The
+responses depend on the domain, never on whether an account exists; the ports are those this system listens on.
 """
 
 import plistlib
@@ -23,14 +23,14 @@ from mailcore.store import directory
 from mailcore.wire.message import envelope_address as addresses
 
 _BODY_LIMIT = 65536
-_ASKED = re.compile(rb"<(?:\w+:)?EMailAddress>\s*([^<>\s]{3,320})\s*</", re.IGNORECASE)
+_ADDRESS_ELEMENT = re.compile(rb"<(?:\w+:)?EMailAddress>\s*([^<>\s]{3,320})\s*</", re.IGNORECASE)
 _REQUEST = "http://schemas.microsoft.com/exchange/autodiscover/responseschema/2006"
 _RESPONSE = "http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a"
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`kind` is "imap", "pop3" or "smtp", `security` "SSL", "STARTTLS" or "plain"."""
+    """A server for mail programs: `kind` "imap", "pop3" or "smtp", `security` "SSL", "STARTTLS" or "plain"."""
 
     kind: str
     port: int
@@ -38,32 +38,34 @@ class Service:
 
 
 def services() -> list[Service]:
-    """What mail programs may use, the best way first."""
-    clear = "plain" if conf.current().ssl_disable else "STARTTLS"
-    known = (
+    """Return the servers that mail programs can use, the preferred ones first."""
+    unencrypted = "plain" if conf.current().ssl_disable else "STARTTLS"
+    candidates = (
         ("imaps", "imap", "SSL"),
-        ("imap", "imap", clear),
+        ("imap", "imap", unencrypted),
         ("pop3s", "pop3", "SSL"),
-        ("pop3", "pop3", clear),
+        ("pop3", "pop3", unencrypted),
         ("submissions", "smtp", "SSL"),
-        ("submission", "smtp", clear),
+        ("submission", "smtp", unencrypted),
     )
     return [
         Service(kind, port, security)
-        for name, kind, security in known
+        for name, kind, security in candidates
         if (port := settings.PORTS[name]) is not None and is_enabled(name)
     ]
 
 
 def _domain(request: HttpRequest, address: str) -> str:
-    """The domain asked about: the address's, else that of autoconfig.DOMAIN or autodiscover.DOMAIN. Http404: it has
-    no mailboxes here."""
-    named = addresses.split_address(address.strip().lower())[1]
-    if not named:
+    """Return the domain of the address, or of the host name autoconfig.DOMAIN or autodiscover.DOMAIN.
+
+    Raise Http404 if it has no mailboxes here.
+    """
+    domain_name = addresses.split_address(address.strip().lower())[1]
+    if not domain_name:
         first, _dot, rest = request.get_host().partition(":")[0].partition(".")
-        named = rest if first in ("autoconfig", "autodiscover") else directory.home_domain()
+        domain_name = rest if first in ("autoconfig", "autodiscover") else directory.home_domain()
     try:
-        entry = directory.find_domain(addresses.ascii_domain(named))
+        entry = directory.find_domain(addresses.ascii_domain(domain_name))
     except addresses.AddressError:
         entry = None
     if entry is None or entry.kind == "relay":
@@ -80,6 +82,7 @@ def _public_host() -> str:
 
 @require_safe
 def thunderbird_config(request: HttpRequest) -> HttpResponse:
+    """Return the configuration that Thunderbird and compatible programs request."""
     domain = _domain(request, request.GET.get("emailaddress", ""))
     top = Element("clientConfig", version="1.1")
     provider = SubElement(top, "emailProvider", id=domain)
@@ -87,8 +90,10 @@ def thunderbird_config(request: HttpRequest) -> HttpResponse:
     for service in services():
         outgoing = service.kind == "smtp"
         server = SubElement(provider, "outgoingServer" if outgoing else "incomingServer", type=service.kind)
-        said = {"hostname": _public_host(), "port": str(service.port), "socketType": service.security}
-        _add_elements(server, said | {"authentication": "password-cleartext", "username": "%EMAILADDRESS%"})
+        settings_of_server = {"hostname": _public_host(), "port": str(service.port), "socketType": service.security}
+        _add_elements(
+            server, settings_of_server | {"authentication": "password-cleartext", "username": "%EMAILADDRESS%"}
+        )
     return _xml_response(top)
 
 
@@ -107,8 +112,9 @@ def _xml_response(top: Element) -> HttpResponse:
 @csrf_exempt
 @require_http_methods(["GET", "HEAD", "POST"])
 def outlook_config(request: HttpRequest) -> HttpResponse:
-    found = _ASKED.search(request.read(_BODY_LIMIT))
-    address = found[1].decode("utf-8", "replace") if found else request.GET.get("email", "")
+    """Return the configuration that Outlook requests."""
+    match = _ADDRESS_ELEMENT.search(request.read(_BODY_LIMIT))
+    address = match[1].decode("utf-8", "replace") if match else request.GET.get("email", "")
     domain = _domain(request, address)
     top = Element("Autodiscover", xmlns=_REQUEST)
     response = SubElement(top, "Response", xmlns=_RESPONSE)
@@ -116,7 +122,7 @@ def outlook_config(request: HttpRequest) -> HttpResponse:
     account = SubElement(response, "Account")
     _add_elements(account, {"AccountType": "email", "Action": "settings"})
     for service in _first_of_each_kind(services()):
-        said = {
+        settings_of_server = {
             "Type": service.kind.upper(),
             "Server": _public_host(),
             "Port": str(service.port),
@@ -127,13 +133,16 @@ def outlook_config(request: HttpRequest) -> HttpResponse:
             "Encryption": {"SSL": "SSL", "STARTTLS": "TLS", "plain": "None"}[service.security],
             "AuthRequired": "on",
         }
-        _add_elements(SubElement(account, "Protocol"), said | ({"UsePOPAuth": "off"} if service.kind == "smtp" else {}))
+        _add_elements(
+            SubElement(account, "Protocol"),
+            settings_of_server | ({"UsePOPAuth": "off"} if service.kind == "smtp" else {}),
+        )
     return _xml_response(top)
 
 
-def _first_of_each_kind(found: Iterable[Service]) -> list[Service]:
+def _first_of_each_kind(match: Iterable[Service]) -> list[Service]:
     best: dict[str, Service] = {}
-    for service in found:
+    for service in match:
         best.setdefault(service.kind, service)
     return list(best.values())
 
@@ -143,6 +152,7 @@ def _first_of_each_kind(found: Iterable[Service]) -> list[Service]:
 
 @require_safe
 def apple_profile(request: HttpRequest) -> HttpResponse:
+    """Return a configuration profile for Apple Mail."""
     address = request.GET.get("email", "").strip().lower()
     domain = _domain(request, address)
     best = {service.kind: service for service in _first_of_each_kind(services())}
@@ -180,12 +190,12 @@ def _mail_payload(side: str, service: Service, address: str) -> dict[str, object
     return {
         f"{side}MailServerHostName": _public_host(),
         f"{side}MailServerPortNumber": service.port,
-        f"{side}MailServerUseSSL": service.security != "plain",  # on a STARTTLS port it means that
+        f"{side}MailServerUseSSL": service.security != "plain",  # on a STARTTLS port it means STARTTLS
         f"{side}MailServerUsername": address,
         f"{side}MailServerAuthentication": "EmailAuthPassword",
     }
 
 
 def _stable_uuid(text: str) -> str:
-    """The same for the same address: a profile fetched again takes the old one's place."""
+    """Return a UUID that is stable for an address, so that a newer profile replaces the old one."""
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{_public_host()}:{text}")).upper()

@@ -1,5 +1,7 @@
-"""The Celery application: `celery -A mailcore worker` delivers, on as many machines as there are (with REDIS_URL).
-They share the database and the data folder with the servers, whose `runmailserver` rings for them."""
+"""The Celery application: `celery -A mailcore worker` delivers, on any number of machines (with REDIS_URL).
+
+Workers share the database and the data folder with the servers, whose `runmailserver` wakes them.
+"""
 
 import os
 
@@ -10,7 +12,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailcore.settings")
 
 app = Celery("mailcore")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-# Bells need no acknowledgement; a worker that has some open when Redis goes does not survive it (kombu 5).
+# Wake-ups need no acknowledgement; with unacknowledged ones a worker does not survive the loss of Redis (kombu 5).
 app.conf.task_queues = [Queue("youju", no_ack=True)]
 app.conf.task_default_queue = "youju"
 app.conf.worker_enable_remote_control = False
@@ -18,5 +20,5 @@ app.autodiscover_tasks(["mailcore"])
 
 
 def load_transport() -> None:
-    """Import what speaks with the broker, without asking it. ImportError, KeyError: that cannot be done."""
+    """Import the transport of the broker without connecting; raise ImportError or KeyError if there is none."""
     app.connection_for_write().get_transport_cls()

@@ -1,6 +1,6 @@
-"""Configuration checks: `manage.py check` finds what is wrong before a server starts.
+"""Configuration checks: `manage.py check` reports errors before a server starts.
 
-Each check reports under an id of its own, with what to do in the hint.
+Each check has an id of its own, and the hint says what to do.
 """
 
 import os
@@ -22,8 +22,10 @@ from mailcore.wire.auth.sasl import OPTIONS
 
 @register()
 def check_database(**_: Any) -> Iterable[CheckMessage]:
-    """The database answers, and compares names as mailboxes need it. (An unknown kind of database stops
-    the settings already.)"""
+    """Check that the database answers and compares names with case, as mailboxes need it.
+
+    (The settings reject unsupported databases themselves.)
+    """
     try:
         connection.ensure_connection()
     except DatabaseError as error:
@@ -35,7 +37,7 @@ def check_database(**_: Any) -> Iterable[CheckMessage]:
             (collation,) = cursor.fetchone()
         if not collation.endswith("_bin"):
             yield Error(
-                f"the database compares names by {collation}: mailboxes A and a would be one",
+                f"the database compares names with {collation}: mailboxes A and a would be one",
                 hint="ALTER DATABASE … CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, before the first migrate",
                 id="mailcore.E003",
             )
@@ -43,7 +45,7 @@ def check_database(**_: Any) -> Iterable[CheckMessage]:
 
 @register()
 def check_celery(**_: Any) -> Iterable[CheckMessage]:
-    """With REDIS_URL nothing is delivered without Celery: what it needs can be imported."""
+    """Check that Celery can be imported: with REDIS_URL nothing is delivered without it."""
     if not settings.REDIS_URL:
         return
     try:
@@ -52,7 +54,7 @@ def check_celery(**_: Any) -> Iterable[CheckMessage]:
         celery.load_transport()
     except (ImportError, KeyError, ValueError) as error:
         yield Error(
-            f"REDIS_URL is set, but Celery cannot speak with it: {type(error).__name__}: {error}",
+            f"REDIS_URL is set, but Celery cannot use it: {type(error).__name__}: {error}",
             hint="pip install --require-hashes --requirement requirements.lock",
             id="mailcore.E030",
         )
@@ -60,7 +62,7 @@ def check_celery(**_: Any) -> Iterable[CheckMessage]:
 
 @register()
 def check_folders(**_: Any) -> Iterable[CheckMessage]:
-    """The data folder can be written, and messages can be moved within it by renaming."""
+    """Check that the data folder is writable, and that mail and queue are on one file system."""
     folder = Path(settings.DATA_DIR)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -69,20 +71,20 @@ def check_folders(**_: Any) -> Iterable[CheckMessage]:
     except OSError as error:
         yield Error(
             f"the data folder {folder} cannot be written: {error.strerror}",
-            hint="make it the property of the user that runs the server, or set DATA_DIR",
+            hint="chown it to the user that runs the server, or set DATA_DIR",
             id="mailcore.E004",
         )
         return
     if os.stat(folder).st_mode & 0o007:
         yield Caution(
-            f"everybody on this machine can look into the data folder {folder}",
+            f"every user of this machine can read the data folder {folder}",
             hint=f"chmod 750 {folder}",
             id="mailcore.W006",
         )
     roots = [root for root in (settings.MAIL_ROOT, settings.QUEUE_ROOT) if root.exists()]
     if len({os.stat(root).st_dev for root in roots}) > 1:
         yield Error(
-            "mail and queue lie on different file systems",
+            "mail and queue are on different file systems",
             hint="messages are linked from the queue into the Maildirs: put both on one",
             id="mailcore.E005",
         )
@@ -90,37 +92,37 @@ def check_folders(**_: Any) -> Iterable[CheckMessage]:
 
 @register()
 def check_durability(**_: Any) -> Iterable[CheckMessage]:
-    """How messages become durable where they lie: found out from the type of the file system."""
+    """Report how messages become durable on the file systems of mail and queue."""
     for root in (settings.MAIL_ROOT, settings.QUEUE_ROOT):
         folder = next((each for each in (root, *root.parents) if each.exists()), root)
         try:
             kind = durability.file_system(folder)
         except OSError:
-            continue  # said by check_folders
+            continue  # reported by check_folders
         if not durability.is_local(kind):
             yield Info(
-                f"{root} is on a file system ({durability.name_of(kind)}) where syncfs is not relied on:"
-                " each message is made durable by an fsync of its own",
-                hint="a local file system (ext4, xfs, btrfs, zfs) takes more messages a second",
+                f"{root} is on a file system ({durability.name_of(kind)}) where syncfs is not reliable:"
+                " each message needs an fsync of its own",
+                hint="a local file system (ext4, xfs, btrfs, zfs) accepts more messages per second",
                 id="mailcore.I008",
             )
 
 
 @register()
 def check_parameters(**_: Any) -> Iterable[CheckMessage]:
-    """Every parameter can be understood, and they do not contradict each other."""
+    """Check that every parameter is valid and that they do not contradict each other."""
     try:
-        wrong = conf.problems()
+        invalid = conf.problems()
     except DatabaseError:
-        return  # said by check_database
-    for name, reason in wrong.items():
+        return  # reported by check_database
+    for name, reason in invalid.items():
         yield Error(f"{name}: {reason}", hint=f"postconf -e {name}=…", id="mailcore.E010")
-    if wrong:
+    if invalid:
         return
     parameters = conf.refresh()
     yield from _check_sizes(parameters)
     yield from _check_times(parameters)
-    yield from _check_sign_in(parameters)
+    yield from _check_auth_options(parameters)
     yield from _check_relay(parameters)
 
 
@@ -148,12 +150,12 @@ def _check_times(parameters: conf.Parameters) -> Iterable[CheckMessage]:
         yield Error("smtpd_soft_error_limit is larger than smtpd_hard_error_limit", id="mailcore.E014")
 
 
-def _check_sign_in(parameters: conf.Parameters) -> Iterable[CheckMessage]:
-    """Every property that is asked of AUTH is one that some mechanism has, or AUTH would not be offered at all."""
+def _check_auth_options(parameters: conf.Parameters) -> Iterable[CheckMessage]:
+    """Check the security options of AUTH: with an unknown one AUTH would not be offered at all."""
     for name in ("smtpd_sasl_security_options", "smtpd_sasl_tls_security_options"):
         if unknown := set(getattr(parameters, name)) - OPTIONS:
             yield Error(
-                f"{name}: {', '.join(sorted(unknown))}: no such property here",
+                f"{name}: {', '.join(sorted(unknown))}: unknown security option",
                 hint=f"one of {', '.join(sorted(OPTIONS))}",
                 id="mailcore.E015",
             )
@@ -161,23 +163,23 @@ def _check_sign_in(parameters: conf.Parameters) -> Iterable[CheckMessage]:
 
 @register()
 def check_certificate(**_: Any) -> Iterable[CheckMessage]:
-    """Root reads every file; mail_owner, who serves, must be able to read the certificate's."""
+    """Check that mail_owner, as whom the servers run, can read the certificate files."""
     try:
         parameters = conf.current()
         owner = pwd.getpwnam(parameters.mail_owner)
     except (DatabaseError, KeyError, ValueError):
-        return  # said elsewhere
+        return  # reported by other checks
     if os.geteuid() != 0:
         return
     groups = os.getgrouplist(owner.pw_name, owner.pw_gid)
     for path in filter(None, (parameters.smtpd_tls_cert_file, parameters.smtpd_tls_key_file)):
         try:
-            found = os.stat(path)
+            status = os.stat(path)
         except OSError as error:
             yield Error(f"{path}: {error.strerror}", hint="see smtpd_tls_cert_file", id="mailcore.E007")
             continue
-        mine, ours = found.st_uid == owner.pw_uid, found.st_gid in groups
-        if not found.st_mode & (0o400 if mine else 0o040 if ours else 0o004):
+        is_owner, is_in_group = status.st_uid == owner.pw_uid, status.st_gid in groups
+        if not status.st_mode & (0o400 if is_owner else 0o040 if is_in_group else 0o004):
             yield Error(
                 f"{parameters.mail_owner} cannot read {path}",
                 hint=f"chgrp {parameters.mail_owner} {path}; chmod 640 {path}",
@@ -186,7 +188,7 @@ def check_certificate(**_: Any) -> Iterable[CheckMessage]:
 
 
 def _check_relay(parameters: conf.Parameters) -> Iterable[CheckMessage]:
-    """An open relay is refused at start."""
+    """Refuse to start an open relay."""
     if not conf.rejects_open_relay():
         yield Error(
             f"open relay: {conf.OPEN_RELAY}",
@@ -196,11 +198,12 @@ def _check_relay(parameters: conf.Parameters) -> Iterable[CheckMessage]:
     for network in parameters.mynetworks:
         if network.endswith("/0"):
             yield Error(
-                f"open relay: mynetworks names everybody ({network})",
-                hint="name your own networks only",
+                f"open relay: mynetworks contains every address ({network})",
+                hint="list your own networks only",
                 id="mailcore.E021",
             )
     if not parameters.smtpd_sasl_auth_enable and not parameters.mynetworks:
         yield Caution(
-            "nobody can send mail out: smtpd_sasl_auth_enable is no and mynetworks is empty", id="mailcore.W022"
+            "no client can send mail to other domains: smtpd_sasl_auth_enable is no and mynetworks is empty",
+            id="mailcore.W022",
         )

@@ -1,4 +1,4 @@
-"""`/healthz`: are all parts up? For load balancers and monitoring; says nothing about anybody's mail."""
+"""The health check `/healthz`, for load balancers and monitoring; it reveals nothing about accounts or mail."""
 
 import socket
 
@@ -10,14 +10,14 @@ from mailcore import checks, conf
 from mailcore.conf.interfaces import local_address
 from mailcore.store.notify import notifications
 
-_PATIENCE = 1.0  # seconds a listener has to take a connection
+_CONNECT_TIMEOUT = 1.0  # seconds a listener has to accept a connection
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
-    """200 and each part's state when every part is up; 503 when one is not."""
+    """Return 200 and the state of each part if every part is up, else 503."""
     parts = {"database": _check_database(), "couriers": _check_couriers()}
     if settings.REDIS_URL:
-        parts["redis"] = _redis()
+        parts["redis"] = _check_redis()
     for name, port in settings.PORTS.items():
         if port is not None and name != "web" and is_enabled(name):
             parts[name] = _is_listening(local_address(name, conf.current()), port)
@@ -34,20 +34,20 @@ def _check_database() -> bool:
 
 
 def _check_couriers() -> bool:
-    """With Redis, Celery's workers deliver, and they are watched where they run: here, what wakes them."""
+    """Return True if couriers run; with Redis, Celery's workers deliver, and only what wakes them is checked here."""
     if settings.REDIS_URL:
         return not list(checks.check_celery())
     return notifications.count_listeners(notifications.COURIERS) > 0
 
 
-def _redis() -> bool:
-    from mailcore.mta.workers import wake_ups  # and Redis, which nobody else needs
+def _check_redis() -> bool:
+    from mailcore.mta.workers import wake_ups  # imports redis, which is needed only with REDIS_URL
 
     return wake_ups.is_redis_there()
 
 
 def is_enabled(name: str) -> bool:
-    """Do parameters let this service be, if it has a port?"""
+    """Return True if the parameters enable this service, provided it has a port."""
     parameters = conf.current()
     if parameters.ssl_disable and name in ("imaps", "pop3s", "submissions"):
         return False
@@ -57,7 +57,7 @@ def is_enabled(name: str) -> bool:
 
 def _is_listening(host: str, port: int) -> bool:
     try:
-        with socket.create_connection((host, port), timeout=_PATIENCE):
+        with socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT):
             return True
     except OSError:
         return False

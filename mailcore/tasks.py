@@ -1,8 +1,8 @@
-"""Celery's door to `post`: tasks only wake a courier, the rows are the truth.
+"""Celery tasks that start deliveries: a task only wakes a courier, the queue's rows are authoritative.
 
-Each process of a worker has one courier, which visits the queue when a task comes and keeps its connections to other
-hosts in between. A process that is killed needs no second task: what it held is due again at once, when the process
-that takes its place starts.
+Each process of a worker has one courier, which works on the queue when a task arrives and keeps its connections to
+other hosts in between. A process that is killed needs no second task: its messages are due again at once when the
+process that replaces it starts.
 """
 
 import mmap
@@ -20,37 +20,42 @@ from mailcore.mta.queue import queue_ids, states
 from mailcore.mta.workers import wake_ups
 from mailcore.mta.workers.courier import Courier
 
-_ending = mmap.mmap(-1, 1)  # shared by a worker's processes: not zero when it is shutting down
-_visiting = threading.Lock()
+_shutdown_flag = mmap.mmap(-1, 1)  # shared by a worker's processes: not zero during shutdown
+_visit_lock = threading.Lock()
 _courier: tuple[int, Courier] | None = None  # process id, its courier
 
 
 class WakeUpRequest(Request):
-    """A wake-up never expires. Celery (5) discards expired tasks that wait for a process one inside the other: some
-    hundred end the worker with a RecursionError; and what has expired depends on two machines' clocks. We send none
-    with a time to live, but the ringer of an earlier version does."""
+    """A request that never expires.
+
+    Celery (5) discards expired tasks that wait for a process recursively: some hundred end the worker with a
+    RecursionError; and expiry depends on the clocks of two machines. Current versions send none with a time to live,
+    but earlier ones did.
+    """
 
     def maybe_expire(self) -> bool:
         return False
 
 
 class WakeUp(Task):
+    """Base class of the tasks, which sets their request class."""
+
     Request = WakeUpRequest
 
 
 @shared_task(base=WakeUp, ignore_result=True)
 def deliver() -> int:
-    """Deliver everything that is due; returns the number of messages moved."""
+    """Deliver everything that is due and return the number of messages processed."""
     try:
         wake_ups.begin()
     except RedisError as error:
         writer.write("qmgr", f"warning: Redis does not answer: {error}")
-    if not _visiting.acquire(blocking=False):
-        return 0  # another thread of this process is at it, and finds whatever there is
+    if not _visit_lock.acquire(blocking=False):
+        return 0  # another thread of this process delivers, and finds all due messages
     try:
         return _own_courier().visit(is_ending)
     finally:
-        _visiting.release()
+        _visit_lock.release()
 
 
 def _own_courier() -> Courier:
@@ -61,18 +66,18 @@ def _own_courier() -> Courier:
 
 
 def is_ending() -> bool:
-    """Is the worker shutting down?"""
-    return _ending[0] != 0
+    """Return True if the worker is shutting down."""
+    return _shutdown_flag[0] != 0
 
 
 @worker_shutting_down.connect
 def _end(**_: object) -> None:
-    _ending[0] = 1
+    _shutdown_flag[0] = 1
 
 
 @worker_process_init.connect
 def _begin(**_: object) -> None:
-    """In a thread, for Celery takes a process that does not begin at once for dead."""
+    """Release the claims of dead processes, in a thread: Celery declares a process that starts slowly dead."""
 
     def release() -> None:
         try:

@@ -1,3 +1,5 @@
+"""URLs of the whole site: health check, autoconfiguration, webmail, administration and API."""
+
 from django.urls import include, path, re_path
 
 from mailcore import autoconfig

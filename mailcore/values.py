@@ -1,4 +1,4 @@
-"""The values that cross rooms: frozen, Django-free, the field's own words.
+"""Values that packages exchange: frozen dataclasses without Django.
 
 Refusals and outcomes are values; faults are exceptions.
 """
@@ -10,7 +10,7 @@ from typing import Literal
 
 
 class TemporaryFault(Exception):
-    """Something of ours failed (database, disk): the client is told 451 4.3.0 and tries again."""
+    """A local failure (database, disk): the client gets 451 4.3.0 and tries again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +27,21 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Actions:
-    """What access tables and policy services ask to be done with a message that is accepted (access(5))."""
+    """Actions that access tables and policy services request for an accepted message (access(5))."""
 
     hold: bool = False
-    discard: bool = False  # say 250 and forget it
-    redirect: str = ""  # everything goes to this address instead
-    bcc: tuple[str, ...] = ()  # and to these
+    discard: bool = False  # reply 250 and discard the message
+    redirect: str = ""  # deliver to this address instead
+    bcc: tuple[str, ...] = ()  # deliver to these addresses too
     prepend: tuple[str, ...] = ()  # headers, without line end
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What `post.accept` decides about one recipient. `reply` is what the client is told.
+    """The decision of `mta.policy.accept` about one recipient; `reply` is sent to the client.
 
-    `final` is the one local address the message will reach when that is certain already (no alias,
-    no group), so that its file can be written with its trace headers; else "".
+    `final` is the one local address the message will reach if that is certain already (no alias, no group), so that its
+    file can be written with its trace headers; else "".
     """
 
     accepted: bool
@@ -52,27 +52,27 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who is at the other end of an SMTP session."""
+    """The client of an SMTP session."""
 
     address: str  # IP address, IPv6 without brackets
     name: str = "unknown"  # reverse DNS name that resolves back, else "unknown"
     helo: str = ""
     protocol: str = "SMTP"  # RFC 3848: SMTP, ESMTP, ESMTPS, ESMTPSA, LMTP, …
-    login: str = ""  # address signed in with, "" without AUTH
-    tls: str = ""  # "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384", "" in the clear
+    login: str = ""  # address of the account logged in with AUTH, or ""
+    tls: str = ""  # "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384", or "" without TLS
     port: int = 0
-    reverse_name: str = "unknown"  # what the address's PTR record says, believed or not
-    name_trouble: bool = False  # name is "unknown" because a name server did not answer
-    reverse_trouble: bool = False  # the same of reverse_name
-    method: str = ""  # of AUTH
-    certificate: str = ""  # SHA-256 fingerprint of the certificate it showed, "AB:CD:…"
-    improper: bool = False  # it did not wait for our answers where it must (RFC 2920)
-    service: str = "smtpd"  # ours that it speaks with, as in log lines
+    reverse_name: str = "unknown"  # name in the PTR record of the address, verified or not
+    name_trouble: bool = False  # name is "unknown" because a name server did not reply
+    reverse_trouble: bool = False  # reverse_name is "unknown" because a name server did not reply
+    method: str = ""  # the AUTH mechanism
+    certificate: str = ""  # SHA-256 fingerprint of the client's certificate, "AB:CD:…"
+    improper: bool = False  # unauthorized pipelining: it did not wait for replies where it must (RFC 2920)
+    service: str = "smtpd"  # the local service of the session, as in log lines
 
 
 @dataclass(frozen=True, slots=True)
 class MessageRecipient:
-    """One RCPT that was accepted. `notify` and `orcpt` as the client gave them (RFC 3461)."""
+    """One accepted RCPT; `notify` and `orcpt` are as the client gave them (RFC 3461)."""
 
     address: str
     notify: str = ""
@@ -86,24 +86,24 @@ class MessageRecipient:
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A message whose content file is written and durable, about to enter the queue."""
+    """A message ready to be enqueued: its content file is written and durable."""
 
     id: int  # queue id
     sender: str  # "" = the null sender
     recipients: tuple[MessageRecipient, ...]
-    size: int  # bytes of the content, our Received included, local trace headers not
+    size: int  # bytes of the content, with this system's Received header, without local trace headers
     received_us: int
     client: Client
     trace_size: int = 0  # bytes of local trace headers at the file's start
-    final: str = ""  # the mailbox those are for: it was certain when its only recipient was accepted
+    final: str = ""  # the mailbox these headers are for, certain when its only recipient was accepted
     message_id: str = ""
-    subject: str = ""  # the base of it, folded; only a mark of it is kept
+    subject: str = ""  # the base subject, case-folded; only a keyed hash of it is stored
     envelope_id: str = ""
     return_full: bool | None = None
     eight_bit: bool = False
     smtputf8: bool = False
     hold: bool = False
-    due_us: int = 0  # not before (RFC 4865); 0 = now
+    due_us: int = 0  # earliest delivery (RFC 4865); 0: now
     checksum: int | None = None  # CRC-32 of the content file
 
     @property
@@ -111,24 +111,24 @@ class NewMessage:
         return f"{self.id:X}"
 
 
-# --- Where a recipient's way leads (post.route) ---------------------------------------------------
+# --- Routes (mta.routing.route) -------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """Into the mailboxes of an account."""
+    """Delivery into the mailboxes of an account."""
 
     account_id: int
     address: str  # the account's own address: Delivered-To
-    detail: str = ""  # what stood after recipient_delimiter
+    detail: str = ""  # the part after recipient_delimiter
     filtered: bool = False  # the account has an active Sieve script
     limited: bool = True  # it has a quota
-    held: bool = False  # its mail waits in the queue
+    held: bool = False  # its mail is held in the queue
 
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """To another host: `next_hop` is a domain to look up MX for, or "[host]:port" to go straight to."""
+    """Delivery to another host: `next_hop` is a domain to look up the MX of, or "[host]:port"."""
 
     address: str
     next_hop: str
@@ -136,28 +136,28 @@ class Remote:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Into a program's standard input, by an alias that says so (`allow_mail_to_commands`)."""
+    """Delivery to a program's standard input, for an alias with a command (`allow_mail_to_commands`)."""
 
     command: str  # without its |
 
 
 @dataclass(frozen=True, slots=True)
 class MboxFile:
-    """At the end of a file of messages (mbox), by an alias that says so (`allow_mail_to_files`)."""
+    """Delivery by appending to an mbox file, for an alias with a file (`allow_mail_to_files`)."""
 
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Into a Maildir that is no account's, by an alias that says so (`allow_mail_to_files`)."""
+    """Delivery into a Maildir outside any account, for an alias with a directory (`allow_mail_to_files`)."""
 
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class OwnedTargets:
-    """Members of a list that has an owner-: they get the message from `sender`, who hears of failures."""
+    """Members of a list that has an owner- alias: they get the message from `sender`, who is notified of failures."""
 
     sender: str
     targets: tuple[str, ...]
@@ -165,8 +165,10 @@ class OwnedTargets:
 
 @dataclass(frozen=True, slots=True)
 class Expanded:
-    """Replaced by `targets`, and by those of `owned`, whose messages have another envelope sender. `kinds` has the
-    kinds of the targets that are no addresses, by their texts."""
+    """Replacement by `targets`, and by those of `owned`, with another envelope sender.
+
+    `kinds` has the kinds of the targets that are no addresses, by their texts.
+    """
 
     targets: tuple[str, ...]
     owned: tuple[OwnedTargets, ...] = ()
@@ -175,7 +177,7 @@ class Expanded:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Nobody by that name, a loop, a relay we do not do: the recipient fails (or waits, code 4xx)."""
+    """No delivery: unknown user, a loop, relaying denied; the recipient fails (or is deferred, code 4xx)."""
 
     reply: Reply
 
@@ -183,17 +185,17 @@ class Refused:
 Route = Local | Remote | Command | MboxFile | Directory | Expanded | Refused
 
 
-# --- How an attempt ended (post.deliver, post.smtp) ---------------------------------------------
+# --- Outcomes of a delivery attempt (mta.delivery, mta.transports) --------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of one delivery attempt to one recipient.
+    """The outcome of one delivery attempt to one recipient.
 
-    `kind` decides what happens next: delivered and failed settle the recipient, deferred waits.
-    `dsn` is the enhanced status code, `text` the words for the log and a bounce, `relay` who said so.
-    `action` is what a sender who asked for it is told of a delivery (RFC 3464 §2.3.3): "relayed" to a host
-    that tells nobody what becomes of it; "" to one that will tell the sender itself.
+    `kind` decides what happens next: delivered and failed complete the recipient, deferred waits. `dsn` is the enhanced
+    status code, `text` the text for the log and a bounce, `relay` the host that replied. `action` is what the sender is
+    notified of, if requested (RFC 3464 §2.3.3): "relayed" to a host without DSN support; "" to one that will notify the
+    sender itself.
     """
 
     kind: Literal["delivered", "deferred", "failed"]
@@ -206,22 +208,27 @@ class Outcome:
 def delivered_outcome(
     text: str, relay: str = "local", dsn: str = "2.0.0", action: Literal["delivered", "relayed", ""] = "delivered"
 ) -> Outcome:
+    """Return the outcome of a successful delivery."""
     return Outcome("delivered", dsn, text, relay, action)
 
 
 def deferred_outcome(dsn: str, text: str, relay: str = "none") -> Outcome:
+    """Return the outcome of an attempt that will be repeated."""
     return Outcome("deferred", dsn, text, relay)
 
 
 def failed_outcome(dsn: str, text: str, relay: str = "none") -> Outcome:
+    """Return the outcome of an attempt that failed permanently."""
     return Outcome("failed", dsn, text, relay)
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """An account that signed in. `address` is its full address whatever name was typed, `credential` the id of the
-    app password it came with, 0 for its own password; `password` then is a digest of how that was stored, "" where no
-    password of ours was asked."""
+    """An account that logged in.
+
+    `address` is its full address, whatever name was typed; `credential` the id of the app password used, 0 for the
+    account's own password; `password` then a digest of that password as stored, "" if it was not verified here.
+    """
 
     account_id: int
     address: str
@@ -231,13 +238,15 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A message to put into a mailbox: `file` is a readable file whose first `skip` bytes are not
-    part of it; `trace` goes before what remains. `link` says the file may be hard-linked instead of
-    copied: its first `skip` bytes are exactly `trace`. `place` is the mailbox's id and directory, where known: they
-    are asked for if not."""
+    """A message to insert into a mailbox.
+
+    `file` is a readable file whose first `skip` bytes are not part of it; `trace` precedes the rest. `link` allows a
+    hard link instead of a copy: the first `skip` bytes are exactly `trace`. `place` is the mailbox's id and directory
+    if known; otherwise they are queried.
+    """
 
     account_id: int
-    base_name: str  # unique for this message and recipient: makes delivery happen once
+    base_name: str  # unique for this message and recipient, so that a repeated delivery makes no duplicate
     file: Path
     skip: int
     trace: bytes
@@ -251,8 +260,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why something asked of mailboxes is not done: `code` of RFC 5530 ("NONEXISTENT", "OVERQUOTA", …) or "",
-    `text` for a person."""
+    """Refusal of a mailbox operation: `code` of RFC 5530 ("NONEXISTENT", "OVERQUOTA", …) or "", `text` for people."""
 
     code: str
     text: str

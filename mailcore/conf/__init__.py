@@ -1,7 +1,8 @@
-"""Every parameter: environment (`MAIL_<NAME>`) over the settings table over the default.
+"""Every parameter: the environment (`MAIL_<NAME>`) overrides the settings table, which overrides the default.
 
-`current()` is what all rooms call: a frozen snapshot, no database in the way. A process that lives
-long calls `refresh()` when the news says that settings changed; `set_value` validates first.
+May import `mailcore.models`, `mailcore.wire` and `mailcore.values`. `current()` is what all other packages call: a
+frozen snapshot that costs no query. A long-lived process calls `refresh()` when it is notified that settings changed;
+`change` validates before it writes.
 """
 
 from collections.abc import Mapping
@@ -39,13 +40,16 @@ _current: Parameters | None = None
 
 
 def current() -> Parameters:
-    """The values in force; read once and kept until `refresh()`."""
+    """Return the current values, cached until `refresh()`."""
     return _current or refresh()
 
 
 def refresh() -> Parameters:
-    """Read the settings table anew. A wrong value in it falls back to its default: a running server
-    does not stop because of a typing error, and `manage.py check` names it."""
+    """Read the settings table again and return the values.
+
+    An invalid value in it falls back to its default: a running server does not stop because of a typing error, and
+    `manage.py check` reports it.
+    """
     global _current
     _current = _build_parameters(_stored_values())
     return _current
@@ -63,12 +67,12 @@ def _environment(name: str) -> str | None:
     from mailcore.settings import env
 
     key = f"MAIL_{name.upper()}"
-    # As it stands: "$mydomain" is main.cf's way to name another parameter, not django-environ's.
+    # Unchanged: "$mydomain" is main.cf's reference to another parameter, not django-environ's.
     return env.ENVIRON.get(key)
 
 
 def specs(table: Mapping[str, str] | None = None) -> Mapping[str, Spec]:
-    """Every parameter there is, the lists that smtpd_restriction_classes names among them."""
+    """Return every parameter, including the lists that smtpd_restriction_classes names."""
     table = _stored_values() if table is None else table
     classes = LIST.parse(raw_value("smtpd_restriction_classes", table))
     assert isinstance(classes, tuple)
@@ -80,11 +84,11 @@ def _spec(name: str, table: Mapping[str, str]) -> Spec:
 
 
 def raw_value(name: str, table: Mapping[str, str]) -> str:
-    """The text in force for one parameter, $name not expanded. KeyError: no such parameter."""
+    """Return the current text of one parameter, $name not expanded; raise KeyError for an unknown name."""
     spec = _spec(name, table)
-    given = _environment(name)
-    if given is not None:
-        return given
+    from_environment = _environment(name)
+    if from_environment is not None:
+        return from_environment
     value = table.get(name, spec.default)
     if name == "mydomain" and not value:
         host = raw_value("myhostname", table)
@@ -118,28 +122,29 @@ def _build_parameters(table: Mapping[str, str]) -> Parameters:
 
 
 def problems() -> dict[str, str]:
-    """Parameters whose text cannot be understood, with the reason."""
-    table, wrong = _stored_values(), {}
-    known = specs(table)
-    for name, spec in known.items():
+    """Return the parameters with invalid text, and the reason for each."""
+    table, reasons = _stored_values(), {}
+    specs_by_name = specs(table)
+    for name, spec in specs_by_name.items():
         try:
             value = _parse(name, table)
             if spec.kind is RESTRICTIONS:
-                _parse_restriction_list(name, value, known)
+                _parse_restriction_list(name, value, specs_by_name)
         except ValueError as error:
-            wrong[name] = str(error)
-    return wrong
+            reasons[name] = str(error)
+    return reasons
 
 
 Origin = Literal["environment", "set", "default"]
 
 
 def origin(name: str) -> Origin:
+    """Return the source of one parameter's text."""
     return _origin(name, _stored_values())
 
 
 def origins() -> dict[str, Origin]:
-    """Where each parameter's text comes from."""
+    """Return the source of each parameter's text."""
     table = _stored_values()
     return {name: _origin(name, table) for name in specs(table)}
 
@@ -151,13 +156,13 @@ def _origin(name: str, table: Mapping[str, str]) -> Origin:
 
 
 def effective() -> dict[str, str]:
-    """Every parameter's text in force, as `postconf` shows it ($name not expanded)."""
+    """Return the current text of every parameter, as `postconf` shows it ($name not expanded)."""
     table = _stored_values()
     return {name: raw_value(name, table) for name in sorted(specs(table))}
 
 
 def explicit_values() -> dict[str, str]:
-    """The texts of parameters somebody set, in the table or in the environment."""
+    """Return the texts of parameters set in the table or in the environment."""
     table = _stored_values()
     return {
         name: raw_value(name, table) for name in sorted(specs(table)) if name in table or _environment(name) is not None
@@ -165,7 +170,7 @@ def explicit_values() -> dict[str, str]:
 
 
 def expand_value(name: str, text: str) -> str:
-    """A parameter's text with $name replaced; the text itself where that goes round in a circle."""
+    """Return a parameter's text with $name replaced, or the text itself if the references form a loop."""
     table = _stored_values()
     try:
         return expand(text, lambda other: raw_value(other, table) if other in SPECS else "")
@@ -174,32 +179,36 @@ def expand_value(name: str, text: str) -> str:
 
 
 def change(values: Mapping[str, str | None], by: str = "") -> None:
-    """Set parameters (None: back to the default), all together or, where one is wrong, none. KeyError: unknown
-    name; ValueError: a value is not of its kind, with the parameter's name in front."""
+    """Set parameters (None restores the default), all together or, if one is invalid, none.
+
+    Raise KeyError for an unknown name, ValueError, beginning with the parameter's name, for an invalid value.
+    """
     from mailcore.models import Setting
 
-    wanted = {name: value for name, value in values.items() if value is not None}
+    new_values = {name: value for name, value in values.items() if value is not None}
     table = {name: value for name, value in {**_stored_values(), **values}.items() if value is not None}
-    for name in wanted:
+    for name in new_values:
         try:
-            _parse_text(name, wanted[name], table)
+            _parse_text(name, new_values[name], table)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
     _check_restrictions(values, table)
     with transaction.atomic():
         Setting.objects.filter(name__in=[name for name, value in values.items() if value is None]).delete()
-        for name, value in wanted.items():
+        for name, value in new_values.items():
             Setting.objects.update_or_create(name=name, defaults={"value": value, "changed_by": by})
     refresh()
 
 
 def _check_restrictions(values: Mapping[str, object], table: Mapping[str, str]) -> None:
-    """ValueError where a restriction list could not be understood, or would make an open relay."""
-    known = specs(table)
-    changed = [name for name in values if name in known and known[name].kind is RESTRICTIONS]
+    """Raise ValueError if a restriction list is invalid, or the lists would make an open relay."""
+    specs_by_name = specs(table)
+    changed = [name for name in values if name in specs_by_name and specs_by_name[name].kind is RESTRICTIONS]
     for name in changed:
         try:
-            _parse_restriction_list(name, _parse_text(name, table.get(name, known[name].default), table), known)
+            _parse_restriction_list(
+                name, _parse_text(name, table.get(name, specs_by_name[name].default), table), specs_by_name
+            )
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
     if set(changed) & set(restriction_syntax.RELAY_LISTS) and not rejects_open_relay(table):
@@ -207,39 +216,38 @@ def _check_restrictions(values: Mapping[str, object], table: Mapping[str, str]) 
 
 
 def _parse_restriction_list(
-    name: str, words: Any, known: Mapping[str, Spec]
+    name: str, words: Any, specs_by_name: Mapping[str, Spec]
 ) -> tuple[restriction_syntax.Restriction, ...]:
-    classes = [each for each in known if each not in SPECS]
+    classes = [each for each in specs_by_name if each not in SPECS]
     return restriction_syntax.parse_restrictions(words, classes, restriction_syntax.LISTS.get(name, ""))
 
 
 OPEN_RELAY = (
-    "neither smtpd_relay_restrictions nor smtpd_recipient_restrictions keeps strangers out: one of them needs "
+    "neither smtpd_relay_restrictions nor smtpd_recipient_restrictions rejects relaying by unknown clients: one needs "
     + ", ".join(sorted(restriction_syntax.GUARDS))
 )
 
 
 def rejects_open_relay(table: Mapping[str, str] | None = None) -> bool:
-    """Do the relay and recipient restrictions stop a stranger's message to a stranger?"""
+    """Return True if the relay and recipient restrictions reject mail from unknown clients to remote recipients."""
     table = _stored_values() if table is None else table
-    known = specs(table)
+    specs_by_name = specs(table)
     try:
         return any(
-            restriction_syntax.stops_open_relay(_parse_restriction_list(name, _parse(name, table), known))
+            restriction_syntax.stops_open_relay(_parse_restriction_list(name, _parse(name, table), specs_by_name))
             for name in restriction_syntax.RELAY_LISTS
         )
     except ValueError:
-        return True  # nobody gets past a list with a mistake: 451 4.3.5
+        return True  # a list with an error rejects every client: 451 4.3.5
 
 
 def set_value(name: str, value: str, by: str = "") -> None:
-    """Set a parameter from now on. KeyError: unknown name; ValueError: the value is not of its kind, or could
-    not be lived with."""
+    """Set one parameter; raise KeyError for an unknown name, ValueError for an invalid value."""
     change({name: value}, by)
 
 
 def unset(name: str) -> None:
-    """Back to the default."""
+    """Restore a parameter's default."""
     from mailcore.models import Setting
 
     Setting.objects.filter(name=name).delete()

@@ -1,4 +1,4 @@
-"""Which addresses a service of ours listens on: bound by the supervisor, asked by whoever looks whether it answers."""
+"""The addresses each service listens on: the supervisor binds them, health checks connect to them."""
 
 from typing import Any
 
@@ -14,22 +14,22 @@ _PARAMETERS = {
     "sieve": "managesieve_interfaces",
     "web": "web_interfaces",
 }
-_WORDS = {"all": ["0.0.0.0", "::"], "loopback-only": ["127.0.0.1", "::1"]}  # noqa: S104
-_REACHED = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
+_KEYWORDS = {"all": ["0.0.0.0", "::"], "loopback-only": ["127.0.0.1", "::1"]}  # noqa: S104
+_LOCAL_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
 
 
 def listen_addresses(service: str, parameters: Any, *, ipv6: bool = True) -> list[str]:
-    """The addresses to bind for a service; `ipv6`: has this machine any?"""
+    """Return the addresses to bind for a service; `ipv6` is False on a machine without IPv6."""
     words: tuple[str, ...] = getattr(parameters, _PARAMETERS[service])
-    found: list[str] = []
+    addresses: list[str] = []
     for word in words:
-        found += _WORDS.get(word, [word.strip("[]")])
-    if set(words) & set(_WORDS) and not ipv6:
-        found = [address for address in found if ":" not in address]
-    return list(dict.fromkeys(found))
+        addresses += _KEYWORDS.get(word, [word.strip("[]")])
+    if set(words) & set(_KEYWORDS) and not ipv6:
+        addresses = [address for address in addresses if ":" not in address]
+    return list(dict.fromkeys(addresses))
 
 
 def local_address(service: str, parameters: Any) -> str:
-    """Where somebody on this machine reaches the service."""
+    """Return the address at which a program on this machine reaches the service."""
     first = listen_addresses(service, parameters)[0]
-    return _REACHED.get(first, first)
+    return _LOCAL_ADDRESS.get(first, first)

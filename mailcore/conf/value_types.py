@@ -1,7 +1,7 @@
-"""The kinds of values a parameter can have, and main.cf's text for them (postconf(5)).
+"""The types of values a parameter can have, and their text in main.cf (postconf(5)).
 
-A kind turns text into a value and says what is wrong with text that it cannot: `ValueError` with
-words for a person. `$name` is already expanded when a kind sees the text.
+A type parses text to a value; it raises ValueError with a message for people if the text is invalid. `$name` is already
+expanded then.
 """
 
 import re
@@ -16,6 +16,8 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 @dataclass(frozen=True, slots=True)
 class ValueType:
+    """A type of parameter value: its name for people and its parser."""
+
     name: Any  # lazy translation; shown beside the field: "seconds", "bytes", "yes/no", …
     parse: Callable[[str], object]
 
@@ -40,15 +42,15 @@ def _integer(text: str) -> int:
 
 
 def _words(text: str) -> tuple[str, ...]:
-    """Postfix's lists: parted by commas or white space."""
+    """Split a Postfix list at commas and white space."""
     return tuple(re.split(r"[,\s]+", text.strip(", \t\r\n"))) if text.strip(", \t\r\n") else ()
 
 
 def _percentages(text: str) -> tuple[int, ...]:
-    found = tuple(_integer(word.removesuffix("%")) for word in _words(text))
-    if any(not 0 < each <= 100 for each in found):
+    values = tuple(_integer(word.removesuffix("%")) for word in _words(text))
+    if any(not 0 < each <= 100 for each in values):
         raise ValueError(f'"{text}" are not percentages')
-    return found
+    return values
 
 
 def _duration(unit: str) -> Callable[[str], int]:
@@ -65,7 +67,7 @@ TEXT = ValueType(pgettext_lazy("kind of value", "text"), _text)
 TEMPLATE = ValueType(pgettext_lazy("kind of value", "text with $name, expanded when it is used"), _text)
 BOOLEAN = ValueType(pgettext_lazy("kind of value", "yes/no"), _boolean)
 INTEGER = ValueType(pgettext_lazy("kind of value", "number"), _integer)
-OCTETS = ValueType(pgettext_lazy("kind of value", "octets"), _integer)
+BYTES = ValueType(pgettext_lazy("kind of value", "bytes"), _integer)
 LIST = ValueType(pgettext_lazy("kind of value", "list"), _words)
 RESTRICTIONS = ValueType(pgettext_lazy("kind of value", "restrictions"), _words)
 PERCENTAGES = ValueType(pgettext_lazy("kind of value", "percentages"), _percentages)
@@ -79,13 +81,13 @@ _REFERENCE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)(?:([?:])([^{}]*))?\}|\((\w+)\))"
 def expand(text: str, value_of: Callable[[str], str], depth: int = 0) -> str:
     """Replace $name, ${name}, $(name), ${name?text}, ${name:text}; `$$` is a dollar sign.
 
-    Raises ValueError for a reference that goes round in a circle; an unknown name is empty, as in
-    Postfix, and `value_of` decides about that.
+    Raise ValueError for references that form a loop. `value_of` decides about unknown names, which are empty in
+    Postfix.
     """
     if depth > 20:
         raise ValueError("$name refers to itself")
 
-    def one(match: re.Match[str]) -> str:
+    def replace(match: re.Match[str]) -> str:
         if match[0] == "$$":
             return "$"
         value = expand(value_of(match[1] or match[2] or match[5]), value_of, depth + 1)
@@ -95,4 +97,4 @@ def expand(text: str, value_of: Callable[[str], str], depth: int = 0) -> str:
             return value or expand(match[4], value_of, depth + 1)
         return value
 
-    return _REFERENCE.sub(one, text)
+    return _REFERENCE.sub(replace, text)

@@ -1,4 +1,4 @@
-"""Reading the mail log: its lines by words and level, from the end or as they are written.
+"""Reader of the mail log: filter its lines by words, level and time, from the end or as they are written.
 
 Used by `maillog` and the administrator's screens; `mailcore.logs.writer` writes.
 """
@@ -10,15 +10,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
-# What Postfix writes after the program's name, or after a queue id; worse ones later.
+# The levels Postfix writes after the program's name or a queue id, the worst last.
 LEVELS = ("reject", "warning", "error", "fatal", "panic")
 _LEVEL = re.compile(r"\]: (?:[0-9A-Za-z]+: )?(?:[a-z-]*?)(reject|warning|error|critical|fatal|panic)(?:_warning)?: ")
-_LOOK_AGAIN = 0.5  # seconds between two looks at a log that is followed
+_POLL_INTERVAL = 0.5  # seconds between two reads of a log that is followed
 
 
 class LogFilter:
-    """Lines that hold all these words (capitals make no difference), are of this level or worse, and were written
-    from `since` on and before `until`."""
+    """A filter for lines with all these words in any case, of this level or worse, in a range of time."""
 
     def __init__(
         self,
@@ -32,7 +31,7 @@ class LogFilter:
         self._since, self._until = since, until
         self._now = datetime.now().astimezone()
 
-    def has(self, line: str) -> bool:
+    def matches(self, line: str) -> bool:
         folded = line.lower()
         if not all(word in folded for word in self._words):
             return False
@@ -41,22 +40,29 @@ class LogFilter:
         return self._levels is None or level_of(line) in self._levels
 
     def _is_in_time(self, line: str) -> bool:
-        at = parse_timestamp(line, self._now)
-        return at is not None and (self._since or at) <= at and (self._until is None or at < self._until)
+        moment = parse_timestamp(line, self._now)
+        return (
+            moment is not None and (self._since or moment) <= moment and (self._until is None or moment < self._until)
+        )
 
 
 def parse_timestamp(line: str, now: datetime) -> datetime | None:
-    """When a line was written, in local time. Its stamp has no year: it is the last such day that has been."""
+    """Return the local time of a line, or None if it has no timestamp.
+
+    Timestamps have no year: the last such day is meant.
+    """
     try:
-        at = datetime.strptime(f"{now.year} {line[:15]}", "%Y %b %d %H:%M:%S").astimezone()
+        moment = datetime.strptime(f"{now.year} {line[:15]}", "%Y %b %d %H:%M:%S").astimezone()
     except ValueError:
         return None
-    return at.replace(year=at.year - 1) if at > now + timedelta(days=1) else at
+    return moment.replace(year=moment.year - 1) if moment > now + timedelta(days=1) else moment
 
 
 def parse_time(text: str, now: datetime) -> datetime:
-    """A point in time as people type it: 14:05, 14:05:09 (today), 2026-11-22, 2026-11-22 14:05, or so long ago: 90s,
-    30m, 2h, 7d. ValueError."""
+    """Parse a time: 14:05, 14:05:09 (today), 2026-11-22, 2026-11-22 14:05, or an age: 90s, 30m, 2h, 7d.
+
+    Raise ValueError for any other text.
+    """
     if ago := re.fullmatch(r"(\d{1,6})([smhd])", text.strip()):
         return now - timedelta(seconds=int(ago[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[ago[2]])
     if re.fullmatch(r"\d\d?:\d\d(:\d\d)?", text.strip()):
@@ -65,7 +71,7 @@ def parse_time(text: str, now: datetime) -> datetime:
 
 
 def level_of(line: str) -> str:
-    """The level a log line says it has, "" for ordinary ones."""
+    """Return the level of a log line, "" for ordinary lines."""
     match = _LEVEL.search(line)
     if match is None:
         return ""
@@ -73,45 +79,48 @@ def level_of(line: str) -> str:
 
 
 def read_lines(file: Iterable[str]) -> Iterator[str]:
+    """Yield lines without their line ends."""
     for line in file:
         yield line.rstrip("\n")
 
 
-def last_lines(path: str, wanted: LogFilter, count: int, octets: int) -> list[str]:
-    """The last `count` wanted lines among the file's last `bytes`, newest first. FileNotFoundError: there is no log
-    yet."""
+def last_lines(path: str, log_filter: LogFilter, count: int, size_limit: int) -> list[str]:
+    """Return the last `count` matching lines among the file's last `size_limit` bytes, newest first.
+
+    Raise FileNotFoundError if there is no log yet.
+    """
     with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - octets))
+        file.seek(max(0, size - size_limit))
         text = file.read().decode("utf-8", "replace")
-    whole = text.splitlines()[1 if size > octets else 0 :]  # the first may be half a line
-    return list(deque((line for line in whole if wanted.has(line)), maxlen=count))[::-1]
+    whole = text.splitlines()[1 if size > size_limit else 0 :]  # the first may be half a line
+    return list(deque((line for line in whole if log_filter.matches(line)), maxlen=count))[::-1]
 
 
 def follow_lines(path: str, position: int) -> Iterator[str]:
-    """Lines written from `position` on, for ever; a log that was rotated is read on in the new file."""
-    handle, rest = -1, b""
+    """Yield lines written from `position` on, forever; after a rotation continue in the new file."""
+    handle, partial = -1, b""
     while True:
         if handle < 0:
             try:
                 handle = os.open(path, os.O_RDONLY)
             except FileNotFoundError:
-                select.select([], [], [], _LOOK_AGAIN)
+                select.select([], [], [], _POLL_INTERVAL)
                 continue
             os.lseek(handle, position, os.SEEK_SET)
         if block := os.read(handle, 1 << 16):
-            *lines, rest = (rest + block).split(b"\n")
+            *lines, partial = (partial + block).split(b"\n")
             yield from (line.decode("utf-8", "replace") for line in lines)
             continue
         if _is_replaced(path, handle):
             os.close(handle)
-            handle, position, rest = -1, 0, b""
+            handle, position, partial = -1, 0, b""
         else:
-            select.select([], [], [], _LOOK_AGAIN)
+            select.select([], [], [], _POLL_INTERVAL)
 
 
 def _is_replaced(path: str, handle: int) -> bool:
-    """Has the path become another file, or is the file shorter than what was read?"""
+    """Return True if the path names another file now, or the file is shorter than what was read."""
     try:
         now = os.stat(path)
     except FileNotFoundError:

@@ -1,10 +1,10 @@
-"""The mail log, in syslog's line format as Postfix writes it:
+"""Writer of the mail log, in syslog's line format as Postfix writes it.
 
-    Nov 22 14:05:09 mail youju/smtpd[4711]: 6F24D148440: client=unknown[192.0.2.7]
+Nov 22 14:05:09 mail youju/smtpd[4711]: 6F24D148440: client=unknown[192.0.2.7]
 
-`write` is what mail programs call; `MailLogHandler` brings Python's own log records (Django's, a
-library's) into the same file. A line is appended with one system call, so processes never mix theirs.
-Secrets and message text are never written here; a line break inside a line becomes "?".
+`write` is called by mail programs; `MailLogHandler` writes Python's own log records (Django's, a library's) into the
+same file. A line is appended with one system call, so that processes never mix theirs. Secrets and message text are
+never logged; a line break inside a line becomes "?".
 """
 
 import logging
@@ -22,7 +22,7 @@ _BREAKS = {10: "?", 13: "?", 0: "?"}
 
 
 class _Destination:
-    """Where lines go, decided at the first line and again after `reopen`."""
+    """The destination of log lines, determined at the first line and again after `reopen`."""
 
     def __init__(self) -> None:
         self.handle = -1
@@ -31,18 +31,18 @@ class _Destination:
         self.stamp = ""
 
     def open(self) -> None:
-        where = conf.current().maillog_file
-        if where == "syslog":
+        target = conf.current().maillog_file
+        if target == "syslog":
             syslog.openlog(conf.current().syslog_name, 0, syslog.LOG_MAIL)
             self.syslog = True
             self.handle = sys.stderr.fileno()
-        elif where == "/dev/stdout":
+        elif target == "/dev/stdout":
             self.handle = sys.stdout.fileno()
         else:
-            path = where or str(settings.LOG_ROOT / "maillog")
+            path = target or str(settings.LOG_ROOT / "maillog")
             os.makedirs(os.path.dirname(path), mode=0o750, exist_ok=True)
-            # The data folder is the mail owner's: root does not follow a link that lies there.
-            no_links = os.O_NOFOLLOW if not where and os.geteuid() == 0 else 0
+            # The data folder belongs to the mail owner: root does not follow a link in it.
+            no_links = os.O_NOFOLLOW if not target and os.geteuid() == 0 else 0
             self.handle = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | no_links, 0o640)
 
     def prefix(self, program: str) -> str:
@@ -60,7 +60,7 @@ _destination = _Destination()
 
 
 def write(program: str, *lines: str) -> None:
-    """Append lines of one program ("smtpd", "qmgr", "virtual", …), each with its queue id in front."""
+    """Append lines of one program ("smtpd", "qmgr", "virtual", …), each of which begins with its queue id."""
     if _destination.handle < 0:
         _destination.open()
     prefix = _destination.prefix(program)
@@ -73,28 +73,28 @@ def write(program: str, *lines: str) -> None:
 
 
 def open_now() -> None:
-    """Open the log before the first line: later there may be no descriptor left for it."""
+    """Open the log before the first line: later there may be no free descriptor."""
     if _destination.handle < 0 and not _destination.syslog:
         _destination.open()
 
 
 def log_path() -> str:
-    """The log file's path; "" where lines do not go to a file of ours."""
-    where = conf.current().maillog_file
-    if where in ("syslog", "/dev/stdout"):
+    """Return the log file's path, or "" if lines go to syslog or standard output."""
+    target = conf.current().maillog_file
+    if target in ("syslog", "/dev/stdout"):
         return ""
-    return where or str(settings.LOG_ROOT / "maillog")
+    return target or str(settings.LOG_ROOT / "maillog")
 
 
 def reopen() -> None:
-    """After the log was rotated or its parameter changed."""
+    """Open the log again at the next line, after it was rotated or its parameter changed."""
     if _destination.handle > 2:
         os.close(_destination.handle)
     _destination.handle, _destination.syslog = -1, False
 
 
 class MailLogHandler(logging.Handler):
-    """Python's log records as lines of the program named after their logger."""
+    """Handler that writes Python's log records as lines of the program named after their logger."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -103,12 +103,12 @@ class MailLogHandler(logging.Handler):
             if record.exc_info:
                 text += " | " + logging.Formatter().formatException(record.exc_info).replace("\n", " | ")
             write(record.name.rpartition(".")[2], level + text)
-        except Exception:  # a log must not take its program down
+        except Exception:  # an error while logging must not end the program
             self.handleError(record)
 
 
 def configure() -> None:
-    """Send Python's log records from `WARNING` on (ours from `INFO` on) to the mail log."""
+    """Send Python's log records from `WARNING` on (this project's from `INFO` on) to the mail log."""
     root = logging.getLogger()
     root.handlers[:] = [MailLogHandler()]
     root.setLevel(logging.WARNING)

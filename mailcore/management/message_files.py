@@ -1,5 +1,4 @@
-"""Letters that lie somewhere else: mbox files, single files, directories, Maildirs. Read for `mailimport`, written
-for `mailexport`."""
+"""Messages in mbox files, single files, directories and Maildirs, read by `mailimport` and written by `mailexport`."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from mailcore.wire.imap import system_flags as wire_flags
 
 
 def read_messages(path: Path, mailbox: str) -> Iterator[tuple[str, MboxMessage]]:
-    """(mailbox, message) of everything below a path; `mailbox` is where what has no folder of its own goes."""
+    """Yield (mailbox, message) for everything below a path; messages outside any folder belong to `mailbox`."""
     if path.is_dir():
         yield from _read_maildir(path, mailbox) if (path / "cur").is_dir() else _read_directory(path, mailbox)
         return
@@ -33,7 +32,7 @@ def _read_file(path: Path) -> MboxMessage:
 
 
 def _read_directory(path: Path, mailbox: str) -> Iterator[tuple[str, MboxMessage]]:
-    """Files are letters or mbox files; directories are mailboxes below."""
+    """Yield the messages of a directory: files are messages or mbox files, directories are mailboxes below."""
     for each in sorted(path.iterdir()):
         if each.name.startswith("."):
             continue
@@ -42,7 +41,7 @@ def _read_directory(path: Path, mailbox: str) -> Iterator[tuple[str, MboxMessage
 
 
 def _read_maildir(path: Path, mailbox: str) -> Iterator[tuple[str, MboxMessage]]:
-    """A Maildir with its folders (Maildir++). The letters of its top go to `mailbox`."""
+    """Yield the messages of a Maildir with its folders (Maildir++); those at its top belong to `mailbox`."""
     for folder in ["", *sorted(each.name for each in path.iterdir() if each.name.startswith("."))]:
         directory = path / folder if folder else path
         if not (directory / "cur").is_dir():
@@ -57,7 +56,7 @@ def _read_maildir(path: Path, mailbox: str) -> Iterator[tuple[str, MboxMessage]]
 
 
 def _ordered_files(directory: Path) -> list[Path]:
-    """By Dovecot's UIDs where it kept them, else by name, which is the order of arrival."""
+    """Return files in the order of Dovecot's UIDs, else of their names, which is the order of arrival."""
     uids = dovecot_files.parse_uid_list(_read_lines(directory / "dovecot-uidlist")).uids
     files = [file for part in ("new", "cur") for file in (directory / part).iterdir() if not file.name.startswith(".")]
     return sorted(files, key=lambda file: (uids.get(file.name.partition(":2,")[0], 1 << 33), file.name))
@@ -75,11 +74,11 @@ def _read_lines(path: Path) -> list[str]:
     return path.read_text("utf-8", "surrogateescape").splitlines() if path.is_file() else []
 
 
-# --- Written --------------------------------------------------------------------------------------
+# --- Writing --------------------------------------------------------------------------------------
 
 
 class MboxWriter:
-    """One file a mailbox, levels as directories: INBOX.mbox, Work/2026.mbox."""
+    """Writer of one mbox file for each mailbox, with levels as directories: INBOX.mbox, Work/2026.mbox."""
 
     def __init__(self, top: Path, mailbox: str) -> None:
         path = top / f"{mailbox}.mbox"
@@ -96,7 +95,7 @@ class MboxWriter:
 
 
 class MaildirWriter:
-    """Maildir++, with keywords as Dovecot keeps them."""
+    """Writer of a Maildir++, with keywords in Dovecot's form."""
 
     def __init__(self, top: Path, mailbox: str) -> None:
         folder = mailbox_names.maildir_folder(mailbox)

@@ -1,9 +1,9 @@
-"""What the administrator's programs share: Postfix's manner of speaking, exit codes, and whom they run as.
+"""The base of the administrator's programs: Postfix-style messages, exit statuses, and the user they run as.
 
-A program is a Django management command whose options are its own, as scripts written for Postfix give
-them. `run` returns the exit status. Messages go to standard error as "postqueue: fatal: …"; results go
-to standard output. Started as root, a program becomes the owner of the data folder before it touches
-anything, so that what it writes can be read by the server.
+A program is a Django management command with options of its own, those that scripts written for Postfix use. `run`
+returns the exit status. Messages go to standard error as "postqueue: fatal: …", results to standard output. Started as
+root, a program becomes the owner of the data folder before it touches anything, so that the server can read what it
+writes.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ EX_TEMPFAIL = os.EX_TEMPFAIL
 
 
 class Fatal(Exception):
-    """The program ends: its message and its exit status (None: the program's usual one)."""
+    """Raised to end the program with a message and an exit status (None: the program's usual one)."""
 
     def __init__(self, text: str, status: int | None = None) -> None:
         super().__init__(text)
@@ -36,7 +36,7 @@ class Fatal(Exception):
 
 
 class _Parser(CommandParser):
-    """Complaints in Postfix's words."""
+    """Argument parser with error messages in Postfix's form."""
 
     fatal_status = 1
 
@@ -51,10 +51,10 @@ class _Parser(CommandParser):
 
 
 class Program(BaseCommand, ABC):
-    """Subclasses give `help`, `add_arguments` and `run`."""
+    """Base class of the programs; subclasses provide `help`, `add_arguments` and `run`."""
 
     requires_system_checks: list[str] = []
-    fatal_status = 1  # of usage errors and of what cannot be done
+    fatal_status = 1  # exit status of usage and other errors
     name = ""
 
     def create_parser(self, prog_name: str, subcommand: str, **more: Any) -> CommandParser:
@@ -64,7 +64,7 @@ class Program(BaseCommand, ABC):
         )
         parser.fatal_status = self.fatal_status
         parser.add_argument("--help", action="help", help="show this text and exit")
-        # Django's own, without getting in the way of -v and its kin.
+        # Django's own options, except those that Postfix's options would collide with (-v).
         for option in ("--settings", "--pythonpath"):
             parser.add_argument(option, help=SUPPRESS)
         parser.set_defaults(
@@ -90,7 +90,7 @@ class Program(BaseCommand, ABC):
             self.say(f"fatal: the database does not answer: {error}".rstrip())
             status = EX_TEMPFAIL
         except BrokenPipeError:
-            # Whoever read us has seen enough; nothing more can be written, not even at exit.
+            # The reader closed standard output (EPIPE); silence the flush at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             status = 0
         except KeyboardInterrupt:
@@ -99,19 +99,19 @@ class Program(BaseCommand, ABC):
             sys.exit(status)
 
     def read(self, options: dict[str, Any]) -> Any:
-        """What must be read as the user who started the program, such as a file only root may read."""
+        """Return what must be read as the user who started the program, such as a file that only root may read."""
         return None
 
     @abstractmethod
     def run(self, options: dict[str, Any], given: Any) -> int:
-        """Do it; returns the exit status."""
+        """Run the program and return its exit status; `given` is what `read` returned."""
 
     def print(self, line: str) -> None:
-        """A line of the result, on standard output."""
+        """Print a line of the result on standard output."""
         self.stdout.write(line + "\n", ending="")
 
     def say(self, text: str) -> None:
-        """A message for a person, on standard error."""
+        """Print a message on standard error."""
         self.stderr.write(f"{self.name}: {text}", lambda plain: plain)
 
     def warn(self, text: str) -> None:
@@ -119,7 +119,7 @@ class Program(BaseCommand, ABC):
 
 
 def become_owner() -> None:
-    """Root becomes the owner of the data folder. A folder of root's own stays root's."""
+    """Drop root privileges to the owner of the data folder, unless that is root."""
     with contextlib.suppress(FileNotFoundError):
         folder = os.stat(settings.DATA_DIR)
         if os.geteuid() != 0 or folder.st_uid == 0:
@@ -132,11 +132,11 @@ def become_owner() -> None:
 
 
 def plural(count: int, noun: str) -> str:
-    """ "1 message", "2 messages"; programs speak English, as Postfix's do."""
+    """Return "1 message", "2 messages"; programs speak English, as Postfix's do."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def add_ignored(parser: ArgumentParser, flags: Sequence[str], help_text: str) -> None:
-    """Options scripts give out of habit and that change nothing here."""
+    """Add options that scripts written for Postfix may use and that have no effect here."""
     for flag in flags:
         parser.add_argument(flag, action="store_true", dest=f"ignored_{flag.strip('-')}", help=help_text)

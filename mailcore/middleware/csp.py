@@ -1,6 +1,6 @@
-"""What a browser may load on our pages (Content-Security-Policy, level 3): our own files, nothing else.
+"""Middleware that sets the Content-Security-Policy (level 3): pages load this site's own files only.
 
-A view that says its own policy (strangers' HTML in its frame, downloads) keeps it.
+A policy that a view sets itself (for untrusted HTML in a frame, for downloads) is kept.
 """
 
 from collections.abc import Callable

@@ -1,5 +1,7 @@
-"""Whose language pages are in: the signed-in account's, else what Django's LocaleMiddleware found (a cookie, the
-browser, the site's)."""
+"""Middleware that shows pages in the language of the logged-in account.
+
+Otherwise the language is what Django's LocaleMiddleware found (a cookie, the browser's or the site's).
+"""
 
 from collections.abc import Callable
 
@@ -10,7 +12,10 @@ from django.utils import translation
 def locale_middleware(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Stands behind LocaleMiddleware, which also ends it, and behind AuthenticationMiddleware."""
+    """Activate the language of the logged-in account.
+
+    To be placed after LocaleMiddleware, which resets the language, and AuthenticationMiddleware.
+    """
 
     def in_own_language(request: HttpRequest) -> HttpResponseBase:
         if code := getattr(request.user, "language", ""):

@@ -1,8 +1,10 @@
-"""The tables, and nothing but tables: what makes wrong states impossible is a constraint here,
-what makes them right is a function in `store` (messages at rest) or `post` (messages on the way).
+"""The database tables; constraints rule out invalid states.
 
-Times that mail software compares are whole numbers: microseconds since 1970 UTC where the name
-ends in `_us`, seconds where it ends in `_at` on an index row. Calendar things are DateTimeFields.
+Functions that change rows are in `mailcore.store` (accounts, mailboxes, settings) and `mailcore.mta` (the queue). May
+import `mailcore.wire` and `mailcore.values` only.
+
+Times that mail software compares are integers: microseconds since 1970 UTC in columns that end in `_us`, seconds in
+those that end in `_at`. Times for people are DateTimeFields.
 """
 
 from mailcore.models.directory import (

@@ -1,4 +1,4 @@
-"""Who has mail here: domains, accounts, aliases, and the passwords made for programs."""
+"""The directory: domains, accounts, aliases, and credentials besides the account's password."""
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.db import models
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Domain(models.Model):
-    """A domain we answer for. Names are lower case, international ones as A-labels (RFC 5890)."""
+    """A domain this system accepts mail for, in lower case; international names as A-labels (RFC 5890)."""
 
     class Kind(models.TextChoices):
         LOCAL = "local", _("Mailboxes here")
@@ -18,7 +18,7 @@ class Domain(models.Model):
     kind = models.CharField(_("kind"), max_length=8, choices=Kind, default=Kind.LOCAL)
     target = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="alias_domains")
     active = models.BooleanField(_("active"), default=True)
-    # null: the parameter virtual_mailbox_limit decides; 0: no limit
+    # null: the parameter virtual_mailbox_limit applies; 0: no limit
     account_quota_bytes = models.PositiveBigIntegerField(_("quota of an account"), null=True, blank=True)
     account_quota_messages = models.PositiveIntegerField(_("messages of an account"), null=True, blank=True)
     total_quota_bytes = models.PositiveBigIntegerField(_("quota of the domain"), null=True, blank=True)
@@ -41,14 +41,16 @@ class Domain(models.Model):
 
 
 class AccountManager(BaseUserManager["Account"]):
+    """Manager that finds accounts by their address, in any case."""
+
     def get_by_natural_key(self, username: str | None) -> "Account":
         return self.get(address=(username or "").lower())
 
 
 class Account(AbstractBaseUser):
-    """One person's (or role's) mail and sign-in; the user model of the project.
+    """One person's (or role's) mail and log-in; the user model of the project.
 
-    `used_*` are exact: whatever changes a mailbox changes them in the same transaction.
+    `used_*` are exact: every change of a mailbox updates them in its transaction.
     """
 
     class State(models.TextChoices):
@@ -79,11 +81,11 @@ class Account(AbstractBaseUser):
     quota_messages = models.PositiveIntegerField(_("messages at most"), null=True, blank=True)
     used_bytes = models.BigIntegerField(default=0)
     used_messages = models.BigIntegerField(default=0)
-    quota_warned = models.PositiveSmallIntegerField(default=0)  # percent the owner was last warned about
+    quota_warned = models.PositiveSmallIntegerField(default=0)  # percent at which the owner was last warned
     last_uid_validity = models.PositiveBigIntegerField(default=0)  # no mailbox gets one twice (RFC 9051 §2.3.1.1)
     scram = models.CharField(max_length=255, blank=True, default="")  # keys of SCRAM-SHA-256; "": not yet made
-    second_factor = models.BooleanField(default=False)  # there is one: programs need passwords of their own
-    # The filters that messages to this account go through; null: none.
+    second_factor = models.BooleanField(default=False)  # True if there is one: programs need app passwords
+    # The Sieve script for messages to this account, or null.
     active_script = models.ForeignKey("mailcore.SieveScript", models.SET_NULL, null=True, blank=True, related_name="+")
     created = models.DateTimeField(auto_now_add=True)
 
@@ -106,7 +108,7 @@ class Account(AbstractBaseUser):
 
     @property
     def is_active(self) -> bool:  # type: ignore[override]
-        """May sign in (Django's word for it)."""
+        """Return True if the account may log in (Django's name for it)."""
         return self.state not in (self.State.OFF, self.State.NO_LOGIN)
 
 
@@ -118,11 +120,12 @@ class Alias(models.Model):
     domain = models.ForeignKey(Domain, models.CASCADE, related_name="aliases")
     targets = models.JSONField(_("delivers to"), default=list)  # texts of its targets, in order, at least one
     # Kinds of the targets that are no addresses, by their texts: "command", "file", "include"; "unconfirmed" for one
-    # that no aliases file of an administrator has named, which is never run. Only `aliasfile` adds any.
+    # that no aliases file of an administrator has named, which is never run. Only `alias_files` adds any.
     special = models.JSONField(default=dict, blank=True)
     active = models.BooleanField(_("active"), default=True)
     comment = models.CharField(_("comment"), max_length=200, blank=True)
-    source = models.CharField(max_length=255, blank=True)  # the alias file it came from, which may take it back
+    # the alias file it came from; reading that file again may remove it
+    source = models.CharField(max_length=255, blank=True)
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -134,23 +137,24 @@ class Alias(models.Model):
 
 
 class AppPassword(models.Model):
-    """A password made for one program or one web session; revoked by deleting the row.
+    """A password for one program or one web session; revoked by deleting the row.
 
-    The secret is random and long, so a plain keyed hash of it is kept: checking costs no argon2.
+    The secret is random and long, so a keyed hash of it is stored: checking needs no argon2.
     """
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="app_passwords")
     label = models.CharField(_("used by"), max_length=100)
     digest = models.CharField(max_length=64, unique=True)
-    # Keys of SCRAM-SHA-256, one set for each way the password is typed, space separated.
+    # Keys of SCRAM-SHA-256, one set for each spelling of the password, separated by spaces.
     scram = models.CharField(max_length=512, blank=True, default="")
     created = models.DateTimeField(auto_now_add=True)
     last_used = models.DateTimeField(null=True, blank=True)
-    expires = models.DateTimeField(null=True, blank=True)  # web sessions' credentials end
+    expires = models.DateTimeField(null=True, blank=True)  # when a web session's credential ends
     session = models.BooleanField(default=False)  # made for a web session, not by the owner
-    session_mark = models.CharField(max_length=64, blank=True, default="")  # a keyed hash of that session's key
-    session_key = models.TextField(blank=True, default="")  # the key itself, sealed: to end the session
-    client = models.CharField(max_length=45, blank=True, default="")  # the address it was made for
+    session_mark = models.CharField(max_length=64, blank=True, default="")  # keyed hash of the web session's key
+    # the web session's key, encrypted; needed to end the session
+    session_key = models.TextField(blank=True, default="")
+    client = models.CharField(max_length=45, blank=True, default="")  # the client's IP address when it was made
 
     class Meta:
         indexes = [models.Index(name="app_password_by_session", fields=["session_mark"])]
@@ -160,11 +164,11 @@ class AppPassword(models.Model):
 
 
 class Factor(models.Model):
-    """Something an owner has beside the password: the sign-in page asks for one of them once there is any.
+    """A second factor; the login page asks for one of them once an account has any.
 
-    `secret`: of an authenticator app (TOTP) its key, sealed under SECRET_KEY; of a passkey its public key; of a
-    recovery code a keyed hash. `handle`: a passkey's credential id. `counter`: what was used last, so that nothing
-    counts twice (TOTP: the time step; passkeys: the signature counter).
+    `secret`: of an authenticator app (TOTP) its key, encrypted under SECRET_KEY; of a passkey its public key; of a
+    recovery code a keyed hash. `handle`: a passkey's credential id. `counter`: the value used last, so that nothing is
+    accepted twice (TOTP: the time step; passkeys: the signature counter).
     """
 
     class Kind(models.TextChoices):
@@ -186,8 +190,10 @@ class Factor(models.Model):
 
 
 class ApiToken(models.Model):
-    """What a script shows instead of a password under /api/: it reaches as far as its owner's role, no farther.
-    The token is random and long; a keyed hash of it is kept."""
+    """A token that authenticates a script under /api/ with the permissions of its owner's role.
+
+    It is random and long; a keyed hash of it is stored.
+    """
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="api_tokens")
     label = models.CharField(_("used by"), max_length=100)
@@ -202,10 +208,10 @@ class ApiToken(models.Model):
 
 
 class DkimKey(models.Model):
-    """A key that signs a domain's outgoing messages (RFC 6376); its record stands at SELECTOR._domainkey.DOMAIN.
+    """A key that signs a domain's messages (RFC 6376); its record is published at SELECTOR._domainkey.DOMAIN.
 
-    A new key waits until its record can be found; the one before stays published until messages signed with it
-    have been read.
+    A new key waits until its record can be found; the previous one stays published until messages signed with it have
+    been verified.
     """
 
     class Algorithm(models.TextChoices):
@@ -221,8 +227,8 @@ class DkimKey(models.Model):
     selector = models.CharField(_("selector"), max_length=63)
     algorithm = models.CharField(_("algorithm"), max_length=16, choices=Algorithm)
     state = models.CharField(_("state"), max_length=8, choices=State, default=State.WAITING)
-    secret = models.TextField()  # PKCS #8, sealed under SECRET_KEY
-    public = models.TextField()  # the p= of its record
+    secret = models.TextField()  # PKCS #8, encrypted under SECRET_KEY
+    public = models.TextField()  # the p= tag of its record
     created = models.DateTimeField(auto_now_add=True)
     changed = models.DateTimeField(auto_now=True)
 
@@ -234,7 +240,7 @@ class DkimKey(models.Model):
 
 
 class KnownAddress(models.Model):
-    """A network address an account has signed in from: who guesses elsewhere does not slow it down there."""
+    """An IP address an account has logged in from; failed guesses from elsewhere do not delay log-ins from it."""
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="known_addresses")
     address = models.CharField(max_length=45)  # IPv4, or the /64 of an IPv6 address

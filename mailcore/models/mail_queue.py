@@ -1,6 +1,6 @@
-"""Messages on the way. A Queued row is the message, its file is the content, a Recipient is a duty.
+"""The queue: a Queued row is a message, its content file the content, a Recipient an address it must reach.
 
-The states and their legal moves stand in `mailcore.mta.queue.states`, the only writer.
+`mailcore.mta.queue.states` defines the states and their transitions, and is the only module that writes them.
 """
 
 from django.db import models
@@ -10,35 +10,35 @@ from django.utils.translation import pgettext_lazy
 
 
 class _UnfinishedManager(models.Manager["Queued"]):
-    """Messages on the way. Every question about their states goes through here: it is what the index answers."""
+    """Manager of messages that are not done; every query of their states uses it, as its condition is the index's."""
 
     def get_queryset(self) -> "models.QuerySet[Queued]":
         return super().get_queryset().filter(settled_us__isnull=True)
 
 
 class Queued(models.Model):
-    """A message we answered 250 for. Its primary key is its queue id, shown in hexadecimal."""
+    """A message this system has accepted; its primary key is its queue id, shown in hexadecimal."""
 
     class State(models.TextChoices):
         INCOMING = "incoming", _("incoming")  # just received, not yet tried
-        ACTIVE = "active", pgettext_lazy("state of a message", "active")  # a courier has it until lease_us
+        ACTIVE = "active", pgettext_lazy("state of a message", "active")  # claimed by a courier until lease_us
         DEFERRED = "deferred", _("deferred")  # tried; waits until due_us
         HOLD = "hold", _("hold")  # waits for the administrator
-        CORRUPT = "corrupt", _("corrupt")  # cannot be read; kept, shown, never tried
-        DONE = "done", _("done")  # every recipient settled; history
+        CORRUPT = "corrupt", _("corrupt")  # unreadable; kept and shown, never tried
+        DONE = "done", _("done")  # every recipient is done; history
 
     id = models.BigIntegerField(primary_key=True)
     state = models.CharField(max_length=8, choices=State, default=State.INCOMING)
-    due_us = models.BigIntegerField()  # not before; microseconds
-    lease_us = models.BigIntegerField(default=0)  # the courier's claim ends; 0 = nobody's
-    courier = models.CharField(max_length=64, blank=True)  # who claimed it
+    due_us = models.BigIntegerField()  # earliest next attempt, in microseconds
+    lease_us = models.BigIntegerField(default=0)  # end of the courier's claim; 0: not claimed
+    courier = models.CharField(max_length=64, blank=True)  # name of the courier that claimed it
     received_us = models.BigIntegerField()
     settled_us = models.BigIntegerField(null=True, blank=True)
     sender = models.CharField(max_length=320, blank=True)  # envelope sender; "" = <>
     size = models.PositiveBigIntegerField()  # bytes of the content, without local trace headers
     trace_size = models.PositiveIntegerField(default=0)  # bytes of local trace headers at the file's start
     message_id = models.CharField(max_length=255, blank=True)
-    subject_mark = models.BigIntegerField(default=0)  # a keyed hash of the base subject; 0: none
+    subject_mark = models.BigIntegerField(default=0)  # keyed hash of the base subject; 0: none
     client_name = models.CharField(max_length=255, blank=True)
     client_address = models.CharField(max_length=64, blank=True)
     helo = models.CharField(max_length=255, blank=True)
@@ -55,13 +55,13 @@ class Queued(models.Model):
 
     class Meta:
         indexes = [
-            # Of messages on the way alone: one that is delivered as it comes in never enters it.
+            # Only messages that are not done: one delivered while it is received never enters this index.
             models.Index(name="queued_due", fields=["state", "due_us"], condition=Q(settled_us__isnull=True)),
             models.Index(name="queued_message_id", fields=["message_id"]),
-            models.Index(name="queued_login", fields=["login", "received_us"]),  # smtpd_sasl_message_hourly_limit
+            models.Index(name="queued_login", fields=["login", "received_us"]),  # for smtpd_sasl_message_hourly_limit
         ]
         constraints = [
-            # A courier has every active message, and may still have one that was put on hold meanwhile.
+            # Every active message is claimed; one that was put on hold meanwhile may still be.
             models.CheckConstraint(
                 name="queued_lease_when_active",
                 condition=Q(state="active", lease_us__gt=0) | Q(state="hold") | (~Q(state="active") & Q(lease_us=0)),
@@ -77,36 +77,36 @@ class Queued(models.Model):
 
 
 class QueueIdRange(models.Model):
-    """Which queue ids with one number (their last bits) have been given to processes: all before `reserved_until`."""
+    """The queue ids of one generation (their last bits) that processes have leased: all before `reserved_until`."""
 
     number = models.PositiveSmallIntegerField(primary_key=True)
     reserved_until = models.BigIntegerField(default=0)
-    holder = models.CharField(max_length=64, blank=True)  # the process that reserved last
+    holder = models.CharField(max_length=64, blank=True)  # the process that leased last
 
     def __str__(self) -> str:
         return f"{self.number}: {self.reserved_until:X}"
 
 
 class Recipient(models.Model):
-    """One address a message must reach, and how far that has got."""
+    """One address a message must reach, and the state of that delivery."""
 
     class State(models.TextChoices):
         WAITING = "waiting", _("waiting")
         DELIVERED = "delivered", _("delivered")
         FAILED = "failed", _("failed")
-        EXPANDED = "expanded", _("expanded")  # its alias's targets took its place
+        EXPANDED = "expanded", _("expanded")  # replaced by the targets of its alias
         REMOVED = "removed", _("removed")  # by the administrator
 
     queued = models.ForeignKey(Queued, models.CASCADE, related_name="recipients", db_column="queued_id", db_index=False)
     address = models.CharField(max_length=320)
     original = models.CharField(max_length=320)  # as given at RCPT: X-Original-To, orig_to
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
-    final = models.BooleanField(default=False)  # came out of an alias: not expanded again
-    # "command" or "file" where an alias's target is one; "" for an address, whatever it looks like.
+    final = models.BooleanField(default=False)  # result of an alias; it is not expanded again
+    # "command" or "file" for such a target of an alias; "" for an address, whatever it looks like.
     kind = models.CharField(max_length=12, blank=True, default="", db_default="")
     notify = models.CharField(max_length=24, blank=True)  # NOTIFY, as given: "SUCCESS,DELAY", "NEVER", ""
     orcpt = models.CharField(max_length=500, blank=True)  # ORCPT, as given: "rfc822;a@b"
-    dsn = models.CharField(max_length=12, blank=True)  # of the last attempt: "2.0.0"
+    dsn = models.CharField(max_length=12, blank=True)  # status code of the last attempt: "2.0.0"
     relay = models.CharField(max_length=255, blank=True)
     reason = models.TextField(blank=True)
     settled_us = models.BigIntegerField(null=True, blank=True)
@@ -115,8 +115,8 @@ class Recipient(models.Model):
 
     class Meta:
         constraints = [
-            # The same address twice in one message is one delivery, as in Postfix; an alias that names itself
-            # has one row for the alias and one (final) for the copy that stays.
+            # An address given twice in one message is one delivery, as in Postfix; an alias that names itself has one
+            # row for the alias and one (final) for the copy that stays.
             models.UniqueConstraint(name="recipient_once_in_letter", fields=["queued", "address", "original", "final"]),
         ]
         indexes = [models.Index(name="recipient_address", fields=["address"])]
@@ -126,7 +126,7 @@ class Recipient(models.Model):
 
 
 class Attempt(models.Model):
-    """One try that did not simply succeed at once: what was said, by whom, when."""
+    """One delivery attempt that did not succeed at once: its time, remote host and reply."""
 
     recipient = models.ForeignKey(Recipient, models.CASCADE, related_name="attempts")
     at_us = models.BigIntegerField()

@@ -1,5 +1,7 @@
-"""Messages at rest: the index over the Maildirs. The index is the authority for UIDs, flags,
-keywords, MODSEQ and order; the files are the authority for content."""
+"""The index over the Maildirs.
+
+The index is authoritative for UIDs, flags, keywords, MODSEQ and order; the files are authoritative for content.
+"""
 
 from django.db import models
 from django.db.models import Q
@@ -8,28 +10,28 @@ from mailcore.models.directory import Account
 
 
 class Mailbox(models.Model):
-    """One folder of one account.
+    """One mailbox of one account.
 
-    `name` is what IMAP shows, decoded, levels parted by "/"; INBOX is always spelled so.
-    `folder` is the Maildir++ directory below the account's Maildir: "" for INBOX, ".Sent", ….
-    Counters are exact: they change in the transaction that changes the messages.
+    `name` is what IMAP shows, decoded, with "/" between levels; INBOX is always in upper case. `folder` is the
+    Maildir++ directory below the account's Maildir: "" for INBOX, ".Sent", …. Counters are exact: they change in the
+    transaction that changes the messages.
     """
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="mailboxes")
     name = models.CharField(max_length=255)
     folder = models.CharField(max_length=255)
     special_use = models.CharField(max_length=16, blank=True)  # "\\Sent", … (RFC 6154) or ""
-    selectable = models.BooleanField(default=True)  # False: \Noselect, kept for its children
+    selectable = models.BooleanField(default=True)  # False: \Noselect, kept for the names below it
     uid_validity = models.PositiveIntegerField()
     uid_next = models.PositiveBigIntegerField(default=1)
     highest_modseq = models.PositiveBigIntegerField(default=1)
     keywords = models.TextField(blank=True, default="")  # every keyword ever used here, space separated
-    recent_uid = models.PositiveBigIntegerField(default=1)  # UIDs from here on no session has selected yet: \Recent
+    recent_uid = models.PositiveBigIntegerField(default=1)  # UIDs from here on have been in no session yet: \Recent
     messages = models.PositiveIntegerField(default=0)
     unseen = models.PositiveIntegerField(default=0)
     size = models.PositiveBigIntegerField(default=0)  # bytes
-    url_key = models.CharField(max_length=64, blank=True, default="")  # vouches for URLs (RFC 4467); "": not yet made
-    text_indexed_uid = models.PositiveBigIntegerField(db_default=0)  # texts up to this UID are in the text index
+    url_key = models.CharField(max_length=64, blank=True, default="")  # signs URLs (RFC 4467); "": not yet made
+    text_indexed_uid = models.PositiveBigIntegerField(db_default=0)  # texts up to this UID are in the full-text index
 
     class Meta:
         constraints = [
@@ -56,10 +58,10 @@ class Subscription(models.Model):
 
 
 class AccessRight(models.Model):
-    """What somebody else may do with a mailbox: an entry of its ACL (RFC 4314)."""
+    """The rights of another user on a mailbox: an entry of its ACL (RFC 4314)."""
 
     mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="access_rights")
-    # An account's address or "anyone"; with "-" before it the rights are taken away (RFC 4314 §2).
+    # An account's address or "anyone"; preceded by "-" the rights are removed (RFC 4314 §2).
     identifier = models.CharField(max_length=321)
     rights = models.CharField(max_length=16)  # letters of RFC 4314 §2.1, in its order
 
@@ -72,7 +74,7 @@ class AccessRight(models.Model):
 
 
 class Annotation(models.Model):
-    """A note of a client on a mailbox, or (no mailbox) on the account: an entry of METADATA (RFC 5464)."""
+    """An entry of METADATA (RFC 5464) on a mailbox, or without one on the account."""
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="annotations")
     mailbox = models.ForeignKey(Mailbox, models.CASCADE, null=True, related_name="annotations")
@@ -80,7 +82,7 @@ class Annotation(models.Model):
     value = models.BinaryField()
 
     class Meta:
-        # Entries without a mailbox are kept unique by whoever writes them.
+        # Entries without a mailbox are kept unique by the code that writes them.
         constraints = [models.UniqueConstraint(name="annotation_once", fields=["account", "mailbox", "name"])]
 
     def __str__(self) -> str:
@@ -88,20 +90,23 @@ class Annotation(models.Model):
 
 
 class Message(models.Model):
-    """One message in one mailbox: what commands change and choose by. Thin, for a STORE of all messages
-    writes every row; what listings show stands in MessageSummary."""
+    """One message in one mailbox: the columns that commands change and select by.
+
+    The row is small, since a STORE of all messages writes every row; listings read MessageSummary.
+    """
 
     mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="index", db_index=False)
     uid = models.PositiveBigIntegerField()
     modseq = models.PositiveBigIntegerField()
     flags = models.PositiveSmallIntegerField(default=0)  # bits of mailcore.wire.imap.system_flags
-    keywords = models.TextField(blank=True, default="")  # space separated, as first spelled
+    keywords = models.TextField(blank=True, default="")  # space separated, as first written
     base_name = models.CharField(max_length=200)  # of the file, without ":2,FLAGS"
     size = models.PositiveBigIntegerField()  # RFC822.SIZE, bytes
     internal_at = models.BigIntegerField()  # INTERNALDATE, seconds
     saved_at = models.BigIntegerField()  # SAVEDATE (RFC 8514), seconds
     sent_at = models.BigIntegerField()  # Date: header, else internal_at, seconds
-    sent_zone = models.SmallIntegerField(default=0)  # minutes Date:'s zone is ahead of UTC; SENTON asks for its day
+    # minutes the zone of Date: is ahead of UTC; SENTON needs the day there
+    sent_zone = models.SmallIntegerField(default=0)
 
     class Meta:
         constraints = [
@@ -115,23 +120,23 @@ class Message(models.Model):
 
 
 class MessageSummary(models.Model):
-    """What listings show of a message, already rendered, and what they are sorted by. Never changes."""
+    """The fields of a message that listings show and sort by, already formatted; they never change."""
 
     message = models.OneToOneField(Message, models.CASCADE, primary_key=True, related_name="summary")
     envelope = models.BinaryField()  # as in FETCH ENVELOPE, parentheses included
     body_structure = models.BinaryField()  # as in FETCH BODYSTRUCTURE
-    subject_key = models.CharField(max_length=255)  # base subject (RFC 5256 §2.1), folded
-    is_reply = models.BooleanField(default=False)  # its subject said so (RFC 5256 §2.1)
-    from_key = models.CharField(max_length=255)  # mailbox of the first From, folded
+    subject_key = models.CharField(max_length=255)  # base subject (RFC 5256 §2.1), case-folded
+    is_reply = models.BooleanField(default=False)  # according to its subject (RFC 5256 §2.1)
+    from_key = models.CharField(max_length=255)  # mailbox of the first From, case-folded
     to_key = models.CharField(max_length=255)
     cc_key = models.CharField(max_length=255)
-    from_display = models.CharField(max_length=255)  # SORT=DISPLAY (RFC 5957), folded
+    from_display = models.CharField(max_length=255)  # SORT=DISPLAY (RFC 5957), case-folded
     to_display = models.CharField(max_length=255)
     header_message_id = models.CharField(max_length=255, blank=True)  # without <>; cut at 255
     references = models.TextField(blank=True, default="")  # message-ids, oldest first, space separated
     preview = models.CharField(max_length=256, blank=True)  # RFC 8970
     has_attachment = models.BooleanField(default=False)
-    email_id = models.CharField(max_length=32)  # OBJECTID (RFC 8474): same bytes, same id
+    email_id = models.CharField(max_length=32)  # OBJECTID (RFC 8474): equal for equal content
     thread_id = models.CharField(max_length=32)
 
     class Meta:
@@ -142,20 +147,22 @@ class MessageSummary(models.Model):
 
 
 class MessageText(models.Model):
-    """What searches look through: decoded, NFKC- and case-folded. Apart, so that listings stay thin."""
+    """The text that searches read: decoded, NFKC- and case-folded; a table of its own, so that listings stay small."""
 
     message = models.OneToOneField(Message, models.CASCADE, primary_key=True, related_name="text")
-    headers = models.TextField()  # "name: value" lines, names lower case
+    headers = models.TextField()  # "name: value" lines, names in lower case
     body = models.TextField()
-    indexed = models.BooleanField(db_default=False)  # in PostgreSQL's text index; SQLite's knows by itself
+    indexed = models.BooleanField(db_default=False)  # in PostgreSQL's full-text index; SQLite's keeps its own list
 
     def __str__(self) -> str:
         return str(self.message_id)
 
 
 class Unsynced(models.Model):
-    """The content of a message whose file the disk may not have yet; gone a second later. No foreign key: the
-    message may be gone first."""
+    """Write-behind: the content of a message whose file may not be durable yet; deleted a second later.
+
+    There is no foreign key, since the message may be deleted first.
+    """
 
     message_id = models.PositiveBigIntegerField(primary_key=True)
     octets = models.BinaryField()
@@ -165,7 +172,7 @@ class Unsynced(models.Model):
 
 
 class Expunged(models.Model):
-    """A UID that is gone, kept so that QRESYNC can tell who was away (RFC 7162 §3.2.5)."""
+    """An expunged UID, kept so that QRESYNC can report it (RFC 7162 §3.2.5)."""
 
     mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="expunged", db_index=False)
     uid = models.PositiveBigIntegerField()

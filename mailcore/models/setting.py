@@ -1,10 +1,10 @@
-"""Parameters the administrator set, and the access tables that restrictions look in."""
+"""Parameters that the administrator set, and lookup tables."""
 
 from django.db import models
 
 
 class Setting(models.Model):
-    """A parameter's value as main.cf text; absent means the default."""
+    """A parameter's value in main.cf's notation; without a row the default applies."""
 
     name = models.CharField(max_length=100, primary_key=True)
     value = models.TextField(blank=True)

@@ -1,4 +1,4 @@
-"""Mail filters: an account's Sieve scripts, and what filters remember between two messages."""
+"""Sieve scripts of accounts, and what they record between two messages."""
 
 from django.db import models
 
@@ -6,13 +6,13 @@ from mailcore.models.directory import Account
 
 
 class SieveScript(models.Model):
-    """One script. Which one runs is the account's (`Account.active_script`): so there is at most one."""
+    """One Sieve script; the active one is `Account.active_script`, so there is at most one."""
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="scripts")
     name = models.CharField(max_length=255)
     content = models.TextField()
     changed = models.DateTimeField(auto_now=True)
-    # What went wrong when it ran, as its owner was told; "": nothing since it was written.
+    # The last run-time error, as reported to the owner; "": none since the script was stored.
     fault = models.TextField(blank=True, default="")
 
     class Meta:
@@ -23,7 +23,7 @@ class SieveScript(models.Model):
 
 
 class SieveMemory(models.Model):
-    """Who was answered (vacation) and what was seen (duplicate), until it is forgotten."""
+    """Senders answered (vacation) and messages seen (duplicate), until the record expires."""
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="+")
     key = models.CharField(max_length=64)  # a digest

@@ -1,12 +1,11 @@
-"""SQLite for several processes that write all day.
+"""SQLite backend for several processes that write all day.
 
-SQLite lets one transaction write at a time; who comes second sleeps and looks again, up to 100 ms late.
-Here writers queue up at a lock file instead, before BEGIN IMMEDIATE, and the kernel wakes the next one
-the moment the lock is free. Statements outside a transaction still rely on SQLite's own waiting.
+SQLite has one writer at a time; a second one polls, up to 100 ms late. Here writers queue at a lock file instead,
+before BEGIN IMMEDIATE, and the kernel wakes the next one as soon as the lock is free. Statements outside a transaction
+still rely on SQLite's own waiting.
 
-What commits wrote into the log goes into the database's file now and then, some ten thousand pages at a
-time. Left to SQLite, the commit that made the log long does that work while its client waits: `checkpoint`
-does it beforehand, beside all others.
+The write-ahead log is checkpointed some ten thousand pages at a time. Left to SQLite, the commit that made the log long
+does that work while its client waits; `checkpoint` does it beforehand, in parallel to other connections.
 """
 
 import fcntl
@@ -15,47 +14,49 @@ from typing import IO, Any, cast
 
 from django.db.backends.sqlite3.base import DatabaseWrapper as SqliteWrapper
 
-_LONG = 16_000  # pages in the log from which on it is to begin anew
-_LAST = 500  # pages that writers may be kept waiting for
-_ROUNDS = 3  # before they are
+_RESTART_PAGES = 16_000  # pages in the log from which on it should be restarted
+_MAX_BLOCKING_PAGES = 500  # pages that may be copied while writers wait
+_PASSIVE_ROUNDS = 3  # passive checkpoints before writers are blocked
 
 
 class DatabaseWrapper(SqliteWrapper):
-    # Every integer of SQLite has 64 bits, but only a key declared INTEGER is the row's own number; any other
-    # is an index beside the table: a page more to write for each row, and a look-up more to read it.
+    """SQLite connection with a fair write lock and explicit checkpoints."""
+
+    # Every integer of SQLite has 64 bits, but only a key declared INTEGER is the row id itself; any other is an index
+    # beside the table: one more page to write for each row, and one more lookup to read it.
     data_types = {**SqliteWrapper.data_types, "BigIntegerField": "integer", "PositiveBigIntegerField": "integer"}
 
-    _lock: IO[str] | None = None  # a file object: it closes itself when its thread, and so this wrapper, ends
+    _lock: IO[str] | None = None  # a file object: it is closed when its thread, and so this wrapper, ends
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         connection = super().get_new_connection(conn_params)
         name = str(self.settings_dict["NAME"])
         if self._lock is None and not self.is_in_memory_db():
-            self._lock = open(f"{name}-writers", "a", opener=_private)  # noqa: SIM115  (for the connection's life)
+            self._lock = open(f"{name}-writers", "a", opener=_private)  # noqa: SIM115  (open as long as the connection)
         return connection
 
     def _start_transaction_under_autocommit(self) -> None:
         if self._lock is not None:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
-            # Past Django's cursor, which takes longer than the statement.
+            # Without Django's cursor, which takes longer than the statement.
             with self.wrap_database_errors:
                 self.connection.execute("BEGIN IMMEDIATE")
         except BaseException:
-            self._let_next_in()
+            self._release_write_lock()
             raise
 
     def _commit(self) -> Any:
         try:
             return super()._commit()
         finally:
-            self._let_next_in()
+            self._release_write_lock()
 
     def _rollback(self) -> Any:
         try:
             return super()._rollback()
         finally:
-            self._let_next_in()
+            self._release_write_lock()
 
     def _close(self) -> Any:
         try:
@@ -66,30 +67,33 @@ class DatabaseWrapper(SqliteWrapper):
                 self._lock = None
 
     def checkpoint(self) -> None:
-        """What the log holds goes into the database's file, while others read and write. Of a log that has become
-        long the last pages go while writers wait, so that the next one begins it anew; that takes milliseconds."""
+        """Copy the write-ahead log into the database file, in parallel to readers and writers.
+
+        The last pages of a long log are copied while writers wait, for some milliseconds, so that the next writer
+        restarts it.
+        """
         if self.is_in_memory_db():
             return
         self.ensure_connection()
-        for _ in range(_ROUNDS):
-            _, pages, moved = self._moved()
-            if pages - moved < _LAST or pages < _LONG:
+        for _ in range(_PASSIVE_ROUNDS):
+            _, pages, copied = self._checkpoint_passive()
+            if pages - copied < _MAX_BLOCKING_PAGES or pages < _RESTART_PAGES:
                 break
-        if pages < _LONG or self._lock is None:
+        if pages < _RESTART_PAGES or self._lock is None:
             return
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
-            self._moved()
+            self._checkpoint_passive()
         finally:
-            self._let_next_in()
+            self._release_write_lock()
 
-    def _moved(self) -> tuple[int, int, int]:
-        """One round: (whether another process is at it, pages in the log, pages of those that were moved)."""
+    def _checkpoint_passive(self) -> tuple[int, int, int]:
+        """Run one passive checkpoint; return (True if another process runs one, pages in the log, pages copied)."""
         with self.wrap_database_errors:
             row = self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return cast(tuple[int, int, int], row)
 
-    def _let_next_in(self) -> None:
+    def _release_write_lock(self) -> None:
         if self._lock is not None:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
 

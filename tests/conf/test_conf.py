@@ -1,6 +1,7 @@
 """Parameters: main.cf's texts, where a value comes from, and what is wrong before a server starts."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_a_circle_is_found():
         (value_types.DAYS, "1w", 604800),
         (value_types.LIST, "a, b\n c,,d", ("a", "b", "c", "d")),
         (value_types.LIST, " ", ()),
-        (value_types.OCTETS, "10240000", 10240000),
+        (value_types.BYTES, "10240000", 10240000),
     ],
 )
 def test_kinds(kind, text, value):
@@ -54,7 +55,7 @@ def test_kinds(kind, text, value):
 
 
 @pytest.mark.parametrize(
-    ("kind", "text"), [(value_types.BOOLEAN, "maybe"), (value_types.SECONDS, "5y"), (value_types.OCTETS, "-1")]
+    ("kind", "text"), [(value_types.BOOLEAN, "maybe"), (value_types.SECONDS, "5y"), (value_types.BYTES, "-1")]
 )
 def test_what_is_not_of_its_kind(kind, text):
     with pytest.raises(ValueError, match=text):
@@ -152,3 +153,12 @@ def test_where_a_service_is_reached(parameters, settings):
     assert services == {
         "smtp": "192.0.2.25", "web": "127.0.0.1", "imap": "127.0.0.1", "pop3": "2001:db8::1", "lmtp": "127.0.0.1",
     }  # fmt: skip
+
+
+def test_every_help_text_names_its_subject():
+    """Help texts are read one at a time, and in alphabetical order: none points at a neighbour."""
+    with translation.override("en"):
+        texts = {name: str(spec.help) for name, spec in conf.SPECS.items()}
+    assert not [
+        name for name, text in texts.items() if re.search(r"^(The same|Such|They|Its?)\b|\bsuch (a|an|tries)\b", text)
+    ]

@@ -235,7 +235,7 @@ def test_refusals_are_problems_with_their_fields(office, script):
     answer = ann("POST", "accounts", {"address": "lisi@benet.com", "password": PASSWORD})
     assert answer.status_code == 422
     assert answer["Content-Type"] == "application/problem+json"
-    assert answer.json()["errors"] == [{"field": "address", "message": "lisi@benet.com is there already."}]
+    assert answer.json()["errors"] == [{"field": "address", "message": "lisi@benet.com already exists."}]
     answer = ann("POST", "accounts", {"address": "x@benet.com", "colour": 1})
     assert {each["field"] for each in answer.json()["errors"]} == {"password", "colour"}
     assert ann.client.generic("POST", "/api/v1/domains", b"{", content_type="application/json").status_code == 400

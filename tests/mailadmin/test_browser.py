@@ -236,7 +236,7 @@ def test_a_text_is_looked_through_while_it_is_typed(visit) -> None:
     page.goto("/admin/aliases/text")
     page.fill("#text", "all: lisi\nbad: nobody\n")
     page.wait_for_selector("#verdict .m-failed")
-    assert "Nobody here is called nobody@benet.com" in page.inner_text("#verdict")
+    assert "There is no account or alias nobody@benet.com here" in page.inner_text("#verdict")
     assert page.wrong == []
 
 

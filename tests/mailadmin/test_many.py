@@ -210,10 +210,10 @@ def test_aliases_are_edited_as_text(office, visit):
     ("text", "line", "words"),
     [
         ("all: lisi\nbad line\n", 2, "need name:value pair"),
-        ("all: lisi\nx: nobody\n", 2, "Nobody here is called"),
+        ("all: lisi\nx: nobody\n", 2, "There is no account or alias"),
         ("all: lisi\nall: ann\n", 2, "twice"),
-        ("a: b\nb: a\n", 2, "Nobody here is called"),
-        ("all: |rm\n", 1, "come only from an aliases file"),
+        ("a: b\nb: a\n", 2, "There is no account or alias"),
+        ("all: |rm\n", 1, "can only come from an aliases file"),
     ],
 )
 def test_a_text_with_a_mistake_changes_nothing(office, visit, text, line, words):
@@ -233,4 +233,4 @@ def test_only_own_domains_as_text(office, visit):
 def test_a_domain_has_all_the_aliases_it_may_have(office, visit):
     directory.change_domain(office.accp.pk, directory.DomainDraft(max_aliases=1))
     data = {"local_part": "more", "domain": "accp.com", "targets": "wang", "active": "on"}
-    assert "all the aliases it may have" in visit("dora").post("/admin/aliases/new", data).text
+    assert "reached its limit of aliases" in visit("dora").post("/admin/aliases/new", data).text

@@ -53,7 +53,7 @@ def test_a_domain_is_made_changed_and_deleted(office, visit):
     assert "1 alias" in said(page)
     refused = ann.post(f"/admin/domains/{office.benet.pk}/delete")
     assert refused.status_code == 409
-    assert "example.org is a name for this domain" in said(refused)
+    assert "example.org is an alias of this domain" in said(refused)
     assert "has been deleted" in said(ann.post(f"/admin/domains/{row.pk}/delete", follow=True))
     assert not Domain.objects.filter(pk=row.pk).exists()
 
@@ -62,7 +62,7 @@ def test_a_domain_is_made_changed_and_deleted(office, visit):
     ("data", "words"),
     [
         ({"name": "no domain"}, "is not a domain name"),
-        ({"name": "benet.com"}, "is there already"),
+        ({"name": "benet.com"}, "already exists"),
         ({"name": "x.org", "account_quota_bytes": "much"}, "is not a size"),
         ({"name": "x.org", "account_quota_bytes": "500"}, "Say which unit"),
         ({"name": "x.org", "kind": "alias"}, "An alias domain stands for another domain"),
@@ -100,7 +100,7 @@ def test_an_account_is_made_with_a_password_that_is_shown_once(office, visit):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ({"local_part": "lisi"}, "is there already"),
+        ({"local_part": "lisi"}, "already exists"),
         ({"local_part": "li si"}, "is not an address"),
         ({"local_part": "zhao", "password": "123"}, "too short"),
         ({"local_part": "zhao", "domain": "elsewhere.org"}, "Select a valid choice"),
@@ -194,7 +194,7 @@ def test_an_alias_for_nobody(office, visit):
     data = {"local_part": "x", "domain": "benet.com", "targets": "nobody", "active": "on"}
     answer = visit("ann").post("/admin/aliases/new", data)
     assert answer.status_code == 400
-    assert "Nobody here is called nobody@benet.com" in said(answer)
+    assert "There is no account or alias nobody@benet.com here" in said(answer)
 
 
 # --- Lists ----------------------------------------------------------------------------------------

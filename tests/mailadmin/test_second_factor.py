@@ -187,7 +187,7 @@ def test_guessing_waits_its_turn(office, parameters):
     for _ in range(2):
         assert "not right" in arrive("wrong").page.text
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(throttle, "_waiting", 1)
+        patch.setattr(throttle, "_sleeping", 1)
         assert "Too many attempts" in arrive().page.text
     parameters(auth_failure_delay="0")
     assert arrive().get("/account/").status_code == 200

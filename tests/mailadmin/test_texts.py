@@ -48,7 +48,7 @@ gone@lists.example.org    nobody@benet.com
 
 def verdicts(text: str, kind: str = "main.cf", *, really: bool = True, name: str = "") -> dict[str, tuple[bool, str]]:
     return {
-        each.what or f"line {each.line}": (each.taken, each.why)
+        each.what or f"line {each.line}": (each.taken, each.reason)
         for each in postfix_import.import_text(kind, text, name=name, really=really)
     }
 
@@ -98,7 +98,7 @@ def test_an_open_relay_is_not_taken_over(office):
 def test_a_virtual_table_becomes_aliases_domains_and_catch_alls(office):
     told = verdicts(VIRTUAL, "virtual")
     assert {what for what, (taken, _) in told.items() if not taken} == {"who@nowhere.example", "gone@lists.example.org"}
-    assert "Nobody here is called" in told["gone@lists.example.org"][1]
+    assert "There is no account or alias" in told["gone@lists.example.org"][1]
     assert Alias.objects.get(address="staff@lists.example.org").targets == ["later@lists.example.org"]
     assert Domain.objects.get(name="lists.example.org").catch_all == "ann@benet.com"
 

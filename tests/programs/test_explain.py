@@ -41,8 +41,8 @@ reply: 250 2.1.5 Ok
 destination:
   team@benet.com: alias
     all@benet.com: alias
-      xiaoqi@benet.com: mailbox → xiaoqi@benet.com (has room)
-      lisi@benet.com: mailbox → lisi@benet.com (has room)
+      xiaoqi@benet.com: mailbox → xiaoqi@benet.com (has space)
+      lisi@benet.com: mailbox → lisi@benet.com (has space)
     far@other.example: remote → other.example
 """
     )
@@ -122,7 +122,7 @@ def test_a_message_is_called_back(run):
     refused = run("recall", "-u", "xiaoqi@benet.com", message.queue_id)
     assert (refused.status, refused.err) == (
         1,
-        f"recall: fatal: {message.queue_id}: no message of xiaoqi@benet.com that still waits\n",
+        f"recall: fatal: {message.queue_id}: no scheduled message of xiaoqi@benet.com\n",
     )
     assert run("recall", "-u", "lisi@benet.com", message.queue_id).status == 0
     assert Queued.objects.get().state == "done"

@@ -31,13 +31,13 @@ def path(tmp_path):
 def test_accounts_are_made_and_their_passwords_stay(run, path):
     ran = run("importaccounts", path)
     assert ran.status == 1
-    assert ran.lines == ["lisi@benet.com: made", "wangwu@benet.com: made", "zhaoliu@benet.com: made"]
+    assert ran.lines == ["lisi@benet.com: created", "wangwu@benet.com: created", "zhaoliu@benet.com: created"]
     assert ran.err.splitlines() == [
-        "importaccounts: warning: line 5: daemon: has no password that opens, passed over",
+        "importaccounts: warning: line 5: daemon: has no usable password, skipped",
         "importaccounts: warning: line 6: need name:password",
         "importaccounts: warning: line 7: bad: unknown password scheme ROT13",
         "importaccounts: warning: line 8: elsewhere@other.example: other.example is not a domain with mailboxes here.",
-        "importaccounts: made or changed: 3 accounts",
+        "importaccounts: created or changed: 3 accounts",
     ]
     assert Account.objects.get(local_part="lisi").name == "李四"
     assert "Grüße" not in Account.objects.get(local_part="wangwu").password
@@ -49,15 +49,15 @@ def test_who_is_there_stays_unless_replaced(run, path):
     run("importaccounts", path)
     lisi = directory.find_account("lisi@benet.com")
     directory.set_password(lisi.id, "another 1937 hutong")
-    assert "lisi@benet.com: is there already" in run("importaccounts", path).lines
+    assert "lisi@benet.com: already exists" in run("importaccounts", path).lines
     assert account_login.log_in("lisi", "another 1937 hutong", "imap", "192.0.2.1")
-    assert "lisi@benet.com: would get this password" in run("importaccounts", path, "--replace", "--dry-run").lines
+    assert "lisi@benet.com: would get the new password" in run("importaccounts", path, "--replace", "--dry-run").lines
     assert account_login.log_in("lisi", "another 1937 hutong", "imap", "192.0.2.1")
-    assert "lisi@benet.com: has this password now" in run("importaccounts", path, "--replace").lines
+    assert "lisi@benet.com: password set" in run("importaccounts", path, "--replace").lines
     assert not account_login.log_in("lisi", "another 1937 hutong", "imap", "192.0.2.1")
 
 
 def test_from_standard_input_and_a_file_that_is_not_there(run, path, tmp_path):
-    assert run("importaccounts", "-", stdin="sunqi:{PLAIN}secret words 1").lines == ["sunqi@benet.com: made"]
+    assert run("importaccounts", "-", stdin="sunqi:{PLAIN}secret words 1").lines == ["sunqi@benet.com: created"]
     ran = run("importaccounts", str(tmp_path / "none"))
     assert (ran.status, ran.err.startswith("importaccounts: fatal: ")) == (1, True)

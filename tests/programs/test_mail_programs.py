@@ -247,7 +247,7 @@ def test_recounting(post, run):
     right = Account.objects.values_list("used_bytes", "used_messages").get(address="lisi@benet.com")
     Account.objects.filter(address="lisi@benet.com").update(used_bytes=7, used_messages=9)
     ran = run("quota", "recount")
-    assert "lisi@benet.com: was 7 octets in 9 messages" in ran.err
+    assert "lisi@benet.com: was 7 bytes in 9 messages" in ran.err
     assert Account.objects.values_list("used_bytes", "used_messages").get(address="lisi@benet.com") == right
 
 
@@ -354,7 +354,7 @@ def test_mail_of_nobody_is_named(benet, run):
     (settings.MAIL_ROOT / "benet.com/gone/Maildir/cur").mkdir(parents=True)
     ran = run("mailindex")
     assert ran.status == 1
-    assert f"{settings.MAIL_ROOT}/benet.com/gone: mail of nobody" in ran.err
+    assert f"{settings.MAIL_ROOT}/benet.com/gone: mail without an account" in ran.err
 
 
 def test_the_index_is_built_anew_from_the_files(post, run, inbox):

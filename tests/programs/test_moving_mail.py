@@ -107,7 +107,7 @@ def test_another_run_fetches_only_what_is_new(run, lisi, there):
 
 
 def test_a_run_that_was_stopped_goes_on(run, lisi, there, monkeypatch):
-    monkeypatch.setattr("mailcore.management.imap_migration._TOGETHER", 1)
+    monkeypatch.setattr("mailcore.management.imap_migration._BATCH_COUNT", 1)
     Account.objects.update(quota_messages=2)  # stands in the way after two
     ran = migrate(run, there)
     assert ran.status == 1

@@ -87,7 +87,7 @@ def test_corrupt_messages_are_shown_apart(post, run):
     states.mark_corrupt("anna", message.id)
     listed = run("postqueue", "-p")
     assert listed.out == "Mail queue is empty\n"
-    assert "1 messages cannot be read" in listed.err
+    assert "1 messages are corrupt" in listed.err
     assert message.queue_id in run("postqueue", "-p", "--corrupt").out
 
 

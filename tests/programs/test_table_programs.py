@@ -59,7 +59,7 @@ def test_a_wrong_value_changes_nothing(run):
 def test_the_environment_decides_and_postconf_says_so(run, parameters):
     parameters(mail_name="Mine")
     ran = run("postconf", "-e", "mail_name=Yours")
-    assert ran.err == "postconf: warning: mail_name: MAIL_MAIL_NAME in the environment decides\n"
+    assert ran.err == "postconf: warning: mail_name: MAIL_MAIL_NAME in the environment takes precedence\n"
     assert run("postconf", "-h", "mail_name").out == "Mine\n"
 
 

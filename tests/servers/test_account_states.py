@@ -150,7 +150,7 @@ def test_catch_all_plus_address_and_limits_of_the_domain(doors, benet):
     Courier().run_until_idle()
     assert (len(messages("lisi")), len(messages("xiaoqi"))) == (2, 1)
     assert doors.takes_in("lisi").startswith("452 4.2.2")  # as many messages as the domain lets an account have
-    with translation.override("en"), pytest.raises(directory.DirectoryError, match="has all the accounts it may have"):
+    with translation.override("en"), pytest.raises(directory.DirectoryError, match="has reached its limit of accounts"):
         directory.create_account("one@benet.com", "seven hutongs")
     directory.change_account(Account.objects.get(local_part="lisi").pk, AccountDraft(quota_messages=5))
     assert doors.takes_in("lisi").startswith("250")

@@ -128,7 +128,7 @@ def delete_domain(request: HttpRequest, permissions: Permissions, domain_id: int
     losses = [
         ngettext("%(n)d account", "%(n)d accounts", contents.accounts) % {"n": contents.accounts},
         ngettext("%(n)d message, %(size)s", "%(n)d messages, %(size)s", contents.messages)
-        % {"n": contents.messages, "size": format_size(contents.octets)},
+        % {"n": contents.messages, "size": format_size(contents.byte_count)},
         ngettext("%(n)d alias", "%(n)d aliases", contents.aliases) % {"n": contents.aliases},
     ]
     question = {

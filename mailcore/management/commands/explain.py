@@ -1,4 +1,4 @@
-"""`explain`: why a message is taken or refused, and where it goes."""
+"""`explain`: show why a message would be accepted or refused, and where it would be delivered."""
 
 import json
 from argparse import ArgumentParser
@@ -12,20 +12,20 @@ from mailcore.wire.message import envelope_address as addresses
 
 class Command(Program):
     help = (
-        "Say what a client would be told at RCPT TO, by which restrictions, and where the message would go."
+        "Show the reply a client would get at RCPT TO, by which restrictions, and where the message would go."
         " Exit status 0: accepted, 1: refused."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--client", required=True, metavar="IP", help="the client's address")
-        parser.add_argument("--client-name", metavar="NAME", help="its name; otherwise the DNS is asked")
+        parser.add_argument("--client-name", metavar="NAME", help="its host name (default: looked up in the DNS)")
         parser.add_argument("--sender", required=True, metavar="ADDRESS", help='MAIL FROM; "" is the null sender')
         parser.add_argument("--recipient", required=True, metavar="ADDRESS", help="RCPT TO")
-        parser.add_argument("--helo", default="", metavar="NAME", help="what the client calls itself")
-        parser.add_argument("--sasl", default="", metavar="USER", help="the account it has signed in to")
+        parser.add_argument("--helo", default="", metavar="NAME", help="the HELO name")
+        parser.add_argument("--sasl", default="", metavar="USER", help="the account it is logged in to")
         parser.add_argument("--tls", action="store_true", help="the session is encrypted")
-        parser.add_argument("--size", type=int, default=0, metavar="OCTETS", help="the size it announces")
-        parser.add_argument("--json", action="store_true", help="one JSON object")
+        parser.add_argument("--size", type=int, default=0, metavar="BYTES", help="the SIZE it declares")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def run(self, options: dict[str, Any], given: Any) -> int:
         try:
@@ -73,9 +73,9 @@ def _lines(explanation: Explanation) -> list[str]:
 
 
 def _branch(node: Node, depth: int) -> list[str]:
-    room = f" ({node.quota or 'has room'})" if node.kind == "mailbox" else ""
-    where = f" → {node.where}{room}" if node.where else ""
-    lines = [f"{'  ' * depth}{node.address}: {node.kind}{where}"]
+    quota_note = f" ({node.quota or 'has space'})" if node.kind == "mailbox" else ""
+    target = f" → {node.where}{quota_note}" if node.where else ""
+    lines = [f"{'  ' * depth}{node.address}: {node.kind}{target}"]
     for child in node.children:
         lines += _branch(child, depth + 1)
     return lines

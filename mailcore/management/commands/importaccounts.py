@@ -1,4 +1,4 @@
-"""`importaccounts`: accounts with the password hashes of another mail system."""
+"""`importaccounts`: create accounts with the password hashes of another mail system."""
 
 import sys
 from argparse import ArgumentParser
@@ -18,14 +18,14 @@ from mailcore.wire.files.passwd_file import PasswdEntry
 
 
 class Command(Program):
-    help = "Make accounts from a file of Dovecot's passwd-file form, passwd or shadow; passwords stay what they are."
+    help = "Create accounts from a file in passwd-file (Dovecot), passwd or shadow format, with their password hashes."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", help='the file, "-" for standard input')
         parser.add_argument("--domain", default="", help="the domain of names without one (default: the home domain)")
-        parser.add_argument("--scheme", default="CRYPT", help="of hashes without {SCHEME} before them")
-        parser.add_argument("--replace", action="store_true", help="give accounts that are there the file's password")
-        parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+        parser.add_argument("--scheme", default="CRYPT", help="the scheme of hashes without a {SCHEME} prefix")
+        parser.add_argument("--replace", action="store_true", help="set the file's password for existing accounts")
+        parser.add_argument("--dry-run", action="store_true", help="only show what would be done")
 
     def read(self, options: dict[str, Any]) -> list[str]:
         try:
@@ -34,23 +34,23 @@ class Command(Program):
             raise Fatal(f"{options['file']}: {error}") from error
         return text.splitlines()
 
-    def run(self, options: dict[str, Any], given: list[str]) -> int:
+    def run(self, options: dict[str, Any], lines: list[str]) -> int:
         with translation.override("en"):
-            return self._import(options, given)
+            return self._import(options, lines)
 
-    def _import(self, options: dict[str, Any], given: list[str]) -> int:
-        done = wrong = 0
-        for number, entry in self._entries(given):
+    def _import(self, options: dict[str, Any], lines: list[str]) -> int:
+        done = failed = 0
+        for number, entry in self._entries(lines):
             try:
-                words = self._take(entry, options)
+                outcome = self._import_account(entry, options)
             except (DirectoryError, ValueError) as problem:
-                wrong += 1
+                failed += 1
                 self.warn(f"line {number}: {entry.user}: {problem}")
             else:
-                done += bool(words)
-                self.print(f"{_address(entry.user, options['domain'])}: {words or 'is there already'}")
-        self.say(f"{'would be ' if options['dry_run'] else ''}made or changed: {plural(done, 'account')}")
-        return 1 if wrong else 0
+                done += bool(outcome)
+                self.print(f"{_address(entry.user, options['domain'])}: {outcome or 'already exists'}")
+        self.say(f"{'would be ' if options['dry_run'] else ''}created or changed: {plural(done, 'account')}")
+        return 1 if failed else 0
 
     def _entries(self, lines: list[str]) -> Iterator[tuple[int, PasswdEntry]]:
         for number, line in enumerate(lines, 1):
@@ -60,27 +60,27 @@ class Command(Program):
                 self.warn(f"line {number}: {error}")
                 continue
             if entry is not None and not entry.hash:
-                self.warn(f"line {number}: {entry.user}: has no password that opens, passed over")
+                self.warn(f"line {number}: {entry.user}: has no usable password, skipped")
             elif entry is not None:
                 yield number, entry
 
-    def _take(self, entry: PasswdEntry, options: dict[str, Any]) -> str:
-        """What was done, "" for nothing. Problem, ValueError: why it cannot be."""
+    def _import_account(self, entry: PasswdEntry, options: dict[str, Any]) -> str:
+        """Import one account and return what was done, or "" if it exists; raise DirectoryError or ValueError."""
         stored = dovecot_hashes.encode_hash(entry.hash, options["scheme"])
-        clear = dovecot_hashes.cleartext_password(stored.partition("$")[2])
-        if clear is not None:
-            stored = make_password(clear)
+        cleartext = dovecot_hashes.cleartext_password(stored.partition("$")[2])
+        if cleartext is not None:
+            stored = make_password(cleartext)
         address = _address(entry.user, options["domain"])
         account = directory.find_account(address)
         if account is not None and not options["replace"]:
             return ""
         if options["dry_run"]:
-            return "would be made" if account is None else "would get this password"
+            return "would be created" if account is None else "would get the new password"
         if account is None:
             directory.create_account(address, "", AccountDraft(name=entry.name), password_hash=stored)
-            return "made"
+            return "created"
         directory.set_password_hash(account.id, stored)
-        return "has this password now"
+        return "password set"
 
 
 def _address(user: str, domain: str) -> str:

@@ -1,4 +1,4 @@
-"""`importpostfix`: take over main.cf, virtual, aliases, access and transport tables of a Postfix."""
+"""`importpostfix`: import main.cf and the virtual, aliases, access and transport tables of a Postfix installation."""
 
 import os
 from argparse import ArgumentParser
@@ -13,23 +13,23 @@ from mailcore.store.setup import postfix_import
 
 
 class Command(Program):
-    help = "Take over the main.cf of a Postfix, and the files it names, with a report of what was taken and what not."
+    help = "Import the main.cf of a Postfix installation and the files it names, with a report on each line."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("directory", nargs="?", default="/etc/postfix", help="where main.cf is (/etc/postfix)")
-        parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+        parser.add_argument("--dry-run", action="store_true", help="only show what would be done")
         parser.add_argument(
-            "--root", default="", help="before the paths main.cf names, for a copy of another machine's files"
+            "--root", default="", help="prefix of the paths in main.cf, for a copy of another machine's files"
         )
 
     def read(self, options: dict[str, Any]) -> list[tuple[str, str, str]]:
-        """(kind, path, text); main.cf first."""
+        """Return (kind, path, text) of the files, main.cf first."""
         path = os.path.join(options["directory"], "main.cf")
         text = "".join(read_file(path))
         files = [("main.cf", path, text)]
-        for kind, named in postfix_import.referenced_files(text):
+        for kind, file_path in postfix_import.referenced_files(text):
             try:
-                files.append((kind, named, "".join(read_file(options["root"] + named))))
+                files.append((kind, file_path, "".join(read_file(options["root"] + file_path))))
             except Fatal as fatal:
                 self.warn(str(fatal))
         return files
@@ -39,11 +39,11 @@ class Command(Program):
         with translation.override("en"):
             for kind, path, text in given:
                 name = table_name(path) if kind == "table" else path if kind == "aliases" else ""
-                found = postfix_import.import_text(kind, text, name=name, really=not options["dry_run"])
-                for each in found:
+                reports = postfix_import.import_text(kind, text, name=name, really=not options["dry_run"])
+                for each in reports:
                     if not each.taken:
                         refused += 1
-                        self.warn(f"{path}, line {each.line}: {each.what}: {each.why}")
-                taken = sum(each.taken for each in found)
-                self.print(f"{path}: {plural(taken, 'line')} {'would be ' if options['dry_run'] else ''}taken")
+                        self.warn(f"{path}, line {each.line}: {each.what}: {each.reason}")
+                taken = sum(each.taken for each in reports)
+                self.print(f"{path}: {plural(taken, 'line')} {'would be ' if options['dry_run'] else ''}imported")
         return 1 if refused else 0

@@ -1,4 +1,4 @@
-"""`mailexport`: an account's messages into files that other programs read."""
+"""`mailexport`: write an account's messages into files that other programs can read."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -25,26 +25,26 @@ class Command(Program):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("address", help="the account")
-        parser.add_argument("directory", type=Path, help="where to; must not be there yet")
+        parser.add_argument("directory", type=Path, help="the directory to create")
         parser.add_argument("--format", choices=("mbox", "maildir"), default="mbox")
-        parser.add_argument("--mailbox", action="append", help="this one only; may be given again")
+        parser.add_argument("--mailbox", action="append", help="only this mailbox; may be repeated")
 
     def run(self, options: dict[str, Any], given: Any) -> int:
-        found = reindex.list_owners([options["address"]])
-        if not found:
+        owners = reindex.list_owners([options["address"]])
+        if not owners:
             raise Fatal(f"no such account: {options['address']}")
-        owner, top = found[0], options["directory"]
-        wanted = [mailbox_names.canonical_name(name) for name in options["mailbox"] or ()]
+        owner, top = owners[0], options["directory"]
+        selected = [mailbox_names.canonical_name(name) for name in options["mailbox"] or ()]
         listed = [each.name for each in mailboxes.list_mailboxes(owner) if each.selectable]
-        everything = [name for name in listed if not mailbox_names.is_other_users(name)]
-        if missing := set(wanted) - set(everything):
+        own_names = [name for name in listed if not mailbox_names.is_other_users(name)]
+        if missing := set(selected) - set(own_names):
             raise Fatal(f"no such mailbox: {', '.join(sorted(missing))}")
         try:
             top.mkdir(parents=True)
         except OSError as error:
             raise Fatal(f"{top}: {error.strerror}") from error
         lost = 0
-        for name in wanted or everything:
+        for name in selected or own_names:
             target = boxes.find_mailbox(owner, name)
             if isinstance(target, Refusal):  # deleted meanwhile
                 continue
@@ -58,11 +58,11 @@ class Command(Program):
 
 
 def _export(target: MailboxHandle, writer: MboxWriter | MaildirWriter) -> tuple[int, int]:
-    """(messages written, messages whose file is gone)"""
+    """Write a mailbox's messages; return (messages written, messages without a file)."""
     written = lost = 0
-    for piece in messages.uid_batches([(1, _last_uid(target))]):
+    for ranges in messages.uid_batches([(1, _last_uid(target))]):
         for uid, base_name, flags, size, keywords, internal_at in message_table.select_messages(
-            target.id, _COLUMNS, piece
+            target.id, _COLUMNS, ranges
         ):
             content = messages.read_message(target, MessageFile(uid, base_name, flags, size))
             if content is None:

@@ -1,4 +1,4 @@
-"""`maillog`: read, search and follow the mail log; tell one message's whole story."""
+"""`maillog`: read, search and follow the mail log, or show the trace of a message."""
 
 import json
 import time
@@ -22,10 +22,10 @@ def _time(text: str) -> datetime:
 
 
 class Command(Program):
-    help = "Show lines of the mail log that hold all the given words, or a message's story."
+    help = "Show lines of the mail log that contain all the given words, or the trace of a message."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("-f", dest="follow", action="store_true", help="go on with lines as they are written")
+        parser.add_argument("-f", dest="follow", action="store_true", help="follow the log as lines are written")
         parser.add_argument("-n", dest="last", type=int, metavar="N", help="only the last N lines; 10 with -f")
         parser.add_argument("--level", choices=LEVELS, help="only lines of this level and worse")
         for name, side in (("--since", "from this time on"), ("--until", "before this time")):
@@ -35,23 +35,23 @@ class Command(Program):
         parser.add_argument(
             "--story",
             metavar="WHAT",
-            help="a queue id, a Message-ID, an address or a whole subject: the messages' story",
+            help="show the trace of messages: a queue id, a Message-ID, an address or a whole subject",
         )
-        parser.add_argument("--json", action="store_true", help="with --story: one JSON object a message")
-        parser.add_argument("words", nargs="*", metavar="word", help="capitals make no difference")
+        parser.add_argument("--json", action="store_true", help="with --story: one JSON object for each message")
+        parser.add_argument("words", nargs="*", metavar="word", help="a word, in any case")
 
     def run(self, options: dict[str, Any], given: Any) -> int:
         if options["story"] is not None:
-            return self._tell(options["story"], as_json=options["json"])
+            return self._print_traces(options["story"], as_json=options["json"])
         path = writer.log_path()
         if not path:
             raise Fatal("the log does not go to a file (maillog_file)")
         last = 10 if options["follow"] and options["last"] is None else options["last"]
-        wanted = LogFilter(options["words"], options["level"], options["since"], options["until"])
+        log_filter = LogFilter(options["words"], options["level"], options["since"], options["until"])
         position = 0
         try:
             with open(path, encoding="utf-8", errors="replace") as file:
-                lines: Iterable[str] = (line for line in lines_of(file) if wanted.has(line))
+                lines: Iterable[str] = (line for line in lines_of(file) if log_filter.matches(line))
                 for line in lines if last is None else deque(lines, maxlen=last):
                     self.print(line)
                 position = file.tell()
@@ -61,30 +61,30 @@ class Command(Program):
         if options["follow"]:
             self.stdout.flush()
             for line in follow_lines(path, position):
-                if wanted.has(line):
+                if log_filter.matches(line):
                     self.print(line)
                     self.stdout.flush()
         return 0
 
-    def _tell(self, text: str, *, as_json: bool) -> int:
-        stories = message_trace.find_traces(text)
-        for each in stories:
+    def _print_traces(self, text: str, *, as_json: bool) -> int:
+        traces = message_trace.find_traces(text)
+        for each in traces:
             if as_json:
                 self.print(json.dumps(asdict(each), ensure_ascii=False))
             else:
-                for line in _told(each):
+                for line in _trace_lines(each):
                     self.print(line)
-        if not stories:
+        if not traces:
             self.say(f"no message by that queue id, Message-ID, address or subject: {text}")
-        return 0 if stories else 1
+        return 0 if traces else 1
 
 
-def _told(message: MessageTrace) -> Iterator[str]:
+def _trace_lines(message: MessageTrace) -> Iterator[str]:
     sender = message.sender or "MAILER-DAEMON"
-    about = f"message-id=<{message.message_id}>, size={message.size}"
-    yield f"{message.queue_id}: from=<{sender}>, {about}, {message.state}"
+    details = f"message-id=<{message.message_id}>, size={message.size}"
+    yield f"{message.queue_id}: from=<{sender}>, {details}, {message.state}"
     for moment in message.moments:
-        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment.at_us // 1_000_000))
+        timestamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment.at_us // 1_000_000))
         parts = [
             moment.kind,
             f"to=<{moment.address}>" if moment.address else "",
@@ -92,6 +92,6 @@ def _told(message: MessageTrace) -> Iterator[str]:
             f"dsn={moment.dsn}" if moment.dsn else "",
             f"({moment.text})" if moment.text else "",
         ]
-        yield f"  {at}  {' '.join(part for part in parts if part)}"
+        yield f"  {timestamp}  {' '.join(part for part in parts if part)}"
     for place in message.places:
         yield f"  now{'':18}in {place.mailbox} of <{place.address}>, {'read' if place.is_read else 'unread'}"

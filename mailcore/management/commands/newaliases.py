@@ -1,4 +1,4 @@
-"""`newaliases`: read the alias files anew (newaliases(1))."""
+"""`newaliases`: read the alias files again (newaliases(1))."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -12,10 +12,10 @@ from mailcore.store.directory import DirectoryError
 
 
 class Command(Postalias):
-    help = "Read the files of alias_database anew."
+    help = "Read the files of alias_database again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """It has no options."""
+        """Add nothing: the program has no options."""
 
     def read(self, options: dict[str, Any]) -> dict[str, list[str]]:
         paths = [strip_table_type(each) for each in conf.current().alias_database]

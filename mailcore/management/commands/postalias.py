@@ -1,4 +1,4 @@
-"""`postalias`: aliases read from a file, asked and listed (postalias(1), aliases(5))."""
+"""`postalias`: read aliases from a file, query and list them (postalias(1), aliases(5))."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,7 +10,7 @@ from mailcore.wire.files.table_files import LineError, Target, format_name, pars
 
 
 class AliasFile:
-    """The home domain's aliases; the file's path is the name under which those from it are remembered."""
+    """The aliases of the home domain; the file's path is recorded as their source."""
 
     def __init__(self, path: str) -> None:
         self.name = path
@@ -25,11 +25,11 @@ class AliasFile:
     def entries(self) -> Iterator[tuple[str, str]]:
         return ((format_name(name), value) for name, value in alias_files.list_alias_entries())
 
-    def replace(self, wanted: Mapping[str, tuple[Target, ...]]) -> None:
-        alias_files.replace_aliases(os.path.abspath(self.name), wanted)
+    def replace(self, to_write: Mapping[str, tuple[Target, ...]]) -> None:
+        alias_files.replace_aliases(os.path.abspath(self.name), to_write)
 
-    def add(self, wanted: Mapping[str, tuple[Target, ...]], *, overwrite: bool) -> list[str]:
-        return alias_files.add_aliases(os.path.abspath(self.name), wanted, overwrite=overwrite)
+    def add(self, to_write: Mapping[str, tuple[Target, ...]], *, overwrite: bool) -> list[str]:
+        return alias_files.add_aliases(os.path.abspath(self.name), to_write, overwrite=overwrite)
 
     def remove(self, keys: Iterable[str]) -> int:
         return alias_files.remove_aliases(keys)
@@ -37,11 +37,11 @@ class AliasFile:
 
 class Command(TableProgram):
     help = (
-        "Read aliases from a file (name: value1, value2) into the home domain, or ask and list them. Reading a file"
-        " again takes back what is no longer in it."
+        "Read aliases from a file (name: value1, value2) into the home domain, or query and list them. Reading a file"
+        " again removes aliases that are no longer in it."
     )
     noun = "name"
-    between = ":\t"
+    separator = ":\t"
     ignored = ("-f", "-N", "-n", "-o", "-p", "-u")
 
     def table(self, options: dict[str, Any]) -> AliasFile:

@@ -10,16 +10,18 @@ from mailcore.store.settings import parameter_changes
 
 
 class Command(Program):
-    help = "Show or change the parameters of the mail system. Without options: every value in force."
+    help = "Show or change the parameters of the mail system. Without options: every current value."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("-n", dest="set_only", action="store_true", help="only what was set (or is in MAIL_<NAME>)")
-        parser.add_argument("-d", dest="defaults", action="store_true", help="defaults instead of values in force")
+        parser.add_argument(
+            "-n", dest="set_only", action="store_true", help="only parameters that are set (or in MAIL_<NAME>)"
+        )
+        parser.add_argument("-d", dest="defaults", action="store_true", help="defaults instead of current values")
         parser.add_argument("-h", dest="no_names", action="store_true", help="values without names")
         parser.add_argument("-H", dest="no_values", action="store_true", help="names without values")
         parser.add_argument("-x", dest="expand", action="store_true", help="with $name replaced by its value")
-        parser.add_argument("-e", dest="edit", action="store_true", help="set name=value; the default without -e too")
-        parser.add_argument("-X", "-#", dest="unset", action="store_true", help="back to the default")
+        parser.add_argument("-e", dest="edit", action="store_true", help="set name=value; -e may be omitted")
+        parser.add_argument("-X", "-#", dest="unset", action="store_true", help="restore the default")
         parser.add_argument("--json", action="store_true", help="one JSON object: name → value")
         parser.add_argument("names", nargs="*", metavar="name[=value]")
 
@@ -30,23 +32,25 @@ class Command(Program):
         if options["edit"] or any("=" in name for name in names):
             return self._change([_assignment(text) for text in names])
         values = _values(options)
-        chosen = sorted(values)
+        selected = sorted(values)
         if names:
             for name in names:
                 if name not in conf.specs():
                     self.warn(f"{name}: unknown parameter")
-            chosen = [name for name in names if name in values]
+            selected = [name for name in names if name in values]
         if options["json"]:
-            self.print(json.dumps({name: values[name] for name in chosen}, ensure_ascii=False, indent=2))
+            self.print(json.dumps({name: values[name] for name in selected}, ensure_ascii=False, indent=2))
             return 0
-        for name in chosen:
+        for name in selected:
             self.print(_line(name, values[name], options))
         return 0
 
     def _change(self, changes: list[tuple[str, str | None]]) -> int:
-        """All of them, or none where one is wrong."""
-        known = conf.specs({**conf.explicit_values(), **{name: value for name, value in changes if value is not None}})
-        unknown = [name for name, _ in changes if name not in known]
+        """Change all parameters, or none if one is invalid."""
+        all_specs = conf.specs(
+            {**conf.explicit_values(), **{name: value for name, value in changes if value is not None}}
+        )
+        unknown = [name for name, _ in changes if name not in all_specs]
         for name in unknown:
             self.warn(f"{name}: unknown parameter")
         if unknown:
@@ -57,7 +61,7 @@ class Command(Program):
             raise Fatal(str(error)) from error
         for name, _ in changes:
             if conf.origin(name) == "environment":
-                self.warn(f"{name}: MAIL_{name.upper()} in the environment decides")
+                self.warn(f"{name}: MAIL_{name.upper()} in the environment takes precedence")
         return 0
 
 
@@ -77,8 +81,8 @@ def _values(options: dict[str, Any]) -> dict[str, str]:
         values = conf.explicit_values() if options["set_only"] else conf.effective()
     if options["expand"]:
         values = {name: conf.expand_value(name, value) for name, value in values.items()}
-    known = conf.specs()
-    return {name: "(secret)" if value and known[name].secret else value for name, value in values.items()}
+    all_specs = conf.specs()
+    return {name: "(secret)" if value and all_specs[name].secret else value for name, value in values.items()}
 
 
 def _line(name: str, value: str, options: dict[str, Any]) -> str:

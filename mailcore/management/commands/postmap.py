@@ -1,4 +1,4 @@
-"""`postmap`: fill and ask lookup tables (postmap(1))."""
+"""`postmap`: fill and query lookup tables (postmap(1))."""
 
 import os
 import sys
@@ -13,6 +13,8 @@ from mailcore.wire.files.table_files import LineError, parse_pairs
 
 
 class LookupTable:
+    """A lookup table of the database, filled from a file of its name."""
+
     def __init__(self, name: str, *, fold: bool) -> None:
         self.name = name
         self._fold = fold
@@ -27,11 +29,11 @@ class LookupTable:
     def entries(self) -> Iterator[tuple[str, str]]:
         return lookup_tables.list_entries(self.name)
 
-    def replace(self, wanted: Mapping[str, str]) -> None:
-        lookup_tables.replace_entries(self.name, wanted)
+    def replace(self, to_write: Mapping[str, str]) -> None:
+        lookup_tables.replace_entries(self.name, to_write)
 
-    def add(self, wanted: Mapping[str, str], *, overwrite: bool) -> list[str]:
-        return lookup_tables.add_entries(self.name, wanted, overwrite=overwrite)
+    def add(self, to_write: Mapping[str, str], *, overwrite: bool) -> list[str]:
+        return lookup_tables.add_entries(self.name, to_write, overwrite=overwrite)
 
     def remove(self, keys: Iterable[str]) -> int:
         return lookup_tables.remove_entries(self.name, keys)
@@ -39,17 +41,17 @@ class LookupTable:
 
 class Command(TableProgram):
     help = (
-        "Fill a lookup table from a file of the same name (the last part of its path), or ask it."
-        " One argument: [type:]file; the type is not looked at."
+        "Fill a lookup table from a file of the same name (the last part of its path), or query it."
+        " One argument: [type:]file; the type is ignored."
     )
     ignored = ("-N", "-n", "-o", "-p", "-u", "-U", "-F")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("-f", dest="no_fold", action="store_true", help="keys keep their capitals")
+        parser.add_argument("-f", dest="no_fold", action="store_true", help="do not fold keys to lower case")
         super().add_arguments(parser)
 
     def lines_of(self, path: str) -> list[str]:
-        # `postmap table < file`; an empty standard input is what programs without a terminal have.
+        # `postmap table < file`; without a terminal an empty standard input means the file itself.
         if not os.path.exists(path) and not sys.stdin.isatty() and (lines := sys.stdin.readlines()):
             return lines
         return super().lines_of(path)

@@ -23,12 +23,12 @@ class Command(Program):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         what = parser.add_mutually_exclusive_group(required=True)
-        what.add_argument("-p", dest="listing", action="store_true", help="list the queue for a person")
-        what.add_argument("-j", "--json", action="store_true", help="list the queue, one JSON object a line")
+        what.add_argument("-p", dest="listing", action="store_true", help="list the queue as text")
+        what.add_argument("-j", "--json", action="store_true", help="list the queue, one JSON object per line")
         what.add_argument("-f", dest="flush", action="store_true", help="try every deferred message now")
         what.add_argument("-i", metavar="QUEUE_ID", help="try this deferred message now")
         what.add_argument("-s", metavar="DOMAIN", help="try deferred messages to this domain now")
-        parser.add_argument("--corrupt", action="store_true", help="with -p or -j: messages that cannot be read")
+        parser.add_argument("--corrupt", action="store_true", help="with -p or -j: corrupt messages")
 
     def run(self, options: dict[str, Any], given: Any) -> int:
         if options["flush"]:
@@ -43,7 +43,7 @@ class Command(Program):
             for line in render(queue_listing.list_entries(queues)):
                 self.print(line)
             if not options["corrupt"] and (corrupt := queue_listing.count_entries("corrupt")):
-                self.warn(f"{corrupt} messages cannot be read: see {self.name} -p --corrupt")
+                self.warn(f"{corrupt} messages are corrupt: see {self.name} -p --corrupt")
         return 0
 
     def _flush_site(self, site: str) -> None:
@@ -62,16 +62,16 @@ def _queued_id(text: str) -> int:
 
 
 def as_json(entries: Iterable[QueueEntry]) -> Iterator[str]:
-    """One JSON object a message, as `postqueue -j` of Postfix 3.7 prints it."""
+    """Yield one JSON object for each message, in the format of `postqueue -j` of Postfix 3.7."""
     for entry in entries:
         recipients = []
         for recipient in entry.recipients:
-            told = {"address": recipient.address}
+            fields = {"address": recipient.address}
             if recipient.original != recipient.address:
-                told["orig_address"] = recipient.original
+                fields["orig_address"] = recipient.original
             if recipient.reason:
-                told["delay_reason"] = recipient.reason
-            recipients.append(told)
+                fields["delay_reason"] = recipient.reason
+            recipients.append(fields)
         yield json.dumps(
             {
                 "queue_name": entry.queue,
@@ -86,16 +86,16 @@ def as_json(entries: Iterable[QueueEntry]) -> Iterator[str]:
 
 
 def as_text(entries: Iterable[QueueEntry]) -> Iterator[str]:
-    """Lines as `mailq` has printed them since Sendmail."""
-    octets = messages = 0
+    """Yield lines in the format that `mailq` has had since Sendmail."""
+    byte_count = messages = 0
     for entry in entries:
         if not messages:
             yield "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------"
         messages += 1
-        octets += entry.size
+        byte_count += entry.size
         yield _message(entry)
     if messages:
-        yield f"-- {octets // 1024} Kbytes in {messages} Request{'' if messages == 1 else 's'}."
+        yield f"-- {byte_count // 1024} Kbytes in {messages} Request{'' if messages == 1 else 's'}."
     else:
         yield "Mail queue is empty"
 
@@ -104,12 +104,12 @@ def _message(entry: QueueEntry) -> str:
     arrived = f"{time.asctime(time.localtime(entry.arrived_at)):20.20}"
     name = entry.queue_id + _MARKS.get(entry.queue, "")
     lines = [f"{name:<11} {entry.size:7d} {arrived} {entry.sender or 'MAILER-DAEMON'}"]
-    said = ""
-    # Whoever has been tried comes first, under the words that were said.
+    last_reason = ""
+    # Recipients that were tried come first, under the reason of their failure.
     for recipient in sorted(entry.recipients, key=lambda each: not each.reason):
-        if recipient.reason and recipient.reason != said:
-            said = recipient.reason
-            text = f"({said})"
+        if recipient.reason and recipient.reason != last_reason:
+            last_reason = recipient.reason
+            text = f"({last_reason})"
             lines.append(f"{text:>{_REASON_ENDS + 2}}")
         lines.append(f"{'':<11} {'':7} {'':20} {recipient.address}")
     return "\n".join(lines) + "\n"

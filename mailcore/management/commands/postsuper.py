@@ -12,7 +12,7 @@ from mailcore.mta.queue import content_files, queue_listing, states
 _CHUNK = 500
 
 
-# option → (what it does, said of one message, said of all, where messages may be); in Postfix's order.
+# option → (action, text for one message, text for the total, queues it applies to); in Postfix's order
 _ACTIONS: dict[str, tuple[Callable[[Sequence[int]], int], str, str, Sequence[str]]] = {
     "r": (states.requeue_many, "requeued", "Requeued", ("hold", "incoming", "active", "deferred")),
     "d": (states.remove, "removed", "Deleted", ("hold", "incoming", "active", "deferred", "corrupt")),
@@ -28,13 +28,15 @@ class Command(Program):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        for option, does in (
+        for option, option_help in (
             ("d", "delete, without a bounce"),
             ("h", "put on hold: no delivery until released"),
-            ("H", "release from hold; the age stays"),
-            ("r", "requeue: new queue id, fresh time, addresses looked up again"),
+            ("H", "release from hold, keeping the arrival time"),
+            ("r", "requeue: new queue id and arrival time, recipients resolved again"),
         ):
-            parser.add_argument(f"-{option}", dest=option, action="append", default=[], metavar="QUEUE_ID", help=does)
+            parser.add_argument(
+                f"-{option}", dest=option, action="append", default=[], metavar="QUEUE_ID", help=option_help
+            )
         parser.add_argument("queues", nargs="*", metavar="queue", help="with ALL: only messages in these queues")
 
     def run(self, options: dict[str, Any], given: Any) -> int:
@@ -45,12 +47,12 @@ class Command(Program):
         if not any(options[option] for option in _ACTIONS):
             raise Fatal("nothing to do: one of -d, -h, -H, -r is needed")
         counts = {}
-        for option, (act, said, _, _) in _ACTIONS.items():
+        for option, (act, done_text, _, _) in _ACTIONS.items():
             for argument in options[option]:
                 if argument == "ALL":
                     count = self._act_on_all(option, queues)
                 else:
-                    count = sum(self._act_on_one(act, said, name) for name in _names(argument))
+                    count = sum(self._act_on_one(act, done_text, name) for name in _names(argument))
                 counts[option] = counts.get(option, 0) + count
         for option, count in counts.items():
             summary = f"{_ACTIONS[option][2]}: {plural(count, 'message')}"
@@ -60,12 +62,12 @@ class Command(Program):
 
     def _act_on_all(self, option: str, queues: Sequence[str]) -> int:
         act, _, _, allowed = _ACTIONS[option]
-        # Unasked, nobody deletes what is kept because it cannot be read.
-        chosen = [name for name in queues or queue_listing.QUEUES if name in allowed]
-        ids = queue_listing.list_ids(chosen)
+        # -d ALL without a queue leaves out corrupt messages, which are kept for inspection.
+        selected = [name for name in queues or queue_listing.QUEUES if name in allowed]
+        ids = queue_listing.list_ids(selected)
         return sum(act(ids[start : start + _CHUNK]) for start in range(0, len(ids), _CHUNK))
 
-    def _act_on_one(self, act: Callable[[Sequence[int]], int], said: str, name: str) -> int:
+    def _act_on_one(self, act: Callable[[Sequence[int]], int], done_text: str, name: str) -> int:
         try:
             queued_id = content_files.parse_id(name)
         except ValueError:
@@ -73,8 +75,8 @@ class Command(Program):
             return 0
         count = act([queued_id])
         if count:
-            self.say(f"{name}: {said}")
-            writer.write("postsuper", f"{name}: {said}")
+            self.say(f"{name}: {done_text}")
+            writer.write("postsuper", f"{name}: {done_text}")
         return count
 
 

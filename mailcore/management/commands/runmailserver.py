@@ -1,4 +1,4 @@
-"""`manage.py runmailserver`: the whole mail system, until it is told to stop."""
+"""`manage.py runmailserver`: run the whole mail system until SIGTERM."""
 
 import os
 from argparse import ArgumentParser
@@ -19,18 +19,18 @@ from mailcore.servers.runtime.supervisor import ACCESS_SERVICES, SERVICES, SMTP_
 class Command(BaseCommand):
     help = (
         "Serve SMTP, submission, LMTP, IMAP, POP3 and the web, and deliver the queue. "
-        "SIGTERM stops gracefully, SIGHUP reads settings and certificates anew."
+        "SIGTERM stops gracefully, SIGHUP reloads settings and certificates."
     )
-    requires_system_checks: list[str] = []  # they run below, after the demo has made its database
+    requires_system_checks: list[str] = []  # they run below, after the demo has created its database
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--demo", action="store_true", help="build the demo site benet.com if there is nothing yet")
+        parser.add_argument("--demo", action="store_true", help="build the demo site benet.com in an empty database")
         parser.add_argument("--demo-users", type=int, default=0, metavar="N", help="with --demo: also user000 … ")
         parser.add_argument("--json", action="store_true", help="when ready, print listeners and pids as a JSON object")
-        parser.add_argument("--no-smtp", action="store_true", help="no SMTP, submission and LMTP here")
-        parser.add_argument("--no-access", action="store_true", help="no IMAP and POP3 here")
-        parser.add_argument("--no-couriers", action="store_true", help="nothing is delivered from here")
-        parser.add_argument("--no-web", action="store_true", help="no webmail and administration here")
+        parser.add_argument("--no-smtp", action="store_true", help="do not serve SMTP, submission and LMTP")
+        parser.add_argument("--no-access", action="store_true", help="do not serve IMAP and POP3")
+        parser.add_argument("--no-couriers", action="store_true", help="start no couriers: deliver nothing")
+        parser.add_argument("--no-web", action="store_true", help="do not serve webmail and administration")
 
     def handle(self, *_: Any, **options: Any) -> None:
         if options["demo"]:
@@ -55,7 +55,7 @@ class Command(BaseCommand):
 
     def _build_demo(self, users: int) -> None:
         if settings.HOST not in ("127.0.0.1", "::1", "localhost"):
-            raise CommandError("the demo has a password everybody knows: it runs on loopback only (HOST=127.0.0.1)")
+            raise CommandError("the demo has a well-known password, so it runs on loopback only (HOST=127.0.0.1)")
         from mailcore.mta.submission import demo_site
 
         settings.DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o750)

@@ -1,4 +1,4 @@
-"""`sendmail`: hand a message in from standard input (sendmail(1)); also mailq and newaliases by its old options."""
+"""`sendmail`: submit a message from standard input (sendmail(1)); also mailq and newaliases by its old options."""
 
 import os
 import pwd
@@ -22,18 +22,20 @@ _CHUNK = 1 << 16
 class Command(Program):
     help = (
         "Send the message on standard input. It goes into the queue at once, whether or not the server runs."
-        " Exit status: 0, or one of sysexits.h (75: try again, 69: refused)."
+        " Exit status: 0, or one of sysexits.h (75: try again, 69: rejected)."
     )
     fatal_status = EX_TEMPFAIL
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("-t", dest="from_header", action="store_true", help="recipients from To, Cc and Bcc too")
         parser.add_argument("-i", dest="dots", action="store_true", help="a line with a dot alone does not end input")
-        parser.add_argument("-f", "-r", dest="sender", metavar="ADDRESS", help='the envelope sender; "" or <>: nobody')
-        parser.add_argument("-F", dest="full_name", metavar="NAME", help="the name in a From that is missing")
+        parser.add_argument(
+            "-f", "-r", dest="sender", metavar="ADDRESS", help='the envelope sender; "" or <>: the null sender'
+        )
+        parser.add_argument("-F", dest="full_name", metavar="NAME", help="the name in an added From header")
         parser.add_argument("-N", dest="notify", metavar="DSN", help="never, or success, failure, delay")
         parser.add_argument("-R", dest="returned", metavar="HOW", help="full or hdrs: what a bounce returns")
-        parser.add_argument("-V", dest="envelope_id", default="", metavar="ID", help="what notices are marked with")
+        parser.add_argument("-V", dest="envelope_id", default="", metavar="ID", help="the envelope id in notifications")
         parser.add_argument("-b", dest="mode", default="m", metavar="MODE", help="p: list the queue; i: newaliases")
         parser.add_argument("-I", dest="mode", action="store_const", const="i", help="newaliases")
         parser.add_argument("-q", dest="flush", nargs="?", const="", metavar="WHEN", help="try deferred messages now")
@@ -44,7 +46,7 @@ class Command(Program):
         parser.add_argument("recipients", nargs="*", metavar="recipient")
 
     def read(self, options: dict[str, Any]) -> tuple[int, str, str]:
-        """(user id, user name, full name) of who sends."""
+        """Return (user id, user name, full name) of the user who submits."""
         user_id = os.getuid()
         try:
             user = pwd.getpwuid(user_id)
@@ -65,9 +67,9 @@ class Command(Program):
         if options["mode"] not in ("m", "a"):
             raise Fatal(f"unsupported: -b{options['mode']}", EX_UNAVAILABLE)
         user_id, user_name, full_name = given
-        who = f"{user_name}({user_id})"
+        user_label = f"{user_name}({user_id})"
         if not options["recipients"] and not options["from_header"]:
-            raise Fatal(f"{who}: Recipient addresses must be specified on the command line or via the -t option")
+            raise Fatal(f"{user_label}: Recipient addresses must be specified on the command line or via the -t option")
         name = os.environ.get("NAME", full_name) if options["full_name"] is None else options["full_name"]
         result = pickup.submit(
             pickup.Submission(
@@ -83,20 +85,20 @@ class Command(Program):
             )
         )
         if isinstance(result, pickup.SubmissionError):
-            raise Fatal(f"{who}: {result.text}", EX_UNAVAILABLE if result.too_big else None)
+            raise Fatal(f"{user_label}: {result.text}", EX_UNAVAILABLE if result.too_big else None)
         return 0
 
     def _sender(self, text: str) -> str:
         if text.strip() in ("", "<>"):
             return ""
-        found = address_list.parse_address_list(text)
-        if len(found) != 1 or not found[0].mailbox:
+        mailboxes = address_list.parse_address_list(text)
+        if len(mailboxes) != 1 or not mailboxes[0].mailbox:
             raise Fatal(f"-f option specified malformed sender: {text}", os.EX_USAGE)
-        return f"{found[0].mailbox}@{found[0].host}" if found[0].host else found[0].mailbox
+        return f"{mailboxes[0].mailbox}@{mailboxes[0].host}" if mailboxes[0].host else mailboxes[0].mailbox
 
 
 def _input(*, dots: bool) -> bytes:
-    """Standard input to its end, or to a line with a dot alone; no more than what is over the size limit."""
+    """Read standard input to its end, or to a line with only a dot; little more than the size limit is read."""
     limit = conf.current().message_size_limit
     source = sys.stdin.buffer
     parts: list[bytes] = []

@@ -1,4 +1,4 @@
-"""`sqlviews`: views over the directory for a Postfix and a Dovecot that stay."""
+"""`sqlviews`: show or create SQL views over the directory for Postfix and Dovecot servers."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -8,12 +8,12 @@ from mailcore.store.setup import sql_views
 
 
 class Command(Program):
-    help = "Show the views that a Postfix or Dovecot can ask, or make them in the database."
+    help = "Show the views that Postfix and Dovecot can query, or create them in the database."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        what = parser.add_mutually_exclusive_group()
-        what.add_argument("--create", action="store_true", help="make the views, or make them anew")
-        what.add_argument("--drop", action="store_true", help="remove them")
+        actions = parser.add_mutually_exclusive_group()
+        actions.add_argument("--create", action="store_true", help="create the views, replacing existing ones")
+        actions.add_argument("--drop", action="store_true", help="remove the views")
 
     def run(self, options: dict[str, Any], given: Any) -> int:
         if options["create"]:

@@ -273,7 +273,7 @@ def _send_redirect(filtered: FilterResult, address: str) -> None:
 def _notify_owner_once(filtered: FilterResult) -> None:
     script = filtered.script
     writer.write("sieve", f"{filtered.claim.queue_id}: to=<{script.address}>: script {script.name}: {filtered.fault}")
-    if script.told or not sieve_scripts.record_fault(script.id, filtered.fault):
+    if script.reported_fault or not sieve_scripts.record_fault(script.id, filtered.fault):
         return
     file, message_id = _new_content_file()
     content = _fault_notice(script, filtered.fault, message_id)

@@ -1,9 +1,8 @@
-"""Files that another program put into a mailbox's `new`, entered while somebody looks: mail delivered by procmail, an
-rsync from elsewhere.
+"""Files that another program put into a mailbox's `new`, indexed while a client looks: procmail's deliveries, an rsync.
 
-Called when a mailbox is selected, at NOOP, and now and then for who idles. What it costs when nothing came is one stat:
-the directory's time says whether to look further. Names our own deliveries give are passed over; their rows come by
-another way.
+Called when a mailbox is selected, at NOOP, and at intervals for clients in IDLE. Without new files the cost is one
+stat: the directory's time of change decides whether to look further. Names of this system's own deliveries are skipped;
+those insert their rows themselves.
 """
 
 import os
@@ -17,50 +16,57 @@ from mailcore.store.access.reindex import FolderReport, UnindexedFile
 from mailcore.store.mailbox.open_mailbox import MailboxHandle
 from mailcore.values import Owner
 
-_SETTLED_NS = 1_000_000_000  # a directory that changed so lately may change again within the same tick of its clock
+_CLOCK_GRANULARITY_NS = (
+    1_000_000_000  # a directory that changed this recently may change again within the same clock tick
+)
 _LIMIT = 100_000
-_MAX_NAME = 200  # of Message.base_name
+_MAX_NAME = 200  # length of Message.base_name
 _BATCH = 500
 
-_looked: dict[int, int] = {}  # mailbox id → the time of its `new` when nothing in it was left to enter
+_checked_at: dict[int, int] = {}  # mailbox id → the time of its `new` when every file in it was indexed
 _lock = Lock()
 
 
-def has_new_files(box: MailboxHandle) -> bool:
-    """Is there a reason to `enter`? A stat."""
-    return _looked.get(box.id) != _changed_at(box)
+def has_new_files(mailbox: MailboxHandle) -> bool:
+    """Return True if `new` has changed since `index_new_files` last found nothing left; costs one stat."""
+    return _checked_at.get(mailbox.id) != _changed_at(mailbox)
 
 
-def _changed_at(box: MailboxHandle) -> int:
+def _changed_at(mailbox: MailboxHandle) -> int:
     try:
-        return os.stat(f"{box.directory}/new").st_mtime_ns
+        return os.stat(f"{mailbox.directory}/new").st_mtime_ns
     except FileNotFoundError:  # renamed or deleted meanwhile
         return 0
 
 
-def index_new_files(box: MailboxHandle) -> int:
-    """Enter what lies in `new` without a row; how many. Quotas do not stand in the way: the mail is here already."""
-    changed_at = _changed_at(box)
-    names = _foreign_names(box.directory)
-    there: set[str] = set()
-    for at in range(0, len(names), _BATCH):
-        rows = Message.objects.filter(mailbox_id=box.id, base_name__in=names[at : at + _BATCH])
-        there.update(rows.values_list("base_name", flat=True))
-    found = [UnindexedFile(f"{box.directory}/new/{name}", name, 0, (), 0) for name in names if name not in there]
-    entered = 0
-    if found:
-        folder = FolderReport(box.name, box.directory, box.id, found)
-        entered = sum(reindex.index_files(Owner(box.account_id, ""), folder))
-    if time.time_ns() - changed_at > _SETTLED_NS:
+def index_new_files(mailbox: MailboxHandle) -> int:
+    """Index files in `new` that have no row, and return their number.
+
+    Quotas do not apply, since the mail is stored already.
+    """
+    changed_at = _changed_at(mailbox)
+    names = _foreign_names(mailbox.directory)
+    indexed: set[str] = set()
+    for start in range(0, len(names), _BATCH):
+        rows = Message.objects.filter(mailbox_id=mailbox.id, base_name__in=names[start : start + _BATCH])
+        indexed.update(rows.values_list("base_name", flat=True))
+    unindexed = [
+        UnindexedFile(f"{mailbox.directory}/new/{name}", name, 0, (), 0) for name in names if name not in indexed
+    ]
+    count = 0
+    if unindexed:
+        folder = FolderReport(mailbox.name, mailbox.directory, mailbox.id, unindexed)
+        count = sum(reindex.index_files(Owner(mailbox.account_id, ""), folder))
+    if time.time_ns() - changed_at > _CLOCK_GRANULARITY_NS:
         with _lock:
-            if len(_looked) >= _LIMIT:
-                _looked.clear()
-            _looked[box.id] = changed_at
-    return entered
+            if len(_checked_at) >= _LIMIT:
+                _checked_at.clear()
+            _checked_at[mailbox.id] = changed_at
+    return count
 
 
 def _foreign_names(directory: str) -> Sequence[str]:
-    """Of files that are not ours, in the order their names give."""
+    """Return names of files that this system did not deliver, in the order of their names."""
     try:
         names = os.listdir(f"{directory}/new")
     except FileNotFoundError:
@@ -68,11 +74,11 @@ def _foreign_names(directory: str) -> Sequence[str]:
     return sorted(
         name
         for name in names
-        if not name.startswith(".") and ":2," not in name and len(name) <= _MAX_NAME and not reindex.is_ours(name)
+        if not name.startswith(".") and ":2," not in name and len(name) <= _MAX_NAME and not reindex.is_own_name(name)
     )
 
 
 def clear_cache() -> None:
-    """Look again everywhere (for tests: other folders)."""
+    """Check every mailbox again; for tests, which change folders."""
     with _lock:
-        _looked.clear()
+        _checked_at.clear()

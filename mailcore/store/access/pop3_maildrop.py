@@ -1,8 +1,8 @@
-"""A maildrop: the INBOX as one POP3 session sees it, from sign-in to QUIT (RFC 1939 §4, §6).
+r"""The maildrop: the INBOX as one POP3 session sees it, from log-in to QUIT (RFC 1939 §4, §6).
 
-Called by servers/pop3.py. `open_drop` locks it (across processes: a lock on a file in the account's
-directory) and lists it once; messages that come later wait for the next session. `settle` is the
-session's end: deletions and \\Seen in one transaction, or nothing.
+Called by `servers.pop3`. `open_maildrop` locks it (across processes, with a lock on a file in the account's directory)
+and lists it once; messages that arrive later wait for the next session. `commit_session` ends the session: deletions
+and \Seen in one transaction, or nothing.
 """
 
 import fcntl
@@ -30,8 +30,10 @@ _PIECE = 1 << 18  # bytes of a large message read at once
 
 @dataclass(frozen=True, slots=True)
 class Maildrop:
-    """What a session works on. The messages in order, one tuple for each column; the number a client
-    gives is the index plus one. `lock` is an open file; `close_drop` lets it go."""
+    """A locked maildrop and its messages, in order, one tuple for each column.
+
+    The number a client uses is the index plus one. `lock` is an open file, which `close_maildrop` closes.
+    """
 
     mailbox_id: int
     account_id: int
@@ -45,11 +47,11 @@ class Maildrop:
 
 
 class MaildropLocked(Exception):
-    """Another session has this maildrop."""
+    """Raised if another session has locked this maildrop."""
 
 
 def open_maildrop(owner: Owner) -> Maildrop:
-    """Lock and list the owner's INBOX. Locked: another session has it."""
+    """Lock and list the owner's INBOX; raise MaildropLocked if another session has it."""
     lock = _lock_maildrop(owner.address)
     try:
         return _list_messages(owner, lock)
@@ -74,24 +76,25 @@ def _list_messages(owner: Owner, lock: int) -> Maildrop:
     mailbox_id, uid_validity = Mailbox.objects.values_list("id", "uid_validity").get(
         account_id=owner.account_id, name="INBOX"
     )
-    where = maildir_files.folder_directory(owner.address, "")
-    external_deliveries.index_new_files(MailboxHandle(mailbox_id, owner.account_id, "INBOX", where, uid_validity))
+    folder_path = maildir_files.folder_directory(owner.address, "")
+    external_deliveries.index_new_files(MailboxHandle(mailbox_id, owner.account_id, "INBOX", folder_path, uid_validity))
     rows = Message.objects.filter(mailbox_id=mailbox_id).order_by("uid")
     columns = list(zip(*rows.values_list("uid", "size", "base_name", "flags"), strict=True)) or [()] * 4
-    return Maildrop(mailbox_id, owner.account_id, where, lock, uid_validity, *columns)
+    return Maildrop(mailbox_id, owner.account_id, folder_path, lock, uid_validity, *columns)
 
 
 def close_maildrop(drop: Maildrop) -> None:
+    """Release the lock of a maildrop."""
     os.close(drop.lock)
 
 
 def read_message(drop: Maildrop, index: int) -> bytes:
-    """A whole message. FileNotFoundError: its file is gone."""
+    """Return a whole message; raise FileNotFoundError if it has no file."""
     return maildir_files.read_message(drop.directory, drop.base_names[index], drop.flags[index])
 
 
 def read_pieces(drop: Maildrop, index: int) -> Generator[bytes, None, None]:
-    """A large message, piece by piece. FileNotFoundError: its file is gone."""
+    """Yield a large message piece by piece; raise FileNotFoundError if it has no file."""
     with maildir_files.with_current_path(drop.directory, drop.base_names[index], drop.flags[index], FileIO) as file:
         while piece := file.read(_PIECE):
             yield piece
@@ -100,32 +103,32 @@ def read_pieces(drop: Maildrop, index: int) -> Generator[bytes, None, None]:
 def commit_session(drop: Maildrop, deleted: Collection[int], retrieved: Collection[int]) -> None:
     """Delete the messages at the indexes `deleted` and mark those `retrieved` as seen, all or nothing.
 
-    What another program deleted meanwhile is passed over. Files go after the commit.
+    Messages that another program deleted meanwhile are skipped. Files are removed after the commit.
     """
-    gone = sorted(drop.uids[index] for index in deleted)
-    seen = sorted(drop.uids[index] for index in set(retrieved) - set(deleted))
+    deleted_uids = sorted(drop.uids[index] for index in deleted)
+    seen_uids = sorted(drop.uids[index] for index in set(retrieved) - set(deleted))
     with transaction.atomic():
         modseq = expunge.lock_mailbox(drop.mailbox_id)
         if not modseq:
-            return  # the mailbox itself is gone
-        marked = _mark_seen(drop.mailbox_id, seen, modseq)
-        removed = _remove_messages(drop.mailbox_id, gone, modseq)
+            return  # the mailbox itself has been deleted
+        marked = _mark_seen(drop.mailbox_id, seen_uids, modseq)
+        removed = _remove_messages(drop.mailbox_id, deleted_uids, modseq)
         if not (marked or removed.files):
             return
         rows = len(removed.files)
         expunge.subtract_counters(
-            drop.mailbox_id, modseq, rows=rows, unseen=removed.unseen + marked, octets=removed.octets
+            drop.mailbox_id, modseq, rows=rows, unseen=removed.unseen + marked, byte_count=removed.byte_count
         )
         if rows:
             Account.objects.filter(pk=drop.account_id).update(
-                used_bytes=F("used_bytes") - removed.octets, used_messages=F("used_messages") - rows
+                used_bytes=F("used_bytes") - removed.byte_count, used_messages=F("used_messages") - rows
             )
         notifications.publish_mailboxes([drop.mailbox_id])
     expunge.remove_files(drop.directory, removed.files)
 
 
 def write_seen_names(drop: Maildrop, indexes: Collection[int]) -> None:
-    """Write \\Seen into the file names, after `settle`."""
+    r"""Write \Seen into the file names, after `commit_session`."""
     for index in indexes:
         maildir_files.rename_flags(drop.directory, drop.base_names[index], drop.flags[index] | wire_flags.SEEN)
 
@@ -133,7 +136,7 @@ def write_seen_names(drop: Maildrop, indexes: Collection[int]) -> None:
 @dataclass(slots=True)
 class _RemovedTotals:
     files: list[tuple[str, int]]
-    octets: int = 0
+    byte_count: int = 0
     unseen: int = 0
 
 
@@ -143,11 +146,11 @@ def _batches(uids: list[int]) -> Iterator[list[int]]:
 
 
 def _mark_seen(mailbox_id: int, uids: list[int], modseq: int) -> int:
-    """Returns how many were not seen before."""
+    """Mark messages as seen and return how many were not seen before."""
     marked = 0
     for batch in _batches(uids):
         unseen = Message.objects.filter(mailbox_id=mailbox_id, uid__in=batch)
-        unseen = unseen.annotate(seen=F("flags").bitand(wire_flags.SEEN)).filter(seen=0)
+        unseen = unseen.annotate(seen_uids=F("flags").bitand(wire_flags.SEEN)).filter(seen_uids=0)
         marked += unseen.update(flags=F("flags").bitor(wire_flags.SEEN), modseq=modseq)
     return marked
 
@@ -161,11 +164,11 @@ def _remove_messages(mailbox_id: int, uids: list[int], modseq: int) -> _RemovedT
             ids.append(id_)
             expunged.append(Expunged(mailbox_id=mailbox_id, uid=uid, modseq=modseq))
             removed.files.append((base_name, flags))
-            removed.octets += size
+            removed.byte_count += size
             removed.unseen += not flags & wire_flags.SEEN
         Expunged.objects.bulk_create(expunged)
-        # By their keys, one statement a table: cascading would read every message first, and for a subquery
-        # MariaDB locks the rows of other mailboxes too.
+        # By primary key, one statement for each table: cascading would read every message first, and for a subquery
+        # MariaDB locks rows of other mailboxes too.
         for table in (
             MessageText.objects.filter(message_id__in=ids),
             MessageSummary.objects.filter(message_id__in=ids),

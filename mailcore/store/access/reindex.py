@@ -1,12 +1,12 @@
-"""The index checked against the Maildirs, and what lies there without a row entered (promise 4).
+"""Comparison of the index with the Maildirs, and indexing of message files that have no row.
 
-Called by `mailindex`: to find out what is wrong, to take over Maildirs that another server filled, and to
-build the index anew. Flags come from file names; where Dovecot kept the Maildir its UIDs, UIDVALIDITY,
-keywords and subscriptions stay what they were. Files stay where they are; a row without its file is
-reported and left alone. A file that a delivery has just placed is left to it.
+Called by `mailindex`: to find inconsistencies, to take over Maildirs that another server filled, and to rebuild the
+index. Flags come from file names; where Dovecot managed the Maildir, its UIDs, UIDVALIDITY, keywords and subscriptions
+are preserved. Files stay in place; a row without a file is reported and left alone. A file that a delivery has just
+written is left to that delivery.
 
-A message that was expunged while its file could not be removed is a file without a row, too: it comes
-back. That is the side to err on.
+A message that was expunged while its file could not be removed is a file without a row too, and reappears: a message
+too many is the smaller harm.
 """
 
 import os
@@ -28,39 +28,39 @@ from mailcore.wire.files import dovecot_files
 from mailcore.wire.imap import mailbox_names
 from mailcore.wire.imap import system_flags as wire_flags
 
-_AT_ONCE = 100  # messages entered in one transaction
-# Names our own deliveries and uploads give; while young, such a file's row may be on its way.
-_OURS = re.compile(r"\d+\.(?:Q[0-9A-F]+(?:R[0-9A-F]+)?\.|M\d+P\d+R[0-9a-f]{12}$)")
-_YOUNG = 300  # seconds
+_BATCH = 100  # messages inserted in one transaction
+# Names that this system's own deliveries and uploads give; a recent file of that form may get its row any moment.
+_OWN_NAME = re.compile(r"\d+\.(?:Q[0-9A-F]+(?:R[0-9A-F]+)?\.|M\d+P\d+R[0-9a-f]{12}$)")
+_RECENT = 300  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class UnindexedFile:
-    """A file without a row."""
+    """A message file without a row."""
 
     path: str
     base_name: str
     flags: int
     keywords: tuple[str, ...]
-    uid: int  # Dovecot's, 0: none
+    uid: int  # Dovecot's UID, or 0
 
 
 @dataclass(slots=True)
 class FolderReport:
-    """One Maildir++ folder against the index. `mailbox_id` 0: it has no mailbox yet."""
+    """Differences between one Maildir++ folder and the index; `mailbox_id` is 0 if there is no mailbox for it yet."""
 
     name: str
     directory: str
     mailbox_id: int
-    found: list[UnindexedFile] = field(default_factory=list)  # files without row, in the order they will be entered
-    lost: list[tuple[int, str]] = field(default_factory=list)  # rows without file: (UID, base name)
-    uid_validity: int = 0  # Dovecot's, 0: none
+    found: list[UnindexedFile] = field(default_factory=list)  # files without a row, in the order they will be inserted
+    lost: list[tuple[int, str]] = field(default_factory=list)  # rows without a file: (UID, base name)
+    uid_validity: int = 0  # Dovecot's UIDVALIDITY, or 0
     uid_next: int = 0
-    problem: str = ""  # why this directory cannot be a mailbox
+    problem: str = ""  # the reason why this directory cannot be a mailbox
 
 
 def list_owners(addresses: Sequence[str] = ()) -> list[Owner]:
-    """Every account, or these accounts, by address."""
+    """Return every account, or the accounts with these addresses, by address."""
     rows = Account.objects.order_by("address")
     if addresses:
         rows = rows.filter(address__in=[address.lower() for address in addresses])
@@ -68,26 +68,32 @@ def list_owners(addresses: Sequence[str] = ()) -> list[Owner]:
 
 
 def orphaned_directories() -> list[str]:
-    """Directories below MAIL_ROOT that look like an account's and belong to none."""
-    known = {maildir_files.account_directory(owner.address) for owner in list_owners()}
+    """Return directories below MAIL_ROOT that look like an account's but belong to no account."""
+    account_directories = {maildir_files.account_directory(owner.address) for owner in list_owners()}
     found = []
     for domain in _directories(str(settings.MAIL_ROOT)):
-        found += [path for path in _directories(domain) if path not in known and os.path.isdir(f"{path}/Maildir")]
+        found += [
+            path
+            for path in _directories(domain)
+            if path not in account_directories and os.path.isdir(f"{path}/Maildir")
+        ]
     return found
 
 
-def _directories(where: str) -> list[str]:
-    with suppress(FileNotFoundError), os.scandir(where) as entries:
+def _directories(directory: str) -> list[str]:
+    with suppress(FileNotFoundError), os.scandir(directory) as entries:
         return sorted(e.path for e in entries if e.is_dir(follow_symlinks=False) and not e.name.startswith("."))
     return []
 
 
-# --- Looking --------------------------------------------------------------------------------------
+# --- Comparing ------------------------------------------------------------------------------------
 
 
 def examine_account(owner: Owner, *, offline: bool = False) -> Iterator[FolderReport]:
-    """Every folder on disk and every mailbox of the account, one after the other; nothing is changed.
-    `offline`: nothing else runs, so a young file is nobody's delivery under way."""
+    """Yield every folder on disk and every mailbox of the account, one after the other, without changing anything.
+
+    With `offline` no server runs, so even a recent file cannot belong to a delivery in progress.
+    """
     rows = {
         folder: (id_, name, uid_next)
         for id_, name, folder, uid_next in Mailbox.objects.filter(
@@ -105,11 +111,11 @@ def examine_account(owner: Owner, *, offline: bool = False) -> Iterator[FolderRe
             if not name or mailbox_names.find_name_error(name) or mailbox_names.maildir_folder(name) != folder:
                 yield FolderReport(folder, directory, 0, problem="not the name of a mailbox")
                 continue
-        yield _examine_folder(FolderReport(name, directory, mailbox_id), fresh=uid_next == 1, offline=offline)
+        yield _examine_folder(FolderReport(name, directory, mailbox_id), is_fresh=uid_next == 1, offline=offline)
 
 
 def _folders(owner: Owner) -> set[str]:
-    """Maildir++ directories on disk; "" is the INBOX."""
+    """Return the Maildir++ directories on disk; "" is the INBOX."""
     top = maildir_files.folder_directory(owner.address, "")
     if not os.path.isdir(f"{top}/cur"):
         return set()
@@ -118,15 +124,19 @@ def _folders(owner: Owner) -> set[str]:
     return {""} | {name for name in inner if os.path.isdir(f"{top}/{name}/cur")}
 
 
-def _examine_folder(folder: FolderReport, *, fresh: bool, offline: bool) -> FolderReport:
-    """The folder with what differs. Dovecot's UIDs count while the mailbox is `fresh`: never had a message."""
+def _examine_folder(folder: FolderReport, *, is_fresh: bool, offline: bool) -> FolderReport:
+    """Fill in the differences of a folder.
+
+    Dovecot's UIDs are used only while the mailbox is `fresh`, that is, never had a message.
+    """
     uid_list = (
-        dovecot_files.parse_uid_list(_lines(f"{folder.directory}/dovecot-uidlist"))
-        if fresh
+        dovecot_files.parse_uid_list(_read_lines(f"{folder.directory}/dovecot-uidlist"))
+        if is_fresh
         else dovecot_files.UidList()
     )
-    letters = dovecot_files.parse_keywords(_lines(f"{folder.directory}/dovecot-keywords"))
-    # Rows first: what is delivered while we look is a young file without row, which `_is_on_its_way` knows.
+    letters = dovecot_files.parse_keywords(_read_lines(f"{folder.directory}/dovecot-keywords"))
+    # Rows first: a message delivered meanwhile then is a recent file without a row, which `_is_being_delivered`
+    # detects.
     rows = dict(Message.objects.filter(mailbox_id=folder.mailbox_id).values_list("base_name", "uid"))
     files = _message_files(folder.directory)
     for base_name, path in files.items():
@@ -140,7 +150,7 @@ def _examine_folder(folder: FolderReport, *, fresh: bool, offline: bool) -> Fold
             path, base_name, wire_flags.from_info(path), tuple(keywords), uid_list.uids.get(base_name, 0)
         )
         folder.found.append(found)
-    # In order of Dovecot's UIDs; what it did not know comes after, in order of arrival.
+    # In the order of Dovecot's UIDs; files without one come after, in order of arrival.
     folder.found.sort(key=lambda each: (each.uid or 1 << 33, each.base_name))
     folder.lost = sorted(
         (uid, base_name)
@@ -148,15 +158,15 @@ def _examine_folder(folder: FolderReport, *, fresh: bool, offline: bool) -> Fold
         if base_name not in files and not maildir_files.has_file(folder.directory, base_name)
     )
     if folder.lost:
-        # Whoever was expunged or moved while we looked is not lost.
-        there = set(Message.objects.filter(mailbox_id=folder.mailbox_id).values_list("base_name", flat=True))
-        folder.lost = [(uid, base_name) for uid, base_name in folder.lost if base_name in there]
+        # Messages expunged or moved during the comparison are not lost.
+        remaining = set(Message.objects.filter(mailbox_id=folder.mailbox_id).values_list("base_name", flat=True))
+        folder.lost = [(uid, base_name) for uid, base_name in folder.lost if base_name in remaining]
     folder.uid_validity, folder.uid_next = uid_list.uid_validity, uid_list.uid_next
     return folder
 
 
 def _message_files(directory: str) -> dict[str, str]:
-    """Base name → path of every message file."""
+    """Return base name → path of every message file."""
     found = {}
     for part in ("new", "cur"):
         with suppress(FileNotFoundError), os.scandir(f"{directory}/{part}") as entries:
@@ -166,42 +176,44 @@ def _message_files(directory: str) -> dict[str, str]:
     return found
 
 
-def is_ours(base_name: str) -> bool:
-    """Is it a name that our own deliveries and uploads give?"""
-    return _OURS.match(base_name) is not None
+def is_own_name(base_name: str) -> bool:
+    """Return True if this is a name that this system's own deliveries and uploads give."""
+    return _OWN_NAME.match(base_name) is not None
 
 
 def _is_being_delivered(path: str, base_name: str) -> bool:
-    if not is_ours(base_name):
+    if not is_own_name(base_name):
         return False
     with suppress(FileNotFoundError):
-        return time.time() - os.stat(path).st_ctime < _YOUNG
+        return time.time() - os.stat(path).st_ctime < _RECENT
     return True
 
 
-def _lines(path: str) -> list[str]:
+def _read_lines(path: str) -> list[str]:
     with suppress(FileNotFoundError), open(path, encoding="utf-8", errors="surrogateescape") as file:
         return file.readlines()
     return []
 
 
-# --- Entering -------------------------------------------------------------------------------------
+# --- Indexing -------------------------------------------------------------------------------------
 
 
 def index_files(owner: Owner, folder: FolderReport) -> Iterator[int]:
-    """Enter what was found, making the mailbox where there is none; yields how many went in, batch by batch.
-    Quotas do not stand in the way: the mail is here already. May be stopped and begun again at any time."""
+    """Insert rows for the files found, creating the mailbox if needed; yield the number inserted, batch by batch.
+
+    Quotas do not apply, since the mail is stored already. It may be interrupted and repeated at any time.
+    """
     if not folder.mailbox_id:
-        box = mailboxes.create_mailbox(owner, folder.name)
-        if isinstance(box, Refusal):
-            folder.problem = box.text
+        created = mailboxes.create_mailbox(owner, folder.name)
+        if isinstance(created, Refusal):
+            folder.problem = created.text
             return
-        folder = replace(folder, mailbox_id=box.id)
+        folder = replace(folder, mailbox_id=created.id)
         mailboxes.subscribe_name(owner, folder.name)
     if folder.uid_validity:
         _import_uid_validity(owner, folder)
-    for start in range(0, len(folder.found), _AT_ONCE):
-        batch = folder.found[start : start + _AT_ONCE]
+    for start in range(0, len(folder.found), _BATCH):
+        batch = folder.found[start : start + _BATCH]
         staged = [each for found in batch if (each := _stage_file(owner, folder, found)) is not None]
         with transaction.atomic():
             results = insert.insert_messages(staged, quotas=False)
@@ -212,8 +224,10 @@ def index_files(owner: Owner, folder: FolderReport) -> Iterator[int]:
 
 
 def _import_uid_validity(owner: Owner, folder: FolderReport) -> None:
-    """Dovecot's UIDVALIDITY, so that clients need not read everything anew. The mailbox never had a message,
-    so no client can know another message by one of its UIDs."""
+    """Set Dovecot's UIDVALIDITY, so that clients need not download everything again.
+
+    The mailbox never had a message, so no client can know another message by one of its UIDs.
+    """
     with transaction.atomic():
         account = Account.objects.select_for_update().get(pk=owner.account_id)
         Mailbox.objects.filter(pk=folder.mailbox_id, uid_next=1).update(uid_validity=folder.uid_validity)
@@ -222,8 +236,10 @@ def _import_uid_validity(owner: Owner, folder: FolderReport) -> None:
 
 
 def _stage_file(owner: Owner, folder: FolderReport, found: UnindexedFile) -> StagedMessage | None:
-    """The file as `delivery.enter` takes it, where it lies. None: it is gone or has another name by now, and
-    the next run finds it."""
+    """Stage a file where it is, for `insert_messages`; return None if it has been removed or renamed meanwhile.
+
+    The next run finds a renamed file.
+    """
     try:
         internal_at = int(os.stat(found.path).st_mtime)
         arrival = Arrival(
@@ -247,21 +263,21 @@ def _add_keywords(mailbox_id: int, batch: Sequence[UnindexedFile]) -> None:
     used = dict.fromkeys(word for found in batch for word in found.keywords)
     if not used:
         return
-    known = Mailbox.objects.values_list("keywords", flat=True).get(pk=mailbox_id).split()
-    lower = {word.lower() for word in known}
-    if fresh := [word for word in used if word.lower() not in lower]:
-        Mailbox.objects.filter(pk=mailbox_id).update(keywords=" ".join(known + fresh))
+    account_directories = Mailbox.objects.values_list("keywords", flat=True).get(pk=mailbox_id).split()
+    lower = {word.lower() for word in account_directories}
+    if is_fresh := [word for word in used if word.lower() not in lower]:
+        Mailbox.objects.filter(pk=mailbox_id).update(keywords=" ".join(account_directories + is_fresh))
 
 
 def import_subscriptions(owner: Owner) -> int:
-    """Subscribe to what the Maildir's `subscriptions` file names; returns how many names it has."""
-    wanted = []
+    """Subscribe to the mailboxes in the Maildir's `subscriptions` file and return their number."""
+    subscriptions = []
     for text in dovecot_files.parse_subscriptions(
-        _lines(f"{maildir_files.folder_directory(owner.address, '')}/subscriptions")
+        _read_lines(f"{maildir_files.folder_directory(owner.address, '')}/subscriptions")
     ):
         with suppress(ValueError):
             name = mailbox_names.canonical_name(mailbox_names.name_of_folder(f".{text}"))
             if mailbox_names.find_name_error(name) is None:
-                wanted.append(Subscription(account_id=owner.account_id, name=name))
-    Subscription.objects.bulk_create(wanted, ignore_conflicts=True)
-    return len(wanted)
+                subscriptions.append(Subscription(account_id=owner.account_id, name=name))
+    Subscription.objects.bulk_create(subscriptions, ignore_conflicts=True)
+    return len(subscriptions)

@@ -1,7 +1,7 @@
-"""Repairs of one account's index: counters counted again, lost files restored, rows whose files are lost removed.
+"""Repairs of one account's index: recount counters, restore lost files, or remove the rows of messages without a file.
 
-Called by `mailindex`. A file counts as a message's only if it has the message's size and the hash that was taken when
-the message arrived (EMAILID), wherever it was found. Rows are removed only where the administrator asks for it.
+Called by `mailindex`. A file is accepted as a message's only if it has the message's size and the hash computed when
+the message arrived (EMAILID), wherever it was found. Rows are removed only if the administrator requests it.
 """
 
 import os
@@ -21,7 +21,7 @@ from mailcore.store.notify import notifications
 from mailcore.values import Owner
 from mailcore.wire.imap import system_flags as wire_flags
 
-_TRACE_LINES = 8  # header fields of local delivery at most at the top of a file, which EMAILID leaves out
+_TRACE_LINES = 8  # at most so many trace header fields of local delivery precede the content that EMAILID covers
 
 
 # --- Counters -------------------------------------------------------------------------------------
@@ -29,6 +29,8 @@ _TRACE_LINES = 8  # header fields of local delivery at most at the top of a file
 
 @dataclass(frozen=True, slots=True)
 class Counters:
+    """The counters of a mailbox or an account."""
+
     messages: int
     unseen: int
     size: int  # bytes
@@ -36,7 +38,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """A mailbox (or, with the name "", the account) whose counters differ from its messages."""
+    """A mailbox (or, with the name "", the account) with counters that differ from its messages."""
 
     mailbox: str
     before: Counters
@@ -47,17 +49,17 @@ _COUNT = (
     f"SELECT COUNT(*), COALESCE(SUM(CASE WHEN flags & {wire_flags.SEEN:d} = 0 THEN 1 ELSE 0 END), 0),"
     f" COALESCE(SUM(size), 0), COALESCE(MAX(uid), 0), COALESCE(MAX(modseq), 0) FROM {MESSAGE} WHERE mailbox_id = %s"
 )
-_KEPT = "messages, unseen, size, uid_next, highest_modseq"
+_COUNTER_COLUMNS = "messages, unseen, size, uid_next, highest_modseq"
 
 
 def recount(owner: Owner, *, dry_run: bool = False) -> Iterator[Correction]:
-    """Count the messages of every mailbox and of the account; what differs is corrected, unless it is a dry run."""
+    """Count the messages of every mailbox and of the account, and yield each correction; a dry run changes nothing."""
     boxes = Mailbox.objects.filter(account_id=owner.account_id).order_by("id")
     for mailbox_id, name in boxes.values_list("id", "name"):
         with transaction.atomic():
-            found = _recount_mailbox(mailbox_id, name, dry_run)
-        if found is not None:
-            yield found
+            result = _recount_mailbox(mailbox_id, name, dry_run)
+        if result is not None:
+            yield result
     usage = quota_limits.read_allowance(owner.account_id)
     total = Mailbox.objects.filter(account_id=owner.account_id).values_list("messages", "size")
     messages, size = sum(row[0] for row in total), sum(row[1] for row in total)
@@ -68,8 +70,8 @@ def recount(owner: Owner, *, dry_run: bool = False) -> Iterator[Correction]:
 
 
 def _recount_mailbox(mailbox_id: int, name: str, dry_run: bool) -> Correction | None:
-    """Call inside a transaction."""
-    row = message_table.locked_mailbox(mailbox_id, _KEPT)
+    """Correct the counters of one mailbox; call inside a transaction."""
+    row = message_table.locked_mailbox(mailbox_id, _COUNTER_COLUMNS)
     if row is None:
         return None
     before, uid_next, modseq = Counters(*map(int, row[:3])), row[3], row[4]
@@ -92,8 +94,8 @@ def _recount_mailbox(mailbox_id: int, name: str, dry_run: bool) -> Correction | 
 
 
 @dataclass(frozen=True, slots=True)
-class _Lost:
-    """A message whose file is lost; `email_id` is the hash of its content below the headers of local delivery."""
+class _LostMessage:
+    """A message with a lost file; `email_id` is the hash of its content below the trace headers."""
 
     id: int
     uid: int
@@ -105,21 +107,23 @@ class _Lost:
     def is_content(self, content: bytes) -> bool:
         if len(content) != self.size:
             return False
-        at = 0
+        start = 0
         for _ in range(_TRACE_LINES):
-            if insert.email_id(memoryview(content)[at:]) == self.email_id:
+            if insert.email_id(memoryview(content)[start:]) == self.email_id:
                 return True
-            at = content.find(b"\n", at) + 1
-            if not at:
+            start = content.find(b"\n", start) + 1
+            if not start:
                 return False
         return False
 
 
 def restore(owner: Owner, folder: FolderReport, backups: Sequence[str] = ()) -> Iterator[tuple[int, str]]:
-    """Write lost files again from content found elsewhere; yields (UID, where it was found). Looked at are what a
-    commit still carries, the account's other directories, directories of backups, and other messages of the same
-    content."""
-    lost = _lost(folder)
+    """Write lost files again from content found elsewhere; yield (UID, place where it was found).
+
+    Searched are the write-behind copies in the database, the account's other directories, directories of backups, and
+    other messages with equal content.
+    """
+    lost = _lost_messages(folder)
     by_name = _files_by_name(
         [maildir_files.account_directory(owner.address), *backups], {each.base_name for each in lost}
     )
@@ -134,74 +138,74 @@ def restore(owner: Owner, folder: FolderReport, backups: Sequence[str] = ()) -> 
                 break
 
 
-def _lost(folder: FolderReport) -> list[_Lost]:
+def _lost_messages(folder: FolderReport) -> list[_LostMessage]:
     names = [base_name for _, base_name in folder.lost]
-    found: list[_Lost] = []
-    for at in range(0, len(names), BATCH):
-        rows = Message.objects.filter(mailbox_id=folder.mailbox_id, base_name__in=names[at : at + BATCH])
+    result: list[_LostMessage] = []
+    for start in range(0, len(names), BATCH):
+        rows = Message.objects.filter(mailbox_id=folder.mailbox_id, base_name__in=names[start : start + BATCH])
         columns = ("id", "uid", "base_name", "size", "flags", "summary__email_id")
-        found += [_Lost(*row) for row in rows.order_by("uid").values_list(*columns)]
-    return found
+        result += [_LostMessage(*row) for row in rows.order_by("uid").values_list(*columns)]
+    return result
 
 
-def _files_by_name(directories: Iterable[str], wanted: set[str]) -> dict[str, list[str]]:
-    """Paths of files with these base names, whatever their flags."""
-    found: dict[str, list[str]] = {}
-    for top in directories if wanted else ():
-        for where, _, names in os.walk(top):
+def _files_by_name(directories: Iterable[str], base_names: set[str]) -> dict[str, list[str]]:
+    """Return base name → paths of files with these base names, whatever their flags."""
+    result: dict[str, list[str]] = {}
+    for top in directories if base_names else ():
+        for folder, _, names in os.walk(top):
             for name in names:
                 base_name = name.partition(":2,")[0]
-                if base_name in wanted:
-                    found.setdefault(base_name, []).append(os.path.join(where, name))
-    return found
+                if base_name in base_names:
+                    result.setdefault(base_name, []).append(os.path.join(folder, name))
+    return result
 
 
-def _candidates(lost: _Lost, paths: Iterable[str]) -> Iterator[tuple[bytes, str]]:
-    for (octets,) in Unsynced.objects.filter(message_id=lost.id).values_list("octets"):
-        yield bytes(octets), "the database"
+def _candidates(lost: _LostMessage, paths: Iterable[str]) -> Iterator[tuple[bytes, str]]:
+    for (copy,) in Unsynced.objects.filter(message_id=lost.id).values_list("octets"):
+        yield bytes(copy), "the database"
     for path in paths:
-        if (content := _read(_whole, path)) is not None:
+        if (content := _try_read(_read_file, path)) is not None:
             yield content, path
     others = Message.objects.filter(summary__email_id=lost.email_id, size=lost.size).exclude(id=lost.id)
     columns = ("base_name", "flags", "mailbox__folder", "mailbox__account__address", "mailbox__name")
     for base_name, flags, directory, address, name in others.values_list(*columns)[:_COPIES]:
         if (
-            content := _read(
+            content := _try_read(
                 maildir_files.read_message, maildir_files.folder_directory(address, directory), base_name, flags
             )
         ) is not None:
             yield content, f"{address} {name}"
 
 
-_COPIES = 10  # other messages of the same content that are tried
+_COPIES = 10  # other messages with equal content that are tried
 
 
-def _whole(path: str) -> bytes:
+def _read_file(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()
 
 
-def _read(read: Callable[..., bytes], *where: object) -> bytes | None:
+def _try_read(read: Callable[..., bytes], *arguments: object) -> bytes | None:
     try:
-        return read(*where)
+        return read(*arguments)
     except OSError:
         return None
 
 
 def drop(owner: Owner, folder: FolderReport) -> list[int]:
-    """Remove the rows of messages whose files are lost, as EXPUNGE would; returns their UIDs."""
-    box = MailboxHandle(folder.mailbox_id, owner.account_id, folder.name, folder.directory, 0)
-    dropped: list[int] = []
-    lost = _lost(folder)
-    for at in range(0, len(lost), BATCH):
+    """Remove the rows of messages with lost files, as EXPUNGE would, and return their UIDs."""
+    mailbox = MailboxHandle(folder.mailbox_id, owner.account_id, folder.name, folder.directory, 0)
+    removed_uids: list[int] = []
+    lost = _lost_messages(folder)
+    for start in range(0, len(lost), BATCH):
         with transaction.atomic():
-            modseq = expunge.lock_mailbox(box.id)
-            ranges = [(each.uid, each.uid) for each in lost[at : at + BATCH]]
+            modseq = expunge.lock_mailbox(mailbox.id)
+            ranges = [(each.uid, each.uid) for each in lost[start : start + BATCH]]
             rows = [
                 row
-                for row in message_table.select_messages(box.id, expunge.COLUMNS, ranges)
-                if not maildir_files.has_file(box.directory, row[expunge.COLUMNS.index("base_name")])
+                for row in message_table.select_messages(mailbox.id, expunge.COLUMNS, ranges)
+                if not maildir_files.has_file(mailbox.directory, row[expunge.COLUMNS.index("base_name")])
             ]
             if rows and modseq:
-                dropped += expunge.remove_rows(box, rows, modseq).uids
-    return dropped
+                removed_uids += expunge.remove_rows(mailbox, rows, modseq).uids
+    return removed_uids

@@ -1,7 +1,8 @@
-"""An account's mail filters: Sieve scripts, which of them is active, and what filters remember between two messages.
+"""Sieve scripts of accounts, the active script, and what the `duplicate` and `vacation` extensions record.
 
-Called by the ManageSieve server (RFC 5804) through the executor, one function a command, and by `post.filters` at
-delivery. Nothing is stored that could not run; refusals are values with the codes of RFC 5804 §1.3.
+Called by the ManageSieve server (RFC 5804) through the executor, one function a command, and by
+`mta.delivery.sieve_filter` at delivery. A script that does not compile is never stored; refusals are values with the
+response codes of RFC 5804 §1.3.
 """
 
 import hashlib
@@ -19,21 +20,23 @@ from mailcore.values import Owner, Refusal
 from mailcore.wire.sieve.compiler import compile_script
 from mailcore.wire.sieve.script_parser import SieveError
 
-LONGEST_NAME = 128  # characters (RFC 5804 §1.6)
+MAX_NAME_LENGTH = 128  # characters (RFC 5804 §1.6)
 _NO_SUCH = Refusal("NONEXISTENT", "There is no script by that name")
-_FORGOTTEN_AT_ONCE = 10_000
+_DELETE_BATCH = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveScript:
-    """The script messages to an account go through, and what it may know of its owner. `told` is the fault the owner
-    has been told of already."""
+    """The script that messages to an account pass through, and what it may know of its owner.
+
+    `reported_fault` is the fault that the owner has been notified of already.
+    """
 
     id: int
     account_id: int
     name: str
     content: str
-    told: str
+    reported_fault: str
     address: str
     language: str
     time_zone: str
@@ -43,22 +46,23 @@ class ActiveScript:
 
 
 def list_scripts(owner: Owner) -> list[tuple[str, bool]]:
-    """(name, is it active?), by name."""
+    """Return (name, True if it is active) of each script, by name."""
     active = Account.objects.filter(pk=owner.account_id).values_list("active_script_id", flat=True).first()
     rows = SieveScript.objects.filter(account_id=owner.account_id).order_by("name").values_list("id", "name")
     return [(name, id_ == active) for id_, name in rows]
 
 
 def get_script(owner: Owner, name: str) -> str | Refusal:
+    """Return the content of a script."""
     found = SieveScript.objects.filter(account_id=owner.account_id, name=name).values_list("content", flat=True).first()
     return _NO_SUCH if found is None else found
 
 
 def syntax_error(content: str) -> Refusal | None:
-    """What is wrong with a script, with its line."""
+    """Return the first error in a script, with its line, or None."""
     limit = conf.current().sieve_max_script_size
     if limit and len(content.encode("utf-8", "replace")) > limit:
-        return Refusal("QUOTA/MAXSIZE", f"A script may have at most {limit} octets")
+        return Refusal("QUOTA/MAXSIZE", f"A script may have at most {limit} bytes")
     try:
         compile_script(content)
     except SieveError as error:
@@ -67,10 +71,10 @@ def syntax_error(content: str) -> Refusal | None:
 
 
 def has_space(owner: Owner, name: str, size: int) -> Refusal | None:
-    """May a script of `size` bytes be stored under this name?"""
+    """Return a refusal if a script of `size` bytes may not be stored under this name, else None."""
     parameters = conf.current()
     if parameters.sieve_max_script_size and size > parameters.sieve_max_script_size:
-        return Refusal("QUOTA/MAXSIZE", f"A script may have at most {parameters.sieve_max_script_size} octets")
+        return Refusal("QUOTA/MAXSIZE", f"A script may have at most {parameters.sieve_max_script_size} bytes")
     others = SieveScript.objects.filter(account_id=owner.account_id).exclude(name=name).count()
     if parameters.sieve_quota_max_scripts and others >= parameters.sieve_quota_max_scripts:
         return Refusal("QUOTA/MAXSCRIPTS", f"There may be at most {parameters.sieve_quota_max_scripts} scripts")
@@ -78,8 +82,8 @@ def has_space(owner: Owner, name: str, size: int) -> Refusal | None:
 
 
 def put_script(owner: Owner, name: str, content: str) -> Refusal | None:
-    """Store a script, in place of the one of this name if there is one; an active one stays active."""
-    if (refusal := _find_script(name) or syntax_error(content)) is not None:
+    """Store a script, replacing the one of this name; an active script stays active."""
+    if (refusal := _check_name(name) or syntax_error(content)) is not None:
         return refusal
     with transaction.atomic():
         _lock_account(owner)
@@ -92,7 +96,7 @@ def put_script(owner: Owner, name: str, content: str) -> Refusal | None:
 
 
 def activate_script(owner: Owner, name: str) -> Refusal | None:
-    """This script and no other; none at all for ""."""
+    """Make this script the active one; "" deactivates all."""
     with transaction.atomic():
         _lock_account(owner)
         script = SieveScript.objects.filter(account_id=owner.account_id, name=name).first() if name else None
@@ -104,6 +108,7 @@ def activate_script(owner: Owner, name: str) -> Refusal | None:
 
 
 def delete_script(owner: Owner, name: str) -> Refusal | None:
+    """Delete a script, unless it is active."""
     with transaction.atomic():
         _lock_account(owner)
         script = SieveScript.objects.filter(account_id=owner.account_id, name=name).first()
@@ -116,8 +121,8 @@ def delete_script(owner: Owner, name: str) -> Refusal | None:
 
 
 def rename_script(owner: Owner, old: str, new: str) -> Refusal | None:
-    """An active script stays active (RFC 5804 §2.11.1)."""
-    if (refusal := _find_script(new)) is not None:
+    """Rename a script; an active one stays active (RFC 5804 §2.11.1)."""
+    if (refusal := _check_name(new)) is not None:
         return refusal
     with transaction.atomic():
         _lock_account(owner)
@@ -134,9 +139,9 @@ def _lock_account(owner: Owner) -> None:
     Account.objects.select_for_update().filter(pk=owner.account_id).values_list("id").first()
 
 
-def _find_script(name: str) -> Refusal | None:
-    if not name or len(name) > LONGEST_NAME or re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", name):
-        return Refusal("", "This cannot be the name of a script")
+def _check_name(name: str) -> Refusal | None:
+    if not name or len(name) > MAX_NAME_LENGTH or re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", name):
+        return Refusal("", "Invalid script name")
     return None
 
 
@@ -144,7 +149,7 @@ def _find_script(name: str) -> Refusal | None:
 
 
 def active_scripts(account_ids: Iterable[int]) -> Mapping[int, ActiveScript]:
-    """The active scripts of these accounts, by account."""
+    """Return account id → active script."""
     columns = (
         *("active_script_id", "id", "active_script__name", "active_script__content", "active_script__fault"),
         *("address", "language", "time_zone"),
@@ -154,39 +159,45 @@ def active_scripts(account_ids: Iterable[int]) -> Mapping[int, ActiveScript]:
 
 
 def list_target_mailboxes(account_id: int) -> dict[str, str]:
-    """The mailboxes messages can be put into: name → special use or ""."""
+    """Return the mailboxes that messages can be filed into: name → special use or ""."""
     rows = Mailbox.objects.filter(account_id=account_id, selectable=True)
     return dict(rows.values_list("name", "special_use"))
 
 
-def record_fault(script_id: int, words: str) -> bool:
-    """A script could not be carried out. True for the first time since it was written; call inside a transaction."""
-    return SieveScript.objects.filter(pk=script_id, fault="").update(fault=words or "?") == 1
+def record_fault(script_id: int, error_text: str) -> bool:
+    """Record that a script failed at run time; return True for the first fault since it was stored.
+
+    Call inside a transaction.
+    """
+    return SieveScript.objects.filter(pk=script_id, fault="").update(fault=error_text or "?") == 1
 
 
 def has_seen(account_id: int, key: str) -> bool:
+    """Return True if `key` is recorded and its time has not passed."""
     return SieveMemory.objects.filter(account_id=account_id, key=_key_digest(key), until_at__gt=int(time())).exists()
 
 
 def record_seen(account_id: int, key: str, seconds: int, *, anew: bool = False) -> bool:
-    """Remember `key` for so long. False: it stands in memory already, and its time is left as it is, but with `anew`;
-    call inside a transaction."""
+    """Record `key` for so many seconds; return False if it is recorded already.
+
+    An existing record keeps its time unless `anew`. Call inside a transaction.
+    """
     if not anew and has_seen(account_id, key):
         return False
-    # Whoever delivers to this account at the same moment waits here, and then finds what was written.
+    # Another delivery to this account waits here, and then finds the record.
     Account.objects.select_for_update().filter(pk=account_id).values_list("id").first()
-    known = has_seen(account_id, key)
-    if anew or not known:
+    was_seen = has_seen(account_id, key)
+    if anew or not was_seen:
         SieveMemory.objects.update_or_create(
             account_id=account_id, key=_key_digest(key), defaults={"until_at": int(time()) + seconds}
         )
-    return not known
+    return not was_seen
 
 
 def delete_expired() -> int:
-    """Remove what need not be remembered any more; returns how much (at most 10,000 at once)."""
+    """Delete expired records, at most 10,000 at once, and return their number."""
     old = SieveMemory.objects.filter(until_at__lte=int(time())).values_list("id", flat=True)
-    ids = list(old[:_FORGOTTEN_AT_ONCE])
+    ids = list(old[:_DELETE_BATCH])
     SieveMemory.objects.filter(id__in=ids).delete()
     return len(ids)
 

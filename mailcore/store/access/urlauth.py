@@ -1,7 +1,7 @@
-"""URLs that carry the right to read what they name (RFC 4467). Called by the IMAP server.
+"""URLs that carry the right to read the message they name (RFC 4467); called by the IMAP server.
 
-Every mailbox has a key, made when first needed; the token of a URL is a keyed hash of it, and a new key makes all
-of them void.
+Every mailbox has a key, made when first needed. The token of a URL is a keyed hash of it, and a new key invalidates all
+of them.
 """
 
 import hashlib
@@ -20,13 +20,13 @@ MECHANISM = "INTERNAL"
 
 
 def sign_url(owner: Owner, url: AuthorizedUrl) -> str | None:
-    """The URL with its token; None if it is of no mailbox of the owner's here."""
+    """Return the URL with its token, or None if it names no mailbox of the owner on this server."""
     if _owner_of(url) != owner:
         return None
     row = Mailbox.objects.filter(account_id=owner.account_id, name=url.message.mailbox, selectable=True)
     if not row.exists():
         return None
-    # Only the first to come makes the key.
+    # If two sessions create the key at once, the first one wins.
     row.filter(url_key="").update(url_key=secrets.token_hex(32))
     return f"{url.rump}:{MECHANISM}:{_token(row.values_list('url_key', flat=True)[0], url)}"
 
@@ -48,7 +48,7 @@ def _find_account(name: str) -> Owner | None:
 
 
 def fetch_url(reader: Owner, url: AuthorizedUrl) -> bytes | None:
-    """The bytes, if the URL gives `reader` the right to them."""
+    """Return the bytes the URL names, or None if it does not give `reader` access."""
     owner = _owner_of(url)
     if owner is None or url.mechanism != MECHANISM or not _may_read(reader, url.access) or _is_expired(url.expire):
         return None
@@ -60,7 +60,10 @@ def fetch_url(reader: Owner, url: AuthorizedUrl) -> bytes | None:
 
 
 def _may_read(reader: Owner, access: str) -> bool:
-    """submit+ is for submission servers, of which none reads here."""
+    """Return True if the URL's access identifier includes `reader`.
+
+    submit+ is for submission servers, none of which reads here.
+    """
     if access in ("anonymous", "authuser"):
         return True
     kind, _, name = access.partition("+")
@@ -78,7 +81,7 @@ def _is_expired(expire: str) -> bool:
 
 
 def reset_keys(owner: Owner, mailbox: str | None) -> Refusal | None:
-    """Make the URLs of one mailbox, or of all, void."""
+    """Invalidate the URLs of one mailbox, or of all."""
     rows = Mailbox.objects.filter(account_id=owner.account_id)
     if mailbox is not None:
         rows = rows.filter(name=mailbox)

@@ -1,4 +1,4 @@
-"""A judge of OAuth tokens (setting OAUTH_VERIFIER): asks the server that issued them (RFC 7662).
+"""Verifier of OAuth tokens (setting OAUTH_VERIFIER) by introspection at the server that issued them (RFC 7662).
 
 OAUTH_INTROSPECTION_URL names its introspection endpoint, with this mail system's client id and secret:
 https://id:secret@login.example.org/introspect. The address is the token's "email", else its "username".
@@ -16,14 +16,14 @@ from mailcore import conf
 
 log = logging.getLogger("mailcore.oauth")
 
-_ANSWER_LIMIT = 65536  # bytes
+_RESPONSE_LIMIT = 65536  # bytes
 
 
 def introspect_token(token: str) -> str | None:
-    """The address the token was issued for; None: it is none in force, or the server does not say."""
+    """Return the address a token was issued for, or None if the token is not valid or the server names no address."""
     url = urlsplit(settings.OAUTH_INTROSPECTION_URL)
-    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    connection = kind(url.hostname or "", url.port, timeout=conf.current().oauth_timeout)
+    connection_class = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    connection = connection_class(url.hostname or "", url.port, timeout=conf.current().oauth_timeout)
     secret = f"{unquote(url.username or '')}:{unquote(url.password or '')}".encode()
     headers = {
         "Authorization": "Basic " + base64.b64encode(secret).decode(),
@@ -32,14 +32,14 @@ def introspect_token(token: str) -> str | None:
     }
     try:
         connection.request("POST", url.path or "/", urlencode({"token": token}), headers)
-        answer = connection.getresponse()
-        told = json.loads(answer.read(_ANSWER_LIMIT)) if answer.status == 200 else {}
+        response = connection.getresponse()
+        claims = json.loads(response.read(_RESPONSE_LIMIT)) if response.status == 200 else {}
     except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
         log.error("token introspection failed: %s: %s", url.hostname, type(error).__name__)
         return None
     finally:
         connection.close()
-    if not isinstance(told, dict) or told.get("active") is not True:
+    if not isinstance(claims, dict) or claims.get("active") is not True:
         return None
-    found = told.get("email") or told.get("username")
-    return found if isinstance(found, str) else None
+    address = claims.get("email") or claims.get("username")
+    return address if isinstance(address, str) else None

@@ -1,8 +1,8 @@
-"""PAM as the judge of passwords (Django setting AUTHENTICATION_BACKENDS): Unix accounts, sssd, whatever the
-system's administrator has set up under /etc/pam.d/PAM_SERVICE.
+"""Django authentication backend for PAM: Unix accounts, sssd, or any module of /etc/pam.d/PAM_SERVICE.
 
-The account must exist here, for its mail does; PAM is asked about the part before the @. Checking shadow
-passwords takes root, or a module that helps itself (pam_unix's unix_chkpwd checks one's own only).
+Named in the Django setting AUTHENTICATION_BACKENDS. The account must exist in the database, since its mail does; PAM
+gets the local part of its address. Checking shadow passwords takes root, or a module with its own helper (pam_unix's
+unix_chkpwd checks only the password of the user who runs it).
 """
 
 import ctypes
@@ -39,41 +39,43 @@ class _Conv(Structure):
 
 
 class PamBackend(BaseBackend):
+    """Backend that verifies passwords with PAM."""
+
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_: object
     ) -> Account | None:
         if not username or not password or "\0" in password:
             return None
         account = Account.objects.select_related("domain").filter(address=full_address(username)).first()
-        # Asked for unknown names too, which are nobody's to PAM as well.
+        # Unknown names are checked too, as a name that PAM does not know either, so that they take as long.
         name = account.local_part if account is not None else "\u2205"
-        right = check_password(settings.PAM_SERVICE, name, password)
-        return account if right and account is not None and self.get_user(account.pk) else None
+        is_correct = check_password(settings.PAM_SERVICE, name, password)
+        return account if is_correct and account is not None and self.get_user(account.pk) else None
 
     def get_user(self, user_id: int) -> Account | None:
         return AccountBackend().get_user(user_id)
 
 
 def check_password(service: str, name: str, password: str) -> bool:
-    """Does PAM say that this password is right, and that the account is in order?"""
+    """Return True if PAM accepts this password and the account's state."""
     pam, libc = _libraries()
     secret = password.encode("utf-8", "surrogateescape")
 
-    def answer(count: int, messages: Any, responses: Any, _data: Any) -> int:
-        # PAM frees what it gets, so it must come from malloc.
+    def converse(count: int, messages: Any, responses: Any, _data: Any) -> int:
+        # PAM frees the responses, so they must come from malloc.
         array = libc.calloc(count, sizeof(_Response))
         if not array:
             return _CONV_ERR
         responses[0] = cast(array, POINTER(_Response))
-        for at in range(count):
-            if messages[at].contents.style == _PROMPT_ECHO_OFF:
-                responses[0][at].text = libc.strdup(secret)
+        for index in range(count):
+            if messages[index].contents.style == _PROMPT_ECHO_OFF:
+                responses[0][index].text = libc.strdup(secret)
         return _SUCCESS
 
-    conversation = _Conv(_Conversation(answer), None)
+    conversation = _Conv(_Conversation(converse), None)
     handle = c_void_p()
     if pam.pam_start(service.encode(), name.encode(), byref(conversation), byref(handle)) != _SUCCESS:
-        log.error("PAM cannot be started: service=%s", service)
+        log.error("PAM initialization failed: service=%s", service)
         return False
     result = pam.pam_authenticate(handle, 0)
     if result == _SUCCESS:
@@ -83,7 +85,7 @@ def check_password(service: str, name: str, password: str) -> bool:
 
 
 def _libraries() -> tuple[ctypes.CDLL, ctypes.CDLL]:
-    """libpam and libc. OSError: this system has no PAM."""
+    """Load libpam and libc; raise OSError if this system has no PAM."""
     pam, libc = ctypes.CDLL("libpam.so.0"), ctypes.CDLL(None)
     libc.calloc.restype = libc.strdup.restype = c_void_p
     libc.strdup.argtypes = [c_char_p]

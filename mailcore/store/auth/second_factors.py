@@ -1,8 +1,8 @@
-"""What an owner has beside the password: authenticator apps, passkeys, recovery codes.
+"""Second factors of accounts: authenticator apps, passkeys, recovery codes.
 
-Once an account has an app or a passkey, the sign-in page asks for one of them (`mailadmin.sign_in`), and programs
-(SMTP, IMAP, POP3) need passwords of their own: the account's one opens nothing by itself any more. Recovery codes come
-with the first factor and go with the last one; each opens once.
+Once an account has an app or a passkey, the login page asks for one of them (`mailadmin.sign_in`), and programs (SMTP,
+IMAP, POP3) need app passwords: the account's own password is no longer enough. Recovery codes are created with the
+first factor and deleted with the last one; each works once.
 """
 
 import hashlib
@@ -27,15 +27,15 @@ from mailcore.store.directory.account_changes import revalidate_sessions
 from mailcore.store.notify import notifications
 from mailcore.wire.auth import totp
 
-_SEALED = "totp"
-_CODES = 10
-_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is read for another
-_OWN = (Factor.Kind.TOTP, Factor.Kind.PASSKEY)
+_TOTP_PURPOSE = "totp"
+_CODE_COUNT = 10
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without characters that are easily misread
+_DEVICE_KINDS = (Factor.Kind.TOTP, Factor.Kind.PASSKEY)
 
 
 @dataclass(frozen=True, slots=True)
 class FactorEntry:
-    """What an owner sees of a factor."""
+    """A second factor as its owner sees it."""
 
     id: int
     kind: str
@@ -46,10 +46,10 @@ class FactorEntry:
 
 @dataclass(frozen=True, slots=True)
 class AccountFactors:
-    """Everything an account has."""
+    """All second factors of an account."""
 
     own: tuple[FactorEntry, ...]  # apps and passkeys
-    codes: int  # recovery codes that still open
+    codes: int  # recovery codes not yet used
 
     @property
     def app(self) -> bool:
@@ -61,38 +61,42 @@ class AccountFactors:
 
 
 def list_factors(account_id: int) -> AccountFactors:
+    """Return all second factors of an account."""
     rows = Factor.objects.filter(account_id=account_id).order_by("created", "pk")
-    found = list(rows.values_list("id", "kind", "label", "created", "last_used"))
-    own = tuple(FactorEntry(*row) for row in found if row[1] in _OWN)
-    return AccountFactors(own, sum(row[1] == Factor.Kind.RECOVERY for row in found))
+    values = list(rows.values_list("id", "kind", "label", "created", "last_used"))
+    own = tuple(FactorEntry(*row) for row in values if row[1] in _DEVICE_KINDS)
+    return AccountFactors(own, sum(row[1] == Factor.Kind.RECOVERY for row in values))
 
 
-# --- Set up ---------------------------------------------------------------------------------------
+# --- Setting up -----------------------------------------------------------------------------------
 
 
 def new_totp_key() -> str:
-    """The key of an app that is being set up, sealed: it waits in the session until the app has shown a code."""
-    return encryption.encrypt(_SEALED, secrets.token_hex(20))
+    """Return a new encrypted key for an app; it is kept in the session until the app has shown a code."""
+    return encryption.encrypt(_TOTP_PURPOSE, secrets.token_hex(20))
 
 
-def decrypt_totp_key(sealed: str) -> bytes:
-    """Raises sealing.Unreadable."""
-    return bytes.fromhex(encryption.decrypt(_SEALED, sealed))
+def decrypt_totp_key(encrypted_key: str) -> bytes:
+    """Decrypt the key of an app; raise DecryptionError if that fails."""
+    return bytes.fromhex(encryption.decrypt(_TOTP_PURPOSE, encrypted_key))
 
 
-def add_authenticator(account_id: int, label: str, sealed: str, code: str) -> bool:
-    """The app is the account's second factor from now on. False: this is not the code it shows now."""
-    step = totp.matching_step(decrypt_totp_key(sealed), code, time(), 0)
+def add_authenticator(account_id: int, label: str, encrypted_key: str, code: str) -> bool:
+    """Make an app a second factor of the account; return False if `code` is not the one it shows now."""
+    step = totp.matching_step(decrypt_totp_key(encrypted_key), code, time(), 0)
     if step is None:
         return False
-    _insert_factor(account_id, Factor(kind=Factor.Kind.TOTP, label=label[:100], secret=sealed, counter=step))
+    _insert_factor(account_id, Factor(kind=Factor.Kind.TOTP, label=label[:100], secret=encrypted_key, counter=step))
     return True
 
 
 def add_passkey(account_id: int, label: str, passkey: Passkey) -> None:
-    """A passkey that `webauthn.registered` found good. NotValid: another account, or this one, has it already."""
+    """Add a passkey that `webauthn.verify_registration` accepted.
+
+    Raise InvalidAssertion if this or another account has it already.
+    """
     if Factor.objects.filter(kind=Factor.Kind.PASSKEY, handle=passkey.handle).exists():
-        raise InvalidAssertion("there already")
+        raise InvalidAssertion("passkey is registered already")
     row = Factor(kind=Factor.Kind.PASSKEY, label=label[:100], secret=passkey.public, handle=passkey.handle)
     row.counter = passkey.counter
     _insert_factor(account_id, row)
@@ -110,8 +114,8 @@ def _insert_factor(account_id: int, factor: Factor) -> None:
 
 
 def create_recovery_codes(account_id: int) -> list[str]:
-    """Fresh recovery codes, shown once; the ones before open nothing any more."""
-    codes = ["".join(secrets.choice(_ALPHABET) for _ in range(10)) for _ in range(_CODES)]
+    """Create new recovery codes, which cannot be shown again; earlier ones become invalid."""
+    codes = ["".join(secrets.choice(_ALPHABET) for _ in range(10)) for _ in range(_CODE_COUNT)]
     with transaction.atomic():
         account = Account.objects.select_for_update().get(pk=account_id)
         Factor.objects.filter(account=account, kind=Factor.Kind.RECOVERY).delete()
@@ -123,10 +127,13 @@ def create_recovery_codes(account_id: int) -> list[str]:
 
 
 def remove_factor(account_id: int, factor_id: int) -> bool:
-    """Without the last one the password alone opens again. False: the account has none by that number."""
+    """Remove a factor; return False if the account has none with that id.
+
+    Without any factor the password alone is enough again.
+    """
     with transaction.atomic():
         account = Account.objects.select_for_update().get(pk=account_id)
-        row = Factor.objects.filter(pk=factor_id, account=account, kind__in=_OWN).first()
+        row = Factor.objects.filter(pk=factor_id, account=account, kind__in=_DEVICE_KINDS).first()
         if row is None:
             return False
         audit.record_change("factor.delete", account.address, {"kind": row.kind, "label": row.label}, {})
@@ -136,7 +143,7 @@ def remove_factor(account_id: int, factor_id: int) -> bool:
 
 
 def remove_all_factors(account_id: int) -> bool:
-    """Every factor goes: its owner has lost them. False: there was none."""
+    """Remove every factor of an account, for an owner who lost them; return False if there was none."""
     with transaction.atomic():
         account = Account.objects.select_for_update().get(pk=account_id)
         count, _ = Factor.objects.filter(account=account).delete()
@@ -147,18 +154,18 @@ def remove_all_factors(account_id: int) -> bool:
 
 
 def _drop_codes_if_last(account: Account) -> None:
-    if not Factor.objects.filter(account=account, kind__in=_OWN).exists():
+    if not Factor.objects.filter(account=account, kind__in=_DEVICE_KINDS).exists():
         Factor.objects.filter(account=account).delete()
         Account.objects.filter(pk=account.pk).update(second_factor=False)
     revalidate_sessions([account.pk])
     notifications.publish_settings_changed()
 
 
-# --- Asked for ------------------------------------------------------------------------------------
+# --- Checking -------------------------------------------------------------------------------------
 
 
 def check_code(account_id: int, typed: str) -> bool:
-    """Is this the code an app of the account shows now, or one of its recovery codes? Each counts once."""
+    """Return True for the code an app of the account shows now, or an unused recovery code; each is accepted once."""
     with transaction.atomic():
         rows = Factor.objects.select_for_update().filter(account_id=account_id)
         return _matches_authenticator(list(rows.filter(kind=Factor.Kind.TOTP)), typed) or _use_recovery_code(
@@ -171,7 +178,7 @@ def _matches_authenticator(apps: Sequence[Factor], typed: str) -> bool:
         try:
             step = totp.matching_step(decrypt_totp_key(app.secret), typed, time(), app.counter)
         except encryption.DecryptionError:
-            continue  # SECRET_KEY was changed: a recovery code, or the administrator, helps
+            continue  # SECRET_KEY has changed: a recovery code or the administrator can help
         if step is not None:
             Factor.objects.filter(pk=app.pk).update(counter=step, last_used=timezone.now())
             return True
@@ -179,17 +186,17 @@ def _matches_authenticator(apps: Sequence[Factor], typed: str) -> bool:
 
 
 def _use_recovery_code(account_id: int, typed: str) -> bool:
-    word = "".join(each for each in unicodedata.normalize("NFKC", typed).lower() if each.isalnum())[:40]
-    spent = Factor.objects.filter(
-        account_id=account_id, kind=Factor.Kind.RECOVERY, secret=_digest(account_id, word)
+    normalized = "".join(each for each in unicodedata.normalize("NFKC", typed).lower() if each.isalnum())[:40]
+    used = Factor.objects.filter(
+        account_id=account_id, kind=Factor.Kind.RECOVERY, secret=_digest(account_id, normalized)
     ).delete()[0]
-    if spent:
+    if used:
         audit.record_change("factor.recovered", Account.objects.values_list("address", flat=True).get(pk=account_id))
-    return spent > 0
+    return used > 0
 
 
 def list_passkey_ids(account_id: int) -> list[str]:
-    """The credential ids a browser may choose from."""
+    """Return the credential ids that a browser may choose from."""
     rows = Factor.objects.filter(account_id=account_id, kind=Factor.Kind.PASSKEY)
     return list(rows.order_by("pk").values_list("handle", flat=True))
 
@@ -197,7 +204,7 @@ def list_passkey_ids(account_id: int) -> list[str]:
 def check_passkey(
     account_id: int, site: RelyingParty, challenge: str, handle: str, client: str, authenticator: str, signature: str
 ) -> bool:
-    """Did the holder of one of the account's passkeys sign this challenge?"""
+    """Return True if one of the account's passkeys signed this challenge."""
     with transaction.atomic():
         rows = Factor.objects.select_for_update().filter(account_id=account_id, kind=Factor.Kind.PASSKEY)
         row = rows.filter(handle=handle).first()

@@ -1,6 +1,6 @@
-"""The sender of a request, as far as its header tells: is somebody signed in?
+"""A check of a request's header for a session or token, before a large body is read.
 
-Called by `mailcore.asgi` before it takes a large body. It opens nothing: the page asks again, in full.
+Called by `mailcore.asgi`. It grants nothing: the view authenticates the request in full.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,10 @@ from mailcore.store.credentials import api_tokens
 
 
 def is_signed_in(headers: Mapping[bytes, str]) -> bool:
-    """Return True for a session that has something in it, or the token of a script. `headers`: by lower-case name."""
+    """Return True if a request carries a session with data, or a valid API token.
+
+    `headers` maps lower-case names to values.
+    """
     close_old_connections()
     try:
         scheme, _space, token = headers.get(b"authorization", "").partition(" ")
@@ -27,10 +30,10 @@ def is_signed_in(headers: Mapping[bytes, str]) -> bool:
 
 def _has_session(cookies: str) -> bool:
     try:
-        found = SimpleCookie(cookies).get(settings.SESSION_COOKIE_NAME)
+        cookie = SimpleCookie(cookies).get(settings.SESSION_COOKIE_NAME)
     except CookieError:
         return False
-    if found is None:
+    if cookie is None:
         return False
-    store = import_module(settings.SESSION_ENGINE).SessionStore(found.value)
+    store = import_module(settings.SESSION_ENGINE).SessionStore(cookie.value)
     return bool(list(store.keys()))

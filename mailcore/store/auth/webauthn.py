@@ -1,8 +1,8 @@
-"""Passkeys as a second factor: what a browser says is checked as W3C's Web Authentication wants it (§7.1, §7.2).
+"""Passkeys as a second factor: verification according to W3C Web Authentication (§7.1, §7.2).
 
-No attestation is asked for: which make the key is does not matter. The browser hands the public key over in the form
-`cryptography` reads (SubjectPublicKeyInfo), beside the authenticator's data; both come from the person who is signed
-in, so neither needs the other's CBOR.
+No attestation is requested, since the make of the authenticator does not matter. The browser passes the public key in
+the form `cryptography` reads (SubjectPublicKeyInfo), beside the authenticator data; both come from the user who is
+logged in, so neither needs a CBOR parser.
 """
 
 import base64
@@ -21,12 +21,12 @@ ALGORITHMS = (-8, -7, -257)  # COSE: Ed25519, ES256, RS256
 
 
 class InvalidAssertion(Exception):
-    """What came is no proof; the words are for the log."""
+    """Raised when a registration or assertion does not verify; its text is for the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class RelyingParty:
-    """Where the ceremony takes place: the host is the relying party's id."""
+    """The site that a passkey belongs to; the host is the relying party's id."""
 
     host: str
     origin: str  # "https://mail.benet.com"
@@ -34,7 +34,7 @@ class RelyingParty:
 
 @dataclass(frozen=True, slots=True)
 class Passkey:
-    """A key that was made: base64url credential id, base64 SubjectPublicKeyInfo, its signature counter."""
+    """A registered key: base64url credential id, base64 SubjectPublicKeyInfo, signature counter."""
 
     handle: str
     public: str
@@ -42,21 +42,25 @@ class Passkey:
 
 
 def decode(text: str) -> bytes:
-    """Bytes of base64url without padding. Raises NotValid."""
+    """Decode base64url without padding; raise InvalidAssertion if it is invalid."""
     try:
         return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (binascii.Error, ValueError) as error:
         raise InvalidAssertion("not base64url") from error
 
 
-def encode(octets: bytes) -> str:
-    return base64.urlsafe_b64encode(octets).decode().rstrip("=")
+def encode(data: bytes) -> str:
+    """Encode bytes as base64url without padding."""
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def verify_registration(
     site: RelyingParty, challenge: str, handle: str, client: str, authenticator: str, public: str
 ) -> Passkey:
-    """The passkey a browser made for `challenge`; everything else as it posted it, base64url. Raises NotValid."""
+    """Return the passkey a browser created for `challenge`; raise InvalidAssertion if it does not verify.
+
+    The other arguments are as the browser posted them, base64url.
+    """
     _check_client(site, challenge, "webauthn.create", decode(client))
     data = decode(authenticator)
     counter = _check_authenticator(site, data)
@@ -64,7 +68,7 @@ def verify_registration(
         raise InvalidAssertion("no credential in the authenticator's data")
     length = int.from_bytes(data[53:55])
     if not length or data[55 : 55 + length] != decode(handle):
-        raise InvalidAssertion("the credential is another than its id")
+        raise InvalidAssertion("credential id mismatch")
     key = decode(public)
     _load(key)
     return Passkey(encode(decode(handle)), base64.b64encode(key).decode(), counter)
@@ -73,44 +77,44 @@ def verify_registration(
 def verify_assertion(
     site: RelyingParty, challenge: str, passkey: Passkey, client: str, authenticator: str, signature: str
 ) -> int:
-    """The key's new counter, if its holder signed `challenge` just now. Raises NotValid."""
-    said, data = decode(client), decode(authenticator)
-    _check_client(site, challenge, "webauthn.get", said)
+    """Return the key's new counter if its holder signed `challenge`; raise InvalidAssertion otherwise."""
+    client_data, data = decode(client), decode(authenticator)
+    _check_client(site, challenge, "webauthn.get", client_data)
     counter = _check_authenticator(site, data)
-    _check_signature(base64.b64decode(passkey.public), data + hashlib.sha256(said).digest(), decode(signature))
+    _check_signature(base64.b64decode(passkey.public), data + hashlib.sha256(client_data).digest(), decode(signature))
     if (counter or passkey.counter) and counter <= passkey.counter:
         raise InvalidAssertion("the key's counter went backwards: it may have been copied")
     return counter
 
 
-def _check_client(site: RelyingParty, challenge: str, kind: str, said: bytes) -> None:
+def _check_client(site: RelyingParty, challenge: str, kind: str, client_data: bytes) -> None:
     try:
-        fields = json.loads(said)
-        given = fields["type"], fields["challenge"], fields["origin"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:  # the last: brackets nested 1000 deep
-        raise InvalidAssertion("no client data") from error
-    if given[0] != kind or given[2] != site.origin or not challenge:
-        raise InvalidAssertion("for another page or purpose")
-    if not hmac.compare_digest(str(given[1]).encode(), challenge.encode()):
-        raise InvalidAssertion("for another challenge")
+        fields = json.loads(client_data)
+        received = fields["type"], fields["challenge"], fields["origin"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:  # RecursionError: brackets nested 1000 deep
+        raise InvalidAssertion("invalid client data") from error
+    if received[0] != kind or received[2] != site.origin or not challenge:
+        raise InvalidAssertion("wrong origin or type")
+    if not hmac.compare_digest(str(received[1]).encode(), challenge.encode()):
+        raise InvalidAssertion("challenge mismatch")
 
 
 def _check_authenticator(site: RelyingParty, data: bytes) -> int:
     if len(data) < 37 or data[:32] != hashlib.sha256(site.host.encode()).digest():
-        raise InvalidAssertion("for another host")
+        raise InvalidAssertion("relying party id mismatch")
     if not data[32] & _PRESENT:
-        raise InvalidAssertion("nobody was there")
+        raise InvalidAssertion("no user was present")
     return int.from_bytes(data[33:37])
 
 
 def _load(key: bytes) -> ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey:
     try:
-        found = serialization.load_der_public_key(key)
+        loaded = serialization.load_der_public_key(key)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise InvalidAssertion("no public key") from error
-    if not isinstance(found, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey):
-        raise InvalidAssertion("a key of another kind")
-    return found
+        raise InvalidAssertion("invalid public key") from error
+    if not isinstance(loaded, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey):
+        raise InvalidAssertion("unsupported key type")
+    return loaded
 
 
 def _check_signature(public: bytes, signed: bytes, signature: bytes) -> None:
@@ -124,4 +128,4 @@ def _check_signature(public: bytes, signed: bytes, signature: bytes) -> None:
             case _:
                 key.verify(signature, signed)
     except InvalidSignature as error:
-        raise InvalidAssertion("the signature is not the key's") from error
+        raise InvalidAssertion("signature verification failed") from error

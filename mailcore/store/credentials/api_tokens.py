@@ -1,4 +1,7 @@
-"""Tokens for scripts: made, taken, revoked. Random and long, so a keyed hash of each is kept."""
+"""API tokens for scripts: create, list, revoke and check them.
+
+The tokens are random and long, so a keyed hash of each is stored.
+"""
 
 import hashlib
 import secrets
@@ -21,21 +24,21 @@ def _digest(token: str) -> str:
 
 
 def create_token(account_id: int, label: str, *, writes: bool, expires: date | None) -> str:
-    """A new token; it is shown once."""
+    """Create a token and return it; it cannot be shown again."""
     token = PREFIX + secrets.token_urlsafe(32)
     with transaction.atomic():
         account = Account.objects.get(pk=account_id)
-        given = {"label": label[:100], "writes": writes}
-        ApiToken.objects.create(account=account, digest=_digest(token), expires=expires, **given)
+        properties = {"label": label[:100], "writes": writes}
+        ApiToken.objects.create(account=account, digest=_digest(token), expires=expires, **properties)
         audit.record_change(
-            "token.create", account.address, {}, given | {"expires": expires.isoformat() if expires else None}
+            "token.create", account.address, {}, properties | {"expires": expires.isoformat() if expires else None}
         )
     return token
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What an owner sees of a token."""
+    """An API token as its owner sees it."""
 
     id: int
     label: str
@@ -46,12 +49,13 @@ class Token:
 
 
 def list_tokens(account_id: int) -> list[Token]:
+    """Return the API tokens of an account, the latest first."""
     rows = ApiToken.objects.filter(account_id=account_id).order_by("-created", "-pk")
     return [Token(*row) for row in rows.values_list("id", "label", "writes", "created", "last_used", "expires")]
 
 
 def revoke_token(account_id: int, token_id: int) -> bool:
-    """It opens nothing from now on. False: the account has none by that number."""
+    """Revoke a token; return False if the account has none with that id."""
     with transaction.atomic():
         row = ApiToken.objects.filter(pk=token_id, account_id=account_id).select_related("account").first()
         if row is None:
@@ -62,7 +66,7 @@ def revoke_token(account_id: int, token_id: int) -> bool:
 
 
 def find_holder(token: str) -> tuple[int, bool] | None:
-    """(the account's id, may it change things) of a token that is in force."""
+    """Return (account id, True if it may write) of a valid token, or None."""
     if not token.startswith(PREFIX):
         return None
     row = ApiToken.objects.filter(digest=_digest(token)).first()

@@ -1,7 +1,7 @@
-"""Password hashes that came from another mail system, as Dovecot writes them: "{SSHA512}…", "{CRYPT}$6$…".
+"""Password hashes imported from another mail system, in Dovecot's notation: "{SSHA512}…", "{CRYPT}$6$…".
 
-Named in Django's PASSWORD_HASHERS. They are checked, never made: whoever signs in with one gets our own
-hash by that. In the database they begin with "dovecot$".
+Named in Django's PASSWORD_HASHERS. They are checked, never made: after a log-in the hash is replaced by this system's
+own. In the database they begin with "dovecot$".
 """
 
 import base64
@@ -20,36 +20,38 @@ from django.utils.translation import gettext as _
 
 from mailcore.wire.auth import sasl
 
-_SHAPE = re.compile(r"\{([A-Za-z0-9-]+)(?:\.(hex|b64|base64))?\}(.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
+_NOTATION = re.compile(r"\{([A-Za-z0-9-]+)(?:\.(hex|b64|base64))?\}(.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
 
 
-def encode_hash(given: str, default: str = "CRYPT") -> str:
-    """What the database keeps of a hash as Dovecot writes it; one without "{SCHEME}" is of the default scheme.
-    ValueError: no such scheme, or no such hash."""
-    if not _SHAPE.fullmatch(given):
-        given = f"{{{default}}}{given}"
-    scheme, encoding, data = _split_scheme(given)
+def encode_hash(stored: str, default: str = "CRYPT") -> str:
+    """Return a hash in Dovecot's notation as the database stores it; one without "{SCHEME}" has the default scheme.
+
+    Raise ValueError for an unknown scheme or an invalid hash.
+    """
+    if not _NOTATION.fullmatch(stored):
+        stored = f"{{{default}}}{stored}"
+    scheme, encoding, data = _split_scheme(stored)
     if scheme not in _SCHEMES:
         raise ValueError(f"unknown password scheme {scheme}")
     if not data or not _validate(scheme, encoding, data):
-        raise ValueError(f"no {scheme} hash")
-    return f"{DovecotHasher.algorithm}${given}"
+        raise ValueError(f"invalid {scheme} hash")
+    return f"{DovecotHasher.algorithm}${stored}"
 
 
-def scram_keys(given: str) -> str:
-    """The SCRAM keys in a hash as Dovecot writes it, "" if it is of another scheme."""
-    scheme, _encoding, data = _split_scheme(given)
+def scram_keys(stored: str) -> str:
+    """Return the SCRAM keys in a hash in Dovecot's notation, or "" for other schemes."""
+    scheme, _encoding, data = _split_scheme(stored)
     return data if scheme == "SCRAM-SHA-256" else ""
 
 
-def cleartext_password(given: str) -> str | None:
-    """The password itself where it was stored in the clear."""
-    scheme, encoding, data = _split_scheme(given)
+def cleartext_password(stored: str) -> str | None:
+    """Return the password itself if it was stored as clear text, else None."""
+    scheme, encoding, data = _split_scheme(stored)
     return _decode_plain(encoding, data) if scheme in _CLEAR and data else None
 
 
 class DovecotHasher(BasePasswordHasher):
-    """Django's side: checks, and is always in need of an update."""
+    """Django password hasher that only checks; its hashes always need an update."""
 
     algorithm = "dovecot"
 
@@ -61,34 +63,34 @@ class DovecotHasher(BasePasswordHasher):
             return False
 
     def encode(self, password: str, salt: str) -> str:
-        raise NotImplementedError("hashes of this kind are not made any more")
+        raise NotImplementedError("Dovecot hashes are only verified, never created")
 
     def must_update(self, encoded: str) -> bool:
         return True
 
     def harden_runtime(self, password: str, encoded: str) -> None:
-        """Nothing to do: it is checked once, and then no more."""
+        """Do nothing: each hash is checked once and then replaced."""
 
     def safe_summary(self, encoded: str) -> dict[Any, Any]:
         return {_("algorithm"): f"{self.algorithm} {_split_scheme(encoded.partition('$')[2])[0]}"}
 
 
-def _split_scheme(given: str) -> tuple[str, str, str]:
-    """(scheme in upper case, encoding "" | "hex" | "b64", the hash)."""
-    shape = _SHAPE.fullmatch(given)
-    if shape is None:
-        return "", "", given
-    scheme, encoding, data = shape.groups()
+def _split_scheme(stored: str) -> tuple[str, str, str]:
+    """Return (scheme in upper case, encoding "", "hex" or "b64", hash)."""
+    match = _NOTATION.fullmatch(stored)
+    if match is None:
+        return "", "", stored
+    scheme, encoding, data = match.groups()
     return scheme.upper(), (encoding or "").lower().replace("base64", "b64"), data
 
 
 # --- The schemes ----------------------------------------------------------------------------------
 
 
-def _decode_hash(encoding: str, data: str, usual: str) -> bytes:
-    """ValueError: it is not written so."""
+def _decode_hash(encoding: str, data: str, default_encoding: str) -> bytes:
+    """Decode a hash; raise ValueError if it is not in that encoding."""
     try:
-        return bytes.fromhex(data) if (encoding or usual) == "hex" else base64.b64decode(data, validate=True)
+        return bytes.fromhex(data) if (encoding or default_encoding) == "hex" else base64.b64decode(data, validate=True)
     except binascii.Error as error:
         raise ValueError("bad encoding") from error
 
@@ -101,43 +103,45 @@ def _check_plain(password: bytes, encoding: str, data: str) -> bool:
     return hmac.compare_digest(password, _decode_plain(encoding, data).encode())
 
 
-def _check_digest(algorithm: str, usual: str, salted: bool, password: bytes, encoding: str, data: str) -> bool:
-    """A digest of the password, and of the salt that stands behind it."""
-    octets = _decode_hash(encoding, data, usual)
+def _check_digest(
+    algorithm: str, default_encoding: str, salted: bool, password: bytes, encoding: str, data: str
+) -> bool:
+    """Check a digest of the password and of the salt appended to it."""
+    raw = _decode_hash(encoding, data, default_encoding)
     size = hashlib.new(algorithm, usedforsecurity=False).digest_size
-    if len(octets) < size or (len(octets) > size) is not salted:
+    if len(raw) < size or (len(raw) > size) is not salted:
         raise ValueError("wrong length")
-    found = hashlib.new(algorithm, password + octets[size:], usedforsecurity=False).digest()
-    return hmac.compare_digest(found, octets[:size])
+    computed = hashlib.new(algorithm, password + raw[size:], usedforsecurity=False).digest()
+    return hmac.compare_digest(computed, raw[:size])
 
 
 def _check_pbkdf2(password: bytes, _encoding: str, data: str) -> bool:
-    """$1$salt$rounds$hex of PBKDF2 with SHA-1."""
+    """Check PBKDF2 with SHA-1, written $1$salt$rounds$hex."""
     _empty, version, salt, rounds, digest = data.split("$")
     if version != "1":
         raise ValueError("unknown version")
-    found = hashlib.pbkdf2_hmac("sha1", password, salt.encode(), int(rounds))
-    return hmac.compare_digest(found, bytes.fromhex(digest))
+    computed = hashlib.pbkdf2_hmac("sha1", password, salt.encode(), int(rounds))
+    return hmac.compare_digest(computed, bytes.fromhex(digest))
 
 
 def _check_argon2(password: bytes, _encoding: str, data: str) -> bool:
     try:
         return argon2.PasswordHasher().verify(data, password)
     except argon2.exceptions.InvalidHashError as error:
-        raise ValueError("no argon2 hash") from error
+        raise ValueError("invalid argon2 hash") from error
     except argon2.exceptions.VerificationError:
         return False
 
 
 def _check_scram(password: bytes, _encoding: str, data: str) -> bool:
     keys = sasl.parse_keys(data)
-    made = sasl.make_keys(password.decode(), keys.salt, keys.iterations)
-    return hmac.compare_digest(made.stored_key, keys.stored_key)
+    computed_keys = sasl.make_keys(password.decode(), keys.salt, keys.iterations)
+    return hmac.compare_digest(computed_keys.stored_key, keys.stored_key)
 
 
 @lru_cache(maxsize=1)
 def _crypt_library() -> ctypes.CDLL | None:
-    """The system's crypt(3): libxcrypt knows every kind that a shadow file may hold, old and new."""
+    """Load the system's crypt(3); libxcrypt supports every scheme that a shadow file may hold, old and new."""
     for name in ("libcrypt.so.1", "libcrypt.so.2", None):
         try:
             library = ctypes.CDLL(name)
@@ -152,14 +156,14 @@ def _crypt_library() -> ctypes.CDLL | None:
 _CRYPT_DATA = 1 << 18  # bytes; no library's struct crypt_data is larger
 
 
-def _check_crypt(start: str, password: bytes, _encoding: str, data: str) -> bool:
+def _check_crypt(prefix: str, password: bytes, _encoding: str, data: str) -> bool:
     library = _crypt_library()
-    if library is None or not data.startswith(start) or b"\0" in password:
-        raise ValueError("no crypt hash that this system knows")
-    made = library.crypt_r(password, data.encode(), ctypes.create_string_buffer(_CRYPT_DATA))
-    if made is None or made.startswith(b"*"):
-        raise ValueError("no crypt hash that this system knows")
-    return hmac.compare_digest(made, data.encode())
+    if library is None or not data.startswith(prefix) or b"\0" in password:
+        raise ValueError("unsupported crypt hash")
+    computed_keys = library.crypt_r(password, data.encode(), ctypes.create_string_buffer(_CRYPT_DATA))
+    if computed_keys is None or computed_keys.startswith(b"*"):
+        raise ValueError("unsupported crypt hash")
+    return hmac.compare_digest(computed_keys, data.encode())
 
 
 _Check = Callable[[bytes, str, str], bool]

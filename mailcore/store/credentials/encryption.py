@@ -1,8 +1,7 @@
-"""Secrets that must be read again, kept in the database so that a copy of it alone tells nobody anything: sealed under
-SECRET_KEY, which lies beside the database and not in it.
+"""Encryption of secrets in the database under SECRET_KEY, so that a copy of the database alone reveals none.
 
-Passwords are hashed instead (`passwords`, `credentials`); this is for what somebody has to be shown: the key of an
-authenticator app, a DKIM key, the key of a browser's session.
+For secrets that must be read again: the key of an authenticator app, a DKIM key, the key of a browser's session.
+Passwords are hashed instead (`hasher`, `issued_passwords`). SECRET_KEY is stored beside the database, not in it.
 """
 
 import base64
@@ -14,7 +13,7 @@ from django.conf import settings
 
 
 class DecryptionError(Exception):
-    """Sealed under another SECRET_KEY, or not by us."""
+    """Raised for a text that was encrypted under another SECRET_KEY, or not by `encrypt`."""
 
 
 @lru_cache(maxsize=16)
@@ -25,13 +24,13 @@ def _fernet(purpose: str, secret_key: str) -> Fernet:
 
 
 def encrypt(purpose: str, text: str) -> str:
-    """`purpose` keeps what was sealed for one thing from being taken for another."""
+    """Encrypt a text; a text encrypted for one `purpose` cannot be decrypted for another."""
     return _fernet(purpose, settings.SECRET_KEY).encrypt(text.encode()).decode()
 
 
-def decrypt(purpose: str, sealed: str) -> str:
-    """Raises Unreadable."""
+def decrypt(purpose: str, encrypted: str) -> str:
+    """Decrypt a text that `encrypt` made for this purpose; raise DecryptionError if that fails."""
     try:
-        return _fernet(purpose, settings.SECRET_KEY).decrypt(sealed.encode()).decode()
+        return _fernet(purpose, settings.SECRET_KEY).decrypt(encrypted.encode()).decode()
     except (InvalidToken, ValueError) as error:
         raise DecryptionError(purpose) from error

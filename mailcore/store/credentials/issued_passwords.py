@@ -1,7 +1,7 @@
-"""Passwords made for programs and for web sessions: made, shown, taken, revoked.
+"""App passwords and session credentials: create, check, list and revoke them.
 
-Called by `login` for every sign-in, and by the screens through it. The secrets are random and long, so a
-keyed hash of each is kept instead of argon2: checking must be cheap. SCRAM's keys stand beside it.
+Called by `account_login` for every log-in, and by the screens through it. The secrets are random and long, so a keyed
+hash of each is stored instead of argon2: checking must be cheap. The SCRAM keys are stored beside it.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from mailcore.store.db.compiled_queries import CompiledQuery
 from mailcore.store.notify import notifications
 from mailcore.wire.auth.sasl import ScramKeys
 
-# Messages of app passwords: none that is read for another.
+# Characters of app passwords, without "l" and "o", which are easily misread as digits.
 _LETTERS = "abcdefghijkmnpqrstuvwxyz"
 APP_PASSWORD_PATTERN = re.compile(rf"[{_LETTERS}]{{20}}")
 SESSION_PREFIX = "session."
@@ -43,13 +43,13 @@ def _digest(secret: str) -> str:
 
 
 def _strip_spaces(password: str) -> str:
-    """An app password as it was made: people type the gaps, or do not."""
+    """Return an app password as it was created: people type the gaps, or do not."""
     return re.sub(r"[\s-]+", "", password).lower() if len(password) < 40 else password
 
 
-# --- Taken ----------------------------------------------------------------------------------------
+# --- Checking -------------------------------------------------------------------------------------
 
-_made_for = CompiledQuery(
+_id_query = CompiledQuery(
     lambda account_id, digest: AppPassword.objects.filter(account_id=account_id, digest=digest).values_list("id"),
     int,
     str,
@@ -57,25 +57,27 @@ _made_for = CompiledQuery(
 
 
 def find_password(account_id: int, password: str) -> int:
-    """The id of the account's app password or session credential that this is; 0: none that is in force.
+    """Return the id of the account's app password or session credential with this secret, or 0 if none is valid.
 
-    Only what has the form of one is looked up; a person's own password may have it too by chance.
+    Only a text in the form of an app password is looked up; a user's own password may have that form by chance.
     """
     secret = password if password.startswith(SESSION_PREFIX) else _strip_spaces(password)
     if secret is not password and not APP_PASSWORD_PATTERN.fullmatch(secret):
         return 0
-    found = _made_for.row(account_id, _digest(secret))
-    return found[0] if found is not None and record_use(found[0]) else 0
+    row = _id_query.row(account_id, _digest(secret))
+    return row[0] if row is not None and record_use(row[0]) else 0
 
 
 def record_use(password_id: int) -> bool:
-    """It has been used now. False: it is over. ("Last used" is for people: a write every ten minutes tells
-    them enough.)"""
-    made = AppPassword.objects.filter(pk=password_id).first()
+    """Record that a password is used now; return False if it has expired or been revoked.
+
+    "Last used" is for display, so it is written every ten minutes at most.
+    """
+    row = AppPassword.objects.filter(pk=password_id).first()
     now = timezone.now()
-    if made is None or (made.expires is not None and made.expires <= now):
+    if row is None or (row.expires is not None and row.expires <= now):
         return False
-    if not made.session and (made.last_used is None or now - made.last_used > timedelta(minutes=10)):
+    if not row.session and (row.last_used is None or now - row.last_used > timedelta(minutes=10)):
         AppPassword.objects.filter(pk=password_id).update(last_used=now)
     return True
 
@@ -84,29 +86,30 @@ _exists_query = CompiledQuery(lambda password_id: AppPassword.objects.filter(pk=
 
 
 def password_exists(password_id: int) -> bool:
+    """Return True if this app password or session credential has not been revoked."""
     return _exists_query.row(password_id) is not None
 
 
 def scram_candidates(account_id: int) -> list[tuple[int, ScramKeys]]:
-    """(id, keys) of every way an app password of the account can be typed."""
+    """Return (id, keys) for each spelling of each app password of the account."""
     rows = AppPassword.objects.filter(account_id=account_id, session=False).exclude(scram="")
     return [(id_, keys) for id_, stored in rows.values_list("id", "scram") for keys in scram.parse_keys(stored)]
 
 
-# --- Made for programs ----------------------------------------------------------------------------
+# --- App passwords --------------------------------------------------------------------------------
 
 
 def make_app_password(account_id: int, label: str) -> str:
-    """A new password for one program, in four groups of five letters; it is shown once and kept only as hashes."""
+    """Create an app password and return it in four groups of five letters; only its hashes are stored."""
     secret = "".join(secrets.choice(_LETTERS) for _ in range(20))  # 91 bits
     shown = " ".join(secret[i : i + 5] for i in range(0, 20, 5))
-    address, kept = Account.objects.values_list("address", "scram").get(pk=account_id)
+    address, account_scram = Account.objects.values_list("address", "scram").get(pk=account_id)
     with transaction.atomic():
         AppPassword.objects.create(
             account_id=account_id,
             label=label.strip()[:100],
             digest=_digest(secret),
-            scram=scram.make_keys(address, kept, shown, secret),
+            scram=scram.make_keys(address, account_scram, shown, secret),
         )
         audit.record_change("app-password.create", address, {}, {"label": label.strip()[:100]})
     return shown
@@ -114,7 +117,7 @@ def make_app_password(account_id: int, label: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ProgramPassword:
-    """What an owner sees of a password made for a program."""
+    """An app password as its owner sees it."""
 
     id: int
     label: str
@@ -123,12 +126,13 @@ class ProgramPassword:
 
 
 def app_passwords(account_id: int) -> list[ProgramPassword]:
+    """Return the app passwords of an account, the latest first."""
     rows = AppPassword.objects.filter(account_id=account_id, session=False).order_by("-created", "-id")
     return [ProgramPassword(*row) for row in rows.values_list("id", "label", "created", "last_used")]
 
 
 def revoke_app_password(account_id: int, password_id: int) -> bool:
-    """It opens nothing from now on, and what it opened ends. False: the account has none by that number."""
+    """Revoke an app password and end the sessions that use it; return False if the account has none with that id."""
     with transaction.atomic():
         row = AppPassword.objects.filter(id=password_id, account_id=account_id, session=False).first()
         if row is None:
@@ -139,10 +143,10 @@ def revoke_app_password(account_id: int, password_id: int) -> bool:
         return True
 
 
-# --- Made for web sessions ------------------------------------------------------------------------
+# --- Session credentials --------------------------------------------------------------------------
 
 
-_SEALED = "session key"
+_SESSION_PURPOSE = "session key"
 
 
 def _session_digest(session_key: str) -> str:
@@ -150,9 +154,11 @@ def _session_digest(session_key: str) -> str:
 
 
 def make_session_credential(user: Account, session_key: str, client: str = "", agent: str = "") -> tuple[str, str]:
-    """(login, secret) with which the web session speaks IMAP and SMTP for `user`; one per session, the
-    last one made. It ends with the session's cookie if nobody revokes it. `client` and `agent` (the browser's
-    address and what it calls itself) are shown to the owner."""
+    """Return (login, secret) with which the web session logs in to IMAP and SMTP for `user`.
+
+    A session has one credential, the last one created. It expires with the session's cookie unless it is revoked
+    before. `client` and `agent` (the browser's IP address and User-Agent) are shown to the owner.
+    """
     now, mark = timezone.now(), _session_digest(session_key)
     AppPassword.objects.filter(Q(session_mark=mark) | Q(account=user, expires__lt=now), session=True).delete()
     secret = SESSION_PREFIX + secrets.token_urlsafe(32)
@@ -162,7 +168,7 @@ def make_session_credential(user: Account, session_key: str, client: str = "", a
         digest=_digest(secret),
         session=True,
         session_mark=mark,
-        session_key=encryption.encrypt(_SEALED, session_key),
+        session_key=encryption.encrypt(_SESSION_PURPOSE, session_key),
         client=client[:45],
         expires=now + timedelta(seconds=settings.SESSION_COOKIE_AGE),
     )
@@ -171,7 +177,7 @@ def make_session_credential(user: Account, session_key: str, client: str = "", a
 
 @dataclass(frozen=True, slots=True)
 class WebSession:
-    """What an owner sees of a browser that is signed in."""
+    """A browser session as its owner sees it."""
 
     id: int
     agent: str
@@ -181,19 +187,22 @@ class WebSession:
 
 
 def web_sessions(account_id: int, current: str = "") -> list[WebSession]:
-    """The browsers that are signed in, the last one first; `current`: the key of the session that asks."""
+    """Return the browsers that are logged in, the latest first; `current` is the session key of the request."""
     rows = AppPassword.objects.filter(account_id=account_id, session=True, expires__gt=timezone.now())
     values = rows.order_by("-created", "-id").values_list("id", "label", "client", "created", "session_mark")
-    here = _session_digest(current) if current else "-"
-    return [WebSession(id_, agent, address, made, mark == here) for id_, agent, address, made, mark in values]
+    current_mark = _session_digest(current) if current else "-"
+    return [
+        WebSession(id_, agent, address, created, mark == current_mark) for id_, agent, address, created, mark in values
+    ]
 
 
 def revoke_session_credential(session_key: str) -> None:
+    """Revoke the credential of a web session, and end the session."""
     _revoke_sessions(AppPassword.objects.filter(session_mark=_session_digest(session_key), session=True))
 
 
 def revoke_session(account_id: int, session_id: int) -> bool:
-    """Sign a browser out. False: the account has none by that number."""
+    """Log a browser out; return False if the account has no session with that id."""
     with transaction.atomic():
         rows = AppPassword.objects.filter(id=session_id, account_id=account_id, session=True)
         for address, agent, client in rows.values_list("account__address", "label", "client"):
@@ -202,19 +211,20 @@ def revoke_session(account_id: int, session_id: int) -> bool:
 
 
 def end_sessions(account_id: int, keep: str = "") -> None:
-    """Sign an account's browsers out, but for the one with this key."""
+    """Log all browsers of an account out, except the one with the session key `keep`."""
     rows = AppPassword.objects.filter(account_id=account_id, session=True)
     _revoke_sessions(rows.exclude(session_mark=_session_digest(keep)) if keep else rows)
 
 
 def _revoke_sessions(rows: QuerySet[AppPassword]) -> int:
-    """The credential ends, and with it the pages of the session it was made for."""
+    """Delete session credentials and the Django sessions they were created for; return their number."""
     store = import_module(settings.SESSION_ENGINE).SessionStore
     with transaction.atomic():
-        found = list(rows.values_list("account_id", "session_key"))
-        notifications.publish_mailboxes([-account_id for account_id, _ in found])
+        sessions = list(rows.values_list("account_id", "session_key"))
+        notifications.publish_mailboxes([-account_id for account_id, _ in sessions])
         rows.delete()
-    for _, sealed in found:
-        with contextlib.suppress(encryption.DecryptionError):  # SECRET_KEY is another: so is every cookie
-            store(encryption.decrypt(_SEALED, sealed)).delete()
-    return len(found)
+    for _, encrypted in sessions:
+        # SECRET_KEY has changed, so every cookie is invalid anyway
+        with contextlib.suppress(encryption.DecryptionError):
+            store(encryption.decrypt(_SESSION_PURPOSE, encrypted)).delete()
+    return len(sessions)

@@ -1,8 +1,7 @@
-"""Statements made once: the ORM says what is asked, a call costs no more than the statement itself.
+"""Queries that the ORM compiles once, so that a later call costs no more than the SQL statement itself.
 
-For what is done per command or per message, where building a queryset (about 200 µs) or model instances
-costs many times what the database needs. Values go in and come back as the driver takes and gives them:
-no converters, so plain types only.
+For queries run per command or per message, where building a queryset (about 200 µs) or model instances costs many times
+what the database needs. Values pass to and from the driver without converters, so only plain types work.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,20 +13,22 @@ from django.db.models import Model
 
 _INTEGER = 7_000_000_000_000
 _TEXT = "\x01prepared parameter "
-_LISTS = (1, 4, 16, 64, 256, 1024)  # lengths that lists are filled up to, so that few statements serve all
-_AT_ONCE = 50  # rows of one INSERT
+_LISTS = (1, 4, 16, 64, 256, 1024)  # lengths that IN lists are padded to, so that few statements serve all
+_INSERT_BATCH = 50  # rows of one INSERT
 
 
-# SQL; for each placeholder the (value, index in it) that goes there, or None for the constant beside it.
+# The SQL, and for each placeholder the (value, index in it) that goes there, or None for the constant beside it.
 _Compiled = tuple[str, list[tuple[int, int] | None], tuple[Any, ...]]
 
 
 class CompiledQuery:
-    """`Prepared(lambda account_id: Account.objects.filter(id=account_id).values_list(…), int)`, then
-    `.rows(7)` or `.row(7)`.
+    """A queryset compiled to SQL once and run with other values afterwards.
 
-    The kinds say what stands in for each parameter while compiling: int, str, or (int,) and (str,) for
-    the list of an `__in` lookup, which must not be empty. A slice (`[:1]`) is part of the queryset.
+    query = CompiledQuery(lambda account_id: Account.objects.filter(id=account_id).values_list(…), int)
+    query.rows(7); query.row(7)
+
+    The kinds give the type of each argument while compiling: int, str, or (int,) and (str,) for the list of an `__in`
+    lookup, which must not be empty. A slice (`[:1]`) is part of the queryset.
     """
 
     def __init__(self, build: Callable[..., Any], *kinds: type | tuple[type]) -> None:
@@ -40,19 +41,19 @@ class CompiledQuery:
             _fill_placeholders(len(value)) if isinstance(kind, tuple) else 0
             for value, kind in zip(values, self._kinds, strict=True)
         )
-        sql, places, fixed = self._compiled.get(lengths) or self._compile(lengths)
+        sql, places, constants = self._compiled.get(lengths) or self._compile(lengths)
         lists = [
             (*value, *[value[-1]] * (length - len(value))) if length else (value,)
             for value, length in zip(values, lengths, strict=True)
         ]
         parameters = [
             constant if place is None else lists[place[0]][place[1]]
-            for place, constant in zip(places, fixed, strict=True)
+            for place, constant in zip(places, constants, strict=True)
         ]
         return fetch_rows(sql, parameters)
 
     def row(self, *values: Any) -> tuple[Any, ...] | None:
-        """The first row, None where there is none."""
+        """Return the first row, or None if there is none."""
         rows = self.rows(*values)
         return rows[0] if rows else None
 
@@ -61,13 +62,13 @@ class CompiledQuery:
         arguments: list[Any] = []
         for number, (kind, length) in enumerate(zip(self._kinds, lengths, strict=True)):
             plain = kind[0] if isinstance(kind, tuple) else kind
-            stand_ins = []
+            sentinels = []
             for index in range(length or 1):
-                mark = number * 10_000 + index
-                stand_in = _INTEGER + mark if plain is int else f"{_TEXT}{mark}"
-                origins[stand_in] = (number, index)
-                stand_ins.append(stand_in)
-            arguments.append(stand_ins if length else stand_ins[0])
+                number_and_index = number * 10_000 + index
+                sentinel = _INTEGER + number_and_index if plain is int else f"{_TEXT}{number_and_index}"
+                origins[sentinel] = (number, index)
+                sentinels.append(sentinel)
+            arguments.append(sentinels if length else sentinels[0])
         sql, parameters = self._build(*arguments).query.sql_with_params()
         compiled = (sql, [origins.get(p) for p in parameters], tuple(parameters))
         self._compiled[lengths] = compiled
@@ -80,10 +81,10 @@ def _fill_placeholders(length: int) -> int:
 
 
 def fetch_rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """Rows of a statement as the driver gives them."""
+    """Return the rows of a statement as the driver gives them."""
     database: Any = connections[DEFAULT_DB_ALIAS]
     if database.vendor == "sqlite" and not database.force_debug_cursor:
-        # Django's cursor takes three times as long as a short query does.
+        # Django's cursor takes three times as long as a short query itself.
         if database.connection is None:
             database.ensure_connection()
         with database.wrap_database_errors:
@@ -94,12 +95,12 @@ def fetch_rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]
 
 
 def execute(sql: str, parameters: Sequence[Any] = ()) -> None:
-    """Runs a statement that writes."""
+    """Run a statement that writes."""
     execute_many(sql, [parameters])
 
 
 def execute_many(sql: str, rows: Sequence[Sequence[Any]]) -> None:
-    """Runs a statement that writes, once for each row of parameters."""
+    """Run a statement that writes, once for each row of parameters."""
     if not rows:
         return
     database: Any = connections[DEFAULT_DB_ALIAS]
@@ -119,15 +120,15 @@ def _with_question_marks(sql: str) -> str:
 
 
 def insert_rows(model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Insert rows whose keys are given. `columns` are database column names."""
+    """Insert rows with their primary keys; `columns` are database column names."""
     execute_many(_insert_sql(model, tuple(columns)), rows)
 
 
 def insert_returning(model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[int]:
-    """Insert rows and return the keys the database gave them, in order."""
+    """Insert rows and return the primary keys the database assigned, in order."""
     keys: list[int] = []
-    for start in range(0, len(rows), _AT_ONCE):
-        batch = rows[start : start + _AT_ONCE]
+    for start in range(0, len(rows), _INSERT_BATCH):
+        batch = rows[start : start + _INSERT_BATCH]
         sql = _insert_sql(model, tuple(columns), len(batch)) + " RETURNING id"
         keys += [key for (key,) in fetch_rows(sql, [value for row in batch for value in row])]
     return keys

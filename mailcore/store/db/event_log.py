@@ -1,9 +1,9 @@
-"""What becomes of messages, noted: filtered, moved and deleted, which no other row tells afterwards.
+"""The event log of messages that were filtered, moved or deleted.
 
-Called by `expunge` and `transfer` inside their transactions: one INSERT … SELECT for each, however many messages; by
-`post.filters` for a message at its delivery.
-Delivered, deferred and failed stand in the queue's rows, read and unread in the message's flags; none of those is
-written a second time. events_retention says how long events are kept, 0 that none are.
+Called by `expunge` and `copy_move` inside their transactions, with one INSERT … SELECT however many messages, and by
+`mta.delivery.sieve_filter` for a message at its delivery. Deliveries, deferrals and failures are recorded in the
+queue's rows, read and unread in a message's flags; they are not written a second time here. events_retention is the
+time events are kept; 0 records none.
 """
 
 from collections.abc import Iterable
@@ -15,21 +15,21 @@ from mailcore.store.db import message_table
 from mailcore.store.mailbox.open_mailbox import MailboxHandle
 
 _MICRO = 1_000_000
-_AT_ONCE = 10_000
+_DELETE_BATCH = 10_000
 
 
 def record_moved(message_ids: Iterable[int], source: MailboxHandle, target: MailboxHandle) -> None:
-    """These messages (by key) go from one mailbox to another."""
+    """Record that messages (by primary key) move from one mailbox to another."""
     _record_events("moved", message_ids, source, target.display_name)
 
 
 def record_deleted(message_ids: Iterable[int], source: MailboxHandle) -> None:
-    """These messages (by key) are about to be removed for good."""
+    """Record that messages (by primary key) are about to be removed permanently."""
     _record_events("deleted", message_ids, source, "")
 
 
-def record_filtered(account_id: int, message_id: str, script: str, words: str) -> None:
-    """A message went through its recipient's filters, and this came of it."""
+def record_filtered(account_id: int, message_id: str, script: str, outcome: str) -> None:
+    """Record what the recipient's filters did with a message."""
     if message_id and conf.current().events_retention:
         Event.objects.create(
             at_us=int(time() * _MICRO),
@@ -37,7 +37,7 @@ def record_filtered(account_id: int, message_id: str, script: str, words: str) -
             message_id=message_id,
             account_id=account_id,
             mailbox=script[:255],
-            target=words[:255],
+            target=outcome[:255],
         )
 
 
@@ -54,8 +54,8 @@ def _record_events(kind: str, message_ids: Iterable[int], source: MailboxHandle,
 
 
 def delete_old_events() -> int:
-    """Remove events older than events_retention; returns how many (at most 10,000 at once)."""
-    before = int((time() - conf.current().events_retention) * _MICRO)
-    old = list(Event.objects.filter(at_us__lt=before).values_list("id", flat=True)[:_AT_ONCE])
-    Event.objects.filter(id__in=old).delete()
-    return len(old)
+    """Delete events older than events_retention, at most 10,000 at once, and return their number."""
+    cutoff_us = int((time() - conf.current().events_retention) * _MICRO)
+    event_ids = list(Event.objects.filter(at_us__lt=cutoff_us).values_list("id", flat=True)[:_DELETE_BATCH])
+    Event.objects.filter(id__in=event_ids).delete()
+    return len(event_ids)

@@ -1,8 +1,8 @@
-"""Raw reads of the index: columns of messages by ranges of UIDs, values only, no model instances.
+"""Raw reads of the index: columns of messages by ranges of UIDs, as plain values without model instances.
 
-Used by everything in `store` that lists, searches or changes many messages. The statements are few and
-constant, so the database keeps them prepared; numbers that a client gave go in as parameters or, where
-there are many, as digits.
+Used by everything in `store` that lists, searches or changes many messages. The statements are few and constant, so
+that the database can keep them prepared; numbers from a client are passed as parameters or, where there are many, as
+digits.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,14 +17,15 @@ from mailcore.store.db.compiled_queries import execute_many as execute_many
 from mailcore.store.db.compiled_queries import fetch_rows as fetch_rows
 
 Row = tuple[Any, ...]
-UidRanges = Sequence[tuple[int, int]]  # rising, not overlapping, both ends included
+UidRanges = Sequence[tuple[int, int]]  # ascending, not overlapping, both ends included
 
-# So many separate ranges are asked for one by one; with more, everything between is read and sifted.
+# Up to this many separate ranges are queried one by one; for more, everything between is read and filtered.
 _FEW_RANGES = 32
 BATCH = 1000  # numbers in one IN (…)
 
 
 def table_name(model: type[Model]) -> str:
+    """Return the quoted name of a model's table."""
     return connection.ops.quote_name(model._meta.db_table)
 
 
@@ -32,7 +33,7 @@ MAILBOX, MESSAGE, SUMMARY, TEXT, EXPUNGED, EVENT = (
     table_name(model) for model in (Mailbox, Message, MessageSummary, MessageText, Expunged, Event)
 )
 
-_OF_MESSAGE = (
+_MESSAGE_COLUMNS = (
     "id",
     "uid",
     "modseq",
@@ -50,31 +51,33 @@ OF_SUMMARY = (
     "header_message_id", "references", "preview", "email_id", "thread_id",
     "is_reply",
 )  # fmt: skip
-COLUMNS = {name: f"m.{name}" for name in _OF_MESSAGE} | {
+COLUMNS = {name: f"m.{name}" for name in _MESSAGE_COLUMNS} | {
     name: f"s.{connection.ops.quote_name(name)}" for name in OF_SUMMARY
 }
 
 
 def from_clause(columns: Iterable[str]) -> str:
-    """The FROM clause that has these columns."""
+    """Return the FROM clause of a query that selects these columns."""
     if any(column in OF_SUMMARY for column in columns):
         return f"{MESSAGE} m JOIN {SUMMARY} s ON s.message_id = m.id"
     return f"{MESSAGE} m"
 
 
 def locked_mailbox(mailbox_id: int, columns: str) -> Row | None:
-    """Columns of a mailbox's row, which stays locked until the transaction ends; None if it is gone."""
+    """Return columns of a mailbox's row and lock it until the transaction ends; None if the mailbox does not exist."""
     rows = fetch_rows(f"SELECT {columns} FROM {MAILBOX} WHERE id = %s{_FOR_UPDATE}", (mailbox_id,))
     return rows[0] if rows else None
 
 
-# SQLite has one writer at a time, which BEGIN IMMEDIATE waits to be.
+# SQLite needs no row lock: it has one writer at a time, and BEGIN IMMEDIATE waits for that lock.
 _FOR_UPDATE = "" if connection.vendor == "sqlite" else " FOR UPDATE"
 
 
 def select_messages(mailbox_id: int, columns: Sequence[str], ranges: UidRanges, changed_since: int = -1) -> list[Row]:
-    """Rows of `columns`, the first of which is "uid", in the order of UIDs. With `changed_since` only
-    those with a higher modseq."""
+    """Return rows of `columns`, the first of which is "uid", in the order of UIDs.
+
+    With `changed_since`, return only messages with a higher modseq.
+    """
     start = (
         f"SELECT {', '.join([COLUMNS[name] for name in columns])} FROM {from_clause(columns)} WHERE m.mailbox_id = %s"
     )
@@ -93,7 +96,7 @@ def select_messages(mailbox_id: int, columns: Sequence[str], ranges: UidRanges, 
 
 
 def uid_conditions(ranges: UidRanges) -> Iterator[str]:
-    """SQL conditions on m.uid which together choose exactly these UIDs, each row once."""
+    """Yield SQL conditions on m.uid which together select exactly these UIDs, each row once."""
     singles = [low for low, high in ranges if low == high]
     wide = [(low, high) for low, high in ranges if low != high]
     if len(wide) > _FEW_RANGES:
@@ -103,8 +106,8 @@ def uid_conditions(ranges: UidRanges) -> Iterator[str]:
         if _count_ranges(wide) > 20 * BATCH:
             yield from _group_ranges(wide)
         wide = []
-    for at in range(0, len(singles), BATCH):
-        yield f"m.uid IN ({','.join(map(str, singles[at : at + BATCH]))})"
+    for offset in range(0, len(singles), BATCH):
+        yield f"m.uid IN ({','.join(map(str, singles[offset : offset + BATCH]))})"
     for low, high in wide:
         yield f"m.uid BETWEEN {low:d} AND {high:d}"
 
@@ -114,7 +117,7 @@ def _count_ranges(ranges: UidRanges) -> int:
 
 
 def _group_ranges(ranges: UidRanges) -> Iterator[str]:
-    for at in range(0, len(ranges), _FEW_RANGES * 4):
-        group = ranges[at : at + _FEW_RANGES * 4]
+    for offset in range(0, len(ranges), _FEW_RANGES * 4):
+        group = ranges[offset : offset + _FEW_RANGES * 4]
         either = " OR ".join([f"m.uid BETWEEN {low:d} AND {high:d}" for low, high in group])
         yield f"m.uid BETWEEN {group[0][0]:d} AND {group[-1][1]:d} AND ({either})"

@@ -1,8 +1,9 @@
-"""Who has mail here: domains, accounts and aliases.
+"""The directory: domains, accounts and aliases.
 
-`lookup` answers routing and sign-in, as values; the other files are all the writes there are, one noun
-each, called by the admin screens, the administrator's programs and the demo. A write is one transaction;
-what cannot be granted is a `Problem` with words for a person, and then nothing was written.
+May import `mailcore.store.credentials`, `db`, `mailbox`, `maildir`, `notify` and `settings`. `lookup` serves routing
+and log-in, as values; the other modules make all changes, one noun each, called by the admin screens, the
+administrator's programs and the demo. A change is one transaction; one that cannot be made raises DirectoryError with
+texts for people, and nothing was written.
 """
 
 from mailcore.store.directory.account_changes import (

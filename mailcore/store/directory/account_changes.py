@@ -1,4 +1,4 @@
-"""Writing accounts: make, change, set a password, delete. Also what their owners may change themselves."""
+"""Changes of accounts: create, change, set a password, delete; also what owners may change themselves."""
 
 import contextlib
 import logging
@@ -34,12 +34,15 @@ log = logging.getLogger("mailcore.accounts")
 
 @dataclass(frozen=True, slots=True)
 class AccountDraft:
-    """An account as the administrator wants it. Bytes; None: the domain's limit decides; 0: no limit."""
+    """An account as the administrator requests it; quotas are bytes and messages.
+
+    A quota of None leaves it to the domain's limit, 0 means no limit.
+    """
 
     name: str = ""
     state: str = "active"
     role: str = "owner"
-    managed_domains: tuple[int, ...] = ()  # ids; counts for role "domain"
+    managed_domains: tuple[int, ...] = ()  # ids; used with role "domain"
     expires: date | None = None
     quota_bytes: int | None = None
     quota_messages: int | None = None
@@ -49,18 +52,20 @@ class AccountDraft:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
+    """A number of accounts, and the bytes and messages in their mailboxes."""
+
     accounts: int
-    octets: int
+    byte_count: int
     messages: int
 
 
 def create_account(
     address: str, password: str, draft: AccountDraft = AccountDraft(), *, password_hash: str = ""
 ) -> int:
-    """Make an account with its mailboxes and Maildir; returns its id.
+    """Create an account with its mailboxes and Maildir, and return its id.
 
-    With `password_hash` (as Django stores it; for imports and demos) the password is not looked at.
-    Problem: no address, its domain not here, taken, the domain full, the password too weak.
+    With `password_hash` (as Django stores it; for imports and demos) the password is ignored. Raise DirectoryError for
+    an invalid or taken address, a domain that is not local or is full, or a weak password.
     """
     with transaction.atomic():
         account = _insert_account(address, password, draft, password_hash)
@@ -74,7 +79,7 @@ def create_account(
 def check_account(
     address: str, password: str, draft: AccountDraft = AccountDraft(), *, password_hash: str = ""
 ) -> None:
-    """Would `create_account` make this one? Problem as there; nothing is made."""
+    """Check what `create_account` checks, and raise DirectoryError as it does; nothing is created."""
     with transaction.atomic():
         _insert_account(address, password, draft, password_hash)
         transaction.set_rollback(True)
@@ -85,29 +90,31 @@ def _insert_account(address: str, password: str, draft: AccountDraft, password_h
     account = Account(address=f"{local_part}@{domain.name}", local_part=local_part, domain=domain)
     domain = Domain.objects.select_for_update().get(pk=domain.pk)
     if domain.max_accounts is not None and domain.accounts.count() >= domain.max_accounts:
-        raise DirectoryError({"address": _("%(domain)s has all the accounts it may have.") % {"domain": domain.name}})
+        raise DirectoryError({"address": _("%(domain)s has reached its limit of accounts.") % {"domain": domain.name}})
     _apply_draft(account, draft)
     _set_password(account, password, password_hash)
     try:
         with transaction.atomic():
             account.save(force_insert=True)
     except IntegrityError as error:
-        raise DirectoryError({"address": _("%(address)s is there already.") % {"address": account.address}}) from error
+        raise DirectoryError({"address": _("%(address)s already exists.") % {"address": account.address}}) from error
     account.managed_domains.set(draft.managed_domains)
     return account
 
 
 def change_account(account_id: int, draft: AccountDraft) -> None:
-    """Make the account what the draft says. Problem: it is gone, the draft is wrong, or nobody would be
-    left to administrate."""
+    """Change an account to what the draft says.
+
+    Raise DirectoryError if it does not exist, the draft is invalid, or no administrator would be left.
+    """
     with transaction.atomic():
         account = _lock_account(account_id)
-        administrated, before = _is_administrator(account), account_snapshot(account)
+        was_administrator, before = _is_administrator(account), account_snapshot(account)
         _apply_draft(account, draft)
         account.save()
         account.managed_domains.set(draft.managed_domains)
         audit.record_change("account.change", account.address, before, account_snapshot(account))
-        if administrated and not _is_administrator(account):
+        if was_administrator and not _is_administrator(account):
             _require_administrator()
         directory_changed()
         revalidate_sessions([account_id])
@@ -115,22 +122,24 @@ def change_account(account_id: int, draft: AccountDraft) -> None:
 
 
 def change_accounts(account_ids: Sequence[int], changes: Mapping[str, Any]) -> int:
-    """Change the same fields of many accounts (of: state, expires, quota_bytes, quota_messages, language, time_zone);
-    returns how many there were. Problem: a value is wrong, or nobody would be left to administrate; then of the
-    last thousand nothing has been changed."""
+    """Change fields of many accounts and return their number.
+
+    Fields: state, expires, quota_bytes, quota_messages, language, time_zone. Raise DirectoryError if a value is invalid
+    or no administrator would be left; of the last thousand nothing has been changed then.
+    """
     count = 0
-    for at in range(0, len(account_ids), _AT_ONCE):
-        count += _change_some(account_ids[at : at + _AT_ONCE], changes)
+    for start in range(0, len(account_ids), _BATCH):
+        count += _change_batch(account_ids[start : start + _BATCH], changes)
     log.info("accounts changed: %d", count)
     return count
 
 
-_AT_ONCE = 1000
-_OF_MANY = ("state", "expires", "quota_bytes", "quota_messages", "language", "time_zone")
+_BATCH = 1000
+_BULK_FIELDS = ("state", "expires", "quota_bytes", "quota_messages", "language", "time_zone")
 
 
-def _change_some(account_ids: Sequence[int], changes: Mapping[str, Any]) -> int:
-    if not set(changes) <= set(_OF_MANY):
+def _change_batch(account_ids: Sequence[int], changes: Mapping[str, Any]) -> int:
+    if not set(changes) <= set(_BULK_FIELDS):
         raise DirectoryError({"": _("This cannot be changed for many accounts at once.")})
     if "state" in changes and changes["state"] not in Account.State.values:
         raise DirectoryError({"state": _("There is no such state.")})
@@ -152,7 +161,7 @@ def _change_some(account_ids: Sequence[int], changes: Mapping[str, Any]) -> int:
 
 
 def change_own(account_id: int, *, name: str, language: str, time_zone: str) -> None:
-    """What an owner may change about their own account."""
+    """Change what owners may change about their own account."""
     with transaction.atomic():
         account = _lock_account(account_id)
         before = account_snapshot(account)
@@ -164,7 +173,10 @@ def change_own(account_id: int, *, name: str, language: str, time_zone: str) -> 
 
 
 def set_password(account_id: int, password: str) -> None:
-    """From now on only this password opens the account (app passwords stay). Problem: too weak, or gone."""
+    """Set the account's password; app passwords stay valid.
+
+    Raise DirectoryError if it is too weak or the account does not exist.
+    """
     with transaction.atomic():
         account = _lock_account(account_id)
         _set_password(account, password)
@@ -176,7 +188,10 @@ def set_password(account_id: int, password: str) -> None:
 
 
 def set_password_hash(account_id: int, password_hash: str) -> None:
-    """The same with a hash, as Django stores it, of a password nobody here knows. Problem: no such hash, or gone."""
+    """Set the account's password by its hash, as Django stores it, without knowing the password.
+
+    Raise DirectoryError if it is no such hash or the account does not exist.
+    """
     with transaction.atomic():
         account = _lock_account(account_id)
         _set_password(account, "", password_hash)
@@ -188,21 +203,23 @@ def set_password_hash(account_id: int, password_hash: str) -> None:
 
 
 def delete_account(account_id: int) -> None:
-    """Delete an account with all its mail, for good, and take it out of the aliases that name it. Problem:
-    it is gone, or the last administrator."""
+    """Delete an account with all its mail, permanently, and remove it from the aliases that name it.
+
+    Raise DirectoryError if it does not exist or is the last administrator.
+    """
     with transaction.atomic():
         account = _lock_account(account_id)
-        gone = account.address
-        audit.record_change("account.delete", gone, account_snapshot(account), {})
+        deleted = account.address
+        audit.record_change("account.delete", deleted, account_snapshot(account), {})
         _delete_rows(Account.objects.filter(pk=account_id))
-        alias_changes.drop_targets(f'"{gone}"', lambda target: target == gone)
+        alias_changes.drop_targets(f'"{deleted}"', lambda target: target == deleted)
         directory_changed()
         revalidate_sessions([account_id])
-    log.info("account deleted: %s", gone)
+    log.info("account deleted: %s", deleted)
 
 
 def account_snapshot(account: Account) -> dict[str, object]:
-    """What an administrator may set of an account, as the audit keeps it."""
+    """Return what an administrator may set of an account, as the audit log records it."""
     return {
         "name": account.name,
         "state": account.state,
@@ -217,27 +234,28 @@ def account_snapshot(account: Account) -> dict[str, object]:
 
 
 def delete_all_in(domain_id: int) -> None:
-    """Delete every account of a domain, within the caller's transaction (`domains.delete_domain`)."""
+    """Delete every account of a domain, within the caller's transaction (`domain_changes.delete_domain`)."""
     _delete_rows(Account.objects.filter(domain=domain_id))
 
 
 def revalidate_sessions(account_ids: Iterable[int]) -> None:
-    """Sessions of these accounts ask at their next command whether they may go on."""
+    """Let sessions of these accounts check at their next command whether they may continue."""
     ids = [-account_id for account_id in account_ids]
-    for at in range(0, len(ids), 1000):  # a piece of news must fit into a datagram
-        notifications.publish_mailboxes(ids[at : at + 1000])
+    for start in range(0, len(ids), 1000):  # a notification must fit into a datagram
+        notifications.publish_mailboxes(ids[start : start + 1000])
 
 
 def usage_of_accounts(rows: QuerySet[Account]) -> Usage:
-    sums = rows.aggregate(accounts=Count("pk"), octets=Sum("used_bytes"), messages=Sum("used_messages"))
-    return Usage(sums["accounts"], sums["octets"] or 0, sums["messages"] or 0)
+    """Return the number of these accounts and their usage."""
+    sums = rows.aggregate(accounts=Count("pk"), byte_count=Sum("used_bytes"), messages=Sum("used_messages"))
+    return Usage(sums["accounts"], sums["byte_count"] or 0, sums["messages"] or 0)
 
 
-# --- Parts ----------------------------------------------------------------------------------------
+# --- Steps ----------------------------------------------------------------------------------------
 
 
 def _parse_address(address: str) -> tuple[str, Domain]:
-    """(local part, domain) of a new account; Problem where there can be none."""
+    """Return (local part, domain) of a new account; raise DirectoryError if the address is not possible."""
     try:
         address = addresses.parse_address(address.strip().lower())
     except addresses.AddressError as error:
@@ -255,7 +273,7 @@ def _parse_address(address: str) -> tuple[str, Domain]:
 def _lock_account(account_id: int) -> Account:
     row = Account.objects.select_for_update().filter(pk=account_id).first()
     if row is None:
-        raise DirectoryError({"": _("This account is gone.")})
+        raise DirectoryError({"": _("This account no longer exists.")})
     return row
 
 
@@ -304,21 +322,20 @@ def _is_administrator(account: Account) -> bool:
 
 
 def _require_administrator() -> None:
-    """Problem if what this transaction did leaves nobody who can sign in and administrate."""
+    """Raise DirectoryError if this transaction leaves no administrator who can log in."""
     administrators = Account.objects.filter(role=Account.Role.ADMINISTRATOR)
     if not administrators.exclude(state__in=(Account.State.OFF, Account.State.NO_LOGIN)).exists():
-        raise DirectoryError({"": _("This is the last administrator: make another one first.")})
+        raise DirectoryError({"": _("This is the last administrator: create another one first.")})
 
 
 def _delete_rows(rows: QuerySet[Account]) -> None:
-    """Delete rows now, files once that is certain."""
-    homes = [maildir_files.account_directory(address) for address in rows.values_list("address", flat=True)]
+    """Delete rows now, and files once the transaction has committed."""
+    directories = [maildir_files.account_directory(address) for address in rows.values_list("address", flat=True)]
     access_rights.remove_account_entries(rows)
-    administrated = rows.filter(role=Account.Role.ADMINISTRATOR).exists()
-    # From the leaves inwards, each in one statement: cascading would read every message first.
+    was_administrator = rows.filter(role=Account.Role.ADMINISTRATOR).exists()
+    # Dependent tables first, each in one statement: cascading would read every message first.
     for table in (
         MessageText.objects.filter(message__mailbox__account__in=rows),
-        MessageSummary.objects.filter(message__mailbox__account__in=rows),
         MessageSummary.objects.filter(message__mailbox__account__in=rows),
         Message.objects.filter(mailbox__account__in=rows),
         Expunged.objects.filter(mailbox__account__in=rows),
@@ -326,15 +343,15 @@ def _delete_rows(rows: QuerySet[Account]) -> None:
     ):
         table._raw_delete(table.db)
     rows.delete()
-    if administrated:
+    if was_administrator:
         _require_administrator()
-    transaction.on_commit(lambda: _remove_trees(homes))
+    transaction.on_commit(lambda: _remove_directories(directories))
 
 
-def _remove_trees(homes: Iterable[str]) -> None:
-    """First out of the way in one step, so that a new account of the same name never sees old mail."""
-    for home in homes:
-        away = os.path.join(settings.MAIL_ROOT, f".removed-{uuid.uuid4().hex}")
+def _remove_directories(directories: Iterable[str]) -> None:
+    """Delete directories after renaming each in one step, so that a new account of that name never sees old mail."""
+    for directory in directories:
+        removed = os.path.join(settings.MAIL_ROOT, f".removed-{uuid.uuid4().hex}")
         with contextlib.suppress(FileNotFoundError):
-            os.rename(home, away)
-            shutil.rmtree(away, ignore_errors=True)
+            os.rename(directory, removed)
+            shutil.rmtree(removed, ignore_errors=True)

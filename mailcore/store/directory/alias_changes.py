@@ -1,4 +1,4 @@
-"""Writing aliases: an address that stands for one or many others."""
+"""Changes of aliases: an alias is an address that stands for one or more others."""
 
 import logging
 import re
@@ -19,11 +19,11 @@ log = logging.getLogger("mailcore.aliases")
 
 
 def create_alias(address: str, targets: Iterable[str], *, active: bool = True, comment: str = "") -> int:
-    """Make an alias; returns its id. A target without a domain is one of the alias's own.
+    """Create an alias and return its id.
 
-    An alias with the address of an account takes the account's mail; it may name the account itself, to
-    forward and keep a copy. Problem: no address, its domain not here, taken, a target that is wrong or
-    nobody, a circle.
+    A target without a domain is in the alias's own. An alias with the address of an account takes the account's mail;
+    it may name the account itself, to forward and keep a copy. Raise DirectoryError for an invalid or taken address, a
+    domain that is not local, an invalid or unknown target, or a loop.
     """
     local_part, domain = _parse_address(address)
     row = Alias(address=f"{local_part}@{domain.name}", local_part=local_part, domain=domain)
@@ -35,15 +35,16 @@ def create_alias(address: str, targets: Iterable[str], *, active: bool = True, c
             audit.record_change("alias.create", row.address, {}, alias_snapshot(row))
             directory_changed()
     except IntegrityError as error:
-        raise DirectoryError({"address": _("%(address)s is there already.") % {"address": row.address}}) from error
+        raise DirectoryError({"address": _("%(address)s already exists.") % {"address": row.address}}) from error
     log.info("alias created: %s", row.address)
     return row.pk
 
 
 def change_alias(alias_id: int, targets: Iterable[str], *, active: bool = True, comment: str = "") -> None:
-    """Let the alias stand for these targets. Problem as for `create_alias`, or it is gone.
+    """Set the targets of an alias; raise DirectoryError as `create_alias` does, or if it does not exist.
 
-    Commands, files and includes that an aliases file gave this alias may stay or go; none can be added."""
+    Commands, files and includes that an aliases file gave this alias may stay or be removed; none can be added.
+    """
     with transaction.atomic():
         row = _lock_alias(alias_id)
         before = alias_snapshot(row)
@@ -55,6 +56,7 @@ def change_alias(alias_id: int, targets: Iterable[str], *, active: bool = True, 
 
 
 def delete_alias(alias_id: int) -> None:
+    """Delete an alias; raise DirectoryError if it does not exist."""
     with transaction.atomic():
         row = _lock_alias(alias_id)
         audit.record_change("alias.delete", row.address, alias_snapshot(row), {})
@@ -64,32 +66,33 @@ def delete_alias(alias_id: int) -> None:
 
 
 def alias_snapshot(row: Alias) -> dict[str, object]:
-    """An alias as the audit keeps it."""
+    """Return an alias as the audit log records it."""
     return {"targets": list(row.targets), "active": row.active, "comment": row.comment}
 
 
 def split_targets(text: str) -> list[str]:
-    """The addresses in what a person typed: parted by commas, semicolons, white space or new lines, their
-    full-width forms included."""
+    """Return the addresses a person typed, separated by commas, semicolons or white space, also full-width ones."""
     return [word for word in re.split(r"[\s,;，；、]+", text) if word]
 
 
 def aliases_naming(address: str) -> list[str]:
-    """The aliases that deliver to this address, by name."""
+    """Return the aliases that deliver to this address, by name."""
     return [row.address for row in _rows_naming(f'"{address}"') if address in row.targets]
 
 
-def drop_targets(fragment: str, gone: Callable[[str], bool]) -> None:
-    """Take deleted addresses out of all aliases, within the caller's transaction; an alias that stands for
-    nobody any more goes too. `fragment` is in the JSON text of every target that could be `gone`."""
+def drop_targets(fragment: str, is_deleted: Callable[[str], bool]) -> None:
+    """Remove deleted addresses from all aliases, within the caller's transaction; delete aliases left without targets.
+
+    `fragment` occurs in the JSON text of every target for which `is_deleted` may be true.
+    """
     for row in _rows_naming(fragment):
-        kept = [target for target in row.targets if not gone(target)]
+        remaining = [target for target in row.targets if not is_deleted(target)]
         before = alias_snapshot(row)
-        if not kept:
+        if not remaining:
             audit.record_change("alias.delete", row.address, before, {})
             row.delete()
-        elif kept != row.targets:
-            row.targets = kept
+        elif remaining != row.targets:
+            row.targets = remaining
             row.save(update_fields=["targets"])
             audit.record_change("alias.change", row.address, before, alias_snapshot(row))
 
@@ -112,16 +115,16 @@ def _parse_address(address: str) -> tuple[str, Domain]:
 
 
 def _check_alias_limit(domain: Domain) -> None:
-    """Problem where the domain has all the aliases it may have."""
+    """Raise DirectoryError if the domain has as many aliases as it may have."""
     most = Domain.objects.select_for_update().values_list("max_aliases", flat=True).get(pk=domain.pk)
     if most is not None and domain.aliases.count() >= most:
-        raise DirectoryError({"address": _("%(domain)s has all the aliases it may have.") % {"domain": domain.name}})
+        raise DirectoryError({"address": _("%(domain)s has reached its limit of aliases.") % {"domain": domain.name}})
 
 
 def _lock_alias(alias_id: int) -> Alias:
     row = Alias.objects.select_for_update().filter(pk=alias_id).first()
     if row is None:
-        raise DirectoryError({"": _("This alias is gone.")})
+        raise DirectoryError({"": _("This alias no longer exists.")})
     return row
 
 
@@ -131,60 +134,63 @@ def _apply_targets(row: Alias, targets: Iterable[str], active: bool, comment: st
     row.active, row.comment = active, comment.strip()
 
 
-def _clean_targets(row: Alias, given: Iterable[str]) -> list[str]:
-    """The targets, cleaned, each once, in order."""
+def _clean_targets(row: Alias, texts: Iterable[str]) -> list[str]:
+    """Return the targets, normalized, each once, in order."""
     targets: dict[str, None] = {}
-    for text in given:
-        targets[text if text in row.targets else _address(text, row.domain.name)] = None
+    for text in texts:
+        targets[text if text in row.targets else _parse_target(text, row.domain.name)] = None
     if not targets:
         raise DirectoryError({"targets": _("An alias delivers to at least one address.")})
     limit = conf.current().virtual_alias_expansion_limit
     if len(targets) > limit:
-        words = ngettext(
+        message = ngettext(
             "An alias delivers to at most %(limit)d address.",
             "An alias delivers to at most %(limit)d addresses.",
             limit,
         )
-        raise DirectoryError({"targets": words % {"limit": limit}})
-    named = [target for target in targets if target not in row.special]
-    _reject_unknown_targets(named, row.address)
-    _reject_loop(row.address, named)
+        raise DirectoryError({"targets": message % {"limit": limit}})
+    plain = [target for target in targets if target not in row.special]
+    _reject_unknown_targets(plain, row.address)
+    _reject_loop(row.address, plain)
     return list(targets)
 
 
-def _address(text: str, domain: str) -> str:
-    """Return the address a person gave as a target; a name alone is one of `domain`. Problem: it is none."""
+def _parse_target(text: str, domain: str) -> str:
+    """Return a typed target as an address, in `domain` if it names none; raise DirectoryError if invalid."""
     text = text.strip()
     try:
         if table_files.parse_target(text).kind:
-            words = _("“%(target)s”: commands, files and lists to include come only from an aliases file.")
-            raise DirectoryError({"targets": words % {"target": text}})
+            message = _("“%(target)s”: commands, files and included lists can only come from an aliases file.")
+            raise DirectoryError({"targets": message % {"target": text}})
         address = addresses.parse_address(text.lower())
     except addresses.AddressError as error:
         raise DirectoryError({"targets": _("“%(address)s” is not an address.") % {"address": text}}) from error
     return f"{address}@{domain}" if addresses.is_bare(text.lower()) else address
 
 
-def _reject_unknown_targets(targets: Iterable[str], itself: str) -> None:
-    """Problem where a target's domain is ours and has nobody by its name."""
+def _reject_unknown_targets(targets: Iterable[str], own_address: str) -> None:
+    """Raise DirectoryError for a target in a local domain that has no such account or alias."""
     names = {addresses.split_address(target)[1] for target in targets}
-    ours = set(
+    local_domains = set(
         Domain.objects.filter(name__in=names, kind=Domain.Kind.LOCAL, catch_all="").values_list("name", flat=True)
     )
     delimiter = conf.current().recipient_delimiter
     for target in targets:
         local_part, domain = addresses.split_address(target)
-        if domain not in ours or target == itself:
+        if domain not in local_domains or target == own_address:
             continue
-        known = (target, f"{addresses.split_extension(local_part, delimiter)[0]}@{domain}")
-        if not (Account.objects.filter(address__in=known).exists() or Alias.objects.filter(address__in=known).exists()):
-            raise DirectoryError({"targets": _("Nobody here is called %(address)s.") % {"address": target}})
+        candidates = (target, f"{addresses.split_extension(local_part, delimiter)[0]}@{domain}")
+        if not (
+            Account.objects.filter(address__in=candidates).exists()
+            or Alias.objects.filter(address__in=candidates).exists()
+        ):
+            raise DirectoryError({"targets": _("There is no account or alias %(address)s here.") % {"address": target}})
 
 
 def _reject_loop(start: str, targets: Sequence[str]) -> None:
-    """Problem where following the aliases from `targets` leads back to `start`.
+    """Raise DirectoryError if following the aliases from `targets` leads back to `start`.
 
-    An alias that names itself means the account of the same address; without one it leads nowhere.
+    An alias that names itself means the account of the same address; without one it is an error.
     """
     if start in targets and not Account.objects.filter(address=start).exists():
         raise DirectoryError({"targets": _("%(address)s would deliver to itself.") % {"address": start}})
@@ -195,8 +201,8 @@ def _reject_loop(start: str, targets: Sequence[str]) -> None:
         for address, listed in Alias.objects.filter(address__in=level).values_list("address", "targets"):
             for target in listed:
                 if target == start:
-                    way = " → ".join([*_loop_path(address, came_from), start])
-                    raise DirectoryError({"targets": _("This goes round in a circle: %(way)s") % {"way": way}})
+                    path = " → ".join([*_loop_path(address, came_from), start])
+                    raise DirectoryError({"targets": _("These aliases form a loop: %(way)s") % {"way": path}})
                 if target not in came_from:
                     came_from[target] = address
                     following.append(target)
@@ -204,7 +210,7 @@ def _reject_loop(start: str, targets: Sequence[str]) -> None:
 
 
 def _loop_path(address: str, came_from: dict[str, str]) -> list[str]:
-    way = [address]
-    while way[-1] in came_from:
-        way.append(came_from[way[-1]])
-    return way[::-1]
+    path = [address]
+    while path[-1] in came_from:
+        path.append(came_from[path[-1]])
+    return path[::-1]

@@ -1,4 +1,4 @@
-"""What is wrong with a wish of the administrator, in words for a person, and the end of every write."""
+"""The error of changes that cannot be made, with texts for people, and the last step of every change."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from mailcore.store.notify import notifications
 
 
 class DirectoryError(Exception):
-    """A wish that cannot be granted: field name → translated message; "" for the whole.
+    """Raised for a change that cannot be made: field name → translated message; "" for the whole.
 
     Nothing has been written when it is raised.
     """
@@ -20,10 +20,10 @@ class DirectoryError(Exception):
 
 
 def directory_changed() -> None:
-    """The directory changed: forget what is remembered here and tell the other processes, on commit.
+    """Drop the cached directory and notify the other processes on commit.
 
-    Forgotten twice, now and after the commit, so that neither this transaction nor what another thread
-    read meanwhile leaves an old answer.
+    The cache is cleared now and after the commit, so that neither this transaction nor what another thread read
+    meanwhile leaves an outdated entry.
     """
     lookup.clear_cache()
     transaction.on_commit(lookup.clear_cache)

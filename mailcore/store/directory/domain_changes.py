@@ -1,4 +1,4 @@
-"""Writing domains: make, change, delete."""
+"""Changes of domains: create, change, delete."""
 
 import logging
 import re
@@ -21,7 +21,10 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class DomainDraft:
-    """A domain as the administrator wants it. Bytes; None: the next wider limit decides; 0: no limit."""
+    """A domain as the administrator requests it; sizes in bytes.
+
+    A limit of None leaves it to the next wider limit, 0 means no limit.
+    """
 
     kind: str = "local"
     target: str = ""  # the domain an alias domain stands for
@@ -36,17 +39,20 @@ class DomainDraft:
 
 @dataclass(frozen=True, slots=True)
 class DomainContents:
-    """What deleting a domain deletes with it."""
+    """The contents that are deleted together with a domain."""
 
     accounts: int
     aliases: int
-    octets: int
+    byte_count: int
     messages: int
-    named_by: tuple[str, ...] = field(default=())  # alias domains that stand in the way
+    named_by: tuple[str, ...] = field(default=())  # alias domains that prevent it
 
 
 def domain_name(text: str) -> str:
-    """The name as it is stored: lower case, A-labels (RFC 5890). Problem: it is none (RFC 1035 §2.3.1)."""
+    """Return a domain name as it is stored: lower case, A-labels (RFC 5890).
+
+    Raise DirectoryError if it is not a domain name (RFC 1035 §2.3.1).
+    """
     try:
         name = addresses.ascii_domain(text.strip())
     except addresses.AddressError:
@@ -57,7 +63,7 @@ def domain_name(text: str) -> str:
 
 
 def create_domain(name: str, draft: DomainDraft = DomainDraft()) -> int:
-    """Make a domain; returns its id. Problem: no domain name, there already, or the draft is wrong."""
+    """Create a domain and return its id; raise DirectoryError for an invalid or existing name, or an invalid draft."""
     name = domain_name(name)
     try:
         with transaction.atomic():
@@ -67,13 +73,13 @@ def create_domain(name: str, draft: DomainDraft = DomainDraft()) -> int:
             audit.record_change("domain.create", name, {}, domain_snapshot(row), domain=name)
             directory_changed()
     except IntegrityError as error:
-        raise DirectoryError({"name": _("%(name)s is there already.") % {"name": name}}) from error
+        raise DirectoryError({"name": _("%(name)s already exists.") % {"name": name}}) from error
     log.info("domain created: %s", name)
     return row.pk
 
 
 def change_domain(domain_id: int, draft: DomainDraft) -> None:
-    """Make the domain what the draft says. Problem: it is gone, or the draft is wrong."""
+    """Change a domain to what the draft says; raise DirectoryError if it does not exist or the draft is invalid."""
     with transaction.atomic():
         row = _lock_domain(domain_id)
         before = domain_snapshot(row)
@@ -87,7 +93,7 @@ def change_domain(domain_id: int, draft: DomainDraft) -> None:
 
 
 def domain_snapshot(row: Domain) -> dict[str, object]:
-    """A domain as the audit keeps it."""
+    """Return a domain as the audit log records it."""
     return {
         "kind": row.kind,
         "target": row.target.name if row.target else "",
@@ -104,7 +110,7 @@ def domain_snapshot(row: Domain) -> dict[str, object]:
 def _lock_domain(domain_id: int) -> Domain:
     row = Domain.objects.select_for_update().filter(pk=domain_id).first()
     if row is None:
-        raise DirectoryError({"": _("This domain is gone.")})
+        raise DirectoryError({"": _("This domain no longer exists.")})
     return row
 
 
@@ -115,10 +121,10 @@ def _apply_draft(row: Domain, draft: DomainDraft) -> None:
     row.target = _alias_domain_target(row, draft.target) if draft.kind == Domain.Kind.ALIAS else None
     if row.pk is not None and draft.kind != Domain.Kind.LOCAL and _has_accounts(row):
         raise DirectoryError(
-            {"kind": _("Accounts or aliases live here: only a domain without any can change its kind.")}
+            {"kind": _("This domain has accounts or aliases: only an empty domain can change its kind.")}
         )
     if row.pk is not None and draft.kind != Domain.Kind.LOCAL and row.alias_domains.exists():
-        raise DirectoryError({"kind": _("Other domains are names for this one.")})
+        raise DirectoryError({"kind": _("Other domains are aliases of this one.")})
     row.account_quota_bytes, row.account_quota_messages = draft.account_quota_bytes, draft.account_quota_messages
     row.total_quota_bytes = draft.total_quota_bytes
     row.max_accounts, row.max_aliases = draft.max_accounts, draft.max_aliases
@@ -130,7 +136,7 @@ def _has_accounts(row: Domain) -> bool:
 
 
 def _alias_domain_target(row: Domain, name: str) -> Domain:
-    """The domain an alias domain stands for: a local one, so that one step always ends the way."""
+    """Return the domain an alias domain stands for; it must be local, so that one step always suffices."""
     target = Domain.objects.filter(name=name.strip().lower()).first()
     if target is None or target.kind != Domain.Kind.LOCAL or target.pk == row.pk:
         raise DirectoryError({"target": _("An alias domain stands for another domain with mailboxes here.")})
@@ -149,13 +155,13 @@ def _validate_catch_all(domain: str, text: str) -> str:
 
 
 def domain_contents(domain_id: int) -> DomainContents:
-    """What `delete_domain` would delete, to be said before it is done."""
+    """Return the contents that `delete_domain` would delete, to be shown before it is done."""
     sums = account_changes.usage_of_accounts(Account.objects.filter(domain=domain_id))
     names = Domain.objects.filter(target=domain_id).order_by("name").values_list("name", flat=True)
     return DomainContents(
         accounts=sums.accounts,
         aliases=Alias.objects.filter(domain=domain_id).count(),
-        octets=sums.octets,
+        byte_count=sums.byte_count,
         messages=sums.messages,
         named_by=tuple(names),
     )
@@ -163,20 +169,22 @@ def domain_contents(domain_id: int) -> DomainContents:
 
 def delete_domain(domain_id: int) -> None:
     """Delete a domain with its accounts, their mail and its aliases; other aliases lose its addresses.
-    Problem: other domains are names for it, or the last administrator lives in it."""
+
+    Raise DirectoryError if other domains are aliases of it, or the last administrator is in it.
+    """
     with transaction.atomic():
         row = _lock_domain(domain_id)
         named_by = list(row.alias_domains.order_by("name").values_list("name", flat=True)[:3])
         if named_by:
             message = ngettext(
-                "%(names)s is a name for this domain: delete it first.",
-                "%(names)s are names for this domain: delete them first.",
+                "%(names)s is an alias of this domain: delete it first.",
+                "%(names)s are aliases of this domain: delete them first.",
                 len(named_by),
             )
             raise DirectoryError({"": message % {"names": ", ".join(named_by)}})
         contents = domain_contents(row.pk)
-        lost = {"accounts": contents.accounts, "aliases": contents.aliases, "messages": contents.messages}
-        audit.record_change("domain.delete", row.name, {**domain_snapshot(row), **lost}, {}, domain=row.name)
+        counts = {"accounts": contents.accounts, "aliases": contents.aliases, "messages": contents.messages}
+        audit.record_change("domain.delete", row.name, {**domain_snapshot(row), **counts}, {}, domain=row.name)
         account_changes.delete_all_in(row.pk)
         name = row.name
         row.delete()

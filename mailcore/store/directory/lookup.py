@@ -1,9 +1,9 @@
-"""Who is who, for routing: asked for every recipient of every message, so answers are remembered.
+"""Cached lookups of domains, accounts and aliases, for routing and log-in.
 
-Called by `post` (accept, route) and by sign-in. One query a question; the answer, "nobody" included, is
-kept in this process for directory_cache_time seconds, so a change made by another process takes effect
-after that at the latest, and at once in processes that call `forget` when the news says that settings
-changed. A process's own writes forget by themselves.
+Called by `mta` (policy, routing) for every recipient of every message, and by log-in. A lookup is one query; its
+result, also a negative one, is cached in this process for directory_cache_time seconds. So a change made by another
+process takes effect after that at the latest, and at once in processes that call `clear_cache` when they are notified
+that settings changed. A process's own changes clear the cache themselves.
 """
 
 import json
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class DomainEntry:
-    """A domain in the table that is switched on. `target` is the domain an alias domain stands for."""
+    """An active domain; `target` is the domain an alias domain stands for."""
 
     id: int
     name: str
@@ -39,20 +39,20 @@ class DomainEntry:
 
 @dataclass(frozen=True, slots=True)
 class AccountEntry:
-    """An account, whatever its state; `domain_active` is False when its domain is switched off."""
+    """An account in any state; `domain_active` is False if its domain is off."""
 
     id: int
     address: str
     state: str  # Account.State
     expires: date | None
     domain_active: bool
-    filtered: bool = False  # messages to it go through a Sieve script
+    filtered: bool = False  # messages to it pass through a Sieve script
     limited: bool = True  # it, or its domain, has a quota
-    inbox_id: int = 0  # of its INBOX; 0 if it has none yet
+    inbox_id: int = 0  # id of its INBOX; 0 if it has none yet
 
     @property
     def open(self) -> bool:
-        """Is there a mailbox here today: neither switched off nor expired?"""
+        """Return True if the account is neither off nor expired."""
         expired = self.expires is not None and self.expires < timezone.localdate()
         return self.state != Account.State.OFF and self.domain_active and not expired
 
@@ -66,14 +66,16 @@ class AccountEntry:
 
     @property
     def held(self) -> bool:
-        """Mail for it waits in the queue until the administrator lets it go."""
+        """Return True if mail for it waits in the queue until the administrator releases it."""
         return self.state == Account.State.HOLD
 
 
 @dataclass(frozen=True, slots=True)
 class AliasEntry:
-    """An alias that is switched on; `targets` in order, at least one; `special` has the kinds of those that are no
-    addresses."""
+    """An active alias.
+
+    `targets` are in order, at least one; `special` has the kinds of those that are no addresses.
+    """
 
     address: str
     targets: tuple[str, ...]
@@ -81,35 +83,35 @@ class AliasEntry:
 
 
 class _TimedCache(Generic[T]):
-    """Answers to one kind of question, each good for directory_cache_time seconds."""
+    """A cache of one kind of lookup; entries live directory_cache_time seconds."""
 
     LIMIT = 20_000
 
-    def __init__(self, ask: Callable[[str], T]) -> None:
-        self._ask = ask
-        self._known: dict[str, tuple[float, T]] = {}
+    def __init__(self, query: Callable[[str], T]) -> None:
+        self._query = query
+        self._entries: dict[str, tuple[float, T]] = {}
         self._generation = 0
         self._lock = Lock()
 
     def get(self, key: str) -> T:
-        known = self._known.get(key)
+        cached = self._entries.get(key)
         now = monotonic()
-        if known is not None and known[0] > now:
-            return known[1]
+        if cached is not None and cached[0] > now:
+            return cached[1]
         generation = self._generation
-        answer = self._ask(key)
+        value = self._query(key)
         with self._lock:
-            # An answer from before a `forget` must not outlive it.
+            # A result from before `clear` must not be stored after it.
             if generation == self._generation:
-                if len(self._known) >= self.LIMIT:
-                    self._known.clear()
-                self._known[key] = (now + conf.current().directory_cache_time, answer)
-        return answer
+                if len(self._entries) >= self.LIMIT:
+                    self._entries.clear()
+                self._entries[key] = (now + conf.current().directory_cache_time, value)
+        return value
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         with self._lock:
             self._generation += 1
-            self._known.clear()
+            self._entries.clear()
 
 
 _account_rows = CompiledQuery(
@@ -132,27 +134,29 @@ _domain_rows = CompiledQuery(
 
 
 def _query_account(address: str) -> AccountEntry | None:
-    found = _account_rows.row(address)
-    if found is None:
+    row = _account_rows.row(address)
+    if row is None:
         return None
-    id_, full, state, expires, domain_active, script, *quotas, inbox_id = found
-    # Prepared statements bring values as the driver has them: SQLite has no dates and no booleans.
+    id_, stored_address, state, expires, domain_active, script, *quotas, inbox_id = row
+    # Compiled queries return the driver's values: SQLite has no dates and no booleans.
     day = date.fromisoformat(expires) if isinstance(expires, str) else expires
     limited = quota_limits.has_limit(*quotas)
-    return AccountEntry(id_, full, state, day, bool(domain_active), script is not None, limited, inbox_id or 0)
+    return AccountEntry(
+        id_, stored_address, state, day, bool(domain_active), script is not None, limited, inbox_id or 0
+    )
 
 
 def _query_alias(address: str) -> AliasEntry | None:
-    found = _alias_rows.row(address)
-    if found is None:
+    row = _alias_rows.row(address)
+    if row is None:
         return None
-    targets, special = (json.loads(each) if isinstance(each, str | bytes) else each for each in found[1:])
-    return AliasEntry(found[0], tuple(targets), special)
+    targets, special = (json.loads(each) if isinstance(each, str | bytes) else each for each in row[1:])
+    return AliasEntry(row[0], tuple(targets), special)
 
 
 def _query_domain(name: str) -> DomainEntry | None:
-    found = _domain_rows.row(name)
-    return DomainEntry(found[0], found[1], found[2], found[3] or "", found[4]) if found else None
+    row = _domain_rows.row(name)
+    return DomainEntry(row[0], row[1], row[2], row[3] or "", row[4]) if row else None
 
 
 def _query_home(_: str) -> str:
@@ -168,29 +172,29 @@ _home = _TimedCache(_query_home)
 
 
 def find_account(address: str) -> AccountEntry | None:
-    """The account with exactly this address (any case), in whatever state."""
+    """Return the account with exactly this address (any case), in any state."""
     return _accounts.get(address.lower())
 
 
 def find_alias(address: str) -> AliasEntry | None:
-    """The alias with exactly this address (any case) that is switched on."""
+    """Return the active alias with exactly this address (any case)."""
     return _aliases.get(address.lower())
 
 
 def find_domain(name: str) -> DomainEntry | None:
-    """The domain by this name (any case, A-labels) that is switched on."""
+    """Return the active domain of this name (any case, A-labels)."""
     return _domains.get(name.lower())
 
 
 def home_domain() -> str:
-    """The domain of names without one: the only local domain, else mydomain."""
+    """Return the domain of names without one: the only local domain, else mydomain."""
     return _home.get("") or conf.current().mydomain
 
 
 def clear_cache() -> None:
-    """Ask the database again from now on, lookup tables too."""
-    for answers in (_accounts, _aliases, _domains, _home):
-        answers.forget()
+    """Drop cached results, those of lookup tables too; the database is queried again."""
+    for cache in (_accounts, _aliases, _domains, _home):
+        cache.clear()
     lookup_tables.clear_cache()
     quota_limits.clear_cache()
     dkim_keys.clear_cache()

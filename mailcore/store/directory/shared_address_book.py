@@ -1,4 +1,4 @@
-"""Who else has an account in one's own domain: the address book that everybody there shares."""
+"""The shared address book: the other accounts of one's own domain."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,20 @@ from django.db.models import Q
 from mailcore import conf
 from mailcore.models import Account
 
-_AT_HOME = (Account.State.ACTIVE, Account.State.RECEIVE_ONLY, Account.State.NO_LOGIN, Account.State.HOLD)
+_REACHABLE_STATES = (Account.State.ACTIVE, Account.State.RECEIVE_ONLY, Account.State.NO_LOGIN, Account.State.HOLD)
 
 
 def find_colleagues(address: str, words: str, addresses: Sequence[str] | None, at_most: int) -> list[tuple[str, str]]:
-    """(name, address) of those in `address`'s domain who can be written to, without itself, by name; those that hold
-    `words`, or of these `addresses` only. Nobody where the parameter `webmail_shared_address_book` says no."""
+    """Return (name, address) of accounts in `address`'s domain that can receive mail, except itself, by name.
+
+    Only those that contain `words`, or are among `addresses`. The result is empty if the parameter
+    `webmail_shared_address_book` is off.
+    """
     if not conf.current().webmail_shared_address_book:
         return []
-    rows = Account.objects.filter(domain__name=address.rpartition("@")[2], domain__active=True, state__in=_AT_HOME)
+    rows = Account.objects.filter(
+        domain__name=address.rpartition("@")[2], domain__active=True, state__in=_REACHABLE_STATES
+    )
     if words:
         rows = rows.filter(Q(name__icontains=words) | Q(address__icontains=words))
     if addresses is not None:

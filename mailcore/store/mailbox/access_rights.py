@@ -1,8 +1,8 @@
-"""Whose mailbox a name means, and what may be done there (RFC 4314).
+"""ACL (RFC 4314): the mailbox a name refers to, and the client's rights on it.
 
-A client sees its own mailboxes under their names and those that others let it see below "Other Users":
-"Other Users/lisi@benet.com/Projects". Every function that takes a name goes through `place`; who has no
-right to see a mailbox is told that there is none.
+A client sees its own mailboxes under their names, and those shared with it below "Other Users": "Other
+Users/lisi@benet.com/Projects". Every function that takes a name goes through `resolve_name`; a client without the right
+to see a mailbox gets the reply for one that does not exist.
 """
 
 from dataclasses import dataclass
@@ -25,8 +25,10 @@ DENIED = Refusal("NOPERM", "Permission denied")
 
 @dataclass(frozen=True, slots=True)
 class MailboxAccess:
-    """Where a name leads: `owner`'s mailbox `name`, on which the client has `rights`. `prefix` is what stands
-    before that name for the client. `id` 0: there may be no such mailbox."""
+    """A resolved name: `owner`'s mailbox `name`, on which the client has `rights`.
+
+    `prefix` precedes the name for the client. `id` 0: the mailbox need not exist.
+    """
 
     owner: Owner
     name: str
@@ -36,20 +38,22 @@ class MailboxAccess:
 
 
 def resolve_name(client: Owner, name: str, needed: str = "") -> MailboxAccess | Refusal:
-    """Where `name` leads `client`, who needs the rights `needed` there. Of the client's own mailboxes nothing is
-    asked, not even whether they exist."""
+    """Resolve a name for `client`, who needs the rights `needed` on the mailbox.
+
+    The client's own mailboxes are not looked up, so they need not exist.
+    """
     if not mailbox_names.is_other_users(name):
         return MailboxAccess(client, name)
-    found = _resolve_shared(client, name)
-    if found is None or not found.rights:
+    access = _resolve_shared(client, name)
+    if access is None or not access.rights:
         return NO_SUCH_MAILBOX
-    if set(needed) <= set(found.rights):
-        return found
-    return DENIED if "l" in found.rights else NO_SUCH_MAILBOX
+    if set(needed) <= set(access.rights):
+        return access
+    return DENIED if "l" in access.rights else NO_SUCH_MAILBOX
 
 
 def resolve_new_name(client: Owner, name: str) -> MailboxAccess | Refusal:
-    """The same for a mailbox to be made: the one above it must allow that."""
+    """Resolve the name of a mailbox to be created; the parent must grant the right to create it."""
     if not mailbox_names.is_other_users(name):
         return MailboxAccess(client, name)
     above, _, last = name.rpartition(mailbox_names.SEPARATOR)
@@ -59,12 +63,12 @@ def resolve_new_name(client: Owner, name: str) -> MailboxAccess | Refusal:
     return MailboxAccess(parent.owner, f"{parent.name}{mailbox_names.SEPARATOR}{last}", parent.rights, parent.prefix)
 
 
-_mailbox = CompiledQuery(
+_mailbox_query = CompiledQuery(
     lambda address, name: Mailbox.objects.filter(account__address=address, name=name).values_list("id", "account_id"),
     str,
     str,
 )
-_entries = CompiledQuery(
+_acl_query = CompiledQuery(
     lambda mailbox_id, identifiers: AccessRight.objects.filter(
         mailbox_id=mailbox_id, identifier__in=identifiers
     ).values_list("identifier", "rights"),
@@ -75,13 +79,13 @@ _entries = CompiledQuery(
 
 def _resolve_shared(client: Owner, name: str) -> MailboxAccess | None:
     prefix, address, inner = mailbox_names.split_other_users(name)
-    row = _mailbox.row(address, inner) if inner else None
+    row = _mailbox_query.row(address, inner) if inner else None
     if row is None:
         return None
     rights = (
         acl_syntax.ALL
         if row[1] == client.account_id
-        else _effective_rights(_entries.rows(row[0], _acl_identifiers(client)))
+        else _effective_rights(_acl_query.rows(row[0], _acl_identifiers(client)))
     )
     return MailboxAccess(Owner(row[1], address), inner, rights, prefix, row[0])
 
@@ -91,10 +95,10 @@ def _acl_identifiers(client: Owner) -> tuple[str, ...]:
 
 
 def _effective_rights(entries: list[tuple[str, str]]) -> str:
-    """What is given to somebody by any entry, less what one takes away (RFC 4314 §2)."""
-    given = {right for name, rights in entries if not name.startswith("-") for right in rights}
+    """Return the rights granted by any entry, less those a negative entry removes (RFC 4314 §2)."""
+    granted = {right for name, rights in entries if not name.startswith("-") for right in rights}
     return acl_syntax.order_rights(
-        "".join(given - {right for name, rights in entries if name.startswith("-") for right in rights})
+        "".join(granted - {right for name, rights in entries if name.startswith("-") for right in rights})
     )
 
 
@@ -111,7 +115,7 @@ _granted_mailboxes = CompiledQuery(
 
 @dataclass(frozen=True, slots=True)
 class SharedMailbox:
-    """Somebody else's mailbox that a client may see in listings."""
+    """Another user's mailbox that a client may see in listings."""
 
     id: int
     name: str  # as the client sees it
@@ -119,64 +123,70 @@ class SharedMailbox:
 
 
 def list_shared(client: Owner) -> list[SharedMailbox]:
-    found: dict[int, list[tuple[str, str]]] = {}
+    """Return other users' mailboxes that the client has the right to see."""
+    access: dict[int, list[tuple[str, str]]] = {}
     boxes: dict[int, SharedMailbox] = {}
     for id_, identifier, rights, name, selectable, address, account_id in _granted_mailboxes.rows(
         _acl_identifiers(client)
     ):
         if account_id != client.account_id:
-            found.setdefault(id_, []).append((identifier, rights))
+            access.setdefault(id_, []).append((identifier, rights))
             boxes[id_] = SharedMailbox(id_, mailbox_names.join_other_users(address, name), bool(selectable))
-    return [boxes[id_] for id_, entries in found.items() if "l" in _effective_rights(entries)]
+    return [boxes[id_] for id_, entries in access.items() if "l" in _effective_rights(entries)]
 
 
-# --- The lists themselves -------------------------------------------------------------------------
+# --- Access control lists -------------------------------------------------------------------------
 
 
 def my_rights(client: Owner, name: str) -> str | Refusal:
-    """MYRIGHTS: told to whoever has one of the rights that let one see or change the mailbox (RFC 4314 §4)."""
-    found = _existing_mailbox(client, name, "")
-    if isinstance(found, Refusal):
-        return found
-    return found.rights if set(found.rights) & set("lrikxa") else NO_SUCH_MAILBOX
+    """MYRIGHTS, for clients with any right to see or change the mailbox (RFC 4314 §4)."""
+    access = _existing_mailbox(client, name, "")
+    if isinstance(access, Refusal):
+        return access
+    return access.rights if set(access.rights) & set("lrikxa") else NO_SUCH_MAILBOX
 
 
 def list_entries(client: Owner, name: str) -> list[tuple[str, str]] | Refusal:
-    """GETACL: (identifier, rights), the owner's first."""
-    found = _existing_mailbox(client, name, "a")
-    if isinstance(found, Refusal):
-        return found
-    rows = AccessRight.objects.filter(mailbox_id=found.id).order_by("identifier").values_list("identifier", "rights")
-    return [(found.owner.address, acl_syntax.ALL), *rows]
+    """GETACL: return (identifier, rights), the owner's entry first."""
+    access = _existing_mailbox(client, name, "a")
+    if isinstance(access, Refusal):
+        return access
+    rows = AccessRight.objects.filter(mailbox_id=access.id).order_by("identifier").values_list("identifier", "rights")
+    return [(access.owner.address, acl_syntax.ALL), *rows]
 
 
-def change_entry(client: Owner, name: str, identifier: str, wanted: acl_syntax.AclChange) -> Refusal | None:
-    """SETACL and, with no rights left, DELETEACL. `identifier`: a full address or ANYONE, perhaps with "-" before."""
-    found = _existing_mailbox(client, name, "a")
-    if isinstance(found, Refusal):
-        return found
-    who = identifier.removeprefix("-")
-    if who == found.owner.address:
+def change_entry(client: Owner, name: str, identifier: str, change: acl_syntax.AclChange) -> Refusal | None:
+    """SETACL and, if no rights are left, DELETEACL.
+
+    `identifier` is a full address or ANYONE, perhaps preceded by "-".
+    """
+    access = _existing_mailbox(client, name, "a")
+    if isinstance(access, Refusal):
+        return access
+    grantee = identifier.removeprefix("-")
+    if grantee == access.owner.address:
         return Refusal("CANNOT", "The owner has every right")
     with transaction.atomic():
-        account = Account.objects.filter(address=who).values_list("id", flat=True).first()
-        if account is None and who != ANYONE and wanted.mode != "-" and wanted.rights:
+        account = Account.objects.filter(address=grantee).values_list("id", flat=True).first()
+        if account is None and grantee != ANYONE and change.mode != "-" and change.rights:
             return Refusal("CANNOT", "There is no such account")
-        # The mailbox's row is what makes changes to its list come one after another.
-        if not Mailbox.objects.select_for_update().filter(pk=found.id).exists():
+        # The lock on the mailbox's row serializes changes of its list.
+        if not Mailbox.objects.select_for_update().filter(pk=access.id).exists():
             return NO_SUCH_MAILBOX
-        row = AccessRight.objects.filter(mailbox_id=found.id, identifier=identifier).first()
-        after = wanted.of(row.rights if row is not None else "")
+        row = AccessRight.objects.filter(mailbox_id=access.id, identifier=identifier).first()
+        after = change.of(row.rights if row is not None else "")
         if not after:
-            AccessRight.objects.filter(mailbox_id=found.id, identifier=identifier).delete()
+            AccessRight.objects.filter(mailbox_id=access.id, identifier=identifier).delete()
         else:
-            AccessRight.objects.update_or_create(mailbox_id=found.id, identifier=identifier, defaults={"rights": after})
-        notifications.publish_mailboxes([-found.owner.account_id, *([-account] if account is not None else [])])
+            AccessRight.objects.update_or_create(
+                mailbox_id=access.id, identifier=identifier, defaults={"rights": after}
+            )
+        notifications.publish_mailboxes([-access.owner.account_id, *([-account] if account is not None else [])])
     return None
 
 
 def inherit_acl(parent_id: int, mailbox_id: int) -> None:
-    """A new mailbox has the list of the one above it (RFC 4314 §4). Inside the caller's transaction."""
+    """Give a new mailbox the list of its parent (RFC 4314 §4); call inside a transaction."""
     rows = AccessRight.objects.filter(mailbox_id=parent_id).values_list("identifier", "rights")
     AccessRight.objects.bulk_create(
         [AccessRight(mailbox_id=mailbox_id, identifier=identifier, rights=rights) for identifier, rights in rows]
@@ -184,14 +194,17 @@ def inherit_acl(parent_id: int, mailbox_id: int) -> None:
 
 
 def remove_account_entries(rows: QuerySet[Account]) -> None:
-    """They are about to be deleted: nobody who gets such an address later inherits what it was allowed."""
+    """Remove the entries that name accounts about to be deleted.
+
+    So a later account of that address inherits nothing.
+    """
     denied = rows.annotate(denied=Concat(Value("-"), "address")).values("denied")
     AccessRight.objects.filter(Q(identifier__in=rows.values("address")) | Q(identifier__in=denied)).delete()
 
 
 def _existing_mailbox(client: Owner, name: str, needed: str) -> MailboxAccess | Refusal:
-    found = resolve_name(client, name, needed)
-    if isinstance(found, Refusal) or found.id:
-        return found
-    row = _mailbox.row(client.address, name)
+    access = resolve_name(client, name, needed)
+    if isinstance(access, Refusal) or access.id:
+        return access
+    row = _mailbox_query.row(client.address, name)
     return MailboxAccess(client, name, id=row[0]) if row is not None else NO_SUCH_MAILBOX

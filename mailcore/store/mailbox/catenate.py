@@ -1,4 +1,4 @@
-"""Parts of messages by URL, and messages put together from them (RFC 4469). Called by the IMAP server."""
+"""Parts of messages named by URL, and messages composed of them (RFC 4469); called by the IMAP server."""
 
 import os
 from collections.abc import Sequence
@@ -13,23 +13,23 @@ _IN_MEMORY = 1 << 18
 
 
 def read_part(owner: Owner, url: MessageUrl) -> bytes | None:
-    """The bytes a URL names in the owner's mail; None if there are none."""
-    box = find_mailbox(owner, url.mailbox)
-    if isinstance(box, Refusal) or (url.uid_validity and url.uid_validity != box.uid_validity):
+    """Return the bytes a URL names in the owner's mail, or None if there are none."""
+    mailbox = find_mailbox(owner, url.mailbox)
+    if isinstance(mailbox, Refusal) or (url.uid_validity and url.uid_validity != mailbox.uid_validity):
         return None
-    files = messages.message_files(box.id, [(url.uid, url.uid)])
-    content = messages.read_message(box, files[0]) if files else None
+    files = messages.message_files(mailbox.id, [(url.uid, url.uid)])
+    content = messages.read_message(mailbox, files[0]) if files else None
     if content is None:
         return None
-    found = body_section.extract_section(content, url.section)
-    if found is None or url.partial is None:
-        return found
+    data = body_section.extract_section(content, url.section)
+    if data is None or url.partial is None:
+        return data
     first, length = url.partial
-    return found[first : first + length if length else None]
+    return data[first : first + length if length else None]
 
 
 def join_parts(parts: Sequence[bytes | str]) -> bytes | str:
-    """One content of several: bytes, or the path of a spooled file where it is long. Spooled parts are removed."""
+    """Join parts to one content: bytes, or the path of a spooled file if it is long. Spooled parts are removed."""
     if all(isinstance(each, bytes) for each in parts) and sum(map(len, parts)) <= _IN_MEMORY:
         return b"".join(each for each in parts if isinstance(each, bytes))
     descriptor, path = append_messages.open_spool_file()

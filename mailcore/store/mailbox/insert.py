@@ -1,12 +1,12 @@
-"""Putting messages into mailboxes: the one way in, for couriers, APPEND and imports alike.
+"""Inserting messages into mailboxes, for couriers, APPEND and imports alike.
 
-Two steps, so that no transaction waits for a disk: `stage` puts the files in place and scans them;
-`enter`, inside the caller's transaction, gives them UIDs and makes them visible. Entering the same
-(mailbox, base name) twice makes one message, which is what makes local delivery happen once.
+Two steps, so that no transaction waits for a disk: `stage_files` writes the files and scans them; `insert_messages`,
+inside the caller's transaction, gives them UIDs and makes them visible. Inserting one (mailbox, base name) twice makes
+one message, so that a repeated delivery creates no duplicate.
 
-The content of a staged file is durable, its new name not yet. A courier keeps the queue's file until it
-has made the names durable too, many messages at once (`post.leftovers`); `restore` is for what a power
-failure took in between.
+File data of a staged file is durable, its directory entry is not yet. A courier keeps the queue's content file until it
+has made the directory entries durable too, many messages at once (`mta.delivery.crash_recovery`); `restore_files`
+repairs what a power failure lost in between.
 """
 
 import contextlib
@@ -29,13 +29,13 @@ from mailcore.values import Arrival, Reply
 from mailcore.wire.imap import system_flags as wire_flags
 from mailcore.wire.message.message_scan import MessageScan, scan_message
 
-# Above this a message is scanned where it lies instead of being read into memory.
+# A file larger than this is mapped and scanned in place instead of being read into memory.
 _MAP_ABOVE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class StagedMessage:
-    """A message whose file is durable at `path`, or else carried, ready to be entered."""
+    """A message ready to be inserted: its file at `path` is durable, or its content is stored with its rows."""
 
     arrival: Arrival
     mailbox_id: int
@@ -43,14 +43,14 @@ class StagedMessage:
     size: int  # bytes of the file
     scan: MessageScan
     email_id: str
-    uid: int = 0  # the UID an import wants kept; it gets the next one where that is used up
-    fresh: bool = False  # its base name is new: it cannot have been entered before
-    carried: bytes | None = None  # the content, where the transaction is to carry it (`unsynced`)
+    uid: int = 0  # the UID an import wants to preserve; a higher one is used if that is taken
+    is_new: bool = False  # its base name is new, so it cannot have been inserted before
+    carried: bytes | None = None  # the content, if the transaction stores it (`write_behind`)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """A message that is visible now. `again`: it was there already, from an earlier attempt."""
+    """A message that is visible now; `again` if an earlier attempt had inserted it already."""
 
     mailbox_id: int
     uid_validity: int
@@ -59,10 +59,10 @@ class StoredMessage:
 
 
 def stage_files(arrivals: Sequence[Arrival]) -> list[StagedMessage | Reply]:
-    """Place and scan the files of `arrivals`; in the same order, a Reply where there is no mailbox.
+    """Write and scan the files of `arrivals`; return them in order, with a Reply where there is no mailbox.
 
-    A file that several arrivals share is scanned once. OSError: the disk refused; nothing is lost, for
-    the source files stay.
+    A file that several arrivals share is scanned once. Raise OSError if the disk reports an error; nothing is lost
+    then, since the source files stay.
     """
     places = _find_directories(arrivals)
     scans: dict[tuple[object, int], tuple[MessageScan, str]] = {}
@@ -72,26 +72,29 @@ def stage_files(arrivals: Sequence[Arrival]) -> list[StagedMessage | Reply]:
         if place is None:
             staged.append(Reply(550, "5.1.1", "User unknown"))
             continue
-        mailbox_id, where = place
+        mailbox_id, directory = place
         key = (arrival.file, arrival.skip)
         with _Content(arrival) as content:
             if key not in scans:
                 below = content.below_trace()
-                scans[key] = (scan_message(content.octets, arrival.skip), email_id(below))
+                scans[key] = (scan_message(content.data, arrival.skip), email_id(below))
             if arrival.link:
-                path = maildir_files.link_into_new(str(arrival.file), where, arrival.base_name)
+                path = maildir_files.link_into_new(str(arrival.file), directory, arrival.base_name)
                 size = content.size
             else:
-                path = maildir_files.write_file(where, arrival.base_name, (arrival.trace, content.below_trace()))
+                path = maildir_files.write_file(directory, arrival.base_name, (arrival.trace, content.below_trace()))
                 size = content.size - arrival.skip + len(arrival.trace)
         staged.append(StagedMessage(arrival, mailbox_id, path, size, *scans[key]))
     return staged
 
 
 def write_tmp_files(contents: Sequence[tuple[Arrival, bytes]]) -> list[StagedMessage | Reply]:
-    """`stage` for content in memory, which begins with the arrival's trace: each file is written into `tmp`,
-    where nobody sees it, and is for `maildir.reveal` once the transaction that enters it has been committed. Enter
-    what this returns, or `discard` it. OSError: the disk refused, nothing is left of any."""
+    """Write content in memory, which begins with the arrival's trace headers, into `tmp`, and scan it.
+
+    Like `stage_files`, but the files stay invisible: rename them with `maildir_files.publish_file` once the transaction
+    that inserts them has been committed. Insert what this returns, or call `discard_staged`. Raise OSError if the disk
+    reports an error; no file is left then.
+    """
     places = _find_directories([arrival for arrival, _ in contents])
     paths: list[str] = []  # "" where there is no mailbox
     try:
@@ -102,7 +105,7 @@ def write_tmp_files(contents: Sequence[tuple[Arrival, bytes]]) -> list[StagedMes
             bool(path) and write_behind.fits_inline(len(content), os.path.dirname(path))
             for path, (_, content) in zip(paths, contents, strict=True)
         ]
-        # The messages are read while the disk works.
+        # The messages are scanned while the disk flushes.
         with maildir_files.durable_when_done(
             [path for path, is_carried in zip(paths, carried, strict=True) if path and not is_carried]
         ):
@@ -129,13 +132,13 @@ def _staged_in_tmp(arrival: Arrival, content: bytes, mailbox_id: int, path: str,
         len(content),
         scan_message(content, arrival.skip),
         email_id(memoryview(content)[arrival.skip :]),
-        fresh=True,
+        is_new=True,
         carried=content if is_carried else None,
     )
 
 
 def discard_staged(staged: Iterable[StagedMessage | Reply]) -> None:
-    """Remove the files of what will not be entered."""
+    """Remove the files of staged messages that will not be inserted."""
     for item in staged:
         if isinstance(item, StagedMessage):
             with contextlib.suppress(FileNotFoundError):
@@ -143,45 +146,47 @@ def discard_staged(staged: Iterable[StagedMessage | Reply]) -> None:
 
 
 def restore_files(arrivals: Sequence[Arrival], restoring: Callable[[], None]) -> set[str]:
-    """After a power failure: place again the files of messages that were entered and whose names were
-    lost; `restoring` is called before each. Messages that have since been moved or expunged stay so. Returns the
-    directories to sync."""
+    """Write files of inserted messages again after a power failure lost their directory entries.
+
+    `restoring` is called before each. Messages that have since been moved or expunged are left so. Return the
+    directories to sync.
+    """
     changed: set[str] = set()
     places = _find_directories(arrivals)
     for arrival in arrivals:
-        mailbox_id, where = places.get((arrival.account_id, arrival.mailbox), (0, ""))
-        if not where or not _find_known.rows([mailbox_id], [arrival.base_name]):
+        mailbox_id, directory = places.get((arrival.account_id, arrival.mailbox), (0, ""))
+        if not directory or not _existing_query.rows([mailbox_id], [arrival.base_name]):
             continue
-        changed.add(os.path.join(where, "new"))
-        if not maildir_files.has_file(where, arrival.base_name):
+        changed.add(os.path.join(directory, "new"))
+        if not maildir_files.has_file(directory, arrival.base_name):
             restoring()
             with _Content(arrival) as content:
                 if arrival.link:
-                    maildir_files.link_into_new(str(arrival.file), where, arrival.base_name)
+                    maildir_files.link_into_new(str(arrival.file), directory, arrival.base_name)
                 else:
-                    maildir_files.write_file(where, arrival.base_name, (arrival.trace, content.below_trace()))
+                    maildir_files.write_file(directory, arrival.base_name, (arrival.trace, content.below_trace()))
     return changed
 
 
-NO_FILE = Path()  # of an arrival whose file is in its place already
+NO_FILE = Path()  # for an arrival whose file is in its final place already
 
 
 def stage_existing_file(arrival: Arrival, mailbox_id: int, path: str, *, uid: int = 0) -> StagedMessage:
-    """A message that lies in its Maildir already, scanned. FileNotFoundError: it is gone."""
+    """Scan a message whose file is in its Maildir already; raise FileNotFoundError if there is none."""
     with _Content(replace(arrival, file=Path(path))) as content:
         return StagedMessage(
             arrival,
             mailbox_id,
             path,
             content.size,
-            scan_message(content.octets, 0),
+            scan_message(content.data, 0),
             email_id(content.below_trace()),
             uid,
         )
 
 
 def email_id(content: bytes | memoryview | mmap.mmap) -> str:
-    """EMAILID (RFC 8474 §5.1): the same for the same content. Processors of today have SHA-256 built in."""
+    """Return the EMAILID (RFC 8474 §5.1), equal for equal content; processors have SHA-256 built in."""
     return hashlib.sha256(content).hexdigest()[:32]
 
 
@@ -195,16 +200,16 @@ class _Content:
         self._file = open(self._arrival.file, "rb", buffering=0)
         self.size = os.fstat(self._file.fileno()).st_size
         self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) if self.size > _MAP_ABOVE else None
-        self.octets = self._map if self._map is not None else self._file.read()
-        # One view, however often it is asked for: the map closes only when nothing looks at it.
+        self.data = self._map if self._map is not None else self._file.read()
+        # One shared view: the map can be closed only when no view of it is left.
         self._view = memoryview(self._map)[self._arrival.skip :] if self._map is not None else None
         return self
 
     def below_trace(self) -> bytes | memoryview:
         if self._view is not None:
             return self._view
-        assert isinstance(self.octets, bytes)
-        return self.octets[self._arrival.skip :] if self._arrival.skip else self.octets
+        assert isinstance(self.data, bytes)
+        return self.data[self._arrival.skip :] if self._arrival.skip else self.data
 
     def __exit__(self, *_: object) -> None:
         if self._view is not None and self._map is not None:
@@ -213,7 +218,7 @@ class _Content:
         self._file.close()
 
 
-_find_places = CompiledQuery(
+_mailbox_query = CompiledQuery(
     lambda accounts, names: Mailbox.objects.filter(
         account_id__in=accounts, name__in=names, selectable=True
     ).values_list("account_id", "name", "id", "account__address", "folder"),
@@ -223,17 +228,17 @@ _find_places = CompiledQuery(
 
 
 def _find_directories(arrivals: Sequence[Arrival]) -> dict[tuple[int, str], tuple[int, str]]:
-    """(account, mailbox name) → (mailbox id, directory)."""
-    known = {(a.account_id, a.mailbox): a.place for a in arrivals if a.place}
-    asked = [a for a in arrivals if not a.place]
-    if not asked:
-        return known
-    rows = _find_places.rows(list({a.account_id for a in asked}), list({a.mailbox for a in asked}))
-    found = {
+    """Return (account, mailbox name) → (mailbox id, directory)."""
+    existing = {(a.account_id, a.mailbox): a.place for a in arrivals if a.place}
+    unresolved = [a for a in arrivals if not a.place]
+    if not unresolved:
+        return existing
+    rows = _mailbox_query.rows(list({a.account_id for a in unresolved}), list({a.mailbox for a in unresolved}))
+    directories = {
         (account, name): (id_, maildir_files.folder_directory(address, dir_))
         for account, name, id_, address, dir_ in rows
     }
-    return found | known
+    return directories | existing
 
 
 _lock_mailboxes = CompiledQuery(
@@ -245,7 +250,7 @@ _lock_mailboxes = CompiledQuery(
     ),
     (int,),
 )
-_find_known = CompiledQuery(
+_existing_query = CompiledQuery(
     lambda ids, names: Message.objects.filter(mailbox_id__in=ids, base_name__in=names).values_list(
         "mailbox_id", "base_name", "uid"
     ),
@@ -262,66 +267,66 @@ def insert_messages(
 ) -> list[StoredMessage | Reply]:
     """Give staged messages their UIDs; call inside `transaction.atomic()`.
 
-    Returns in the same order what became of each: Stored, or a Reply (4.2.2 or 5.2.2 over quota, with
-    the file removed again; or the Reply that stood there before). Without `quotas` messages are counted
-    but never refused: they are somebody's already. `warn` is told whose mailbox has become nearly full.
+    Return the outcome of each in order: StoredMessage, or a Reply (4.2.2 or 5.2.2 over quota, whose file is removed
+    again; or the Reply it had before). Without `quotas` messages are counted but never refused, since they are stored
+    already. `warn` is called with the accounts that have become nearly full.
     """
-    wanted = [s for s in staged if isinstance(s, StagedMessage)]
-    # Rows are locked in the order of their ids everywhere, so that two writers never wait in a circle.
-    ids = {s.mailbox_id for s in wanted}
-    if not wanted:
+    to_insert = [s for s in staged if isinstance(s, StagedMessage)]
+    # Rows are locked in the order of their ids everywhere, so that two writers never deadlock.
+    ids = {s.mailbox_id for s in to_insert}
+    if not to_insert:
         return [s for s in staged if isinstance(s, Reply)]
     mailboxes = {row[0]: _Counters(*row) for row in _lock_mailboxes.rows(list(ids))}
-    names = [s.arrival.base_name for s in wanted if not s.fresh]
-    rows = _find_known.rows(list(ids), names) if names else []
-    known = {(mailbox_id, base_name): uid for mailbox_id, base_name, uid in rows}
-    purses = quota_limits.lock_allowances({box.account_id for box in mailboxes.values()})
+    names = [s.arrival.base_name for s in to_insert if not s.is_new]
+    rows = _existing_query.rows(list(ids), names) if names else []
+    existing = {(mailbox_id, base_name): uid for mailbox_id, base_name, uid in rows}
+    allowances = quota_limits.lock_allowances({counters.account_id for counters in mailboxes.values()})
     results: list[StoredMessage | Reply] = []
-    fresh: list[tuple[StagedMessage, int, int]] = []  # with UID and MODSEQ
+    inserted: list[tuple[StagedMessage, int, int]] = []  # with UID and MODSEQ
     now = int(time())
     for item in staged:
         if isinstance(item, Reply):
             results.append(item)
             continue
-        box = mailboxes.get(item.mailbox_id)
-        if box is None:  # deleted since it was staged
+        counters = mailboxes.get(item.mailbox_id)
+        if counters is None:  # deleted since it was staged
             results.append(Reply(550, "5.1.1", "User unknown"))
             continue
-        uid = known.get((box.id, item.arrival.base_name))
+        uid = existing.get((counters.id, item.arrival.base_name))
         if uid is not None:
-            results.append(StoredMessage(box.id, box.uid_validity, uid, again=True))
+            results.append(StoredMessage(counters.id, counters.uid_validity, uid, again=True))
             continue
-        purse = purses[box.account_id]
+        allowance = allowances[counters.account_id]
         if not quotas:
-            purse.add_usage(item.size)
-        elif (refusal := purse.consume(item.size)) is not None:
+            allowance.add_usage(item.size)
+        elif (refusal := allowance.consume(item.size)) is not None:
             discard_staged([item])
             results.append(refusal)
             continue
-        uid = box.add(item)
-        known[box.id, item.arrival.base_name] = uid
-        fresh.append((item, uid, box.highest_modseq + 1))
-        results.append(StoredMessage(box.id, box.uid_validity, uid))
-    _insert_rows(fresh, now)
-    _add_keywords(fresh)
-    _update_counters([box for box in mailboxes.values() if box.messages], purses.values())
+        uid = counters.add(item)
+        existing[counters.id, item.arrival.base_name] = uid
+        inserted.append((item, uid, counters.highest_modseq + 1))
+        results.append(StoredMessage(counters.id, counters.uid_validity, uid))
+    _insert_rows(inserted, now)
+    _add_keywords(inserted)
+    _update_counters([counters for counters in mailboxes.values() if counters.messages], allowances.values())
     if warn is not None:
-        warn(quota_limits.find_crossings(purses.values()))
-    notifications.publish_mailboxes(box.id for box in mailboxes.values() if box.messages)
+        warn(quota_limits.find_crossings(allowances.values()))
+    notifications.publish_mailboxes(counters.id for counters in mailboxes.values() if counters.messages)
     return results
 
 
-def _add_keywords(fresh: Sequence[tuple[StagedMessage, int, int]]) -> None:
-    """Keywords of new messages that their mailbox never had are its keywords from now on."""
-    given: dict[int, dict[str, None]] = {}
-    for item, _, _ in fresh:
+def _add_keywords(inserted: Sequence[tuple[StagedMessage, int, int]]) -> None:
+    """Add keywords of new messages to the keywords of their mailbox."""
+    added: dict[int, dict[str, None]] = {}
+    for item, _, _ in inserted:
         if item.arrival.keywords:
-            given.setdefault(item.mailbox_id, {}).update(dict.fromkeys(item.arrival.keywords))
-    for mailbox_id, words in given.items():
-        known = fetch_rows(f"SELECT keywords FROM {MAILBOX} WHERE id = %s", (mailbox_id,))[0][0].split()
-        lower = {word.lower() for word in known}
-        if new := [word for word in words if word.lower() not in lower]:
-            Mailbox.objects.filter(pk=mailbox_id).update(keywords=" ".join(known + new))
+            added.setdefault(item.mailbox_id, {}).update(dict.fromkeys(item.arrival.keywords))
+    for mailbox_id, new_keywords in added.items():
+        existing = fetch_rows(f"SELECT keywords FROM {MAILBOX} WHERE id = %s", (mailbox_id,))[0][0].split()
+        lower = {word.lower() for word in existing}
+        if new := [word for word in new_keywords if word.lower() not in lower]:
+            Mailbox.objects.filter(pk=mailbox_id).update(keywords=" ".join(existing + new))
 
 
 @dataclass(slots=True)
@@ -346,8 +351,8 @@ class _Counters:
         return uid
 
 
-def _update_counters(boxes: Sequence[_Counters], purses: Iterable[quota_limits.QuotaAllowance]) -> None:
-    """Add the batch to the counters: one statement a mailbox, one an account."""
+def _update_counters(boxes: Sequence[_Counters], allowances: Iterable[quota_limits.QuotaAllowance]) -> None:
+    """Add the batch to the counters: one statement for each mailbox and each account."""
     execute_many(
         f"UPDATE {MAILBOX} SET uid_next = %s, highest_modseq = %s, messages = messages + %s,"
         " unseen = unseen + %s, size = size + %s WHERE id = %s",
@@ -355,7 +360,7 @@ def _update_counters(boxes: Sequence[_Counters], purses: Iterable[quota_limits.Q
     )
     execute_many(
         f"UPDATE {_ACCOUNT} SET used_bytes = used_bytes + %s, used_messages = used_messages + %s WHERE id = %s",
-        [(p.added_bytes, p.added_messages, p.account_id) for p in purses if p.added_messages],
+        [(p.added_bytes, p.added_messages, p.account_id) for p in allowances if p.added_messages],
     )
 
 
@@ -371,9 +376,9 @@ _SUMMARY = (
 )
 
 
-def _insert_rows(fresh: Sequence[tuple[StagedMessage, int, int]], now: int) -> None:
-    keys = insert_returning(Message, _MESSAGE, [_message_row(item, uid, modseq, now) for item, uid, modseq in fresh])
-    items = [(key, item) for key, (item, _, _) in zip(keys, fresh, strict=True)]
+def _insert_rows(inserted: Sequence[tuple[StagedMessage, int, int]], now: int) -> None:
+    keys = insert_returning(Message, _MESSAGE, [_message_row(item, uid, modseq, now) for item, uid, modseq in inserted])
+    items = [(key, item) for key, (item, _, _) in zip(keys, inserted, strict=True)]
     insert_rows(MessageSummary, _SUMMARY, [_summary_row(key, item) for key, item in items])
     insert_rows(
         MessageText,

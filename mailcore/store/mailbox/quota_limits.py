@@ -1,7 +1,7 @@
-"""How much an account may keep: its own limit, else its domain's, else the parameter.
+"""Quotas: the limits of an account are its own, else its domain's, else the parameter's.
 
-`lock` and its purses are used by whatever adds messages, inside its transaction; `room_for` is the
-answer at RCPT time, before there is a message. 0 as a limit means no limit.
+`lock_allowances` is used by everything that adds messages, inside its transaction; `check_room` gives the reply at RCPT
+time, before there is a message. A limit of 0 means no limit.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,8 +34,10 @@ _FIELDS = (
 
 @dataclass(slots=True)
 class DomainAllowance:
-    """What a domain with a quota of its own has used. Read, not locked: writers at the same moment may go
-    over it by what they are writing, and then nobody writes until there is room."""
+    """The usage of a domain with a quota of its own.
+
+    It is read, not locked: concurrent writers may together exceed the limit once; further messages are then refused.
+    """
 
     used_bytes: int
     limit_bytes: int
@@ -43,7 +45,7 @@ class DomainAllowance:
 
 @dataclass(slots=True)
 class QuotaAllowance:
-    """What one account has used and may use, and what the running transaction adds."""
+    """The usage and limits of one account, and what the running transaction adds."""
 
     account_id: int
     used_bytes: int
@@ -51,39 +53,39 @@ class QuotaAllowance:
     limit_bytes: int
     limit_messages: int
     domain: DomainAllowance | None = None
-    warned: int = 0  # the level of quota_warning_levels its owner has been told of
+    warned: int = 0  # the level of quota_warning_levels that its owner was last notified of
     added_bytes: int = 0
     added_messages: int = 0
 
     def find_refusal(self, size: int, messages: int = 1) -> Reply | None:
-        """Why a message of `size` bytes, or so many of that size together, do not fit; None if they do.
+        """Return the refusal of messages that do not fit, or None; `size` is the bytes of all of them together.
 
-        A message that could never fit is refused for good (5.2.2), as every one is where
-        virtual_overquota_bounce says so; otherwise it waits for room (4.2.2).
+        A message that could never fit gets a permanent reply (5.2.2), as does every one if virtual_overquota_bounce is
+        set; otherwise the reply is temporary (4.2.2).
         """
         bytes_after = self.used_bytes + self.added_bytes + size
         messages_after = self.used_messages + self.added_messages + messages
         if self.limit_bytes and bytes_after > self.limit_bytes:
-            never = size > self.limit_bytes
+            is_permanent = size > self.limit_bytes
         elif self.limit_messages and messages_after > self.limit_messages:
-            never = False
+            is_permanent = False
         elif self.domain is not None and self.domain.used_bytes + size > self.domain.limit_bytes:
-            never = size > self.domain.limit_bytes
+            is_permanent = size > self.domain.limit_bytes
         else:
             return None
-        if never or conf.current().virtual_overquota_bounce:
+        if is_permanent or conf.current().virtual_overquota_bounce:
             return Reply(552, "5.2.2", "Mailbox is full")
         return Reply(452, "4.2.2", "Mailbox is full")
 
     def consume(self, size: int) -> Reply | None:
-        """Count a message of `size` bytes in, or say why not."""
+        """Add a message of `size` bytes to the usage, or return the refusal."""
         refusal = self.find_refusal(size)
         if refusal is None:
             self.add_usage(size)
         return refusal
 
     def add_usage(self, size: int) -> None:
-        """Count a message of `size` bytes in, whether there is room or not."""
+        """Add a message of `size` bytes to the usage, even beyond the limit."""
         self.added_bytes += size
         self.added_messages += 1
         if self.domain is not None:
@@ -91,7 +93,7 @@ class QuotaAllowance:
 
 
 def effective_limit(own: int | None, domain: int | None) -> int:
-    """The bytes that count: the account's, else its domain's, else the parameter's; 0: no limit."""
+    """Return the limit in bytes: the account's, else its domain's, else the parameter's; 0 means none."""
     limit = own if own is not None else domain
     return conf.current().virtual_mailbox_limit if limit is None else limit
 
@@ -103,14 +105,14 @@ def has_limit(
     domain_messages: int | None,
     total: int | None,
 ) -> bool:
-    """Is there any limit for an account with these quotas of its own and of its domain's?"""
+    """Return True if any limit applies to an account with these quotas of its own and of its domain."""
     messages = own_messages if own_messages is not None else domain_messages
     return bool(effective_limit(own_bytes, domain_bytes) or messages or total)
 
 
 def _build_allowances(rows: Iterable[tuple[Any, ...]]) -> dict[int, QuotaAllowance]:
-    """Rows of _FIELDS."""
-    purses: dict[int, QuotaAllowance] = {}
+    """Build allowances from rows of _FIELDS."""
+    allowances: dict[int, QuotaAllowance] = {}
     domains: dict[int, DomainAllowance] = {}
     for row in rows:
         account_id, used_bytes, used_messages, own_bytes, own_messages, domain_bytes, domain_messages = row[:7]
@@ -118,7 +120,7 @@ def _build_allowances(rows: Iterable[tuple[Any, ...]]) -> dict[int, QuotaAllowan
         if domain_total and domain_id not in domains:
             [(used,)] = _domain_usage.rows(domain_id)
             domains[domain_id] = DomainAllowance(used, domain_total)
-        purses[account_id] = QuotaAllowance(
+        allowances[account_id] = QuotaAllowance(
             account_id,
             used_bytes,
             used_messages,
@@ -127,7 +129,7 @@ def _build_allowances(rows: Iterable[tuple[Any, ...]]) -> dict[int, QuotaAllowan
             domains.get(domain_id),
             warned,
         )
-    return purses
+    return allowances
 
 
 _domain_usage = CompiledQuery(
@@ -135,13 +137,13 @@ _domain_usage = CompiledQuery(
         Account.objects.filter(domain=domain_id)
         .order_by()
         .values_list("domain")
-        .annotate(octets=Sum("used_bytes"))
-        .values_list("octets")
+        .annotate(byte_count=Sum("used_bytes"))
+        .values_list("byte_count")
     ),
     int,
 )
-# The rows are locked without their domains: a domain is shared by all who receive at this moment.
-_lock = CompiledQuery(
+# The accounts are locked without their domains, which all concurrent deliveries to a domain share.
+_lock_query = CompiledQuery(
     lambda ids: (
         Account.objects.select_for_update()
         .filter(id__in=ids)
@@ -159,11 +161,11 @@ _domain_limits = CompiledQuery(
 
 
 def lock_allowances(account_ids: Iterable[int]) -> dict[int, QuotaAllowance]:
-    """The purses of these accounts, their rows locked until the transaction ends."""
+    """Lock the rows of these accounts until the transaction ends, and return their allowances."""
     ids = list(set(account_ids))
     if not ids:
         return {}
-    rows = _lock.rows(ids)
+    rows = _lock_query.rows(ids)
     if not rows:
         return {}
     limits = {domain: own for domain, *own in _domain_limits.rows(list({row[-1] for row in rows}))}
@@ -174,41 +176,44 @@ _allowance_query = CompiledQuery(lambda account_id: Account.objects.filter(id=ac
 
 
 def read_allowance(account_id: int) -> QuotaAllowance | None:
-    """One account's purse, unlocked; None where there is no such account."""
+    """Return one account's allowance, not locked, or None if there is no such account."""
     return _build_allowances(_allowance_query.rows(account_id)).get(account_id)
 
 
 def check_room(account_id: int, size: int) -> Reply | None:
-    """The refusal at RCPT for a message that says it has `size` bytes (0: it did not say). Who has plenty of room
-    is not asked again for a second: what counts is asked when the message is entered."""
+    """Return the refusal at RCPT time for a message with SIZE=`size` (0 if not given), or None.
+
+    An account with ample free space is not checked again for a second; the check that counts is made when the message
+    is inserted.
+    """
     now = monotonic()
-    if size < _PLENTY and _plenty_of_room.get(account_id, 0.0) > now:
+    if size < _AMPLE_SIZE and _ample_until.get(account_id, 0.0) > now:
         return None
-    purse = read_allowance(account_id)
-    if purse is None:
+    allowance = read_allowance(account_id)
+    if allowance is None:
         return None
-    if purse.find_refusal(_MANY * _PLENTY, _MANY) is None:
-        if len(_plenty_of_room) >= _REMEMBERED:
-            _plenty_of_room.clear()
-        _plenty_of_room[account_id] = now + _ASK_AGAIN
-    return purse.find_refusal(max(size, 1))
+    if allowance.find_refusal(_AMPLE_COUNT * _AMPLE_SIZE, _AMPLE_COUNT) is None:
+        if len(_ample_until) >= _CACHE_LIMIT:
+            _ample_until.clear()
+        _ample_until[account_id] = now + _RECHECK_AFTER
+    return allowance.find_refusal(max(size, 1))
 
 
 def clear_cache() -> None:
-    """Quotas may have changed: ask again."""
-    _plenty_of_room.clear()
+    """Drop cached checks; quotas may have changed."""
+    _ample_until.clear()
 
 
-_PLENTY = 1 << 20  # bytes; messages larger than this are always asked for
-_MANY = 100  # times that much, and so many messages, have room: plenty
-_ASK_AGAIN = 1.0  # seconds
-_REMEMBERED = 20_000  # accounts
-_plenty_of_room: dict[int, float] = {}  # account → until when it need not be asked
+_AMPLE_SIZE = 1 << 20  # bytes; larger messages are always checked
+_AMPLE_COUNT = 100  # ample space is enough for so many messages of that size
+_RECHECK_AFTER = 1.0  # seconds
+_CACHE_LIMIT = 20_000  # accounts
+_ample_until: dict[int, float] = {}  # account → time until which it need not be checked
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one account uses of what it may; bytes, 0 as a limit: none."""
+    """The usage and limits of one account, in bytes and messages; a limit of 0 means none."""
 
     account_id: int
     address: str
@@ -219,7 +224,7 @@ class Usage:
 
     @property
     def percent(self) -> int:
-        """Of the limit that is nearer."""
+        """Return the usage in percent of the limit that is nearer."""
         return max(
             self.used_bytes * 100 // self.limit_bytes if self.limit_bytes else 0,
             self.used_messages * 100 // self.limit_messages if self.limit_messages else 0,
@@ -227,11 +232,11 @@ class Usage:
 
 
 def list_usage(addresses: Iterable[str] = ()) -> Iterator[Usage]:
-    """Every account's usage, or these accounts', by address."""
+    """Yield the usage of every account, or of the accounts with these addresses, by address."""
     rows = Account.objects.order_by("address")
-    wanted = [address.lower() for address in addresses]
-    if wanted:
-        rows = rows.filter(address__in=wanted)
+    selected = [address.lower() for address in addresses]
+    if selected:
+        rows = rows.filter(address__in=selected)
     for row in rows.values_list("address", *_FIELDS).iterator(chunk_size=1000):
         address, id_, used_bytes, used_messages, own_bytes, own_messages, domain_bytes, domain_messages, *_ = row
         messages = (own_messages if own_messages is not None else domain_messages) or 0
@@ -240,7 +245,7 @@ def list_usage(addresses: Iterable[str] = ()) -> Iterator[Usage]:
 
 @dataclass(frozen=True, slots=True)
 class QuotaCrossing:
-    """An account that has just used more than `level` percent of what it may."""
+    """An account that has just used more than `level` percent of its limit."""
 
     account_id: int
     address: str
@@ -251,32 +256,38 @@ class QuotaCrossing:
     limit_bytes: int
 
 
-def find_crossings(purses: Iterable[QuotaAllowance]) -> list[QuotaCrossing]:
-    """The accounts that cross one of quota_warning_levels by what the running transaction adds. Told once per
-    crossing: who falls below and comes back is told again. Call in that transaction, which has the accounts' rows."""
+def find_crossings(allowances: Iterable[QuotaAllowance]) -> list[QuotaCrossing]:
+    """Return the accounts that cross one of quota_warning_levels by what the running transaction adds.
+
+    An account is returned once per crossing, and again after its usage fell below the level. Call inside that
+    transaction, which has locked the accounts' rows.
+    """
     levels = sorted(conf.current().quota_warning_levels)
-    found = []
-    for purse in purses if levels else ():
-        before = _crossed_level(levels, _percent_used(purse, purse.used_bytes, purse.used_messages))
-        used_bytes, used_messages = purse.used_bytes + purse.added_bytes, purse.used_messages + purse.added_messages
-        percent = _percent_used(purse, used_bytes, used_messages)
+    crossings = []
+    for allowance in allowances if levels else ():
+        before = _crossed_level(levels, _percent_used(allowance, allowance.used_bytes, allowance.used_messages))
+        used_bytes, used_messages = (
+            allowance.used_bytes + allowance.added_bytes,
+            allowance.used_messages + allowance.added_messages,
+        )
+        percent = _percent_used(allowance, used_bytes, used_messages)
         now = _crossed_level(levels, percent)
-        if now != purse.warned:
-            Account.objects.filter(id=purse.account_id).update(quota_warned=now)
-        if now > min(purse.warned, before):
-            account = Account.objects.only("address", "language").get(id=purse.account_id)
-            limit = purse.limit_bytes
-            found.append(
-                QuotaCrossing(purse.account_id, account.address, account.language, now, percent, used_bytes, limit)
+        if now != allowance.warned:
+            Account.objects.filter(id=allowance.account_id).update(quota_warned=now)
+        if now > min(allowance.warned, before):
+            account = Account.objects.only("address", "language").get(id=allowance.account_id)
+            limit = allowance.limit_bytes
+            crossings.append(
+                QuotaCrossing(allowance.account_id, account.address, account.language, now, percent, used_bytes, limit)
             )
-    return found
+    return crossings
 
 
-def _percent_used(purse: QuotaAllowance, used_bytes: int, used_messages: int) -> int:
-    """How full the account is, by the limit that is nearer."""
+def _percent_used(allowance: QuotaAllowance, used_bytes: int, used_messages: int) -> int:
+    """Return the usage in percent of the limit that is nearer."""
     return max(
-        used_bytes * 100 // purse.limit_bytes if purse.limit_bytes else 0,
-        used_messages * 100 // purse.limit_messages if purse.limit_messages else 0,
+        used_bytes * 100 // allowance.limit_bytes if allowance.limit_bytes else 0,
+        used_messages * 100 // allowance.limit_messages if allowance.limit_messages else 0,
     )
 
 
@@ -285,12 +296,12 @@ def _crossed_level(levels: Sequence[int], percent: int) -> int:
 
 
 def recount_usage(account_id: int) -> tuple[int, int]:
-    """Count an account's mailboxes anew; returns (bytes, messages) as they are now."""
+    """Count the messages in an account's mailboxes and store the result; return (bytes, messages)."""
     with transaction.atomic():
-        # Whoever adds or removes messages at this moment has this row, or waits for it and adds to the result.
+        # Concurrent changes hold this row's lock, or wait for it and then add to the result.
         Account.objects.select_for_update().filter(id=account_id).first()
         total = Mailbox.objects.filter(account_id=account_id).aggregate(
-            octets=Coalesce(Sum("size"), 0), count=Coalesce(Sum("messages"), 0)
+            byte_count=Coalesce(Sum("size"), 0), count=Coalesce(Sum("messages"), 0)
         )
-        Account.objects.filter(id=account_id).update(used_bytes=total["octets"], used_messages=total["count"])
-    return total["octets"], total["count"]
+        Account.objects.filter(id=account_id).update(used_bytes=total["byte_count"], used_messages=total["count"])
+    return total["byte_count"], total["count"]

@@ -1,7 +1,7 @@
-"""SEARCH (RFC 9051 §6.4.4): a program of keys becomes one SELECT, the database does the work.
+"""SEARCH (RFC 9051 §6.4.4): a tree of search keys becomes one SELECT that the database executes.
 
-Called by the IMAP server through the executor; gives UIDs. Texts were decoded and folded at delivery, so a
-search compares bytes. Dates without time mean the server's time zone, as INTERNALDATE shows it.
+Called by the IMAP server through the executor; returns UIDs. Texts were decoded and case-folded at delivery, so a
+search compares bytes. Dates without a time are in the server's time zone, as INTERNALDATE shows it.
 """
 
 import re
@@ -26,16 +26,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class SearchContext:
-    """What the session knows and the program needs: the UIDs its sets mean, and what is recent to it."""
+    """The state of the session that a search depends on."""
 
     known: UidRanges  # all messages of the session
-    sets: dict[wire.Numbers, UidRanges]  # every set of the program as UIDs
-    recent: Sequence[tuple[int, int]]  # UIDs that are recent: first, and first after
+    sets: dict[wire.Numbers, UidRanges]  # every sequence set of the program as UIDs
+    recent: Sequence[tuple[int, int]]  # UIDs that are recent: (first, first after)
 
 
 @dataclass
 class _QueryBuilder:
-    frame: SearchContext
+    context: SearchContext
     now: int
     parameters: list[object] = field(default_factory=list)
     tables: set[str] = field(default_factory=set)
@@ -45,7 +45,7 @@ class _QueryBuilder:
         self.parameters.append(value)
         return "%s"
 
-    # Each returns a condition; parameters are appended in the order in which conditions are written.
+    # Each method returns a condition; parameters are appended in the order in which conditions are written.
     def condition(self, key: SearchKey) -> str:
         match key:
             case wire.All():
@@ -61,13 +61,13 @@ class _QueryBuilder:
             case wire.HasKeyword(word):
                 return self._keyword(word)
             case wire.IsRecent():
-                return _uid_condition([(first, after - 1) for first, after in self.frame.recent])
+                return _uid_condition([(first, after - 1) for first, after in self.context.recent])
             case wire.Numbers():
-                return _uid_condition(self.frame.sets[key])
+                return _uid_condition(self.context.sets[key])
             case wire.Day():
                 return _day_condition(key)
-            case wire.Size(relation, octets):
-                return f"m.size {relation} {self.value(octets)}"
+            case wire.Size(relation, size):
+                return f"m.size {relation} {self.value(size)}"
             case wire.Age(relation, seconds):
                 sign = ">=" if relation == "younger" else "<="
                 return f"m.internal_at {sign} {self.value(self.now - min(seconds, self.now))}"
@@ -76,19 +76,19 @@ class _QueryBuilder:
             case wire.SameObject(name, value):
                 self.tables.add(SUMMARY)
                 return f"{COLUMNS[name]} = {self.value(value)}"
-            case wire.Contains(where, value):
+            case wire.Contains(part, value):
                 self.tables.add(TEXT)
                 if not value:
                     return "1 = 1"
-                return self._text_holds(("headers", "body") if where == "text" else ("body",), value)
+                return self._text_contains(("headers", "body") if part == "text" else ("body",), value)
             case wire.HeaderContains(name, value):
                 return self._header(name, value)
 
     def _keyword(self, word: str) -> str:
-        # Keywords are stored as first spelled and are the same in any case.
-        return self._holds("' ' || LOWER(m.keywords) || ' '", f" {word.lower()} ", concatenated=True)
+        # Keywords are stored as first written and compared without case.
+        return self._contains("' ' || LOWER(m.keywords) || ' '", f" {word.lower()} ", concatenated=True)
 
-    def _holds(self, column: str, value: str, concatenated: bool = False) -> str:
+    def _contains(self, column: str, value: str, concatenated: bool = False) -> str:
         placeholder = self.value(value)
         if connection.vendor == "postgresql":
             return f"POSITION({placeholder} IN {column}) > 0"
@@ -98,35 +98,34 @@ class _QueryBuilder:
             return f"LOCATE({placeholder}, {column}) > 0"
         return f"INSTR({column}, {placeholder}) > 0"
 
-    def _text_holds(self, columns: Sequence[str], value: str) -> str:
-        """First which messages may, by the index of texts, then the texts themselves: databases look at conditions
-        from left to right."""
-        may = self._may_hold(columns, value)
-        holds = " OR ".join([self._holds(f"t.{column}", value) for column in columns])
-        return f"({may}({holds}))"
+    def _text_contains(self, columns: Sequence[str], value: str) -> str:
+        """Narrow down with the full-text index, then read texts: databases evaluate conditions from left to right."""
+        prefilter = self._prefilter(columns, value)
+        contains = " OR ".join([self._contains(f"t.{column}", value) for column in columns])
+        return f"({prefilter}({contains}))"
 
-    def _may_hold(self, columns: Sequence[str], value: str) -> str:
-        """A condition that leaves few messages, and AND; "" where no index helps."""
-        last, messages = self._indexed
-        ids = fulltext.candidate_ids(columns, value, messages) if last else None
-        # An index that was emptied since names nobody: then it is not believed.
-        if ids is None or fulltext.indexed_until(self.mailbox_id)[0] < last:
+    def _prefilter(self, columns: Sequence[str], value: str) -> str:
+        """Return a condition that leaves few messages, followed by AND, or "" if no index helps."""
+        indexed_uid, messages = self._indexed
+        ids = fulltext.candidate_ids(columns, value, messages) if indexed_uid else None
+        # An index that was cleared meanwhile finds nothing, so its result is not used.
+        if ids is None or fulltext.indexed_until(self.mailbox_id)[0] < indexed_uid:
             return ""
-        return f"(m.uid > {last:d} OR m.id IN ({','.join(map(str, ids)) or 'NULL'})) AND "
+        return f"(m.uid > {indexed_uid:d} OR m.id IN ({','.join(map(str, ids)) or 'NULL'})) AND "
 
     @cached_property
     def _indexed(self) -> tuple[int, int]:
         return fulltext.indexed_until(self.mailbox_id)
 
     def _header(self, name: str, value: str) -> str:
-        """A line that begins with the name and goes on to the value. First what is quick to say no."""
+        """Match a header line of that name that contains the value; the cheaper test comes first."""
         self.tables.add(TEXT)
-        begin = f"(^|\n){re.escape(name)}:"
+        line_start = f"(^|\n){re.escape(name)}:"
         if not value:
-            return self._matches(begin)
-        holds = self._text_holds(("headers",), value)
-        line = begin + "[^\n]*" + re.escape(value)
-        return f"({holds} AND {self._matches(line)})"
+            return self._matches(line_start)
+        contains = self._text_contains(("headers",), value)
+        line = line_start + "[^\n]*" + re.escape(value)
+        return f"({contains} AND {self._matches(line)})"
 
     def _matches(self, pattern: str) -> str:
         operator = "~" if connection.vendor == "postgresql" else "REGEXP"
@@ -134,7 +133,7 @@ class _QueryBuilder:
 
 
 def _cheap_first(keys: Sequence[SearchKey]) -> list[SearchKey]:
-    """Texts last: databases look at conditions from left to right."""
+    """Sort texts last, since databases evaluate conditions from left to right."""
     return sorted(keys, key=_cost)
 
 
@@ -150,23 +149,25 @@ def _cost(key: SearchKey) -> int:
 
 
 def _uid_condition(ranges: UidRanges) -> str:
-    either = [f"m.uid BETWEEN {low:d} AND {high:d}" for low, high in ranges if low != high]
+    alternatives = [f"m.uid BETWEEN {low:d} AND {high:d}" for low, high in ranges if low != high]
     singles = [low for low, high in ranges if low == high]
     if singles:
-        either.append(f"m.uid IN ({','.join(map(str, singles))})")
-    return _joined("OR", either) if either else "1 = 0"
+        alternatives.append(f"m.uid IN ({','.join(map(str, singles))})")
+    return _joined("OR", alternatives) if alternatives else "1 = 0"
 
 
 def _joined(operator: str, conditions: Sequence[str]) -> str:
-    """Conditions in parentheses, in their order, as a balanced tree where there are many: SQLite refuses expressions
-    that are deeper than 1000, and a chain of n is n deep."""
-    if len(conditions) <= _CHAIN:
+    """Join conditions in their order, as a balanced tree if there are many.
+
+    SQLite refuses expressions deeper than 1000, and a chain of n is n deep.
+    """
+    if len(conditions) <= _MAX_CHAIN:
         return f"({f' {operator} '.join(conditions)})"
     middle = len(conditions) // 2
     return f"({_joined(operator, conditions[:middle])} {operator} {_joined(operator, conditions[middle:])})"
 
 
-_CHAIN = 100
+_MAX_CHAIN = 100
 
 
 def _day_condition(key: wire.Day) -> str:
@@ -184,7 +185,7 @@ def _day_condition(key: wire.Day) -> str:
 
 
 def midnight(day: int) -> int:
-    """When a day (since 1970-01-01) begins in the server's time zone, in seconds."""
+    """Return when a day (since 1970-01-01) begins in the server's time zone, in seconds."""
     try:
         date = (_EPOCH + timedelta(days=day)).date()
         local = datetime(date.year, date.month, date.day, tzinfo=ZoneInfo(settings.TIME_ZONE))
@@ -193,29 +194,35 @@ def midnight(day: int) -> int:
     return int(local.timestamp())
 
 
-def find_uids(mailbox_id: int, key: SearchKey, frame: SearchContext) -> list[int]:
-    """UIDs of the messages that the session knows and that match, rising."""
-    if not frame.known:
+def find_uids(mailbox_id: int, key: SearchKey, context: SearchContext) -> list[int]:
+    """Return UIDs of the messages that the session knows and that match, ascending."""
+    if not context.known:
         return []
-    sql, parameters = search_statement(mailbox_id, "m.uid", key, frame, set())
+    sql, parameters = search_statement(mailbox_id, "m.uid", key, context, set())
     return [uid for (uid,) in message_table.fetch_rows(f"{sql} ORDER BY m.uid", parameters)]
 
 
-def find_with_modseq(mailbox_id: int, key: SearchKey, frame: SearchContext) -> list[tuple[int, int]]:
-    """The same as (uid, modseq)."""
-    if not frame.known:
+def find_with_modseq(mailbox_id: int, key: SearchKey, context: SearchContext) -> list[tuple[int, int]]:
+    """Return (uid, modseq) of the messages that the session knows and that match, by UID."""
+    if not context.known:
         return []
-    sql, parameters = search_statement(mailbox_id, "m.uid, m.modseq", key, frame, set())
+    sql, parameters = search_statement(mailbox_id, "m.uid, m.modseq", key, context, set())
     return [(uid, modseq) for uid, modseq in message_table.fetch_rows(f"{sql} ORDER BY m.uid", parameters)]
 
 
 def search_statement(
-    mailbox_id: int, columns: str, key: SearchKey, frame: SearchContext, tables: set[str]
+    mailbox_id: int, columns: str, key: SearchKey, context: SearchContext, tables: set[str]
 ) -> tuple[str, list[object]]:
-    """SQL and parameters, without an order; `tables` are those that `columns` needs. `frame.known` is not empty."""
-    asked = _QueryBuilder(frame, int(time()), [mailbox_id], set(tables), mailbox_id)
-    condition = asked.condition(key)
-    known = f" AND m.uid BETWEEN {frame.known[0][0]:d} AND {frame.known[-1][1]:d}"
-    joins = f" JOIN {SUMMARY} s ON s.message_id = m.id" if SUMMARY in asked.tables else ""
-    joins += f" JOIN {TEXT} t ON t.message_id = m.id" if TEXT in asked.tables else ""
-    return f"SELECT {columns} FROM {MESSAGE} m{joins} WHERE m.mailbox_id = %s{known} AND {condition}", asked.parameters
+    """Return SQL without ORDER BY, and its parameters.
+
+    `tables` are those that `columns` needs; `frame.known` is not empty.
+    """
+    builder = _QueryBuilder(context, int(time()), [mailbox_id], set(tables), mailbox_id)
+    condition = builder.condition(key)
+    known = f" AND m.uid BETWEEN {context.known[0][0]:d} AND {context.known[-1][1]:d}"
+    joins = f" JOIN {SUMMARY} s ON s.message_id = m.id" if SUMMARY in builder.tables else ""
+    joins += f" JOIN {TEXT} t ON t.message_id = m.id" if TEXT in builder.tables else ""
+    return (
+        f"SELECT {columns} FROM {MESSAGE} m{joins} WHERE m.mailbox_id = %s{known} AND {condition}",
+        builder.parameters,
+    )

@@ -1,7 +1,7 @@
-"""SORT and THREAD (RFC 5256, RFC 5957): what a search finds, in order or as trees.
+"""SORT and THREAD (RFC 5256, RFC 5957): search results in order or as threads.
 
-Called by the IMAP server through the executor. What messages are sorted and threaded by never changes, so the order
-of a large mailbox is remembered as long as no message joins it; whatever is found is then picked out of it.
+Called by the IMAP server through the executor. The fields that messages are sorted and threaded by never change, so the
+order of a large mailbox is cached until a message is added; any search result is then picked from it.
 """
 
 from array import array
@@ -23,29 +23,29 @@ from mailcore.wire.imap.threading_algorithms import ThreadInput
 T = TypeVar("T")
 Criteria = Sequence[tuple[str, bool]]
 
-_REMEMBERED = 64  # orders, and trees, of this process
-_LARGE = 500  # messages; fewer are put in order faster than remembered
+_CACHE_SIZE = 64  # cached orders, and threads, of this process
+_MIN_CACHED = 500  # messages; fewer are sorted as fast as the cache is read
 
 
 class _LruCache(Generic[T]):
-    """The last few of something, by key; used by many threads."""
+    """A small LRU cache, safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[object, T] = OrderedDict()
+        self._entries: OrderedDict[object, T] = OrderedDict()
         self._lock = Lock()
 
     def get(self, key: object) -> T | None:
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
+            if key in self._entries:
+                self._entries.move_to_end(key)
+            return self._entries.get(key)
 
     def put(self, key: object, value: T) -> None:
         with self._lock:
-            self._kept[key] = value
-            self._kept.move_to_end(key)
-            if len(self._kept) > _REMEMBERED:
-                self._kept.popitem(last=False)
+            self._entries[key] = value
+            self._entries.move_to_end(key)
+            if len(self._entries) > _CACHE_SIZE:
+                self._entries.popitem(last=False)
 
 
 # --- SORT -----------------------------------------------------------------------------------------
@@ -65,36 +65,38 @@ _ORDER = {
 
 @dataclass(frozen=True, slots=True)
 class _CachedOrder:
-    uids: "array[int]"  # of all messages, in order
-    last: int  # the highest of them
+    uids: "array[int]"  # all messages, in order
+    highest: int  # the highest UID
 
 
 _orders: _LruCache[_CachedOrder] = _LruCache()
 
 
 def sort_messages(
-    box: MailboxHandle, key: SearchKey, frame: SearchContext, criteria: Criteria
+    mailbox: MailboxHandle, key: SearchKey, context: SearchContext, criteria: Criteria
 ) -> list[tuple[int, int]]:
-    """(uid, modseq) in the order of the criteria; ties in the order of arrival (RFC 5256 §3)."""
-    if not frame.known:
+    """Return (uid, modseq) in the order of the criteria; ties in the order of arrival (RFC 5256 §3)."""
+    if not context.known:
         return []
-    ordered = _orders.get((box.id, box.uid_validity, criteria))
+    ordered = _orders.get((mailbox.id, mailbox.uid_validity, criteria))
     if ordered is not None:
-        found = find_with_modseq(box.id, key, frame)
-        if not found or found[-1][0] <= ordered.last:
-            modseqs = dict(found)
+        results = find_with_modseq(mailbox.id, key, context)
+        if not results or results[-1][0] <= ordered.highest:
+            modseqs = dict(results)
             return [(uid, modseqs[uid]) for uid in ordered.uids if uid in modseqs]
-    rows = _sort_rows(box, key, frame, criteria)
-    if isinstance(key, wire.All) and len(rows) >= _LARGE:
+    rows = _sort_rows(mailbox, key, context, criteria)
+    if isinstance(key, wire.All) and len(rows) >= _MIN_CACHED:
         uids = array("I", [uid for uid, _ in rows])
-        _orders.put((box.id, box.uid_validity, criteria), _CachedOrder(uids, max(uids)))
+        _orders.put((mailbox.id, mailbox.uid_validity, criteria), _CachedOrder(uids, max(uids)))
     return rows
 
 
-def _sort_rows(box: MailboxHandle, key: SearchKey, frame: SearchContext, criteria: Criteria) -> list[tuple[int, int]]:
+def _sort_rows(
+    mailbox: MailboxHandle, key: SearchKey, context: SearchContext, criteria: Criteria
+) -> list[tuple[int, int]]:
     order = [f"{_ORDER[name]}{' DESC' if reverse else ''}" for name, reverse in criteria]
     tables = {SUMMARY} if any(_ORDER[name].startswith("s.") for name, _ in criteria) else set()
-    sql, parameters = search_statement(box.id, "m.uid, m.modseq", key, frame, tables)
+    sql, parameters = search_statement(mailbox.id, "m.uid, m.modseq", key, context, tables)
     rows: list[tuple[int, int]] = message_table.fetch_rows(f"{sql} ORDER BY {', '.join(order)}, m.uid", parameters)
     return rows
 
@@ -104,7 +106,7 @@ def _sort_rows(box: MailboxHandle, key: SearchKey, frame: SearchContext, criteri
 
 @dataclass(frozen=True, slots=True)
 class _CachedThreads:
-    """A THREAD response: of these UIDs, told as these numbers."""
+    """A THREAD response, and the UIDs and numbers it was made for."""
 
     uids: list[int]
     numbers: list[int]
@@ -115,35 +117,40 @@ _trees: _LruCache[_CachedThreads] = _LruCache()
 
 
 def thread_messages(
-    box: MailboxHandle,
+    mailbox: MailboxHandle,
     key: SearchKey,
-    frame: SearchContext,
+    context: SearchContext,
     algorithm: str,
     numbers_of: Callable[[list[int]], list[int]] | None,
 ) -> bytes:
-    """THREAD (RFC 5256 §3) as its response has it; `numbers_of` turns UIDs into sequence numbers, None leaves them."""
-    found = find_uids(box.id, key, frame)
-    numbers = numbers_of(found) if numbers_of is not None else found
-    about = (box.id, box.uid_validity, algorithm, numbers_of is None)
-    known = _trees.get(about)
-    if known is not None and known.uids == found and known.numbers == numbers:
-        return known.rendered
-    told = dict(zip(found, numbers, strict=True))
-    messages = [each for each in _thread_inputs(box, key, frame) if each.number in told]
+    """Return the body of a THREAD response (RFC 5256 §3).
+
+    `numbers_of` turns UIDs into sequence numbers; None leaves UIDs.
+    """
+    results = find_uids(mailbox.id, key, context)
+    numbers = numbers_of(results) if numbers_of is not None else results
+    cache_key = (mailbox.id, mailbox.uid_validity, algorithm, numbers_of is None)
+    cached = _trees.get(cache_key)
+    if cached is not None and cached.uids == results and cached.numbers == numbers:
+        return cached.rendered
+    number_by_uid = dict(zip(results, numbers, strict=True))
+    messages = [each for each in _thread_inputs(mailbox, key, context) if each.number in number_by_uid]
     if algorithm == "ORDEREDSUBJECT":
         roots = threads.thread_by_subject(messages)
     else:
         roots = threads.thread_by_references(messages, by_subject=algorithm == "REFERENCES")
-    rendered = threads.format_threads(roots, told.__getitem__ if numbers_of is not None else None)
-    if len(found) >= _LARGE:
-        _trees.put(about, _CachedThreads(found, numbers, rendered))
+    rendered = threads.format_threads(roots, number_by_uid.__getitem__ if numbers_of is not None else None)
+    if len(results) >= _MIN_CACHED:
+        _trees.put(cache_key, _CachedThreads(results, numbers, rendered))
     return rendered
 
 
-def _thread_inputs(box: MailboxHandle, key: SearchKey, frame: SearchContext) -> list[ThreadInput]:
-    """What threading needs of the messages that match, in the order of UIDs."""
-    if not frame.known:
+def _thread_inputs(mailbox: MailboxHandle, key: SearchKey, context: SearchContext) -> list[ThreadInput]:
+    """Return the columns that threading needs of the messages that match, in the order of UIDs."""
+    if not context.known:
         return []
     columns = ("uid", "header_message_id", "references", "subject_key", "is_reply", "sent_at")
-    sql, parameters = search_statement(box.id, ", ".join(COLUMNS[name] for name in columns), key, frame, {SUMMARY})
+    sql, parameters = search_statement(
+        mailbox.id, ", ".join(COLUMNS[name] for name in columns), key, context, {SUMMARY}
+    )
     return list(map(ThreadInput._make, message_table.fetch_rows(f"{sql} ORDER BY m.uid", parameters)))

@@ -1,9 +1,9 @@
-"""How a file becomes durable on which file system: statfs(2) says which one a directory is on.
+"""How to make files durable on each type of file system; statfs(2) returns the type.
 
-syncfs(2) makes everything on a file system durable with one flush, which write-behind and group commit rest on. Network
-file systems and those in user space answer it without doing anything (FUSE hands it on for virtiofs only), so it is
-used where it is known to work. Everywhere else each file is made durable by an fsync of its own, and its directory by
-another one: that a new file's fsync makes its name durable as well is known of the same file systems only.
+syncfs(2) makes everything on a file system durable with one flush, which write-behind and group commit rely on. Network
+and user-space file systems may report success without doing anything (FUSE passes it on for virtiofs only), so it is
+used only where it is known to work. Everywhere else each file needs an fsync of its own, and its directory another:
+only on the file systems known here does an fsync of a new file make its name durable too.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ import sys
 _libc = ctypes.CDLL(None, use_errno=True)
 _HAS_SYNCFS = hasattr(_libc, "syncfs")  # Linux
 
-# linux/magic.h. Where syncfs does what it says.
+# Magic numbers of linux/magic.h: file systems where syncfs works.
 LOCAL = {
     0xEF53: "ext4",  # and ext2, ext3
     0x58465342: "xfs",
@@ -24,10 +24,11 @@ LOCAL = {
     0x3153464A: "jfs",
     0x52654973: "reiserfs",
     0x3434: "nilfs2",
-    0x794C7630: "overlayfs",  # hands it on to the upper file system
-    0x01021994: "tmpfs",  # nothing lasts there anyway
+    0x794C7630: "overlayfs",  # passes it on to the upper file system
+    0x01021994: "tmpfs",  # nothing survives a restart there anyway
 }
-# Where it does not, or nobody promises; for people to read, any other type is treated the same.
+# File systems where syncfs does nothing or is not known to work. The names are for display; unknown types are treated
+# alike.
 OTHERS = {
     0x65735546: "fuse",
     0x6969: "nfs",
@@ -47,11 +48,13 @@ OTHERS = {
 
 
 def file_system(directory: str | os.PathLike[str]) -> int:
-    """Return the type of the file system a directory is on, as statfs has it; 0 where the system does not say. OSError:
-    there is no such directory."""
+    """Return the type of the file system a directory is on, as statfs reports it, or 0 where that is unknown.
+
+    Raise OSError if there is no such directory.
+    """
     if not sys.platform.startswith("linux"):
         return 0
-    # struct statfs begins with f_type, a machine word (on s390x an unsigned int); the whole has 120 bytes.
+    # struct statfs begins with f_type, a machine word (on s390x an unsigned int); the whole struct has 120 bytes.
     buffer = ctypes.create_string_buffer(512)
     if _libc.statfs(os.fsencode(directory), buffer):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(directory))
@@ -60,18 +63,20 @@ def file_system(directory: str | os.PathLike[str]) -> int:
 
 
 def name_of(kind: int) -> str:
-    """Return what people call a type of file system."""
+    """Return the name of a file system type, for display."""
     return LOCAL.get(kind) or OTHERS.get(kind) or f"type {kind:#x}"
 
 
 def is_local(kind: int) -> bool:
-    """Does syncfs work on this type, and does a new file's fsync make its name durable?"""
+    """Return True if syncfs works on this type and an fsync of a new file makes its name durable."""
     return _HAS_SYNCFS and kind in LOCAL
 
 
 def can_sync_all(directory: str | os.PathLike[str]) -> bool:
-    """Does one syncfs make everything on this directory's file system durable? Asked anew each time, which takes 1 µs:
-    something else may be mounted there one day."""
+    """Return True if one syncfs makes everything on this directory's file system durable.
+
+    Checked at each call, which takes 1 µs, since another file system may be mounted there later.
+    """
     try:
         return is_local(file_system(directory))
     except OSError:
@@ -79,7 +84,7 @@ def can_sync_all(directory: str | os.PathLike[str]) -> bool:
 
 
 def sync_file_system(directory: str) -> None:
-    """syncfs(2). OSError: the disk has lost something."""
+    """Flush a whole file system with syncfs(2); raise OSError if data was lost."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if _libc.syncfs(handle):
@@ -89,7 +94,7 @@ def sync_file_system(directory: str) -> None:
 
 
 def sync_file(path: str) -> None:
-    """fsync(2) of a file or a directory."""
+    """Flush a file or a directory with fsync(2)."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -98,7 +103,7 @@ def sync_file(path: str) -> None:
 
 
 def sync_content(directory: str) -> None:
-    """Make every file in a directory durable, and its names: what syncfs does elsewhere."""
+    """Make every file in a directory durable, and their names; the substitute for syncfs."""
     with os.scandir(directory) as entries:
         for entry in entries:
             if entry.is_file(follow_symlinks=False):

@@ -1,8 +1,8 @@
-"""Maildir++ folders on disk: where a message's file is, how it gets there, how it is found again.
+"""Maildir++ folders on disk: write, publish, find, rename and remove message files.
 
-Called by everything in `store` that touches content. A file is written once, made durable, and then
-appears under its final name in one step (cr.yp.to/proto/maildir.html); other programs may read and
-rename it at any time. `folder` is Mailbox.folder: "" for the INBOX, ".Sent" for others.
+Called by everything in `store` that touches content. A file is written once, made durable, and then appears under its
+final name in one step (cr.yp.to/proto/maildir.html); other programs may read and rename it at any time. `folder` is
+Mailbox.folder: "" for the INBOX, ".Sent" for others.
 """
 
 import contextlib
@@ -26,8 +26,10 @@ _PLAIN = re.compile(r"[\w+=~-][\w.+=~-]*", re.ASCII)
 
 
 def account_directory(address: str) -> str:
-    """The directory of an account: MAIL_ROOT/domain/local-part. What could not be a file name is
-    percent-encoded, so no address leads out of MAIL_ROOT."""
+    """Return the directory of an account: MAIL_ROOT/domain/local-part.
+
+    Parts that cannot be file names are percent-encoded, so that no address leads out of MAIL_ROOT.
+    """
     local, _, domain = address.rpartition("@")
     return os.path.join(settings.MAIL_ROOT, _escape_component(domain), _escape_component(local))
 
@@ -37,58 +39,62 @@ def _escape_component(name: str) -> str:
 
 
 def folder_directory(address: str, folder: str) -> str:
-    """The directory that holds `tmp`, `new` and `cur` of one folder."""
+    """Return the directory that holds `tmp`, `new` and `cur` of one folder."""
     maildir = os.path.join(account_directory(address), "Maildir")
     return os.path.join(maildir, folder) if folder else maildir
 
 
 def create_folder(address: str, folder: str) -> bool:
-    """Make the folder's directories, durably; nothing happens where they stand already. True if there was none."""
-    where = folder_directory(address, folder)
-    is_new = not os.path.isdir(where)
+    """Create the folder's directories durably if they do not exist, and return True if there were none."""
+    folder_path = folder_directory(address, folder)
+    is_new = not os.path.isdir(folder_path)
     for name in ("tmp", "new", "cur"):
-        os.makedirs(os.path.join(where, name), mode=0o700, exist_ok=True)
+        os.makedirs(os.path.join(folder_path, name), mode=0o700, exist_ok=True)
     if folder:
-        # Maildir++: this empty file tells a delivery agent that the directory is a folder.
-        os.close(os.open(os.path.join(where, "maildirfolder"), os.O_CREAT | os.O_WRONLY, 0o600))
-    sync_directories([where, os.path.dirname(where)])
+        # Maildir++: this empty file marks the directory as a folder for delivery agents.
+        os.close(os.open(os.path.join(folder_path, "maildirfolder"), os.O_CREAT | os.O_WRONLY, 0o600))
+    sync_directories([folder_path, os.path.dirname(folder_path)])
     return is_new
 
 
 def unmake(address: str, folder: str) -> None:
-    """Remove directories that `make` has just made; one that is not empty any more stays."""
-    where = folder_directory(address, folder)
+    """Remove directories that `create_folder` has just made, unless they are no longer empty."""
+    folder_path = folder_directory(address, folder)
     with contextlib.suppress(OSError):
         for name in ("tmp", "new", "cur"):
-            os.rmdir(os.path.join(where, name))
+            os.rmdir(os.path.join(folder_path, name))
         if folder:
-            os.unlink(os.path.join(where, "maildirfolder"))
-        os.rmdir(where)
+            os.unlink(os.path.join(folder_path, "maildirfolder"))
+        os.rmdir(folder_path)
 
 
-def put_away(where: str) -> str:
-    """Move a folder's directories out of the way in one step, under a name no mailbox has; returns their new path,
-    "" where there are none. A new mailbox of that name never sees old mail."""
-    away = os.path.join(os.path.dirname(where), f".removed-{uuid.uuid4().hex}")
+def put_away(folder_path: str) -> str:
+    """Move a folder's directories in one step to a name that no mailbox has; return the new path, "" if there are none.
+
+    So a new mailbox of the old name never contains old mail.
+    """
+    removed = os.path.join(os.path.dirname(folder_path), f".removed-{uuid.uuid4().hex}")
     try:
-        os.rename(where, away)
+        os.rename(folder_path, removed)
     except FileNotFoundError:
         return ""
-    return away
+    return removed
 
 
-def link_into_new(source: str, where: str, base_name: str) -> str:
-    """Give a finished, durable file a second name in `new`. The same name again is no fault: the
-    message is there already. Returns the path."""
-    path = os.path.join(where, "new", base_name)
+def link_into_new(source: str, folder_path: str, base_name: str) -> str:
+    """Link a finished, durable file into `new` and return the new path.
+
+    An existing link is no error: the message has been delivered already.
+    """
+    path = os.path.join(folder_path, "new", base_name)
     with contextlib.suppress(FileExistsError):
         os.link(source, path)
     return path
 
 
-def write_tmp(where: str, base_name: str, content: bytes) -> str:
-    """Write a file into `tmp`. Returns its path. `make_durable` makes it so, `reveal` gives it its place."""
-    path = os.path.join(where, "tmp", base_name)
+def write_tmp(folder_path: str, base_name: str, content: bytes) -> str:
+    """Write a file into `tmp` and return its path; `make_durable` and `publish_file` come next."""
+    path = os.path.join(folder_path, "tmp", base_name)
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
         view = memoryview(content)
@@ -103,8 +109,10 @@ def write_tmp(where: str, base_name: str, content: bytes) -> str:
 
 
 def make_durable(paths: Sequence[str]) -> None:
-    """New files survive a power failure from here on, names and content. One flush for several, where the file system
-    can (`durability`). OSError: the disk refuses."""
+    """Make new files durable, names and content, with one flush for several where the file system can (`durability`).
+
+    Raise OSError if the disk reports an error.
+    """
     by_directory: dict[str, list[str]] = {}
     for path in paths:
         by_directory.setdefault(os.path.dirname(path), []).append(path)
@@ -122,7 +130,7 @@ def make_durable(paths: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def durable_when_done(paths: Sequence[str]) -> Iterator[None]:
-    """`make_durable` while the block runs; what it raises is raised at the block's end."""
+    """Run `make_durable` in a thread while the block runs; raise its error at the end of the block."""
     if not paths:
         yield
         return
@@ -139,21 +147,26 @@ _flushing = ThreadPoolExecutor(2, thread_name_prefix="flush")
 
 
 def publish_file(path: str) -> None:
-    """From `tmp` to `new`. Whoever looked for the file may have found and revealed it first. OSError: it stays in
-    `tmp`."""
-    hidden, base_name = os.path.split(path)
+    """Rename a file from `tmp` to `new`.
+
+    Another process may have found and published the file first. Raise OSError if it stays in `tmp`.
+    """
+    tmp_path, base_name = os.path.split(path)
     try:
-        os.rename(path, os.path.join(os.path.dirname(hidden), "new", base_name))
+        os.rename(path, os.path.join(os.path.dirname(tmp_path), "new", base_name))
     except FileNotFoundError:
         if os.path.exists(path):
             raise
 
 
-def write_file(where: str, base_name: str, parts: Iterable[bytes | memoryview]) -> str:
-    """Write a new file and make its content durable; `sync_directories` makes its name durable. Two processes may
-    write the same message at once: each has a file of its own in `tmp`, and either is whole when it gets its name."""
-    temporary = os.path.join(where, "tmp", f"{base_name}.{secrets.token_hex(4)}")
-    path = os.path.join(where, "new", base_name)
+def write_file(folder_path: str, base_name: str, parts: Iterable[bytes | memoryview]) -> str:
+    """Write a new file with durable content and return its path; `sync_directories` makes its name durable.
+
+    Two processes may write the same message at once: each has a file of its own in `tmp`, and either is complete when
+    it is renamed.
+    """
+    temporary = os.path.join(folder_path, "tmp", f"{base_name}.{secrets.token_hex(4)}")
+    path = os.path.join(folder_path, "new", base_name)
     handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
         for part in parts:
@@ -172,7 +185,7 @@ def write_file(where: str, base_name: str, parts: Iterable[bytes | memoryview]) 
 
 
 def sync_directories(directories: Iterable[str]) -> None:
-    """Make names in these directories durable."""
+    """Make the names in these directories durable."""
     for name in directories:
         handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -182,8 +195,10 @@ def sync_directories(directories: Iterable[str]) -> None:
 
 
 def sync_file_systems(directories: Iterable[str]) -> None:
-    """Make everything in these directories durable: one flush for each file system, however many files, where it can
-    do that. OSError: the disk has lost something."""
+    """Make everything in these directories durable: one flush for each file system where it can do that.
+
+    Raise OSError if data was lost.
+    """
     devices: dict[int, str] = {}
     for name in directories:
         if not os.path.isdir(name):
@@ -196,30 +211,33 @@ def sync_file_systems(directories: Iterable[str]) -> None:
         durability.sync_file_system(name)
 
 
-def expected_path(where: str, base_name: str, flags: int) -> str:
-    """Where the file is if nobody else renamed it and its flags are written."""
+def expected_path(folder_path: str, base_name: str, flags: int) -> str:
+    """Return the path of a file if its flags have been written and no other program renamed it."""
     if flags:
-        return f"{where}/cur/{base_name}{wire_flags.to_info(flags)}"
-    return f"{where}/new/{base_name}"
+        return f"{folder_path}/cur/{base_name}{wire_flags.to_info(flags)}"
+    return f"{folder_path}/new/{base_name}"
 
 
-def with_current_path(where: str, base_name: str, flags: int, act: Callable[[str], T]) -> T:
-    """`act(path)` with a message's file, whatever its name has become. Somebody may be writing flags into the name at
-    this moment: whoever comes too late for one name looks for the next. FileNotFoundError if the file is gone."""
+def with_current_path(folder_path: str, base_name: str, flags: int, act: Callable[[str], T]) -> T:
+    """Return `act(path)` for a message's file, whatever its current name.
+
+    Another program may be writing flags into the name meanwhile: if the file moved, the search is repeated. Raise
+    FileNotFoundError if there is no file.
+    """
     with contextlib.suppress(FileNotFoundError):
-        return act(expected_path(where, base_name, flags))
-    for _ in range(_LOOKS):
+        return act(expected_path(folder_path, base_name, flags))
+    for _ in range(_FIND_ATTEMPTS):
         with contextlib.suppress(FileNotFoundError):
-            return act(_find_once(where, base_name, flags))
-    raise FileNotFoundError(expected_path(where, base_name, flags))
+            return act(_find_once(folder_path, base_name, flags))
+    raise FileNotFoundError(expected_path(folder_path, base_name, flags))
 
 
-_LOOKS = 5  # a name that changes more often while somebody looks is nobody's doing
+_FIND_ATTEMPTS = 5  # attempts; no program renames a file more often than that during a search
 
 
-def find_file(where: str, base_name: str, flags: int) -> str:
-    """The path of a message's file, whatever its name has become. FileNotFoundError if it is gone."""
-    return with_current_path(where, base_name, flags, _existing_path)
+def find_file(folder_path: str, base_name: str, flags: int) -> str:
+    """Return the path of a message's file, whatever its current name; raise FileNotFoundError if there is none."""
+    return with_current_path(folder_path, base_name, flags, _existing_path)
 
 
 def _existing_path(path: str) -> str:
@@ -227,40 +245,40 @@ def _existing_path(path: str) -> str:
     return path
 
 
-def _find_once(where: str, base_name: str, flags: int) -> str:
-    """One look at every place. A name that changes meanwhile may be missed."""
-    path = expected_path(where, base_name, flags)
+def _find_once(folder_path: str, base_name: str, flags: int) -> str:
+    """Search every directory once for a message's file; a name that changes meanwhile may be missed."""
+    path = expected_path(folder_path, base_name, flags)
     if os.path.exists(path):
         return path
-    hidden = os.path.join(where, "tmp", base_name)
-    if os.path.exists(hidden):  # its message was entered, and then the power failed
+    tmp_path = os.path.join(folder_path, "tmp", base_name)
+    if os.path.exists(tmp_path):  # its rows were inserted, then the power failed
         try:
-            publish_file(hidden)
+            publish_file(tmp_path)
         except OSError:
-            return hidden  # it can be read there as well
-    for name in (f"{where}/new/{base_name}", f"{where}/cur/{base_name}:2,"):
+            return tmp_path  # it is readable there too
+    for name in (f"{folder_path}/new/{base_name}", f"{folder_path}/cur/{base_name}:2,"):
         if os.path.exists(name):
             return name
     prefix = base_name + ":2,"
-    with os.scandir(f"{where}/cur") as entries:
+    with os.scandir(f"{folder_path}/cur") as entries:
         for entry in entries:
             if entry.name == base_name or entry.name.startswith(prefix):
                 return entry.path
     raise FileNotFoundError(path)
 
 
-def has_file(where: str, base_name: str) -> bool:
-    """Has this message a file, under whatever name?"""
+def has_file(folder_path: str, base_name: str) -> bool:
+    """Return True if this message has a file under any name."""
     try:
-        find_file(where, base_name, 0)
+        find_file(folder_path, base_name, 0)
     except FileNotFoundError:
         return False
     return True
 
 
-def read_message(where: str, base_name: str, flags: int) -> bytes:
-    """The whole message. FileNotFoundError if its file is gone."""
-    return with_current_path(where, base_name, flags, _read_file)
+def read_message(folder_path: str, base_name: str, flags: int) -> bytes:
+    """Return the whole message; raise FileNotFoundError if it has no file."""
+    return with_current_path(folder_path, base_name, flags, _read_file)
 
 
 def _read_file(path: str) -> bytes:
@@ -275,55 +293,59 @@ def _read_file(path: str) -> bytes:
         os.close(handle)
 
 
-def rename_flags(where: str, base_name: str, flags: int) -> None:
-    """Write the flags into the file's name. A file that is gone is left to whoever reads it."""
-    wanted = f"{where}/cur/{base_name}{wire_flags.to_info(flags)}"
+def rename_flags(folder_path: str, base_name: str, flags: int) -> None:
+    """Write the flags into the file's name; a missing file is left to the next reader to report."""
+    new_flags = f"{folder_path}/cur/{base_name}{wire_flags.to_info(flags)}"
     with contextlib.suppress(FileNotFoundError):
-        with_current_path(where, base_name, flags, lambda path: os.rename(path, wanted))
+        with_current_path(folder_path, base_name, flags, lambda path: os.rename(path, new_flags))
 
 
-def remove_file(where: str, base_name: str, flags: int) -> None:
-    """Remove a message's file; it may be gone already. A file left behind would come back as a new message."""
+def remove_file(folder_path: str, base_name: str, flags: int) -> None:
+    """Remove a message's file if it exists; a file left behind would be indexed as a new message."""
     with contextlib.suppress(FileNotFoundError):
-        with_current_path(where, base_name, flags, os.unlink)
+        with_current_path(folder_path, base_name, flags, os.unlink)
 
 
-def rename_expected(where: str, changes: Iterable[tuple[str, int, int]]) -> list[str]:
-    """Rename files that are where they should be: (base name, flags before, flags now). Returns the base names of
-    those that are not."""
-    missed = []
+def rename_expected(folder_path: str, changes: Iterable[tuple[str, int, int]]) -> list[str]:
+    """Rename files that have their expected names: (base name, flags before, flags now).
+
+    Return the base names of those that do not.
+    """
+    missing = []
     for base_name, before, now in changes:
         try:
-            os.rename(expected_path(where, base_name, before), f"{where}/cur/{base_name}{wire_flags.to_info(now)}")
+            os.rename(
+                expected_path(folder_path, base_name, before), f"{folder_path}/cur/{base_name}{wire_flags.to_info(now)}"
+            )
         except FileNotFoundError:
-            missed.append(base_name)
-    return missed
+            missing.append(base_name)
+    return missing
 
 
-def rename_files(where: str, wanted: Mapping[str, int]) -> None:
+def rename_files(folder_path: str, new_flags: Mapping[str, int]) -> None:
     """Write the flags of many messages (base name → flags) into their files' names."""
-    if len(wanted) < 20:
-        for base_name, flags in wanted.items():
-            rename_flags(where, base_name, flags)
+    if len(new_flags) < 20:
+        for base_name, flags in new_flags.items():
+            rename_flags(folder_path, base_name, flags)
         return
     for name in ("new", "cur"):
         with contextlib.suppress(FileNotFoundError):
-            for entry in os.listdir(f"{where}/{name}"):
+            for entry in os.listdir(f"{folder_path}/{name}"):
                 base_name = entry.partition(":2,")[0]
-                if base_name not in wanted:
+                if base_name not in new_flags:
                     continue
-                path = f"{where}/{name}/{entry}"
-                goal = f"{where}/cur/{base_name}{wire_flags.to_info(wanted[base_name])}"
-                if path != goal:
+                path = f"{folder_path}/{name}/{entry}"
+                target = f"{folder_path}/cur/{base_name}{wire_flags.to_info(new_flags[base_name])}"
+                if path != target:
                     with contextlib.suppress(FileNotFoundError):
-                        os.rename(path, goal)
+                        os.rename(path, target)
 
 
-def remove_files(where: str, gone: Collection[str]) -> None:
+def remove_files(folder_path: str, base_names: Collection[str]) -> None:
     """Remove the files of many messages, given by their base names."""
     for name in ("new", "cur"):
         with contextlib.suppress(FileNotFoundError):
-            for entry in os.listdir(f"{where}/{name}"):
-                if entry.partition(":2,")[0] in gone:
+            for entry in os.listdir(f"{folder_path}/{name}"):
+                if entry.partition(":2,")[0] in base_names:
                     with contextlib.suppress(FileNotFoundError):
-                        os.unlink(f"{where}/{name}/{entry}")
+                        os.unlink(f"{folder_path}/{name}/{entry}")

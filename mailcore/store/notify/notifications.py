@@ -1,11 +1,12 @@
-"""News between processes: "mailbox 7 changed", "there is work in the queue", "settings changed".
+"""Notifications between processes: "mailbox 7 changed", "there is work in the queue", "settings changed".
 
-News is only a bell: whoever hears it looks at the database, whoever misses it finds out at the next
-look. Every process that listens binds one datagram socket in RUN_ROOT, named after its audience;
-whoever has news writes to all sockets of that audience and never waits. With REDIS_URL the same words also go
-to other machines (`newswire`, imported only then).
+A notification is a hint: its receiver looks at the database, and a process that missed one finds out at its next look.
+Every listening process binds one datagram socket in RUN_ROOT, named after its audience; senders write to all sockets of
+that audience and never block. With REDIS_URL the same payload also goes to other machines (`redis_relay`, imported only
+then).
 
-`publish` is called by whatever changes a mailbox, inside its transaction: the news goes out on commit.
+`publish_mailboxes` is called by everything that changes a mailbox, inside its transaction: the notification is sent on
+commit.
 """
 
 import os
@@ -24,24 +25,26 @@ from mailcore.store.processes import sockets
 if TYPE_CHECKING:
     from mailcore.store.notify.redis_relay import RedisListener
 
-# Audiences: a process listens as one of these.
-SERVERS = "servers"  # mailbox and settings news
-COURIERS = "couriers"  # queue and settings news
-WEBS = "webs"  # settings news
+# Audiences: each listening process belongs to one of these.
+SERVERS = "servers"  # changes of mailboxes and settings
+COURIERS = "couriers"  # work in the queue and changes of settings
+WEBS = "webs"  # changes of settings
 
 _AUDIENCES = (SERVERS, COURIERS, WEBS)
 
 MAILBOX, QUEUE, SETTINGS = b"M", b"Q", b"S"
-EVERYTHING = b"A"  # news may have been missed: look at everything
+EVERYTHING = b"A"  # notifications may have been missed: check everything
 
 _sender: socket.socket | None = None
 _listeners: tuple[int, dict[str, list[str]]] = (-1, {})
-_wires: "dict[int, RedisListener]" = {}  # by the descriptor of the socket they speak to
+_redis_listeners: "dict[int, RedisListener]" = {}  # by the descriptor of the socket they write to
 
 
 def publish_mailboxes(mailbox_ids: Iterable[int]) -> None:
-    """These mailboxes change when the running transaction commits. The negative of an account's id stands for the
-    list of its mailboxes."""
+    """Notify the servers on commit that these mailboxes changed.
+
+    The negative of an account's id stands for the list of its mailboxes.
+    """
     ids = sorted(set(mailbox_ids))
     if ids:
         transaction.on_commit(lambda: _send_ids(ids), robust=True)
@@ -53,61 +56,64 @@ def _send_ids(ids: Sequence[int]) -> None:
 
 
 def notify_couriers() -> None:
-    """There is (or may be) work in the queue, once the running transaction commits."""
+    """Notify the couriers on commit that there is, or may be, work in the queue."""
     transaction.on_commit(lambda: _send_audience(COURIERS, QUEUE), robust=True)
 
 
 def publish_settings_changed() -> None:
-    """Parameters, domains or accounts changed, once the running transaction commits."""
+    """Notify every process on commit that parameters, domains or accounts changed."""
     transaction.on_commit(announce_settings, robust=True)
 
 
 def announce_settings() -> None:
-    """Every process reads its settings anew, now."""
+    """Notify every process now to read its settings again."""
     for audience in _AUDIENCES:
         _send_audience(audience, SETTINGS)
 
 
 def open_listener(audience: str) -> socket.socket:
-    """A non-blocking datagram socket that hears what is said to `audience` from now on. Each datagram
-    is words parted by spaces: `M 7 12` (mailbox ids), `Q`, `S`, `A`. Close it with `stop_listening`."""
+    """Return a non-blocking datagram socket that receives the notifications sent to `audience` from now on.
+
+    Each datagram is words separated by spaces: `M 7 12` (mailbox ids), `Q`, `S`, `A`. Close it with `close_listener`.
+    """
     settings.RUN_ROOT.mkdir(parents=True, exist_ok=True, mode=0o750)
     name = sockets.own(audience)
     (settings.RUN_ROOT / name).unlink(missing_ok=True)
-    hearing = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    hearing.setblocking(False)
-    hearing.bind(_short_path(name))
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listener.setblocking(False)
+    listener.bind(_short_path(name))
     if settings.REDIS_URL:
         from mailcore.store.notify import redis_relay
 
-        _wires[hearing.fileno()] = redis_relay.RedisListener(
-            audience, lambda words: _send_to_sockets([name], words), lambda: _send_to_sockets([name], EVERYTHING)
+        _redis_listeners[listener.fileno()] = redis_relay.RedisListener(
+            audience, lambda payload: _send_to_sockets([name], payload), lambda: _send_to_sockets([name], EVERYTHING)
         )
-    return hearing
+    return listener
 
 
 def count_listeners(audience: str) -> int:
-    """How many living processes listen as `audience`."""
-    living = 0
+    """Return the number of live processes that listen as `audience`."""
+    live = 0
     for path in settings.RUN_ROOT.glob(f"{sockets.prefix(audience)}*"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
-            living += probe.connect_ex(_short_path(path.name)) == 0
-    return living
+            live += probe.connect_ex(_short_path(path.name)) == 0
+    return live
 
 
-def close_listener(hearing: socket.socket, audience: str) -> None:
-    if (wire := _wires.pop(hearing.fileno(), None)) is not None:
-        wire.end()
-    hearing.close()
+def close_listener(listener: socket.socket, audience: str) -> None:
+    """Close a socket of `open_listener` and remove its name."""
+    if (redis_listener := _redis_listeners.pop(listener.fileno(), None)) is not None:
+        redis_listener.close()
+    listener.close()
     (settings.RUN_ROOT / sockets.own(audience)).unlink(missing_ok=True)
 
 
-def read_notifications(hearing: socket.socket) -> set[bytes]:
-    """The kinds of everything that was said since; the same news twice is one piece of news."""
+def read_notifications(listener: socket.socket) -> set[bytes]:
+    """Read all waiting notifications and return their kinds, each once."""
     kinds: set[bytes] = set()
     while True:
         try:
-            kinds.add(hearing.recv(1 << 16)[:1])
+            kinds.add(listener.recv(1 << 16)[:1])
         except BlockingIOError:
             return kinds
 
@@ -116,7 +122,7 @@ _run_root: tuple[Path, int] | None = None
 
 
 def _short_path(name: str) -> str:
-    """A path to a socket in RUN_ROOT short enough for sun_path (108 bytes on Linux)."""
+    """Return a path to a socket in RUN_ROOT that is short enough for sun_path (108 bytes on Linux)."""
     global _run_root
     path = str(settings.RUN_ROOT / name)
     if len(path.encode()) < 100 or not sys.platform.startswith("linux"):
@@ -126,32 +132,32 @@ def _short_path(name: str) -> str:
     return f"/proc/self/fd/{_run_root[1]}/{name}"
 
 
-def _send_audience(audience: str, words: bytes) -> None:
+def _send_audience(audience: str, payload: bytes) -> None:
     global _listeners
     if settings.REDIS_URL:
         from mailcore.store.notify import redis_relay
 
-        redis_relay.publish_remote(audience, words)
+        redis_relay.publish_remote(audience, payload)
     try:
-        changed = os.stat(settings.RUN_ROOT).st_mtime_ns
+        modified_ns = os.stat(settings.RUN_ROOT).st_mtime_ns
     except FileNotFoundError:
-        return  # nobody ever listened
-    if changed != _listeners[0]:
+        return  # no process has ever listened
+    if modified_ns != _listeners[0]:
         names = os.listdir(settings.RUN_ROOT)
         audiences = {a: [n for n in names if n.startswith(sockets.prefix(a))] for a in _AUDIENCES}
-        _listeners = (changed, audiences)
-    _send_to_sockets(_listeners[1][audience], words)
+        _listeners = (modified_ns, audiences)
+    _send_to_sockets(_listeners[1][audience], payload)
 
 
-def _send_to_sockets(names: Iterable[str], words: bytes) -> None:
+def _send_to_sockets(names: Iterable[str], payload: bytes) -> None:
     global _sender
     if _sender is None:
         _sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         _sender.setblocking(False)
     for name in names:
         try:
-            _sender.sendto(words, _short_path(name))
+            _sender.sendto(payload, _short_path(name))
         except ConnectionRefusedError:  # its process died
             (settings.RUN_ROOT / name).unlink(missing_ok=True)
         except OSError:
-            pass  # its buffer is full: it has much to look at already; or it has just gone
+            pass  # its buffer is full, so it has enough to check already; or it has just closed

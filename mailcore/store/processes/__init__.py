@@ -1,0 +1,4 @@
+"""Names of processes and of their sockets, and locks between processes.
+
+May import `mailcore.logs` only.
+"""

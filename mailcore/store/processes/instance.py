@@ -1,9 +1,9 @@
-"""Which process this is, among those of all machines.
+"""The name of this process, unique among the processes of all machines.
 
-Host names tell machines apart only as long as administrators do: containers often share one, and a process id means
-something on one machine only. So a process is named by where process ids are unique (this boot of the kernel, this
-PID namespace), its id, when it started, and a random part. `is_dead` tells of a process of this place that it ended;
-of other places nothing can be known, and their leases run out.
+Host names tell machines apart only if administrators keep them distinct: containers often share one, and a process id
+has a meaning on one machine only. So the name consists of a digest of where process ids are unique (this boot of the
+kernel, this PID namespace), the process id, its start time, and a random part. `is_dead` can tell that a process in the
+same PID namespace has ended; of others nothing is known, and their leases expire.
 """
 
 import contextlib
@@ -27,13 +27,13 @@ def name() -> str:
 
 
 def numbered() -> str:
-    """Return a name for one part of this process, such as one courier; at most 64 characters."""
+    """Return a unique name for one part of this process, such as one courier; at most 64 characters."""
     return f"{name()}.{next(_numbers)}"
 
 
 @lru_cache(1)
 def place() -> str:
-    """Return where process ids are unique: sixteen hexadecimal digits, other ones after each boot."""
+    """Return a digest of the boot and the PID namespace: sixteen hexadecimal digits."""
     return digest(f"{boot_id()} {_namespace()}")
 
 
@@ -44,7 +44,7 @@ def digest(text: str) -> str:
 
 @lru_cache(1)
 def boot_id() -> str:
-    """Return this boot of the kernel; random where the system has no word for it."""
+    """Return the id of this boot of the kernel; random where the system has none."""
     with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()
     return secrets.token_hex(16)
@@ -57,18 +57,18 @@ def _namespace() -> str:
 
 
 def _started(pid: int) -> str:
-    """Clock ticks from the boot to the process's start; "" where there is no such process."""
+    """Return clock ticks from the boot to the process's start, or "" if there is no such process."""
     with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/stat", "rb") as file:
-        # The command's name, in parentheses, may hold anything.
+        # The command's name, in parentheses, may contain spaces and parentheses itself.
         return file.read().rpartition(b")")[2].split()[19].decode()
     return ""
 
 
 def is_dead(other: str) -> bool:
-    """Is this the name of a process that has certainly ended?"""
-    where, _, rest = other.partition("/")
+    """Return True if this is the name of a process that has certainly ended."""
+    other_place, _, rest = other.partition("/")
     pid, _, rest = rest.partition("/")
     started = rest.partition("/")[0]
-    if where != place() or not pid.isdigit() or not started:
+    if other_place != place() or not pid.isdigit() or not started:
         return False
     return _started(int(pid)) != started

@@ -1,6 +1,8 @@
-"""The names of datagram sockets in RUN_ROOT, and who shares them: processes of one boot of one kernel that use the same
-folder. Host names say nothing about that: containers with one name have folders of their own, and several machines may
-share a folder whose sockets reach nobody elsewhere.
+"""The names of the datagram sockets in RUN_ROOT.
+
+Processes share these sockets if they run under one boot of one kernel and use the same folder. Host names are no
+criterion: containers with one name have folders of their own, and several machines may share a folder over the network,
+where sockets do not work between them.
 """
 
 import os
@@ -11,16 +13,16 @@ from mailcore.store.processes import instance
 
 
 def scope() -> str:
-    """Return who shares the sockets of RUN_ROOT with this process: sixteen hexadecimal digits."""
+    """Return the scope that shares the sockets of RUN_ROOT with this process: sixteen hexadecimal digits."""
     try:
         status = os.stat(settings.RUN_ROOT)
     except FileNotFoundError:
-        return instance.digest(instance.name())  # nobody does yet
+        return instance.digest(instance.name())  # no other process does yet
     return instance.digest(f"{instance.boot_id()} {status.st_dev} {status.st_ino}")
 
 
 def prefix(audience: str) -> str:
-    """Return how the names of an audience's sockets begin."""
+    """Return the prefix of the names of an audience's sockets."""
     return f"{audience}-{scope()}-"
 
 

@@ -1,7 +1,7 @@
-"""The keys that sign a domain's messages: made, put to work once their record is published, retired, deleted.
+"""DKIM keys of domains: create, activate once the record is published, retire, delete.
 
-`signers` answers the courier and is remembered for directory_cache_time. A domain may sign with an RSA and an Ed25519
-key at once (RFC 8463 §3): old verifiers know only the first.
+`active_signers` serves the courier and is cached for directory_cache_time. A domain may sign with an RSA and an Ed25519
+key at once (RFC 8463 §3): old verifiers know only RSA.
 """
 
 import base64
@@ -24,7 +24,7 @@ from mailcore.wire.sender_auth import dkim
 
 log = logging.getLogger("mailcore.dkim")
 
-_SEALED = "dkim"
+_KEY_PURPOSE = "dkim"
 _RSA_BITS = 2048
 
 State = DkimKey.State
@@ -32,19 +32,19 @@ State = DkimKey.State
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A key at work."""
+    """A key that signs now."""
 
     selector: str
-    algorithm: str  # "rsa-sha256", "ed25519-sha256"
+    algorithm: str  # "rsa-sha256" or "ed25519-sha256"
     key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
-    def sign(self, octets: bytes) -> str:
-        """The b= tag. Ed25519 signs the SHA-256 of what RSA signs (RFC 8463 §3)."""
+    def sign(self, data: bytes) -> str:
+        """Return the b= tag; Ed25519 signs the SHA-256 of what RSA signs (RFC 8463 §3)."""
         if isinstance(self.key, rsa.RSAPrivateKey):
-            signature = self.key.sign(octets, padding.PKCS1v15(), hashes.SHA256())
+            signature = self.key.sign(data, padding.PKCS1v15(), hashes.SHA256())
         else:
             digest = hashes.Hash(hashes.SHA256())
-            digest.update(octets)
+            digest.update(data)
             signature = self.key.sign(digest.finalize())
         return base64.b64encode(signature).decode()
 
@@ -63,6 +63,7 @@ class KeyEntry:
 
 
 def list_keys(domain: Domain) -> list[KeyEntry]:
+    """Return the DKIM keys of a domain, the latest first."""
     return [
         KeyEntry(
             row.pk, row.selector, row.algorithm, row.state, row.created, f"{row.selector}._domainkey.{domain.name}",
@@ -73,7 +74,10 @@ def list_keys(domain: Domain) -> list[KeyEntry]:
 
 
 def create_key(domain_id: int, algorithm: str) -> int:
-    """A new key, which waits for its record; returns its id. ValueError: no such domain or algorithm."""
+    """Create a key that waits for its DNS record, and return its id.
+
+    Raise ValueError for an unknown domain or algorithm.
+    """
     if algorithm not in DkimKey.Algorithm.values:
         raise ValueError(algorithm)
     private: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
@@ -95,7 +99,7 @@ def create_key(domain_id: int, algorithm: str) -> int:
             domain=domain,
             selector=_free_selector(domain, algorithm),
             algorithm=algorithm,
-            secret=encryption.encrypt(_SEALED, pem.decode()),
+            secret=encryption.encrypt(_KEY_PURPOSE, pem.decode()),
             public=base64.b64encode(public).decode(),
         )
         audit.record_change(
@@ -105,11 +109,11 @@ def create_key(domain_id: int, algorithm: str) -> int:
 
 
 def _free_selector(domain: Domain, algorithm: str) -> str:
-    """ "r202611" or "e202611", then with letters behind."""
+    """Return "r202611" or "e202611", with a letter appended if that is taken."""
     taken = set(domain.dkim_keys.values_list("selector", flat=True))
-    plain = f"{algorithm[0]}{timezone.localdate():%Y%m}"
+    base = f"{algorithm[0]}{timezone.localdate():%Y%m}"
     return next(
-        each for each in (f"{plain}{message}" for message in ["", *"bcdefghijkmnpqrstuvwxyz"]) if each not in taken
+        each for each in (f"{base}{suffix}" for suffix in ["", *"bcdefghijkmnpqrstuvwxyz"]) if each not in taken
     )
 
 
@@ -118,7 +122,10 @@ def _key_entry(row: DkimKey) -> dict[str, object]:
 
 
 def activate_key(domain_id: int, key_id: int) -> bool:
-    """The key signs from now on; the one of its kind that did so far is retired. False: the domain has none such."""
+    """Make a key sign from now on, and retire the key of its algorithm that did.
+
+    Return False if the domain has no such key.
+    """
     with transaction.atomic():
         row = DkimKey.objects.select_for_update().filter(pk=key_id, domain=domain_id).first()
         if row is None:
@@ -135,7 +142,7 @@ def activate_key(domain_id: int, key_id: int) -> bool:
 
 
 def delete_key(domain_id: int, key_id: int) -> bool:
-    """The key is forgotten, whether or not it signs. False: the domain has none such."""
+    """Delete a key, whether or not it signs; return False if the domain has no such key."""
     with transaction.atomic():
         row = DkimKey.objects.filter(pk=key_id, domain=domain_id).first()
         if row is None:
@@ -147,37 +154,37 @@ def delete_key(domain_id: int, key_id: int) -> bool:
     return True
 
 
-# --- At work --------------------------------------------------------------------------------------
+# --- Signing --------------------------------------------------------------------------------------
 
-_known: dict[str, tuple[float, tuple[Signer, ...]]] = {}
+_cache: dict[str, tuple[float, tuple[Signer, ...]]] = {}
 
 
 def active_signers(domain: str) -> tuple[Signer, ...]:
-    """The keys that sign for this domain (lower case) now."""
-    known = _known.get(domain)
-    if known is None or known[0] <= monotonic():
+    """Return the keys that sign for this domain (lower case) now."""
+    cached = _cache.get(domain)
+    if cached is None or cached[0] <= monotonic():
         rows = DkimKey.objects.filter(domain__name=domain, domain__active=True, state=State.SIGNING).order_by(
             "algorithm"
         )
-        found = tuple(signer for row in rows if (signer := _load_signer(row)) is not None)
-        known = (monotonic() + conf.current().directory_cache_time, found)
-        _known[domain] = known
-    return known[1]
+        signers = tuple(signer for row in rows if (signer := _load_signer(row)) is not None)
+        cached = (monotonic() + conf.current().directory_cache_time, signers)
+        _cache[domain] = cached
+    return cached[1]
 
 
 def has_any_signer() -> bool:
-    """Does any domain sign? Spares most systems a look into each message."""
-    known = _known.get("")
-    if known is None or known[0] <= monotonic():
+    """Return True if any domain signs; most systems need not look at each message then."""
+    cached = _cache.get("")
+    if cached is None or cached[0] <= monotonic():
         row = DkimKey.objects.filter(state=State.SIGNING, domain__active=True).order_by("pk").first()
-        found = (signer,) if row is not None and (signer := _load_signer(row)) is not None else ()
-        known = _known[""] = (monotonic() + conf.current().directory_cache_time, found)
-    return bool(known[1])
+        signers = (signer,) if row is not None and (signer := _load_signer(row)) is not None else ()
+        cached = _cache[""] = (monotonic() + conf.current().directory_cache_time, signers)
+    return bool(cached[1])
 
 
 def _load_signer(row: DkimKey) -> Signer | None:
     try:
-        key = serialization.load_pem_private_key(encryption.decrypt(_SEALED, row.secret).encode(), None)
+        key = serialization.load_pem_private_key(encryption.decrypt(_KEY_PURPOSE, row.secret).encode(), None)
     except (encryption.DecryptionError, ValueError):
         log.error("the DKIM key %s cannot be read: was SECRET_KEY changed?", row.selector)
         return None
@@ -186,8 +193,8 @@ def _load_signer(row: DkimKey) -> Signer | None:
 
 
 def clear_cache() -> None:
-    """Ask the database again from now on."""
-    _known.clear()
+    """Drop cached keys; the database is queried again."""
+    _cache.clear()
 
 
 def _keys_changed() -> None:

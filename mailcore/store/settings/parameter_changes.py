@@ -1,6 +1,6 @@
-"""Writing parameters: all together or none, with a row in the audit for each, and every process hears of it.
+"""Changes of parameters: all together or none, each with a row in the audit log, and every process is notified.
 
-Called by the screens, `postconf`, the import of a main.cf and the demo; `conf` says what a value may be.
+Called by the screens, `postconf`, the import of a main.cf and the demo; `conf` validates the values.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,11 @@ from mailcore.store.notify import notifications
 
 
 def change_parameters(values: Mapping[str, str | None]) -> None:
-    """Set parameters; None: back to the default. KeyError: unknown name; ValueError: a value is not of its kind, or
-    could not be lived with (the parameter's name stands in front)."""
+    """Set parameters; None restores the default.
+
+    Raise KeyError for an unknown name, and ValueError, beginning with the parameter's name, for an invalid value or one
+    that would make the system unusable.
+    """
     with transaction.atomic():
         before = conf.explicit_values()
         conf.change(values, by=audit.current_author().name)
@@ -31,5 +34,5 @@ def _record_change(name: str, before: str | None, after: str | None) -> None:
     if spec is not None and spec.secret:
         audit.record_change("setting.change", name)
     else:
-        # None: the default was, or is, in force.
+        # None means that the default applied or applies.
         audit.record_change("setting.change", name, {"value": before}, {"value": after})

@@ -1,4 +1,4 @@
-"""The demo site: benet.com with the people of the book, in an empty directory (`runmailserver --demo`)."""
+"""The demo site (`runmailserver --demo`): benet.com with the example users of the book."""
 
 import secrets
 
@@ -10,14 +10,15 @@ from mailcore.store import directory
 from mailcore.store.directory import AccountDraft, DirectoryError
 
 DOMAIN = "benet.com"
-PASSWORD = "123456"  # noqa: S105  (the book's; everybody knows it)
-_QUOTA = 5 * 1000**3  # bytes: room to try things out with
+PASSWORD = "123456"  # noqa: S105  (published in the book)
+_QUOTA = 5 * 1000**3  # bytes
 
 
 def build_accounts(users: int = 0) -> str:
-    """Make domain, accounts and the group all@; with `users`, also user000, user001, …
+    """Create the domain, its accounts and the group all@.
 
-    Returns the password of admin@benet.com, which nobody else knows. Problem: somebody lives here already.
+    With `users`, also user000, user001, …. Return the random password of admin@benet.com. Raise DirectoryError if the
+    directory is not empty.
     """
     with transaction.atomic():
         if Account.objects.exists() or Domain.objects.exists():
@@ -27,7 +28,7 @@ def build_accounts(users: int = 0) -> str:
         directory.create_account(
             f"admin@{DOMAIN}", administrator_password, AccountDraft(name="管理员", role="administrator")
         )
-        # One hash for all who have the book's password: making a hundred would take the time of a hundred checks.
+        # One hash for all accounts with the book's password: making a hundred would take as long as a hundred checks.
         password_hash = make_password(PASSWORD)
         people = {"xiaoqi": "小七", "lisi": "李四", **{f"user{number:03d}": "" for number in range(users)}}
         for name, full_name in people.items():

@@ -1,7 +1,7 @@
-"""Taking over from a Postfix: its main.cf and tables, with a report of each line that was taken or was not.
+"""Import of a Postfix installation's main.cf and tables, with a report on each line.
 
 Called by the screens and `importpostfix`; with `really=False` nothing is changed and the report says what would be.
-`written` gives the same files out again: what was imported, exported and imported once more is the same.
+`export_text` writes the files again: importing an export changes nothing.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -22,15 +22,15 @@ from mailcore.wire.message import envelope_address as addresses
 
 KINDS = ("main.cf", "virtual", "aliases", "table")
 
-# What main.cf says in words of its own and is a row of the directory here.
+# Parameters of main.cf that become rows of the directory here.
 _DOMAINS = {
     "virtual_mailbox_domains": Domain.Kind.LOCAL,
     "virtual_alias_domains": Domain.Kind.LOCAL,
 }
-# Files main.cf names whose content is imported as something of ours.
+# Parameters that name files of aliases, and the kind of each.
 _FILES = {"virtual_alias_maps": "virtual", "alias_maps": "aliases"}
-# Parameters of programs that do not exist here, or of things that are always so.
-_NEEDLESS = """
+# Parameters of programs that do not exist here, or of behaviour that is fixed here.
+_IGNORED = """
     command_directory config_directory daemon_directory data_directory html_directory mail_owner mailq_path
     manpage_directory newaliases_path queue_directory readme_directory sample_directory sendmail_path
     setgid_group shlib_directory compatibility_level debug_peer_level debugger_command meta_directory
@@ -44,17 +44,17 @@ _NEEDLESS = """
 
 @dataclass(frozen=True, slots=True)
 class LineReport:
-    """What became, or would become, of one line."""
+    """The outcome of one line."""
 
     line: int
     what: str
     taken: bool
-    why: str = ""  # in words; of what was taken: what it is here
+    reason: str = ""  # the reason; for an imported line, what it became
 
 
 def import_text(kind: str, text: str, *, name: str = "", really: bool) -> list[LineReport]:
     """Import a file's text: kind "main.cf", "virtual", "aliases", or "table" (access, transport, …) called `name`."""
-    work: dict[str, Callable[[list[str]], Iterable[LineReport]]] = {
+    importers: dict[str, Callable[[list[str]], Iterable[LineReport]]] = {
         "main.cf": _import_main_cf,
         "virtual": _import_virtual,
         "aliases": lambda lines: _import_aliases(lines, name or "/etc/aliases"),
@@ -62,22 +62,25 @@ def import_text(kind: str, text: str, *, name: str = "", really: bool) -> list[L
     }
     try:
         with transaction.atomic():
-            found = list(work[kind](text.splitlines()))
+            reports = list(importers[kind](text.splitlines()))
             if not really:
                 transaction.set_rollback(True)
     finally:
-        # What the transaction undid must not be remembered.
+        # Drop cached values that the transaction rolled back.
         conf.refresh()
         directory.clear_cache()
-    return sorted(found, key=lambda each: each.line)
+    return sorted(reports, key=lambda each: each.line)
 
 
 def referenced_files(text: str) -> Iterator[tuple[str, str]]:
-    """(kind, path) of the files a main.cf names: "hash:/etc/postfix/virtual" is ("virtual", "/etc/postfix/virtual")."""
-    ours = {name for name, spec in conf.SPECS.items() if name.endswith(("_maps", "_restrictions"))}
-    seen: set[str] = set()
+    """Yield (kind, path) of the files a main.cf names.
+
+    "hash:/etc/postfix/virtual" is ("virtual", "/etc/postfix/virtual").
+    """
+    table_parameters = {name for name, spec in conf.SPECS.items() if name.endswith(("_maps", "_restrictions"))}
+    paths: set[str] = set()
     for each in main_cf_file.parse_assignments(text.splitlines()):
-        if isinstance(each, LineError) or (each.name not in _FILES and each.name not in ours):
+        if isinstance(each, LineError) or (each.name not in _FILES and each.name not in table_parameters):
             continue
         for word in each.value.replace(",", " ").split():
             kind, colon, path = word.partition(":")
@@ -85,14 +88,14 @@ def referenced_files(text: str) -> Iterator[tuple[str, str]]:
                 colon
                 and path.startswith("/")
                 and kind in ("hash", "btree", "lmdb", "texthash", "dbm", "cdb")
-                and path not in seen
+                and path not in paths
             ):
-                seen.add(path)
+                paths.add(path)
                 yield _FILES.get(each.name, "table"), path
 
 
 def export_text(kind: str, name: str = "") -> str:
-    """What is here, as the file of that kind."""
+    """Return the current settings as a file of that kind."""
     match kind:
         case "main.cf":
             secret = {each for each, spec in conf.specs().items() if spec.secret}
@@ -111,75 +114,77 @@ def export_text(kind: str, name: str = "") -> str:
 
 
 def _import_main_cf(lines: list[str]) -> Iterator[LineReport]:
-    wanted: dict[str, main_cf_file.Assignment] = {}
+    assignments: dict[str, main_cf_file.Assignment] = {}
     for each in main_cf_file.parse_assignments(lines):
         if isinstance(each, LineError):
             yield LineReport(each.line, "", False, each.text)
             continue
-        if each.name in wanted:
-            earlier = wanted[each.name]
-            yield LineReport(
-                earlier.line, each.name, False, _("It stands further below once more; the last one counts.")
-            )
-        wanted[each.name] = each
-    # Classes of restrictions first: they are names that other parameters use.
-    classes = wanted.get("smtpd_restriction_classes")
-    known = conf.specs({**conf.explicit_values(), **({classes.name: classes.value} if classes else {})})
+        if each.name in assignments:
+            earlier = assignments[each.name]
+            yield LineReport(earlier.line, each.name, False, _("It is set again further below; the last value counts."))
+        assignments[each.name] = each
+    # Restriction classes first: other parameters use their names.
+    classes = assignments.get("smtpd_restriction_classes")
+    specs = conf.specs({**conf.explicit_values(), **({classes.name: classes.value} if classes else {})})
     values: dict[str, str | None] = {}
-    for name, each in wanted.items():
-        if name in known and conf.origin(name) == "environment":
-            same = conf.raw_value(name, {}) == each.value
-            why = _("was so before") if same else _("The environment sets this (MAIL_…).")
-            yield LineReport(each.line, name, same, why)
-        elif name in known:
+    for name, each in assignments.items():
+        if name in specs and conf.origin(name) == "environment":
+            is_unchanged = conf.raw_value(name, {}) == each.value
+            reason = _("unchanged") if is_unchanged else _("The environment sets this (MAIL_…).")
+            yield LineReport(each.line, name, is_unchanged, reason)
+        elif name in specs:
             values[name] = each.value
         elif name in _DOMAINS:
             yield from _import_domains(each, _DOMAINS[name])
         elif name in _FILES:
             yield LineReport(each.line, name, True, _("Import the file it names as well."))
-        elif name in _NEEDLESS.split():
+        elif name in _IGNORED.split():
             yield LineReport(each.line, name, True, _("Not needed here."))
         else:
             yield LineReport(each.line, name, False, _("There is no such parameter here."))
-    yield from _set_parameters(values, wanted)
+    yield from _set_parameters(values, assignments)
 
 
-def _set_parameters(values: dict[str, str | None], wanted: dict[str, main_cf_file.Assignment]) -> Iterator[LineReport]:
-    """All that can be; one that is wrong is left out, and the others tried again."""
+def _set_parameters(
+    values: dict[str, str | None], assignments: dict[str, main_cf_file.Assignment]
+) -> Iterator[LineReport]:
+    """Set all valid parameters: an invalid one is reported and left out, and the others are tried again."""
     before = conf.effective()
     while values:
         try:
             with transaction.atomic():
                 parameter_changes.change_parameters(values)
         except ValueError as error:
-            name, _colon, why = str(error).partition(": ")
+            name, _colon, reason = str(error).partition(": ")
             if name not in values:
                 raise
             values.pop(name)
-            yield LineReport(wanted[name].line, name, False, why)
+            yield LineReport(assignments[name].line, name, False, reason)
         except KeyError as error:
             name = str(error.args[0])
             if values.pop(name, None) is None:
                 raise
-            yield LineReport(wanted[name].line, name, False, _("There is no such parameter here."))
+            yield LineReport(assignments[name].line, name, False, _("There is no such parameter here."))
         else:
             break
     for name in values:
-        same = before.get(name) == values[name]
-        yield LineReport(wanted[name].line, name, True, _("was so before") if same else "")
+        is_unchanged = before.get(name) == values[name]
+        yield LineReport(assignments[name].line, name, True, _("unchanged") if is_unchanged else "")
 
 
 def _import_domains(each: main_cf_file.Assignment, kind: str) -> Iterator[LineReport]:
     for word in each.value.replace(",", " ").split():
         if set(word) & set(":/$"):
-            yield LineReport(each.line, f"{each.name}: {word}", False, _("Only names are taken from here, no tables."))
+            yield LineReport(
+                each.line, f"{each.name}: {word}", False, _("Only domain names can be imported from here, not tables.")
+            )
             continue
         yield _import_domain(each.line, f"{each.name}: {word}", word, kind)
 
 
 def _import_domain(line: int, what: str, name: str, kind: str = Domain.Kind.LOCAL) -> LineReport:
     if Domain.objects.filter(name=name.lower()).exists():
-        return LineReport(line, what, True, _("was so before"))
+        return LineReport(line, what, True, _("unchanged"))
     try:
         with transaction.atomic():
             directory.create_domain(name, DomainDraft(kind=kind))
@@ -192,53 +197,57 @@ def _import_domain(line: int, what: str, name: str, kind: str = Domain.Kind.LOCA
 
 
 def _import_table(lines: list[str], name: str) -> Iterator[LineReport]:
-    wanted: dict[str, str] = {}
+    assignments: dict[str, str] = {}
     for each in texts.parse_pairs(lines):
         if isinstance(each, LineError):
             yield LineReport(each.line, "", False, each.text)
-        elif each.key in wanted:
-            yield LineReport(each.line, each.key, False, _("It stands further above already; the first one counts."))
+        elif each.key in assignments:
+            yield LineReport(
+                each.line, each.key, False, _("It is defined further above already; the first entry counts.")
+            )
         else:
-            wanted[each.key] = each.value
+            assignments[each.key] = each.value
             yield LineReport(each.line, each.key, True)
-    lookup_tables.replace_entries(name, wanted)
+    lookup_tables.replace_entries(name, assignments)
 
 
 def _import_aliases(lines: list[str], source: str) -> Iterator[LineReport]:
-    wanted: dict[str, tuple[texts.Target, ...]] = {}
+    assignments: dict[str, tuple[texts.Target, ...]] = {}
     for each in texts.parse_aliases(lines):
         if isinstance(each, LineError):
             yield LineReport(each.line, "", False, each.text)
-        elif each.name in wanted:
-            yield LineReport(each.line, each.name, False, _("It stands further above already; the first one counts."))
+        elif each.name in assignments:
+            yield LineReport(
+                each.line, each.name, False, _("It is defined further above already; the first entry counts.")
+            )
         else:
-            wanted[each.name] = each.targets
+            assignments[each.name] = each.targets
             yield LineReport(each.line, each.name, True)
     try:
-        alias_files.replace_aliases(source, wanted)
+        alias_files.replace_aliases(source, assignments)
     except DirectoryError as problem:
         yield LineReport(0, source, False, str(problem))
 
 
 def _import_virtual(lines: list[str]) -> Iterator[LineReport]:
-    """virtual(5): `user@domain targets`, `@domain target` (a catch-all), `domain anything` (a domain)."""
-    left: list[texts.TableLine] = []
+    """Import virtual(5): `user@domain targets`, `@domain target` (a catch-all), `domain anything` (a domain)."""
+    remaining: list[texts.TableLine] = []
     for each in texts.parse_pairs(lines):
         if isinstance(each, LineError):
             yield LineReport(each.line, "", False, each.text)
         elif "@" not in each.key and "." in each.key:
             yield _import_domain(each.line, each.key, each.key)
         else:
-            left.append(each)
-    # An alias may name one that stands below it.
-    while left:
-        verdicts = [_import_virtual_entry(each) for each in left]
-        later = [each for each, verdict in zip(left, verdicts, strict=True) if not verdict.taken]
+            remaining.append(each)
+    # An alias may name one further below, so entries that fail are tried again.
+    while remaining:
+        verdicts = [_import_virtual_entry(each) for each in remaining]
+        failed = [each for each, verdict in zip(remaining, verdicts, strict=True) if not verdict.taken]
         yield from (verdict for verdict in verdicts if verdict.taken)
-        if len(later) == len(left):
+        if len(failed) == len(remaining):
             yield from verdicts
             return
-        left = later
+        remaining = failed
 
 
 def _import_virtual_entry(each: texts.TableLine) -> LineReport:
@@ -249,7 +258,7 @@ def _import_virtual_entry(each: texts.TableLine) -> LineReport:
         with transaction.atomic():
             if not local:
                 return _import_catch_all(each, name, targets)
-            # "$myorigin" is what Postfix adds to a bare name, whatever domain the alias is in.
+            # Postfix appends $myorigin to a bare name, whatever domain the alias is in.
             full = [target if "@" in target else f"{target}@{conf.current().myorigin}" for target in targets]
             row = Alias.objects.filter(address=f"{local}@{name}".lower()).first()
             if row is None:
@@ -264,16 +273,16 @@ def _import_virtual_entry(each: texts.TableLine) -> LineReport:
 def _import_catch_all(each: texts.TableLine, name: str, targets: list[str]) -> LineReport:
     domain = Domain.objects.select_related("target").filter(name=name).first()
     if domain is None:
-        return LineReport(each.line, each.key, False, _("This domain is not here."))
+        return LineReport(each.line, each.key, False, _("There is no such domain here."))
     if len(targets) != 1 or targets[0].startswith("@"):
         return LineReport(each.line, each.key, False, _("A catch-all here is one address; make an alias for several."))
-    given = directory.domain_snapshot(domain) | {"catch_all": targets[0]}
-    directory.change_domain(domain.pk, DomainDraft(**given))  # type: ignore[arg-type]
+    fields = directory.domain_snapshot(domain) | {"catch_all": targets[0]}
+    directory.change_domain(domain.pk, DomainDraft(**fields))  # type: ignore[arg-type]
     return LineReport(each.line, each.key, True, _("a catch-all"))
 
 
 def _alias_lines() -> Iterator[str]:
-    """Those that came from a file; the others are in `virtual`."""
+    """Yield the aliases that came from a file; `_virtual_lines` has the others."""
     rows = Alias.objects.exclude(source="").filter(active=True).order_by("local_part").select_related("domain")
     for row in rows.iterator(chunk_size=1000):
         targets = texts.format_targets(row.targets, row.domain.name, row.special)

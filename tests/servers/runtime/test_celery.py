@@ -87,7 +87,7 @@ def without_packaging(tmp_path: Path) -> dict[str, str]:
 def test_the_server_does_not_start_where_celery_cannot_deliver(without_packaging):
     done = run("manage.py", "runmailserver", "--demo", **without_packaging)
     assert done.returncode == 1
-    assert "REDIS_URL is set, but Celery cannot speak with it: ModuleNotFoundError: No module named 'packaging'" in (
+    assert "REDIS_URL is set, but Celery cannot use it: ModuleNotFoundError: No module named 'packaging'" in (
         done.stderr
     )
     assert "requirements.lock" in done.stderr

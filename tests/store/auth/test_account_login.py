@@ -145,7 +145,7 @@ def test_a_wrong_password_is_not_remembered_and_what_is_remembered_is_bounded(li
     remembered = VerifiedCache()
     for password in ("a", "b", "c"):
         remembered.add(lisi, HASH, password)
-    assert [remembered.knows(lisi, HASH, p) for p in ("a", "b", "c", "d")] == [False, True, True, False]
+    assert [remembered.contains(lisi, HASH, p) for p in ("a", "b", "c", "d")] == [False, True, True, False]
 
 
 def test_an_unknown_user_costs_a_hash_too(lisi, monkeypatch):

@@ -61,7 +61,7 @@ def test_what_is_no_domain_name_is_refused(given):
 
 
 def test_a_domain_once(benet):
-    assert refused(directory.create_domain, "BENET.com") == {"name": "benet.com is there already."}
+    assert refused(directory.create_domain, "BENET.com") == {"name": "benet.com already exists."}
 
 
 def test_an_alias_domain_stands_for_a_local_one(benet):
@@ -97,7 +97,7 @@ def test_deleting_a_domain_says_first_what_goes_and_then_all_of_it_goes(
     directory.create_alias("lisi@accp.com", ["lisi@benet.com"])
     Account.objects.filter(address="lisi@benet.com").update(used_bytes=451, used_messages=1)
     contents = directory.domain_contents(benet)
-    assert (contents.accounts, contents.aliases, contents.octets, contents.messages) == (1, 1, 451, 1)
+    assert (contents.accounts, contents.aliases, contents.byte_count, contents.messages) == (1, 1, 451, 1)
     assert Path(maildir_files.folder_directory("lisi@benet.com", "")).is_dir()
     with django_capture_on_commit_callbacks(execute=True):
         directory.delete_domain(benet)
@@ -110,7 +110,7 @@ def test_deleting_a_domain_says_first_what_goes_and_then_all_of_it_goes(
 def test_a_domain_that_others_are_names_for_stays(benet):
     directory.create_domain("benet.cn", DomainDraft(kind="alias", target="benet.com"))
     assert directory.domain_contents(benet).named_by == ("benet.cn",)
-    assert refused(directory.delete_domain, benet) == {"": "benet.cn is a name for this domain: delete it first."}
+    assert refused(directory.delete_domain, benet) == {"": "benet.cn is an alias of this domain: delete it first."}
 
 
 # --- Accounts -------------------------------------------------------------------------------------
@@ -169,12 +169,12 @@ def test_wishes_that_make_no_sense(benet, wish, field):
 def test_a_domain_may_be_full(benet):
     directory.change_domain(benet, DomainDraft(max_accounts=1))
     person("lisi")
-    assert refused(person, "xiaoqi") == {"address": "benet.com has all the accounts it may have."}
+    assert refused(person, "xiaoqi") == {"address": "benet.com has reached its limit of accounts."}
 
 
 def test_somebody_administrates_as_long_as_somebody_did(benet):
     boss = person("boss", role="administrator")
-    word = {"": "This is the last administrator: make another one first."}
+    word = {"": "This is the last administrator: create another one first."}
     assert refused(directory.change_account, boss, AccountDraft(role="owner")) == word
     assert refused(directory.change_account, boss, AccountDraft(role="administrator", state="off")) == word
     assert refused(directory.delete_account, boss) == word
@@ -200,7 +200,7 @@ def test_deleting_an_account_takes_its_mail_and_its_places_in_groups(benet, djan
     assert not Message.objects.exists()
     assert not Path(maildir_files.account_directory("lisi@benet.com")).exists()
     assert list(Alias.objects.values_list("address", "targets")) == [("all@benet.com", ["xiaoqi@benet.com"])]
-    assert refused(directory.delete_account, lisi) == {"": "This account is gone."}
+    assert refused(directory.delete_account, lisi) == {"": "This account no longer exists."}
 
 
 def test_owners_change_their_name_and_tongue(benet):
@@ -225,7 +225,7 @@ def test_an_alias_to_one_and_to_many(benet):
     [
         ([], "An alias delivers to at least one address."),
         (["a b@example.org"], "“a b@example.org” is not an address."),
-        (["lisi", "nobody"], "Nobody here is called nobody@benet.com."),
+        (["lisi", "nobody"], "There is no account or alias nobody@benet.com here."),
         (["self"], "self@benet.com would deliver to itself."),
     ],
 )
@@ -248,7 +248,7 @@ def test_a_circle_is_refused_and_shown(benet):
     directory.create_alias("c@benet.com", ["lisi", "b"])
     a = Alias.objects.get(address="a@benet.com").pk
     assert refused(directory.change_alias, a, ["lisi", "c"]) == {
-        "targets": "This goes round in a circle: a@benet.com → c@benet.com → b@benet.com → a@benet.com"
+        "targets": "These aliases form a loop: a@benet.com → c@benet.com → b@benet.com → a@benet.com"
     }
 
 
@@ -258,7 +258,7 @@ def test_an_account_may_forward_and_keep_a_copy(benet):
     directory.change_alias(alias, ["lisi@example.org"], active=False, comment="away")
     assert directory.find_alias("lisi@benet.com") is None
     directory.delete_alias(alias)
-    assert refused(directory.delete_alias, alias) == {"": "This alias is gone."}
+    assert refused(directory.delete_alias, alias) == {"": "This alias no longer exists."}
 
 
 @pytest.mark.parametrize(
@@ -298,12 +298,12 @@ def test_an_answer_asked_before_a_write_does_not_outlive_it(benet):
     from mailcore.store.directory.lookup import _TimedCache
 
     def ask(key: str) -> str:
-        answers.forget()  # the write that happens meanwhile
+        answers.clear()  # the write that happens meanwhile
         return "old"
 
     answers = _TimedCache(ask)
     assert answers.get("x") == "old"
-    assert answers._known == {}
+    assert answers._entries == {}
 
 
 @pytest.mark.parametrize(

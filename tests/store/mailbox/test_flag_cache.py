@@ -90,7 +90,7 @@ def test_a_mailbox_with_new_uids_is_read_anew(inbox):
 
 
 def test_more_than_may_be_kept_is_forgotten(inbox, monkeypatch):
-    monkeypatch.setattr(flag_cache, "_MESSAGES", 130)
+    monkeypatch.setattr(flag_cache, "_MAX_MESSAGES", 130)
     put(inbox, 120)
     lisi = Owner(inbox.account_id, "lisi@benet.com")
     archive = open_mailbox.find_mailbox(lisi, "Archive")
@@ -98,5 +98,5 @@ def test_more_than_may_be_kept_is_forgotten(inbox, monkeypatch):
     put(archive, 120)
     is_true(inbox)
     is_true(archive)
-    assert list(flag_cache._known) == [archive.id]
+    assert list(flag_cache._cache) == [archive.id]
     is_true(inbox)

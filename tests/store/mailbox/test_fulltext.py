@@ -181,7 +181,7 @@ def _holds(text: str, word: str) -> bool:
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL takes what is gone out of its index itself")
 def test_an_index_that_is_mostly_of_what_is_gone_is_made_anew(lisi, monkeypatch):
-    monkeypatch.setattr(fulltext, "_WASTE", 10)
+    monkeypatch.setattr(fulltext, "_MAX_STALE", 10)
     put(lisi, "INBOX", *["one"] * 60)
     index_all(lisi, "INBOX")
     ranges = ((1, 45),)

@@ -13,7 +13,7 @@ import pytest
 
 from mailcore.store.maildir import durability
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize(
@@ -70,18 +70,19 @@ django.setup()
 from django.core.management import call_command
 from django.db import transaction
 from mailcore.models import Unsynced
-from mailcore.post import files
-from mailcore.store import delivery, directory
-from mailcore.terms import Arrival
+from mailcore.mta.queue import content_files as files
+from mailcore.store import directory
+from mailcore.store.mailbox import insert
+from mailcore.values import Arrival
 call_command("migrate", verbosity=0)
 directory.create_domain("benet.com")
 account = directory.create_account("lisi@benet.com", "secret-password")
 files.make_directories()
 print("begin", file=sys.stderr, flush=True)
-arrivals = [Arrival(account, f"{n}.Q{n}.mail", delivery.NO_FILE, 0, b"", True, 1) for n in range(3)]
-staged = delivery.stage_hidden([(each, b"Subject: x\\r\\n\\r\\n") for each in arrivals])
+arrivals = [Arrival(account, f"{n}.Q{n}.mail", insert.NO_FILE, 0, b"", True, 1) for n in range(3)]
+staged = insert.write_tmp_files([(each, b"Subject: x\\r\\n\\r\\n") for each in arrivals])
 with transaction.atomic():
-    delivery.enter(staged)
+    insert.insert_messages(staged)
 print("carried", Unsynced.objects.count())
 group = []
 for _ in range(3):
@@ -89,7 +90,7 @@ for _ in range(3):
     file.open()
     file.write(b"Subject: x\\r\\n\\r\\n")
     group.append(file)
-assert files.finish(group) == {}
+assert files.finish_files(group) == {}
 """
 
 
@@ -146,7 +147,7 @@ def test_check_says_what_it_found(fuse, settings):
 
     settings.MAIL_ROOT, settings.QUEUE_ROOT = fuse / "mail", fuse / "queue"
     [mail, queue] = checks.check_durability()
-    assert f"{fuse / 'mail'} is on a file system (fuse) where syncfs is not relied on" in mail.msg
+    assert f"{fuse / 'mail'} is on a file system (fuse) where syncfs is not reliable" in mail.msg
     assert mail.id == queue.id == "mailcore.I008"
 
 

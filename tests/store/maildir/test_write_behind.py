@@ -136,16 +136,16 @@ def test_a_folder_that_was_lost_is_made_again(lisi):
 _PROGRAM = """
 import os, sys, django
 django.setup()
-from mailcore.store import unsynced
+from mailcore.store.maildir import write_behind
 print("there", flush=True)
 sys.stdin.readline()
-print(unsynced.recover())
+print(write_behind.recover_messages())
 """
 
 
 def test_several_processes_recover_at_once(tmp_path):
     """Each message is restored once, and nobody fails."""
-    root = Path(__file__).resolve().parent.parent.parent
+    root = Path(__file__).resolve().parents[3]
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "mailcore.settings", "DATA_DIR": str(tmp_path / "data")}
     environment.pop("DATABASE_URL", None)
     made = """
@@ -153,14 +153,15 @@ import django; django.setup()
 from django.core.management import call_command
 call_command("migrate", verbosity=0)
 from django.db import transaction
-from mailcore.store import delivery, directory
-from mailcore.terms import Arrival
+from mailcore.store import directory
+from mailcore.store.mailbox import insert
+from mailcore.values import Arrival
 directory.create_domain("benet.com")
 account = directory.create_account("lisi@benet.com", "secret-password")
-arrivals = [Arrival(account, f"{n}.Q{n}.mail", delivery.NO_FILE, 0, b"", True, 1) for n in range(300)]
-staged = delivery.stage_hidden([(each, b"Subject: x\\r\\n\\r\\n") for each in arrivals])
+arrivals = [Arrival(account, f"{n}.Q{n}.mail", insert.NO_FILE, 0, b"", True, 1) for n in range(300)]
+staged = insert.write_tmp_files([(each, b"Subject: x\\r\\n\\r\\n") for each in arrivals])
 with transaction.atomic():
-    delivery.enter(staged)
+    insert.insert_messages(staged)
 for each in staged:
     import os; os.unlink(each.path)
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("TEST_REDIS_URL"), reason="needs a Redis"),
     pytest.mark.skipif(os.getuid() != 0 or not shutil.which("unshare"), reason="only root makes namespaces"),
@@ -16,9 +16,9 @@ pytestmark = [
 LISTEN = """
 import select, django
 django.setup()
-from mailcore.store import news
-hearing = news.listen(news.SERVERS)
-assert news._wires[hearing.fileno()].connected.wait(20)
+from mailcore.store.notify import notifications
+hearing = notifications.open_listener(notifications.SERVERS)
+assert notifications._redis_listeners[hearing.fileno()].connected.wait(20)
 print("listening", flush=True)
 while True:
     assert select.select([hearing], [], [], 20)[0]
@@ -27,8 +27,8 @@ while True:
 SEND = """
 import django
 django.setup()
-from mailcore.store import news
-news._send(news.SERVERS, b"M 7")
+from mailcore.store.notify import notifications
+notifications._send_audience(notifications.SERVERS, b"M 7")
 """
 
 

@@ -12,8 +12,8 @@ from mailcore.models import Queued
 from mailcore.mta.workers.courier import Courier
 from mailcore.store.processes import instance
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-PROGRAM = "from mailcore.store import instance; print(instance.name(), flush=True); input()"
+ROOT = Path(__file__).resolve().parents[3]
+PROGRAM = "from mailcore.store.processes import instance; print(instance.name(), flush=True); input()"
 
 
 def start(*before: str) -> tuple[subprocess.Popen[str], str]:
