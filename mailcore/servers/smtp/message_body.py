@@ -148,7 +148,7 @@ def _entered(group: Sequence[tuple[ContentFile, NewMessage]]) -> dict[int, Taken
 
 def _entered_alone(file: ContentFile, message: NewMessage) -> Taken | Exception:
     try:
-        return enqueue.take_in_file(file, message), ()
+        return enqueue.enqueue_file(file, message), ()
     except TemporaryFault as fault:
         return fault
 

@@ -84,7 +84,7 @@ def test_a_message_that_cannot_be_published_is_published_later(executor):
         [hidden] = (folder / "tmp").iterdir()
         assert maildir_files.read_message(str(folder), hidden.name, 0).endswith(BODY)
         said = Path(writer.log_path()).read_text()
-        assert f"{taken.queue_id}: warning: delivered message is not published yet: " in said
+        assert f"{taken.queue_id}: warning: cannot publish delivered message; will retry: " in said
         await executor.run_in_pool(committer.publish)
         assert committer.has_hidden
         (folder / "new").mkdir()
