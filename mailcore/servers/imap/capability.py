@@ -1,4 +1,4 @@
-"""What the server says it can do, by state (RFC 9051 §7.2.2). Nothing stands here that does not work."""
+"""The server's capabilities, by state (RFC 9051 §7.2.2); only what is implemented is listed."""
 
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ _SIGNED_IN = (
 
 
 def capability_words(session: "Session") -> str:
-    """The capability list as it is for this client now."""
+    """Return the current capability list for this client."""
     if session.owner is not None:
         found = f"{_ALWAYS} {_SIGNED_IN}"
         limit = conf.current().message_size_limit
@@ -37,11 +37,11 @@ def capability_words(session: "Session") -> str:
 
 
 def auth_mechanisms(session: "Session") -> tuple[str, ...]:
-    """What AUTHENTICATE may be used with now."""
+    """Return the mechanisms that AUTHENTICATE may use now."""
     return authentication.offered_mechanisms(clear=is_plaintext_allowed(session))
 
 
 def is_plaintext_allowed(session: "Session") -> bool:
-    """Passwords in the clear: under TLS, from this machine, or where the administrator does not mind."""
+    """Return True if passwords may be sent: under TLS, from this machine, or without disable_plaintext_auth."""
     connection = session.connection
     return not conf.current().disable_plaintext_auth or connection.tls or connection.peer == connection.local
