@@ -100,17 +100,17 @@ def check_records(records: Sequence[Record]) -> list[CheckedRecord]:
 def _check_record(record: Record, host: str) -> CheckedRecord:
     try:
         if record.kind == "A":
-            found = resolver.lookup_addresses(record.name)
+            values = resolver.lookup_addresses(record.name)
         elif record.kind == "CNAME":
             # An address record of its own serves as well.
-            found = resolver.lookup_records(record.name, "CNAME") or resolver.lookup_addresses(record.name)
+            values = resolver.lookup_records(record.name, "CNAME") or resolver.lookup_addresses(record.name)
         else:
-            found = resolver.lookup_records(record.name, record.kind)
+            values = resolver.lookup_records(record.name, record.kind)
     except resolver.DnsError:
         return CheckedRecord(record, "unknown")
-    candidates = [each for each in found if _is_same_kind(record, each)]
+    candidates = [each for each in values if _is_same_kind(record, each)]
     if not candidates:
-        return CheckedRecord(record, "missing", tuple(found[:3]) if record.kind != "TXT" else ())
+        return CheckedRecord(record, "missing", tuple(values[:3]) if record.kind != "TXT" else ())
     right = any(_matches(record, each, host) for each in candidates) and (
         len(candidates) == 1 or record.kind not in ("TXT",)
     )
@@ -133,9 +133,9 @@ def _matches(record: Record, text: str, host: str) -> bool:
     if record.kind == "SRV":
         return text.lower().split()[2:] == record.value.lower().split()[2:]
     if record.value.startswith("v=spf1"):
-        words = text.lower().split()
+        terms = text.lower().split()
         return any(
-            word.lstrip("+").startswith(("mx", f"a:{host.lower()}", "ip4:", "ip6:", "include:")) for word in words
+            word.lstrip("+").startswith(("mx", f"a:{host.lower()}", "ip4:", "ip6:", "include:")) for word in terms
         )
     if record.value.startswith("v=DMARC1"):
         return "p=" in text

@@ -92,22 +92,24 @@ def clear_cache() -> None:
 
 def lookup_addresses(name: str) -> tuple[str, ...]:
     """Return the IPv4, then the IPv6 addresses of a name. Raise DnsError only if neither is known."""
-    found: list[str] = []
-    trouble: DnsError | None = None
+    addresses: list[str] = []
+    failure: DnsError | None = None
     for kind in ("A", "AAAA"):
         try:
-            found += lookup_records(name, kind)
+            addresses += lookup_records(name, kind)
         except DnsError as error:
-            trouble = error
-    if trouble is not None and not found:
-        raise trouble
-    return tuple(found)
+            failure = error
+    if failure is not None and not addresses:
+        raise failure
+    return tuple(addresses)
 
 
 def lookup_mx(domain: str) -> tuple[str, ...]:
     """Return the MX hosts of a domain, best first; ("",) is a null MX (RFC 7505). Raise DnsError."""
-    found = sorted((int(text.split()[0]), text.split()[1].rstrip(".").lower()) for text in lookup_records(domain, "MX"))
-    return tuple(host for _, host in found)
+    records = sorted(
+        (int(text.split()[0]), text.split()[1].rstrip(".").lower()) for text in lookup_records(domain, "MX")
+    )
+    return tuple(host for _, host in records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +125,12 @@ class PeerName:
 def lookup_client_name(address: str) -> PeerName:
     """Look up the name of a client and verify it (postconf(5), reject_unknown_client_hostname)."""
     try:
-        found = lookup_records(dns.reversename.from_address(address).to_text(), "PTR")
+        names = lookup_records(dns.reversename.from_address(address).to_text(), "PTR")
     except (DnsError, dns.exception.SyntaxError):
         return PeerName(name_trouble=True, reverse_trouble=True)
-    if not found:
+    if not names:
         return PeerName()
-    name = found[0].rstrip(".").lower()
+    name = names[0].rstrip(".").lower()
     try:
         own = {ipaddress.ip_address(each) for each in lookup_addresses(name)}
     except DnsError:

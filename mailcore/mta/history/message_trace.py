@@ -70,17 +70,17 @@ def find_traces(text: str = "", *, since_us: int | None = None, until_us: int | 
 def _matching_rows(text: str) -> Q:
     if not text:
         return Q()
-    wanted = Q(message_id=text)
+    query = Q(message_id=text)
     with contextlib.suppress(ValueError):
-        return wanted | Q(id=content_files.parse_id(text))
+        return query | Q(id=content_files.parse_id(text))
     if "@" not in text or " " in text:
         # There is no index on subjects: this scans the rows of queue_history_time.
         matching = Queued.objects.filter(subject_mark=subject_hash.hash_typed_subject(text)).exclude(subject_mark=0)
-        return wanted | Q(id__in=list(matching.order_by("-id").values_list("id", flat=True)[:_MAX_RESULTS]))
+        return query | Q(id__in=list(matching.order_by("-id").values_list("id", flat=True)[:_MAX_RESULTS]))
     # The index on addresses first, then the keys it gave.
     by_address = Recipient.objects.filter(Q(address=text.lower()) | Q(original=text.lower()))
     ids = list(by_address.order_by("-queued_id").values_list("queued_id", flat=True).distinct()[:_MAX_RESULTS])
-    return wanted | Q(id__in=ids) | Q(sender=text)
+    return query | Q(id__in=ids) | Q(sender=text)
 
 
 def _build_traces(rows: Sequence[Queued]) -> Iterator[MessageTrace]:
@@ -111,9 +111,9 @@ def _build_traces(rows: Sequence[Queued]) -> Iterator[MessageTrace]:
 def _add_messages(by_message_id: Mapping[str, MessageTrace]) -> None:
     """Add the actions of owners on their copies, and the location of these."""
     for event in Event.objects.filter(message_id__in=by_message_id).select_related("account").order_by("id"):
-        way = f"{event.mailbox} → {event.target}" if event.target else event.mailbox
+        path = f"{event.mailbox} → {event.target}" if event.target else event.mailbox
         by_message_id[event.message_id].moments.append(
-            TraceEvent(event.at_us, event.kind, event.account.address, text=way)
+            TraceEvent(event.at_us, event.kind, event.account.address, text=path)
         )
     copies = Message.objects.filter(summary__header_message_id__in=by_message_id).order_by("id")
     columns = ("summary__header_message_id", "mailbox__account__address", "mailbox__name", "flags")

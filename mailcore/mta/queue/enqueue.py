@@ -168,12 +168,12 @@ def remove_orphaned_files() -> int:
     The file of a completed message may be the only copy after a power failure: `recover_after_crash` restores it.
     """
     orphans = list(content_files.orphaned_ids())
-    known: set[int] = set()
+    existing: set[int] = set()
     for start in range(0, len(orphans), _BATCH):
-        known.update(Queued.objects.filter(id__in=orphans[start : start + _BATCH]).values_list("id", flat=True))
-    for queued_id in set(orphans) - known:
+        existing.update(Queued.objects.filter(id__in=orphans[start : start + _BATCH]).values_list("id", flat=True))
+    for queued_id in set(orphans) - existing:
         content_files.remove_content(queued_id)
-    return len(set(orphans) - known)
+    return len(set(orphans) - existing)
 
 
 _BATCH = 500  # Messages per statement.

@@ -128,19 +128,19 @@ def next_id() -> int:
 
     Inside a transaction the id depends on it: after a rollback it may be assigned again.
     """
-    found = _generator.take()
-    if found is None:
+    queue_id = _generator.take()
+    if queue_id is None:
         number, begin, _ = _lease(_aligned(time.time()), NUMBERS)
-        found = begin + number
-    return found
+        queue_id = begin + number
+    return queue_id
 
 
 def next_reserved() -> int:
     """Return a queue id without a query, for event loops. Raise TemporaryFault if none is reserved."""
-    found = _generator.take()
-    if found is None:
+    queue_id = _generator.take()
+    if queue_id is None:
         raise TemporaryFault("no queue id is reserved")
-    return found
+    return queue_id
 
 
 def is_low() -> bool:

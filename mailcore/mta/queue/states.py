@@ -1,7 +1,7 @@
 """The message queue: the state of each message, and every legal transition between states.
 
 Only this module writes Queued.state and Recipient.state. A transition is an UPDATE guarded by the state it starts from,
-so that couriers, administrators and dying processes cannot interfere with each other: whoever comes second changes
+so that couriers, administrators and dying processes cannot interfere with each other: the second one changes
 nothing.
 
     transition     from                        to         by whom and when

@@ -31,9 +31,9 @@ def expand_address(address: str) -> Expanded:
     """Return the targets of a full address, itself alone if it has none. Raise TooManyTargets or IncludeError."""
     expansion = _Expansion()
     expansion.visit(address, "", 0)
-    found = expansion.found
+    targets_found = expansion.found
     lists: dict[str, list[str]] = {}
-    for target, sender in found.items():
+    for target, sender in targets_found.items():
         lists.setdefault(sender, []).append(target)
     plain = tuple(lists.pop("", ()))
     owned = tuple(OwnedTargets(sender, tuple(targets)) for sender, targets in lists.items())

@@ -21,19 +21,19 @@ _SIGNED_IN = (
 def capability_words(session: "Session") -> str:
     """Return the current capability list for this client."""
     if session.owner is not None:
-        found = f"{_ALWAYS} {_SIGNED_IN}"
+        capabilities = f"{_ALWAYS} {_SIGNED_IN}"
         limit = conf.current().message_size_limit
         if limit:
-            found += f" APPENDLIMIT={limit}"
+            capabilities += f" APPENDLIMIT={limit}"
         if not session.connection.compressed:
-            found += " COMPRESS=DEFLATE"
-        return found
-    found = _ALWAYS
+            capabilities += " COMPRESS=DEFLATE"
+        return capabilities
+    capabilities = _ALWAYS
     if session.server.tls_context is not None and not session.connection.tls:
-        found += " STARTTLS"
+        capabilities += " STARTTLS"
     if not is_plaintext_allowed(session):
-        found += " LOGINDISABLED"
-    return "".join([found, *(f" AUTH={name}" for name in auth_mechanisms(session))])
+        capabilities += " LOGINDISABLED"
+    return "".join([capabilities, *(f" AUTH={name}" for name in auth_mechanisms(session))])
 
 
 def auth_mechanisms(session: "Session") -> tuple[str, ...]:

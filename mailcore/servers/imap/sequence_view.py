@@ -106,14 +106,14 @@ class SequenceView:
     def uids_of_sequences(self, ranges: Ranges) -> UidRanges | None:
         """Resolve a set of sequence numbers to UID ranges; None if one of them does not exist."""
         count = len(self.uids)
-        found: list[tuple[int, int]] = []
+        uid_ranges: list[tuple[int, int]] = []
         for low, high in resolve_ranges(ranges, count):
             if high > count:
                 return None
-            found.append((self.uids[low - 1], self.uids[high - 1]))
-        if not found:
+            uid_ranges.append((self.uids[low - 1], self.uids[high - 1]))
+        if not uid_ranges:
             return None if not count else ()
-        return found
+        return uid_ranges
 
     def clip_to_known(self, ranges: Ranges) -> UidRanges:
         """Resolve a set of sequence numbers for SEARCH, ignoring numbers that do not exist."""
@@ -132,10 +132,10 @@ class SequenceView:
         return sum(bisect_right(self.uids, high) - bisect_left(self.uids, low) for low, high in ranges)
 
     def uids_in(self, ranges: UidRanges) -> list[int]:
-        found: list[int] = []
+        uids: list[int] = []
         for low, high in ranges:
-            found += self.uids[bisect_left(self.uids, low) : bisect_right(self.uids, high)]
-        return found
+            uids += self.uids[bisect_left(self.uids, low) : bisect_right(self.uids, high)]
+        return uids
 
     def add_recent(self, first: int, after: int) -> None:
         self.recent_until = after

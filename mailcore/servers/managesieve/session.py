@@ -294,16 +294,16 @@ class Session:
         )
 
     async def _listscripts(self, _: Command) -> None:
-        found = await self._executor.run_in_pool(sieve_scripts.list_scripts, self._owner)
-        lines = [wire.format_string(name) + (b" ACTIVE\r\n" if active else b"\r\n") for name, active in found]
+        scripts = await self._executor.run_in_pool(sieve_scripts.list_scripts, self._owner)
+        lines = [wire.format_string(name) + (b" ACTIVE\r\n" if active else b"\r\n") for name, active in scripts]
         self._connection.write(*lines, wire.format_response("OK"))
 
     async def _getscript(self, command: Command) -> None:
-        found = await self._executor.run_in_pool(sieve_scripts.get_script, self._owner, command.strings[0].text)
-        if isinstance(found, Refusal):
-            self._end(found, "")
+        script = await self._executor.run_in_pool(sieve_scripts.get_script, self._owner, command.strings[0].text)
+        if isinstance(script, Refusal):
+            self._end(script, "")
             return
-        content = found.encode()
+        content = script.encode()
         self._connection.write(b"{%d}\r\n" % len(content), content, b"\r\n", wire.format_response("OK"))
 
     async def _setactive(self, command: Command) -> None:

@@ -1,8 +1,8 @@
 """TLS certificates: the administrator's, one per server name, or a self-signed one made at the first start.
 
-`Certificates.context` is the servers' TLS context. At every handshake it selects by the requested server name
-(SNI, RFC 6066 §3), and checks once a second at most if a file has changed: renewed certificates are used without a restart. If
-files cannot be used that is logged, and the previous certificates stay in use.
+`Certificates.context` is the servers' TLS context. At every handshake it selects by the requested server name (SNI,
+see RFC 6066 §3), and checks once a second at most if a file has changed: renewed certificates are used without a
+restart. If files cannot be used that is logged, and the previous certificates stay in use.
 """
 
 import datetime

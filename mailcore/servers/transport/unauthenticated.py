@@ -14,7 +14,7 @@ from mailcore.mta.policy.networks import in_networks
 from mailcore.store.auth.throttle import client_network
 
 TOO_LATE = "Disconnected for inactivity during authentication."
-TOO_MANY = "Too many connections from this address on which nobody has signed in."
+TOO_MANY = "Too many unauthenticated connections from this address."
 CLOSE_GRACE = 2.0  # Seconds that a disconnected client has to read the reason.
 _KIND = "unauthenticated"
 

@@ -150,7 +150,7 @@ def test_an_id_dealt_inside_a_transaction_that_is_undone_is_never_used_twice(ben
 _PROGRAM = """
 import os, sys, django
 django.setup()
-from mailcore.post.queue_ids import Generator
+from mailcore.mta.queue.queue_ids import Generator
 generator = Generator(lambda: 1_795_000_000.0)
 sys.stdin.readline()
 for _ in range(2000):

@@ -99,7 +99,7 @@ async def authenticate(call: "Call") -> TaggedResponse:
     except authentication.TooManyAttempts:
         return _BUSY
     except Unauthorized:
-        return no("Authorization as somebody else is not supported.", "AUTHORIZATIONFAILED")
+        return no("Authorization as another user is not supported.", "AUTHORIZATIONFAILED")
     except SaslError:
         return bad("Invalid authentication data")
 

@@ -17,11 +17,14 @@ async def get_acl(call: "Call") -> TaggedResponse:
     name = call.args.mailbox()
     call.args.end()
     session = call.session
-    found = await session.executor.run_in_pool(access_rights.list_entries, session.owner, name)
-    if isinstance(found, Refusal):
-        return refusal_response(found)
+    entries = await session.executor.run_in_pool(access_rights.list_entries, session.owner, name)
+    if isinstance(entries, Refusal):
+        return refusal_response(entries)
     response = b"".join(
-        [b" %b %b" % (_format_astring(who), _format_astring(wire.format_rights(rights))) for who, rights in found]
+        [
+            b" %b %b" % (_format_astring(identifier), _format_astring(wire.format_rights(rights)))
+            for identifier, rights in entries
+        ]
     )
     session.write(b"* ACL %b%b\r\n" % (mailbox_names.encode_name(name, session.utf8), response))
     return ok("Getacl completed.")
@@ -51,9 +54,9 @@ async def _change(call: "Call", name: str, identifier: str, change: wire.AclChan
 
 
 def _normalize_identifier(identifier: str) -> str:
-    who = identifier.removeprefix("-")
-    found = access_rights.ANYONE if who.lower() == access_rights.ANYONE else full_address(who)
-    return ("-" if identifier.startswith("-") else "") + found
+    name = identifier.removeprefix("-")
+    normalized = access_rights.ANYONE if name.lower() == access_rights.ANYONE else full_address(name)
+    return ("-" if identifier.startswith("-") else "") + normalized
 
 
 async def list_rights(call: "Call") -> TaggedResponse:
@@ -63,10 +66,10 @@ async def list_rights(call: "Call") -> TaggedResponse:
     args.space()
     identifier = wire.parse_identifier(args)
     args.end()
-    found = await session.executor.run_in_pool(access_rights.list_entries, session.owner, name)
-    if isinstance(found, Refusal):
-        return refusal_response(found)
-    owners = found[0][0] == await session.executor.run_in_pool(_normalize_identifier, identifier)
+    entries = await session.executor.run_in_pool(access_rights.list_entries, session.owner, name)
+    if isinstance(entries, Refusal):
+        return refusal_response(entries)
+    owners = entries[0][0] == await session.executor.run_in_pool(_normalize_identifier, identifier)
     rights = wire.ALL if owners else '"" ' + " ".join(wire.ALL)
     response = (mailbox_names.encode_name(name, session.utf8), _format_astring(identifier), rights.encode())
     session.write(b"* LISTRIGHTS %b %b %b\r\n" % response)
@@ -77,10 +80,10 @@ async def my_rights(call: "Call") -> TaggedResponse:
     name = call.args.mailbox()
     call.args.end()
     session = call.session
-    found = await session.executor.run_in_pool(access_rights.my_rights, session.owner, name)
-    if isinstance(found, Refusal):
-        return refusal_response(found)
-    session.untagged(f"MYRIGHTS {mailbox_names.encode_name(name, session.utf8).decode()} {wire.format_rights(found)}")
+    rights = await session.executor.run_in_pool(access_rights.my_rights, session.owner, name)
+    if isinstance(rights, Refusal):
+        return refusal_response(rights)
+    session.untagged(f"MYRIGHTS {mailbox_names.encode_name(name, session.utf8).decode()} {wire.format_rights(rights)}")
     return ok("Myrights completed.")
 
 

@@ -92,7 +92,7 @@ def _select_names(everything: list[ListedMailbox], arguments: ListArguments) -> 
     subscribed_only = "SUBSCRIBED" in arguments.selections
     recursive = "RECURSIVEMATCH" in arguments.selections
     parents_of_subscribed = _parents_of_subscribed(everything) if recursive else set()
-    found: list[tuple[ListedMailbox, bool]] = []
+    selected: list[tuple[ListedMailbox, bool]] = []
     for listed in everything:
         if not any(pattern.matches(listed.name) for pattern in patterns):
             continue
@@ -100,11 +100,11 @@ def _select_names(everything: list[ListedMailbox], arguments: ListArguments) -> 
             continue
         if subscribed_only and not listed.subscribed:
             if listed.name in parents_of_subscribed:
-                found.append((listed, True))
+                selected.append((listed, True))
             continue
         if listed.exists or subscribed_only:
-            found.append((listed, listed.name in parents_of_subscribed))
-    return found
+            selected.append((listed, listed.name in parents_of_subscribed))
+    return selected
 
 
 def _parents_of_subscribed(everything: Iterable[ListedMailbox]) -> set[str]:
@@ -141,10 +141,10 @@ async def list_subscribed(call: "Call") -> TaggedResponse:
     session = call.session
     everything = await session.executor.run_read(mailboxes.list_mailboxes, session.owner)
     if len(everything) > _INLINE_MATCHES:
-        found = await session.executor.run_in_pool(_subscribed, everything, reference + pattern)
+        names = await session.executor.run_in_pool(_subscribed, everything, reference + pattern)
     else:
-        found = _subscribed(everything, reference + pattern)
-    for name, selectable in sorted(found.items()):
+        names = _subscribed(everything, reference + pattern)
+    for name, selectable in sorted(names.items()):
         attributes = b"" if selectable else b"\\Noselect"
         session.write(b'* LSUB (%b) "/" %b\r\n' % (attributes, mailbox_names.encode_name(name, session.utf8)))
     return ok("Lsub completed.")
@@ -153,17 +153,17 @@ async def list_subscribed(call: "Call") -> TaggedResponse:
 def _subscribed(everything: Iterable[ListedMailbox], pattern: str) -> dict[str, bool]:
     """Return the names for LSUB; False for a name that only has a subscribed name below it."""
     matcher = compile_pattern(pattern)
-    found: dict[str, bool] = {}
+    names: dict[str, bool] = {}
     for listed in everything:
         if not listed.subscribed:
             continue
         if matcher.matches(listed.name):
-            found[listed.name] = listed.selectable or not listed.exists
+            names[listed.name] = listed.selectable or not listed.exists
         elif pattern.endswith("%"):
             for at, character in enumerate(listed.name):
                 if character == mailbox_names.SEPARATOR and matcher.matches(listed.name[:at]):
-                    found.setdefault(listed.name[:at], False)
-    return found
+                    names.setdefault(listed.name[:at], False)
+    return names
 
 
 # --- STATUS ---------------------------------------------------------------------------------------
@@ -177,10 +177,10 @@ async def status(call: "Call") -> TaggedResponse:
     args.end()
     if "HIGHESTMODSEQ" in items:
         session.enable("CONDSTORE")
-    found = await session.executor.run_read(mailboxes.mailbox_status, session.owner, [name], _wants_deleted(items))
-    if name not in found:
+    statuses = await session.executor.run_read(mailboxes.mailbox_status, session.owner, [name], _wants_deleted(items))
+    if name not in statuses:
         return refusal_response(NO_SUCH_MAILBOX)
-    session.write(status_response(session, found[name], items))
+    session.write(status_response(session, statuses[name], items))
     return ok("Status completed.")
 
 
@@ -188,19 +188,22 @@ def _wants_deleted(items: Iterable[str]) -> bool:
     return any(item.startswith("DELETED") for item in items)
 
 
-def status_response(session: "Session", found: MailboxStatus, items: Iterable[str]) -> bytes:
+def status_response(session: "Session", mailbox_status: MailboxStatus, items: Iterable[str]) -> bytes:
     values = {
-        "MESSAGES": found.messages,
-        "RECENT": found.recent,
-        "UIDNEXT": found.uid_next,
-        "UIDVALIDITY": found.uid_validity,
-        "UNSEEN": found.unseen,
-        "SIZE": found.size,
-        "HIGHESTMODSEQ": found.highest_modseq,
-        "DELETED": found.deleted,
-        "DELETED-STORAGE": found.deleted_size,
+        "MESSAGES": mailbox_status.messages,
+        "RECENT": mailbox_status.recent,
+        "UIDNEXT": mailbox_status.uid_next,
+        "UIDVALIDITY": mailbox_status.uid_validity,
+        "UNSEEN": mailbox_status.unseen,
+        "SIZE": mailbox_status.size,
+        "HIGHESTMODSEQ": mailbox_status.highest_modseq,
+        "DELETED": mailbox_status.deleted,
+        "DELETED-STORAGE": mailbox_status.deleted_size,
         "APPENDLIMIT": conf.current().message_size_limit or "NIL",
-        "MAILBOXID": f"(F{found.mailbox_id})",
+        "MAILBOXID": f"(F{mailbox_status.mailbox_id})",
     }
     values_text = " ".join(f"{item} {values[item]}" for item in items)
-    return b"* STATUS %b (%b)\r\n" % (mailbox_names.encode_name(found.name, session.utf8), values_text.encode())
+    return b"* STATUS %b (%b)\r\n" % (
+        mailbox_names.encode_name(mailbox_status.name, session.utf8),
+        values_text.encode(),
+    )

@@ -66,10 +66,10 @@ def _send_mailbox_state(session: "Session", view: SequenceView, opened: boxes.Op
 async def _send_resync(session: "Session", view: SequenceView, parameters: QresyncRequest) -> None:
     """Send the changes since the client last selected the mailbox (RFC 7162 §3.2.5.1)."""
     known = resolve_ranges(parameters.known or ((1, MAX),), view.uid_next - 1)
-    rows, gone = await session.executor.run_in_pool(messages.changed_since, view.box.id, parameters.modseq, known)
+    rows, vanished = await session.executor.run_in_pool(messages.changed_since, view.box.id, parameters.modseq, known)
     # Messages expunged since SELECT are sent as updates later.
-    if gone := [uid for uid in gone if uid < view.uid_next and not view.sequence(uid)]:
-        session.write(b"* VANISHED (EARLIER) %b\r\n" % format_numbers(gone))
+    if vanished := [uid for uid in vanished if uid < view.uid_next and not view.sequence(uid)]:
+        session.write(b"* VANISHED (EARLIER) %b\r\n" % format_numbers(vanished))
     for uid, flags, keywords, modseq in rows:
         if number := view.sequence(uid):
             session.write(session.flags_response(view, number, uid, flags, keywords, modseq))

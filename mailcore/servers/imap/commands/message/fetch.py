@@ -95,9 +95,9 @@ def resolve_numbers(view: SequenceView, numbers: NumberSet, by_uid: bool) -> Uid
 async def _send_vanished(session: "Session", view: SequenceView, numbers: NumberSet, since: int) -> None:
     """Send VANISHED for the requested UIDs that are expunged (RFC 7162 §3.2.6), even if unknown to the client."""
     ranges = view.saved if numbers is SAVED_RESULT else resolve_ranges(numbers, view.uid_next - 1)
-    gone = await session.executor.run_in_pool(messages.vanished_uids, view.box.id, since, ranges)
-    if gone := [uid for uid in gone if uid < view.uid_next and not view.sequence(uid)]:
-        session.write(b"* VANISHED (EARLIER) %b\r\n" % format_numbers(gone))
+    vanished = await session.executor.run_in_pool(messages.vanished_uids, view.box.id, since, ranges)
+    if vanished := [uid for uid in vanished if uid < view.uid_next and not view.sequence(uid)]:
+        session.write(b"* VANISHED (EARLIER) %b\r\n" % format_numbers(vanished))
 
 
 def _effective_attributes(call: "Call", items: wire.FetchItems, with_modseq: bool) -> list[str]:
@@ -226,8 +226,8 @@ async def _send_contents(
         heads = list(map(template.__mod__, zip(numbers, *arguments, strict=True)))
         files = [MessageFile(row[0], row[indexes[0]], row[indexes[1]], row[indexes[2]]) for row in rows]
         for start, end in _read_batches(files):
-            found = await _read_files(session, view, files[start:end])
-            for file, head, content in zip(files[start:end], heads[start:end], found, strict=True):
+            bodies = await _read_files(session, view, files[start:end])
+            for file, head, content in zip(files[start:end], heads[start:end], bodies, strict=True):
                 if content is None:
                     lost.append(file)
                     continue
@@ -266,15 +266,15 @@ async def _report_lost(
 
 def _read_batches(files: Sequence[MessageFile]) -> list[tuple[int, int]]:
     """Return the slices of files to read together, limited by _BATCH_SIZE bytes."""
-    found: list[tuple[int, int]] = []
+    batches: list[tuple[int, int]] = []
     start = size = 0
     for at, file in enumerate(files):
         if at > start and size + file.size > _BATCH_SIZE:
-            found.append((start, at))
+            batches.append((start, at))
             start, size = at, 0
         size += file.size
-    found.append((start, len(files)))
-    return found
+    batches.append((start, len(files)))
+    return batches
 
 
 async def _read_files(session: "Session", view: SequenceView, files: Sequence[MessageFile]) -> list[bytes | None]:
@@ -285,22 +285,22 @@ async def _read_files(session: "Session", view: SequenceView, files: Sequence[Me
 
 def _format_content(content: bytes, items: wire.ContentItem) -> bytes:
     if items.kind == "raw":
-        found = body_section.extract_section(content, items.section)
+        data = body_section.extract_section(content, items.section)
     else:
-        found = body_section.decode_part(content, items.section.path)
+        data = body_section.decode_part(content, items.section.path)
         if items.kind == "binary size":
-            return b"%b %d" % (items.label, len(found or b""))
+            return b"%b %d" % (items.label, len(data or b""))
     label = items.label
     if items.partial is not None:
         first, length = items.partial
         label += b"<%d>" % first
-        if found is not None:
-            found = found[first : first + length]
-    if found is None:
+        if data is not None:
+            data = data[first : first + length]
+    if data is None:
         return label + b" NIL"
     value = (
-        response_format.format_literal8(found)
-        if items.kind == "binary" and b"\0" in found
-        else response_format.format_literal(found)
+        response_format.format_literal8(data)
+        if items.kind == "binary" and b"\0" in data
+        else response_format.format_literal(data)
     )
     return b"%b %b" % (label, value)

@@ -53,14 +53,14 @@ async def esearch(call: "Call") -> TaggedResponse:
 
 async def _selected_names(session: "Session", scopes: list[mailbox_filter.MailboxFilter]) -> list[str] | None:
     """Return the names of the mailboxes to search; None if the selected one is requested and there is none."""
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     if any(each.kind == "SELECTED" for each in scopes):
         if session.view is None:
             return None
-        found[session.view.box.display_name] = None
+        names[session.view.box.display_name] = None
     if any(each.kind != "SELECTED" for each in scopes):
         everything = await session.executor.run_read(mailboxes.list_mailboxes, session.owner)
-        found.update(
+        names.update(
             dict.fromkeys(
                 listed.name
                 for listed in everything
@@ -69,7 +69,7 @@ async def _selected_names(session: "Session", scopes: list[mailbox_filter.Mailbo
                 and mailbox_filter.matches_any(scopes, listed.name, listed.subscribed)
             )
         )
-    return list(found)
+    return list(names)
 
 
 async def _search_mailbox(call: "Call", name: str, key: wire.SearchKey, returning: wire.ReturnOptions) -> None:

@@ -24,10 +24,10 @@ MAX_KEYWORD = 100
 MAX_KEYWORDS = 100
 
 
-def split_flags(given: list[str]) -> tuple[int, tuple[str, ...]]:
+def split_flags(names: list[str]) -> tuple[int, tuple[str, ...]]:
     r"""Split flags into (bits, keywords); \\Recent is ignored, other unknown system flags are errors."""
     bits, keywords = 0, []
-    for name in given:
+    for name in names:
         if name.startswith("\\"):
             if (bit := wire_flags.BITS.get(name.lower())) is not None:
                 bits |= bit

@@ -51,12 +51,12 @@ async def url_fetch(call: "Call") -> TaggedResponse:
     if len(texts) > MAX_URLS:
         raise BadSyntax("Too many URLs")
     for each in texts:
-        found: bytes | None = None
+        content: bytes | None = None
         with contextlib.suppress(imap_url.BadUrl):
-            found = await session.executor.run_in_pool(
+            content = await session.executor.run_in_pool(
                 urlauth.fetch_url, session.owner, imap_url.parse_authorized_url(each)
             )
-        response = response_format.format_literal(found) if found is not None else b"NIL"
+        response = response_format.format_literal(content) if content is not None else b"NIL"
         session.write(b"* URLFETCH %b %b\r\n" % (response_format.format_string(each.encode()), response))
         await session.connection.flush()
     return ok("Urlfetch completed.")
