@@ -12,7 +12,7 @@ import pytest
 
 from tests.servers.runtime.test_supervisor import System, pids
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ import asyncio, os, socket, sys, time
 import django
 django.setup()
 from mailcore import conf
-from mailcore.servers import heartbeat
-from mailcore.servers.supervisor import Part, Supervisor
+from mailcore.servers.runtime import heartbeat
+from mailcore.servers.runtime.supervisor import ChildProcess, Supervisor
 
 listening = socket.create_server(("127.0.0.1", 0))
 marker = sys.argv[1]
@@ -69,8 +69,8 @@ def body(ready):
     asyncio.run(serve())
 
 class One(Supervisor):
-    def _plan(self):
-        self.parts.append(Part("server-1", 1, body))
+    def _plan_children(self):
+        self.parts.append(ChildProcess("server-1", 1, body))
 
 print(listening.getsockname()[1], flush=True)
 One(0, 0, 0, ()).run(as_json=False)
