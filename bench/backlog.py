@@ -18,7 +18,7 @@ from demosite import ROOT, Site, running
 PYTHON = str(ROOT / ".venv/bin/python")
 FILL = """
 from mailcore.models import Queued, Recipient
-from mailcore.post.queue import now_us
+from mailcore.mta.queue.states import now_us
 now, count = now_us(), {count}
 for start in range(0, count, 5000):
     Queued.objects.bulk_create(

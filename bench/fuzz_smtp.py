@@ -154,7 +154,7 @@ async def run(sessions: int, seed: int, report: float) -> dict[str, Any]:
     from mailcore.mta.queue import queue_ids
     from mailcore.servers.concurrency.executor import Executor
     from mailcore.servers.smtp import SmtpServer
-    from mailcore.servers.smtp.message_body import Committer
+    from mailcore.servers.smtp.committer import Committer
 
     executor = Executor(2)
     queue_ids.reserve_ahead()

@@ -1,1 +1,4 @@
-"""A message on its way: accept, intake, queue, route, deliver. Sync; called by servers, tasks and commands."""
+"""Mail transfer: acceptance policy, queue, routing, delivery and notices.
+
+May import `mailcore.store` and below. Synchronous; called by servers, tasks and commands.
+"""

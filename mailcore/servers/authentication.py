@@ -1,8 +1,9 @@
-"""Signing in, the same for SMTP, IMAP and POP3: the mechanism's turns, the wait before an attempt is judged, the
-judge (`store.login`), the pause after a failure.
+"""Authentication for SMTP, IMAP, POP3 and ManageSieve: the SASL exchange, throttling, the check, the delay after
+failure.
 
-A protocol gives two things: which mechanisms it may offer now, and `ask`, which sends a challenge and brings
-the client's response, decoded. Its own way to give up (a client's "*") it raises through.
+A protocol supplies the mechanisms it may offer now, and `send_challenge`, which sends a challenge and returns the
+client's decoded response. A protocol's own way to cancel (a client's "*") is an exception it raises there. The check
+itself is `store.auth.account_login`.
 """
 
 import asyncio
@@ -30,90 +31,99 @@ __all__ = ["BUSY", "AuthContext", "TooManyAttempts", "authenticate", "authentica
 
 @dataclass(frozen=True, slots=True)
 class AuthContext:
-    """Where somebody asks to be let in."""
+    """The connection that a client authenticates on."""
 
     executor: Executor
-    service: str  # "smtp", "imap", "pop3"
+    service: str  # "smtp", "imap", "pop3" or "sieve".
     client_address: str
 
 
 def offered_mechanisms(options: tuple[str, ...] = (), *, clear: bool) -> tuple[str, ...]:
-    """What can be offered, strongest first; `clear`: passwords may be sent as they are."""
+    """Return the mechanisms to offer, strongest first; `clear` allows mechanisms that send the password itself."""
     names = sasl.available_mechanisms(options, tokens=account_login.accepts_tokens(), clear=clear)
     return names if scram.is_offered() else tuple(name for name in names if name != "SCRAM-SHA-256")
 
 
-async def authenticate(door: AuthContext, mechanism: str, initial: bytes | None, ask: SendChallenge) -> Owner | None:
-    """Go through a mechanism that is offered; None: who it is said to be may not come in.
+async def authenticate(
+    context: AuthContext, mechanism: str, initial: bytes | None, send_challenge: SendChallenge
+) -> Owner | None:
+    """Run a mechanism that was offered, and return the account; None if authentication failed.
 
-    `initial` is the response that came with the command. SaslError: the client does not keep to the mechanism. Busy:
-    nothing was judged, it is to try again later.
+    `initial` is the initial response sent with the command. Raise SaslError if the client violates the mechanism,
+    TooManyAttempts if nothing was checked and the client may try again later.
     """
     match mechanism:
         case "PLAIN":
-            name, password = sasl.parse_plain(await ask(b"") if initial is None else initial)
-            return await authenticate_password(door, name, password)
+            name, password = sasl.parse_plain(await send_challenge(b"") if initial is None else initial)
+            return await authenticate_password(context, name, password)
         case "LOGIN":
-            name = sasl.decode_name(initial or await ask(b"Username:"))
-            return await authenticate_password(door, name, sasl.decode_name(await ask(b"Password:")))
+            name = sasl.decode_name(initial or await send_challenge(b"Username:"))
+            return await authenticate_password(context, name, sasl.decode_name(await send_challenge(b"Password:")))
         case "SCRAM-SHA-256":
-            return await _scram(door, await ask(b"") if initial is None else initial, ask)
+            return await _scram(context, await send_challenge(b"") if initial is None else initial, send_challenge)
         case _:
             read = sasl.parse_oauthbearer if mechanism == "OAUTHBEARER" else sasl.parse_xoauth2
-            return await _with_token(door, *read(await ask(b"") if initial is None else initial), ask)
+            return await _with_token(
+                context, *read(await send_challenge(b"") if initial is None else initial), send_challenge
+            )
 
 
-async def authenticate_password(door: AuthContext, name: str, password: str) -> Owner | None:
-    executor = door.executor
-    values = name, password, door.service, door.client_address
+async def authenticate_password(context: AuthContext, name: str, password: str) -> Owner | None:
+    executor = context.executor
+    values = name, password, context.service, context.client_address
     owner = await executor.run_in_pool(account_login.log_in_with_app_password, *values)
     if owner is None:
-        async with _ThrottledAttempt(door, name) as judging:
-            owner = judging.owner = await executor.run_password_check(judging.judge, account_login.log_in, *values)
+        async with _ThrottledAttempt(context, name) as attempt:
+            owner = attempt.owner = await executor.run_password_check(attempt.check, account_login.log_in, *values)
     return owner
 
 
-async def _scram(door: AuthContext, client_first: bytes, ask: SendChallenge) -> Owner | None:
+async def _scram(context: AuthContext, client_first: bytes, send_challenge: SendChallenge) -> Owner | None:
     exchange = Scram(client_first)
-    offer = await door.executor.run_in_pool(account_login.scram_offer, exchange.name)
+    offer = await context.executor.run_in_pool(account_login.scram_offer, exchange.name)
     challenge = exchange.challenge(offer.salt, offer.iterations, secrets.token_urlsafe(18))
-    client_final = await ask(challenge)
-    async with _ThrottledAttempt(door, exchange.name) as judging:
-        values = offer, exchange, client_final, door.service, door.client_address
-        found: tuple[Owner, bytes] | None = await door.executor.run_in_pool(
-            judging.judge, account_login.log_in_with_scram, *values
+    client_final = await send_challenge(challenge)
+    async with _ThrottledAttempt(context, exchange.name) as attempt:
+        values = offer, exchange, client_final, context.service, context.client_address
+        result: tuple[Owner, bytes] | None = await context.executor.run_in_pool(
+            attempt.check, account_login.log_in_with_scram, *values
         )
-        judging.owner = found[0] if found is not None else None
-    if found is None:
+        attempt.owner = result[0] if result is not None else None
+    if result is None:
         return None
-    owner, server_final = found
-    # The last message goes as one more challenge, which the client answers with nothing (RFC 4422 §5).
-    if await ask(server_final):
+    owner, server_final = result
+    # The last message is sent as one more challenge, with an empty response (RFC 4422 §5).
+    if await send_challenge(server_final):
         raise sasl.SaslError("an empty response expected")
     return owner
 
 
-async def _with_token(door: AuthContext, name: str, token: str, ask: SendChallenge) -> Owner | None:
-    async with _ThrottledAttempt(door, name) as judging:
-        values = name, token, door.service, door.client_address
-        owner = judging.owner = await door.executor.run_password_check(
-            judging.judge, account_login.log_in_with_token, *values
+async def _with_token(context: AuthContext, name: str, token: str, send_challenge: SendChallenge) -> Owner | None:
+    async with _ThrottledAttempt(context, name) as attempt:
+        values = name, token, context.service, context.client_address
+        owner = attempt.owner = await context.executor.run_password_check(
+            attempt.check, account_login.log_in_with_token, *values
         )
     if owner is None:
-        await ask(sasl.oauth_failure())
+        await send_challenge(sasl.oauth_failure())
     return owner
 
 
 class _ThrottledAttempt:
-    """`async with`: waits, lets the block judge, counts how it ended. The block sets `owner`. Raises Busy."""
+    """A context manager that waits, runs the check and counts its result.
 
-    def __init__(self, door: AuthContext, name: str) -> None:
-        self._door = door
+    The block sets `owner`. Raise TooManyAttempts.
+    """
+
+    def __init__(self, context: AuthContext, name: str) -> None:
+        self._context = context
         self._name = name
         self.owner: Owner | None = None
 
     async def __aenter__(self) -> Self:
-        self._attempt = await self._door.executor.run_in_pool(_begin_attempt, self._name, self._door.client_address)
+        self._attempt = await self._context.executor.run_in_pool(
+            _begin_attempt, self._name, self._context.client_address
+        )
         try:
             await asyncio.sleep(self._attempt.wait)
         except BaseException:
@@ -121,22 +131,26 @@ class _ThrottledAttempt:
             raise
         return self
 
-    def judge(self, function: Callable[..., T], *values: object) -> T:
-        """`function(*values)`, in the thread that is about to judge. A wrong one is counted there and then, before
-        the thread takes the next."""
+    def check(self, function: Callable[..., T], *values: object) -> T:
+        """Call `function(*values)` in the thread that checks the password.
+
+        A failure is counted there at once, before the thread takes the next attempt.
+        """
         self._attempt.admit()
-        found = function(*values)
-        if found is None:
+        result = function(*values)
+        if result is None:
             self._attempt.fail()
-        return found
+        return result
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._attempt.end(failed=kind is None and self.owner is None)
         if kind is not None:
             return
         if self.owner is not None:
-            throttle.forgive(self.owner.address, self._door.client_address)
-            await self._door.executor.run_in_pool(throttle.record_known_address, self.owner, self._door.client_address)
+            throttle.forgive(self.owner.address, self._context.client_address)
+            await self._context.executor.run_in_pool(
+                throttle.record_known_address, self.owner, self._context.client_address
+            )
         else:
             await asyncio.sleep(conf.current().auth_failure_delay)
 

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from mailcore.models import Queued, Recipient
 from mailcore.mta.queue import content_files, queue_listing, states
-from mailcore.mta.queue.states import DeliveryResult
+from mailcore.mta.queue.claim import DeliveryResult
 from mailcore.values import Expanded, deferred_outcome
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]

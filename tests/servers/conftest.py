@@ -17,7 +17,7 @@ from imap_client import ImapRunning
 from mailcore.mta.queue import content_files
 from mailcore.servers.concurrency.executor import Executor
 from mailcore.servers.smtp import SmtpServer
-from mailcore.servers.smtp.message_body import Committer
+from mailcore.servers.smtp.committer import Committer
 from mailcore.store import directory
 
 PASSWORD = "123456"

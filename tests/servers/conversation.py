@@ -103,7 +103,7 @@ class Hearing(Running):
     def _hear(self) -> None:
         try:
             while True:
-                self.server.heard(list(map(int, self.hearing.recv(1 << 16).split()[1:])))  # type: ignore[attr-defined]
+                self.server.on_notifications(list(map(int, self.hearing.recv(1 << 16).split()[1:])))  # type: ignore[attr-defined]
         except BlockingIOError:
             pass
 

@@ -12,7 +12,7 @@ from mailcore import rate_counters
 from mailcore.models import Account
 from mailcore.servers.pop3.session import Pop3Server
 from mailcore.servers.smtp import SmtpServer
-from mailcore.servers.smtp.message_body import Committer
+from mailcore.servers.smtp.committer import Committer
 from mailcore.store import directory
 from mailcore.store.auth import account_login
 from tests.wire.auth.test_sasl import scram_client

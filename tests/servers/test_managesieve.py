@@ -71,7 +71,7 @@ def test_greeting(sieve):
 
 
 def test_a_whole_visit(lisi):
-    lisi.talk('C: HAVESPACE "a" 1000\nS: OK "There is room."')
+    lisi.talk('C: HAVESPACE "a" 1000\nS: OK "Enough space."')
     assert put(lisi, "a", SCRIPT) == 'OK "Stored."'
     lisi.talk(
         """
@@ -183,7 +183,7 @@ def test_who_was_signed_out_is_told(sieve, benet):
     client = greeted(server)
     client.talk(f'C: AUTHENTICATE "PLAIN" "{PLAIN}"\nS: OK "Logged in."')
     directory.set_password(benet["lisi"], "another long password")
-    server.server.heard(server.server.watched_ids)
+    server.server.on_notifications(server.server.watched_ids)
     client.talk('C: NOOP\nS: BYE "You have been signed out."')
 
 

@@ -320,7 +320,9 @@ def test_capabilities(lisi, serve):
 def test_plain_passwords_need_tls_where_the_administrator_says_so(lisi, serve, monkeypatch, certificate, parameters):
     parameters(disable_plaintext_auth="yes")
     # A client on this machine is exempt; let it look as if it came from elsewhere.
-    monkeypatch.setattr("mailcore.servers.transport.connection.LineConnection.own", property(lambda self: "192.0.2.7"))
+    monkeypatch.setattr(
+        "mailcore.servers.transport.connection.LineConnection.local_address", property(lambda self: "192.0.2.7")
+    )
     server_context, client_context = certificate
     client = serve(server_context).dial()
     refusal = "-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections."

@@ -19,7 +19,7 @@ from mailcore.servers.concurrency.executor import Executor
 from mailcore.servers.imap import ImapServer
 from mailcore.servers.managesieve.session import SieveServer
 from mailcore.servers.smtp import SmtpServer
-from mailcore.servers.smtp.message_body import Committer
+from mailcore.servers.smtp.committer import Committer
 from mailcore.store.notify import notifications
 from webmail.mailserver import connection_pool
 

@@ -1,8 +1,8 @@
-"""Content files of messages that are done, kept until the names of their messages are durable.
+"""Removal of content files after delivery, and recovery of messages that a power failure cut off.
 
-Making a Maildir's names durable costs a flush of the disk, so it is done once a second for all mailboxes
-that got something, not once a message. Until then the queue still has each message's content: after a
-power failure `recover`, at a courier's start, puts back what lost its name.
+Making the file names in a Maildir durable costs a flush of the disk, so it is done once a second for all mailboxes that
+received messages, not once per message. Until then the queue still has the content of each message: after a power
+failure `recover_after_crash`, called when a courier starts, restores messages whose names were lost.
 """
 
 import os
@@ -13,15 +13,15 @@ from time import monotonic
 from mailcore.logs import writer
 from mailcore.models import Queued, Recipient
 from mailcore.mta.queue import content_files
-from mailcore.mta.queue.states import Claim, DeliveryResult, PendingRecipient
+from mailcore.mta.queue.claim import Claim, DeliveryResult, PendingRecipient
 from mailcore.store.mailbox import insert
 from mailcore.store.maildir import maildir_files
 from mailcore.store.processes import locks
 from mailcore.values import Arrival, Local
 
-_KEEP = 1.0  # seconds
-_MANY = 2000  # messages
-_AT_ONCE = 500  # messages looked up at once
+_FLUSH_INTERVAL = 1.0  # Seconds between two flushes.
+_FLUSH_COUNT = 2000  # Messages after which a flush does not wait for the interval.
+_BATCH = 500  # Messages per query.
 
 
 class PendingCleanup:
@@ -30,24 +30,26 @@ class PendingCleanup:
         self._directories: set[str] = set()
         self._since = 0.0
 
-    def add(self, settlements: Iterable[DeliveryResult], paths: Iterable[str]) -> None:
-        """These messages have been settled (and committed), these files placed."""
+    def add(self, results: Iterable[DeliveryResult], paths: Iterable[str]) -> None:
+        """Add messages whose results are committed, and the paths of the files written for them."""
         self._directories.update(os.path.dirname(path) for path in paths)
-        done = [settlement.claim.id for settlement in settlements if settlement.is_complete]
+        done = [result.claim.id for result in results if result.is_complete]
         if done and not self._messages:
             self._since = monotonic()
         self._messages += done
 
     @property
     def due(self) -> bool:
-        return bool(self._messages) and (monotonic() - self._since > _KEEP or len(self._messages) > _MANY)
+        return bool(self._messages) and (
+            monotonic() - self._since > _FLUSH_INTERVAL or len(self._messages) > _FLUSH_COUNT
+        )
 
     @property
     def waiting(self) -> bool:
         return bool(self._messages)
 
     def clear(self) -> None:
-        """Make the names durable, then remove the files."""
+        """Make the file names durable, then remove the content files."""
         messages, self._messages = self._messages, []
         directories, self._directories = self._directories, set()
         maildir_files.sync_directories(name for name in directories if os.path.isdir(name))
@@ -58,16 +60,16 @@ class PendingCleanup:
 def recover_after_crash(
     arrival: Callable[[Claim, PendingRecipient, Local], Arrival], locate: Callable[[str], Local | None]
 ) -> int:
-    """Files whose messages are done: put back messages that lost their names, then remove the files.
+    """Restore delivered messages whose file names were lost, then remove their content files. Return their number.
 
-    `arrival` and `locate` are the courier's own ways to name a message and to find an account. One process does it at
-    a time; couriers that are at work just now are not disturbed. What cannot be put back is logged, and its row and
-    file stay. Returns how many messages there were.
+    `arrival` and `locate` are the courier's functions that build an arrival and find an account. One process runs this
+    at a time; couriers at work are not disturbed. A message that cannot be restored is logged; its row and content file
+    stay.
     """
     with locks.exclusive("recovery"):
         present, recovered = list(content_files.stored_ids()), 0
-        for start in range(0, len(present), _AT_ONCE):
-            done = Queued.objects.filter(id__in=present[start : start + _AT_ONCE], state=Queued.State.DONE)
+        for start in range(0, len(present), _BATCH):
+            done = Queued.objects.filter(id__in=present[start : start + _BATCH], state=Queued.State.DONE)
             recovered += _recover(list(done), arrival, locate)
         return recovered
 
@@ -77,32 +79,32 @@ def _recover(
     arrival: Callable[[Claim, PendingRecipient, Local], Arrival],
     locate: Callable[[str], Local | None],
 ) -> int:
-    """One flush of the disk for each mailbox of them all."""
+    """Restore several messages with one flush of the disk per mailbox, and return how many are safe."""
     changed: set[str] = set()
-    whole: list[Queued] = []
+    restored: list[Queued] = []
     for message in messages:
         try:
             arrivals = _rebuild_arrivals([message], arrival, locate)
-            changed |= insert.restore_files(arrivals, partial(_restoring, message))
+            changed |= insert.restore_files(arrivals, partial(_check_and_log, message))
         except OSError as error:
-            writer.write("qmgr", f"{message}: error: delivered message cannot be put back: {error}")
+            writer.write("qmgr", f"{message}: error: cannot restore delivered message: {error}")
         else:
-            whole.append(message)
+            restored.append(message)
     try:
         maildir_files.sync_directories(changed)
     except OSError as error:
-        writer.write("qmgr", f"error: recovered messages are not durable yet: {error}")
+        writer.write("qmgr", f"error: fsync of recovered messages failed: {error}")
         return 0
-    for message in whole:
+    for message in restored:
         content_files.remove_content(message.id)
-    return len(whole)
+    return len(restored)
 
 
-def _restoring(message: Queued) -> None:
-    """A message lost its name. OSError: the queue's copy is no better."""
+def _check_and_log(message: Queued) -> None:
+    """Log that a message is restored. Raise OSError if the queue's copy is damaged too."""
     if damage := _claim_of(message).damage():
         raise OSError(damage)
-    writer.write("qmgr", f"{message}: delivered message lost its name in a power failure and is put back")
+    writer.write("qmgr", f"{message}: delivered message restored after a power failure")
 
 
 def _rebuild_arrivals(
@@ -114,9 +116,9 @@ def _rebuild_arrivals(
     for message in done:
         claim = _claim_of(message)
         for row in Recipient.objects.filter(queued=message, state=Recipient.State.DELIVERED, relay="virtual"):
-            way = locate(row.address)
-            if way is not None:
-                arrivals.append(arrival(claim, PendingRecipient(row.id, row.address, row.original, row.final), way))
+            route = locate(row.address)
+            if route is not None:
+                arrivals.append(arrival(claim, PendingRecipient(row.id, row.address, row.original, row.final), route))
     return arrivals
 
 
@@ -128,7 +130,7 @@ def _claim_of(message: Queued) -> Claim:
         trace_size=message.trace_size,
         received_us=message.received_us,
         claimed_us=0,
-        first=False,
+        is_first_attempt=False,
         message_id=message.message_id,
         login=message.login,
         envelope_id=message.envelope_id,

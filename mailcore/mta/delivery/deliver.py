@@ -1,8 +1,8 @@
-"""One delivery pass over claimed messages: route everybody, deliver what is local, say what is remote.
+"""One delivery pass over claimed messages: route all recipients, deliver the local ones, return jobs for the others.
 
-Called by the courier (`mailcore.mta.workers.courier`). A local delivery and the record that it happened are
-one transaction; the file is durable before it. A pass that dies half way is simply done again: the
-Maildir base name, made from queue id and recipient, keeps the second from doubling the first.
+Called by the courier (`mailcore.mta.workers.courier`). A local delivery and its record are one transaction; the file is
+durable before it. A pass that is cut short is repeated: the Maildir base name, made from queue id and recipient,
+prevents a duplicate.
 """
 
 import os
@@ -20,7 +20,8 @@ from mailcore.mta.delivery import sieve_filter
 from mailcore.mta.delivery.crash_recovery import PendingCleanup
 from mailcore.mta.notices import bounce, quota_warning
 from mailcore.mta.queue import content_files, states
-from mailcore.mta.queue.states import MICRO, Claim, DeliveryResult, PendingRecipient
+from mailcore.mta.queue.claim import Claim, DeliveryResult, PendingRecipient
+from mailcore.mta.queue.states import MICRO
 from mailcore.mta.routing.route import relay_credentials, route_address
 from mailcore.mta.transports import pipe
 from mailcore.mta.transports.smtp import dkim_sign
@@ -46,9 +47,9 @@ from mailcore.values import (
 )
 from mailcore.wire.message import trace_headers
 
-_RELAY = "virtual"  # Postfix's name for delivery to Maildirs, in log lines
+_RELAY = "virtual"  # Postfix's name for delivery to Maildirs, in log lines.
 DELIVERED = delivered_outcome("delivered to maildir", _RELAY)
-_AT_ONCE = 500  # messages of one statement
+_BATCH = 500  # Messages per statement.
 MAILBOX_ON_HOLD = deferred_outcome("4.2.1", "mailbox is on hold", _RELAY)
 
 
@@ -58,44 +59,54 @@ class _Plan:
     local: list[tuple[PendingRecipient, Local]] = field(default_factory=list)
     elsewhere: dict[str | Command | MboxFile, list[PendingRecipient]] = field(default_factory=dict)
     outcomes: list[tuple[PendingRecipient, Outcome]] = field(default_factory=list)
-    unreadable: bool = False  # nobody is served in this pass
+    unreadable: bool = False  # The content cannot be read now: no recipient is served in this pass.
 
 
-def deliver(courier: str, claims: Sequence[Claim], leftovers: PendingCleanup) -> list[DeliveryJob]:
-    """Serve every local recipient of `claims`; what is left for other hosts, commands and files is returned, its
-    messages still active. Content files of messages that are done go to `leftovers`."""
-    plans = [plan for claim in claims if (plan := _is_readable(courier, claim)) is not None]
+def deliver(courier: str, claims: Sequence[Claim], cleanup: PendingCleanup) -> list[DeliveryJob]:
+    """Serve every local recipient of `claims`, and return jobs for other hosts, commands and files.
+
+    Messages with jobs stay active. The content files of completed messages go to `cleanup`.
+    """
+    plans = [plan for claim in claims if (plan := _plan_if_readable(courier, claim)) is not None]
     _route_recipients([plan for plan in plans if not plan.unreadable])
-    _deliver_local(courier, plans, leftovers)
-    return [job for plan in plans for job in _jobs(plan)]
+    _deliver_local(courier, plans, cleanup)
+    return [job for plan in plans for job in _delivery_jobs(plan)]
 
 
-def _jobs(plan: _Plan) -> Iterator[DeliveryJob]:
-    """One for each next hop and default_destination_recipient_limit recipients of it."""
-    most = conf.current().default_destination_recipient_limit
-    for way, duties in plan.elsewhere.items():
-        if not isinstance(way, str):
-            yield from (DeliveryJob(plan.claim, way, (duty,)) for duty in duties)
+def _delivery_jobs(plan: _Plan) -> Iterator[DeliveryJob]:
+    """Yield one job for each command and file, and for each batch of recipients of a next hop.
+
+    default_destination_recipient_limit is the size of a batch.
+    """
+    limit = conf.current().default_destination_recipient_limit
+    for route, recipients in plan.elsewhere.items():
+        if not isinstance(route, str):
+            yield from (DeliveryJob(plan.claim, route, (recipient,)) for recipient in recipients)
             continue
         policy, login, signing = (
-            policy_for(way),
-            relay_credentials(way, plan.claim.sender),
+            policy_for(route),
+            relay_credentials(route, plan.claim.sender),
             dkim_sign.plan_signing(plan.claim),
         )
-        for start in range(0, len(duties), most or len(duties)):
-            chosen = tuple(duties[start : start + (most or len(duties))])
-            yield DeliveryJob(plan.claim, way, chosen, policy, login, signing)
+        for start in range(0, len(recipients), limit or len(recipients)):
+            batch = tuple(recipients[start : start + (limit or len(recipients))])
+            yield DeliveryJob(plan.claim, route, batch, policy, login, signing)
 
 
-def _is_readable(courier: str, claim: Claim) -> _Plan | None:
-    """A message whose file is missing or damaged is corrupt: it is set aside where the administrator sees it. One that
-    cannot be read now waits."""
+def _plan_if_readable(courier: str, claim: Claim) -> _Plan | None:
+    """Return a plan for a message, or None if its content file is missing or damaged.
+
+    Such a message is moved to the corrupt queue, where the administrator sees it. A message that cannot be read now is
+    deferred.
+    """
     plan = _Plan(claim)
     try:
         damage = claim.damage()
     except OSError as error:
         writer.write("qmgr", f"{claim.queue_id}: warning: content file cannot be read: {error.strerror}")
-        plan.outcomes += [(duty, deferred_outcome("4.3.0", "queue file read error")) for duty in claim.pending]
+        plan.outcomes += [
+            (recipient, deferred_outcome("4.3.0", "queue file read error")) for recipient in claim.pending
+        ]
         plan.unreadable = True
         return plan
     if not damage:
@@ -108,40 +119,44 @@ def _is_readable(courier: str, claim: Claim) -> _Plan | None:
 def _route_recipients(plans: Sequence[_Plan]) -> None:
     expansions = []
     for plan in plans:
-        for duty in plan.claim.pending:
-            way = route_address(duty.address, final=duty.final, sender=plan.claim.sender, kind=duty.kind)
-            if isinstance(way, Expanded):
-                expansions.append((plan.claim, duty, way))
+        for recipient in plan.claim.pending:
+            route = route_address(
+                recipient.address, final=recipient.final, sender=plan.claim.sender, kind=recipient.kind
+            )
+            if isinstance(route, Expanded):
+                expansions.append((plan.claim, recipient, route))
     if expansions:
         states.replace_with_targets(expansions)
     for plan in plans:
-        for duty in plan.claim.pending:
-            match route_address(duty.address, final=duty.final, sender=plan.claim.sender, kind=duty.kind):
+        for recipient in plan.claim.pending:
+            match route_address(
+                recipient.address, final=recipient.final, sender=plan.claim.sender, kind=recipient.kind
+            ):
                 case Local(held=True) if not plan.claim.is_flushed:
-                    plan.claim.held_recipients.add(duty.id)
-                    plan.outcomes.append((duty, MAILBOX_ON_HOLD))
-                case Local() as way:
-                    plan.local.append((duty, way))
+                    plan.claim.held_recipients.add(recipient.id)
+                    plan.outcomes.append((recipient, MAILBOX_ON_HOLD))
+                case Local() as route:
+                    plan.local.append((recipient, route))
                 case Remote(next_hop=next_hop):
                     if "smtp" in conf.current().defer_transports and not plan.claim.is_flushed:
-                        plan.outcomes.append((duty, deferred_outcome("4.3.2", "deferred transport")))
+                        plan.outcomes.append((recipient, deferred_outcome("4.3.2", "deferred transport")))
                     else:
-                        plan.elsewhere.setdefault(next_hop, []).append(duty)
-                case Command() | MboxFile() as way:
-                    plan.elsewhere.setdefault(way, []).append(duty)
+                        plan.elsewhere.setdefault(next_hop, []).append(recipient)
+                case Command() | MboxFile() as route:
+                    plan.elsewhere.setdefault(route, []).append(recipient)
                 case Directory(path=path):
                     plan.outcomes.append(
-                        (duty, pipe.deliver_to_maildir(path, build_arrival(plan.claim, duty, _NOBODY)))
+                        (recipient, pipe.deliver_to_maildir(path, build_arrival(plan.claim, recipient, _NO_ACCOUNT)))
                     )
                 case Refused(reply=reply):
-                    plan.outcomes.append((duty, outcome_of_reply(reply)))
+                    plan.outcomes.append((recipient, outcome_of_reply(reply)))
                 case Expanded():
-                    # The directory changed between the two looks; the next pass sees it settled.
-                    plan.outcomes.append((duty, deferred_outcome("4.3.0", "alias changed during delivery")))
+                    # The directory changed between the two lookups; the next pass sees the new state.
+                    plan.outcomes.append((recipient, deferred_outcome("4.3.0", "alias changed during delivery")))
 
 
 def outcome_of_reply(reply: Reply, relay: str = "none") -> Outcome:
-    """The outcome a reply stands for: 4xx waits, anything else fails."""
+    """Return the outcome of a reply: deferred for 4xx, else failed."""
     if 400 <= reply.code < 500:
         return deferred_outcome(reply.enhanced, reply.text, relay)
     return failed_outcome(reply.enhanced, reply.text, relay)
@@ -149,97 +164,106 @@ def outcome_of_reply(reply: Reply, relay: str = "none") -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _LocalDelivery:
-    """One recipient served here: the copies for mailboxes, and what the owner's filters decided, if there are any."""
+    """One local recipient: its copies for mailboxes, and the result of the owner's filters, if there are any."""
 
     plan: _Plan
-    duty: PendingRecipient
+    recipient: PendingRecipient
     arrivals: tuple[Arrival, ...]
     filtered: sieve_filter.FilterResult | None = None
 
 
-def _deliver_local(courier: str, plans: Sequence[_Plan], leftovers: PendingCleanup) -> None:
-    wanted = _local_deliveries(plans)
-    staged = insert.stage_files([arrival for each in wanted for arrival in each.arrivals])
-    maildir_files.sync_directories(_filtered_into(wanted, staged))
+def _deliver_local(courier: str, plans: Sequence[_Plan], cleanup: PendingCleanup) -> None:
+    deliveries = _local_deliveries(plans)
+    staged = insert.stage_files([arrival for each in deliveries for arrival in each.arrivals])
+    maildir_files.sync_directories(_directories_of_filtered(deliveries, staged))
 
-    def enter_and_settle() -> list[DeliveryResult]:
+    def insert_and_record() -> list[DeliveryResult]:
         _check_leases(courier, plans)
         outcomes = {plan.claim.id: list(plan.outcomes) for plan in plans}
-        entered = iter(zip(staged, insert.insert_messages(staged, warn=quota_warning.send_warnings), strict=True))
-        for each in wanted:
-            copies = list(islice(entered, len(each.arrivals)))
-            outcomes[each.plan.claim.id].append((each.duty, _delivery_outcome(each, copies)))
-        settled = [DeliveryResult(plan.claim, outcomes[plan.claim.id], last=not plan.elsewhere) for plan in plans]
-        record_results(courier, settled)
-        return settled
+        inserted = iter(zip(staged, insert.insert_messages(staged, warn=quota_warning.send_warnings), strict=True))
+        for each in deliveries:
+            copies = list(islice(inserted, len(each.arrivals)))
+            outcomes[each.plan.claim.id].append((each.recipient, _delivery_outcome(each, copies)))
+        results = [DeliveryResult(plan.claim, outcomes[plan.claim.id], is_last=not plan.elsewhere) for plan in plans]
+        record_results(courier, results)
+        return results
 
-    settlements = run_in_transaction(enter_and_settle)
-    leftovers.add(settlements, (s.path for s in staged if isinstance(s, insert.StagedMessage)))
+    results = run_in_transaction(insert_and_record)
+    cleanup.add(results, (s.path for s in staged if isinstance(s, insert.StagedMessage)))
 
 
 class LeaseLost(Exception):
-    """The pass took so long that another courier has begun with one of its messages."""
+    """The pass took so long that another courier has claimed one of its messages."""
 
 
 def _check_leases(courier: str, plans: Sequence[_Plan]) -> None:
-    """A pass that took longer than half a lease asks whether its messages are its own still: what filters send would go
-    out a second time. Raises LeaseLost: nothing has been done, and what is ours is claimed anew."""
+    """Check that the courier still has its claims, if the pass took longer than half a lease.
+
+    Messages that filters send would be sent twice otherwise. Raise LeaseLost before anything was done; the messages
+    that are still ours are claimed again.
+    """
     slowest = min((plan.claim.claimed_us for plan in plans), default=0)
     if not plans or states.now_us() - slowest < conf.current().courier_lease_time * MICRO // 2:
         return
     ids = {plan.claim.id for plan in plans}
     if lost := ids - states.still_held(courier, ids):
-        raise LeaseLost(" ".join(f"{each:X}" for each in sorted(lost)))
+        raise LeaseLost(" ".join(f"{queued_id:X}" for queued_id in sorted(lost)))
 
 
-def _filtered_into(wanted: Sequence[_LocalDelivery], staged: Sequence[insert.StagedMessage | Reply]) -> set[str]:
-    """Directories whose new names must be durable before the commit: recovery after a power failure puts back what was
-    delivered without filters, as it would be done again."""
-    found: set[str] = set()
+def _directories_of_filtered(
+    deliveries: Sequence[_LocalDelivery], staged: Sequence[insert.StagedMessage | Reply]
+) -> set[str]:
+    """Return the directories whose new names must be durable before the commit.
+
+    Recovery after a power failure restores messages as they would be delivered without filters.
+    """
+    directories: set[str] = set()
     copies = iter(staged)
-    for each in wanted:
+    for each in deliveries:
         placed = [copy.path for copy in islice(copies, len(each.arrivals)) if isinstance(copy, insert.StagedMessage)]
         if each.filtered is not None and not each.filtered.is_plain:
-            found.update(os.path.dirname(path) for path in placed)
-    return found
+            directories.update(os.path.dirname(path) for path in placed)
+    return directories
 
 
 def _local_deliveries(plans: Sequence[_Plan]) -> list[_LocalDelivery]:
-    scripts = sieve_filter.active_scripts(way for plan in plans for _, way in plan.local)
-    found: list[_LocalDelivery] = []
+    scripts = sieve_filter.active_scripts(route for plan in plans for _, route in plan.local)
+    deliveries: list[_LocalDelivery] = []
     for plan in plans:
-        seen = _delivered_to(plan)
-        for duty, way in plan.local:
-            if way.address in seen:
-                plan.outcomes.append((duty, failed_outcome("5.4.6", f"mail forwarding loop for {way.address}")))
+        delivered_to = _delivered_to(plan)
+        for recipient, route in plan.local:
+            if route.address in delivered_to:
+                plan.outcomes.append((recipient, failed_outcome("5.4.6", f"mail forwarding loop for {route.address}")))
                 continue
-            usual = build_arrival(plan.claim, duty, way)
-            script = scripts.get(way.account_id)
+            arrival = build_arrival(plan.claim, recipient, route)
+            script = scripts.get(route.account_id)
             if script is None:
-                found.append(_LocalDelivery(plan, duty, (usual,)))
+                deliveries.append(_LocalDelivery(plan, recipient, (arrival,)))
             else:
-                filtered = sieve_filter.apply_script(script, plan.claim, duty, usual)
-                found.append(_LocalDelivery(plan, duty, filtered.arrivals, filtered))
-    return found
+                filtered = sieve_filter.apply_script(script, plan.claim, recipient, arrival)
+                deliveries.append(_LocalDelivery(plan, recipient, filtered.arrivals, filtered))
+    return deliveries
 
 
 def _delivery_outcome(
-    wanted: _LocalDelivery, copies: Sequence[tuple[insert.StagedMessage | Reply, insert.StoredMessage | Reply]]
+    delivery: _LocalDelivery, copies: Sequence[tuple[insert.StagedMessage | Reply, insert.StoredMessage | Reply]]
 ) -> Outcome:
-    """How a recipient's delivery ended. A copy that was refused speaks for all: nothing else is done then."""
+    """Return the outcome of one recipient's delivery. One refused copy makes the whole delivery fail."""
     for _, result in copies:
         if isinstance(result, Reply):
             return outcome_of_reply(result, _RELAY)
-    if wanted.filtered is None:
+    if delivery.filtered is None:
         return DELIVERED
     return sieve_filter.record_filter_results(
-        wanted.filtered, [copy for copy, _ in copies if isinstance(copy, insert.StagedMessage)]
+        delivery.filtered, [copy for copy, _ in copies if isinstance(copy, insert.StagedMessage)]
     )
 
 
 def _delivered_to(plan: _Plan) -> set[str]:
-    """Where this message has been already, by its Delivered-To headers; a message whose trace headers were
-    written at DATA was looked at there."""
+    """Return the addresses this message was delivered to before, by its Delivered-To headers.
+
+    A message whose trace headers were written at DATA was checked there.
+    """
     if not plan.local or plan.claim.trace_size:
         return set()
     return trace_headers.find_delivered_to(
@@ -247,69 +271,72 @@ def _delivered_to(plan: _Plan) -> set[str]:
     )
 
 
-_NOBODY = Local(0, "")  # a directory belongs to no account
+_NO_ACCOUNT = Local(0, "")  # A directory named by an alias belongs to no account.
 
 
-def build_arrival(claim: Claim, duty: PendingRecipient, way: Local) -> Arrival:
-    """The message as `store.delivery` takes it: always the same for the same message and recipient."""
-    headers = trace_headers.format_delivery_headers(claim.sender, duty.original, way.address or duty.original)
+def build_arrival(claim: Claim, recipient: PendingRecipient, route: Local) -> Arrival:
+    """Return the message as the mailbox store accepts it: equal for equal message and recipient."""
+    headers = trace_headers.format_delivery_headers(
+        claim.sender, recipient.original, route.address or recipient.original
+    )
     return Arrival(
-        account_id=way.account_id,
-        base_name=f"{claim.received_us // MICRO}.Q{claim.queue_id}R{duty.id:X}.{maildir_host()}",
+        account_id=route.account_id,
+        base_name=f"{claim.received_us // MICRO}.Q{claim.queue_id}R{recipient.id:X}.{maildir_host()}",
         file=Path(content_files.content_path(claim.id)),
         skip=claim.trace_size,
         trace=headers,
-        # The file begins with trace headers written for its one recipient at DATA. They are what we
-        # would write now as long as their length says so: sender and original are the message's own.
-        link=len(headers) == claim.trace_size and not duty.final,
+        # The file begins with the trace headers written for its one recipient at DATA. If the length is equal they are
+        # what would be written now: sender and original recipient are the message's own.
+        link=len(headers) == claim.trace_size and not recipient.final,
         internal_at=claim.received_us // MICRO,
     )
 
 
 def maildir_host() -> str:
-    """The host part of Maildir names, without what Maildir or a shell would trip over."""
+    """Return the host part of Maildir names, with the characters that Maildir or a shell treats specially escaped."""
     return conf.current().myhostname.replace("/", "\\057").replace(":", "\\072")
 
 
-def record_results(courier: str, settlements: Sequence[DeliveryResult]) -> None:
-    """Record the outcomes, make the bounces they call for, and write Postfix's log lines. Call inside a
-    transaction."""
-    final = [_expire_deferred(settlement) for settlement in settlements]
+def record_results(courier: str, results: Sequence[DeliveryResult]) -> None:
+    """Record outcomes, queue the bounces they need and write Postfix's log lines, inside the caller's transaction."""
+    final = [_expire_deferred(result) for result in results]
     states.record_results(courier, final)
     bounce.send_notices(final)
     now = states.now_us()
     lines: list[str] = []
-    for settlement in final:
-        claim = settlement.claim
-        for duty, outcome in settlement.outcomes:
+    for result in final:
+        claim = result.claim
+        for recipient, outcome in result.outcomes:
             times = (claim.received_us, claim.claimed_us, now)
-            lines.append(log_line(claim.queue_id, duty.address, duty.original, outcome, times))
-        if settlement.is_complete:
+            lines.append(log_line(claim.queue_id, recipient.address, recipient.original, outcome, times))
+        if result.is_complete:
             lines.append(f"{claim.queue_id}: removed")
     transaction.on_commit(lambda: writer.write("qmgr", *lines))
 
 
-def _expire_deferred(settlement: DeliveryResult) -> DeliveryResult:
-    """Deferred outcomes of a message past its lifetime are failures (checked only after a failed try); what waits
-    because somebody said so waits on."""
-    claim, parameters = settlement.claim, conf.current()
+def _expire_deferred(result: DeliveryResult) -> DeliveryResult:
+    """Turn deferred outcomes of a message past its lifetime into failures, after a failed attempt only.
+
+    Recipients whose mailboxes an administrator put on hold stay deferred.
+    """
+    claim, parameters = result.claim, conf.current()
     lifetime = parameters.maximal_queue_lifetime if claim.sender else parameters.bounce_queue_lifetime
     if states.now_us() - claim.received_us < lifetime * MICRO:
-        return settlement
+        return result
     outcomes = [
         (
-            duty,
+            recipient,
             Outcome("failed", "5" + o.dsn[1:], o.text, o.relay) if o.kind == "deferred" and o != MAILBOX_ON_HOLD else o,
         )
-        for duty, o in settlement.outcomes
+        for recipient, o in result.outcomes
     ]
-    if outcomes != list(settlement.outcomes):
+    if outcomes != list(result.outcomes):
         writer.write("qmgr", f"{claim.queue_id}: from=<{claim.sender}>, status=expired, returned to sender")
-    return DeliveryResult(claim, outcomes, settlement.last)
+    return DeliveryResult(claim, outcomes, result.is_last)
 
 
 def release_held_mailboxes() -> int:
-    """Messages that wait for mailboxes on hold are due when one of these is no longer; returns how many."""
+    """Make messages that wait for mailboxes on hold due if one of these was released; return how many."""
     held = Queued.unsettled.filter(state=Queued.State.HOLD)
     waiting = Recipient.objects.filter(
         queued__in=held, state=Recipient.State.WAITING, dsn=MAILBOX_ON_HOLD.dsn, reason=MAILBOX_ON_HOLD.text
@@ -317,23 +344,25 @@ def release_held_mailboxes() -> int:
     free = {
         queued_id
         for queued_id, address, final in waiting.values_list("queued_id", "address", "final").iterator(chunk_size=1000)
-        if not isinstance(way := route_address(address, final=final), Local) or not way.held
+        if not isinstance(route := route_address(address, final=final), Local) or not route.held
     }
     ids = sorted(free)
-    return sum(states.release(ids[at : at + _AT_ONCE]) for at in range(0, len(ids), _AT_ONCE))
+    return sum(states.release(ids[at : at + _BATCH]) for at in range(0, len(ids), _BATCH))
 
 
 _STATUS = {"delivered": "sent", "deferred": "deferred", "failed": "bounced"}
 
 
 def log_line(queue_id: str, address: str, original: str, outcome: Outcome, times: tuple[int, int, int]) -> str:
-    """ID: to=<a>, orig_to=<b>, relay=r, delay=s, delays=a/b/c/d, dsn=x.y.z, status=sent (text). `times`: received,
-    claimed, now, in microseconds."""
-    given = f" orig_to=<{original}>," if original != address else ""
+    """Return "ID: to=<a>, orig_to=<b>, relay=r, delay=s, delays=a/b/c/d, dsn=x.y.z, status=sent (text)".
+
+    `times`: received, claimed, now, in microseconds.
+    """
+    orig_to = f" orig_to=<{original}>," if original != address else ""
     received, claimed, now = times
     total, waited = (now - received) / MICRO, (claimed - received) / MICRO
     return (
-        f"{queue_id}: to=<{address}>,{given} relay={outcome.relay}, delay={total:.2g},"
+        f"{queue_id}: to=<{address}>,{orig_to} relay={outcome.relay}, delay={total:.2g},"
         f" delays={waited:.2g}/0/0/{total - waited:.2g}, dsn={outcome.dsn},"
         f" status={_STATUS[outcome.kind]} ({outcome.text})"
     )

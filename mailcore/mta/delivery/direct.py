@@ -1,19 +1,18 @@
-"""Messages for one mailbox here, delivered by whoever takes them in, before their clients are answered.
+"""Direct delivery: put messages for one local mailbox there before their clients get a reply, without a courier.
 
-Most messages have one recipient whose mailbox was certain at RCPT. Such a message needs no courier: its
-content goes into the Maildir's `tmp` and is durable there; one transaction enters its message in the
-mailbox; then the client is answered and the file takes its place in `new`. A process that dies before the
-commit leaves nothing but a file in `tmp` that nobody sees, and its client never heard 250; whoever reads the
-message before its file is `reveal`ed, or after a process died, finds the file in `tmp` (`store.maildir.locate`).
+Most messages have one recipient whose mailbox was certain at RCPT. Such a message needs no courier: its content is
+written to the Maildir's `tmp` and made durable there; one transaction inserts the message into the mailbox; then the
+client gets its reply and the file is renamed to `new`. If the process dies before the commit, only an unseen file in
+`tmp` is left, and the client never received 250. A reader that comes before `publish`, or after the process died, finds
+the file in `tmp` (`store.maildir.locate`).
 
-The queue keeps such messages for their story only. Their rows there, settled already, are `remember`ed when
-the client has its answer, many at once (`servers.smtp.content`). A process that is killed just then takes this
-much of the story with it (the log has it), and never a message. Messages of those who signed in are counted by
-their rows (`sending`), which their own transaction writes.
+The queue has rows for these messages only as history. They are inserted as already done by `record_history` after the
+client has its reply, many at once (`servers.smtp.committer`). A process killed at that moment loses this part of the
+history (the log has it), but never a message. Messages of authenticated users are counted by their rows
+(`sending_limits`), so their own transaction inserts these.
 
-Whatever else a message needs (several recipients, lists, other hosts, filters, a notice of success, a time to
-wait for), and whatever goes wrong here, is the queue's: `take_in` says which messages it did not deliver, and
-nothing has happened to those.
+Messages that need more (several recipients, lists, other hosts, filters, a notice of success, a later release), and all
+that fail here, go to the queue: `deliver_directly` returns the delivered messages and leaves the others untouched.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,7 +38,7 @@ __all__ = ["DirectDelivery", "deliver_directly", "publish", "record_history"]
 
 @dataclass(frozen=True, slots=True)
 class DirectDelivery:
-    """A message that lies in its mailbox, since `at_us`; its file at `path`, hidden until it is `reveal`ed."""
+    """A message inserted into its mailbox at `at_us`; its file is at `path`, in `tmp` until it is published."""
 
     message: NewMessage
     at_us: int
@@ -47,7 +46,7 @@ class DirectDelivery:
 
     @property
     def log_lines(self) -> tuple[str, ...]:
-        """What a courier would have logged."""
+        """The lines a courier would have logged."""
         [recipient] = self.message.recipients
         times = (self.message.received_us, self.at_us, self.at_us)
         return (
@@ -57,17 +56,19 @@ class DirectDelivery:
 
     @property
     def has_history(self) -> bool:
-        """Have its rows in the queue been written already?"""
+        """True if its queue rows were inserted in its own transaction."""
         return bool(self.message.client.login)
 
 
 def deliver_directly(group: Sequence[tuple[ContentFile, NewMessage]]) -> dict[int, DirectDelivery]:
-    """Deliver what can be delivered at once. Returns those messages by their ids, for `reveal` and `remember`; the
-    others are as they were, files and all. TemporaryFault: nobody knows whether they were delivered."""
+    """Deliver the messages that need no courier, and return them by id, for `publish` and `record_history`.
+
+    The other messages and their files are unchanged. Raise TemporaryFault if the outcome of the commit is unknown.
+    """
     messages, contents = [], []
     for file, message in group:
         if file.in_memory and (account := _direct_recipient(message)):
-            content = file.octets()
+            content = file.buffered()
             messages.append(message)
             contents.append((_build_arrival(message, content, account), content))
     if not messages:
@@ -76,7 +77,7 @@ def deliver_directly(group: Sequence[tuple[ContentFile, NewMessage]]) -> dict[in
         staged = insert.write_tmp_files(contents)
     except OSError:
         return {}
-    entered = False
+    inserted = False
     try:
         with transaction.atomic():
             results = insert.insert_messages(staged, warn=quota_warning.send_warnings)
@@ -87,45 +88,47 @@ def deliver_directly(group: Sequence[tuple[ContentFile, NewMessage]]) -> dict[in
                 if isinstance(item, insert.StagedMessage) and isinstance(result, insert.StoredMessage)
             ]
             _insert_history(each for each in done if each.has_history)
-            entered = True
+            inserted = True
     except (DatabaseError, OSError, TemporaryFault) as error:
-        if entered and connection.vendor != "sqlite":
-            # A COMMIT whose answer was lost may have happened: then these files are the messages' own.
-            raise TemporaryFault("the database did not say whether the messages were entered") from error
+        if inserted and connection.vendor != "sqlite":
+            # A COMMIT whose reply was lost may have succeeded: then these files belong to the messages.
+            raise TemporaryFault("the outcome of the commit is unknown") from error
         insert.discard_staged(staged)
         return {}
     return {each.message.id: each for each in done}
 
 
 def publish(delivered: Iterable[DirectDelivery]) -> list[DirectDelivery]:
-    """Their files take their places, for other programs to see; who reads the mailbox finds one in `tmp` as well.
-    Returns those for which the disk refused that: the caller tries again."""
+    """Rename the files to `new`, where other programs see them, and return those for which that failed.
+
+    Until then readers of the mailbox find a file in `tmp` as well. The caller tries the returned ones again.
+    """
     refused: list[DirectDelivery] = []
     for each in delivered:
         try:
             maildir_files.publish_file(each.path)
         except OSError as error:
-            writer.write("qmgr", f"{each.message.queue_id}: warning: delivered message is not published yet: {error}")
+            writer.write(
+                "qmgr", f"{each.message.queue_id}: warning: cannot publish delivered message; will retry: {error}"
+            )
             refused.append(each)
     return refused
 
 
 def record_history(delivered: Iterable[DirectDelivery]) -> None:
-    """The queue knows these messages' story from here on."""
-    settled = [each for each in delivered if not each.has_history]
-    if not settled:
+    """Insert the queue rows of delivered messages that have none yet, as history."""
+    unrecorded = [each for each in delivered if not each.has_history]
+    if not unrecorded:
         return
     try:
-        retry.run_in_transaction(lambda: _insert_history(settled))
+        retry.run_in_transaction(lambda: _insert_history(unrecorded))
     except DatabaseError as error:
-        if len(settled) > 1 and isinstance(error, IntegrityError):
-            for each in settled:  # one queue id that is taken does not keep the others out
+        if len(unrecorded) > 1 and isinstance(error, IntegrityError):
+            for each in unrecorded:  # One duplicate queue id must not keep the others out.
                 record_history([each])
             return
-        ids = " ".join(each.message.queue_id for each in settled)
-        writer.write(
-            "qmgr", f"warning: delivered messages are not in the queue's history: {type(error).__name__}: {ids}"
-        )
+        ids = " ".join(each.message.queue_id for each in unrecorded)
+        writer.write("qmgr", f"warning: cannot record delivery history for {ids}: {type(error).__name__}")
 
 
 def _insert_history(delivered: Iterable[DirectDelivery]) -> None:
@@ -133,7 +136,7 @@ def _insert_history(delivered: Iterable[DirectDelivery]) -> None:
 
 
 def _direct_recipient(message: NewMessage) -> directory.AccountEntry | None:
-    """Whose INBOX this message is for, now, and nobody waits to hear of it; None where that is not certain."""
+    """Return the account whose INBOX alone the message is for; None if a courier must deliver it."""
     if not message.final or len(message.recipients) != 1 or message.hold or message.due_us:
         return None
     if "SUCCESS" in message.recipients[0].notify or not conf.current().direct_delivery:
@@ -145,8 +148,10 @@ def _direct_recipient(message: NewMessage) -> directory.AccountEntry | None:
 
 
 def _build_arrival(message: NewMessage, content: bytes, account: directory.AccountEntry) -> Arrival:
-    """The message as it goes into its mailbox. One that is gone in the meantime is found out by `enter`, or has no
-    directory."""
+    """Return the message as it is inserted into its mailbox.
+
+    `insert_messages` detects an account deleted meanwhile, or its directory is missing.
+    """
     return Arrival(
         account_id=account.id,
         base_name=f"{message.received_us // MICRO}.Q{message.queue_id}.{maildir_host()}",

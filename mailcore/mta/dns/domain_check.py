@@ -1,7 +1,7 @@
-"""What the DNS must say about a domain so that its mail arrives, and whether it does.
+"""The DNS records a domain needs for its mail, and a check of those that are published.
 
-`wanted` lists the records, `check` asks for them (the screens and the overview). Questions go out at once, for a name
-server that is away takes dns_timeout for each.
+`expected_records` lists the records, `check_records` queries them (for the screens and the overview). Queries run in
+parallel, since a name server that is down costs dns_timeout for each.
 """
 
 import ipaddress
@@ -21,13 +21,15 @@ from mailcore.store.settings import dkim_keys
 from mailcore.wire.sender_auth.dkim import parse_tags
 
 State = Literal["right", "other", "missing", "unknown"]
-_AT_ONCE = 8
+_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record that should be there. `name` without a dot at its end; `value` as a zone file has it, TXT unquoted.
-    `optional`: mail flows without it, programs set themselves up less easily."""
+    """A record that should exist. `name` has no trailing dot; `value` is as in a zone file, TXT unquoted.
+
+    `optional`: mail flows without it, but mail programs need more manual setup.
+    """
 
     name: str
     kind: str
@@ -43,7 +45,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class CheckedRecord:
-    """A record and what the DNS says instead. "unknown": no name server answered."""
+    """A record and the values found in the DNS. "unknown": no name server answered."""
 
     record: Record
     state: State
@@ -51,22 +53,22 @@ class CheckedRecord:
 
 
 def _quote_txt(text: str) -> str:
-    """A TXT value in pieces of 255 bytes (RFC 1035 §3.3)."""
+    """Quote a TXT value in pieces of 255 bytes (RFC 1035 §3.3)."""
     return " ".join(f'"{text[at : at + 255]}"' for at in range(0, len(text), 255))
 
 
 def expected_records(domain: Domain) -> list[Record]:
-    """Every record of a domain with mailboxes here, the most needed first."""
+    """Return every record that a domain with mailboxes here needs, the most important first."""
     name, host = domain.name, conf.current().myhostname
     records = [
-        Record(host, "A", _("(the address of this server)"), _("Other servers find this one by its name.")),
-        Record(name, "MX", f"10 {host}.", _("Mail for the domain comes here.")),
+        Record(host, "A", _("(the address of this server)"), _("Other servers find this server by its name.")),
+        Record(name, "MX", f"10 {host}.", _("Mail for the domain is delivered to this server.")),
         Record(name, "TXT", "v=spf1 mx -all", _("SPF: only this server sends for the domain.")),
     ]
     keys = [key for key in dkim_keys.list_keys(domain) if key.state != dkim_keys.State.RETIRED]
     records += [Record(key.name, "TXT", key.record, _("DKIM: messages are signed with this key.")) for key in keys]
     policy = f"v=DMARC1; p=quarantine; rua=mailto:postmaster@{name}"
-    records.append(Record(f"_dmarc.{name}", "TXT", policy, _("DMARC: what others do with messages that fail both.")))
+    records.append(Record(f"_dmarc.{name}", "TXT", policy, _("DMARC: what receivers do with messages that fail both.")))
     for service, port in _service_records():
         value = f"0 1 {port} {host}."
         records.append(Record(f"_{service}._tcp.{name}", "SRV", value, _("Mail programs find the server."), True))
@@ -76,21 +78,21 @@ def expected_records(domain: Domain) -> list[Record]:
 
 
 def _service_records() -> list[tuple[str, int]]:
-    """RFC 6186 and RFC 8314 §5.1: those that are encrypted from the start."""
+    """Return the (service, port) pairs that are encrypted from the start (RFC 6186, RFC 8314 §5.1)."""
     names = (("imaps", "imaps"), ("submissions", "submissions"), ("pop3s", "pop3s"))
     return [(name, port) for name, service in names if (port := settings.PORTS[service]) is not None]
 
 
 def render_zone(records: Iterable[Record]) -> str:
-    """The records as lines of a zone file; our own address is the administrator's to fill in."""
+    """Return the records as lines of a zone file; the host's address is left for the administrator to fill in."""
     return "".join(f"{';' if record.kind == 'A' else ''}{record.zone_line}\n" for record in records)
 
 
 def check_records(records: Sequence[Record]) -> list[CheckedRecord]:
-    """Ask for all of them now, and for the host's reverse name."""
+    """Query all records and the host's reverse name now, bypassing the cache."""
     resolver.clear_cache()
-    host = conf.current().myhostname  # read here: threads that ask keep off the database
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    host = conf.current().myhostname  # Read here, so that the query threads do not use the database.
+    with ThreadPoolExecutor(_THREADS) as pool:
         checked = list(pool.map(lambda record: _check_record(record, host), records))
     return [*checked, *_check_reverse(checked, host)]
 
@@ -98,23 +100,25 @@ def check_records(records: Sequence[Record]) -> list[CheckedRecord]:
 def _check_record(record: Record, host: str) -> CheckedRecord:
     try:
         if record.kind == "A":
-            found = resolver.lookup_addresses(record.name)
+            values = resolver.lookup_addresses(record.name)
         elif record.kind == "CNAME":
-            # An address of its own does as well.
-            found = resolver.lookup_records(record.name, "CNAME") or resolver.lookup_addresses(record.name)
+            # An address record of its own serves as well.
+            values = resolver.lookup_records(record.name, "CNAME") or resolver.lookup_addresses(record.name)
         else:
-            found = resolver.lookup_records(record.name, record.kind)
+            values = resolver.lookup_records(record.name, record.kind)
     except resolver.DnsError:
         return CheckedRecord(record, "unknown")
-    mine = [each for each in found if _is_same_kind(record, each)]
-    if not mine:
-        return CheckedRecord(record, "missing", tuple(found[:3]) if record.kind != "TXT" else ())
-    right = any(_matches(record, each, host) for each in mine) and (len(mine) == 1 or record.kind not in ("TXT",))
-    return CheckedRecord(record, "right" if right else "other", tuple(mine[:3]))
+    candidates = [each for each in values if _is_same_kind(record, each)]
+    if not candidates:
+        return CheckedRecord(record, "missing", tuple(values[:3]) if record.kind != "TXT" else ())
+    right = any(_matches(record, each, host) for each in candidates) and (
+        len(candidates) == 1 or record.kind not in ("TXT",)
+    )
+    return CheckedRecord(record, "right" if right else "other", tuple(candidates[:3]))
 
 
 def _is_same_kind(record: Record, text: str) -> bool:
-    """Is this TXT record of the kind that is meant? Names carry others beside."""
+    """Return True if a TXT record has the purpose of `record`; a name may carry TXT records of other kinds."""
     if record.kind != "TXT":
         return True
     mark = record.value.partition(";")[0].partition(" ")[0]
@@ -129,9 +133,9 @@ def _matches(record: Record, text: str, host: str) -> bool:
     if record.kind == "SRV":
         return text.lower().split()[2:] == record.value.lower().split()[2:]
     if record.value.startswith("v=spf1"):
-        words = text.lower().split()
+        terms = text.lower().split()
         return any(
-            word.lstrip("+").startswith(("mx", f"a:{host.lower()}", "ip4:", "ip6:", "include:")) for word in words
+            word.lstrip("+").startswith(("mx", f"a:{host.lower()}", "ip4:", "ip6:", "include:")) for word in terms
         )
     if record.value.startswith("v=DMARC1"):
         return "p=" in text
@@ -139,7 +143,7 @@ def _matches(record: Record, text: str, host: str) -> bool:
 
 
 def _check_reverse(checked: Sequence[CheckedRecord], host: str) -> list[CheckedRecord]:
-    """PTR of every address the host has: many servers take nothing from an address without a name."""
+    """Check the PTR of every address of the host: many servers reject mail from an address without a name."""
     found = [text for each in checked if each.record.kind == "A" for text in each.found]
     return [_check_ptr(address, host) for address in found]
 

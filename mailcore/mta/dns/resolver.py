@@ -1,7 +1,7 @@
-"""What the DNS says of clients, senders and recipients: for restrictions, in threads, never on an event loop.
+"""DNS lookups about clients, senders and recipients for the restrictions; blocking, so only in threads.
 
-Every question takes dns_timeout at most, and its answer is remembered for its time to live, "there is none"
-and "no answer" for less, so that a name server that is down costs one wait and not one a message.
+A query takes dns_timeout at most. An answer is cached for its TTL, a negative answer or a failure for less time, so
+that a dead name server costs one wait, not one per message.
 """
 
 import ipaddress
@@ -18,31 +18,32 @@ import dns.reversename
 
 from mailcore import conf
 
-_LIMIT = 20_000
-_LONGEST, _NEGATIVE, _TROUBLE = 3600.0, 60.0, 20.0  # seconds an answer is remembered
+_CACHE_LIMIT = 20_000
+# Seconds that a positive answer, a negative answer and a failure are cached at most.
+_MAX_TTL, _NEGATIVE_TTL, _FAILURE_TTL = 3600.0, 60.0, 20.0
 
-_known: dict[tuple[str, str], tuple[float, tuple[str, ...] | None]] = {}
+_cache: dict[tuple[str, str], tuple[float, tuple[str, ...] | None]] = {}
 _lock = threading.Lock()
 
 
 class DnsError(Exception):
-    """No name server answered in time, or it could not say: ask again later."""
+    """No name server answered in time, or the answer was a failure; retry later."""
 
 
 def lookup_records(name: str, kind: str) -> tuple[str, ...]:
-    """The records of a name as text, () where there are none. Trouble."""
+    """Return the records of a name as text, () if there are none. Raise DnsError."""
     key = (name.lower().rstrip("."), kind)
-    known = _known.get(key)
-    if known is None or known[0] <= monotonic():
+    cached = _cache.get(key)
+    if cached is None or cached[0] <= monotonic():
         seconds, answer = _query(*key)
-        known = (monotonic() + seconds, answer)
+        cached = (monotonic() + seconds, answer)
         with _lock:
-            if len(_known) >= _LIMIT:
-                _known.clear()
-            _known[key] = known
-    if known[1] is None:
+            if len(_cache) >= _CACHE_LIMIT:
+                _cache.clear()
+            _cache[key] = cached
+    if cached[1] is None:
         raise DnsError(f"{kind} of {name}")
-    return known[1]
+    return cached[1]
 
 
 def _query(name: str, kind: str) -> tuple[float, tuple[str, ...] | None]:
@@ -51,17 +52,17 @@ def _query(name: str, kind: str) -> tuple[float, tuple[str, ...] | None]:
         resolver = _resolver(parameters.dns_servers)
         answer = resolver.resolve(name + ".", kind, lifetime=parameters.dns_timeout, search=False)
         texts = tuple(_record_text(record) for record in answer)
-        return min(max(float(answer.rrset.ttl if answer.rrset else 0), 1.0), _LONGEST), texts
+        return min(max(float(answer.rrset.ttl if answer.rrset else 0), 1.0), _MAX_TTL), texts
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer, dns.exception.SyntaxError, dns.exception.FormError):
-        return _NEGATIVE, ()
+        return _NEGATIVE_TTL, ()
     except (dns.resolver.NoNameservers, dns.exception.Timeout, dns.resolver.NoResolverConfiguration, OSError):
-        return _TROUBLE, None
+        return _FAILURE_TTL, None
     except (dns.exception.DNSException, UnicodeError):
-        return _NEGATIVE, ()  # a name that cannot be asked for
+        return _NEGATIVE_TTL, ()  # The name is not a valid DNS name.
 
 
 def _record_text(record: object) -> str:
-    strings = getattr(record, "strings", None)  # of TXT
+    strings = getattr(record, "strings", None)  # TXT records only.
     if strings is not None:
         return b"".join(strings).decode("utf-8", "replace")
     return str(record)
@@ -77,7 +78,7 @@ def _resolver(servers: tuple[str, ...]) -> dns.resolver.Resolver:
 
 
 def parse_server(text: str) -> dns.nameserver.Nameserver:
-    """192.0.2.53, 192.0.2.53:5353, 2001:db8::53, [2001:db8::53]:5353"""
+    """Parse 192.0.2.53, 192.0.2.53:5353, 2001:db8::53 or [2001:db8::53]:5353."""
     match = re.fullmatch(r"(?:\[([^]]*)\]|([^:]*)):(\d+)", text)
     if match is None:
         return dns.nameserver.Do53Nameserver(text.strip("[]"))
@@ -86,32 +87,34 @@ def parse_server(text: str) -> dns.nameserver.Nameserver:
 
 def clear_cache() -> None:
     with _lock:
-        _known.clear()
+        _cache.clear()
 
 
 def lookup_addresses(name: str) -> tuple[str, ...]:
-    """IPv4, then IPv6. Trouble only where neither is known."""
-    found: list[str] = []
-    trouble: DnsError | None = None
+    """Return the IPv4, then the IPv6 addresses of a name. Raise DnsError only if neither is known."""
+    addresses: list[str] = []
+    failure: DnsError | None = None
     for kind in ("A", "AAAA"):
         try:
-            found += lookup_records(name, kind)
+            addresses += lookup_records(name, kind)
         except DnsError as error:
-            trouble = error
-    if trouble is not None and not found:
-        raise trouble
-    return tuple(found)
+            failure = error
+    if failure is not None and not addresses:
+        raise failure
+    return tuple(addresses)
 
 
 def lookup_mx(domain: str) -> tuple[str, ...]:
-    """The MX hosts of a domain, best first; ("",) is a null MX (RFC 7505). Trouble."""
-    found = sorted((int(text.split()[0]), text.split()[1].rstrip(".").lower()) for text in lookup_records(domain, "MX"))
-    return tuple(host for _, host in found)
+    """Return the MX hosts of a domain, best first; ("",) is a null MX (RFC 7505). Raise DnsError."""
+    records = sorted(
+        (int(text.split()[0]), text.split()[1].rstrip(".").lower()) for text in lookup_records(domain, "MX")
+    )
+    return tuple(host for _, host in records)
 
 
 @dataclass(frozen=True, slots=True)
 class PeerName:
-    """The names of a client. `name` is its PTR's only if that leads back to the address."""
+    """The names of a client. `name` is that of the PTR only if it resolves back to the address."""
 
     name: str = "unknown"
     reverse_name: str = "unknown"
@@ -120,14 +123,14 @@ class PeerName:
 
 
 def lookup_client_name(address: str) -> PeerName:
-    """Who an address says it is, and whether that is so (postconf(5), reject_unknown_client_hostname)."""
+    """Look up the name of a client and verify it (postconf(5), reject_unknown_client_hostname)."""
     try:
-        found = lookup_records(dns.reversename.from_address(address).to_text(), "PTR")
+        names = lookup_records(dns.reversename.from_address(address).to_text(), "PTR")
     except (DnsError, dns.exception.SyntaxError):
         return PeerName(name_trouble=True, reverse_trouble=True)
-    if not found:
+    if not names:
         return PeerName()
-    name = found[0].rstrip(".").lower()
+    name = names[0].rstrip(".").lower()
     try:
         own = {ipaddress.ip_address(each) for each in lookup_addresses(name)}
     except DnsError:

@@ -1,11 +1,11 @@
-"""Telling a sender what became of a message: RFC 3464 delivery status notifications.
+"""RFC 3464 delivery status notifications: bounces, delay warnings and success reports for senders.
 
-Called by `deliver.settle` inside its transaction: the notice enters the queue in the same commit that makes the
-outcome final, so a sender hears of it exactly once. Failures are told when a pass over the message has ended, all in
-one notice; so are delays (delay_warning_time), once. Nothing bounces a bounce: what fails on its way to the null
-sender ends here, or with the postmaster where notify_classes says so.
+Called by `deliver.record_results` inside its transaction: the notice is queued in the commit that makes the outcome
+final, so a sender is notified exactly once. The failures of a delivery pass are reported in one notice when the pass
+ends; delays (delay_warning_time) are reported once. A bounce is never bounced: a message with the null sender that
+fails ends here, or is reported to the postmaster if notify_classes says so.
 
-Whoever has an account here reads it in their own language, with the English text below.
+Users with an account here get the notice in their own language, with the English text below.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,8 @@ from mailcore import conf
 from mailcore.models import Account, Recipient
 from mailcore.mta.notices import dsn_text
 from mailcore.mta.queue import content_files, enqueue
-from mailcore.mta.queue.states import MICRO, Claim, DeliveryResult, PendingRecipient, now_us
+from mailcore.mta.queue.claim import Claim, DeliveryResult, PendingRecipient
+from mailcore.mta.queue.states import MICRO, now_us
 from mailcore.store.db.compiled_queries import CompiledQuery
 from mailcore.values import Client, MessageRecipient, NewMessage, Outcome
 from mailcore.wire.message import dsn
@@ -28,33 +29,33 @@ from mailcore.wire.message.dsn import NoticeRecipient
 _HERE = Client("127.0.0.1", "localhost", protocol="SMTP")
 
 
-def send_notices(settlements: Sequence[DeliveryResult]) -> None:
-    """Queue the notices these settlements call for."""
-    for settlement in settlements:
-        claim = settlement.claim
+def send_notices(results: Sequence[DeliveryResult]) -> None:
+    """Queue the notices that these results require."""
+    for result in results:
+        claim = result.claim
         delivered = [
-            _needs_notice(d, o)
-            for d, o in settlement.outcomes
-            if o.kind == "delivered" and o.action and _requested_notifications(d)
+            _delivered_recipient(d, o)
+            for d, o in result.outcomes
+            if o.kind == "delivered" and o.action and _wants_success_notice(d)
         ]
         if delivered and claim.sender:
             _enqueue_notice(claim, delivered, claim.sender, "delivered")
-    ended = [s.claim for s in settlements if s.last and (s.claim.had_failures or not s.claim.first)]
-    untold = _unreported_failures(ended)
+    ended = [s.claim for s in results if s.is_last and (s.claim.had_failures or not s.claim.is_first_attempt)]
+    unreported = _unreported_failures(ended)
     for claim in ended:
-        if claim.id in untold:
-            _failed_recipients(claim)
-        _delayed_recipients(claim)
+        if claim.id in unreported:
+            _report_failures(claim)
+        _report_delays(claim)
 
 
 def _unreported_failures(claims: Sequence[Claim]) -> set[int]:
-    """Which of these messages have failures that nobody has been told of. Asked for many at once: most have none."""
+    """Return the ids of messages with unreported failures. One query covers many messages: most have none."""
     ids = [claim.id for claim in claims]
-    pieces = (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE))
+    pieces = (ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH))
     return {queued_id for piece in pieces for (queued_id,) in _failed.rows(piece)}
 
 
-_AT_ONCE = 500
+_BATCH = 500
 _failed = CompiledQuery(
     lambda ids: Recipient.objects.filter(queued_id__in=ids, state=Recipient.State.FAILED, notified=False).values_list(
         "queued_id"
@@ -63,14 +64,14 @@ _failed = CompiledQuery(
 )
 
 
-def _requested_notifications(duty: PendingRecipient) -> bool:
-    return "SUCCESS" in duty.notify.upper().split(",")
+def _wants_success_notice(recipient: PendingRecipient) -> bool:
+    return "SUCCESS" in recipient.notify.upper().split(",")
 
 
-def _needs_notice(duty: PendingRecipient, outcome: Outcome) -> NoticeRecipient:
+def _delivered_recipient(recipient: PendingRecipient, outcome: Outcome) -> NoticeRecipient:
     action = outcome.action or "delivered"
     return NoticeRecipient(
-        duty.address, duty.original, duty.orcpt, action, outcome.dsn, outcome.text, outcome.relay
+        recipient.address, recipient.original, recipient.orcpt, action, outcome.dsn, outcome.text, outcome.relay
     )  # fmt: skip
 
 
@@ -86,26 +87,26 @@ def _notice_recipient(recipient: Recipient, action: str) -> NoticeRecipient:
     )
 
 
-def _failed_recipients(claim: Claim) -> None:
+def _report_failures(claim: Claim) -> None:
     failed = Recipient.objects.filter(queued_id=claim.id, state=Recipient.State.FAILED, notified=False).order_by("id")
     rows = list(failed)
     if not rows:
         return
     failed.update(notified=True)
     classes = conf.current().notify_classes
-    wanted = [
+    reported = [
         _notice_recipient(row, "failed") for row in rows if not row.notify or "FAILURE" in row.notify.upper().split(",")
     ]
-    if wanted and claim.sender and claim.sender != _double_bounce_sender():
-        _enqueue_notice(claim, wanted, claim.sender, "failed")
+    if reported and claim.sender and claim.sender != _double_bounce_sender():
+        _enqueue_notice(claim, reported, claim.sender, "failed")
         if "bounce" in classes:
-            _notify_postmaster(claim, wanted, "failed")
+            _notify_postmaster(claim, reported, "failed")
     elif not claim.sender and "2bounce" in classes:
         _notify_postmaster(claim, [_notice_recipient(row, "failed") for row in rows], "failed")
 
 
-def _delayed_recipients(claim: Claim) -> None:
-    """RFC 3461 §4.1: DELAY must be among what was asked, if anything was."""
+def _report_delays(claim: Claim) -> None:
+    """Report delayed recipients; DELAY must be requested if NOTIFY was given (RFC 3461 §4.1)."""
     parameters = conf.current()
     warn_after = parameters.delay_warning_time * MICRO
     if not warn_after or not claim.sender or now_us() - claim.received_us < warn_after:
@@ -125,16 +126,16 @@ def _double_bounce_sender() -> str:
     return f"{parameters.double_bounce_sender}@{parameters.myhostname}"
 
 
-def _notify_postmaster(claim: Claim, told: Sequence[NoticeRecipient], kind: dsn_text.Kind) -> None:
-    """The header only. Sent by somebody whose messages are not returned when they fail."""
+def _notify_postmaster(claim: Claim, recipients: Sequence[NoticeRecipient], kind: dsn_text.Kind) -> None:
+    """Send the header to the postmaster, from an address whose messages are never bounced."""
     recipient = conf.current().bounce_notice_recipient
     _, domain = addresses.split_address(recipient)
     to = recipient if domain else f"{recipient}@{conf.current().myorigin}"
-    _enqueue_notice(claim, told, to, kind, sender=_double_bounce_sender())
+    _enqueue_notice(claim, recipients, to, kind, sender=_double_bounce_sender())
 
 
 def _enqueue_notice(
-    claim: Claim, told: Sequence[NoticeRecipient], to: str, kind: dsn_text.Kind, sender: str = ""
+    claim: Claim, recipients: Sequence[NoticeRecipient], to: str, kind: dsn_text.Kind, sender: str = ""
 ) -> None:
     parameters = conf.current()
     now = now_us()
@@ -149,8 +150,8 @@ def _enqueue_notice(
     )
     limit = parameters.bounce_size_limit if whole else parameters.header_size_limit
     with translation.override(_language_of(to)):
-        subject, words = dsn_text.notice_text(kind, told, copy=bool(sender))
-    utf8 = not (to.isascii() and claim.sender.isascii() and all(each.address.isascii() for each in told))
+        subject, words = dsn_text.notice_text(kind, recipients, copy=bool(sender))
+    utf8 = not (to.isascii() and claim.sender.isascii() and all(each.address.isascii() for each in recipients))
     content = dsn.render_notice(
         dsn.Notice(
             reporting_mta=parameters.myhostname,
@@ -164,7 +165,7 @@ def _enqueue_notice(
             arrived=formatdate(claim.received_us / MICRO, localtime=True),
             now=formatdate(now / MICRO, localtime=True),
             message_id=message_id,
-            recipients=tuple(told),
+            recipients=tuple(recipients),
             original=content_files.read_header(claim.id, claim.trace_size, limit),
             whole=whole,
             utf8=utf8,
@@ -188,6 +189,6 @@ def _enqueue_notice(
 
 
 def _language_of(address: str) -> str:
-    """The language of whoever has this address, English for strangers."""
+    """Return the language of the account with this address, English if there is none."""
     found = Account.objects.filter(address=address.lower()).values_list("language", flat=True).first()
     return "en" if found is None else found or settings.LANGUAGE_CODE

@@ -1,4 +1,4 @@
-"""What a notice says to a person: Postfix's words, in the language that is active, with the English below it."""
+"""The human-readable text of a notice: Postfix's wording, in the active language, with the English text below."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -20,7 +20,7 @@ _COPIES = {
     "failed": gettext_noop("Postmaster Copy: Undelivered Mail"),
     "delayed": gettext_noop("Postmaster Warning: Delayed Mail"),
 }
-_WORDS = {
+_TEXTS = {
     "failed": gettext_noop(
         "I'm sorry to have to inform you that your message could not\n"
         "be delivered to one or more recipients. It's attached below.\n\n"
@@ -31,41 +31,41 @@ _WORDS = {
     ),
     "delivered": gettext_noop("Your message was successfully delivered to the destination(s)\nlisted below."),
 }
-# By enhanced status code without its class (RFC 3463), for people who do not read those.
+# By enhanced status code without its class (RFC 3463), for readers who do not know the codes.
 _REASONS = {
-    "1.1": gettext_noop("there is nobody of this name"),
+    "1.1": gettext_noop("there is no such user"),
     "1.2": gettext_noop("there is no such domain"),
-    "1.10": gettext_noop("this domain takes no mail"),
-    "2.1": gettext_noop("the mailbox is switched off"),
+    "1.10": gettext_noop("this domain does not accept mail"),
+    "2.1": gettext_noop("the mailbox is disabled"),
     "2.2": gettext_noop("the mailbox is full"),
     "3.4": gettext_noop("the message is too large"),
     "4.1": gettext_noop("their server cannot be reached"),
-    "4.2": gettext_noop("the connection to their server broke"),
+    "4.2": gettext_noop("the connection to their server was lost"),
     "4.3": gettext_noop("their domain could not be looked up"),
     "4.4": gettext_noop("their domain could not be found"),
-    "4.6": gettext_noop("the message went in a circle"),
-    "6.7": gettext_noop("their server takes no addresses with such characters"),
-    "7.1": gettext_noop("their server refuses it"),
+    "4.6": gettext_noop("the message is in a mail loop"),
+    "6.7": gettext_noop("their server does not accept addresses with international characters"),
+    "7.1": gettext_noop("their server rejected the message"),
 }
 
 
-def notice_text(kind: Kind, told: Sequence[NoticeRecipient], *, copy: bool) -> tuple[str, str]:
-    """(subject, text): for the sender, or as a copy for the postmaster."""
+def notice_text(kind: Kind, recipients: Sequence[NoticeRecipient], *, copy: bool) -> tuple[str, str]:
+    """Return (subject, text) for the sender, or of the copy for the postmaster."""
     subject = (_COPIES if copy else _SUBJECTS)[kind]
-    text = _body_text(kind, told)
+    text = _body_text(kind, recipients)
     if (translation.get_language() or "en").startswith("en"):
         return subject, text
     with translation.override("en"):
-        english = _body_text(kind, told)
+        english = _body_text(kind, recipients)
     return _(subject), f"{text}\n\n{english}"
 
 
-def _body_text(kind: Kind, told: Sequence[NoticeRecipient]) -> str:
-    return "\n".join([_(_WORDS[kind]), "", *(_recipient_line(each) for each in told)])
+def _body_text(kind: Kind, recipients: Sequence[NoticeRecipient]) -> str:
+    return "\n".join([_(_TEXTS[kind]), "", *(_recipient_line(each) for each in recipients)])
 
 
 def _recipient_line(recipient: NoticeRecipient) -> str:
-    said = " ".join(recipient.text.split())
+    response = " ".join(recipient.text.split())
     _class, _dot, detail = recipient.status.partition(".")
     reason = _REASONS.get(detail, "") if recipient.action in ("failed", "delayed") else ""
-    return f"<{recipient.address}>: {said}" + (f"\n    ({_(reason)})" if reason else "")
+    return f"<{recipient.address}>: {response}" + (f"\n    ({_(reason)})" if reason else "")

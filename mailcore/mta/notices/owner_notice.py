@@ -1,7 +1,6 @@
-"""Messages of the mail system to the owner of an account, in their language.
+"""Messages of the mail system to the owner of an account, in the owner's language.
 
-Called by `quota_warning` and the sign-in pages. They have the null sender: where one cannot be delivered, nobody hears
-of that.
+Called by `quota_warning` and the log-in pages. They have the null sender: one that cannot be delivered is not bounced.
 """
 
 from email.headerregistry import Address
@@ -22,7 +21,7 @@ from mailcore.values import Client, MessageRecipient, NewMessage
 from mailcore.wire.message import trace_headers
 
 _HERE = Client("127.0.0.1", "localhost", protocol="local")
-_AGAIN = 3600  # seconds: somebody who goes on guessing fills no mailbox
+_INTERVAL = 3600  # Seconds between two notices, so that an attacker who keeps guessing cannot fill the mailbox.
 
 
 def send(address: str, language: str, subject: str, text: str) -> str:
@@ -50,27 +49,27 @@ def send(address: str, language: str, subject: str, text: str) -> str:
     return f"{file.id:X}"
 
 
-def _content(address: str, language: str, words: tuple[str, str], message_id: str, at: int) -> bytes:
+def _content(address: str, language: str, subject_and_text: tuple[str, str], message_id: str, date: int) -> bytes:
     parameters = conf.current()
     message = EmailMessage(policy=SMTP)
     with translation.override(language or settings.LANGUAGE_CODE):
         message["From"] = Address(_("Mail system"), "postmaster", address.rpartition("@")[2])
     message["To"] = address
-    message["Subject"] = words[0]
-    message.set_content(words[1] + "\n", cte="base64")
-    message["Date"] = formatdate(at, localtime=True)
+    message["Subject"] = subject_and_text[0]
+    message.set_content(subject_and_text[1] + "\n", cte="base64")
+    message["Date"] = formatdate(date, localtime=True)
     message["Message-ID"] = f"<{message_id}>"
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no vacation notice answers it
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no vacation reply is sent to it.
     received = f"Received: by {parameters.myhostname} ({parameters.mail_name})\r\n\tid {message_id.partition('.')[0]};"
-    return f"{received} {trace_headers.format_date(at)}\r\n".encode() + message.as_bytes()
+    return f"{received} {trace_headers.format_date(date)}\r\n".encode() + message.as_bytes()
 
 
 def report_wrong_codes(account: Account, client_address: str) -> None:
-    """Tell the owner that somebody showed the right password and then wrong codes; once an hour at most."""
-    if rate_counters.count_events("notice of wrong codes", account.address, _AGAIN) > 1:
+    """Notify the owner, once an hour at most, of a log-in with the right password and then wrong codes."""
+    if rate_counters.count_events("notice of wrong codes", account.address, _INTERVAL) > 1:
         return
     with translation.override(account.language or settings.LANGUAGE_CODE):
-        subject = _("Wrong codes at signing in")
+        subject = _("Wrong second-factor codes at login")
         text = _(
             "Somebody at %(place)s entered the password of %(address)s at %(time)s, and then wrong codes of its second"
             " factor.\n\nIf that was not you, please change your password: it is known to somebody else."

@@ -1,8 +1,8 @@
-"""May this client send this message to this recipient? Asked while the client is still on the line: unknown
-users, relaying and full mailboxes are refused here, so nothing bounces later.
+"""Acceptance policy: decide at SMTP time whether a client may send a message to a recipient.
 
-Called by the SMTP and LMTP servers, once a command. Answers are `Verdict`s; the texts are Postfix's. With
-smtpd_delay_reject clients, HELO names and senders are judged at RCPT, when the log can say for whom.
+Unknown users, relaying and full mailboxes are rejected while the client is connected, so nothing bounces later. Called
+by the SMTP and LMTP servers, once per command. Results are `Verdict`s; the texts are Postfix's. With
+smtpd_delay_reject, clients, HELO names and senders are checked at RCPT, when the log can name the recipient.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,55 +25,57 @@ _MISCONFIGURED = Reply(451, "4.3.5", "Server configuration error")
 
 
 def needs_network() -> bool:
-    """Do the lists in force ask name servers or policy services? Then a verdict may take its time."""
-    return restrictions.current_lists().asking
+    """Return True if the active lists query name servers or policy services, so that a verdict may take time."""
+    return restrictions.current_lists().needs_network
 
 
 def needs_client_names() -> bool:
-    """Must the names of clients be looked up?"""
-    return conf.current().smtpd_peername_lookup or restrictions.current_lists().naming
+    """Return True if the names of clients must be looked up."""
+    return conf.current().smtpd_peername_lookup or restrictions.current_lists().needs_client_names
 
 
 def should_complete_headers(client: Client) -> bool:
-    """Is this one of ours, whose messages get the headers they lack? (local_header_rewrite_clients)"""
+    """Return True if missing headers are added to this client's messages (local_header_rewrite_clients)."""
     question = RestrictionInput("DATA", client)
     evaluation = Evaluation(question, restrictions.current_lists())
     parameter = "local_header_rewrite_clients"
     return (
-        evaluation.run(parameter, (question.client_label, "Client host"), restrictions.current_lists().of(parameter))
+        evaluation.run(
+            parameter, (question.client_label, "Client host"), restrictions.current_lists().restrictions_of(parameter)
+        )
         == PERMIT
     )
 
 
 def has_restrictions(stage: str) -> bool:
-    """Is there anything to ask at DATA or END-OF-MESSAGE?"""
+    """Return True if there are restrictions for DATA or END-OF-MESSAGE."""
     lists = restrictions.current_lists()
     parameter = _AFTER[stage][0]
-    return parameter in lists.wrong or bool(lists.of(parameter))
+    return parameter in lists.errors or bool(lists.restrictions_of(parameter))
 
 
 def check_connection(question: RestrictionInput) -> Verdict:
-    """At CONNECT, without smtpd_delay_reject."""
+    """Check at CONNECT, without smtpd_delay_reject."""
     return _evaluate(question, _client_stage)
 
 
 def check_helo(question: RestrictionInput) -> Verdict:
-    """At HELO, without smtpd_delay_reject."""
+    """Check at HELO, without smtpd_delay_reject."""
     return _evaluate(question, _helo_stage)
 
 
 def check_sender(question: RestrictionInput) -> Verdict:
-    """At MAIL, without smtpd_delay_reject."""
+    """Check at MAIL, without smtpd_delay_reject."""
     return _evaluate(question, _sender_stage)
 
 
 def check_recipient(question: RestrictionInput) -> Verdict:
-    """At RCPT and VRFY: all lists that were put off until now, relaying, the recipient, and its quota."""
+    """Check at RCPT and VRFY: all delayed lists, relaying, the recipient, and its quota."""
     return _evaluate(question, _recipient_stage)
 
 
 def check_data(question: RestrictionInput) -> Verdict:
-    """At DATA and END-OF-MESSAGE."""
+    """Check at DATA and END-OF-MESSAGE."""
     return _evaluate(question, _data_stage)
 
 
@@ -82,14 +84,14 @@ def check_etrn(question: RestrictionInput) -> Verdict:
 
 
 def explain_recipient(question: RestrictionInput) -> tuple[Verdict, Evaluation, list[Step]]:
-    """`recipient`, with every step on the way, and nothing in the log."""
+    """Run `check_recipient` with a trace of every step, without logging."""
     trace: list[Step] = []
     evaluation = Evaluation(question, restrictions.current_lists(), trace)
     return _decide(evaluation, _recipient_stage), evaluation, trace
 
 
 def check_size(size: int) -> Reply | None:
-    """The refusal at MAIL for a message of `size` bytes (SIZE=, or what has come so far); None: it may come."""
+    """Return the rejection of a message of `size` bytes (SIZE= or received so far), None if it is acceptable."""
     limit = conf.current().message_size_limit
     if limit and size > limit:
         return Reply(552, "5.3.4", "Message size exceeds fixed limit")
@@ -126,7 +128,7 @@ def _decide(evaluation: Evaluation, stage: _Stage) -> Verdict:
 
 
 def _log_line(question: RestrictionInput, what: str, text: str) -> str:
-    """Postfix's: NOQUEUE: reject: RCPT from name[address]: text; from=<> to=<> proto=ESMTP helo=<>"""
+    """Return Postfix's "NOQUEUE: reject: RCPT from name[address]: text; from=<> to=<> proto=ESMTP helo=<>"."""
     if what == "warning":
         return f"warning: {text}"
     line = f"{question.queue_id or 'NOQUEUE'}: {what}: {question.stage} from {question.client_label}: {text};"
@@ -139,7 +141,7 @@ def _log_line(question: RestrictionInput, what: str, text: str) -> str:
 
 
 def _run_list(evaluation: Evaluation, parameter: str, name: str, kind: str) -> Reply | None:
-    found = restrictions.current_lists().of(parameter)
+    found = restrictions.current_lists().restrictions_of(parameter)
     if not found:
         return None
     result = evaluation.run(parameter, (name, kind), found)
@@ -172,20 +174,20 @@ def _sender_stage(evaluation: Evaluation) -> Verdict:
 def _recipient_stage(evaluation: Evaluation) -> Verdict:
     address = evaluation.question.recipient or ""
     if address.lower() == "postmaster":
-        return _check_destination(evaluation, address)  # always, by RFC 5321 §4.5.1
+        return _check_destination(evaluation, address)  # Always accepted (RFC 5321 §4.5.1).
     if conf.current().smtpd_delay_reject:
         for stage in (_client_stage, _helo_stage, _sender_stage):
             verdict = stage(evaluation)
             if not verdict.accepted:
                 return verdict
-    if not restrictions.current_lists().protected:
+    if not restrictions.current_lists().stops_open_relay:
         raise Misconfigured(conf.OPEN_RELAY)
     evaluation.begin()
     refusal = None
     for parameter in _list_order():
         refusal = refusal or _run_list(evaluation, parameter, address, "Recipient address")
     result = refusal or evaluation.permitted()
-    if result is None and evaluation.way is None and conf.current().smtpd_reject_unlisted_recipient:
+    if result is None and evaluation.recipient_route is None and conf.current().smtpd_reject_unlisted_recipient:
         result = None if evaluation.actions.discard else reject_unlisted_recipient(evaluation, "")
     if isinstance(result, Reply):
         return Verdict(False, result)
@@ -198,17 +200,22 @@ def _list_order() -> Sequence[str]:
 
 
 def _check_destination(evaluation: Evaluation, address: str) -> Verdict:
-    """Is there room where it goes, and is that certain enough to write its trace headers now?"""
+    """Check the destination's quota; the verdict names its mailbox if that is certain.
+
+    Then trace headers can be written at DATA.
+    """
     actions = evaluation.actions
-    way = evaluation.way or route.route_address(address)
-    if isinstance(way, Refused) and not actions.discard and address.lower() == "postmaster":
-        return Verdict(False, Reply(550, "5.1.1", f"<{address}>: Recipient address rejected: {way.reply.text}"))
-    if isinstance(way, Local) and not actions.discard and not actions.redirect:
-        full = quota_limits.check_room(way.account_id, evaluation.question.size) if way.limited else None
+    destination = evaluation.recipient_route or route.route_address(address)
+    if isinstance(destination, Refused) and not actions.discard and address.lower() == "postmaster":
+        return Verdict(False, Reply(550, "5.1.1", f"<{address}>: Recipient address rejected: {destination.reply.text}"))
+    if isinstance(destination, Local) and not actions.discard and not actions.redirect:
+        full = (
+            quota_limits.check_room(destination.account_id, evaluation.question.size) if destination.limited else None
+        )
         if full is not None:
             text = f"<{address}>: Recipient address rejected: {full.text}"
             return Verdict(False, Reply(full.code, full.enhanced, text))
-        return Verdict(True, _OK, way.address, actions)
+        return Verdict(True, _OK, destination.address, actions)
     return Verdict(True, _OK, actions=actions)
 
 

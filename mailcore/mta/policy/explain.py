@@ -1,6 +1,6 @@
-"""What would be said to a client, and where would the message go? For `manage.py explain` and the screens.
+"""Explanation of what a client would be answered and where its message would go, for `manage.py explain` and screens.
 
-Asks exactly what SMTP asks at RCPT, with every step written down; changes and logs nothing.
+Evaluates exactly what SMTP evaluates at RCPT, with a trace of every step; changes and logs nothing.
 """
 
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ from mailcore.values import (
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """An address and what it leads to. `kind`: alias, mailbox, remote, command, directory, file, refused, loop."""
+    """An address and its targets. `kind`: alias, mailbox, remote, command, directory, file, refused, loop."""
 
     address: str
     kind: str
-    where: str = ""  # the mailbox's address, the next hop, the command, or why it is refused
-    quota: Reply | None = None  # a mailbox's refusal, None where there is room
+    where: str = ""  # The mailbox's address, the next hop, the command, or the reason of a refusal.
+    quota: Reply | None = None  # The refusal of a full mailbox, None if it has space.
     children: tuple["Node", ...] = ()
 
 
@@ -42,9 +42,9 @@ class Explanation:
     accepted: bool
     reply: Reply
     steps: tuple[Step, ...]
-    notes: tuple[tuple[str, str], ...]  # what would be logged besides: ("hold", …)
+    notes: tuple[tuple[str, str], ...]  # What else would be logged: ("hold", …).
     actions: Actions
-    tree: Node | None  # where the recipient leads; None: nothing would get that far
+    tree: Node | None  # The recipient's destinations; None if the message would be discarded or rejected before.
 
 
 def explain_delivery(
@@ -58,8 +58,11 @@ def explain_delivery(
     tls: str = "",
     client_name: str | None = None,
 ) -> Explanation:
-    """A message of `size` bytes (0: not said) from a client at this address, signed in as `login` ("": not).
-    `client_name` None: the DNS is asked, where a restriction wants to know."""
+    """Explain the result for a message of `size` bytes (0: not announced) from a client.
+
+    `login` is "" for an unauthenticated client. If `client_name` is None the DNS is queried, if a restriction needs the
+    name.
+    """
     names = resolver.PeerName()
     if client_name is not None:
         names = resolver.PeerName(client_name, client_name)
@@ -92,17 +95,17 @@ def explain_delivery(
 
 
 def trace_destinations(address: str, sender: str = "", size: int = 0) -> Node:
-    """Where messages to an address go: its aliases, theirs, and so on, as a tree."""
+    """Return the tree of an address's destinations: its aliases, their targets, and so on."""
     return _visit_address(alias_expansion.qualify(address), sender, size, frozenset())
 
 
-def _visit_address(address: str, sender: str, size: int, above: frozenset[str]) -> Node:
-    if address in above:
+def _visit_address(address: str, sender: str, size: int, ancestors: frozenset[str]) -> Node:
+    if address in ancestors:
         return Node(address, "loop", "named above")
     _, targets, special = alias_expansion.lookup_alias(address)
     if targets is None:
         return _leaf_node(address, route_address(address, final=True, sender=sender), size)
-    seen = above | {address}
+    seen = ancestors | {address}
     children = tuple(
         _leaf_node(target, route_address(target, final=True, sender=sender, kind=special.get(target, "")), size)
         if target == address or target in special
@@ -112,8 +115,8 @@ def _visit_address(address: str, sender: str, size: int, above: frozenset[str]) 
     return Node(address, "alias", children=children)
 
 
-def _leaf_node(address: str, way: Route, size: int) -> Node:
-    match way:
+def _leaf_node(address: str, route: Route, size: int) -> Node:
+    match route:
         case Local(account_id=account_id, address=mailbox):
             return Node(address, "mailbox", mailbox, quota_limits.check_room(account_id, size))
         case Remote(next_hop=next_hop):

@@ -1,4 +1,4 @@
-"""Is a client in a list of networks, such as mynetworks? (postconf(5))"""
+"""Matching of client addresses against network lists such as mynetworks (postconf(5))."""
 
 import ipaddress
 from functools import lru_cache
@@ -6,7 +6,7 @@ from functools import lru_cache
 
 @lru_cache(maxsize=4096)
 def in_networks(client_address: str, networks: tuple[str, ...]) -> bool:
-    """Is the address in a list such as mynetworks? Left to right, the first match counts, "!" excludes."""
+    """Return True if the address is in the list; the first match decides, "!" excludes."""
     try:
         address = ipaddress.ip_address(client_address)
     except ValueError:

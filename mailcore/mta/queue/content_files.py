@@ -1,8 +1,8 @@
-"""The content files of messages on the way: QUEUE_ROOT/6F24D148440, one a message.
+"""The content files of queued messages: QUEUE_ROOT/6F24D148440, one per message.
 
-A file is written by whoever takes the message in, is durable before its row exists, and is removed
-after the row says that everybody has been served. A file without a row is a message we never said 250
-for; `sweep` removes it when it is old.
+A file is written by the process that receives the message, is durable before its row exists, and is removed after the
+row says that all recipients are served. A file without a row belongs to a message that was never answered with 250;
+`remove_orphaned_files` removes it when it is old.
 """
 
 import contextlib
@@ -38,9 +38,9 @@ __all__ = [
     "sync_directory",
 ]
 
-_UNCLAIMED_AFTER = 86400  # seconds
-_ATTEMPTS = 20  # queue ids tried where files have them
-_CHUNK = 1 << 18  # bytes read at once for a checksum
+_ORPHAN_AGE = 86400  # Seconds.
+_ATTEMPTS = 20  # Queue ids tried if files with these names exist.
+_CHUNK = 1 << 18  # Bytes read at once for a checksum.
 
 
 def content_path(queued_id: int) -> str:
@@ -48,7 +48,7 @@ def content_path(queued_id: int) -> str:
 
 
 def parse_id(text: str) -> int:
-    """The message id of a queue id as people type it. ValueError if it is none."""
+    """Parse a queue id as typed by a person, and return the message id. Raise ValueError if it is none."""
     number = int(text, 16)
     if not 0 < number < 1 << 62:
         raise ValueError(text)
@@ -56,24 +56,23 @@ def parse_id(text: str) -> int:
 
 
 class ContentFile:
-    """A content file being written: kept in memory while small, on disk from `spill` bytes on.
+    """A content file being written: buffered in memory while small, on disk from `spill` bytes on.
 
-    `write` is cheap and may be called on the event loop as long as `full` is False; `flush` and
-    `finish` touch the disk and belong into a thread. The file is created when it does not exist; where its queue id
-    has a file (two databases on one data folder, a restored backup), `id` changes. `discard` removes only what this
-    object created.
+    `write` is cheap and may be called on the event loop while `full` is False; `flush` and `finish` use the disk and
+    belong in a thread. The file is created exclusively: if its queue id has a file already (two databases on one data
+    directory, a restored backup), `id` changes. `discard` removes only a file created by this object.
     """
 
     spill = 256 * 1024
 
     def __init__(self) -> None:
-        self.size = 0  # bytes so far
+        self.size = 0  # Bytes so far.
         self._parts: list[bytes] = []
         self._buffered = 0
         self._handle = -1
         self._created = False
         self.id = 0
-        self.checksum = 0  # CRC-32 of what has been written to the file
+        self.checksum = 0  # CRC-32 of the bytes written to the file.
 
     @property
     def full(self) -> bool:
@@ -81,26 +80,28 @@ class ContentFile:
 
     @property
     def in_memory(self) -> bool:
-        """Nothing of it is on disk yet."""
+        """True if no byte is on disk yet."""
         return self._handle < 0
 
-    def octets(self) -> bytes:
-        """What is in memory: everything, when `in_memory`."""
+    def buffered(self) -> bytes:
+        """Return the buffered bytes: the whole content if `in_memory`."""
         return b"".join(self._parts)
 
     def open(self, *, reserved: bool = False) -> int:
-        """Choose the queue id; the file itself appears with the first bytes on disk. `reserved`: never ask the
-        database, but raise TemporaryFault where this process has no queue id reserved."""
+        """Choose the queue id and return it; the file itself is created with the first bytes on disk.
+
+        `reserved`: do not query the database, but raise TemporaryFault if this process has no reserved queue id.
+        """
         self.id = queue_ids.next_reserved() if reserved else queue_ids.next_id()
         return self.id
 
-    def write(self, octets: bytes) -> None:
-        self._parts.append(octets)
-        self._buffered += len(octets)
-        self.size += len(octets)
+    def write(self, data: bytes) -> None:
+        self._parts.append(data)
+        self._buffered += len(data)
+        self.size += len(data)
 
     def flush(self) -> None:
-        """Write what is buffered. OSError when the disk refuses."""
+        """Write the buffer to the file. Raise OSError if the disk fails."""
         if self._handle < 0:
             self._handle = self._create()
         parts, self._parts, self._buffered = self._parts, [], 0
@@ -116,21 +117,21 @@ class ContentFile:
             try:
                 handle = os.open(content_path(self.id), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
             except FileExistsError:
-                self._choose_another()
+                self._change_id()
             else:
                 self._created = True
                 return handle
         raise FileExistsError(content_path(self.id))
 
-    def _choose_another(self) -> None:
-        taken, self.id = self.id, queue_ids.next_id()
-        writer.write("qmgr", f"{taken:X}: warning: this queue id is taken, the message goes on as {self.id:X}")
+    def _change_id(self) -> None:
+        old_id, self.id = self.id, queue_ids.next_id()
+        writer.write("qmgr", f"{old_id:X}: warning: queue id already in use, message renamed to {self.id:X}")
 
     def rename(self) -> None:
-        """Go on under another queue id: a row has this one. The file is finished."""
+        """Give a finished file another queue id, because a row has this one."""
         old = self.id
         for _ in range(_ATTEMPTS):
-            self._choose_another()
+            self._change_id()
             with contextlib.suppress(FileExistsError):
                 os.link(content_path(old), content_path(self.id))
                 break
@@ -141,18 +142,18 @@ class ContentFile:
         sync_directory()
 
     def finish(self) -> None:
-        """Write the rest and make the content, and with it the new file's name, durable."""
+        """Write the rest and make the content and the file's name durable."""
         self.close()
         maildir_files.make_durable([content_path(self.id)])
 
     def close(self) -> None:
-        """Write the rest. OSError when the disk refuses."""
+        """Write the rest and close the file. Raise OSError if the disk fails."""
         self.flush()
         os.close(self._handle)
         self._handle = -1
 
     def discard(self) -> None:
-        """Forget the message: nothing of it stays on disk."""
+        """Discard the message and delete its file."""
         self._parts.clear()
         if self._handle >= 0:
             os.close(self._handle)
@@ -163,28 +164,28 @@ class ContentFile:
                 os.unlink(content_path(self.id))
 
 
-def finish_files(several: Sequence[ContentFile]) -> dict[ContentFile, Exception]:
-    """`finish` for several files, with one flush of the disk for all of them where the system can. Returns what
-    was refused."""
-    refused: dict[ContentFile, Exception] = {}
-    for file in several:
+def finish_files(files: Sequence[ContentFile]) -> dict[ContentFile, Exception]:
+    """Finish several files with one flush of the disk, where the system can; return the errors of those that failed."""
+    errors: dict[ContentFile, Exception] = {}
+    for file in files:
         try:
             file.close()
-        except (OSError, DatabaseError, TemporaryFault) as error:  # a file whose id is taken asks for another one
-            refused[file] = error
-    written = [file for file in several if file not in refused]
+        # If its queue id has a file, a new id is requested from the database.
+        except (OSError, DatabaseError, TemporaryFault) as error:
+            errors[file] = error
+    written = [file for file in files if file not in errors]
     try:
         maildir_files.make_durable([content_path(file.id) for file in written])
     except OSError as error:
-        refused |= dict.fromkeys(written, error)
-    return refused
+        errors |= dict.fromkeys(written, error)
+    return errors
 
 
 def copy(queued_id: int) -> int:
-    """Give a content file a second queue id, durably; returns that. FileNotFoundError: there is none."""
+    """Link a content file to a second queue id, durably, and return that. Raise FileNotFoundError if there is none."""
     for _ in range(_ATTEMPTS):
         new_id = queue_ids.next_id()
-        os.utime(content_path(queued_id))  # the new name is not to look like one that was left behind long ago
+        os.utime(content_path(queued_id))  # The new name must not look like an orphaned file of long ago.
         with contextlib.suppress(FileExistsError):
             os.link(content_path(queued_id), content_path(new_id))
             sync_directory()
@@ -193,11 +194,13 @@ def copy(queued_id: int) -> int:
 
 
 def damage(queued_id: int, size: int, checksum: int | None) -> str:
-    """Say what is wrong with a content file of so many bytes; "" when nothing is. Without a checksum (messages of
-    earlier versions) only the size is compared. OSError: it cannot be read now.
+    """Return what is wrong with a content file of `size` bytes, "" if nothing is. Raise OSError if it cannot be read
+    now.
 
-    CRC-32 finds what disks and file systems do: missing, zeroed and foreign blocks. Reading and checking takes 7 µs
-    for 4 KiB and 0.5 ms for 1 MiB that the kernel has in memory."""
+    Without a checksum (messages of earlier versions) only the size is compared. CRC-32 finds the faults of disks and
+    file systems: missing, zeroed and foreign blocks. Reading and checking takes 7 µs for 4 KiB and 0.5 ms for 1 MiB in
+    the page cache.
+    """
     try:
         with open(content_path(queued_id), "rb", buffering=0) as file:
             found = os.fstat(file.fileno()).st_size
@@ -212,7 +215,7 @@ def damage(queued_id: int, size: int, checksum: int | None) -> str:
 
 
 def remove_content(queued_id: int) -> None:
-    """Remove the content file of a message that the caller has ended."""
+    """Remove the content file of a message that the caller has completed."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(content_path(queued_id))
 
@@ -227,22 +230,22 @@ def sync_directory() -> None:
 
 
 def read_header(queued_id: int, skip: int, limit: int) -> bytes:
-    """The first `limit` bytes of a message's content, its local trace headers not counted."""
+    """Return the first `limit` bytes of a message's content after `skip` bytes of local trace headers."""
     with open(content_path(queued_id), "rb") as file:
         file.seek(skip)
         return file.read(limit)
 
 
 def stored_ids() -> Iterator[int]:
-    """Ids of all content files."""
+    """Yield the ids of all content files."""
     for name in os.listdir(settings.QUEUE_ROOT):
         with contextlib.suppress(ValueError):
             yield parse_id(name)
 
 
 def orphaned_ids() -> Iterator[int]:
-    """Ids of files old enough that their message would have a row by now, had it been accepted."""
-    before = time.time() - _UNCLAIMED_AFTER
+    """Yield the ids of files so old that their messages would have rows if they had been accepted."""
+    before = time.time() - _ORPHAN_AGE
     with os.scandir(settings.QUEUE_ROOT) as entries:
         for entry in entries:
             with contextlib.suppress(ValueError, FileNotFoundError):
@@ -250,11 +253,11 @@ def orphaned_ids() -> Iterator[int]:
                     yield parse_id(entry.name)
 
 
-_free: tuple[float, str, int] = (0.0, "", 0)  # when it was looked at, where, bytes
+_free: tuple[float, str, int] = (0.0, "", 0)  # Time of the last measurement, its directory, bytes.
 
 
 def free_space() -> int:
-    """Bytes the queue's file system has for us; looked at once a second."""
+    """Return the bytes available on the queue's file system, measured once a second."""
     global _free
     now, root = time.monotonic(), str(settings.QUEUE_ROOT)
     if now - _free[0] > 1.0 or _free[1] != root:

@@ -1,11 +1,11 @@
-"""Taking messages in: from here on we owe their delivery.
+"""Insertion of messages into the queue: from then on this host is responsible for their delivery.
 
-`take_in` is called by the SMTP and LMTP servers, the sendmail command and the bounce maker. It returns
-when the messages survive a power failure: the content files are durable (their writer synced them), one
-transaction for all of them follows here. Only then may anybody say 250.
+`enqueue` is called by the SMTP and LMTP servers, the sendmail command and the notices. When it returns, the messages
+survive a power failure: the content files are durable (their writers synced them), and one transaction has inserted all
+rows. Only then may a server reply 250.
 
-Syncing a new file makes its name durable as well on ext4, XFS, btrfs and f2fs; like Postfix we rely on
-that and spare the queue directory a sync of its own.
+On ext4, XFS, btrfs and f2fs, syncing a new file makes its name durable as well; like Postfix we rely on that and do not
+sync the queue directory.
 """
 
 from collections.abc import Sequence
@@ -22,12 +22,14 @@ from mailcore.values import Client, MessageRecipient, NewMessage, Outcome, Tempo
 from mailcore.wire.message import trace_headers
 from mailcore.wire.message.message_scan import subject_key_of
 
-__all__ = ["enqueue", "take_in_file", "write_and_enqueue"]
+__all__ = ["enqueue", "enqueue_file", "write_and_enqueue"]
 
 
 def enqueue(messages: Sequence[NewMessage]) -> None:
-    """Enter messages whose content files are finished; all of them, or none and TemporaryFault. The files
-    of messages that did not get in are their writer's to discard."""
+    """Insert messages whose content files are finished: all of them, or raise TemporaryFault.
+
+    The files of messages that were not inserted are their writers' to discard.
+    """
     if not messages:
         return
     try:
@@ -36,19 +38,22 @@ def enqueue(messages: Sequence[NewMessage]) -> None:
         raise TemporaryFault("queue file write error") from error
 
 
-_ATTEMPTS = 5  # queue ids tried where rows have them
+_ATTEMPTS = 5  # Queue ids tried if rows have them.
 
 
-def take_in_file(file: content_files.ContentFile, message: NewMessage) -> NewMessage:
-    """Enter a message whose content file is finished; returns it as it was entered: under another queue id where a
-    row has its own. TemporaryFault: it was not, and its file is the caller's to discard."""
+def enqueue_file(file: content_files.ContentFile, message: NewMessage) -> NewMessage:
+    """Enqueue a message whose content file is finished, and return it with the queue id it got.
+
+    The id differs if a row had it already. Raise TemporaryFault if the message was not inserted; its file is the
+    caller's to discard.
+    """
     for attempt in range(1, _ATTEMPTS + 1):
         message = replace(message, id=file.id, checksum=file.checksum)
         try:
             enqueue([message])
             break
         except TemporaryFault as fault:
-            if attempt == _ATTEMPTS or not _is_taken(fault, message.id):
+            if attempt == _ATTEMPTS or not _is_duplicate_id(fault, message.id):
                 raise
             try:
                 file.rename()
@@ -57,19 +62,19 @@ def take_in_file(file: content_files.ContentFile, message: NewMessage) -> NewMes
     return message
 
 
-def _is_taken(fault: TemporaryFault, queued_id: int) -> bool:
-    """Was a message not entered because another one has its queue id?"""
+def _is_duplicate_id(fault: TemporaryFault, queued_id: int) -> bool:
+    """Return True if a message was not inserted because another one has its queue id."""
     return isinstance(fault.__cause__, IntegrityError) and Queued.objects.filter(id=queued_id).exists()
 
 
 def insert_messages(messages: Sequence[NewMessage]) -> None:
-    """The rows of messages, inside the caller's transaction; couriers hear of them on commit."""
+    """Insert the rows of messages inside the caller's transaction; couriers are notified on commit."""
     _insert_rows([(message, None) for message in messages], _WAITING)
     notifications.notify_couriers()
 
 
 def insert_completed(messages: Sequence[tuple[NewMessage, int]], outcome: Outcome) -> None:
-    """The rows of messages whose recipients have all been served, at that time (µs), inside the caller's transaction."""
+    """Insert rows of messages that are done, with their times (µs), inside the caller's transaction."""
     _insert_rows(messages, (outcome.kind, outcome.dsn, outcome.relay, outcome.text))
 
 
@@ -77,10 +82,10 @@ _WAITING = ("waiting", "", "", "")
 
 
 def _insert_rows(messages: Sequence[tuple[NewMessage, int | None]], recipients: tuple[str, ...]) -> None:
-    insert_rows(Queued, _QUEUED, [_queue_row(message, settled_us) for message, settled_us in messages])
+    insert_rows(Queued, _QUEUED_COLUMNS, [_queue_row(message, settled_us) for message, settled_us in messages])
     insert_rows(
         Recipient,
-        _RECIPIENT,
+        _RECIPIENT_COLUMNS,
         [
             (message.id, r.address, r.given, r.notify, r.orcpt, *recipients, settled_us, False, False, False)
             for message, settled_us in messages
@@ -90,12 +95,12 @@ def _insert_rows(messages: Sequence[tuple[NewMessage, int | None]], recipients: 
     sending_limits.check_limits(message for message, _ in messages)
 
 
-_QUEUED = (
+_QUEUED_COLUMNS = (
     *("id", "state", "due_us", "lease_us", "courier", "received_us", "sender", "size", "trace_size", "message_id"),
     *("client_name", "client_address", "helo", "protocol", "login", "envelope_id", "return_full", "eight_bit"),
     *("smtputf8", "subject_mark", "settled_us", "checksum"),
 )
-_RECIPIENT = (
+_RECIPIENT_COLUMNS = (
     *("queued_id", "address", "original", "notify", "orcpt", "state", "dsn", "relay", "reason", "settled_us"),
     *("final", "notified", "delay_notified"),
 )
@@ -131,7 +136,7 @@ def _queue_row(message: NewMessage, settled_us: int | None) -> tuple[object, ...
 
 
 def _unique_recipients(recipients: Sequence[MessageRecipient]) -> list[MessageRecipient]:
-    """An address given twice is served once; the first mention counts."""
+    """Return the recipients without duplicates; the first of equal ones is used."""
     return list({(r.address, r.given): r for r in reversed(recipients)}.values())[::-1]
 
 
@@ -143,7 +148,7 @@ def write_and_enqueue(
     received_us: int,
     **more: object,
 ) -> NewMessage:
-    """One message of our own making (a bounce, a notice, `sendmail`'s input), from bytes to the queue."""
+    """Write the content of one message of our own (a notice, sendmail's input) to a file and enqueue it."""
     file = content_files.ContentFile()
     file.open()
     file.write(content)
@@ -151,22 +156,24 @@ def write_and_enqueue(
     more.setdefault("subject", subject_key_of(trace_headers.split_off_header(content)))
     message = NewMessage(file.id, sender, tuple(recipients), len(content), received_us, client, **more)  # type: ignore[arg-type]
     try:
-        return take_in_file(file, message)
+        return enqueue_file(file, message)
     except TemporaryFault:
         file.discard()
         raise
 
 
 def remove_orphaned_files() -> int:
-    """Remove content files that never became messages; returns how many. The file of a message that is done may be the
-    only copy of a message after a power failure: `leftovers.recover` puts that back."""
-    stray = list(content_files.orphaned_ids())
-    known: set[int] = set()
-    for start in range(0, len(stray), _AT_ONCE):
-        known.update(Queued.objects.filter(id__in=stray[start : start + _AT_ONCE]).values_list("id", flat=True))
-    for queued_id in set(stray) - known:
+    """Remove content files that never became messages; return how many.
+
+    The file of a completed message may be the only copy after a power failure: `recover_after_crash` restores it.
+    """
+    orphans = list(content_files.orphaned_ids())
+    existing: set[int] = set()
+    for start in range(0, len(orphans), _BATCH):
+        existing.update(Queued.objects.filter(id__in=orphans[start : start + _BATCH]).values_list("id", flat=True))
+    for queued_id in set(orphans) - existing:
         content_files.remove_content(queued_id)
-    return len(set(stray) - known)
+    return len(set(orphans) - existing)
 
 
-_AT_ONCE = 500  # messages of one statement
+_BATCH = 500  # Messages per statement.

@@ -1,7 +1,7 @@
-"""What is in the queue, as values, for `postqueue`, `postsuper` and the screens.
+"""The messages in the queue as values, for `postqueue`, `postsuper` and the screens.
 
-Read in pieces, so that the first lines are there at once and memory stays small however long the queue
-is. Messages that move while somebody reads may be shown twice or not at all, as in Postfix.
+Read page by page, so that the first lines appear at once and memory use stays small however long the queue is. A
+message that changes state during the listing may appear twice or not at all, as in Postfix.
 """
 
 from collections import defaultdict
@@ -16,16 +16,16 @@ from mailcore.mta.queue.states import MICRO, now_us
 
 State = Queued.State
 
-# Postfix's order; corrupt messages are shown apart.
+# Postfix's order; corrupt messages are listed separately.
 QUEUES: tuple[str, ...] = (State.ACTIVE, State.INCOMING, State.DEFERRED, State.HOLD)
 ALL_QUEUES: tuple[str, ...] = (*QUEUES, State.CORRUPT)
 
-_FIRST, _MORE = 50, 1000  # messages read at once: few at first, so that somebody sees something
+_FIRST_PAGE, _PAGE = 50, 1000  # Messages per page: few at first, so that the first lines appear at once.
 
 
 @dataclass(frozen=True, slots=True)
 class PendingAddress:
-    """A recipient still to be served; `reason` of the last attempt, "" before the first."""
+    """A recipient still to be served; `reason` is that of the last attempt, "" before the first."""
 
     address: str
     original: str
@@ -34,7 +34,7 @@ class PendingAddress:
 
 @dataclass(frozen=True, slots=True)
 class QueueEntry:
-    """One message in the queue. Bytes, microseconds; `sender` "" is the null sender."""
+    """One message in the queue. Sizes in bytes, times in microseconds; `sender` "" is the null sender."""
 
     id: int
     queue: str
@@ -57,12 +57,12 @@ _COLUMNS = ("id", "state", "received_us", "due_us", "size", "sender")
 
 
 def list_entries(queues: Sequence[str] = QUEUES) -> Iterator[QueueEntry]:
-    """Every message in these queues, queue by queue, those due first in front."""
-    size = _FIRST
+    """Yield every message in these queues, queue by queue, by due time."""
+    size = _FIRST_PAGE
     for name in queues:
         due, last = -1, -1
         while True:
-            # By the index (state, due): a page costs the same wherever it is.
+            # By the index (state, due_us): every page costs equally little.
             after = Q(due_us__gte=due) & (Q(due_us__gt=due) | Q(id__gt=last))
             rows = Queued.unsettled.filter(after, state=name).order_by("due_us", "id").values_list(*_COLUMNS)[:size]
             page = list(rows)
@@ -70,7 +70,7 @@ def list_entries(queues: Sequence[str] = QUEUES) -> Iterator[QueueEntry]:
                 break
             yield from _with_recipients(page)
             last, _, _, due, _, _ = page[-1]
-            size = _MORE
+            size = _PAGE
 
 
 def _with_recipients(page: Sequence[tuple[int, str, int, int, int, str]]) -> Iterator[QueueEntry]:
@@ -82,13 +82,13 @@ def _with_recipients(page: Sequence[tuple[int, str, int, int, int, str]]) -> Ite
         waiting[queued_id].append(PendingAddress(address, original, reason))
     for queued_id, name, arrived, due, size, sender in page:
         if name == State.INCOMING and due > now_us():
-            text = f"waits until {datetime.fromtimestamp(due // MICRO).astimezone():%c}, as its sender asked"
+            text = f"scheduled by its sender for {datetime.fromtimestamp(due // MICRO).astimezone():%c}"
             waiting[queued_id] = [replace(each, reason=text) for each in waiting[queued_id]]
         yield QueueEntry(queued_id, name, arrived, due, size, sender, tuple(waiting[queued_id]))
 
 
 def list_ids(queues: Sequence[str]) -> list[int]:
-    """The messages in these queues at this moment."""
+    """Return the ids of the messages in these queues now."""
     return list(Queued.unsettled.filter(state__in=queues).order_by("id").values_list("id", flat=True))
 
 
@@ -97,7 +97,7 @@ def count_entries(queue_name: str) -> int:
 
 
 def deferred_ids_for(domain: str) -> list[int]:
-    """Deferred messages with a recipient in this domain that still waits."""
+    """Return the ids of deferred messages with a pending recipient in this domain."""
     rows = Recipient.objects.filter(
         state=Recipient.State.WAITING, queued__state=State.DEFERRED, address__iendswith=f"@{domain}"
     )

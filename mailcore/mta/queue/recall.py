@@ -1,5 +1,7 @@
-"""Messages that wait because their sender said so (FUTURERELEASE, RFC 4865), and their owner's way to call them
-back: for the programs and the screens. Nobody calls back what is somebody else's or on its way already."""
+"""Recall of scheduled messages (FUTURERELEASE, RFC 4865) by their senders, for the programs and the screens.
+
+A message of another account, or one whose delivery has begun, cannot be recalled.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from mailcore.mta.queue import content_files, states
 
 @dataclass(frozen=True, slots=True)
 class ScheduledMessage:
-    """A message that waits. Microseconds, bytes."""
+    """A scheduled message. Times in microseconds, sizes in bytes."""
 
     id: int
     release_us: int
@@ -27,15 +29,17 @@ class ScheduledMessage:
 
 
 def list_scheduled(owner: str) -> Iterator[ScheduledMessage]:
-    """The messages that `owner` (the address of the account that handed them in) can call back, next first."""
+    """Yield the messages that the account with address `owner` submitted and can recall, the next due first."""
     for row in _own_scheduled(owner).prefetch_related("recipients").order_by("due_us"):
         recipients = tuple(each.original for each in row.recipients.all())
         yield ScheduledMessage(row.id, row.due_us, row.size, row.message_id, recipients)
 
 
 def recall(queue_id: str, owner: str) -> bytes | None:
-    """Take a message out of the queue for good; returns its content. None: there is none of this owner's that
-    still waits by that name."""
+    """Remove a message from the queue and return its content.
+
+    Return None if this owner has no such message, or it is not scheduled any more.
+    """
     try:
         queued_id = content_files.parse_id(queue_id)
     except ValueError:
@@ -45,15 +49,15 @@ def recall(queue_id: str, owner: str) -> bytes | None:
         if row is None:
             return None
         if content_files.damage(queued_id, row.trace_size + row.size, row.checksum):
-            return None  # a courier sets it aside when it is due
+            return None  # A courier marks it corrupt when it is due.
         with open(content_files.content_path(queued_id), "rb") as file:
             file.seek(row.trace_size)
             content = file.read()
         states.remove([queued_id])
-    writer.write("recall", f"{row}: called back by {owner}")
+    writer.write("recall", f"{row}: recalled by {owner}")
     return content
 
 
 def _own_scheduled(owner: str) -> models.QuerySet[Queued]:
-    """Never tried, and not due yet: no courier looks at it."""
+    """Return the owner's messages that were never tried and are not due: no courier claims them."""
     return Queued.unsettled.filter(login=owner.lower(), state=Queued.State.INCOMING, due_us__gt=states.now_us())

@@ -1,40 +1,39 @@
-"""The queue: which message is in which state, and every legal move between states.
+"""The message queue: the state of each message, and every legal transition between states.
 
-Only this module writes Queued.state and Recipient.state. A move is an UPDATE guarded by the state it
-starts from, so that couriers, administrators and dying processes cannot tread on each other: whoever
-comes second changes nothing.
+Only this module writes Queued.state and Recipient.state. A transition is an UPDATE guarded by the state it starts from,
+so that couriers, administrators and dying processes cannot interfere with each other: the second one changes
+nothing.
 
-    move       from                        to         who and when
-    ─────────  ──────────────────────────  ─────────  ──────────────────────────────────────────────────
-    enter      (nothing)                   incoming   intake: durable, we answered 250
-    enter      (nothing)                   hold       intake, when a restriction said HOLD
-    claim      incoming, deferred (due)    active     a courier, with a lease
-    claim      active (lease ran out)      active     another courier: the first is dead or stuck
-    settle     active (own)                done       every recipient is delivered, failed or removed
-    settle     active (own)                deferred   somebody still waits; due by the back-off rule
-    settle     active (own)                hold       everybody who still waits has a mailbox on hold
-    settle     hold                        done       held while under way, and every recipient got served
-    settle     hold (own)                  hold       somebody still waits; the courier lets go of it
-    give back  active (own)                deferred   the courier stops early; due at once
-    give back  hold (own)                  hold       the courier lets go of it
-    hold       incoming, active, deferred  hold       the administrator; a courier that is at work keeps its
-                                                      lease, for what it has under way may still arrive
-    release    hold                        deferred   the administrator; due at once, age kept
-    release    hold (leased)               active     the courier is still at work: it just goes on
-    requeue    incoming, deferred, hold    incoming   the administrator: new queue id, fresh time; refused
-                                                      while a courier is at work on the message
-    take       incoming, deferred, hold    active     the administrator, to give up on it at once; not while a
-                                                      courier is at work on the message
-    flush      deferred                    deferred   due at once, whatever was put aside or switched off
-    spoil      active (own)                corrupt    its content cannot be read; kept and shown
-    remove     any but done                done       the administrator; waiting recipients become removed
+    transition     from                        to         by whom and when
+    ─────────────  ──────────────────────────  ─────────  ──────────────────────────────────────────────────────
+    enqueue        (none)                      incoming   the receiver: content durable, the client gets 250
+    enqueue        (none)                      hold       the receiver, if a restriction returned HOLD
+    claim          incoming, deferred (due)    active     a courier, with a lease
+    claim          active (lease expired)      active     another courier: the first is dead or stuck
+    record         active (own)                done       every recipient is delivered, failed or removed
+    record         active (own)                deferred   recipients are pending; due by the back-off rule
+    record         active (own)                hold       all pending recipients have mailboxes on hold
+    record         hold                        done       put on hold during delivery, all recipients served
+    record         hold (own)                  hold       recipients are pending; the courier's claim ends
+    release claim  active (own)                deferred   the courier stops early; due at once
+    release claim  hold (own)                  hold       the courier's claim ends
+    hold           incoming, active, deferred  hold       the administrator; an active courier keeps its lease,
+                                                          since its deliveries may still succeed
+    release        hold                        deferred   the administrator; due at once, age unchanged
+    release        hold (leased)               active     the courier is still at work and continues
+    requeue        incoming, deferred, hold    incoming   the administrator: new queue id and arrival time;
+                                                          refused while a courier has the message
+    claim ids      incoming, deferred, hold    active     the administrator, to return it to its sender at once;
+                                                          not while a courier has the message
+    flush          deferred                    deferred   due at once, whatever transports are deferred
+    mark corrupt   active (own)                corrupt    its content cannot be read; stored and listed
+    remove         any but done                done       the administrator; pending recipients become removed
 
-A recipient only ever moves from waiting to delivered, failed, expanded or removed, once. An outcome
-is recorded whatever has become of the message meanwhile: what was delivered was delivered.
+A recipient only ever moves from waiting to delivered, failed, expanded or removed, once. An outcome is recorded
+whatever the state of the message is by then: what was delivered was delivered.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from time import time
 from typing import Any
@@ -45,10 +44,11 @@ from django.db.models import Q
 from mailcore import conf
 from mailcore.models import Attempt, Queued, Recipient
 from mailcore.mta.queue import content_files
+from mailcore.mta.queue.claim import Claim, DeliveryResult, PendingRecipient
 from mailcore.store.db.compiled_queries import CompiledQuery, insert_rows
 from mailcore.store.notify import notifications
 from mailcore.store.processes import instance
-from mailcore.values import Expanded, Outcome, OwnedTargets
+from mailcore.values import Expanded, OwnedTargets
 
 State = Queued.State
 MICRO = 1_000_000
@@ -56,52 +56,6 @@ MICRO = 1_000_000
 
 def now_us() -> int:
     return int(time() * MICRO)
-
-
-@dataclass(frozen=True, slots=True)
-class PendingRecipient:
-    """One recipient still to be served."""
-
-    id: int
-    address: str
-    original: str
-    final: bool
-    notify: str = ""
-    orcpt: str = ""
-    delay_notified: bool = False
-    kind: str = ""  # "command" or "file"; "" for an address
-
-
-@dataclass(slots=True)
-class Claim:
-    """A message a courier holds, with everybody it must still reach."""
-
-    id: int
-    sender: str
-    size: int
-    trace_size: int
-    received_us: int
-    claimed_us: int
-    first: bool  # never tried before
-    message_id: str
-    login: str
-    envelope_id: str
-    return_full: bool | None
-    eight_bit: bool
-    smtputf8: bool
-    checksum: int | None = None  # CRC-32 of the content file; None: never computed
-    is_flushed: bool = False  # somebody wants it tried now, whatever was put aside
-    had_failures: bool = False  # somebody was not served at once in this pass
-    held_recipients: set[int] = field(default_factory=set)  # duties whose mailboxes are on hold
-    pending: list[PendingRecipient] = field(default_factory=list)
-
-    @property
-    def queue_id(self) -> str:
-        return f"{self.id:X}"
-
-    def damage(self) -> str:
-        """Say what is wrong with its content file; "" when nothing is. OSError: it cannot be read now."""
-        return content_files.damage(self.id, self.trace_size + self.size, self.checksum)
 
 
 _CLAIM_FIELDS = (
@@ -113,7 +67,7 @@ _CLAIM_FIELDS = (
 def _build_claim(row: tuple[Any, ...], now: int) -> Claim:
     queued_id, sender, size, trace_size, received_us, state, message_id, login, envelope_id, checksum = row[:10]
     *marks, due_us = row[10:]
-    # SQLite's driver gives truth as a number.
+    # SQLite's driver returns booleans as numbers.
     return_full, eight_bit, smtputf8 = (None if mark is None else bool(mark) for mark in marks)
     return Claim(
         id=queued_id,
@@ -122,7 +76,7 @@ def _build_claim(row: tuple[Any, ...], now: int) -> Claim:
         trace_size=trace_size,
         received_us=received_us,
         claimed_us=now,
-        first=state == State.INCOMING,
+        is_first_attempt=state == State.INCOMING,
         message_id=message_id,
         login=login,
         envelope_id=envelope_id,
@@ -134,14 +88,14 @@ def _build_claim(row: tuple[Any, ...], now: int) -> Claim:
     )
 
 
-_FLUSHED = 0  # due_us of a message that was flushed
+_FLUSHED = 0  # The due_us of a flushed message.
 
 
 def claim_due(courier: str, limit: int) -> list[Claim]:
-    """Take up to `limit` messages that are due, oldest first, for courier_lease_time."""
+    """Claim up to `limit` due messages, oldest first, for courier_lease_time."""
     now = now_us()
     with transaction.atomic():
-        rows = [*_due.rows(now), *_lost.rows(now)][:limit]
+        rows = [*_due.rows(now), *_expired.rows(now)][:limit]
         if not rows:
             return []
         with connection.cursor() as cursor:
@@ -152,42 +106,42 @@ def claim_due(courier: str, limit: int) -> list[Claim]:
                 [(courier, lease, row[0], now) for row in rows],
             )
     claims = {row[0]: _build_claim(row, now) for row in rows}
-    duties = _waiting.rows(list(claims))
-    for queued_id, *duty in duties:
-        claims[queued_id].pending.append(PendingRecipient(*duty))
+    recipients = _waiting.rows(list(claims))
+    for queued_id, *recipient in recipients:
+        claims[queued_id].pending.append(PendingRecipient(*recipient))
     return list(claims.values())
 
 
 def claim_ids(courier: str, queued_ids: Collection[int]) -> list[Claim]:
-    """Take these messages, due or not, for somebody who settles them at once; those that nobody is at work on."""
+    """Claim those of these messages that no courier has, due or not, for a caller that records results at once."""
     now = now_us()
     with transaction.atomic():
         idle = (State.INCOMING, State.DEFERRED, State.HOLD)
         free = Queued.objects.select_for_update().filter(id__in=queued_ids, state__in=idle, lease_us__lt=now)
         rows = list(free.order_by("id").values_list(*_CLAIM_FIELDS))
         lease = now + conf.current().courier_lease_time * MICRO
-        taken = Queued.objects.filter(id__in=[row[0] for row in rows])
-        taken.update(state=State.ACTIVE, courier=courier, lease_us=lease)
+        claimed = Queued.objects.filter(id__in=[row[0] for row in rows])
+        claimed.update(state=State.ACTIVE, courier=courier, lease_us=lease)
     if not rows:
         return []
     claims = {row[0]: _build_claim(row, now) for row in rows}
-    for queued_id, *duty in _waiting.rows(list(claims)):
-        claims[queued_id].pending.append(PendingRecipient(*duty))
+    for queued_id, *recipient in _waiting.rows(list(claims)):
+        claims[queued_id].pending.append(PendingRecipient(*recipient))
     return list(claims.values())
 
 
-_BATCH = 200  # messages one claim takes at most
+_CLAIM_LIMIT = 200  # Messages per query for due ones.
 
 
 def _claim_where(condition: Q) -> Any:
-    chosen = Queued.unsettled.filter(condition).order_by("due_us")
+    rows = Queued.unsettled.filter(condition).order_by("due_us")
     if connection.features.has_select_for_update_skip_locked:
-        chosen = chosen.select_for_update(skip_locked=True)
-    return chosen.values_list(*_CLAIM_FIELDS)[:_BATCH]
+        rows = rows.select_for_update(skip_locked=True)
+    return rows.values_list(*_CLAIM_FIELDS)[:_CLAIM_LIMIT]
 
 
 _due = CompiledQuery(lambda now: _claim_where(Q(state__in=(State.INCOMING, State.DEFERRED), due_us__lte=now)), int)
-_lost = CompiledQuery(lambda now: _claim_where(Q(state=State.ACTIVE, lease_us__lt=now)), int)
+_expired = CompiledQuery(lambda now: _claim_where(Q(state=State.ACTIVE, lease_us__lt=now)), int)
 _waiting = CompiledQuery(
     lambda ids: (
         Recipient.objects.filter(queued_id__in=ids, state=Recipient.State.WAITING)
@@ -198,30 +152,30 @@ _waiting = CompiledQuery(
 )
 
 
-_AT_ONCE = 500  # messages of one statement
-_HELD = (State.ACTIVE, State.HOLD)  # where a courier may be at work
+_BATCH = 500  # Messages per statement.
+_HELD = (State.ACTIVE, State.HOLD)  # The states in which a courier may be at work on a message.
 
 
 def renew_lease(courier: str, queued_ids: Collection[int]) -> None:
-    """The courier is still at work on these: a new lease."""
+    """Renew the leases of the messages that a courier still works on."""
     ids, lease = list(queued_ids), now_us() + conf.current().courier_lease_time * MICRO
-    for start in range(0, len(ids), _AT_ONCE):
-        held = Queued.objects.filter(id__in=ids[start : start + _AT_ONCE], state__in=_HELD, courier=courier)
+    for start in range(0, len(ids), _BATCH):
+        held = Queued.objects.filter(id__in=ids[start : start + _BATCH], state__in=_HELD, courier=courier)
         held.filter(lease_us__gt=0).update(lease_us=lease)
 
 
 def still_held(courier: str, queued_ids: Collection[int]) -> set[int]:
-    """Which of these messages the courier has still; inside a transaction nobody takes them from it before its end."""
+    """Return those of these messages that the courier still has; in a transaction they stay its own until the end."""
     held = Queued.objects.select_for_update().filter(id__in=queued_ids, state__in=_HELD, courier=courier)
     return set(held.order_by("id").values_list("id", flat=True))
 
 
 def release_claims(courier: str, keep: Collection[int] = ()) -> None:
-    """The courier stops, or stops with all but these messages: what it has is due again at once."""
+    """Make the courier's messages, all but those in `keep`, due at once: it stops working on them."""
     held = Queued.unsettled.filter(state__in=_HELD, courier=courier).values_list("id", flat=True)
     ids = list(set(held) - set(keep))
-    for start in range(0, len(ids), _AT_ONCE):
-        own = Queued.objects.filter(id__in=ids[start : start + _AT_ONCE], courier=courier)
+    for start in range(0, len(ids), _BATCH):
+        own = Queued.objects.filter(id__in=ids[start : start + _BATCH], courier=courier)
         own.filter(state=State.ACTIVE).update(state=State.DEFERRED, courier="", lease_us=0, due_us=now_us())
         own.filter(state=State.HOLD).update(courier="", lease_us=0)
     if ids:
@@ -229,8 +183,10 @@ def release_claims(courier: str, keep: Collection[int] = ()) -> None:
 
 
 def release_dead(own: Collection[str] | None = None) -> None:
-    """What couriers of this place held when they were killed is due at once; what others hold, when leases run out.
-    `own`: all couriers of this process that are at work, if the caller knows them."""
+    """Release the messages of killed couriers of this host; those of other hosts become due when leases expire.
+
+    `own`: all running couriers of this process, if the caller knows them.
+    """
     for name in active_couriers():
         is_left = own is not None and name not in own and name.startswith(f"{instance.name()}.")
         if is_left or instance.is_dead(name):
@@ -238,39 +194,25 @@ def release_dead(own: Collection[str] | None = None) -> None:
 
 
 def active_couriers() -> set[str]:
-    """The couriers that have messages now, dead ones among them until their leases run out."""
+    """Return the names of the couriers that have messages, including dead ones until their leases expire."""
     held = Queued.unsettled.filter(state__in=_HELD, lease_us__gt=0)
     return set(held.values_list("courier", flat=True).distinct())
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryResult:
-    """What one delivery pass over a message came to: an outcome for each duty."""
-
-    claim: Claim
-    outcomes: Sequence[tuple[PendingRecipient, Outcome]]
-    last: bool = True  # False: other outcomes of this pass are still to come
-
-    @property
-    def is_complete(self) -> bool:
-        """Nobody waits any more. The claim knows the duties of the pass; earlier outcomes took theirs off."""
-        return self.last and not self.claim.pending
-
-
 def backoff_delay(age_us: int) -> int:
-    """Microseconds until the next attempt: the message's age, within the two backoff times."""
+    """Return the microseconds until the next attempt: the message's age, within the two backoff times."""
     parameters = conf.current()
     low, high = parameters.minimal_backoff_time * MICRO, parameters.maximal_backoff_time * MICRO
     return min(max(age_us, low), high)
 
 
-def record_results(courier: str, settlements: Sequence[DeliveryResult]) -> None:
-    """Record outcomes; call inside the transaction that makes local deliveries visible."""
+def record_results(courier: str, results: Sequence[DeliveryResult]) -> None:
+    """Record outcomes. Call inside the transaction that makes local deliveries visible."""
     now = now_us()
-    for settlement in settlements:
-        served = {duty.id for duty, outcome in settlement.outcomes if outcome.kind != "deferred"}
-        settlement.claim.had_failures |= any(outcome.kind != "delivered" for _, outcome in settlement.outcomes)
-        settlement.claim.pending[:] = [duty for duty in settlement.claim.pending if duty.id not in served]
+    for result in results:
+        served = {recipient.id for recipient, outcome in result.outcomes if outcome.kind != "deferred"}
+        result.claim.had_failures |= any(outcome.kind != "delivered" for _, outcome in result.outcomes)
+        result.claim.pending[:] = [recipient for recipient in result.claim.pending if recipient.id not in served]
     with connection.cursor() as cursor:
         cursor.executemany(
             f"UPDATE {Recipient._meta.db_table} SET state = %s, dsn = %s, relay = %s, reason = %s, settled_us = %s"
@@ -282,30 +224,30 @@ def record_results(courier: str, settlements: Sequence[DeliveryResult]) -> None:
                     outcome.relay[:255],
                     outcome.text,
                     None if outcome.kind == "deferred" else now,
-                    duty.id,
+                    recipient.id,
                 )
-                for settlement in settlements
-                for duty, outcome in settlement.outcomes
+                for result in results
+                for recipient, outcome in result.outcomes
             ],
         )
     insert_rows(
         Attempt,
         ("recipient_id", "at_us", "relay", "status", "dsn", "reason"),
         [
-            (duty.id, now, outcome.relay[:255], outcome.kind, outcome.dsn, outcome.text)
-            for settlement in settlements
-            for duty, outcome in settlement.outcomes
+            (recipient.id, now, outcome.relay[:255], outcome.kind, outcome.dsn, outcome.text)
+            for result in results
+            for recipient, outcome in result.outcomes
             if outcome.kind != "delivered" or outcome.relay != "virtual"
         ],
     )
-    left = [s.claim for s in settlements if s.last and not s.is_complete]
-    held = [claim for claim in left if all(duty.id in claim.held_recipients for duty in claim.pending)]
+    left = [s.claim for s in results if s.is_last and not s.is_complete]
+    held = [claim for claim in left if all(recipient.id in claim.held_recipients for recipient in claim.pending)]
     table = Queued._meta.db_table
     with connection.cursor() as cursor:
         cursor.executemany(
             f"UPDATE {table} SET state = 'done', courier = '', lease_us = 0, settled_us = %s"
             " WHERE id = %s AND state IN ('active', 'hold')",
-            [(now, s.claim.id) for s in settlements if s.is_complete],
+            [(now, s.claim.id) for s in results if s.is_complete],
         )
         cursor.executemany(
             f"UPDATE {table} SET state = 'hold', courier = '', lease_us = 0"
@@ -324,58 +266,62 @@ def record_results(courier: str, settlements: Sequence[DeliveryResult]) -> None:
 
 
 def replace_with_targets(expansions: Iterable[tuple[Claim, PendingRecipient, Expanded]]) -> None:
-    """Put the targets of aliases in the place of the recipients that named them; the claims then hold
-    the new duties. Members of a list with an owner get a message of their own. One transaction."""
+    """Replace recipients by the targets of their aliases, in the database and in the claims, in one transaction.
+
+    The members of a list with an owner get a message of their own.
+    """
     now = now_us()
-    wanted = list(expansions)
+    pairs = list(expansions)
     with transaction.atomic():
-        Recipient.objects.filter(id__in=[duty.id for _, duty, _ in wanted], state=Recipient.State.WAITING).update(
-            state=Recipient.State.EXPANDED, settled_us=now
-        )
+        Recipient.objects.filter(
+            id__in=[recipient.id for _, recipient, _ in pairs], state=Recipient.State.WAITING
+        ).update(state=Recipient.State.EXPANDED, settled_us=now)
         Recipient.objects.bulk_create(
             (
                 Recipient(
-                    queued_id=held.id,
+                    queued_id=claim.id,
                     address=target,
-                    original=duty.original,
+                    original=recipient.original,
                     final=True,
-                    kind=way.kinds.get(target, ""),
-                    notify=duty.notify,
-                    orcpt=duty.orcpt,
+                    kind=route.kinds.get(target, ""),
+                    notify=recipient.notify,
+                    orcpt=recipient.orcpt,
                 )
-                for held, duty, way in wanted
-                for target in way.targets
+                for claim, recipient, route in pairs
+                for target in route.targets
             ),
-            # Two aliases of one message may lead to the same place, and a pass cut short comes here again.
+            # Two aliases of one message may have a common target, and an interrupted pass is repeated.
             ignore_conflicts=True,
         )
-        for held, duty, way in wanted:
-            for part in way.owned:
-                _split_for_owner(held.id, duty, part, way.kinds)
-    claims = {held.id: held for held, _, _ in wanted}
-    for held in claims.values():
-        held.pending.clear()
+        for claim, recipient, route in pairs:
+            for part in route.owned:
+                _split_for_owner(claim.id, recipient, part, route.kinds)
+    claims = {claim.id: claim for claim, _, _ in pairs}
+    for claim in claims.values():
+        claim.pending.clear()
     for queued_id, *fields in _waiting.rows(list(claims)):
         claims[queued_id].pending.append(PendingRecipient(*fields))
 
 
-def _split_for_owner(queued_id: int, duty: PendingRecipient, part: OwnedTargets, kinds: Mapping[str, str]) -> None:
-    """A message of the same content and age for the members of a list, from the list's owner. What the sender
-    asked to be told (NOTIFY) ends at the list (RFC 3461 §5.2.7.3)."""
+def _split_for_owner(queued_id: int, recipient: PendingRecipient, part: OwnedTargets, kinds: Mapping[str, str]) -> None:
+    """Queue a message of equal content and age for the members of a list, with the list's owner as sender.
+
+    The sender's NOTIFY request ends at the list (RFC 3461 §5.2.7.3).
+    """
     new_id = content_files.copy(queued_id)
     row = Queued.objects.get(id=queued_id)
     row.id, row.state, row.due_us = new_id, State.INCOMING, now_us()
     row.courier, row.lease_us, row.sender = "", 0, part.sender
     row.save(force_insert=True)
     Recipient.objects.bulk_create(
-        Recipient(queued_id=new_id, address=target, original=duty.original, final=True, kind=kinds.get(target, ""))
+        Recipient(queued_id=new_id, address=target, original=recipient.original, final=True, kind=kinds.get(target, ""))
         for target in part.targets
     )
     notifications.notify_couriers()
 
 
 def mark_corrupt(courier: str, queued_id: int) -> bool:
-    """The content cannot be read: the message is set aside, its file (if there is one) kept."""
+    """Move a message whose content cannot be read to the corrupt queue. Return True if it was moved."""
     moved = Queued.objects.filter(id=queued_id, state=State.ACTIVE, courier=courier).update(
         state=State.CORRUPT, courier="", lease_us=0
     )
@@ -383,15 +329,18 @@ def mark_corrupt(courier: str, queued_id: int) -> bool:
 
 
 def hold(queued_ids: Collection[int]) -> int:
-    """incoming, active, deferred → hold. Returns how many moved."""
+    """Move incoming, active and deferred messages to hold; return how many."""
     return Queued.objects.filter(id__in=queued_ids, state__in=(State.INCOMING, State.ACTIVE, State.DEFERRED)).update(
         state=State.HOLD
     )
 
 
 def release(queued_ids: Collection[int]) -> int:
-    """hold → deferred, due at once, into mailboxes that are on hold too; the age stays. A message that a courier is
-    still at work on is its again: were it due for others, they would deliver it a second time."""
+    """Move held messages to deferred, due at once, even into mailboxes on hold; return how many.
+
+    Their age is unchanged. A message that a courier still works on becomes active again: if it were due, another
+    courier would deliver it a second time.
+    """
     held = Queued.objects.filter(id__in=queued_ids, state=State.HOLD)
     count = held.filter(lease_us__gt=now_us()).update(state=State.ACTIVE)
     count += held.update(state=State.DEFERRED, due_us=_FLUSHED, courier="", lease_us=0)
@@ -400,18 +349,20 @@ def release(queued_ids: Collection[int]) -> int:
 
 
 def flush(queued_ids: Collection[int] | None = None) -> int:
-    """Deferred messages are due at once: these, or all. Held ones stay. They are tried whatever defer_transports
-    says and however their destinations behaved."""
-    chosen = Queued.unsettled.filter(state=State.DEFERRED)
+    """Make deferred messages due at once, these or all, and return how many. Held messages are unchanged.
+
+    They are tried even if defer_transports lists their transport or their destination failed lately.
+    """
+    deferred = Queued.unsettled.filter(state=State.DEFERRED)
     if queued_ids is not None:
-        chosen = chosen.filter(id__in=queued_ids)
-    count = chosen.update(due_us=_FLUSHED)
+        deferred = deferred.filter(id__in=queued_ids)
+    count = deferred.update(due_us=_FLUSHED)
     notifications.notify_couriers()
     return count
 
 
 def remove(queued_ids: Collection[int]) -> int:
-    """Any state but done → done; who still waited is removed without a bounce. Returns how many."""
+    """Move messages in any state but done to done, and return how many. Pending recipients get no bounce."""
     now = now_us()
     with transaction.atomic():
         moving = list(
@@ -429,14 +380,17 @@ def remove(queued_ids: Collection[int]) -> int:
 
 
 def _remove_files(queued_ids: Collection[int]) -> None:
-    """Once the database has it that these messages are done, an outer transaction included."""
+    """Remove the content files once the outermost transaction has committed."""
     for queued_id in queued_ids:
         transaction.on_commit(partial(content_files.remove_content, queued_id))
 
 
 def requeue(queued_id: int) -> int | None:
-    """A new life under a new queue id: fresh time, addresses looked up again. None: not possible now
-    (a courier is at work on it, it is done or corrupt, or its content is gone). Returns the new id."""
+    """Give a message a new queue id and arrival time and look its addresses up again. Return the new id.
+
+    Return None if that is not possible now: a courier has the message, it is done or corrupt, or it has no content
+    file.
+    """
     now = now_us()
     try:
         new_id = content_files.copy(queued_id)
@@ -475,15 +429,17 @@ def requeue(queued_id: int) -> int | None:
 
 
 def requeue_many(queued_ids: Iterable[int]) -> int:
-    """`requeue` each; how many that was possible for."""
+    """Requeue several messages; return how many were requeued."""
     return sum(requeue(queued_id) is not None for queued_id in queued_ids)
 
 
 def delete_old_history() -> int:
-    """Drop the history of messages settled longer ago than queue_history_time; returns how many. A message whose content
-    file is still there stays: it may be all that is left of a message (`leftovers.recover`)."""
+    """Delete messages completed longer ago than queue_history_time; return how many.
+
+    A message whose content file still exists stays: the file may be the only copy left (`recover_after_crash`).
+    """
     before = now_us() - conf.current().queue_history_time * MICRO
-    # Ids rise with time: what came later was settled later.
+    # Ids rise with time: a later id was completed later.
     settled = Queued.objects.filter(id__lt=content_files.first_id_at(before), settled_us__lt=before).order_by("id")
     present = set(content_files.stored_ids())
     old = [queued_id for queued_id in settled.values_list("id", flat=True)[:10_000] if queued_id not in present]
@@ -492,12 +448,12 @@ def delete_old_history() -> int:
 
 
 def seconds_until_due() -> float | None:
-    """How long until the next message is due; None when nothing waits."""
+    """Return the seconds until the next message is due, None if none waits."""
     waiting = Queued.unsettled.filter(state__in=(State.INCOMING, State.DEFERRED)).order_by("due_us")
     first = waiting.values_list("due_us", flat=True).first()
     return None if first is None else max(0.0, (first - now_us()) / MICRO)
 
 
 def has_expired_lease() -> bool:
-    """Has some courier let a lease run out?"""
+    """Return True if the lease of any courier has expired."""
     return Queued.unsettled.filter(state=State.ACTIVE, lease_us__lt=now_us()).exists()

@@ -1,5 +1,7 @@
-"""Finding a message by its subject without keeping the subject: a mark of it stands in the message's row. Who has the
-database but not SECRET_KEY can try no words against it."""
+"""Search of messages by subject without storing it: the message's row has a keyed hash.
+
+Without SECRET_KEY the database does not allow guessing subjects.
+"""
 
 import hashlib
 from functools import cache
@@ -15,13 +17,13 @@ def _key(secret_key: str) -> bytes:
 
 
 def hash_subject(base: str) -> int:
-    """63 bits of a base subject's keyed hash; 0 of none."""
+    """Return 63 bits of a base subject's keyed hash; 0 if it is empty."""
     if not base:
         return 0
     digest = hashlib.blake2b(base.encode("utf-8", "replace"), key=_key(settings.SECRET_KEY), digest_size=8).digest()
     return int.from_bytes(digest) >> 1 or 1
 
 
-def hash_typed_subject(words: str) -> int:
-    """Of a subject as a person types it: "Re:" and the like make no difference, nor do capitals."""
-    return hash_subject(base_subject(words))
+def hash_typed_subject(text: str) -> int:
+    """Return the hash of a subject as a person types it, without "Re:" and the like and regardless of case."""
+    return hash_subject(base_subject(text))

@@ -1,0 +1,4 @@
+"""Routing: alias expansion, local accounts and next hops.
+
+May import `mailcore.store` and below.
+"""

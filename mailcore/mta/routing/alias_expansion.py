@@ -1,7 +1,7 @@
-"""What an address stands for when no alias is left: aliases, groups, lists with owners, includes, catch-alls.
+"""Expansion of an address through all aliases: groups, lists with owners, includes, catch-alls.
 
-Called by `route`. Every address once, in order; a circle ends where it closes; an alias that names itself
-means the account of the same name (virtual(5), aliases(5)).
+Called by `route`. Each address occurs once, in order; a loop ends where it closes; an alias that lists itself means the
+account with its name (virtual(5), aliases(5)).
 """
 
 import os
@@ -16,24 +16,24 @@ from mailcore.wire.files import table_files
 from mailcore.wire.files.table_files import Target
 from mailcore.wire.message import envelope_address as addresses
 
-_INCLUDES = 10  # how deep includes may nest
+_INCLUDES = 10  # The maximum nesting of includes.
 
 
 class TooManyTargets(Exception):
-    """More addresses than virtual_alias_expansion_limit."""
+    """An alias expands to more than virtual_alias_expansion_limit addresses."""
 
 
 class IncludeError(Exception):
-    """An include that cannot be read, or that anybody could have written."""
+    """An include file cannot be read, or is writable by everyone."""
 
 
 def expand_address(address: str) -> Expanded:
-    """The targets of a full address; just itself where it stands for itself. Raises Unreasonable, Misconfigured."""
+    """Return the targets of a full address, itself alone if it has none. Raise TooManyTargets or IncludeError."""
     expansion = _Expansion()
     expansion.visit(address, "", 0)
-    found = expansion.found
+    targets_found = expansion.found
     lists: dict[str, list[str]] = {}
-    for target, sender in found.items():
+    for target, sender in targets_found.items():
         lists.setdefault(sender, []).append(target)
     plain = tuple(lists.pop("", ()))
     owned = tuple(OwnedTargets(sender, tuple(targets)) for sender, targets in lists.items())
@@ -41,13 +41,13 @@ def expand_address(address: str) -> Expanded:
 
 
 def qualify(address: str) -> str:
-    """Folded, and with a domain."""
+    """Return the address case-folded and with a domain."""
     local, domain = addresses.split_address(addresses.fold_address(address))
     return f"{local}@{domain or conf.current().myorigin.lower()}"
 
 
 def local_domain_of(name: str) -> directory.DomainEntry | None:
-    """The domain we answer for by this name; the host's own names stand for the home domain."""
+    """Return the local domain of this name; the host's own names stand for the home domain."""
     domain = directory.find_domain(name)
     if domain is None and name in conf.current().mydestination:
         domain = directory.find_domain(directory.home_domain())
@@ -55,47 +55,47 @@ def local_domain_of(name: str) -> directory.DomainEntry | None:
 
 
 def local_part_candidates(local: str) -> tuple[str, ...]:
-    """user+extension is looked for before user (recipient_delimiter)."""
+    """Return the local parts to look up in order: user+extension, then user (recipient_delimiter)."""
     name, extension = addresses.split_extension(local, conf.current().recipient_delimiter)
     return (local, name) if extension else (local,)
 
 
 class _Expansion:
     def __init__(self) -> None:
-        self.found: dict[str, str] = {}  # target → sender where a list's owner replaces it, else ""
-        self.kinds: dict[str, str] = {}  # commands and files among them: target → kind
+        self.found: dict[str, str] = {}  # Target → sender: the owner of its list, "" otherwise.
+        self.kinds: dict[str, str] = {}  # Commands and files among the targets: target → kind.
         self._seen: set[str] = set()
         self._limit = conf.current().virtual_alias_expansion_limit
-        self._deepest = conf.current().virtual_alias_recursion_limit
+        self._max_depth = conf.current().virtual_alias_recursion_limit
 
     def visit(self, name: str, sender: str, depth: int) -> None:
         if name in self._seen:
             return
         self._seen.add(name)
         alias, targets, special = lookup_alias(name)
-        if targets is None or depth > self._deepest:
-            self._keep(name, sender)
+        if targets is None or depth > self._max_depth:
+            self._add(name, sender)
             return
         sender = _list_owner(alias) or sender
         for target in targets:
             if target == name:
-                self._keep(name, sender)
+                self._add(name, sender)
             else:
-                self._follow(Target(target, special.get(target, "")), sender, depth + 1, 0)
+                self._visit_target(Target(target, special.get(target, "")), sender, depth + 1, 0)
 
-    def _follow(self, target: Target, sender: str, depth: int, included: int) -> None:
+    def _visit_target(self, target: Target, sender: str, depth: int, included: int) -> None:
         match target.kind:
             case "":
                 self.visit(qualify(target.text), sender, depth)
             case "include":
-                self._include(table_files.unquoted(target.text), sender, depth, included)
+                self._visit_include(table_files.unquoted(target.text), sender, depth, included)
             case "command" | "file":
                 self.kinds[target.text] = target.kind
-                self._keep(target.text, sender)
+                self._add(target.text, sender)
             case _:
                 writer.write("local", "warning: a target that came from no aliases file is passed over")
 
-    def _include(self, name: str, sender: str, depth: int, included: int) -> None:
+    def _visit_include(self, name: str, sender: str, depth: int, included: int) -> None:
         if name in self._seen:
             return
         self._seen.add(name)
@@ -106,9 +106,9 @@ class _Expansion:
             if inner.kind in ("command", "file"):
                 writer.write("local", f"warning: {path}: a command or file in an include is passed over")
             else:
-                self._follow(inner, sender, depth + 1, included + 1)
+                self._visit_target(inner, sender, depth + 1, included + 1)
 
-    def _keep(self, target: str, sender: str) -> None:
+    def _add(self, target: str, sender: str) -> None:
         self.found.setdefault(target, sender)
         if len(self.found) > self._limit:
             raise TooManyTargets(target)
@@ -118,8 +118,11 @@ _NO_KINDS: Mapping[str, str] = {}
 
 
 def lookup_alias(address: str) -> tuple[str, tuple[str, ...] | None, Mapping[str, str]]:
-    """What one lookup makes of an address: (the alias's own address, its targets, the kinds of those that are no
-    addresses); the same name in the domain another stands for; a catch-all; (…, None, …) where it stands for itself."""
+    """Look an address up once: return (the alias's own address, its targets, the kinds of non-address targets).
+
+    The targets may be the address in the domain that an alias domain stands for, or a catch-all. They are None if the
+    address stands for itself.
+    """
     local, domain_name = addresses.split_address(address)
     domain = local_domain_of(domain_name)
     if domain is None or domain.kind == "relay":
@@ -129,7 +132,7 @@ def lookup_alias(address: str) -> tuple[str, tuple[str, ...] | None, Mapping[str
     for candidate in local_part_candidates(local):
         whole = f"{candidate}@{domain.name}"
         if (alias := directory.find_alias(whole)) is not None:
-            # The alias of user may name user itself; for user+extension that is the same address.
+            # The alias of user may list user itself; for user+extension that is the original address.
             named = (target if target in alias.special else qualify(target) for target in alias.targets)
             return whole, tuple(address if target == whole else target for target in named), alias.special
         if directory.find_account(whole) is not None:
@@ -140,7 +143,7 @@ def lookup_alias(address: str) -> tuple[str, tuple[str, ...] | None, Mapping[str
 
 
 def _list_owner(alias: str) -> str:
-    """owner-name@domain where somebody has that address, "" else."""
+    """Return owner-name@domain if that address exists, "" otherwise."""
     if not alias or alias.startswith("owner-"):
         return ""
     owner = f"owner-{alias}"
@@ -148,8 +151,10 @@ def _list_owner(alias: str) -> str:
 
 
 def _read_include(path: str) -> list[Target]:
-    """The targets in an include file: one or several a line, parted by commas; lines with # are passed over.
-    Misconfigured: not absolute, no regular file, writable for everybody, or not readable."""
+    """Return the targets in an include file: one or more per line, separated by commas; # starts a comment line.
+
+    Raise IncludeError if the path is not absolute or the file is not regular, writable by everyone, or not readable.
+    """
     if not os.path.isabs(path):
         raise IncludeError(f"{path}: not an absolute path")
     try:

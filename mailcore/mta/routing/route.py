@@ -1,11 +1,10 @@
-"""Where a recipient's way leads: an account here, other addresses, another host, or nowhere.
+"""The route of a recipient: a local account, other addresses, another host, or a refusal.
 
 Called by couriers for every recipient and by `accept` at RCPT, so that both always agree.
 
-An address is first expanded through aliases, to the end and in one go (`expansion`); what comes out is
-final: it is an account of ours, another host's, a command or a directory, or nobody. The next hop of
-what is not for here is the transport table's, the sender's relay host, `relayhost`, or the domain itself,
-in this order (transport(5), postconf(5)).
+An address is first expanded through all aliases in one step (`alias_expansion`); the results are final: a local
+account, an address at another host, a command or a directory, or unknown. The next hop of non-local mail comes from the
+transport table, the sender's relay host, `relayhost`, or the domain itself, in this order (transport(5), postconf(5)).
 """
 
 import re
@@ -29,8 +28,10 @@ _STATUS = re.compile(r"([45]\.\d{1,3}\.\d{1,3})\s*(.*)", re.DOTALL)
 
 
 def route_address(address: str, *, final: bool = False, sender: str = "", kind: str = "") -> Route:
-    """The next step for `address`; `final` says that it came out of an alias already, `kind` what it is where it is
-    no address ("command", "file")."""
+    """Return the route of an address.
+
+    `final`: the address came out of an alias already. `kind`: "command" or "file" if it is not an address.
+    """
     if kind:
         return _route_special(kind, unquoted(address))
     address = alias_expansion.qualify(address)
@@ -48,20 +49,22 @@ def route_address(address: str, *, final: bool = False, sender: str = "", kind: 
 
 
 def is_local(domain_name: str) -> bool:
-    """Is mail for this domain delivered (or renamed) here?"""
+    """Return True if mail for this domain is delivered or redirected here."""
     domain = alias_expansion.local_domain_of(domain_name)
     return domain is not None and domain.kind != "relay"
 
 
 def is_own_name(name: str) -> bool:
-    """Return True for this host's name and every domain with mailboxes here: names that no field of a message which
-    comes in may bear as its writer's (RFC 8601 §5)."""
+    """Return True for this host's name and for every domain with mailboxes here.
+
+    No field of an incoming message may claim these names as its author's (RFC 8601 §5).
+    """
     parameters = conf.current()
     return name in (parameters.myhostname.lower(), parameters.mydomain.lower()) or is_local(name)
 
 
 def relays_for(domain_name: str) -> bool:
-    """Is this a domain whose mail we pass on for anybody?"""
+    """Return True if this is a domain whose mail is relayed for any client."""
     domain = directory.find_domain(domain_name)
     if domain is not None:
         return domain.kind == "relay"
@@ -69,7 +72,7 @@ def relays_for(domain_name: str) -> bool:
 
 
 def _route_special(kind: str, target: str) -> Route:
-    """A command or a file; allowed only where the administrator said so."""
+    """Return the route to a command or a file, refused unless the administrator allows it."""
     parameters = conf.current()
     if kind == "command" and "alias" in parameters.allow_mail_to_commands:
         return Command(target.removeprefix("|").strip())
@@ -80,8 +83,8 @@ def _route_special(kind: str, target: str) -> Route:
 
 def _route_to_host(address: str, sender: str) -> Route:
     local, domain_name = addresses.split_address(address)
-    if tabled := _lookup_transport(address, local, domain_name):
-        return tabled
+    if route := _lookup_transport(address, local, domain_name):
+        return route
     domain = alias_expansion.local_domain_of(domain_name)
     if domain is None or domain.kind == "relay":
         if relays_for(domain_name) and not _is_relay_recipient(address, domain_name):
@@ -106,8 +109,10 @@ def _is_relay_recipient(address: str, domain_name: str) -> bool:
 
 
 def _lookup_transport(address: str, local: str, domain_name: str) -> Route | None:
-    """What the transport table says of an address (transport(5)): user+ext@domain, user@domain, domain,
-    .parents, "*"; None where it says nothing, or names local delivery."""
+    """Look an address up in transport_maps: user+ext@domain, user@domain, domain, .parents, "*" (transport(5)).
+
+    Return None if there is no entry, or it names local delivery.
+    """
     maps = conf.current().transport_maps
     users = [f"{each}@{domain_name}" for each in alias_expansion.local_part_candidates(local)]
     parts = domain_name.split(".")
@@ -132,7 +137,7 @@ def _lookup_transport(address: str, local: str, domain_name: str) -> Route | Non
 
 
 def _error_transport(code: int, status: str, text: str) -> Reply:
-    """error:5.1.1 gone away (error(8))"""
+    """Return the reply of an entry such as "error:5.1.1 mailbox moved" (error(8))."""
     match = _STATUS.fullmatch(text)
     if match is None:
         return Reply(code, status, text or "Address is undeliverable")
@@ -140,24 +145,28 @@ def _error_transport(code: int, status: str, text: str) -> Reply:
 
 
 def relay_host(sender: str) -> str:
-    """The relay host of a sender: sender_dependent_relayhost_maps, then relayhost; "": none."""
+    """Return the relay host of a sender by sender_dependent_relayhost_maps, then relayhost; "" if there is none."""
     parameters = conf.current()
     if sender:
         _, domain = addresses.split_address(sender)
-        found = lookup_tables.find_first(parameters.sender_dependent_relayhost_maps, (sender, f"@{domain}"))
-        if found:
-            return "" if found.upper() == "DUNNO" else found
+        relayhost = lookup_tables.find_first(parameters.sender_dependent_relayhost_maps, (sender, f"@{domain}"))
+        if relayhost:
+            return "" if relayhost.upper() == "DUNNO" else relayhost
     return parameters.relayhost
 
 
 def relay_credentials(next_hop: str, sender: str) -> tuple[str, str] | None:
-    """(user, password) to sign in with at a next hop: the sender's own where the table has them, the next
-    hop's as it is written, its host's (smtp_sasl_password_maps)."""
+    """Return (user, password) to log in with at a next hop, by smtp_sasl_password_maps.
+
+    Looked up in order: the sender, the next hop as written, its host.
+    """
     host = next_hop.rsplit("]", 1)[0].lstrip("[").rsplit(":", 1)[0] if next_hop else ""
-    found = lookup_tables.find_first(conf.current().smtp_sasl_password_maps, _without_empty((sender, next_hop, host)))
-    if not found:
+    credentials = lookup_tables.find_first(
+        conf.current().smtp_sasl_password_maps, _without_empty((sender, next_hop, host))
+    )
+    if not credentials:
         return None
-    user, _, password = found.partition(":")
+    user, _, password = credentials.partition(":")
     return user, password
 
 

@@ -1,4 +1,4 @@
-"""The demo site as `make run` shows it: the people, the seed's main.cf, and a message in each mailbox."""
+"""The demo site of `make run`: its accounts, the seed's main.cf, and a message in each mailbox."""
 
 import time
 from email.headerregistry import Address
@@ -16,17 +16,16 @@ from mailcore.mta.queue.enqueue import write_and_enqueue
 from mailcore.store.setup import demo_accounts
 from mailcore.values import Client, MessageRecipient
 
-# What the book sets in main.cf, but for mynetworks: on a machine that others share, loopback is no reason
-# to relay for somebody.
+# The book's main.cf except mynetworks: on a shared machine, loopback is no reason to relay.
 _MAIN_CF = {
     "myhostname": f"mail.{demo_accounts.DOMAIN}",
     "mydomain": demo_accounts.DOMAIN,
     "myorigin": "$mydomain",
     "mydestination": "$mydomain, $myhostname",
     "mynetworks": "",
-    "smtpd_client_event_limit_exceptions": "127.0.0.0/8, [::1]/128",  # who tries it out comes from one address
+    "smtpd_client_event_limit_exceptions": "127.0.0.0/8, [::1]/128",  # All clients of a demo have one address.
     "smtpd_sasl_auth_enable": "yes",
-    "webmail_shared_address_book": "yes",  # a small firm, where everybody knows everybody
+    "webmail_shared_address_book": "yes",  # A small firm, where all users know each other.
     "smtpd_sasl_security_options": "noanonymous",
     "smtpd_relay_restrictions": "permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination",
     "smtpd_recipient_restrictions": "permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination",
@@ -34,7 +33,7 @@ _MAIN_CF = {
 
 
 def build_demo(users: int = 0) -> list[str]:
-    """Build it where nobody lives yet; returns the lines that tell a person how to get in."""
+    """Build the demo site if there is no account yet; return the lines that tell a person how to log in."""
     port = settings.PORTS["web"]
     web = f"{settings.HOST}:{port}"
     lines = [
@@ -53,7 +52,7 @@ def build_demo(users: int = 0) -> list[str]:
 
 
 def _welcome_message(name: str, web: str) -> None:
-    """A first message, in the site's language."""
+    """Enqueue a first message, in the site's language."""
     address, sender = f"{name}@{demo_accounts.DOMAIN}", f"admin@{demo_accounts.DOMAIN}"
     message = EmailMessage(policy=SMTP)
     with translation.override(settings.LANGUAGE_CODE):

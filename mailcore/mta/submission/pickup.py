@@ -1,7 +1,7 @@
-"""Messages from programs on this machine: what `sendmail` was given becomes a message in the queue.
+"""Submission of messages by local programs: the input of `sendmail` is put in the queue.
 
-Works whether or not a server runs: the queue is files and rows, couriers find the message when they come.
-The header is completed as Postfix's cleanup(8) does (Received, Message-Id, Date, From); Bcc is taken out.
+Works whether or not a server runs: the queue is files and rows, and couriers find the message when they start. The
+header is completed as Postfix's cleanup(8) does (Received, Message-Id, Date, From); Bcc is removed.
 """
 
 import contextlib
@@ -30,30 +30,32 @@ _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What a local program hands in: `content` with any line ends, `full_name` for a From that is missing."""
+    """The input of a local program: `content` with any line ends, `full_name` for a missing From."""
 
     content: bytes
-    sender: str  # an address, bare local parts allowed; "" = the null sender
+    sender: str  # An address, bare local parts allowed; "" is the null sender.
     recipients: tuple[str, ...]
-    from_header: bool = False  # -t: recipients also from To, Cc and Bcc
+    from_header: bool = False  # -t: recipients also from To, Cc and Bcc.
     full_name: str = ""
     user_id: int = 0
-    notify: str = ""  # RFC 3461 NOTIFY
+    notify: str = ""  # RFC 3461 NOTIFY.
     return_full: bool | None = None
     envelope_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SubmissionError:
-    """Why a submission is no letter: `too_big`, or words."""
+    """The reason why a submission is refused: `too_big`, or a text."""
 
     text: str
     too_big: bool = False
 
 
 def submit(submission: Submission) -> NewMessage | SubmissionError:
-    """Put it in the queue. Refused: nobody to send it to, or larger than message_size_limit. Raises
-    TemporaryFault when the queue cannot be written."""
+    """Enqueue a submission; refuse it if it has no recipient or exceeds message_size_limit.
+
+    Raise TemporaryFault if the queue cannot be written.
+    """
     limit = conf.current().message_size_limit
     if limit and len(submission.content) > limit:
         return SubmissionError("message file too big", too_big=True)
@@ -63,7 +65,9 @@ def submit(submission: Submission) -> NewMessage | SubmissionError:
         found += _header_recipients(fields)
     recipients = _clean_recipients(found)
     if not recipients:
-        return SubmissionError("No recipient addresses found in message header" if submission.from_header else _NOBODY)
+        return SubmissionError(
+            "No recipient addresses found in message header" if submission.from_header else _NO_RECIPIENT
+        )
     file = content_files.ContentFile()
     try:
         content_files.make_directories()
@@ -92,7 +96,7 @@ def submit(submission: Submission) -> NewMessage | SubmissionError:
         smtputf8=not (header.isascii() and sender.isascii() and all(each.isascii() for each in recipients)),
     )
     try:
-        message = enqueue.take_in_file(file, message)
+        message = enqueue.enqueue_file(file, message)
     except TemporaryFault:
         file.discard()
         raise
@@ -104,7 +108,7 @@ def submit(submission: Submission) -> NewMessage | SubmissionError:
     return message
 
 
-_NOBODY = "Recipient addresses must be specified on the command line or via the -t option"
+_NO_RECIPIENT = "Recipient addresses must be specified on the command line or via the -t option"
 
 
 def _with_crlf(content: bytes) -> bytes:
@@ -115,22 +119,24 @@ def _with_crlf(content: bytes) -> bytes:
 
 
 def _split_header(content: bytes) -> tuple[list[bytes], bytes]:
-    """(header fields with their line ends, the empty line and what follows). A first line that is no field
-    begins the body, as in Postfix; so does one between fields."""
+    """Split content into (header fields with their line ends, the empty line and the body).
+
+    A line that is not a header field begins the body, as in Postfix.
+    """
     fields: list[bytes] = []
-    at = 0
-    while at < len(content):
-        end = content.find(b"\r\n", at) + 2
-        line = content[at:end]
+    offset = 0
+    while offset < len(content):
+        end = content.find(b"\r\n", offset) + 2
+        line = content[offset:end]
         if line == b"\r\n":
-            return fields, content[at:]
+            return fields, content[offset:]
         if line[:1] in b" \t" and fields:
             fields[-1] += line
         elif _NAMED.match(line):
             fields.append(line)
         else:
-            return fields, b"\r\n" + content[at:]
-        at = end
+            return fields, b"\r\n" + content[offset:]
+        offset = end
     return fields, b"\r\n"
 
 
@@ -140,16 +146,16 @@ def _field_name(field: bytes) -> bytes:
 
 
 def _header_recipients(fields: Sequence[bytes]) -> list[str]:
-    """The recipients a header names; those of Resent- fields where there are any (RFC 5322 §3.6.6)."""
+    """Return the recipients named in the header; those of Resent- fields if there are any (RFC 5322 §3.6.6)."""
     names = _RESENT_TO if any(_field_name(field) in _RESENT_TO for field in fields) else _TO
     values = [field.partition(b":")[2] for field in fields if _field_name(field) in names]
     return [" ".join(value.decode("utf-8", "surrogateescape").split()) for value in values]
 
 
-def _clean_recipients(given: Sequence[str]) -> list[str]:
-    """Each address once, in order, with a domain; what is none is passed on to be returned."""
+def _clean_recipients(texts: Sequence[str]) -> list[str]:
+    """Return each address once, in order, with a domain; an invalid address is passed on and will be returned."""
     found: dict[str, None] = {}
-    for text in given:
+    for text in texts:
         for each in address_list.parse_address_list(text):
             if each.mailbox and each.host is not None:
                 full = f"{each.mailbox}@{each.host}" if each.host else each.mailbox
@@ -158,7 +164,7 @@ def _clean_recipients(given: Sequence[str]) -> list[str]:
 
 
 def _qualify(text: str) -> str:
-    """The address, with myorigin where it has no domain."""
+    """Return the address, with myorigin if it has no domain."""
     local, domain = addresses.split_address(text.strip())
     with contextlib.suppress(addresses.AddressError):
         domain = addresses.ascii_domain(domain)
@@ -166,38 +172,39 @@ def _qualify(text: str) -> str:
 
 
 def _complete_header(
-    fields: Sequence[bytes], submission: Submission, sender: str, queue_id: str, at: int
+    fields: Sequence[bytes], submission: Submission, sender: str, queue_id: str, moment: int
 ) -> tuple[bytes, str]:
-    """(the header without its empty line, the Message-ID)."""
+    """Return (the header without its empty line, the Message-ID)."""
     parameters = conf.current()
     kept = [field for field in fields if _field_name(field) and not _is_dropped(field)]
     present = {_field_name(field) for field in kept}
-    prefix, before = ("Resent-", b"resent-") if any(name.startswith(b"resent-") for name in present) else ("", b"")
+    prefix, lower_prefix = (
+        ("Resent-", b"resent-") if any(name.startswith(b"resent-") for name in present) else ("", b"")
+    )
     lines = [
         f"Received: by {parameters.myhostname} ({parameters.mail_name}, from userid {submission.user_id})",
-        f"\tid {queue_id}; {trace_headers.format_date(at)}",
+        f"\tid {queue_id}; {trace_headers.format_date(moment)}",
     ]
-    late = []
+    added = []
     message_id = ""
-    if before + b"message-id" not in present:
-        message_id = f"{at}.{queue_id}@{parameters.myhostname}"
-        late.append(f"{prefix}Message-Id: <{message_id}>")
-    if before + b"date" not in present:
-        late.append(f"{prefix}Date: {formatdate(at, localtime=True)}")
-    if before + b"from" not in present:
+    if lower_prefix + b"message-id" not in present:
+        message_id = f"{moment}.{queue_id}@{parameters.myhostname}"
+        added.append(f"{prefix}Message-Id: <{message_id}>")
+    if lower_prefix + b"date" not in present:
+        added.append(f"{prefix}Date: {formatdate(moment, localtime=True)}")
+    if lower_prefix + b"from" not in present:
         author = addresses.format_address(sender) or f"MAILER-DAEMON@{parameters.myorigin}"
-        late.append(f"{prefix}From: {_format_phrase(submission.full_name)} <{author}>".replace(":  <", ": <"))
+        added.append(f"{prefix}From: {_format_phrase(submission.full_name)} <{author}>".replace(":  <", ": <"))
     header = (
         "\r\n".join([*lines, ""]).encode()
         + b"".join(kept)
-        + "".join(f"{line}\r\n" for line in late).encode("utf-8", "surrogateescape")
+        + "".join(f"{line}\r\n" for line in added).encode("utf-8", "surrogateescape")
     )
     return header, trace_headers.find_message_id(header) or message_id
 
 
 def _is_dropped(field: bytes) -> bool:
-    """Return True for fields that are not passed on: among them results of checks that bear our name, as if we had
-    made them."""
+    """Return True for fields that are not passed on, among them results of checks that claim our name."""
     if _field_name(field) in _DROPPED:
         return True
     return authentication_results.FIELD.match(field) is not None and authentication_results.claims_name(
@@ -206,7 +213,7 @@ def _is_dropped(field: bytes) -> bool:
 
 
 def _format_phrase(name: str) -> str:
-    """A display name (RFC 5322 §3.2.5); other characters than ASCII go as they are (RFC 6532)."""
+    """Quote a display name if needed (RFC 5322 §3.2.5); non-ASCII characters are unchanged (RFC 6532)."""
     name = " ".join(name.split())
     if _ATOMS.fullmatch(name):
         return name

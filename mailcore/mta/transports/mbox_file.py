@@ -1,8 +1,8 @@
-"""Delivery to a file of messages (mbox), by an alias that says so (aliases(5), local(8)).
+"""Delivery to an mbox file named by an alias (aliases(5), local(8)).
 
-Off until allow_mail_to_files says otherwise. The message is added below a "From " line, under the locks that
-mailbox_delivery_lock names, and lies on the disk when the outcome is told; what could only be added in part is taken
-away again. A courier that dies in between does it again: a file has no names that could tell.
+Off unless allow_mail_to_files allows it. The message is appended below a "From " line, under the locks of
+mailbox_delivery_lock, and is synced to the disk before the outcome is recorded; a partial write is truncated. If the
+courier dies in between, the message is appended again: an mbox file offers no way to detect the duplicate.
 """
 
 import contextlib
@@ -16,19 +16,19 @@ from email.utils import formatdate
 
 from mailcore import conf
 from mailcore.mta.queue import content_files
-from mailcore.mta.queue.states import Claim
+from mailcore.mta.queue.claim import Claim
 from mailcore.values import Outcome, deferred_outcome, delivered_outcome, failed_outcome
 from mailcore.wire.message import trace_headers
 
 _FROM_LINE = re.compile(rb"^(?=From )", re.MULTILINE)
 
 
-class _Busy(Exception):
-    """Somebody else has the file."""
+class _FileLocked(Exception):
+    """Another process has locked the file."""
 
 
 def format_message(claim: Claim, original: str) -> bytes:
-    """As commands and files get it: "From " line and trace headers first, lines ending in LF."""
+    """Return the message for commands and files: "From " line and trace headers first, lines ending in LF."""
     with open(content_files.content_path(claim.id), "rb") as file:
         file.seek(claim.trace_size)
         content = file.read()
@@ -39,7 +39,7 @@ def format_message(claim: Claim, original: str) -> bytes:
 
 
 def append_message(path: str, claim: Claim, original: str) -> Outcome:
-    """Add the message to the file at `path`, making it where there is none. Waits for locks."""
+    """Append the message to the file at `path`, creating it if it is missing. Waits for locks."""
     from_line, _, content = format_message(claim, original).partition(b"\n")
     entry = from_line + b"\n" + _FROM_LINE.sub(b">", content)
     entry += b"\n" if entry.endswith(b"\n") else b"\n\n"
@@ -48,7 +48,7 @@ def append_message(path: str, claim: Claim, original: str) -> Outcome:
             if file is None:
                 return failed_outcome("5.2.0", f"destination {path} is not a regular file", "local")
             _append_entry(file, entry)
-    except _Busy:
+    except _FileLocked:
         return deferred_outcome("4.2.0", f"unable to lock for exclusive access: {path}", "local")
     except OSError as error:
         return deferred_outcome("4.2.0", f"cannot append message to file {path}: {error.strerror}", "local")
@@ -71,7 +71,10 @@ def _append_entry(file: int, entry: bytes) -> None:
 
 @contextlib.contextmanager
 def _open_locked(path: str) -> Iterator[int | None]:
-    """The file, locked; None: it is no file (nor /dev/null, which needs no lock). Raises _Busy, OSError."""
+    """Open and lock the file; yield None if it is not a regular file. Raise _FileLocked or OSError.
+
+    /dev/null is allowed and needs no lock.
+    """
     locks = conf.current().mailbox_delivery_lock
     special = path == os.devnull
     with contextlib.ExitStack() as stack:
@@ -93,13 +96,13 @@ def _open_locked(path: str) -> Iterator[int | None]:
 
 @contextlib.contextmanager
 def _dotlock(path: str) -> Iterator[None]:
-    def take() -> None:
+    def acquire() -> None:
         with contextlib.suppress(FileNotFoundError):
             if time.time() - os.stat(path).st_mtime > conf.current().stale_lock_time:
                 os.unlink(path)
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o444))
 
-    _retry(take, FileExistsError)
+    _retry(acquire, FileExistsError)
     try:
         yield
     finally:
@@ -107,12 +110,12 @@ def _dotlock(path: str) -> Iterator[None]:
             os.unlink(path)
 
 
-def _retry(take: Callable[[], None], busy: type[OSError]) -> None:
+def _retry(acquire: Callable[[], None], busy: type[OSError]) -> None:
     parameters = conf.current()
     for attempt in range(max(1, parameters.deliver_lock_attempts)):
         if attempt:
             time.sleep(parameters.deliver_lock_delay)
         with contextlib.suppress(busy):
-            take()
+            acquire()
             return
-    raise _Busy
+    raise _FileLocked

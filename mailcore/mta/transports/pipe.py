@@ -1,8 +1,8 @@
-"""Deliveries to what is no account: a command's standard input, a Maildir somewhere (aliases(5)).
+"""Delivery to a command's standard input or to a Maildir outside the mail store (aliases(5)).
 
-Both are off until allow_mail_to_commands and allow_mail_to_files say otherwise, and only aliases that the
-administrator read from a file can name them (`postalias`). A command's exit status decides, by sysexits.h.
-Commands run as the user the mail system runs as, in an environment of their own.
+Both are off unless allow_mail_to_commands and allow_mail_to_files allow them, and only aliases that the administrator
+read from a file can name them (`postalias`). A command's exit status decides, by sysexits.h. Commands run as the user
+of the mail system, in an environment of their own.
 """
 
 import asyncio
@@ -12,15 +12,15 @@ import shlex
 import signal
 
 from mailcore import conf
-from mailcore.mta.queue.states import Claim
+from mailcore.mta.queue.claim import Claim
 from mailcore.mta.transports import mbox_file
 from mailcore.store.maildir import maildir_files
 from mailcore.values import Arrival, Outcome, deferred_outcome, delivered_outcome, failed_outcome
 
-_SAID = 500  # bytes of a command's output that go into the outcome
+_OUTPUT_LIMIT = 500  # Bytes of a command's output that go into the outcome.
 _CHUNK = 1 << 16
 _SHELL = frozenset("|&;<>()$`\\\"'*?[]#~=%{}!\n")
-# sysexits.h: status → (enhanced code, words).
+# sysexits.h: status → (enhanced code, text).
 _STATUSES = {
     os.EX_USAGE: ("5.3.0", "command line usage error"),
     os.EX_DATAERR: ("5.6.0", "data format error"),
@@ -41,9 +41,9 @@ _STATUSES = {
 
 
 async def run_command(command: str, claim: Claim, original: str) -> Outcome:
-    """Give the message to a command, as `mailfile.message` has it."""
+    """Pipe the message to a command, in the format of `mbox_file.format_message`."""
     content = await asyncio.to_thread(mbox_file.format_message, claim, original)
-    # As in Postfix: a shell only where the command needs one.
+    # As in Postfix: a shell only if the command needs one.
     words = ["/bin/sh", "-c", command] if _SHELL & set(command) else shlex.split(command)
     try:
         process = await asyncio.create_subprocess_exec(
@@ -68,17 +68,20 @@ async def run_command(command: str, claim: Claim, original: str) -> Outcome:
 
 
 async def _converse(process: asyncio.subprocess.Process, content: bytes) -> bytes:
-    """Hand the content over; returns the first of what the command says, when it has ended. Only its exit status
-    counts: it may decide without having read everything. (`communicate` raises then where the loop is uvloop's.)"""
+    """Write the content to the command; return the start of its output when it has exited.
+
+    Only the exit status counts: a command may exit without reading everything. (`communicate` raises in that case if
+    the loop is uvloop's.)
+    """
     assert process.stdin is not None
     assert process.stdout is not None
     feeding = asyncio.ensure_future(_feed(process.stdin, content))
     try:
-        output = await process.stdout.read(_SAID)
-        while len(output) < _SAID and (more := await process.stdout.read(_SAID - len(output))):
+        output = await process.stdout.read(_OUTPUT_LIMIT)
+        while len(output) < _OUTPUT_LIMIT and (more := await process.stdout.read(_OUTPUT_LIMIT - len(output))):
             output += more
         while await process.stdout.read(_CHUNK):
-            pass  # the rest is nobody's, but the command must be able to say it
+            pass  # Drain the rest, so that the command does not block on a full pipe.
         await process.wait()
     finally:
         feeding.cancel()
@@ -96,19 +99,19 @@ async def _feed(stdin: asyncio.StreamWriter, content: bytes) -> None:
 
 
 def _exit_outcome(status: int, output: bytes) -> Outcome:
-    said = " ".join(output[:_SAID].decode("utf-8", "replace").split())
-    said = f" Command output: {said}" if said else ""
+    output_text = " ".join(output[:_OUTPUT_LIMIT].decode("utf-8", "replace").split())
+    output_text = f" Command output: {output_text}" if output_text else ""
     if status == 0:
-        return delivered_outcome(f"delivered to command{said}", "local")
+        return delivered_outcome(f"delivered to command{output_text}", "local")
     if status < 0:
-        return failed_outcome("5.3.0", f"Command died with signal {-status}.{said}", "local")
+        return failed_outcome("5.3.0", f"Command died with signal {-status}.{output_text}", "local")
     dsn, words = _STATUSES.get(status, ("5.3.0", f"Command died with status {status}"))
     kind = deferred_outcome if dsn.startswith("4") else failed_outcome
-    return kind(dsn, f"{words}.{said}", "local")
+    return kind(dsn, f"{words}.{output_text}", "local")
 
 
 def _environment(claim: Claim, original: str) -> dict[str, str]:
-    """What a command may know; nothing of ours, such as keys and passwords, is handed on."""
+    """Return the environment of a command; it has none of our own variables, such as keys and passwords."""
     local, _, domain = original.rpartition("@")
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -122,16 +125,16 @@ def _environment(claim: Claim, original: str) -> dict[str, str]:
 
 
 def deliver_to_maildir(path: str, arrival: Arrival) -> Outcome:
-    """Put the message into the Maildir at `path`, making it where there is none."""
-    where = path.rstrip("/")
+    """Deliver the message to the Maildir at `path`, creating it if it is missing."""
+    maildir = path.rstrip("/")
     try:
         for name in ("tmp", "new", "cur"):
-            os.makedirs(os.path.join(where, name), mode=0o700, exist_ok=True)
+            os.makedirs(os.path.join(maildir, name), mode=0o700, exist_ok=True)
         with open(arrival.file, "rb") as file:
             file.seek(arrival.skip)
             content = file.read()
-        maildir_files.write_file(where, arrival.base_name, (arrival.trace, content))
-        maildir_files.sync_directories([os.path.join(where, "new")])
+        maildir_files.write_file(maildir, arrival.base_name, (arrival.trace, content))
+        maildir_files.sync_directories([os.path.join(maildir, "new")])
     except OSError as error:
         return deferred_outcome("4.2.0", f"cannot deliver to a directory: {error.strerror}", "local")
     return delivered_outcome("delivered to maildir", "local")

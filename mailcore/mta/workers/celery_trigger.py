@@ -1,9 +1,9 @@
-"""With REDIS_URL, Celery's workers deliver, on any machine; `runmailserver` only wakes them.
+"""The trigger of Celery's workers: with REDIS_URL they deliver, on any machine, and `runmailserver` only wakes them.
 
-The ringer stands where couriers would: it hears the couriers' bell, looks for what has fallen due, and sends the
-task `mailcore.tasks.deliver`, never one a message and never a second one before a worker has begun with the first
-(`wake_ups`): a visit goes on until nothing is due. While Redis is away messages wait in the queue; the next look after
-its return finds them.
+It runs in place of a courier: it receives the couriers' notifications, checks which messages are due, and sends the
+task `mailcore.tasks.deliver`, never one per message and never a second one before a worker has started the first
+(`wake_ups`): a worker goes on until no message is due. While Redis is down messages wait in the queue; the first check
+after its return finds them.
 """
 
 import select
@@ -21,43 +21,46 @@ from mailcore.mta.workers import housekeeping, wake_ups
 from mailcore.mta.workers.housekeeping import Housekeeping
 from mailcore.store.notify import notifications
 
-_GATHER = 0.05  # seconds between two looks
-_LOOK_AGAIN = 5.0  # seconds: a missed bell is found out after this at the latest
-_SOON = 1.0  # seconds until what is due still, or Redis and the database when they are away, is looked at again
-_LONG = 60.0  # seconds after which messages that nobody takes are worth a line in the log
+_BATCH_DELAY = 0.05  # Seconds between two checks.
+_POLL_INTERVAL = 5.0  # Seconds after which a lost notification is noticed at the latest.
+_RETRY_INTERVAL = 1.0  # Seconds until the next check if messages are still due, or Redis or the database is down.
+_WARN_AFTER = 60.0  # Seconds that messages may be due before a warning is logged.
 
 
 class CeleryTrigger:
-    """`run` until `stop`."""
+    """The process that sends wake-ups: `run` until `stop`."""
 
     def __init__(self) -> None:
         self._stopping = False
         self._housekeeping = Housekeeping()
-        self._changed = False  # settings or accounts have
+        self._changed = False  # Settings or accounts have changed.
         self._started = False
-        self._due_since: float | None = None  # something has been due at every look since then
+        self._due_since: float | None = None  # Messages have been due at every check since then.
 
     def stop(self) -> None:
         self._stopping = True
 
-    def run(self, bell: socket.socket, parent: int) -> None:
-        """Wake workers whenever the bell (a `news.listen(COURIERS)` socket) rings or something is due, until `stop`, or
-        until `parent` (a pipe's reading end) says that the supervisor is gone."""
+    def run(self, wake_socket: socket.socket, parent: int) -> None:
+        """Wake workers on notifications and when messages are due, until `stop` or the supervisor's death.
+
+        `wake_socket` receives the couriers' notifications; `parent` is the reading end of a pipe that becomes readable
+        when the supervisor dies.
+        """
         while not self._stopping:
             close_old_connections()
             began = monotonic()
-            timeout = self._look()
-            ready, _, _ = select.select([bell.fileno(), parent], [], [], timeout)
+            timeout = self._check_queue()
+            ready, _, _ = select.select([wake_socket.fileno(), parent], [], [], timeout)
             if parent in ready:
                 return
             if ready:
                 self._changed |= bool(
-                    notifications.read_notifications(bell) & {notifications.SETTINGS, notifications.EVERYTHING}
+                    notifications.read_notifications(wake_socket) & {notifications.SETTINGS, notifications.EVERYTHING}
                 )
-                sleep(max(0.0, began + _GATHER - monotonic()))
+                sleep(max(0.0, began + _BATCH_DELAY - monotonic()))
 
-    def _look(self) -> float:
-        """Send a wake-up if something is due. Returns how long to wait for the bell."""
+    def _check_queue(self) -> float:
+        """Send a wake-up if messages are due. Return the seconds to wait for a notification."""
         try:
             if not self._started:
                 housekeeping.recover()
@@ -67,33 +70,35 @@ class CeleryTrigger:
                 self._changed = False
             due = states.seconds_until_due()
             if due == 0 or states.has_expired_lease():
-                self._complain()
+                self._warn_if_overdue()
                 wake_up()
-                return _SOON
+                return _RETRY_INTERVAL
             self._due_since = None
             states.release_dead()
             self._housekeeping.step()
         except Error as error:
             writer.write("qmgr", f"warning: the database does not answer: {' '.join(str(error).split())}")
             connection.close()
-            return _SOON
+            return _RETRY_INTERVAL
         except (KombuError, RedisError, OSError) as error:
             writer.write("qmgr", f"warning: Celery's broker does not answer: {' '.join(str(error).split())}")
-            return _SOON
-        return _LOOK_AGAIN if due is None else min(due, _LOOK_AGAIN)
+            return _RETRY_INTERVAL
+        return _POLL_INTERVAL if due is None else min(due, _POLL_INTERVAL)
 
-    def _complain(self) -> None:
-        """Say now and then that no worker comes."""
+    def _warn_if_overdue(self) -> None:
+        """Log a warning now and then if no worker starts."""
         now = monotonic()
         if self._due_since is None:
             self._due_since = now
-        elif now - self._due_since > _LONG:
+        elif now - self._due_since > _WARN_AFTER:
             self._due_since = now
-            writer.write("qmgr", f"warning: messages have been due for {_LONG:.0f} s; is a Celery worker running?")
+            writer.write(
+                "qmgr", f"warning: messages have been due for {_WARN_AFTER:.0f} s; is a Celery worker running?"
+            )
 
 
 def wake_up() -> bool:
-    """Send a wake-up unless one is under way. KombuError, RedisError, OSError: the broker does not answer."""
+    """Send a wake-up unless one is pending. Raise KombuError, RedisError or OSError if the broker does not answer."""
     if not wake_ups.reserve():
         return False
     try:

@@ -1,5 +1,6 @@
-"""What is done when nothing is due: messages are counted, what is too old is forgotten, and messages go on whose
-mailboxes are no longer on hold. Called by whoever stands at the couriers' bell: a courier, or the ringer in its place.
+"""Housekeeping when no message is due: statistics, deletion of old rows, and release of held mailboxes.
+
+Called by the process that receives the couriers' notifications: a courier, or the Celery trigger in its place.
 """
 
 from mailcore import conf
@@ -13,7 +14,7 @@ from mailcore.store.access import sieve_scripts
 from mailcore.store.db import event_log
 from mailcore.values import Local
 
-_EVERY_US = 3600 * states.MICRO
+_INTERVAL_US = 3600 * states.MICRO
 
 
 class Housekeeping:
@@ -23,30 +24,30 @@ class Housekeeping:
     def step(self) -> None:
         now = states.now_us()
         statistics.count_log()
-        if now - self._done_us > _EVERY_US:
+        if now - self._done_us > _INTERVAL_US:
             self._done_us = now
             recover()
-            forgotten, stray = states.delete_old_history(), enqueue.remove_orphaned_files()
+            deleted, orphans = states.delete_old_history(), enqueue.remove_orphaned_files()
             event_log.delete_old_events()
             statistics.delete_old_counts()
             sieve_scripts.delete_expired()
             deliver.release_held_mailboxes()
-            if forgotten or stray:
-                writer.write("qmgr", f"forgot {forgotten} settled messages, removed {stray} stray files")
+            if deleted or orphans:
+                writer.write("qmgr", f"deleted history of {deleted} messages, removed {orphans} orphaned files")
 
 
 def recover() -> None:
-    """Put back what lost its name in a power failure: when whoever keeps house starts, and before anything is swept."""
+    """Restore messages whose names were lost in a power failure: at start, and before old rows are deleted."""
     crash_recovery.recover_after_crash(deliver.build_arrival, _account)
 
 
 def _account(address: str) -> Local | None:
-    way = route_address(address, final=True)
-    return way if isinstance(way, Local) else None
+    route = route_address(address, final=True)
+    return route if isinstance(route, Local) else None
 
 
 def read_settings() -> None:
-    """Settings or accounts have changed."""
+    """Read changed settings and accounts."""
     conf.refresh()
     directory.clear_cache()
     deliver.release_held_mailboxes()

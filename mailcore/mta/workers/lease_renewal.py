@@ -1,5 +1,7 @@
-"""Renewing the leases of a courier, in a thread of its own: however long a delivery, a slow host or a command takes,
-nobody else begins with the same messages while the courier lives."""
+"""Renewal of a courier's leases, in a thread of its own.
+
+However long a delivery, a slow host or a command takes, no other courier claims the messages while this one lives.
+"""
 
 import threading
 from collections.abc import Callable, Collection
@@ -11,11 +13,11 @@ from mailcore import conf
 from mailcore.logs import writer
 from mailcore.mta.queue import states
 
-_LOOK_AGAIN = 5.0  # seconds: courier_lease_time may have been changed
+_POLL_INTERVAL = 5.0  # Seconds between checks, since courier_lease_time may change.
 
 
-class LeaseKeeper:
-    """Renews every third of courier_lease_time what `held` names; `start` and `stop` it."""
+class LeaseRenewer:
+    """A thread that renews the leases of the messages `held` returns, every third of courier_lease_time."""
 
     def __init__(self, courier: str, held: Callable[[], Collection[int]]) -> None:
         self._courier, self._held = courier, held
@@ -37,10 +39,10 @@ class LeaseKeeper:
     def _run(self) -> None:
         renewed = monotonic()
         while True:
-            every = max(conf.current().courier_lease_time / 3, 0.1)
-            if self._ended.wait(max(0.0, min(renewed + every - monotonic(), _LOOK_AGAIN))):
+            interval = max(conf.current().courier_lease_time / 3, 0.1)
+            if self._ended.wait(max(0.0, min(renewed + interval - monotonic(), _POLL_INTERVAL))):
                 break
-            if monotonic() - renewed >= every:
+            if monotonic() - renewed >= interval:
                 renewed = monotonic()
                 self._renew()
         connection.close()
@@ -53,5 +55,5 @@ class LeaseKeeper:
             close_old_connections()
             states.renew_lease(self._courier, ids)
         except Error as error:
-            writer.write("qmgr", f"warning: leases are not renewed: {' '.join(str(error).split())}")
+            writer.write("qmgr", f"warning: cannot renew leases: {' '.join(str(error).split())}")
             connection.close()

@@ -1,7 +1,7 @@
-"""Messages returned to their senders at once, because the administrator sees that they will never arrive.
+"""Return of messages to their senders at once, because the administrator knows that they cannot be delivered.
 
-What a courier would do when a message's time is over, done now: every recipient who still waits has failed, and the
-sender is told.
+Does now what a courier would do when a message's queue lifetime ends: every pending recipient fails, and the sender is
+notified.
 """
 
 from collections.abc import Collection
@@ -10,14 +10,14 @@ from mailcore.logs import writer
 from mailcore.mta.delivery import deliver
 from mailcore.mta.delivery.crash_recovery import PendingCleanup
 from mailcore.mta.queue import states
-from mailcore.mta.queue.states import Claim, DeliveryResult
+from mailcore.mta.queue.claim import Claim, DeliveryResult
 from mailcore.store.db.retry import run_in_transaction
 from mailcore.store.processes import instance
 from mailcore.values import failed_outcome
 
 
-def _is_whole(courier: str, claim: Claim) -> bool:
-    """The notice quotes the content: a message whose file is damaged is set aside."""
+def _is_intact(courier: str, claim: Claim) -> bool:
+    """Return True if the content is intact; else mark the message corrupt. The notice quotes the content."""
     if not (damage := claim.damage()):
         return True
     if states.mark_corrupt(courier, claim.id):
@@ -29,12 +29,12 @@ _OUTCOME = failed_outcome("5.4.7", "returned to sender by the administrator", "n
 
 
 def return_to_sender(queued_ids: Collection[int]) -> int:
-    """Returns how many messages went back; one that a courier is at work on, or that cannot be read, stays."""
-    name = instance.numbered()  # by which the claims of a process that died are given back
-    claims = [claim for claim in states.claim_ids(name, queued_ids) if _is_whole(name, claim)]
-    settlements = [DeliveryResult(claim, [(duty, _OUTCOME) for duty in claim.pending]) for claim in claims]
-    run_in_transaction(lambda: deliver.record_results(name, settlements))
-    leftovers = PendingCleanup()
-    leftovers.add(settlements, ())
-    leftovers.clear()
+    """Return messages to their senders; return how many. Messages a courier has, or that are corrupt, are left."""
+    courier = instance.numbered()  # The name by which the claims of a killed process are released.
+    claims = [claim for claim in states.claim_ids(courier, queued_ids) if _is_intact(courier, claim)]
+    results = [DeliveryResult(claim, [(recipient, _OUTCOME) for recipient in claim.pending]) for claim in claims]
+    run_in_transaction(lambda: deliver.record_results(courier, results))
+    cleanup = PendingCleanup()
+    cleanup.add(results, ())
+    cleanup.clear()
     return len(claims)

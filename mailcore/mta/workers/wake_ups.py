@@ -1,16 +1,16 @@
-"""Wake-ups for Celery's workers: at most one is under way, however many machines send them.
+"""Wake-ups for Celery's workers: at most one is pending, however many machines send them.
 
-A wake-up is a task that says "look at the queue". Until a worker begins with it nobody sends another: workers take
-tasks without acknowledgement from Redis as fast as they come, and keep thousands in memory when they are busy.
-What a wake-up that got lost would have found is found by the next one, _LOST seconds later.
+A wake-up is a task that makes a worker process the queue. No second one is sent until a worker starts it: workers take
+unacknowledged tasks from Redis as fast as they come, and hold thousands in memory when they are busy. If a wake-up is
+lost, the next one finds its messages, _LOST seconds later.
 """
 
 import redis
 
 from mailcore.store.notify import redis_relay
 
-QUEUE = "youju"  # the list in Redis in which Celery's tasks wait
-_LOST = 15  # seconds after which a wake-up that no worker began with does not count any more
+QUEUE = "youju"  # The list in Redis that holds Celery's tasks.
+_LOST = 15  # Seconds after which a wake-up that no worker started is considered lost.
 _client: redis.Redis | None = None
 
 
@@ -22,19 +22,19 @@ def _redis() -> redis.Redis:
 
 
 def reserve() -> bool:
-    """May a wake-up be sent now? Then nobody else may until `begin`. RedisError."""
+    """Return True if a wake-up may be sent now; then no other process may until `begin`. Raise RedisError."""
     if _redis().llen(QUEUE):
         return False
     return bool(_redis().set(redis_relay.key("wake-up"), "1", nx=True, ex=_LOST))
 
 
 def begin() -> None:
-    """A worker begins with a wake-up, or it was not sent after all. RedisError."""
+    """Allow the next wake-up: a worker has started this one, or it was not sent. Raise RedisError."""
     _redis().delete(redis_relay.key("wake-up"))
 
 
 def is_redis_there() -> bool:
-    """Does Redis answer?"""
+    """Return True if Redis answers."""
     try:
         with redis_relay.connect() as client:
             return bool(client.ping())

@@ -1,47 +1,47 @@
-"""Which processor a server process's threads run on.
+"""CPU affinity of a server process's threads.
 
-The loop and the threads behind it hand Python's lock to each other many times for each message and command. From one
-processor to another that costs more than a second processor brings, for only one of them runs Python at a time. So
-while clients keep a process busy with several things at once, all its threads share one processor, each server process
-its own; with one thing at a time the kernel places them, for then one works while the other waits for the disk.
+The event loop and its threads contend for the GIL many times per message and command. Moving it between processors
+costs more than a second processor gains, since only one thread runs Python at a time. So while clients keep a process
+busy with several jobs at once, all its threads are pinned to one processor, each server process to its own; with one
+job at a time the kernel places them, since then one thread works while the other waits for the disk.
 """
 
 import os
 from contextlib import suppress
 
-_CROWD = 16  # pieces of work in a second that came while another was under way
+_BUSY_THRESHOLD = 16  # Jobs per second that were submitted while another was running.
 
 
 class CpuAffinity:
-    """The processor of the server process of this `number` (1, 2, …), among those that the process may use."""
+    """The processor of the server process with this `number` (1, 2, …), out of those the process may use."""
 
     def __init__(self, number: int) -> None:
-        # Linux; elsewhere the kernel always places threads.
+        # Linux; on other systems the kernel always places threads.
         self._all = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set[int]()
         self._own = {sorted(self._all)[(number - 1) % len(self._all)]} if self._all else self._all
-        self._met = 0
-        self._kept = False
+        self._contentions = 0
+        self._pinned = False
 
     def on_contention(self) -> None:
-        """Work has come while other work is under way."""
-        self._met += 1
-        if self._met == _CROWD and not self._kept:
-            self._place(self._own)
-            self._kept = True
+        """Count a job that was submitted while another is running."""
+        self._contentions += 1
+        if self._contentions == _BUSY_THRESHOLD and not self._pinned:
+            self._set_affinity(self._own)
+            self._pinned = True
 
     def release_if_idle(self) -> None:
-        """To be called once a second: is it still crowded?"""
-        if self._kept and self._met < _CROWD:
-            self._place(self._all)
-            self._kept = False
-        self._met = 0
+        """Unpin the threads if contention is over; call once a second."""
+        if self._pinned and self._contentions < _BUSY_THRESHOLD:
+            self._set_affinity(self._all)
+            self._pinned = False
+        self._contentions = 0
 
-    def _place(self, processors: set[int]) -> None:
+    def _set_affinity(self, processors: set[int]) -> None:
         if len(self._all) < 2:
             return
         threads: list[str] = []
-        with suppress(OSError):  # a system without /proc
+        with suppress(OSError):  # A system without /proc.
             threads = os.listdir("/proc/self/task")
         for thread in threads:
-            with suppress(OSError):  # it has just ended, or we may not
+            with suppress(OSError):  # The thread has ended, or we lack permission.
                 os.sched_setaffinity(int(thread), processors)

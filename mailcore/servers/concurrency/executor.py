@@ -1,11 +1,11 @@
-"""The one crossing from asyncio to the sync rooms (store, post).
+"""The executor: the one crossing from asyncio to synchronous code (store, mta).
 
-`run` takes a function and its values to a thread and brings its result back: one protocol command is
-one crossing, one function, one transaction. `read` is for short reads: on the embedded database they
-run at once on the loop, for a thread hop (about 50 µs) costs more than the query.
+`run_in_pool` calls a function in a thread and returns its result: one protocol command is one crossing, one function,
+one transaction. `run_read` is for short reads: on SQLite they run on the loop, since a thread switch (about 50 µs)
+costs more than the query.
 
-The pool's size is the number of database connections of this process. Password checks (`check`) take 20 ms of
-a processor each and have a few threads of their own, so that a burst of them leaves the others to mail.
+The pool's size is the number of database connections of this process. Password checks take 20 ms of CPU each and have a
+few threads of their own, so that a burst of them leaves the pool to mail.
 """
 
 import asyncio
@@ -32,83 +32,93 @@ def _do_nothing() -> None:
 
 
 class Executor:
-    """`met` is called whenever work comes while other work is under way (see `core`). `alone` says whether there is
-    one session at most in this process."""
+    """The thread pools and the commit thread of a server process.
+
+    `on_contention` is called when a job is submitted while another is running (see `cpu_affinity`); `is_single_session`
+    returns True if the process has at most one session.
+    """
 
     def __init__(
-        self, threads: int = 16, met: Callable[[], None] = _do_nothing, alone: Callable[[], bool] = lambda: False
+        self,
+        threads: int = 16,
+        on_contention: Callable[[], None] = _do_nothing,
+        is_single_session: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bridge")
-        self._checks = ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="check")
-        self._asking = ThreadPoolExecutor(32, thread_name_prefix="asking")
-        self._committing = _CommitThread()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pool")
+        self._password_pool = ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="password")
+        self._network_pool = ThreadPoolExecutor(32, thread_name_prefix="network")
+        self._commit_thread = _CommitThread()
         self._inline = connection.vendor == "sqlite"
-        self._writing = Batcher(_run_in_one_transaction, self)
-        self._under_way = 0
-        self.on_contention = met
-        self._alone = alone
-        # Under a running loop Django keeps one connection for each asyncio task; in a context of their own all
-        # short reads share one, which stays open.
-        self._context = contextvars.copy_context()
-        self._commits: contextvars.Context | None = None  # the same for what the loop commits
+        self._write_batcher = Batcher(_run_in_one_transaction, self)
+        self._running = 0
+        self.on_contention = on_contention
+        self._has_single_session = is_single_session
+        # Under a running loop Django keeps one connection per asyncio task; in a context of their own all short reads
+        # share one, which stays open.
+        self._read_context = contextvars.copy_context()
+        self._write_context: contextvars.Context | None = None  # The context of writes on the loop.
 
     async def run_in_pool(self, function: Callable[..., T], *values: object) -> T:
-        """`function(*values)` in a thread; whatever it raises is raised here."""
-        if self._under_way:
+        """Call `function(*values)` in a thread of the pool; return its result or raise its exception."""
+        if self._running:
             self.on_contention()
-        self._under_way += 1
+        self._running += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, _run_job, function, values)
         finally:
-            self._under_way -= 1
+            self._running -= 1
 
     async def run_password_check(self, function: Callable[..., T], *values: object) -> T:
-        """Like `run`, for what judges a password."""
-        return await asyncio.get_running_loop().run_in_executor(self._checks, _run_job, function, values)
+        """Call a function that checks a password, in threads of its own."""
+        return await asyncio.get_running_loop().run_in_executor(self._password_pool, _run_job, function, values)
 
     async def run_blocking_network(self, function: Callable[..., T], *values: object) -> T:
-        """Like `run`, for what waits for name servers and other hosts: they may be slow, our messages are not."""
-        return await asyncio.get_running_loop().run_in_executor(self._asking, _run_job, function, values)
+        """Call a function that waits for name servers or other hosts, in threads of its own, since they may be slow."""
+        return await asyncio.get_running_loop().run_in_executor(self._network_pool, _run_job, function, values)
 
     async def run_write(self, function: Callable[..., T], *values: object) -> T:
-        """Like `run`, for a function that is one short transaction and does nothing after it. The embedded database
-        lets one write at a time: what has to wait for its turn is done together then, and shares a commit."""
+        """Call a function that is one short write transaction and nothing else.
+
+        SQLite allows one writer at a time: writes that must wait are run together and share a commit.
+        """
         if not self._inline:
             return await self.run_in_pool(function, *values)
-        done: T = await self._writing.submit((function, values))
-        return done
+        result: T = await self._write_batcher.submit((function, values))
+        return result
 
     def commit(self, function: Callable[..., object], *values: object) -> None:
-        """`function(*values)` in the one thread that takes messages in; it says itself what came of it."""
-        self._committing.put(function, values)
+        """Call `function(*values)` in the commit thread; the function reports its result itself."""
+        self._commit_thread.put(function, values)
 
     def is_single_session(self) -> bool:
-        """May the loop wait for the disk? On a database server, for the network, never."""
-        return self._inline and self._alone()
+        """Return True if the loop may wait for the disk; on a database server, and so the network, it never may."""
+        return self._inline and self._has_single_session()
 
     def run_inline(self, function: Callable[..., T], *values: object) -> T:
-        """`function(*values)` on the loop, with a database connection of its own for small transactions."""
-        if self._commits is None:
-            self._commits = contextvars.copy_context()
-            self._commits.run(_prepare_writer)
-        return self._commits.run(function, *values)
+        """Call `function(*values)` on the loop, with a database connection of its own for small transactions."""
+        if self._write_context is None:
+            self._write_context = contextvars.copy_context()
+            self._write_context.run(_prepare_writer)
+        return self._write_context.run(function, *values)
 
     async def run_read(self, function: Callable[..., T], *values: object) -> T:
-        """Like `run`, for a function that only reads and takes well under a millisecond."""
+        """Call a function that only reads and takes well under a millisecond."""
         if self._inline:
-            return self._context.run(function, *values)
+            return self._read_context.run(function, *values)
         return await self.run_in_pool(function, *values)
 
     def close(self) -> None:
-        self._committing.close()
+        self._commit_thread.close()
         self._pool.shutdown(wait=True, cancel_futures=False)
-        self._asking.shutdown(wait=False, cancel_futures=True)
-        self._checks.shutdown(wait=True, cancel_futures=True)
+        self._network_pool.shutdown(wait=False, cancel_futures=True)
+        self._password_pool.shutdown(wait=True, cancel_futures=True)
 
 
 class _CommitThread:
-    """One thread that does one job after the other. An executor hands a job over in twice the time, and
-    each message waits for that."""
+    """One thread that runs jobs one after the other.
+
+    ThreadPoolExecutor dispatch costs twice as much, and each message waits for it.
+    """
 
     def __init__(self) -> None:
         self._jobs: SimpleQueue[_PendingJob | None] = SimpleQueue()
@@ -117,7 +127,7 @@ class _CommitThread:
 
     def put(self, function: Callable[..., object], values: tuple[object, ...]) -> None:
         if self._closed:
-            raise RuntimeError("no more jobs are done")
+            raise RuntimeError("executor is closed")
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="commit")
             self._thread.start()
@@ -129,11 +139,11 @@ class _CommitThread:
             try:
                 _run_job(*job)
             except Exception:
-                _logger.exception("in the thread that commits")
+                _logger.exception("unhandled exception in commit thread")
         connection.close()
 
     def close(self) -> None:
-        """When all jobs are done; from now on none is taken."""
+        """Wait until all jobs are done; no new job is accepted."""
         self._closed = True
         if self._thread is not None:
             self._jobs.put(None)
@@ -146,15 +156,18 @@ _PendingJob = tuple[Callable[..., Any], tuple[object, ...]]
 
 
 def _run_in_one_transaction(jobs: Sequence[_PendingJob]) -> list[Any]:
-    """What each of them returns or raises. A job's own transaction is a savepoint where there are several: what goes
-    wrong in one undoes only that one; a commit that fails is raised, and nothing was done."""
+    """Run jobs in one transaction, and return the result or exception of each.
+
+    With several jobs the transaction of each is a savepoint: an error undoes only that one. If the commit fails the
+    exception is raised and nothing was done.
+    """
     if len(jobs) == 1:
-        return [_outcome(*jobs[0])]
+        return [_result_of(*jobs[0])]
     with transaction.atomic():
-        return [_outcome(function, values) for function, values in jobs]
+        return [_result_of(function, values) for function, values in jobs]
 
 
-def _outcome(function: Callable[..., Any], values: tuple[object, ...]) -> Any:
+def _result_of(function: Callable[..., Any], values: tuple[object, ...]) -> Any:
     try:
         return function(*values)
     except Exception as error:
@@ -162,14 +175,16 @@ def _outcome(function: Callable[..., Any], values: tuple[object, ...]) -> Any:
 
 
 def _prepare_writer() -> None:
-    """This connection is for small transactions: SQLite would map its file anew for each change that another
-    process made, which pays only for who reads much of it."""
+    """Prepare this connection for small transactions.
+
+    With mmap, SQLite maps its file again after each change by another process, which pays only for large reads.
+    """
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA mmap_size=0")
 
 
 def _run_job(function: Callable[..., T], values: tuple[object, ...]) -> T:
-    if connection.vendor != "sqlite":  # a file is never disconnected
+    if connection.vendor != "sqlite":  # A connection to a file needs no reconnecting.
         close_old_connections()
     return function(*values)

@@ -1,8 +1,7 @@
-"""Work that is done in turn and shares what it costs: what has come while some is under way is done together next.
-Group commit, for messages that come in and for short writes.
+"""Group commit: jobs submitted while a batch runs form the next batch and share its cost.
 
-The work is a thread's. Only where there is nobody else whom it could keep waiting the loop does it itself: two
-changes of thread take as long as a tenth of a message's way.
+Used for incoming messages and for short writes. The work is done in a thread; only if no other session would have to
+wait does the loop do it itself: two thread switches take a tenth of a message's time.
 """
 
 import asyncio
@@ -14,24 +13,27 @@ J = TypeVar("J")
 
 
 class BatchExecutor(Protocol):
-    """What `executor.Bridge` is to work that waits its turn."""
+    """The part of `Executor` that a batcher uses."""
 
     def is_single_session(self) -> bool:
-        """Is the session that asks the only one of this process, and may the loop wait for the disk?"""
+        """Return True if this process has one session only, and the loop may wait for the disk."""
 
     def run_inline(self, function: Callable[..., Any], *values: object) -> Any:
-        """Run it on the loop."""
+        """Call the function on the loop."""
 
     def commit(self, function: Callable[..., object], *values: object) -> None:
-        """Run it in the thread that commits."""
+        """Call the function in the commit thread."""
 
     def on_contention(self) -> None:
-        """Jobs wait for each other."""
+        """Report that jobs wait for each other."""
 
 
 class Batcher(Generic[J]):
-    """`work` does a group of jobs and returns, in their order, what each comes to: a value, or an exception
-    for whoever waits for it; `afterwards` does what nobody waits for."""
+    """Runs jobs in batches.
+
+    `work` runs a batch of jobs and returns the result of each in order: a value, or an exception for its submitter.
+    `afterwards` does the work that no submitter waits for.
+    """
 
     def __init__(
         self,
@@ -47,45 +49,45 @@ class Batcher(Generic[J]):
         self._running = False
 
     def submit(self, job: J) -> "asyncio.Future[Any]":
-        """Called on the loop. Who stops waiting changes nothing."""
+        """Submit a job from the loop. Cancelling the returned future does not cancel the job."""
         loop = asyncio.get_running_loop()
-        answer = loop.create_future()
+        future = loop.create_future()
         if not self._running and self._executor.is_single_session():
-            _resolve_futures([answer], self._executor.run_inline(self._outcomes, [job]))
+            _resolve_futures([future], self._executor.run_inline(self._run_batch, [job]))
             loop.call_soon(self._executor.run_inline, self._afterwards)
-            return answer
+            return future
         with self._lock:
-            self._waiting.append((job, answer))
+            self._waiting.append((job, future))
             idle, self._running = not self._running, True
         if idle:
-            self._executor.commit(self._go_on, loop)
+            self._executor.commit(self._run_batches, loop)
         else:
             self._executor.on_contention()
-        return answer
+        return future
 
-    def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _run_batches(self, loop: asyncio.AbstractEventLoop) -> None:
         while True:
             with self._lock:
                 group, self._waiting = self._waiting, []
                 if not group:
                     self._running = False
                     return
-            outcomes = self._outcomes([job for job, _ in group])
-            loop.call_soon_threadsafe(_resolve_futures, [answer for _, answer in group], outcomes)
+            outcomes = self._run_batch([job for job, _ in group])
+            loop.call_soon_threadsafe(_resolve_futures, [future for _, future in group], outcomes)
             self._afterwards()
 
-    def _outcomes(self, jobs: Sequence[J]) -> Sequence[Any]:
+    def _run_batch(self, jobs: Sequence[J]) -> Sequence[Any]:
         try:
             return self._work(jobs)
-        except Exception as error:  # whoever waits must hear of it
+        except Exception as error:  # Every submitter must get the exception.
             return [error] * len(jobs)
 
 
-def _resolve_futures(answers: "Sequence[asyncio.Future[Any]]", outcomes: Sequence[Any]) -> None:
-    for answer, outcome in zip(answers, outcomes, strict=True):
-        if answer.done():  # whoever asked has gone
+def _resolve_futures(futures: "Sequence[asyncio.Future[Any]]", outcomes: Sequence[Any]) -> None:
+    for future, outcome in zip(futures, outcomes, strict=True):
+        if future.done():  # The submitter was cancelled.
             continue
         if isinstance(outcome, Exception):
-            answer.set_exception(outcome)
+            future.set_exception(outcome)
         else:
-            answer.set_result(outcome)
+            future.set_result(outcome)

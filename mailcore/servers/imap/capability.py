@@ -1,4 +1,4 @@
-"""What the server says it can do, by state (RFC 9051 §7.2.2). Nothing stands here that does not work."""
+"""The server's capabilities, by state (RFC 9051 §7.2.2); only what is implemented is listed."""
 
 from typing import TYPE_CHECKING
 
@@ -19,29 +19,29 @@ _SIGNED_IN = (
 
 
 def capability_words(session: "Session") -> str:
-    """The capability list as it is for this client now."""
+    """Return the current capability list for this client."""
     if session.owner is not None:
-        found = f"{_ALWAYS} {_SIGNED_IN}"
+        capabilities = f"{_ALWAYS} {_SIGNED_IN}"
         limit = conf.current().message_size_limit
         if limit:
-            found += f" APPENDLIMIT={limit}"
+            capabilities += f" APPENDLIMIT={limit}"
         if not session.connection.compressed:
-            found += " COMPRESS=DEFLATE"
-        return found
-    found = _ALWAYS
+            capabilities += " COMPRESS=DEFLATE"
+        return capabilities
+    capabilities = _ALWAYS
     if session.server.tls_context is not None and not session.connection.tls:
-        found += " STARTTLS"
+        capabilities += " STARTTLS"
     if not is_plaintext_allowed(session):
-        found += " LOGINDISABLED"
-    return "".join([found, *(f" AUTH={name}" for name in auth_mechanisms(session))])
+        capabilities += " LOGINDISABLED"
+    return "".join([capabilities, *(f" AUTH={name}" for name in auth_mechanisms(session))])
 
 
 def auth_mechanisms(session: "Session") -> tuple[str, ...]:
-    """What AUTHENTICATE may be used with now."""
+    """Return the mechanisms that AUTHENTICATE may use now."""
     return authentication.offered_mechanisms(clear=is_plaintext_allowed(session))
 
 
 def is_plaintext_allowed(session: "Session") -> bool:
-    """Passwords in the clear: under TLS, from this machine, or where the administrator does not mind."""
+    """Return True if passwords may be sent: under TLS, from this machine, or without disable_plaintext_auth."""
     connection = session.connection
     return not conf.current().disable_plaintext_auth or connection.tls or connection.peer == connection.local

@@ -1,5 +1,4 @@
-"""The commands as data: what each is called, when it may be given, what may be told after it
-(RFC 9051 §6, RFC 3501 §6)."""
+"""The IMAP command table: each command's function, state and updates (RFC 9051 §6, RFC 3501 §6)."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from mailcore.wire.imap.cursor import BadSyntax, Cursor
 if TYPE_CHECKING:
     from mailcore.servers.imap.session import Call
 
-# States, each allowing what the one before allows (RFC 9051 §3).
+# Each state allows the commands of the one before as well (RFC 9051 §3).
 ANY_STATE = "not authenticated"
 AUTHENTICATED = "authenticated"
 SELECTED = "selected"
@@ -31,13 +30,16 @@ _RANK = {ANY_STATE: 0, AUTHENTICATED: 1, SELECTED: 2}
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`tells`: may the client be told of expunged messages before the answer? No to commands that use sequence
-    numbers (RFC 9051 §7.5.1); "" where nothing is looked for."""
+    """An IMAP command.
 
-    run: "Callable[[Call], Awaitable[TaggedResponse | None]]"  # None: the answer comes later
+    `updates`: "no expunges" for commands that use sequence numbers, since EXPUNGE must not be sent during them
+    (RFC 9051 §7.5.1); "" if no updates are sent.
+    """
+
+    run: "Callable[[Call], Awaitable[TaggedResponse | None]]"  # Returns None if the tagged response comes later.
     state: str
-    tells: Literal["all", "no expunges", ""] = "all"
-    only: str = ""  # a state in which alone it is allowed
+    updates: Literal["all", "no expunges", ""] = "all"
+    only: str = ""  # The only state in which it is allowed, if any.
 
 
 async def _no_command(call: "Call") -> TaggedResponse:
@@ -110,12 +112,12 @@ COMMANDS: dict[str, Command] = {
 }
 
 
-# Commands about sequence numbers, which a client that enabled UIDONLY has none of (RFC 9586 §3).
+# Commands that use sequence numbers, which do not exist after ENABLE UIDONLY (RFC 9586 §3).
 SEQUENCE_NUMBER_COMMANDS = frozenset(("FETCH", "STORE", "SEARCH", "SORT", "THREAD", "COPY", "MOVE", "REPLACE"))
 
 
 def lookup_command(cursor: Cursor, state: str) -> tuple[Command, str]:
-    """The command whose name comes next, and that name; the space after the name is taken."""
+    """Parse the next command name, and return (command, name); the space after the name is consumed."""
     name = cursor.keyword()
     if name == "UID":
         cursor.space()

@@ -1,6 +1,9 @@
-"""FETCH responses from index columns: every attribute says which columns it needs and how a whole column of
-values is spelled, so that ten thousand responses are a few passes in C and one join.
-Among them OBJECTID (RFC 8474), SAVEDATE (RFC 8514) and PREVIEW (RFC 8970)."""
+"""FETCH responses from index columns.
+
+Each attribute defines the columns it needs and how to format a whole column of values, so that ten thousand responses
+are a few passes in C and one join. Among the attributes are OBJECTID (RFC 8474), SAVEDATE (RFC 8514) and PREVIEW
+(RFC 8970).
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,11 +18,13 @@ Column = Sequence[Any]
 
 @dataclass(frozen=True, slots=True)
 class FetchTemplate:
-    """How rows become responses: `columns` to select ("uid" first), `template` to fill, `spell` to make the
-    template's arguments from the columns."""
+    """The plan for formatting rows as responses.
+
+    `columns` are selected ("uid" first), `template` is filled, `parts` make the template's arguments from the columns.
+    """
 
     columns: tuple[str, ...]
-    template: bytes  # without the beginning ("* %d FETCH (") and the end
+    template: bytes  # Without the beginning ("* %d FETCH (") and the end.
     parts: tuple[tuple[Callable[..., Iterable[Any]] | None, tuple[int, ...]], ...]
 
 
@@ -27,7 +32,7 @@ class FetchTemplate:
 class _Attribute:
     template: bytes
     columns: tuple[str, ...]
-    spell: Callable[..., Iterable[Any]] | None = None  # None: the column as it is
+    format_values: Callable[..., Iterable[Any]] | None = None  # None for the column as it is.
 
 
 def _format_flags(flags: Column, keywords: Column) -> Iterable[bytes]:
@@ -59,7 +64,7 @@ _ATTRIBUTES = {
 
 
 def fetch_template(attributes: Iterable[str], more: Iterable[str] = ()) -> FetchTemplate:
-    """`more` are columns the caller wants besides, after those of the attributes."""
+    """Return the template for these attributes; `more` are additional columns for the caller, after the others."""
     columns: dict[str, int] = {"uid": 0}
     templates, parts = [], []
     for name in attributes:
@@ -67,17 +72,17 @@ def fetch_template(attributes: Iterable[str], more: Iterable[str] = ()) -> Fetch
         for column in attribute.columns:
             columns.setdefault(column, len(columns))
         templates.append(attribute.template)
-        parts.append((attribute.spell, tuple(columns[column] for column in attribute.columns)))
+        parts.append((attribute.format_values, tuple(columns[column] for column in attribute.columns)))
     for column in more:
         columns.setdefault(column, len(columns))
     return FetchTemplate(tuple(columns), b" ".join(templates), tuple(parts))
 
 
 def format_rows(form: FetchTemplate, rows: Sequence[tuple[Any, ...]]) -> list[Iterable[Any]]:
-    """One iterable of template arguments for each attribute."""
+    """Return one iterable of template arguments per attribute."""
     columns = list(zip(*rows, strict=True))
     arguments: list[Iterable[Any]] = []
-    for spelling, places in form.parts:
-        chosen = [columns[place] for place in places]
-        arguments.append(spelling(*chosen) if spelling is not None else chosen[0])
+    for formatter, indexes in form.parts:
+        values = [columns[index] for index in indexes]
+        arguments.append(formatter(*values) if formatter is not None else values[0])
     return arguments

@@ -1,8 +1,7 @@
-"""One IMAP socket: bytes become framing events for the session, what it writes goes out in order.
+"""One IMAP socket: input becomes framing events for the session, its output is sent in order.
 
-An idle connection has no task and no buffers. Commands are worked off by one task that lives as long as
-there are any; input waits while it works (reading pauses when too much is waiting), output waits while
-the client does not take it.
+An idle connection has no task and no buffers. Commands are processed by one task that lives as long as there are any;
+input waits while it works (reading pauses when too much is buffered), output waits while the client does not read.
 """
 
 import asyncio
@@ -18,14 +17,14 @@ from mailcore.wire.imap.framing import Event, Framer
 if TYPE_CHECKING:
     from mailcore.servers.imap.session import Session
 
-_READ_AHEAD = 1 << 18  # bytes of input waiting before reading pauses
-_WRITE_TOGETHER = 1 << 16  # bytes of output gathered before they are handed to the transport
+_READ_AHEAD = 1 << 18  # Bytes of buffered input at which reading pauses.
+_WRITE_TOGETHER = 1 << 16  # Bytes of output gathered before they are passed to the transport.
 _INFLATE_STEP = 1 << 18
-_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux has it
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux only.
 
 
 class ConnectionClosed(Exception):
-    """The client has gone, or was sent away."""
+    """The client has closed the connection, or it was closed by the server."""
 
 
 class ImapConnection(asyncio.Protocol):
@@ -56,7 +55,7 @@ class ImapConnection(asyncio.Protocol):
     def __init__(self, line_limit: int, proxied: ProxyHeader | None) -> None:
         self._loop = asyncio.get_running_loop()
         self._line_limit = line_limit
-        self._proxied = proxied  # what a proxy in front says of the client
+        self._proxied = proxied  # The header of a proxy in front, which names the client.
         self._framer = Framer(line_limit)
         self._transport: asyncio.Transport | None = None
         self._session: Session | None = None
@@ -65,12 +64,12 @@ class ImapConnection(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self._writable = True
         self._paused = False
-        self._again = False  # something came while the session was at work
+        self._again = False  # Input or a notification arrived while the session was working.
         self._out: list[bytes] = []
         self._out_size = 0
         self._inflate: Any = None
         self._deflate: Any = None
-        self._deflated = b""  # waiting to be inflated
+        self._deflated = b""  # Compressed input not inflated yet.
         self.lost = False
         self.last_heard = self._loop.time()
         self.peer = self.local = ""
@@ -78,7 +77,7 @@ class ImapConnection(asyncio.Protocol):
     def attach(self, session: "Session") -> None:
         self._session = session
 
-    # --- asyncio's side ---
+    # --- Called by asyncio ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         first = self._transport is None
@@ -105,7 +104,7 @@ class ImapConnection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _inflate_some(self, data: bytes) -> None:
-        """RFC 4978. A packet can grow to a thousand times its size: what there is no room for waits as it came."""
+        """Inflate input (RFC 4978). A packet can grow a thousandfold: what exceeds the buffer stays compressed."""
         self._deflated += data
         try:
             while self._deflated and self._framer.buffered_bytes <= _READ_AHEAD:
@@ -137,7 +136,7 @@ class ImapConnection(asyncio.Protocol):
             if future is not None and not future.done():
                 future.set_result(None)
 
-    # --- Working off what came ---
+    # --- Input ---
 
     @property
     def working(self) -> bool:
@@ -145,11 +144,11 @@ class ImapConnection(asyncio.Protocol):
 
     @property
     def reading(self) -> bool:
-        """The session waits for the client in the middle of a command."""
+        """True if the session waits for the client within a command."""
         return self._waiter is not None
 
     def start(self) -> None:
-        """Let the session work off what is waiting: now, or once more when it is done with what it works on."""
+        """Let the session process its input: now, or again after its current work."""
         self._again = True
         if self._task is None and not self.lost:
             self._task = self._loop.create_task(self._work())
@@ -169,7 +168,7 @@ class ImapConnection(asyncio.Protocol):
                 self._session.end()
 
     def next_event(self) -> Event | None:
-        """The next event if it is there."""
+        """Return the next event if it is available."""
         event = self._framer.next()
         while event is None and self._deflated:
             self._inflate_some(b"")
@@ -181,7 +180,7 @@ class ImapConnection(asyncio.Protocol):
         return event
 
     async def event(self) -> Event:
-        """The next event, waited for. Gone: there will be none."""
+        """Wait for the next event. Raise ConnectionClosed."""
         while True:
             event = self.next_event()
             if event is not None:
@@ -196,7 +195,7 @@ class ImapConnection(asyncio.Protocol):
                 self._waiter = None
 
     def command_text(self) -> bytes:
-        """The running command up to the literal that was announced last."""
+        """Return the running command's text up to the last announced literal."""
         return self._framer.text()
 
     def keep_literal(self) -> None:
@@ -211,7 +210,7 @@ class ImapConnection(asyncio.Protocol):
     def abandon_literal(self) -> None:
         self._framer.abandon()
 
-    # --- Writing ---
+    # --- Output ---
 
     def write(self, data: bytes) -> None:
         self._out.append(data)
@@ -231,13 +230,15 @@ class ImapConnection(asyncio.Protocol):
             self._transport.write(data)
 
     async def drain(self) -> None:
-        """The client takes what it was sent; what is gathered still waits for more, so that a short answer goes out
-        in one piece. Gone: it does not any more."""
+        """Wait until the client reads; gathered output is not sent yet, so that a short response goes out in one piece.
+
+        Raise ConnectionClosed.
+        """
         if not self._writable or self.lost:
             await self.flush()
 
     async def flush(self) -> None:
-        """Everything written is with the transport, and the client takes it. Gone: it does not any more."""
+        """Send everything and wait until the client reads. Raise ConnectionClosed."""
         self._send()
         while not self._writable and not self.lost:
             self._drained = self._loop.create_future()
@@ -246,18 +247,21 @@ class ImapConnection(asyncio.Protocol):
             raise ConnectionClosed
 
     def acknowledge_at_once(self) -> None:
-        """A client that was told to go on sends a literal, then (imaplib for one) its line end by itself; with
-        Nagle's algorithm on its side and a delayed acknowledgement on ours that takes 40 ms."""
+        """Disable the delayed acknowledgement (TCP_QUICKACK) after a continuation request.
+
+        A client then sends a literal, and (imaplib for one) its line end separately; with Nagle's algorithm on its side
+        and a delayed acknowledgement on ours that takes 40 ms.
+        """
         sock = self._transport.get_extra_info("socket") if self._transport is not None else None
         if sock is not None and _QUICKACK is not None:
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def flush_now(self) -> None:
-        """Hand over what was written, without waiting."""
+        """Pass the output to the transport without waiting."""
         self._send()
 
-    # --- Changing the transport ---
+    # --- TLS and compression ---
 
     @property
     def tls(self) -> bool:
@@ -268,7 +272,7 @@ class ImapConnection(asyncio.Protocol):
         return self._deflate is not None
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
-        """RFC 9051 §6.2.1. What came before the handshake is forgotten, or it could be somebody else's."""
+        """Start TLS (RFC 9051 §6.2.1). Cleartext input received before is discarded: it could be injected."""
         assert self._transport is not None
         self._framer = Framer(self._line_limit)
         try:
@@ -283,13 +287,13 @@ class ImapConnection(asyncio.Protocol):
         self._transport = transport
 
     def start_compression(self) -> None:
-        """RFC 4978: raw DEFLATE both ways from now on."""
+        """Start raw DEFLATE in both directions (RFC 4978)."""
         self._inflate = zlib.decompressobj(-15)
         self._inflate_some(self._framer.take_unread())
         self._deflate = zlib.compressobj(3, zlib.DEFLATED, -15)
 
     def close(self) -> None:
-        """After what was written has gone out."""
+        """Close after the output has been sent."""
         if self._transport is not None:
             self._send()
             self._transport.close()

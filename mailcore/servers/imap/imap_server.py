@@ -1,6 +1,6 @@
-"""Listens for IMAP, keeps the connections, and passes news on to sessions that idle.
+"""The IMAP listener: accepts connections, tracks sessions, and passes notifications to them.
 
-Made by the server process, one for each service; `listen` may be called for several sockets.
+Created by the server process, one per service; `listen` may be called for several sockets.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from mailcore.servers.imap.imap_connection import ImapConnection
 from mailcore.servers.imap.session import Session
 from mailcore.servers.transport import proxy_protocol
 from mailcore.servers.transport.proxy_protocol import ProxiedListener, ProxyHeader
-from mailcore.servers.transport.unauthenticated import LAST_WORDS, Stranger
+from mailcore.servers.transport.unauthenticated import CLOSE_GRACE, UnauthenticatedConnection
 from mailcore.store.mailbox import fulltext
 from mailcore.store.notify import watchers
 from mailcore.values import Owner
@@ -23,12 +23,14 @@ from mailcore.wire.imap.syntax.search_syntax import SearchKey, uses_texts
 
 log = logging.getLogger("mailcore.imap")
 
-_CONNECTIONS = "imap"  # what anvil counts
-_SWEEP = 5.0  # seconds between two looks for connections that have been silent too long
+_CONNECTIONS = "imap"  # The counter's name in the rate counters.
+_SWEEP = 5.0  # Seconds between two checks for idle connections.
 
 
 class ImapServer:
-    """Serves IMAP; `implicit_tls` is port 993's way, else STARTTLS is offered when there is a context."""
+    """An IMAP server; with `implicit_tls` (port 993) TLS begins at once, else STARTTLS is offered if there is a
+    context.
+    """
 
     def __init__(self, executor: Executor, tls_context: ssl.SSLContext | None, implicit_tls: bool) -> None:
         self.executor = executor
@@ -36,17 +38,17 @@ class ImapServer:
         self._implicit_tls = implicit_tls
         self._listeners: list[asyncio.Server | ProxiedListener] = []
         self._sessions: set[Session] = set()
-        self._strangers: dict[Session, Stranger] = {}  # on which nobody has signed in
+        self._unauthenticated: dict[Session, UnauthenticatedConnection] = {}  # Sessions that are not authenticated.
         self._watching: dict[int, set[Session]] = {}
-        self._signed_in: dict[int, set[Session]] = {}  # by account
+        self._sessions_by_account: dict[int, set[Session]] = {}  # By account.
         self._sweeper: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._closing = False
-        self._indexing: set[int] = set()  # mailboxes whose texts are being indexed
+        self._indexing: set[int] = set()  # Mailboxes whose full-text index is being built.
 
     @property
     def connections(self) -> int:
-        """How many clients there are."""
+        """The number of connections."""
         return len(self._sessions)
 
     async def listen(self, sock: socket.socket) -> None:
@@ -66,7 +68,7 @@ class ImapServer:
         return connection
 
     async def close(self, grace: float) -> None:
-        """BYE to everybody; commands under way have `grace` seconds."""
+        """Send BYE to all clients; running commands have `grace` seconds to finish."""
         self._closing = True
         for listener in self._listeners:
             listener.close()
@@ -91,38 +93,38 @@ class ImapServer:
 
     def add_session(self, session: Session) -> None:
         self._sessions.add(session)
-        self._take_for_stranger(session)
+        self._mark_unauthenticated(session)
 
-    def _take_for_stranger(self, session: Session) -> None:
-        """Nobody has signed in there, or no longer."""
+    def _mark_unauthenticated(self, session: Session) -> None:
+        """Count the session as unauthenticated: before authentication, or after UNAUTHENTICATE."""
 
         def drop(reason: str) -> None:
             session.bye(reason)
-            # A client that reads nothing would keep it open for what is still to be sent.
-            asyncio.get_running_loop().call_later(LAST_WORDS, session.connection.abort)
+            # A client that reads nothing would keep the connection open for the unsent data.
+            asyncio.get_running_loop().call_later(CLOSE_GRACE, session.connection.abort)
 
-        self._strangers[session] = Stranger(session.connection.peer, drop)
+        self._unauthenticated[session] = UnauthenticatedConnection(session.connection.peer, drop)
 
-    def _is_known(self, session: Session) -> None:
-        if (stranger := self._strangers.pop(session, None)) is not None:
-            stranger.release()
+    def _mark_authenticated(self, session: Session) -> None:
+        if (unauthenticated := self._unauthenticated.pop(session, None)) is not None:
+            unauthenticated.release()
 
     def remove_session(self, session: Session) -> None:
         self._sessions.discard(session)
         if session.owner is not None:
             self.unregister_login(session)
-        self._is_known(session)
+        self._mark_authenticated(session)
 
     def register_login(self, session: Session, owner: Owner) -> bool:
-        """This session is that account's now. False: it has too many connections from there, on this machine."""
+        """Log a session in. Return False if the account has too many connections from its address, on this machine."""
         limit = conf.current().mail_max_userip_connections
         key = f"{owner.account_id} {session.connection.peer}"
         if rate_counters.increment_held(_CONNECTIONS, key) > limit > 0:
             rate_counters.decrement_held(_CONNECTIONS, key)
             return False
-        self._is_known(session)
+        self._mark_authenticated(session)
         session.owner = owner
-        self._signed_in.setdefault(owner.account_id, set()).add(session)
+        self._sessions_by_account.setdefault(owner.account_id, set()).add(session)
         return True
 
     def unregister_login(self, session: Session) -> None:
@@ -130,13 +132,13 @@ class ImapServer:
         assert owner is not None
         session.owner = None
         rate_counters.decrement_held(_CONNECTIONS, f"{owner.account_id} {session.connection.peer}")
-        sessions = self._signed_in[owner.account_id]
+        sessions = self._sessions_by_account[owner.account_id]
         sessions.discard(session)
         if not sessions:
-            del self._signed_in[owner.account_id]
-        self._take_for_stranger(session)
+            del self._sessions_by_account[owner.account_id]
+        self._mark_unauthenticated(session)
 
-    # --- News ---
+    # --- Notifications ---
 
     def watch(self, mailbox_id: int, session: Session) -> None:
         sessions = self._watching.setdefault(mailbox_id, set())
@@ -154,27 +156,28 @@ class ImapServer:
 
     @property
     def watched_ids(self) -> list[int]:
-        """What news somebody waits for: mailboxes, and accounts by the negative of their ids."""
-        return [*self._watching, *(-account_id for account_id in self._signed_in)]
+        """The ids that notifications are needed for: mailboxes, and accounts as negated ids."""
+        return [*self._watching, *(-account_id for account_id in self._sessions_by_account)]
 
-    def heard(self, mailbox_ids: Iterable[int]) -> None:
-        """These mailboxes changed: sessions that want to know are woken; others look by themselves."""
+    def on_notifications(self, mailbox_ids: Iterable[int]) -> None:
+        """Wake the sessions that watch these mailboxes; other sessions check at their next command."""
         for mailbox_id in mailbox_ids:
             for session in self._watching.get(mailbox_id, ()):
-                session.hear(mailbox_id)
-            for session in self._signed_in.get(-mailbox_id, ()):
-                session.needs_revalidation = True  # may it still be signed in?
+                session.on_notification(mailbox_id)
+            for session in self._sessions_by_account.get(-mailbox_id, ()):
+                # The account changed: the session must be checked before its next command.
+                session.needs_revalidation = True
 
     def in_background(self, work: Coroutine[None, None, None]) -> None:
-        """Work nobody waits for; finished before the server ends."""
+        """Run a coroutine that no session waits for; it finishes before the server ends."""
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
     def on_search(self, mailbox_id: int, messages: int, key: SearchKey) -> None:
-        """Somebody searched a mailbox: where it is large, the next search finds an index of its texts."""
-        least = conf.current().text_index_messages
-        if 0 < least <= messages and mailbox_id not in self._indexing and uses_texts(key):
+        """Start indexing a large mailbox's text after a full-text search, for the next search."""
+        minimum = conf.current().text_index_messages
+        if 0 < minimum <= messages and mailbox_id not in self._indexing and uses_texts(key):
             self._indexing.add(mailbox_id)
             self.in_background(self._index_texts(mailbox_id))
 
@@ -187,7 +190,7 @@ class ImapServer:
         finally:
             self._indexing.discard(mailbox_id)
 
-    # --- Silence ---
+    # --- Idle connections ---
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -196,10 +199,10 @@ class ImapServer:
         for session in list(self._sessions):
             silent = now - session.connection.last_heard
             if session.owner is None:
-                continue  # its time runs from the start (`strangers`)
+                continue  # login_timeout runs from the start (`unauthenticated`).
             if silent > parameters.imap_idle_timeout:
                 if session.connection.working:
-                    session.connection.abort()  # it does not take what it asked for
+                    session.connection.abort()  # The client does not read its responses.
                 else:
                     session.bye("Disconnected for inactivity.")
             elif not session.connection.working:

@@ -1,4 +1,4 @@
-"""Moments as clients see them: INTERNALDATE and SAVEDATE in the server's time zone."""
+"""Dates as clients see them: INTERNALDATE and SAVEDATE in the server's time zone."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -9,11 +9,11 @@ from django.conf import settings
 
 from mailcore.wire.imap import response_format
 
-_QUARTER = 900  # seconds: zones change at quarters of an hour
+_QUARTER = 900  # Seconds; UTC offsets change at quarters of an hour.
 
 
 def format_internal_dates(moments: Iterable[int]) -> list[bytes]:
-    """Quoted date-times of seconds since 1970."""
+    """Format seconds since 1970 as quoted date-times."""
     out = []
     for moment in moments:
         before, clock, after = _quarter_hour_parts(moment // _QUARTER)
@@ -23,7 +23,7 @@ def format_internal_dates(moments: Iterable[int]) -> list[bytes]:
 
 @lru_cache(65536)
 def _quarter_hour_parts(number: int) -> tuple[bytes, list[bytes], bytes]:
-    """What all moments of a quarter of an hour share: date and hour, minutes and seconds, zone."""
+    """Return the parts common to a quarter of an hour: date and hour, minutes and seconds, zone."""
     start = number * _QUARTER
     offset = _utc_offset(start)
     first = response_format.format_date_time(start, offset)
@@ -42,4 +42,4 @@ def _utc_offset(moment: int) -> int:
         return 0
     offset = when.astimezone(ZoneInfo(settings.TIME_ZONE)).utcoffset()
     seconds = int(offset.total_seconds()) if offset is not None else 0
-    return seconds - seconds % _QUARTER  # before there were standard zones they had odd seconds
+    return seconds - seconds % _QUARTER  # Before standard time zones, offsets had odd seconds.

@@ -1,7 +1,7 @@
-"""Searches whose results the client wants kept up to date (RFC 5267 §4.3): SEARCH and SORT RETURN (UPDATE).
+"""Live searches, whose results are kept up to date (RFC 5267 §4.3): SEARCH and SORT with RETURN (UPDATE).
 
-The session asks for every context again when its mailbox changed, tells what left it before messages are told
-to be gone, and what joined it after new ones were told.
+The session repeats every live search when its mailbox changed. It sends removed results before EXPUNGE responses, and
+added results after EXISTS.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,54 +18,57 @@ from mailcore.wire.imap.syntax import search_syntax as wire
 if TYPE_CHECKING:
     from mailcore.servers.imap.sequence_view import SequenceView
 
-MAX_LIVE_SEARCHES = 16  # of one session
+MAX_LIVE_SEARCHES = 16  # Per session.
 
 
 @dataclass(slots=True)
 class LiveSearch:
-    """`criteria` () for SEARCH, whose results have no order of their own; `found` are UIDs as told last."""
+    """A search whose result is kept up to date; `uids` is the result the client knows.
+
+    `criteria` is () for SEARCH, whose results have no order.
+    """
 
     tag: bytes
     by_uid: bool
     key: wire.SearchKey
-    frame: SearchContext
+    context: SearchContext
     criteria: Sequence[tuple[str, bool]]
-    found: list[int]
+    uids: list[int]
 
     def find(self, box: MailboxHandle) -> list[int]:
-        """What matches now: for a thread."""
-        everything = SearchContext(((1, sequence_set.MAX),), self.frame.sets, self.frame.recent)
+        """Return the current result; called in a thread."""
+        everything = SearchContext(((1, sequence_set.MAX),), self.context.sets, self.context.recent)
         if self.criteria:
             return [uid for uid, _ in sort_thread.sort_messages(box, self.key, everything, self.criteria)]
         return store.find_uids(box.id, self.key, everything)
 
-    def leave(self, view: "SequenceView", now: Sequence[int]) -> Iterator[bytes]:
-        """REMOVEFROM responses for what does not match any more, in numbers as they are before `view.tell`."""
-        there = set(now)
-        gone = [(at, uid) for at, uid in enumerate(self.found) if uid not in there]
-        for at, uids in reversed(self._runs(gone)):
-            yield self._response(b"REMOVEFROM", at, uids, view)
-        self.found = [uid for uid in self.found if uid in there]
+    def format_removed(self, view: "SequenceView", uids: Sequence[int]) -> Iterator[bytes]:
+        """Yield REMOVEFROM responses for lost results, numbered as before `view.update`."""
+        matching = set(uids)
+        removed = [(offset, uid) for offset, uid in enumerate(self.uids) if uid not in matching]
+        for offset, uids in reversed(self._runs(removed)):
+            yield self._response(b"REMOVEFROM", offset, uids, view)
+        self.uids = [uid for uid in self.uids if uid in matching]
 
-    def join(self, view: "SequenceView", now: Sequence[int]) -> Iterator[bytes]:
-        """ADDTO responses for what matches anew and the client knows, after `view.tell`."""
-        before = set(self.found)
-        self.found = [uid for uid in now if uid in before or view.sequence(uid)]
-        fresh = [(at, uid) for at, uid in enumerate(self.found) if uid not in before]
-        for at, uids in self._runs(fresh):
-            yield self._response(b"ADDTO", at, uids, view)
+    def format_added(self, view: "SequenceView", uids: Sequence[int]) -> Iterator[bytes]:
+        """Yield ADDTO responses for new results that the client knows, after `view.update`."""
+        before = set(self.uids)
+        self.uids = [uid for uid in uids if uid in before or view.sequence(uid)]
+        added = [(offset, uid) for offset, uid in enumerate(self.uids) if uid not in before]
+        for offset, uids in self._runs(added):
+            yield self._response(b"ADDTO", offset, uids, view)
 
-    def _runs(self, places: list[tuple[int, int]]) -> list[tuple[int, list[int]]]:
-        """(place, UID) as (first place, UIDs): neighbours together, or all where there is no order."""
+    def _runs(self, positions: list[tuple[int, int]]) -> list[tuple[int, list[int]]]:
+        """Group (position, UID) pairs as (first position, UIDs): adjacent ones, or all if there is no order."""
         if not self.criteria:
-            return [(0, [uid for _, uid in places])] if places else []
-        uids = dict(places)
-        return [(low, [uids[at] for at in range(low, high + 1)]) for low, high in sequence_set.to_ranges(uids)]
+            return [(0, [uid for _, uid in positions])] if positions else []
+        uids = dict(positions)
+        return [(low, [uids[offset] for offset in range(low, high + 1)]) for low, high in sequence_set.to_ranges(uids)]
 
-    def _response(self, what: bytes, at: int, uids: Sequence[int], view: "SequenceView") -> bytes:
+    def _response(self, what: bytes, offset: int, uids: Sequence[int], view: "SequenceView") -> bytes:
         numbers = uids if self.by_uid else view.sequences(uids)
         kind = b" UID" if self.by_uid else b""
-        place = at + 1 if self.criteria else 0
+        position = offset + 1 if self.criteria else 0
         return b'* ESEARCH (TAG "%b")%b %b (%d %b)\r\n' % (
-            self.tag, kind, what, place, sequence_set.format_numbers(numbers),
+            self.tag, kind, what, position, sequence_set.format_numbers(numbers),
         )  # fmt: skip

@@ -1,7 +1,7 @@
-"""What a session wants to hear of without asking (RFC 5465), and what it was told last.
+"""The state of NOTIFY (RFC 5465): the events a session requested, and the mailbox states it was sent last.
 
-News wakes the session (see `Session.hear`); it then looks here at the mailboxes that changed and at the list of
-mailboxes. What the client itself did is told like what others did.
+A notification wakes the session (see `Session.on_notification`), which then checks the changed mailboxes and the list
+of mailboxes here. The client's own changes are sent like those of others.
 """
 
 from typing import TYPE_CHECKING
@@ -22,25 +22,25 @@ class NotifyState:
     def __init__(self, request: wire.NotifyRequest) -> None:
         self._groups = request.groups
         self.selected = next((group for group in request.groups if group.selected), None)
-        self._names: dict[str, ListedMailbox] = {}  # what LIST would show
-        self._statuses: dict[int, MailboxStatus] = {}  # of watched mailboxes, by id
+        self._names: dict[str, ListedMailbox] = {}  # The names that LIST would show.
+        self._statuses: dict[int, MailboxStatus] = {}  # Of watched mailboxes, by id.
         self._changed: set[int] = set()
 
     def is_watching(self, mailbox_id: int) -> bool:
         return mailbox_id in self._statuses
 
-    def heard(self, mailbox_id: int) -> None:
+    def on_notification(self, mailbox_id: int) -> None:
         self._changed.add(mailbox_id)
 
     def events(self, listed: ListedMailbox) -> frozenset[str]:
-        """The first group that covers a mailbox decides (RFC 5465 §3.1)."""
+        """Return a mailbox's events: the first group that covers it decides (RFC 5465 §3.1)."""
         for group in self._groups:
             if group.scope.covers(listed.name, listed.subscribed):
                 return group.events
         return frozenset()
 
     async def begin(self, session: "Session", with_status: bool) -> None:
-        await self._look_at_names(session)
+        await self._refresh_names(session)
         selected = session.view.box.id if session.view is not None else 0
         if with_status:
             for status in self._statuses.values():
@@ -55,26 +55,26 @@ class NotifyState:
             if mailbox_id != selected:
                 session.server.unwatch(mailbox_id, session)
 
-    async def tell(self, session: "Session") -> None:
-        """Everything that was heard of; the selected mailbox apart."""
+    async def send_updates(self, session: "Session") -> None:
+        """Send updates for all notifications since the last call, except those about the selected mailbox."""
         assert session.owner is not None
         changed, self._changed = self._changed, set()
         if -session.owner.account_id in changed:
             before = self._names
-            await self._look_at_names(session)
-            self._tell_names(session, before)
+            await self._refresh_names(session)
+            self._send_name_changes(session, before)
         selected = session.view.box.id if session.view is not None else 0
         for mailbox_id in sorted(changed & self._statuses.keys()):
-            await self._look(session, mailbox_id, silent=mailbox_id == selected)
+            await self._check_mailbox(session, mailbox_id, silent=mailbox_id == selected)
 
-    async def _look_at_names(self, session: "Session") -> None:
+    async def _refresh_names(self, session: "Session") -> None:
         assert session.owner is not None
         everything = await session.executor.run_in_pool(mailboxes.list_mailboxes, session.owner)
         self._names = {listed.name: listed for listed in everything}
-        wanted = [
+        watched_names = [
             listed.name for listed in everything if listed.selectable and self.events(listed) & wire.MESSAGE_EVENTS
         ]
-        found = await session.executor.run_in_pool(mailboxes.mailbox_status, session.owner, wanted)
+        found = await session.executor.run_in_pool(mailboxes.mailbox_status, session.owner, watched_names)
         fresh = {status.mailbox_id: status for status in found.values()}
         selected = session.view.box.id if session.view is not None else 0
         for gone in self._statuses.keys() - fresh.keys() - {selected}:
@@ -83,8 +83,8 @@ class NotifyState:
         for watched in (*fresh, -session.owner.account_id):
             session.server.watch(watched, session)
 
-    def _tell_names(self, session: "Session", before: dict[str, ListedMailbox]) -> None:
-        """LIST responses (RFC 5465 §5.4, §5.5)."""
+    def _send_name_changes(self, session: "Session", before: dict[str, ListedMailbox]) -> None:
+        """Send LIST responses for changed names (RFC 5465 §5.4, §5.5)."""
         parents = list_mailboxes.parent_names(self._names.values())
         names_by_id = {listed.id: name for name, listed in before.items() if listed.exists}
         moved: set[str] = set()
@@ -106,7 +106,7 @@ class NotifyState:
             if (vanished and "MAILBOXNAME" in events) or (unsubscribed and "SUBSCRIPTIONCHANGE" in events):
                 session.write(list_mailboxes.list_response(session, now, parents, _SHOWN))
 
-    async def _look(self, session: "Session", mailbox_id: int, silent: bool) -> None:
+    async def _check_mailbox(self, session: "Session", mailbox_id: int, silent: bool) -> None:
         then = self._statuses[mailbox_id]
         name = next((name for name, listed in self._names.items() if listed.id == mailbox_id), then.name)
         found = await session.executor.run_read(mailboxes.mailbox_status, session.owner, [name])
@@ -114,11 +114,12 @@ class NotifyState:
         if now is None or now.mailbox_id != mailbox_id:
             return
         self._statuses[mailbox_id] = now
-        came = now.uid_next - then.uid_next
+        arrived = now.uid_next - then.uid_next
         happened = {
-            "MESSAGENEW": came > 0,
-            "MESSAGEEXPUNGE": now.messages < then.messages + came,
-            "FLAGCHANGE": now.highest_modseq > then.highest_modseq,  # or one of the others: once is enough
+            "MESSAGENEW": arrived > 0,
+            "MESSAGEEXPUNGE": now.messages < then.messages + arrived,
+            # Or other changes that raise MODSEQ: one STATUS is enough.
+            "FLAGCHANGE": now.highest_modseq > then.highest_modseq,
         }
         events = self.events(self._names[name]) if name in self._names else frozenset()
         if not silent and any(happened[event] for event in events & wire.MESSAGE_EVENTS):

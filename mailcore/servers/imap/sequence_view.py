@@ -1,5 +1,7 @@
-"""The selected mailbox as one client knows it (RFC 9051 §2.3.1): which UID has which sequence number, and
-what it has not been told yet. Pure: no sockets, no database; ten thousand of them must fit in memory.
+"""The selected mailbox as one client knows it (RFC 9051 §2.3.1): the sequence number of each UID.
+
+Also tracks the changes the client has not been sent yet. Pure: no sockets, no database; ten thousand views must fit in
+memory.
 """
 
 from array import array
@@ -19,32 +21,33 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class MailboxUpdates:
-    """What a client is to be told, in this order."""
+    """The updates to send to a client, in this order."""
 
-    vanished: list[int] = field(default_factory=list)  # sequence numbers, falling: each is true when it is told
-    vanished_uids: list[int] = field(default_factory=list)  # the same messages, rising
-    exists: int | None = None  # new count
-    fresh: list[int] = field(default_factory=list)  # UIDs that are new
-    keywords: bool = False  # there are new ones
-    flags: list[tuple[int, int, int, str, int]] = field(default_factory=list)  # (seq, uid, flags, keywords, modseq)
+    vanished: list[int] = field(default_factory=list)  # Sequence numbers, descending: each is valid when it is sent.
+    vanished_uids: list[int] = field(default_factory=list)  # The UIDs of these messages, ascending.
+    exists: int | None = None  # The new count.
+    fresh: list[int] = field(default_factory=list)  # UIDs of new messages.
+    keywords: bool = False  # True if there are new keywords.
+    # (sequence number, uid, flags, keywords, modseq).
+    flags: list[tuple[int, int, int, str, int]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.vanished or self.exists is not None or self.keywords or self.flags)
 
 
 class SequenceView:
-    """Sequence numbers change only in `tell`."""
+    """Sequence numbers of the selected mailbox; they change only in `update`."""
 
     __slots__ = (
-        "_gone",
+        "_expunged",
         "_own",
         "box",
-        "contexts",
         "keywords",
-        "looked_until",
+        "live_searches",
         "modseq",
         "read_only",
         "recent",
+        "recent_until",
         "saved",
         "uid_next",
         "uids",
@@ -54,16 +57,16 @@ class SequenceView:
         self.box: MailboxHandle = opened.box
         self.read_only = read_only
         self.uids = opened.uids
-        self.uid_next = opened.uid_next  # UIDs from here on are unknown to the client
-        self.modseq = opened.highest_modseq  # up to here it has been told
+        self.uid_next = opened.uid_next  # UIDs from here on are unknown to the client.
+        self.modseq = opened.highest_modseq  # The client has been sent the changes up to here.
         self.keywords = opened.keywords
-        self.recent: list[tuple[int, int]] = []  # UIDs that have \\Recent here: first, and first after
-        self.looked_until = opened.uid_next  # below this it is known what is recent
+        self.recent: list[tuple[int, int]] = []  # UIDs with \\Recent here: (first, first after).
+        self.recent_until = opened.uid_next  # \\Recent is determined below this UID.
         self.add_recent(opened.recent_from, opened.uid_next)
-        self.saved: UidRanges = ()  # "$" (RFC 5182)
-        self.contexts: dict[bytes, LiveSearch] = {}  # by tag
-        self._gone: list[int] = []  # UIDs that are gone, not told yet
-        self._own: set[int] = set()  # modseqs of changes this client was told of when it made them
+        self.saved: UidRanges = ()  # "$" (RFC 5182).
+        self.live_searches: dict[bytes, LiveSearch] = {}  # By tag.
+        self._expunged: list[int] = []  # UIDs expunged, but not sent yet.
+        self._own: set[int] = set()  # MODSEQs of this session's own changes, already reported.
 
     def __len__(self) -> int:
         return len(self.uids)
@@ -71,17 +74,17 @@ class SequenceView:
     # --- Numbers ---
 
     def sequence(self, uid: int) -> int:
-        """The sequence number of a UID, 0 if the client has no such message."""
+        """Return the sequence number of a UID, 0 if the client does not know it."""
         at = bisect_left(self.uids, uid)
         return at + 1 if at < len(self.uids) and self.uids[at] == uid else 0
 
     def sequences(self, uids: Iterable[int]) -> list[int]:
-        """Sequence numbers of UIDs that are all known."""
+        """Return the sequence numbers of known UIDs."""
         known = self.uids
         return [bisect_right(known, uid) for uid in uids]
 
     def sequences_of_rows(self, uids: Sequence[int]) -> Sequence[int]:
-        """The same for rising UIDs, at once where they are neighbours."""
+        """Return the sequence numbers of ascending known UIDs, as a range if they are adjacent."""
         first, last = bisect_right(self.uids, uids[0]), bisect_right(self.uids, uids[-1])
         return range(first, last + 1) if last - first + 1 == len(uids) else self.sequences(uids)
 
@@ -90,7 +93,7 @@ class SequenceView:
         return ((self.uids[0], self.uids[-1]),) if self.uids else ()
 
     def uid_ranges(self, ranges: Ranges) -> UidRanges:
-        """UIDs that a UID set means, cut to what the client knows; "*" is the last message."""
+        """Resolve a UID set to ranges of UIDs, limited to the known ones; "*" is the last message."""
         if not self.uids:
             return ()
         first, last = self.uids[0], self.uids[-1]
@@ -101,19 +104,19 @@ class SequenceView:
         ]
 
     def uids_of_sequences(self, ranges: Ranges) -> UidRanges | None:
-        """UIDs that a set of sequence numbers means; None if one of them is no message's."""
+        """Resolve a set of sequence numbers to UID ranges; None if one of them does not exist."""
         count = len(self.uids)
-        found: list[tuple[int, int]] = []
+        uid_ranges: list[tuple[int, int]] = []
         for low, high in resolve_ranges(ranges, count):
             if high > count:
                 return None
-            found.append((self.uids[low - 1], self.uids[high - 1]))
-        if not found:
+            uid_ranges.append((self.uids[low - 1], self.uids[high - 1]))
+        if not uid_ranges:
             return None if not count else ()
-        return found
+        return uid_ranges
 
     def clip_to_known(self, ranges: Ranges) -> UidRanges:
-        """The same for SEARCH, where numbers of no message just match nothing."""
+        """Resolve a set of sequence numbers for SEARCH, ignoring numbers that do not exist."""
         count = len(self.uids)
         return [
             (self.uids[low - 1], self.uids[min(high, count) - 1])
@@ -122,20 +125,20 @@ class SequenceView:
         ]
 
     def ranges_of(self, uids: Sequence[int]) -> UidRanges:
-        """Known UIDs in rising order as ranges that hold no other known UID."""
+        """Return ascending known UIDs as ranges that include no other known UID."""
         return merge_ranges((self.uids[low - 1], self.uids[high - 1]) for low, high in to_ranges(self.sequences(uids)))
 
     def count_in(self, ranges: UidRanges) -> int:
         return sum(bisect_right(self.uids, high) - bisect_left(self.uids, low) for low, high in ranges)
 
     def uids_in(self, ranges: UidRanges) -> list[int]:
-        found: list[int] = []
+        uids: list[int] = []
         for low, high in ranges:
-            found += self.uids[bisect_left(self.uids, low) : bisect_right(self.uids, high)]
-        return found
+            uids += self.uids[bisect_left(self.uids, low) : bisect_right(self.uids, high)]
+        return uids
 
     def add_recent(self, first: int, after: int) -> None:
-        self.looked_until = after
+        self.recent_until = after
         if first < after:
             self.recent.append((first, after))
 
@@ -149,18 +152,18 @@ class SequenceView:
     # --- Changes ---
 
     def record_own_change(self, modseq: int) -> None:
-        """The client made this change and was told its outcome, or did not want to be."""
+        """Record a change made by this session, whose result was sent or was not requested."""
         if modseq:
             self._own.add(modseq)
 
-    def tell(self, changes: MailboxChanges | None, with_expunges: bool) -> MailboxUpdates:
-        """Take changes in; what is gone waits until it may be told."""
-        telling = MailboxUpdates()
+    def update(self, changes: MailboxChanges | None, with_expunges: bool) -> MailboxUpdates:
+        """Apply changes and return the updates to send; expunged messages wait until they may be sent."""
+        updates = MailboxUpdates()
         fresh: list[int] = []
         changed: list[tuple[int, int, str, int]] = []
         if changes is not None:
             if changes.exists:
-                self._gone += changes.gone
+                self._expunged += changes.gone
                 for row in changes.rows:
                     if row[0] >= self.uid_next:
                         fresh.append(row[0])
@@ -170,30 +173,30 @@ class SequenceView:
                 self.modseq = max(self.modseq, changes.highest_modseq)
                 if changes.keywords != self.keywords:
                     self.keywords = changes.keywords
-                    telling.keywords = True
-            else:  # the mailbox itself is gone
-                self._gone = list(self.uids)
-        if with_expunges and self._gone:
-            self._expunge(telling)
+                    updates.keywords = True
+            else:  # The mailbox itself was deleted.
+                self._expunged = list(self.uids)
+        if with_expunges and self._expunged:
+            self._expunge(updates)
         if fresh:
             self.uids.extend(fresh)
             self.uid_next = fresh[-1] + 1
-            telling.exists = len(self.uids)
-            telling.fresh = fresh
+            updates.exists = len(self.uids)
+            updates.fresh = fresh
         for uid, flags, keywords, modseq in changed:
             if sequence := self.sequence(uid):
-                telling.flags.append((sequence, uid, flags, keywords, modseq))
-        return telling
+                updates.flags.append((sequence, uid, flags, keywords, modseq))
+        return updates
 
-    def _expunge(self, telling: MailboxUpdates) -> None:
-        gone = sorted({uid for uid in self._gone if self.sequence(uid)})
-        self._gone = []
+    def _expunge(self, updates: MailboxUpdates) -> None:
+        gone = sorted({uid for uid in self._expunged if self.sequence(uid)})
+        self._expunged = []
         if not gone:
             return
-        telling.vanished_uids = gone
-        telling.vanished = self.sequences(reversed(gone))
+        updates.vanished_uids = gone
+        updates.vanished = self.sequences(reversed(gone))
         if len(gone) < 10:
-            for sequence in telling.vanished:
+            for sequence in updates.vanished:
                 del self.uids[sequence - 1]
         else:
             left = set(gone)

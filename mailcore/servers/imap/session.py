@@ -1,7 +1,7 @@
-"""One client: its state, its commands one after another, and the one place where faults end.
+"""One IMAP client: its state, its commands one after another, and the handling of all errors.
 
-A command is read, done by its function (see `table`), then what changed in the selected mailbox is told, then
-the tagged answer goes out.
+A command is read and executed by its function (see `command_table`); then changes of the selected mailbox are sent,
+then the tagged response.
 """
 
 import asyncio
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mailcore.imap")
 
-# Commands whose literals are messages: they are handed over as they arrive.
+# Commands whose literals are messages: their handlers read them as they arrive.
 _STREAMING = (b"APPEND", b"REPLACE")
 
 
 class Call:
-    """One command being done. `args` stands after the command's name (and the space, if there is one)."""
+    """One running command. `args` is positioned after the command's name and the space, if there is one."""
 
     __slots__ = ("args", "by_uid", "name", "session", "tag")
 
@@ -57,10 +57,10 @@ class Call:
 class Session:
     __slots__ = (
         "_bad",
+        "_has_notifications",
         "_idle_tag",
-        "_news",
+        "_last_heartbeat",
         "_running",
-        "_told_idle",
         "announced",
         "connection",
         "enabled",
@@ -78,19 +78,19 @@ class Session:
         self.executor: Executor = server.executor
         self.connection = connection
         self.owner: Owner | None = None
-        self.needs_revalidation = False  # something about the account changed: it may not be open any more
+        self.needs_revalidation = False  # The account changed: the session may no longer be valid.
         self.view: SequenceView | None = None
         self.enabled: frozenset[str] = frozenset()
         self.leaving = False
         self.notify: NotifyState | None = None
         self._idle_tag = b""
-        self._told_idle = 0.0
-        self._news = False  # heard of, not looked at yet
+        self._last_heartbeat = 0.0
+        self._has_notifications = False  # Notifications have not been processed yet.
         self._bad = 0
-        self._running = b""  # tag of the command under way
-        self.announced: LiteralStart | None = None  # a literal the running command has not taken yet
+        self._running = b""  # The tag of the running command.
+        self.announced: LiteralStart | None = None  # A literal that the running command has not read yet.
 
-    # --- Beginning and end ---
+    # --- Start and end ---
 
     def begin(self) -> None:
         self.server.add_session(self)
@@ -98,7 +98,7 @@ class Session:
         self.connection.flush_now()
 
     def end(self) -> None:
-        """The connection is gone."""
+        """Clean up after the connection has ended."""
         self._stop_notifying()
         self.clear_selected()
         self.server.remove_session(self)
@@ -108,8 +108,8 @@ class Session:
         self.leaving = True
         self.connection.close()
 
-    def sign_out(self) -> None:
-        """As it was before anybody signed in."""
+    def reset_login(self) -> None:
+        """Return to the state before authentication."""
         self._stop_notifying()
         self.clear_selected()
         self.server.unregister_login(self)
@@ -130,17 +130,17 @@ class Session:
 
     @property
     def utf8(self) -> bool:
-        """Strings may hold UTF-8 (RFC 6855, RFC 9051)."""
+        """True if strings may contain UTF-8 (RFC 6855, RFC 9051)."""
         return bool(self.enabled & {"UTF8=ACCEPT", "IMAP4REV2"})
 
     @property
     def condstore(self) -> bool:
-        """FETCH responses about flags carry MODSEQ (RFC 7162 §3.1)."""
+        """True if FETCH responses with flags include MODSEQ (RFC 7162 §3.1)."""
         return bool(self.enabled & {"CONDSTORE", "QRESYNC"})
 
     @property
     def uid_only(self) -> bool:
-        """Nothing speaks of sequence numbers any more (RFC 9586)."""
+        """True if sequence numbers are not used any more (RFC 9586)."""
         return "UIDONLY" in self.enabled
 
     @property
@@ -160,18 +160,18 @@ class Session:
                 self.server.unwatch(self.view.box.id, self)
             self.view = None
 
-    # --- Working ---
+    # --- Commands ---
 
     async def work(self) -> None:
-        """Everything that is waiting to be done; ends when more has to come first."""
+        """Process all available input; return when more is needed."""
         events = 0
         while not self.leaving:
             event = self.connection.next_event()
-            if event is None and not self._news:
+            if event is None and not self._has_notifications:
                 return
             events += 1
             if events > 1:
-                # A buffer of 256 KB holds 40,000 events that wait for nothing: other connections get their turns.
+                # A buffer of 256 KB holds 40,000 events that need no waiting: give other connections their turns.
                 await asyncio.sleep(0)
             try:
                 await (self._handle(event) if event is not None else self._send_pending_updates())
@@ -215,17 +215,17 @@ class Session:
                 raise ConnectionClosed
 
     def _refuse_literal(self, event: LiteralStart) -> TaggedResponse | None:
-        """The answer to a literal that the running command has no room for."""
+        """Return the response to a literal that exceeds the limits of a command, None if it is acceptable."""
         parameters = conf.current()
-        room, literals = parameters.imap_max_command_size, parameters.imap_max_literals
+        limit, literals = parameters.imap_max_command_size, parameters.imap_max_literals
         if self.owner is None:
-            room, literals = parameters.imap_login_max_command_size, parameters.imap_login_max_literals
-        if event.length + event.size > room:
+            limit, literals = parameters.imap_login_max_command_size, parameters.imap_login_max_literals
+        if event.length + event.size > limit:
             return no("Literal is too long", "TOOBIG")
         return no("Too many literals", "LIMIT") if event.number > literals else None
 
     async def _is_session_valid(self) -> bool:
-        """Asked before the next command after news of the account: was it closed, its app password revoked?"""
+        """Check the account after a notification about it: is it closed, or its app password revoked?"""
         self.needs_revalidation = False
         if self.owner is None or await self.executor.run_read(account_login.is_session_valid, self.owner):
             return True
@@ -233,7 +233,7 @@ class Session:
         return False
 
     async def _is_still_readable(self, view: SequenceView) -> bool:
-        """Somebody else's mailbox: asked before every command, for its owner may change what we may do."""
+        """Check the rights before every command on another user's mailbox: its owner may change them."""
         found = await self.executor.run_read(boxes.find_mailbox, self.owner, view.box.display_name)
         if isinstance(found, Refusal) or found.id != view.box.id:
             self.bye("The mailbox is not shared with you any more.")
@@ -242,7 +242,7 @@ class Session:
         return True
 
     async def send_continuation(self, text: str) -> None:
-        """A continuation request, on its way at once."""
+        """Send a continuation request without delay."""
         self.connection.write(f"+ {text}\r\n".encode())
         await self.connection.flush()
         self.connection.acknowledge_at_once()
@@ -250,60 +250,60 @@ class Session:
     async def _command(self, text: bytes, announced: LiteralStart | None) -> None:
         cursor = Cursor(text, utf8=self.utf8)
         tag, name = b"*", ""
-        answer: TaggedResponse | None
+        response: TaggedResponse | None
         self.announced = announced
         try:
             tag = cursor.tag()
             cursor.space()
             command, name = command_table.lookup_command(cursor, self.state)
             if name in command_table.SEQUENCE_NUMBER_COMMANDS and self.uid_only:
-                answer = UID_REQUIRED
+                response = UID_REQUIRED
             else:
                 self._running = tag
-                answer = await command.run(Call(self, tag, name, cursor))
+                response = await command.run(Call(self, tag, name, cursor))
             self._bad = 0
-            if answer is None:
+            if response is None:
                 return
         except TooComplicated as error:
-            answer = no(str(error), "LIMIT")
+            response = no(str(error), "LIMIT")
             command = command_table.NOTHING
         except BadSyntax as error:
-            answer = bad(str(error))
+            response = bad(str(error))
             self._bad += 1
             command = command_table.NOTHING
         except BadName:
-            answer = no("Mailbox name is not valid", "CANNOT")
+            response = no("Mailbox name is not valid", "CANNOT")
             command = command_table.NOTHING
         except (TemporaryFault, OperationalError, InterfaceError) as fault:
-            if not isinstance(fault, TemporaryFault):  # the database is away, or was for a moment
+            if not isinstance(fault, TemporaryFault):  # The database is down, or was for a moment.
                 log.warning("imap: %s, client=%s", " ".join(str(fault).split()), self.connection.peer)
-            answer = no("Temporary failure, try again later", "UNAVAILABLE")
+            response = no("Temporary failure, try again later", "UNAVAILABLE")
             command = command_table.NOTHING
         except ConnectionClosed:
             raise
         except Exception as fault:
-            answer = self._failed(fault, name)
+            response = self._error_response(fault, name)
             command = command_table.NOTHING
         finally:
             self._running = b""
         self.connection.abandon_literal()
-        if self.announced is not None:  # refused before it was taken
+        if self.announced is not None:  # Refused before it was read.
             self.connection.refuse_literal(self.announced.waits)
             self.announced = None
-        if self.view is not None and command.tells:
-            await self.tell(with_expunges=command.tells == "all" or self.uid_only)
-        self.connection.write(answer.render(tag))
-        if answer.then is not None:
+        if self.view is not None and command.updates:
+            await self.send_updates(with_expunges=command.updates == "all" or self.uid_only)
+        self.connection.write(response.render(tag))
+        if response.then is not None:
             await self.connection.flush()
-            await answer.then()
+            await response.then()
         self._end_if_too_bad()
 
-    def _failed(self, fault: Exception, name: str) -> TaggedResponse:
-        """The answer to a command that ended in an error of ours: its transaction is undone, the client may go on."""
-        if isinstance(fault, OSError):  # a full disk, a file that cannot be read
+    def _error_response(self, fault: Exception, name: str) -> TaggedResponse:
+        """Return the response to a command that failed with an internal error; its transaction is rolled back."""
+        if isinstance(fault, OSError):  # A full disk, or an unreadable file.
             log.error("imap: %s failed: %s, client=%s", name, fault, self.connection.peer)
             return no("Temporary failure, try again later", "UNAVAILABLE")
-        if isinstance(fault, DatabaseError):  # its first line alone: the others may show the row, which is mail
+        if isinstance(fault, DatabaseError):  # Only the first line: others may show the row, which is mail.
             where = "".join(traceback.format_tb(fault.__traceback__))
             reason = str(fault).partition("\n")[0][:200]
             log.error("imap: %s failed in the database: %s, client=%s\n%s", name, reason, self.connection.peer, where)
@@ -316,7 +316,7 @@ class Session:
             self.bye("Too many invalid commands")
 
     def in_background(self, function: Callable[..., object], *values: object) -> None:
-        """Something nobody waits for; a fault in it is logged."""
+        """Run a function in a thread without waiting for it; exceptions are logged."""
 
         async def work() -> None:
             try:
@@ -334,62 +334,65 @@ class Session:
     def write(self, data: bytes) -> None:
         self.connection.write(data)
 
-    async def tell(self, with_expunges: bool, claims_recent: bool = True) -> None:
-        """Tell what changed in the selected mailbox since the client was last told."""
+    async def send_updates(self, with_expunges: bool, claims_recent: bool = True) -> None:
+        """Send the changes of the selected mailbox since the last update."""
         view = self.view
         assert view is not None
         changes = await self.executor.run_read(messages.changes_since, view.box.id, view.box.uid_validity, view.modseq)
-        results = await self._refresh_live_searches(view) if view.contexts and changes is not None else {}
+        results = await self._refresh_live_searches(view) if view.live_searches and changes is not None else {}
         self._send_removed(view, results)
-        telling = view.tell(changes, with_expunges)
+        updates = view.update(changes, with_expunges)
         if (
             claims_recent
-            and view.looked_until < view.uid_next
+            and view.recent_until < view.uid_next
             and self.shows_recent
             and not view.read_only
             and not view.box.prefix
         ):
             after = view.uid_next
             view.add_recent(await self.executor.run_write(claim_recent, view.box.id, after), after)
-        if telling:
-            self._tell(view, telling)
+        if updates:
+            self._write_updates(view, updates)
         self._send_added(view, results)
-        if telling.fresh and self.notify is not None and self.notify.selected is not None:
-            await fetch.send_new_messages(self, view, telling.fresh, self.notify.selected.attributes)
+        if updates.fresh and self.notify is not None and self.notify.selected is not None:
+            await fetch.send_new_messages(self, view, updates.fresh, self.notify.selected.attributes)
 
     async def _refresh_live_searches(self, view: SequenceView) -> dict[bytes, list[int]]:
-        """What the contexts hold now, by tag."""
-        return {tag: await self.executor.run_in_pool(context.find, view.box) for tag, context in view.contexts.items()}
+        """Return the current results of the live searches, by tag."""
+        return {
+            tag: await self.executor.run_in_pool(live_search.find, view.box)
+            for tag, live_search in view.live_searches.items()
+        }
 
     def _send_removed(self, view: SequenceView, results: dict[bytes, list[int]]) -> None:
         for tag, now in results.items():
-            self.connection.write(b"".join(view.contexts[tag].leave(view, now)))
+            self.connection.write(b"".join(view.live_searches[tag].format_removed(view, now)))
 
     def _send_added(self, view: SequenceView, results: dict[bytes, list[int]]) -> None:
         for tag, now in results.items():
-            self.connection.write(b"".join(view.contexts[tag].join(view, now)))
+            self.connection.write(b"".join(view.live_searches[tag].format_added(view, now)))
 
-    def _tell(self, view: SequenceView, telling: MailboxUpdates) -> None:
-        if telling.vanished_uids and self.enabled & {"QRESYNC", "UIDONLY"}:
-            self.connection.write(b"* VANISHED %b\r\n" % sequence_set.format_numbers(telling.vanished_uids))
+    def _write_updates(self, view: SequenceView, updates: MailboxUpdates) -> None:
+        if updates.vanished_uids and self.enabled & {"QRESYNC", "UIDONLY"}:
+            self.connection.write(b"* VANISHED %b\r\n" % sequence_set.format_numbers(updates.vanished_uids))
         else:
-            self.connection.write(b"".join([b"* %d EXPUNGE\r\n" % number for number in telling.vanished]))
-        if telling.exists is not None:
-            self.connection.write(b"* %d EXISTS\r\n" % telling.exists)
+            self.connection.write(b"".join([b"* %d EXPUNGE\r\n" % number for number in updates.vanished]))
+        if updates.exists is not None:
+            self.connection.write(b"* %d EXISTS\r\n" % updates.exists)
             if "IMAP4REV2" not in self.enabled:
                 self.connection.write(b"* %d RECENT\r\n" % view.recent_count)
-        if telling.keywords:
+        if updates.keywords:
             self.send_flag_updates(view)
-        for number, uid, flags, keywords, modseq in telling.flags:
+        for number, uid, flags, keywords, modseq in updates.flags:
             self.connection.write(self.flags_response(view, number, uid, flags, keywords, modseq))
 
     def send_flag_updates(self, view: SequenceView) -> None:
         names = " ".join([*wire_flags.NAMES.values(), *view.keywords.split()])
         mask = 0 if view.read_only else flags_mask(view.box.rights)
-        kept = [name for bit, name in wire_flags.NAMES.items() if bit & mask]
+        permitted = [name for bit, name in wire_flags.NAMES.items() if bit & mask]
         if mask and view.box.has_rights("w"):
-            kept += [*view.keywords.split(), "\\*"]
-        permanent = " ".join(kept)
+            permitted += [*view.keywords.split(), "\\*"]
+        permanent = " ".join(permitted)
         self.untagged(f"FLAGS ({names})")
         self.untagged(f"OK [PERMANENTFLAGS ({permanent})] Flags permitted.")
 
@@ -409,7 +412,7 @@ class Session:
         return "IMAP4REV2" not in self.enabled
 
     async def index_external_files(self, name: str = "") -> None:
-        """Enter what another program put into the Maildir: of this mailbox, or of the selected one."""
+        """Index files that other programs delivered to this mailbox, or to the selected one."""
         box = await self.executor.run_read(boxes.find_mailbox, self.owner, name) if name else None
         if not name and self.view is not None:
             box = self.view.box
@@ -420,61 +423,61 @@ class Session:
 
     def begin_idle(self, tag: bytes) -> None:
         self._idle_tag = tag
-        self._told_idle = self.connection.last_heard
+        self._last_heartbeat = self.connection.last_heard
 
     async def _end_idle(self, text: bytes) -> None:
         tag, self._idle_tag = self._idle_tag, b""
         if self.view is not None:
-            await self.tell(with_expunges=True)
+            await self.send_updates(with_expunges=True)
         done = text.strip().upper() == b"DONE"
         self.connection.write((TaggedResponse("OK", "Idle completed.") if done else bad("DONE expected")).render(tag))
 
-    def hear(self, mailbox_id: int) -> None:
-        """A mailbox that is watched changed: told at once to who idles or asked for it, after the running command."""
+    def on_notification(self, mailbox_id: int) -> None:
+        """A watched mailbox changed: send updates at once if the client idles or uses NOTIFY."""
         if self.notify is not None:
-            self.notify.heard(mailbox_id)
+            self.notify.on_notification(mailbox_id)
         if self.notify is not None or self.idling:
-            self._news = True
+            self._has_notifications = True
             self.connection.start()
 
     async def _send_pending_updates(self) -> None:
-        self._news = False
+        self._has_notifications = False
         if self.notify is not None:
-            await self.notify.tell(self)
+            await self.notify.send_updates(self)
         selected = self.notify.selected if self.notify is not None else None
         if self.view is not None and (self.idling or selected is not None):
             delayed = selected is not None and selected.scope.kind == "SELECTED-DELAYED"
-            await self.tell(with_expunges=not delayed, claims_recent=False)
+            await self.send_updates(with_expunges=not delayed, claims_recent=False)
 
     def send_progress(self, now: float, interval: float) -> None:
-        """Says so of a command that takes long (RFC 9585). Not while it reads what the client sends."""
-        if self._running and interval and not self.connection.reading and now - self._told_idle >= interval:
-            self._told_idle = now
+        """Send INPROGRESS (RFC 9585) for a long command, unless it is reading from the client."""
+        if self._running and interval and not self.connection.reading and now - self._last_heartbeat >= interval:
+            self._last_heartbeat = now
             self.untagged(f'OK [INPROGRESS ("{self._running.decode()}" NIL NIL)] Still working')
             self.connection.flush_now()
 
     def check_external_files(self) -> None:
-        """Nobody tells us of other programs' files: what comes of it is news like any other."""
+        """Index other programs' deliveries to the selected mailbox during IDLE; no notification announces them."""
         if self.idling and self.view is not None and external_deliveries.has_new_files(self.view.box):
             self.in_background(external_deliveries.index_new_files, self.view.box)
 
     def send_heartbeat(self, now: float, interval: float) -> None:
-        """A sign of life for clients that idle, so that no router on the way forgets them."""
-        if self.idling and interval and now - self._told_idle >= interval:
-            self._told_idle = now
+        """Send a heartbeat to idling clients, so that NAT devices on the path do not drop the connection."""
+        if self.idling and interval and now - self._last_heartbeat >= interval:
+            self._last_heartbeat = now
             self.untagged("OK Still here")
             self.connection.flush_now()
 
 
 def _streams(event: LiteralStart) -> bool:
-    """Is the literal a message? A mailbox name may come as a literal before it."""
+    """Return True if the literal is a message; a mailbox name may come as a literal before it."""
     words = event.head.split(None, 5)
     if len(words) > 2 and words[1].upper() == b"UID":
         del words[1]
     name = words[1].upper() if len(words) > 1 else b""
     if name not in _STREAMING:
         return False
-    before = 2 if name == b"APPEND" else 3  # words before the mailbox name
+    before = 2 if name == b"APPEND" else 3  # Words before the mailbox name.
     return event.number > 1 or len(words) != before + 1
 
 

@@ -1,4 +1,4 @@
-"""What a command answers: the tagged response, as a value (RFC 9051 §7.1, RFC 5530)."""
+"""Tagged responses as values (RFC 9051 §7.1, RFC 5530)."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from mailcore.values import Refusal
 
 @dataclass(frozen=True, slots=True)
 class TaggedResponse:
-    """`code` without brackets: "READ-WRITE". `then` happens after the response is on its way."""
+    """A tagged response. `code` is without brackets: "READ-WRITE". `then` is called after the response is sent."""
 
     status: Literal["OK", "NO", "BAD"]
     text: str
@@ -33,7 +33,7 @@ def bad(text: str, code: str = "") -> TaggedResponse:
     return TaggedResponse("BAD", text, code)
 
 
-UID_REQUIRED = bad("Message numbers are not used any more", "UIDREQUIRED")  # RFC 9586 §3
+UID_REQUIRED = bad("Message numbers are not used any more", "UIDREQUIRED")  # RFC 9586 §3.
 
 
 def refusal_response(refusal: Refusal) -> TaggedResponse:
@@ -41,5 +41,5 @@ def refusal_response(refusal: Refusal) -> TaggedResponse:
 
 
 def target_refusal_response(refusal: Refusal) -> TaggedResponse:
-    """For commands that would put a message into a mailbox: a client may make it and try again."""
+    """Return the response of a command that stores into a mailbox; TRYCREATE if the client could create it."""
     return TaggedResponse("NO", refusal.text, "TRYCREATE" if refusal.code == "NONEXISTENT" else refusal.code)

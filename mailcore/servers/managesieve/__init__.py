@@ -1,0 +1,4 @@
+"""The ManageSieve server.
+
+May import other packages of `mailcore.servers`, and `mailcore.store` and below.
+"""

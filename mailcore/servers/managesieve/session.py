@@ -1,7 +1,7 @@
-"""The ManageSieve server (RFC 5804): owners and their programs keep mail filters here.
+"""The ManageSieve server (RFC 5804), by which users and their programs manage Sieve scripts.
 
-Started by the supervisor, one `SieveServer` for each listening socket. Grammar is wire/managesieve's, scripts are
-store/scripts'; a command is one crossing.
+Started by the supervisor, one `SieveServer` per listening socket. The grammar is `wire.managesieve_syntax`, scripts are
+in `store.access.sieve_scripts`; a command is one call through the executor.
 """
 
 import asyncio
@@ -25,19 +25,19 @@ from mailcore.wire.sieve.compiler import EXTENSIONS
 
 log = logging.getLogger("mailcore.managesieve")
 
-_CONNECTIONS = "sieve"  # what anvil counts
-_NAME_LIMIT = 4096  # bytes of a literal that is no script
+_CONNECTIONS = "sieve"  # The counter's name in the rate counters.
+_NAME_LIMIT = 4096  # Bytes of a literal that is not a script.
 
 
 class SieveServer(LineServer):
-    """Serves ManageSieve on one socket; STARTTLS is offered with a context."""
+    """A ManageSieve server on one socket; STARTTLS is offered if there is a context."""
 
     def __init__(self, executor: Executor, tls_context: ssl.SSLContext | None) -> None:
         super().__init__(Session, executor, tls_context)
 
 
 class Session:
-    """One connection; `owner` after sign-in."""
+    """One connection; `owner` is set by authentication."""
 
     def __init__(self, server: LineServer, connection: LineConnection) -> None:
         self._server = server
@@ -46,32 +46,32 @@ class Session:
         self._connection = connection
         self._peer = connection.peer
         self.owner: Owner | None = None
-        self._counted = ""  # what anvil counts this connection under
+        self._counted = ""  # The connection's key in the rate counters.
         self._bad = 0
         self._waiting = False
         self._leaving = False
-        self.needs_revalidation = False  # something about the account changed: it may not be open any more
+        self.needs_revalidation = False  # The account changed: the session may no longer be valid.
 
-    # --- The conversation ---
+    # --- Connection ---
 
     async def run(self) -> None:
-        """The one place where faults end."""
+        """Run the session; all errors are handled here."""
         try:
-            await self._converse()
+            await self._serve()
         except (ConnectionClosed, asyncio.CancelledError):
             pass
         except Exception:
             log.exception("internal error: client=%s", self._peer)
-            self._say("BYE", "Internal error.")
+            self._respond("BYE", "Internal error.")
         finally:
-            self._uncount()
+            self._uncount_connection()
             self._connection.close()
 
-    async def _converse(self) -> None:
+    async def _serve(self) -> None:
         self._connection.write(self._capabilities(), wire.format_response("OK", f"{conf.current().mail_name} ready."))
         while not self._leaving:
             try:
-                command = wire.parse_command(await self._sentence(), signed_in=self.owner is not None)
+                command = wire.parse_command(await self._read_command(), signed_in=self.owner is not None)
                 if self.needs_revalidation and not await self._is_session_valid():
                     return
                 if await _ACTIONS[command.word](self, command):
@@ -82,40 +82,40 @@ class Session:
             except GrammarError as error:
                 self._refuse(f"{str(error)[:1].upper()}{str(error)[1:]}.")
             except IdleTimeout:
-                self._say("BYE", "Disconnected for inactivity.")
+                self._respond("BYE", "Disconnected for inactivity.")
                 return
             if self._bad >= conf.current().mail_max_bad_commands:
-                self._say("BYE", "Too many bad commands.")
+                self._respond("BYE", "Too many bad commands.")
                 return
-            await self._connection.drain(self._patience)
-        self._say("BYE", "Server shutting down.")
+            await self._connection.drain(self._timeout)
+        self._respond("BYE", "Server shutting down.")
 
-    async def _sentence(self) -> list[wire.Token]:
-        """A whole command. A literal larger than any script may be is passed over."""
+    async def _read_command(self) -> list[wire.Token]:
+        """Read a whole command. A literal larger than any script may be is skipped."""
         sentence = CommandTokens()
         self._waiting = True
         try:
-            while not sentence.line(await self._connection.line(wire.LINE_LIMIT, self._patience)):
+            while not sentence.line(await self._connection.read_line(wire.LINE_LIMIT, self._timeout)):
                 self._waiting = False
                 count = sentence.literal or 0
                 if count > self._literal_limit:
-                    await self._pass_over(count)
+                    await self._skip_literal(count)
                     raise GrammarError("literal too large")
-                sentence.octets(await self._connection.octets(count, self._patience))
+                sentence.octets(await self._connection.read_bytes(count, self._timeout))
         finally:
             self._waiting = False
         return sentence.tokens
 
-    async def _pass_over(self, count: int) -> None:
-        """Read and forget a literal and the rest of its line; Gone where that would be too much."""
+    async def _skip_literal(self, count: int) -> None:
+        """Skip a literal and the rest of its line. Raise ConnectionClosed if it is too large even for that."""
         if self.owner is None or count > 16 * max(self._literal_limit, 1 << 20):
-            self._say("BYE", "Literal too large.")
+            self._respond("BYE", "Literal too large.")
             raise ConnectionClosed
         while count:
-            piece = min(count, 1 << 16)
-            await self._connection.octets(piece, self._patience)
-            count -= piece
-        await self._connection.line(wire.LINE_LIMIT, self._patience)
+            chunk = min(count, 1 << 16)
+            await self._connection.read_bytes(chunk, self._timeout)
+            count -= chunk
+        await self._connection.read_line(wire.LINE_LIMIT, self._timeout)
 
     @property
     def _literal_limit(self) -> int:
@@ -124,43 +124,43 @@ class Session:
         return max(conf.current().sieve_max_script_size or 1 << 24, _NAME_LIMIT)
 
     @property
-    def _patience(self) -> float:
+    def _timeout(self) -> float:
         parameters = conf.current()
         return parameters.login_timeout if self.owner is None else parameters.managesieve_idle_timeout
 
-    def turn_away(self, reason: str) -> None:
-        self._say("BYE", reason, "TRYLATER")
+    def announce_close(self, reason: str) -> None:
+        self._respond("BYE", reason, "TRYLATER")
 
-    def _say(self, word: str, text: str = "", code: str = "") -> None:
+    def _respond(self, word: str, text: str = "", code: str = "") -> None:
         self._connection.write(wire.format_response(word, text, code))
 
-    def _refuse(self, words: str) -> None:
+    def _refuse(self, text: str) -> None:
         self._bad += 1
-        self._say("NO", words)
+        self._respond("NO", text)
 
-    def _end(self, refusal: Refusal | None, words: str) -> None:
-        """A command's last line."""
+    def _end(self, refusal: Refusal | None, text: str) -> None:
+        """Send a command's final response."""
         if refusal is None:
-            self._say("OK", words)
+            self._respond("OK", text)
         else:
-            self._say("NO", refusal.text, refusal.code)
+            self._respond("NO", refusal.text, refusal.code)
 
     async def _is_session_valid(self) -> bool:
-        """Asked before the next command after news of the account: was it closed, its password changed?"""
+        """Check the account after a notification about it: is it closed, or its password changed?"""
         self.needs_revalidation = False
         if self.owner is None or await self._executor.run_read(account_login.is_session_valid, self.owner):
             return True
-        self._say("BYE", "You have been signed out.")
+        self._respond("BYE", "You have been signed out.")
         return False
 
     def leave(self) -> None:
-        """The server shuts down: end now if nothing is being done, else after the running command."""
+        """Shut down: close now if waiting for a command, else after the running one."""
         self._leaving = True
         if self._waiting:
-            self._say("BYE", "Server shutting down.")
+            self._respond("BYE", "Server shutting down.")
             self._connection.close()
 
-    # --- Before sign-in ---
+    # --- Before authentication ---
 
     def _capabilities(self) -> bytes:
         parameters = conf.current()
@@ -184,10 +184,12 @@ class Session:
 
     @property
     def _plaintext_allowed(self) -> bool:
-        """Passwords in the clear: under TLS, from this machine, or where the administrator does not mind."""
+        """True if passwords may be sent: under TLS, from this machine, or without disable_plaintext_auth."""
         connection = self._connection
         return (
-            not conf.current().disable_plaintext_auth or connection.tls is not None or connection.peer == connection.own
+            not conf.current().disable_plaintext_auth
+            or connection.tls is not None
+            or connection.peer == connection.local_address
         )
 
     async def _capability(self, _: Command) -> None:
@@ -198,7 +200,7 @@ class Session:
             raise GrammarError("TLS cannot begin now")
         if self._tls_context is None:
             raise GrammarError("TLS is not offered")
-        self._say("OK", "Begin TLS negotiation now.")
+        self._respond("OK", "Begin TLS negotiation now.")
         await self._connection.start_tls(self._tls_context)
         self._connection.write(self._capabilities(), wire.format_response("OK", "TLS negotiation successful."))
 
@@ -208,30 +210,30 @@ class Session:
         mechanism = command.strings[0].text.upper()
         if mechanism not in self._mechanisms:
             if mechanism in CLEAR and not self._plaintext_allowed:
-                self._say("NO", "Plaintext authentication needs TLS.", "ENCRYPT-NEEDED")
+                self._respond("NO", "Plaintext authentication needs TLS.", "ENCRYPT-NEEDED")
                 return
             raise GrammarError("unsupported mechanism")
         initial = wire.decode_base64(command.strings[1]) if len(command.strings) > 1 else None
-        door = AuthContext(self._executor, "sieve", self._peer)
+        context = AuthContext(self._executor, "sieve", self._peer)
         try:
-            owner = await authentication.authenticate(door, mechanism, initial, self._challenge)
+            owner = await authentication.authenticate(context, mechanism, initial, self._challenge)
         except authentication.TooManyAttempts:
             self._bad += 1
-            self._say("NO", f"{authentication.BUSY}.", "TRYLATER")
+            self._respond("NO", f"{authentication.BUSY}.", "TRYLATER")
             return
         except (Unauthorized, SaslError):
             owner = None
         if owner is None:
             self._refuse("Authentication failed.")
             return
-        self._count(owner)
+        self._count_connection(owner)
         self.owner = owner
-        self._server.signed_in(self._connection)
-        self._say("OK", "Logged in.")
+        self._server.mark_authenticated(self._connection)
+        self._respond("OK", "Logged in.")
 
-    async def _challenge(self, question: bytes) -> bytes:
-        self._connection.write(wire.format_string(wire.encode_base64(question)), b"\r\n")
-        tokens = await self._sentence()
+    async def _challenge(self, challenge: bytes) -> bytes:
+        self._connection.write(wire.format_string(wire.encode_base64(challenge)), b"\r\n")
+        tokens = await self._read_command()
         if len(tokens) != 1 or not isinstance(tokens[0], StringToken):
             raise SaslError("a string expected")
         response = wire.decode_base64(tokens[0])
@@ -239,52 +241,52 @@ class Session:
             raise SaslError("given up")
         return response
 
-    def _count(self, owner: Owner) -> None:
-        """GrammarError: the account has too many connections from there, on this machine."""
+    def _count_connection(self, owner: Owner) -> None:
+        """Count the connection. Raise GrammarError if the account has too many from this address, on this machine."""
         key = f"{owner.account_id} {self._peer}"
         if rate_counters.increment_held(_CONNECTIONS, key) > conf.current().mail_max_userip_connections > 0:
             rate_counters.decrement_held(_CONNECTIONS, key)
             raise GrammarError("too many connections from this address")
         self._counted = key
 
-    def _uncount(self) -> None:
+    def _uncount_connection(self) -> None:
         if self._counted:
             rate_counters.decrement_held(_CONNECTIONS, self._counted)
             self._counted = ""
 
     async def _unauthenticate(self, _: Command) -> None:
-        self._uncount()
+        self._uncount_connection()
         self.owner = None
-        self._server.signed_out(self, self._connection)
-        self._say("OK")
+        self._server.mark_unauthenticated(self, self._connection)
+        self._respond("OK")
 
     async def _noop(self, command: Command) -> None:
         if command.strings:
             tag = wire.format_string(command.strings[0].text).decode()
-            self._say("OK", "Done.", f"TAG {tag}")
+            self._respond("OK", "Done.", f"TAG {tag}")
         else:
-            self._say("OK", "Done.")
+            self._respond("OK", "Done.")
 
     async def _logout(self, _: Command) -> bool:
-        self._say("OK", "Logout completed.")
+        self._respond("OK", "Logout completed.")
         return True
 
     # --- Scripts ---
 
     @property
-    def _mine(self) -> Owner:
+    def _owner(self) -> Owner:
         assert self.owner is not None
         return self.owner
 
     async def _havespace(self, command: Command) -> None:
         refusal = await self._executor.run_in_pool(
-            sieve_scripts.has_space, self._mine, command.strings[0].text, command.number
+            sieve_scripts.has_space, self._owner, command.strings[0].text, command.number
         )
-        self._end(refusal, "There is room.")
+        self._end(refusal, "Enough space.")
 
     async def _putscript(self, command: Command) -> None:
         name, content = command.strings[0].text, command.strings[1].text
-        self._end(await self._executor.run_in_pool(sieve_scripts.put_script, self._mine, name, content), "Stored.")
+        self._end(await self._executor.run_in_pool(sieve_scripts.put_script, self._owner, name, content), "Stored.")
 
     async def _checkscript(self, command: Command) -> None:
         self._end(
@@ -292,38 +294,38 @@ class Session:
         )
 
     async def _listscripts(self, _: Command) -> None:
-        found = await self._executor.run_in_pool(sieve_scripts.list_scripts, self._mine)
-        lines = [wire.format_string(name) + (b" ACTIVE\r\n" if active else b"\r\n") for name, active in found]
+        scripts = await self._executor.run_in_pool(sieve_scripts.list_scripts, self._owner)
+        lines = [wire.format_string(name) + (b" ACTIVE\r\n" if active else b"\r\n") for name, active in scripts]
         self._connection.write(*lines, wire.format_response("OK"))
 
     async def _getscript(self, command: Command) -> None:
-        found = await self._executor.run_in_pool(sieve_scripts.get_script, self._mine, command.strings[0].text)
-        if isinstance(found, Refusal):
-            self._end(found, "")
+        script = await self._executor.run_in_pool(sieve_scripts.get_script, self._owner, command.strings[0].text)
+        if isinstance(script, Refusal):
+            self._end(script, "")
             return
-        octets = found.encode()
-        self._connection.write(b"{%d}\r\n" % len(octets), octets, b"\r\n", wire.format_response("OK"))
+        content = script.encode()
+        self._connection.write(b"{%d}\r\n" % len(content), content, b"\r\n", wire.format_response("OK"))
 
     async def _setactive(self, command: Command) -> None:
         self._end(
-            await self._executor.run_in_pool(sieve_scripts.activate_script, self._mine, command.strings[0].text),
+            await self._executor.run_in_pool(sieve_scripts.activate_script, self._owner, command.strings[0].text),
             "Done.",
         )
 
     async def _deletescript(self, command: Command) -> None:
         self._end(
-            await self._executor.run_in_pool(sieve_scripts.delete_script, self._mine, command.strings[0].text),
+            await self._executor.run_in_pool(sieve_scripts.delete_script, self._owner, command.strings[0].text),
             "Deleted.",
         )
 
     async def _renamescript(self, command: Command) -> None:
         old, new = command.strings[0].text, command.strings[1].text
-        self._end(await self._executor.run_in_pool(sieve_scripts.rename_script, self._mine, old, new), "Renamed.")
+        self._end(await self._executor.run_in_pool(sieve_scripts.rename_script, self._owner, old, new), "Renamed.")
 
 
 _Action = Callable[[Session, Command], Awaitable[bool | None]]
 
-# What each command of wire.COMMANDS does; true ends the session.
+# The method of each command in wire.COMMANDS; a true result ends the session.
 _ACTIONS: dict[str, _Action] = {
     "AUTHENTICATE": Session._authenticate,
     "CAPABILITY": Session._capability,

@@ -1,8 +1,8 @@
 """The POP3 server (RFC 1939, 2449, 2595, 3206, 5034, 6856).
 
-Started by the supervisor, one `Pop3Server` for each listening socket. A session is a coroutine that reads
-a command, does it, answers, and reads on; grammar and texts are in wire/pop3, mailboxes in store/pop3drop.
-Nothing is deleted before QUIT, and then everything or nothing.
+Started by the supervisor, one `Pop3Server` per listening socket. A session is a coroutine that reads a command,
+executes it, replies, and reads on; grammar and texts are in `wire.pop3_commands`, mailboxes in
+`store.access.pop3_maildrop`. No message is deleted before QUIT, and then all marked ones or none.
 """
 
 import asyncio
@@ -28,29 +28,29 @@ from mailcore.wire.pop3_commands import Pop3Command, Pop3CommandError
 
 log = logging.getLogger("mailcore.pop3")
 
-_CONNECTIONS = "pop3"  # what anvil counts
-# Above this a message is read and sent in pieces.
-_WHOLE = 1 << 20
+_CONNECTIONS = "pop3"  # The counter's name in the rate counters.
+# A larger message is read and sent in chunks.
+_WHOLE_LIMIT = 1 << 20
 
 
 class Pop3Server(LineServer):
-    """Serves POP3 on one socket; `implicit_tls` is port 995's way, else STLS is offered with a context."""
+    """A POP3 server on one socket; with `implicit_tls` (port 995) TLS begins at once, else STLS is offered."""
 
     def __init__(self, executor: Executor, tls_context: ssl.SSLContext | None, implicit_tls: bool) -> None:
         super().__init__(Session, executor, tls_context, implicit_tls)
 
 
 @dataclass(slots=True)
-class _Count:
-    """What the line in the log tells at the end."""
+class _Statistics:
+    """The counts that are logged at the end."""
 
     retrieved: set[int] = field(default_factory=set)
-    retrieved_octets: int = 0
+    retrieved_bytes: int = 0
     top: int = 0
 
 
 class Session:
-    """One connection. Before sign-in there is no drop; after, `_drop` stays until the end."""
+    """One connection. `_maildrop` is set by authentication and stays until the end."""
 
     def __init__(self, server: LineServer, connection: LineConnection) -> None:
         self._server = server
@@ -58,25 +58,25 @@ class Session:
         self._tls_context = server.tls_context
         self._connection = connection
         self._peer = connection.peer
-        self._name = ""  # given with USER
+        self._name = ""  # Given with USER.
         self.owner: Owner | None = None
-        self._counted = ""  # what anvil counts this connection under
-        self._drop: pop3_maildrop.Maildrop | None = None
+        self._counted = ""  # The connection's key in the rate counters.
+        self._maildrop: pop3_maildrop.Maildrop | None = None
         self._deleted: set[int] = set()
-        self._seen: set[int] = set()  # marked at QUIT; their file names follow
-        self._count = _Count()
+        self._seen: set[int] = set()  # Marked as seen at QUIT; their file names are changed afterwards.
+        self._statistics = _Statistics()
         self._bad = 0
         self._waiting = False
         self._leaving = False
-        self.needs_revalidation = False  # something about the account changed: it may not be open any more
+        self.needs_revalidation = False  # The account changed: the session may no longer be valid.
 
-    # --- The conversation ---
+    # --- Connection ---
 
     async def run(self) -> None:
-        """The one place where faults end: whatever happens, the lock is let go and the connection closed."""
+        """Run the session; all errors are handled here, the lock is released and the connection closed in any case."""
         reason = "Connection closed"
         try:
-            reason = await self._converse()
+            reason = await self._serve()
         except ConnectionClosed:
             pass
         except asyncio.CancelledError:
@@ -87,29 +87,29 @@ class Session:
             reason = "Internal error"
         finally:
             self._finish(reason)
-        if self._drop is not None and self._seen:
-            # The client does not wait for this; who reads meanwhile finds the files by their base names.
-            await self._executor.run_in_pool(pop3_maildrop.write_seen_names, self._drop, self._seen)
+        if self._maildrop is not None and self._seen:
+            # The client does not wait for this; readers find the files by their base names meanwhile.
+            await self._executor.run_in_pool(pop3_maildrop.write_seen_names, self._maildrop, self._seen)
 
     def _finish(self, reason: str) -> None:
-        if self._drop is not None and self.owner is not None:
-            pop3_maildrop.close_maildrop(self._drop)
+        if self._maildrop is not None and self.owner is not None:
+            pop3_maildrop.close_maildrop(self._maildrop)
             log.info(
                 "%s: user=<%s>, client=%s, top=%d, retr=%d/%d, del=%d/%d",
                 reason,
                 self.owner.address,
                 self._peer,
-                self._count.top,
-                len(self._count.retrieved),
-                self._count.retrieved_octets,
+                self._statistics.top,
+                len(self._statistics.retrieved),
+                self._statistics.retrieved_bytes,
                 len(self._deleted),
-                len(self._drop.uids),
+                len(self._maildrop.uids),
             )
         self._uncount_connection()
         self._connection.close()
 
-    async def _converse(self) -> str:
-        """Greeting to goodbye; returns why it ended."""
+    async def _serve(self) -> str:
+        """Serve from the greeting to the end; return the reason of the end."""
         connection = self._connection
         connection.write(wire.ok_response(f"{conf.current().mail_name} ready."))
         while not self._leaving:
@@ -131,34 +131,34 @@ class Session:
             if self._bad >= conf.current().mail_max_bad_commands:
                 connection.write(wire.error_response("Too many bad commands."))
                 return "Too many bad commands"
-            await connection.drain(self._patience)
+            await connection.drain(self._timeout)
         connection.write(wire.error_response("[SYS/TEMP] Server shutting down."))
         return "Server shutting down"
 
     async def _line(self, limit: int) -> bytes:
         self._waiting = True
         try:
-            return await self._connection.line(limit, self._patience)
+            return await self._connection.read_line(limit, self._timeout)
         finally:
             self._waiting = False
 
     async def _is_session_valid(self) -> bool:
-        """Asked before the next command after news of the account: was it closed, its password changed?"""
+        """Check the account after a notification about it: is it closed, or its password changed?"""
         self.needs_revalidation = False
         if self.owner is None or await self._executor.run_read(account_login.is_session_valid, self.owner):
             return True
         self._connection.write(wire.error_response("[AUTH] You have been signed out."))
         return False
 
-    def _refuse(self, words: str) -> None:
+    def _refuse(self, text: str) -> None:
         self._bad += 1
-        self._connection.write(wire.error_response(words))
+        self._connection.write(wire.error_response(text))
 
-    def turn_away(self, reason: str) -> None:
+    def announce_close(self, reason: str) -> None:
         self._connection.write(wire.error_response(f"[SYS/TEMP] {reason}"))
 
     def leave(self) -> None:
-        """The server shuts down: end now if nothing is being done, else after the running command."""
+        """Shut down: close now if waiting for a command, else after the running one."""
         self._leaving = True
         if self._waiting:
             self._connection.write(wire.error_response("[SYS/TEMP] Server shutting down."))
@@ -166,25 +166,27 @@ class Session:
 
     @property
     def _state(self) -> str:
-        return wire.BEFORE if self._drop is None else wire.AFTER
+        return wire.BEFORE if self._maildrop is None else wire.AFTER
 
     @property
-    def _patience(self) -> float:
+    def _timeout(self) -> float:
         parameters = conf.current()
-        return parameters.login_timeout if self._drop is None else parameters.pop3_idle_timeout
+        return parameters.login_timeout if self._maildrop is None else parameters.pop3_idle_timeout
 
     @property
     def _plaintext_allowed(self) -> bool:
-        """Passwords in the clear: under TLS, from this machine, or where the administrator does not mind."""
+        """True if passwords may be sent: under TLS, from this machine, or without disable_plaintext_auth."""
         connection = self._connection
         return (
-            not conf.current().disable_plaintext_auth or connection.tls is not None or connection.peer == connection.own
+            not conf.current().disable_plaintext_auth
+            or connection.tls is not None
+            or connection.peer == connection.local_address
         )
 
-    # --- Before sign-in ---
+    # --- Before authentication ---
 
     async def _capa(self, _: Pop3Command) -> None:
-        starttls = self._tls_context is not None and self._connection.tls is None and self._drop is None
+        starttls = self._tls_context is not None and self._connection.tls is None and self._maildrop is None
         tags = wire.capability_lines(
             plaintext=self._plaintext_allowed,
             mechanisms=self._mechanisms,
@@ -203,26 +205,26 @@ class Session:
         await self._connection.start_tls(self._tls_context)
 
     async def _utf8(self, _: Pop3Command) -> None:
-        # Nothing changes: mail is sent as it is stored, which this command allows (RFC 6856 §2.1).
+        # No effect: mail is sent as stored, which this command allows (RFC 6856 §2.1).
         self._connection.write(wire.OK)
 
     async def _user(self, command: Pop3Command) -> None:
-        self._mind_plaintext()
+        self._check_plaintext()
         if not command.argument:
             raise Pop3CommandError("No username given.")
         self._name = decode_name(command.argument)
         self._connection.write(wire.OK)
 
     async def _pass(self, command: Pop3Command) -> None:
-        self._mind_plaintext()
+        self._check_plaintext()
         if not self._name:
             raise Pop3CommandError("No username given.")
         name, self._name = self._name, ""
         try:
-            owner = await authentication.authenticate_password(self._door, name, decode_name(command.argument))
+            owner = await authentication.authenticate_password(self._auth_context, name, decode_name(command.argument))
         except authentication.TooManyAttempts:
             raise Pop3CommandError(f"[SYS/TEMP] {authentication.BUSY}.") from None
-        await self._enter(owner)
+        await self._open_session(owner)
 
     async def _auth(self, command: Pop3Command) -> None:
         if not command.argument:
@@ -231,52 +233,52 @@ class Session:
         mechanism, response = wire.parse_auth(command.argument)
         if mechanism not in self._mechanisms:
             if mechanism in CLEAR:
-                self._mind_plaintext()
+                self._check_plaintext()
             raise Pop3CommandError("Unsupported authentication mechanism.")
         try:
-            owner = await authentication.authenticate(self._door, mechanism, response, self._challenge)
+            owner = await authentication.authenticate(self._auth_context, mechanism, response, self._challenge)
         except authentication.TooManyAttempts:
             raise Pop3CommandError(f"[SYS/TEMP] {authentication.BUSY}.") from None
         except Unauthorized:
             raise Pop3CommandError("[AUTH] Authentication failed.") from None
         except SaslError:
             raise Pop3CommandError("[AUTH] Invalid argument.") from None
-        await self._enter(owner)
+        await self._open_session(owner)
 
     @property
-    def _door(self) -> AuthContext:
+    def _auth_context(self) -> AuthContext:
         return AuthContext(self._executor, "pop3", self._peer)
 
     @property
     def _mechanisms(self) -> tuple[str, ...]:
         return authentication.offered_mechanisms(clear=self._plaintext_allowed)
 
-    async def _challenge(self, question: bytes) -> bytes:
-        self._connection.write(wire.format_challenge(question))
+    async def _challenge(self, challenge: bytes) -> bytes:
+        self._connection.write(wire.format_challenge(challenge))
         return wire.decode_base64(await self._line(RESPONSE_LIMIT))
 
-    def _mind_plaintext(self) -> None:
+    def _check_plaintext(self) -> None:
         if not self._plaintext_allowed:
-            words = "Plaintext authentication disallowed on non-secure (SSL/TLS) connections."
-            raise Pop3CommandError(f"[AUTH] {words}")
+            text = "Plaintext authentication disallowed on non-secure (SSL/TLS) connections."
+            raise Pop3CommandError(f"[AUTH] {text}")
 
-    async def _enter(self, owner: Owner | None) -> None:
+    async def _open_session(self, owner: Owner | None) -> None:
         if owner is None:
             raise Pop3CommandError("[AUTH] Authentication failed.")
         self._count_connection(owner)
         try:
-            self._drop = await self._executor.run_in_pool(pop3_maildrop.open_maildrop, owner)
+            self._maildrop = await self._executor.run_in_pool(pop3_maildrop.open_maildrop, owner)
         except pop3_maildrop.MaildropLocked:
             raise Pop3CommandError("[IN-USE] Mailbox is locked by another POP3 session.") from None
         finally:
-            if self._drop is None:
+            if self._maildrop is None:
                 self._uncount_connection()
         self.owner = owner
-        self._server.signed_in(self._connection)
+        self._server.mark_authenticated(self._connection)
         self._connection.write(wire.ok_response("Logged in."))
 
     def _count_connection(self, owner: Owner) -> None:
-        """CommandError: the account has too many connections from there, on this machine."""
+        """Count the connection. Raise Pop3CommandError if the account has too many from this address."""
         key = f"{owner.account_id} {self._peer}"
         if rate_counters.increment_held(_CONNECTIONS, key) > conf.current().mail_max_userip_connections > 0:
             rate_counters.decrement_held(_CONNECTIONS, key)
@@ -288,44 +290,44 @@ class Session:
             rate_counters.decrement_held(_CONNECTIONS, self._counted)
             self._counted = ""
 
-    # --- After it ---
+    # --- After authentication ---
 
     @property
-    def _mine(self) -> pop3_maildrop.Maildrop:
-        assert self._drop is not None
-        return self._drop
+    def _open_maildrop(self) -> pop3_maildrop.Maildrop:
+        assert self._maildrop is not None
+        return self._maildrop
 
     async def _stat(self, _: Pop3Command) -> None:
-        kept = self._kept()
-        self._connection.write(wire.ok_response(f"{len(kept)} {sum(size for _, size in kept)}"))
+        remaining = self._remaining()
+        self._connection.write(wire.ok_response(f"{len(remaining)} {sum(size for _, size in remaining)}"))
 
-    def _kept(self) -> list[tuple[int, int]]:
-        """(index, size) of the messages not marked as deleted."""
-        return [(i, size) for i, size in enumerate(self._mine.sizes) if i not in self._deleted]
+    def _remaining(self) -> list[tuple[int, int]]:
+        """Return (index, size) of the messages not marked as deleted."""
+        return [(i, size) for i, size in enumerate(self._open_maildrop.sizes) if i not in self._deleted]
 
     async def _list(self, command: Pop3Command) -> None:
         if command.argument:
             index = self._index(command.argument)
-            self._connection.write(wire.ok_response(f"{index + 1} {self._mine.sizes[index]}"))
+            self._connection.write(wire.ok_response(f"{index + 1} {self._open_maildrop.sizes[index]}"))
             return
-        kept = self._kept()
+        remaining = self._remaining()
         self._connection.write(
-            wire.multiline_response(f"{len(kept)} messages:", (f"{i + 1} {size}" for i, size in kept))
+            wire.multiline_response(f"{len(remaining)} messages:", (f"{i + 1} {size}" for i, size in remaining))
         )
 
     async def _uidl(self, command: Pop3Command) -> None:
-        drop = self._mine
+        maildrop = self._open_maildrop
         if command.argument:
             index = self._index(command.argument)
             self._connection.write(
-                wire.ok_response(f"{index + 1} {wire.unique_id(drop.uid_validity, drop.uids[index])}")
+                wire.ok_response(f"{index + 1} {wire.unique_id(maildrop.uid_validity, maildrop.uids[index])}")
             )
             return
-        rows = (f"{i + 1} {wire.unique_id(drop.uid_validity, drop.uids[i])}" for i, _ in self._kept())
+        rows = (f"{i + 1} {wire.unique_id(maildrop.uid_validity, maildrop.uids[i])}" for i, _ in self._remaining())
         self._connection.write(wire.multiline_response("", rows))
 
     def _index(self, argument: bytes) -> int:
-        return wire.parse_message_number(argument, self._mine.sizes, self._deleted)
+        return wire.parse_message_number(argument, self._open_maildrop.sizes, self._deleted)
 
     async def _dele(self, command: Pop3Command) -> None:
         self._deleted.add(self._index(command.argument))
@@ -340,56 +342,60 @@ class Session:
 
     async def _retr(self, command: Pop3Command) -> None:
         index = self._index(command.argument)
-        if self._mine.sizes[index] > _WHOLE:
-            octets = await self._send_pieces(index)
+        if self._open_maildrop.sizes[index] > _WHOLE_LIMIT:
+            byte_count = await self._send_in_chunks(index)
         else:
             content, outgoing = await self._content(index), wire.DotStuffer()
             body, end = outgoing.feed(content), outgoing.finish()
-            octets = outgoing.octets
-            self._connection.write(wire.ok_response(f"{octets} octets"), body, end)
-        self._count.retrieved.add(index)
-        self._count.retrieved_octets += octets
+            byte_count = outgoing.octets
+            self._connection.write(wire.ok_response(f"{byte_count} octets"), body, end)
+        self._statistics.retrieved.add(index)
+        self._statistics.retrieved_bytes += byte_count
         if self._connection.has_line:
-            await asyncio.sleep(0)  # a client that pipelines leaves room for others
+            await asyncio.sleep(0)  # Let other connections run between pipelined commands.
 
-    async def _send_pieces(self, index: int) -> int:
-        """A large message: read once to count (it is in the page cache then), once to send."""
+    async def _send_in_chunks(self, index: int) -> int:
+        """Send a large message: read it once to count (then it is in the page cache) and once to send."""
         outgoing = wire.DotStuffer()
         try:
-            octets = await self._executor.run_in_pool(_count_octets, self._mine, index)
+            byte_count = await self._executor.run_in_pool(_count_bytes, self._open_maildrop, index)
         except FileNotFoundError:
-            raise self._lost(index) from None
-        self._connection.write(wire.ok_response(f"{octets} octets"))
-        pieces = pop3_maildrop.read_pieces(self._mine, index)
-        with contextlib.closing(pieces):
-            while piece := await self._executor.run_in_pool(next, pieces, b""):
-                self._connection.write(outgoing.feed(piece))
-                await self._connection.drain(self._patience)
+            raise self._report_lost(index) from None
+        self._connection.write(wire.ok_response(f"{byte_count} octets"))
+        chunks = pop3_maildrop.read_pieces(self._open_maildrop, index)
+        with contextlib.closing(chunks):
+            while chunk := await self._executor.run_in_pool(next, chunks, b""):
+                self._connection.write(outgoing.feed(chunk))
+                await self._connection.drain(self._timeout)
         self._connection.write(outgoing.finish())
-        return octets
+        return byte_count
 
     async def _content(self, index: int) -> bytes:
-        read = self._executor.run_read if self._mine.sizes[index] <= _WHOLE else self._executor.run_in_pool
+        read = (
+            self._executor.run_read if self._open_maildrop.sizes[index] <= _WHOLE_LIMIT else self._executor.run_in_pool
+        )
         try:
-            return await read(pop3_maildrop.read_message, self._mine, index)
+            return await read(pop3_maildrop.read_message, self._open_maildrop, index)
         except FileNotFoundError:
-            raise self._lost(index) from None
+            raise self._report_lost(index) from None
 
-    def _lost(self, index: int) -> Pop3CommandError:
-        log.error("file is gone: mailbox=%d, uid=%d", self._mine.mailbox_id, self._mine.uids[index])
+    def _report_lost(self, index: int) -> Pop3CommandError:
+        log.error(
+            "file is missing: mailbox=%d, uid=%d", self._open_maildrop.mailbox_id, self._open_maildrop.uids[index]
+        )
         return Pop3CommandError("[SYS/PERM] This message cannot be read.")
 
     async def _top(self, command: Pop3Command) -> None:
-        index, count = wire.parse_top_arguments(command.argument, self._mine.sizes, self._deleted)
+        index, count = wire.parse_top_arguments(command.argument, self._open_maildrop.sizes, self._deleted)
         outgoing = wire.DotStuffer()
         body = outgoing.feed(wire.top_lines(await self._content(index), count))
         self._connection.write(wire.OK, body, outgoing.finish())
-        self._count.top += 1
+        self._statistics.top += 1
 
-    # --- Both ---
+    # --- In both states ---
 
     async def _lang(self, command: Pop3Command) -> None:
-        """RFC 6856 §3: the texts are English, so that programs that read them keep working."""
+        """Execute LANG (RFC 6856 §3): texts are English, so that programs that parse them keep working."""
         tag = decode_name(command.argument).lower()
         if not tag:
             self._connection.write(wire.multiline_response("Language listing follows:", ["en English"]))
@@ -399,29 +405,29 @@ class Session:
             raise Pop3CommandError("This language is not supported.")
 
     async def _quit(self, _: Pop3Command) -> bool:
-        if self._drop is None:
+        if self._maildrop is None:
             self._connection.write(wire.ok_response("Logging out"))
             return True
-        seen = {index for index in self._count.retrieved if not self._drop.flags[index] & SEEN}
+        seen = {index for index in self._statistics.retrieved if not self._maildrop.flags[index] & SEEN}
         if self._deleted or seen:
-            await self._executor.run_in_pool(pop3_maildrop.commit_session, self._drop, self._deleted, seen)
+            await self._executor.run_in_pool(pop3_maildrop.commit_session, self._maildrop, self._deleted, seen)
             self._seen = seen - self._deleted
-        words = "Logging out, messages deleted." if self._deleted else "Logging out."
-        self._connection.write(wire.ok_response(words))
+        text = "Logging out, messages deleted." if self._deleted else "Logging out."
+        self._connection.write(wire.ok_response(text))
         return True
 
 
-def _count_octets(drop: pop3_maildrop.Maildrop, index: int) -> int:
+def _count_bytes(maildrop: pop3_maildrop.Maildrop, index: int) -> int:
     outgoing = wire.DotStuffer()
-    for piece in pop3_maildrop.read_pieces(drop, index):
-        outgoing.feed(piece)
+    for chunk in pop3_maildrop.read_pieces(maildrop, index):
+        outgoing.feed(chunk)
     outgoing.finish()
     return outgoing.octets
 
 
 _Action = Callable[[Session, Pop3Command], Awaitable[bool | None]]
 
-# What each command of wire.COMMANDS does; true ends the session.
+# The method of each command in wire.COMMANDS; a true result ends the session.
 _ACTIONS: dict[str, _Action] = {
     "AUTH": Session._auth,
     "CAPA": Session._capa,

@@ -1,4 +1,4 @@
-"""File descriptors: as many as the system allows, and one in reserve for the moment when there are none left."""
+"""File descriptors: as many as the system allows, and a spare one for when none is left."""
 
 import contextlib
 import os
@@ -7,23 +7,26 @@ from socket import socket
 
 
 def raise_limit() -> int:
-    """Let this process and its children open as many files as its hard limit says; return that number."""
+    """Raise the soft limit of open files to the hard limit, for this process and its children; return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # a system may allow less than it says
+    with contextlib.suppress(ValueError, OSError):  # A system may allow less than it reports.
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         soft = hard
     return soft
 
 
 class Reserve:
-    """A descriptor kept for a listening socket: without one, a connection that cannot be accepted makes the socket
-    readable again and again. (Sockets that libuv listens on have one of libuv's.)"""
+    """A spare descriptor for a listening socket.
+
+    Without it, a connection that cannot be accepted makes the socket readable again and again. (Sockets that libuv
+    listens on have libuv's own spare.)
+    """
 
     def __init__(self) -> None:
         self._descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
     def shed(self, listening: socket) -> None:
-        """Accept and close the connections that wait: their clients know at once, and come again."""
+        """Accept and close the waiting connections, so that their clients know at once and retry."""
         self.close()
         with contextlib.suppress(OSError):
             while True:

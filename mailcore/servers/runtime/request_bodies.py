@@ -1,9 +1,10 @@
-"""Bodies of requests, received in the event loop before a thread is taken for the page.
+"""Request bodies, received on the event loop before a thread is used for the page.
 
-Called by `mailcore.asgi`. Threads are few (web_threads); one that waits for a stranger's next byte serves nobody. So a
-body must be whole first: within web_request_time_limit and what web_min_data_rate adds, and within the ceiling of its
-view. Where nobody is signed in that is ANONYMOUS bytes; views that take files (setting UPLOADS) have ceilings of their
-own, from parameters. Beyond IN_MEMORY bytes a body waits in a temporary file, which only somebody signed in reaches.
+Called by `mailcore.asgi`. Threads are few (web_threads); one that waits for a slow client serves no request. So a body
+must be complete first: within web_request_time_limit plus the time that web_min_data_rate allows, and within the size
+limit of its view. For unauthenticated clients that is ANONYMOUS bytes; views that accept files (setting UPLOADS) have
+limits of their own, from parameters. Beyond IN_MEMORY bytes a body is buffered in a temporary file, which only an
+authenticated user reaches.
 """
 
 import asyncio
@@ -17,17 +18,17 @@ from django.urls import Resolver404, resolve
 
 from mailcore import conf
 
-ANONYMOUS = 65_536  # bytes of a body from somebody who is not signed in: a sign-in form has a few hundred
+ANONYMOUS = 65_536  # Maximum bytes of an unauthenticated client's body: a log-in form has a few hundred.
 IN_MEMORY = 1 << 20
-_PIECE = 1 << 16
-_SLACK = 65_536  # bytes of the other fields of a form that has a file
+_CHUNK = 1 << 16
+_FORM_OVERHEAD = 65_536  # Bytes of the other fields of a form that has a file.
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 
 class BodyRefused(Exception):
-    """The body is too large or too slow; `status` says which."""
+    """The body is too large or too slow, as `status` says."""
 
     def __init__(self, status: HTTPStatus) -> None:
         super().__init__(status.phrase)
@@ -35,11 +36,11 @@ class BodyRefused(Exception):
 
 
 class ClientGone(Exception):
-    """The client closed the connection before its body was whole."""
+    """The client closed the connection before its body was complete."""
 
 
 class Body:
-    """A body that is whole: `receive` gives it out as ASGI does, then what comes after it."""
+    """A complete body: `receive` returns it as ASGI does, then the messages after it."""
 
     def __init__(self, content: IO[bytes], after: Receive) -> None:
         self._content = content
@@ -49,16 +50,16 @@ class Body:
     async def receive(self) -> Any:
         if self._is_read:
             return await self._after()
-        piece = self._content.read(_PIECE)
-        self._is_read = len(piece) < _PIECE
-        return {"type": "http.request", "body": piece, "more_body": not self._is_read}
+        chunk = self._content.read(_CHUNK)
+        self._is_read = len(chunk) < _CHUNK
+        return {"type": "http.request", "body": chunk, "more_body": not self._is_read}
 
     def close(self) -> None:
         self._content.close()
 
 
-def ceiling_of(path: str) -> int:
-    """Return the bytes a body sent to this path may have when its sender is signed in; 0: any number."""
+def body_limit(path: str) -> int:
+    """Return the maximum bytes of an authenticated user's body for this path; 0 for no limit."""
     try:
         name = resolve(path).view_name
     except Resolver404:
@@ -67,31 +68,31 @@ def ceiling_of(path: str) -> int:
     if name not in settings.UPLOADS:
         return parameters.web_body_limit
     limit = int(getattr(parameters, settings.UPLOADS[name]))
-    # Twice: a message's files grow by a third as base64, and a page tells better than we what is a little too large.
-    return max(2 * limit + _SLACK, parameters.web_body_limit) if limit else 0
+    # Doubled: a message's files grow by a third as base64, and the page gives a better error for a slight excess.
+    return max(2 * limit + _FORM_OVERHEAD, parameters.web_body_limit) if limit else 0
 
 
 async def receive_body(scope: Any, receive: Receive, is_signed_in: Callable[[], Awaitable[bool]]) -> Body:
-    """Return the whole body of a request. Raises BodyRefused, ClientGone."""
+    """Receive the whole body of a request. Raise BodyRefused or ClientGone."""
     loop = asyncio.get_running_loop()
-    ceiling = ceiling_of(scope["path"])
-    announced = _announced(scope)
-    if ceiling and announced > ceiling:
+    limit = body_limit(scope["path"])
+    content_length = _content_length(scope)
+    if limit and content_length > limit:
         raise BodyRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-    is_known = False
-    if announced > ANONYMOUS:
-        is_known = await _demand(is_signed_in)
+    is_authenticated = False
+    if content_length > ANONYMOUS:
+        is_authenticated = await _require_login(is_signed_in)
     content: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  (closed with the Body)
-    begun, size, more = loop.time(), 0, True
+    started, size, has_more = loop.time(), 0, True
     try:
-        while more:
-            piece, more = await _next(receive, begun, size)
-            size += len(piece)
-            if ceiling and size > ceiling:
+        while has_more:
+            chunk, has_more = await _receive_chunk(receive, started, size)
+            size += len(chunk)
+            if limit and size > limit:
                 raise BodyRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-            if size > ANONYMOUS and not is_known:
-                is_known = await _demand(is_signed_in)
-            content.write(piece)
+            if size > ANONYMOUS and not is_authenticated:
+                is_authenticated = await _require_login(is_signed_in)
+            content.write(chunk)
     except BaseException:
         content.close()
         raise
@@ -99,18 +100,18 @@ async def receive_body(scope: Any, receive: Receive, is_signed_in: Callable[[], 
     return Body(content, receive)
 
 
-async def _demand(is_signed_in: Callable[[], Awaitable[bool]]) -> bool:
+async def _require_login(is_signed_in: Callable[[], Awaitable[bool]]) -> bool:
     if not await is_signed_in():
         raise BodyRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     return True
 
 
-async def _next(receive: Receive, begun: float, size: int) -> tuple[bytes, bool]:
+async def _receive_chunk(receive: Receive, started: float, size: int) -> tuple[bytes, bool]:
     parameters = conf.current()
     rate = parameters.web_min_data_rate
     allowed = parameters.web_request_time_limit + (size / rate if rate else 0)
     try:
-        async with asyncio.timeout_at(begun + allowed):
+        async with asyncio.timeout_at(started + allowed):
             message = await receive()
     except TimeoutError:
         raise BodyRefused(HTTPStatus.REQUEST_TIMEOUT) from None
@@ -120,18 +121,18 @@ async def _next(receive: Receive, begun: float, size: int) -> tuple[bytes, bool]
 
 
 def has_body(scope: Any) -> bool:
-    """Return True where a body was announced (RFC 9112 §6.3)."""
+    """Return True if a body was announced (RFC 9112 §6.3)."""
     return any(name in (b"content-length", b"transfer-encoding") and value != b"0" for name, value in scope["headers"])
 
 
-def _announced(scope: Any) -> int:
-    """Content-Length; 0 where there is none, or no number."""
+def _content_length(scope: Any) -> int:
+    """Return the Content-Length, 0 if it is missing or not a number."""
     value = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
     return int(value) if value.isdigit() and len(value) < 20 else 0
 
 
 async def refuse(send: Send, status: HTTPStatus) -> None:
-    """Answer without a page, and end the connection: the rest of the body is not read."""
+    """Send an error response without a page and close the connection; the rest of the body is not read."""
     text = f"{status.value} {status.phrase}\n".encode()
     headers = [
         (b"content-type", b"text/plain; charset=utf-8"),

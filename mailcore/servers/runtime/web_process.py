@@ -1,7 +1,7 @@
-"""The web process: uvicorn on sockets it was given, Django (WSGI) in a pool of lasting threads.
+"""The web process: uvicorn on inherited sockets, Django (WSGI) in a pool of long-lived threads.
 
-Pages are synchronous and keep their database and IMAP connections from request to request, which is why
-Django does not run under its own ASGI handler: that one starts a thread, and so a connection, a request.
+Pages are synchronous and keep their database and IMAP connections from request to request, so Django does not run under
+its own ASGI handler, which starts a thread, and so a connection, per request.
 """
 
 import asyncio
@@ -25,39 +25,39 @@ from mailcore.store.notify import notifications
 
 
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's, with a deadline for the header of each request: its own time-out ends with the first byte."""
+    """uvicorn's protocol with a deadline for each request's header: its own timeout ends with the first byte."""
 
     _header_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._await_header()
+        self._start_header_timer()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._await_header()
+        self._start_header_timer()
 
     def on_headers_complete(self) -> None:
-        self._stop_waiting()
+        self._cancel_header_timer()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
+        self._cancel_header_timer()
         super().connection_lost(exc)
 
-    def _await_header(self) -> None:
+    def _start_header_timer(self) -> None:
         if self._header_timer is None:
             limit = conf.current().web_request_time_limit
             self._header_timer = self.loop.call_later(limit, self.transport.close)
 
-    def _stop_waiting(self) -> None:
+    def _cancel_header_timer(self) -> None:
         if self._header_timer is not None:
             self._header_timer.cancel()
             self._header_timer = None
 
 
 def run_web_process(sockets: Sequence[socket], parent: int, ready: Callable[[], None]) -> None:
-    """Serve until SIGTERM, or until `parent` (a pipe's reading end) says that the supervisor is gone."""
+    """Serve until SIGTERM, or until `parent` (the reading end of a pipe) shows that the supervisor has died."""
     config = uvicorn.Config(
         application,
         http=_Protocol,
@@ -80,9 +80,9 @@ def run_web_process(sockets: Sequence[socket], parent: int, ready: Callable[[], 
             server.should_exit = True
 
         loop.add_reader(parent, stop)
-        hearing = notifications.open_listener(notifications.WEBS)
+        listener = notifications.open_listener(notifications.WEBS)
         loop.add_reader(
-            hearing, lambda: notifications.read_notifications(hearing) and loop.run_in_executor(None, _read_settings)
+            listener, lambda: notifications.read_notifications(listener) and loop.run_in_executor(None, _read_settings)
         )
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, _reload))
         serving = asyncio.create_task(server.serve(sockets=list(sockets)))
@@ -92,23 +92,23 @@ def run_web_process(sockets: Sequence[socket], parent: int, ready: Callable[[], 
             heartbeat.start()
             ready()
         await serving
-        loop.remove_reader(hearing)
-        notifications.close_listener(hearing, notifications.WEBS)
+        loop.remove_reader(listener)
+        notifications.close_listener(listener, notifications.WEBS)
 
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the loop listens
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # Ignored until the loop handles it.
     os.environ.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)
     uvloop.run(serve())
 
 
 def _read_settings() -> None:
-    """News: parameters, domains or accounts changed."""
+    """Read changed parameters, domains and accounts."""
     conf.refresh()
     directory.clear_cache()
-    connections.close_all()  # this thread's: nobody knows when it is asked again
+    connections.close_all()  # Of this thread, which may stay unused for long.
 
 
 def _reload() -> None:
-    """SIGHUP: settings anew, the log file reopened."""
+    """Handle SIGHUP: read the settings and reopen the log file."""
     _read_settings()
     account_login.clear_cache()
     writer.reopen()

@@ -1,4 +1,8 @@
-"""The SMTP and LMTP server: `server` listens, `session` speaks, `content` takes messages to the queue."""
+"""The SMTP and LMTP server.
+
+May import other packages of `mailcore.servers`, `mailcore.mta` and below. `smtp_server` listens, `session` is one
+connection, `commands` and `transaction` execute its commands, `receive` and `committer` enqueue messages.
+"""
 
 from mailcore.servers.smtp.smtp_server import SmtpServer
 

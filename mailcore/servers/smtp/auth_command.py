@@ -1,4 +1,4 @@
-"""AUTH (RFC 4954): the mechanisms of `servers.sasl` in SMTP's words."""
+"""The AUTH command (RFC 4954): the mechanisms of `servers.authentication` in SMTP's syntax."""
 
 import base64
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ _FAILED = Reply(535, "5.7.8", "Error: authentication failed")
 
 
 def auth_mechanisms(session: "SmtpSession") -> tuple[str, ...]:
-    """What AUTH may be used with on this connection as it is; empty: not at all."""
+    """Return the mechanisms that AUTH may use on this connection now, () for none."""
     parameters = conf.current()
     if not parameters.smtpd_sasl_auth_enable or session.server.service.lmtp:
         return ()
@@ -31,7 +31,7 @@ def auth_mechanisms(session: "SmtpSession") -> tuple[str, ...]:
 
 
 async def authenticate(session: "SmtpSession", argument: str) -> Reply:
-    """The AUTH command: `session.login` is set when it succeeds."""
+    """Execute AUTH; `session.login` is set if it succeeds."""
     refusal = _auth_refusal(session)
     if refusal is not None:
         return refusal
@@ -42,12 +42,14 @@ async def authenticate(session: "SmtpSession", argument: str) -> Reply:
     if mechanism not in auth_mechanisms(session):
         return Reply(504, "5.5.4", "Error: unsupported authentication mechanism")
 
-    async def ask(challenge: bytes) -> bytes:
+    async def send_challenge(challenge: bytes) -> bytes:
         return await _challenge(session, challenge)
 
-    door = AuthContext(session.server.executor, "smtp", session.client_address)
+    context = AuthContext(session.server.executor, "smtp", session.client_address)
     try:
-        owner = await authentication.authenticate(door, mechanism, _decode(initial) if initial else None, ask)
+        owner = await authentication.authenticate(
+            context, mechanism, _decode(initial) if initial else None, send_challenge
+        )
     except Unauthorized:
         return _FAILED
     except authentication.TooManyAttempts:
@@ -61,7 +63,7 @@ async def authenticate(session: "SmtpSession", argument: str) -> Reply:
         )
         return _FAILED
     session.login, session.method = owner.address, mechanism
-    session.is_known()
+    session.mark_authenticated()
     return Reply(235, "2.7.0", "Authentication successful")
 
 
@@ -80,8 +82,8 @@ def _auth_refusal(session: "SmtpSession") -> Reply | None:
     return None
 
 
-async def _challenge(session: "SmtpSession", octets: bytes) -> bytes:
-    session.write_line(b"334 " + base64.b64encode(octets) + b"\r\n")
+async def _challenge(session: "SmtpSession", data: bytes) -> bytes:
+    session.write_line(b"334 " + base64.b64encode(data) + b"\r\n")
     line = await session.next_line()
     if line is None:
         raise ConnectionAbortedError

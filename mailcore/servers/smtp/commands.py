@@ -1,6 +1,6 @@
-"""The commands of SMTP and LMTP but for a message's (RFC 5321 §4.1.1, RFC 2033, 1985, 3207), and the table of all.
+"""The SMTP and LMTP commands other than a message's (RFC 5321 §4.1.1, RFC 2033, 1985, 3207), and the command table.
 
-A command gets the session and the argument, and returns the reply; None: it has replied itself.
+A command gets the session and the argument, and returns the reply, or None if it has replied itself.
 """
 
 import ssl
@@ -50,13 +50,13 @@ async def lhlo(session: "SmtpSession", name: str) -> Reply | None:
 
 
 async def _introduce(session: "SmtpSession", name: str, *, extended: bool) -> Reply | None:
-    """The client says who it is; the refusal, where that is judged at once."""
-    before = session.helo, session.extended
+    """Record the client's HELO name; return the rejection, if it is checked at once."""
+    previous = session.helo, session.extended
     session.helo, session.extended = name, extended
     if not conf.current().smtpd_delay_reject:
-        verdict = await session.ask(accept.check_helo, RestrictionInput("HELO", session.client()))
+        verdict = await session.evaluate(accept.check_helo, RestrictionInput("HELO", session.client()))
         if not verdict.accepted:
-            session.helo, session.extended = before
+            session.helo, session.extended = previous
             return verdict.reply
     session.transaction = None
     return None
@@ -68,16 +68,19 @@ async def _hello(session: "SmtpSession", name: str, verb: str) -> Reply | None:
     refusal = await _introduce(session, name, extended=True)
     if refusal is not None:
         return refusal
-    *most, last = (session.hostname, *_extensions(session))
-    for word in most:
+    *first, last = (session.hostname, *_extensions(session))
+    for word in first:
         session.write_line(f"250-{word}\r\n".encode())
     session.write_line(f"250 {last}\r\n".encode())
     return None
 
 
 def _extensions(session: "SmtpSession") -> list[str]:
-    """In Postfix's order: RFC 2920, RFC 1870, RFC 5321 (VRFY), RFC 1985, RFC 3207, RFC 4954, RFC 2034, RFC 6152,
-    RFC 3461, RFC 6531, RFC 3030, RFC 4865."""
+    """Return the EHLO keywords, in Postfix's order.
+
+    RFC 2920, RFC 1870, RFC 5321 (VRFY), RFC 1985, RFC 3207, RFC 4954, RFC 2034, RFC 6152, RFC 3461, RFC 6531, RFC 3030,
+    RFC 4865.
+    """
     parameters = conf.current()
     words = ["PIPELINING", f"SIZE {parameters.message_size_limit}"]
     if not parameters.disable_vrfy_command:
@@ -96,7 +99,7 @@ def _extensions(session: "SmtpSession") -> list[str]:
 
 
 def tls_context(session: "SmtpSession") -> ssl.SSLContext | None:
-    """What STARTTLS leads to, if it is offered."""
+    """Return the TLS context for STARTTLS, None if it is not offered."""
     return None if conf.current().smtpd_tls_security_level == "none" else session.server.tls_context
 
 
@@ -129,12 +132,12 @@ async def vrfy(session: "SmtpSession", argument: str) -> Reply:
     refusal = rate_limits.check_recipient(session)
     if refusal is not None:
         return refusal
-    answer = await check_recipient(session, "VRFY", path.address)
-    return Reply(252, "2.0.0", argument) if answer.accepted else answer.reply
+    verdict = await check_recipient(session, "VRFY", path.address)
+    return Reply(252, "2.0.0", argument) if verdict.accepted else verdict.reply
 
 
 async def etrn(session: "SmtpSession", argument: str) -> Reply:
-    """RFC 1985: deliver what waits for a domain; for the domains we relay to (fast_flush_domains)."""
+    """Execute ETRN (RFC 1985) for the domains we relay to (fast_flush_domains)."""
     if not session.helo:
         return Reply(503, "", "Error: send HELO/EHLO first")
     if session.transaction is not None:
@@ -145,9 +148,9 @@ async def etrn(session: "SmtpSession", argument: str) -> Reply:
     if not grammar.is_domain(domain):
         return Reply(501, "", "Error: invalid parameter syntax")
     await session.wait_for_client_name()
-    answer = await session.ask(accept.check_etrn, RestrictionInput("ETRN", session.client(), etrn_domain=domain))
-    if not answer.accepted:
-        return answer.reply
+    verdict = await session.evaluate(accept.check_etrn, RestrictionInput("ETRN", session.client(), etrn_domain=domain))
+    if not verdict.accepted:
+        return verdict.reply
     if not await session.server.executor.run_in_pool(fast_flush.flush_domain, domain):
         return Reply(459, "", f"<{domain}>: service unavailable")
     return Reply(250, "", "Queuing started")
@@ -175,26 +178,26 @@ async def starttls(session: "SmtpSession", argument: str) -> Reply | None:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    obey: Callable[["SmtpSession", str], Awaitable[Reply | None]]
-    last: bool = False  # nothing may be sent behind it before its answer has come (RFC 2920 §3.1)
-    clear: bool = False  # before STARTTLS too, with smtpd_tls_security_level = encrypt
-    junk: bool = False  # does nothing for a message: smtpd_junk_command_limit
+    run: Callable[["SmtpSession", str], Awaitable[Reply | None]]
+    ends_pipeline: bool = False  # Nothing may be sent after it before its reply (RFC 2920 §3.1).
+    allowed_before_tls: bool = False  # Also before STARTTLS, with smtpd_tls_security_level = encrypt.
+    junk: bool = False  # Does nothing for a message: counts for smtpd_junk_command_limit.
 
 
 COMMANDS: dict[str, Command] = {
-    "HELO": Command(helo, last=True, clear=True, junk=True),
-    "EHLO": Command(ehlo, last=True, clear=True, junk=True),
-    "LHLO": Command(lhlo, last=True, clear=True, junk=True),
-    "STARTTLS": Command(starttls, clear=True),  # what came behind it is thrown away
+    "HELO": Command(helo, ends_pipeline=True, allowed_before_tls=True, junk=True),
+    "EHLO": Command(ehlo, ends_pipeline=True, allowed_before_tls=True, junk=True),
+    "LHLO": Command(lhlo, ends_pipeline=True, allowed_before_tls=True, junk=True),
+    "STARTTLS": Command(starttls, allowed_before_tls=True),  # Input after it is discarded.
     "AUTH": Command(auth),
     "MAIL": Command(mail),
     "RCPT": Command(rcpt),
-    "DATA": Command(data, last=True),
+    "DATA": Command(data, ends_pipeline=True),
     "BDAT": Command(bdat),
     "RSET": Command(rset, junk=True),
-    "NOOP": Command(noop, last=True, clear=True, junk=True),
-    "VRFY": Command(vrfy, last=True, junk=True),
+    "NOOP": Command(noop, ends_pipeline=True, allowed_before_tls=True, junk=True),
+    "VRFY": Command(vrfy, ends_pipeline=True, junk=True),
     "ETRN": Command(etrn, junk=True),
-    "HELP": Command(help_, clear=True),
-    "QUIT": Command(quit_, clear=True),
+    "HELP": Command(help_, allowed_before_tls=True),
+    "QUIT": Command(quit_, allowed_before_tls=True),
 }

@@ -1,4 +1,4 @@
-"""What a session asks `post.accept` about a message on its way in."""
+"""The session's calls to the acceptance policy (`mta.policy.accept`)."""
 
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 async def check_recipient(session: "SmtpSession", stage: str, address: str) -> Verdict:
-    """What RCPT or VRFY of this address is answered."""
+    """Return the verdict on RCPT or VRFY of this address."""
     transaction = session.transaction
     if transaction is None:
         await session.wait_for_client_name()
-        return await session.ask(accept.check_recipient, RestrictionInput(stage, session.client(), None, address))
+        return await session.evaluate(accept.check_recipient, RestrictionInput(stage, session.client(), None, address))
     question = RestrictionInput(
         stage,
         session.client(),
@@ -26,28 +26,28 @@ async def check_recipient(session: "SmtpSession", stage: str, address: str) -> V
         len(transaction.recipients),
         instance=transaction.instance,
     )
-    return await session.ask(accept.check_recipient, question)
+    return await session.evaluate(accept.check_recipient, question)
 
 
 async def check_stage(
     session: "SmtpSession", transaction: "Transaction", stage: str, queue_id: str, size: int
 ) -> Reply | None:
-    """smtpd_data_restrictions, smtpd_end_of_data_restrictions: the refusal, if any."""
+    """Check smtpd_data_restrictions or smtpd_end_of_data_restrictions; return the rejection, if any."""
     if not accept.has_restrictions(stage):
         return None
-    only = transaction.recipients[0].address if len(transaction.recipients) == 1 else None
+    single = transaction.recipients[0].address if len(transaction.recipients) == 1 else None
     question = RestrictionInput(
         stage,
         session.client(),
         transaction.sender,
-        only,
+        single,
         size,
         len(transaction.recipients),
         queue_id,
         instance=transaction.instance,
     )
-    answer = await session.ask(accept.check_data, question)
-    if not answer.accepted:
-        return answer.reply
-    transaction.merge(answer.actions)
+    verdict = await session.evaluate(accept.check_data, question)
+    if not verdict.accepted:
+        return verdict.reply
+    transaction.merge(verdict.actions)
     return None

@@ -1,7 +1,7 @@
-"""Who comes too often, or with too much: Postfix's limits by client address, over all processes (anvil(8)).
+"""Rate limits by client address, over all processes: Postfix's anvil(8).
 
-Clients in smtpd_client_event_limit_exceptions are not counted. Each function counts one event and returns
-the refusal, None within the limit; 0 as a limit means none.
+Clients in smtpd_client_event_limit_exceptions are not counted. Each function counts one event and returns the
+rejection, or None within the limit; a limit of 0 means none.
 """
 
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def register_connection(session: "SmtpSession") -> int:
-    """A connection begins; how many this client has now. Every `enter` has its `leave`."""
+    """Count a new connection; return the client's number of connections. Pairs with `unregister_connection`."""
     return rate_counters.increment_held(f"{session.server.service.name} connections", session.client_address)
 
 
@@ -25,43 +25,43 @@ def unregister_connection(session: "SmtpSession") -> None:
 
 
 def check_connection(session: "SmtpSession") -> Reply | None:
-    """smtpd_client_connection_count_limit, smtpd_client_connection_rate_limit."""
+    """Check smtpd_client_connection_count_limit and smtpd_client_connection_rate_limit."""
     parameters = conf.current()
     if _is_exempt(session):
         return None
     limit, what = parameters.smtpd_client_connection_count_limit, "concurrency"
-    over = bool(limit) and session.connections > limit
-    if not over:
-        over, what = _is_over_limit(session, "connection", parameters.smtpd_client_connection_rate_limit), "rate"
-    if not over:
+    exceeded = bool(limit) and session.connections > limit
+    if not exceeded:
+        exceeded, what = _is_over_limit(session, "connection", parameters.smtpd_client_connection_rate_limit), "rate"
+    if not exceeded:
         return None
     writer.write(session.server.service.name, f"warning: Connection {what} limit exceeded: {session.client_label}")
     return Reply(421, "4.7.0", f"{session.hostname} Error: too many connections from {session.client_address}")
 
 
 def check_message(session: "SmtpSession") -> Reply | None:
-    """smtpd_client_message_rate_limit, at MAIL."""
+    """Check smtpd_client_message_rate_limit, at MAIL."""
     if _is_over_limit(session, "message", conf.current().smtpd_client_message_rate_limit):
         return Reply(450, "4.7.1", f"Error: too much mail from {session.client_address}")
     return None
 
 
 def check_recipient(session: "SmtpSession") -> Reply | None:
-    """smtpd_client_recipient_rate_limit, at RCPT and VRFY."""
+    """Check smtpd_client_recipient_rate_limit, at RCPT and VRFY."""
     if _is_over_limit(session, "recipient", conf.current().smtpd_client_recipient_rate_limit):
         return Reply(450, "4.7.1", f"Error: too many recipients from {session.client_address}")
     return None
 
 
 def check_tls(session: "SmtpSession") -> Reply | None:
-    """smtpd_client_new_tls_session_rate_limit, at STARTTLS."""
+    """Check smtpd_client_new_tls_session_rate_limit, at STARTTLS."""
     if _is_over_limit(session, "TLS session", conf.current().smtpd_client_new_tls_session_rate_limit):
         return Reply(454, "4.7.0", f"Error: too many new TLS sessions from {session.client_label}")
     return None
 
 
 def check_auth(session: "SmtpSession") -> Reply | None:
-    """smtpd_client_auth_rate_limit, at AUTH."""
+    """Check smtpd_client_auth_rate_limit, at AUTH."""
     if _is_over_limit(session, "AUTH", conf.current().smtpd_client_auth_rate_limit):
         return Reply(450, "4.7.1", f"Error: too many AUTH commands from {session.client_address}")
     return None
@@ -71,10 +71,10 @@ def _is_over_limit(session: "SmtpSession", kind: str, limit: int) -> bool:
     if not limit or _is_exempt(session):
         return False
     service, address = session.server.service.name, session.client_address
-    over = rate_counters.count_events(f"{service} {kind}", address, conf.current().anvil_rate_time_unit) > limit
-    if over:
+    exceeded = rate_counters.count_events(f"{service} {kind}", address, conf.current().anvil_rate_time_unit) > limit
+    if exceeded:
         writer.write(service, f"warning: {kind} rate limit exceeded: {session.client_label}")
-    return over
+    return exceeded
 
 
 def _is_exempt(session: "SmtpSession") -> bool:

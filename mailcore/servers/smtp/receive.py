@@ -1,4 +1,4 @@
-"""A message from 354 to the queue: its trace headers, the last questions, the commit, the answer."""
+"""A message from 354 to the queue: its trace headers, the last checks, the commit, the reply."""
 
 import asyncio
 import functools
@@ -24,16 +24,18 @@ BUSY = Reply(451, "4.3.0", "Error: queue file write error")
 
 
 def begin_message(session: "SmtpSession", transaction: "Transaction") -> MessageBody:
-    """Begin the content file with the trace headers that are certain already: for a message with one
-    recipient whose mailbox is known, its file can go into the Maildir as it is."""
+    """Begin the content file with the trace headers that are certain already.
+
+    The file of a message with one recipient whose mailbox is known can be moved into the Maildir unchanged.
+    """
     parameters = conf.current()
-    reception = MessageBody(session.server.executor, parameters.message_size_limit)
-    reception.received_at = time.time()
-    _redirected_recipients(transaction)
-    only = transaction.recipients[0] if len(transaction.recipients) == 1 else None
-    # What is asked at the end may change the recipients yet.
-    final = transaction.final if only and not accept.has_restrictions("END-OF-MESSAGE") else ""
-    local = trace_headers.format_delivery_headers(transaction.sender, only.given, final) if only and final else b""
+    body = MessageBody(session.server.executor, parameters.message_size_limit)
+    body.received_at = time.time()
+    _apply_redirects(transaction)
+    single = transaction.recipients[0] if len(transaction.recipients) == 1 else None
+    # The checks at END-OF-MESSAGE may still change the recipients.
+    final = transaction.final if single and not accept.has_restrictions("END-OF-MESSAGE") else ""
+    local = trace_headers.format_delivery_headers(transaction.sender, single.given, final) if single and final else b""
     received = trace_headers.format_received(
         helo=session.helo,
         client_name=session.client_name,
@@ -41,49 +43,49 @@ def begin_message(session: "SmtpSession", transaction: "Transaction") -> Message
         hostname=parameters.myhostname,
         mail_name=parameters.mail_name,
         protocol=session.protocol,
-        queue_id=reception.queue_id,
-        recipient=only.address if only else "",
-        at=reception.received_at,
+        queue_id=body.queue_id,
+        recipient=single.address if single else "",
+        at=body.received_at,
         tls=session.tls,
         login=session.login,
     )
-    reception.trace_size = len(local)
+    body.trace_size = len(local)
     prepended = "".join(f"{header}\r\n" for header in transaction.actions.prepend)
-    reception.write_headers(local + prepended.encode("utf-8", "replace") + received)
+    body.write_headers(local + prepended.encode("utf-8", "replace") + received)
     if is_submission(session):
-        reception.complete = functools.partial(_complete_headers, session, reception.queue_id)
-    return reception
+        body.add_headers = functools.partial(_complete_headers, session, body.queue_id)
+    return body
 
 
-def _redirected_recipients(transaction: "Transaction") -> None:
-    """REDIRECT and BCC of access tables, in the place of, and besides, the recipients."""
-    actions, given = transaction.actions, transaction.recipients
+def _apply_redirects(transaction: "Transaction") -> None:
+    """Apply REDIRECT and BCC of access tables to the recipients."""
+    actions, recipients = transaction.actions, transaction.recipients
     if actions.redirect:
-        given[:] = [MessageRecipient(actions.redirect, original=given[0].given)]
+        recipients[:] = [MessageRecipient(actions.redirect, original=recipients[0].given)]
     if actions.redirect or actions.bcc:
         transaction.final = ""
-    given += [MessageRecipient(address, notify="NEVER") for address in actions.bcc]
+    recipients += [MessageRecipient(address, notify="NEVER") for address in actions.bcc]
 
 
 def is_submission(session: "SmtpSession") -> bool:
-    """Does the message come from one of ours, whose program may have left headers to us? (RFC 6409 §8)"""
+    """Return True if this is a submission, whose missing headers are added (RFC 6409 §8)."""
     if session.login or session.server.service.auth_required:
         return True
     return not session.server.service.lmtp and accept.should_complete_headers(session.client())
 
 
 def _complete_headers(session: "SmtpSession", queue_id: str, header: bytes) -> bytes:
-    """The headers a message must have and this one has not (RFC 5322 §3.6), as Postfix's cleanup adds them."""
+    """Return the required headers that are missing (RFC 5322 §3.6), as Postfix's cleanup(8) adds them."""
     now = time.time()
     sender = envelope_address.format_address(session.sender or session.login)
     new_id = f"{time.strftime('%Y%m%d%H%M%S', time.gmtime(now))}.{queue_id}@{conf.current().myhostname}"
     return trace_headers.missing_headers(header, sender, now, new_id)
 
 
-async def finish_message(session: "SmtpSession", transaction: "Transaction", reception: MessageBody) -> Reply:
-    """The answer to the message's end; the transaction is over."""
+async def finish_message(session: "SmtpSession", transaction: "Transaction", body: MessageBody) -> Reply:
+    """Finish the message and the transaction; return the reply to the end of data."""
     try:
-        reply = await _commit_message(session, transaction, reception)
+        reply = await _commit_message(session, transaction, body)
     except LimitReached as reached:
         reply = reached.reply
     except TemporaryFault:
@@ -91,34 +93,35 @@ async def finish_message(session: "SmtpSession", transaction: "Transaction", rec
     finally:
         session.transaction = None
     if session.server.service.lmtp:
-        # RFC 2033 §4.2: one reply for each recipient that was accepted.
+        # RFC 2033 §4.2: one reply for each accepted recipient.
         for _ in range(transaction.accepted - 1):
             session.reply(reply)
     return reply
 
 
-async def _commit_message(session: "SmtpSession", transaction: "Transaction", reception: MessageBody) -> Reply:
-    await reception.release()
-    refusal = reception.find_refusal() or _mail_loop(transaction, reception)
+async def _commit_message(session: "SmtpSession", transaction: "Transaction", body: MessageBody) -> Reply:
+    await body.end_content()
+    refusal = body.find_refusal() or _check_mail_loop(transaction, body)
     if refusal is not None:
         writer.write(
             session.server.service.name,
-            f"{reception.queue_id}: reject: END-OF-MESSAGE from {session.client_label}: {refusal}; from=<{transaction.sender}>",
+            f"{body.queue_id}: reject: END-OF-MESSAGE from {session.client_label}: {refusal};"
+            f" from=<{transaction.sender}>",
         )
     else:
         before = transaction.actions
-        refusal = await check_stage(session, transaction, "END-OF-MESSAGE", reception.queue_id, reception.size)
+        refusal = await check_stage(session, transaction, "END-OF-MESSAGE", body.queue_id, body.size)
         if transaction.actions != before:
-            _redirected_recipients(transaction)
+            _apply_redirects(transaction)
     if refusal is not None:
-        await reception.discard()
+        await body.discard()
         return refusal
     if transaction.actions.discard:
-        await reception.discard()
-        return Reply(250, "2.0.0", f"Ok: queued as {reception.queue_id}")
-    reception.finish()
-    message = _build_message(session, transaction, reception)
-    message, delivered = await session.server.committer.submit(reception.file, message)
+        await body.discard()
+        return Reply(250, "2.0.0", f"Ok: queued as {body.queue_id}")
+    body.finish()
+    message = _build_message(session, transaction, body)
+    message, delivered = await session.server.committer.submit(body.file, message)
     # The client need not wait for the log.
     asyncio.get_running_loop().call_soon(_log_delivery, message, delivered)
     return Reply(250, "2.0.0", f"Ok: queued as {message.queue_id}")
@@ -131,38 +134,39 @@ def _log_delivery(message: NewMessage, delivered: Sequence[str]) -> None:
         f"{message.queue_id}: client={client.name}[{client.address}]"
         + (f", sasl_method={client.method}, sasl_username={client.login}" if client.login else ""),
         f"{message.queue_id}: message-id=<{message.message_id}>",
-        f"{message.queue_id}: from=<{message.sender}>, size={message.size}, nrcpt={len(message.recipients)} (queue active)",
+        f"{message.queue_id}: from=<{message.sender}>, size={message.size},"
+        f" nrcpt={len(message.recipients)} (queue active)",
     )
     if delivered:
         writer.write("qmgr", *delivered)
 
 
-def _mail_loop(transaction: "Transaction", reception: MessageBody) -> Reply | None:
+def _check_mail_loop(transaction: "Transaction", body: MessageBody) -> Reply | None:
     final = transaction.final
-    if final and final in trace_headers.find_delivered_to(reception.header()):
+    if final and final in trace_headers.find_delivered_to(body.header()):
         return Reply(554, "5.4.6", f"mail forwarding loop for {final}")
     return None
 
 
-def _build_message(session: "SmtpSession", transaction: "Transaction", reception: MessageBody) -> NewMessage:
-    given = transaction.parameters
-    # A message that waits (RFC 4865) begins its life when it is let go: age and lifetime count from then.
-    release = given.release(reception.received_at)
+def _build_message(session: "SmtpSession", transaction: "Transaction", body: MessageBody) -> NewMessage:
+    parameters = transaction.parameters
+    # A scheduled message (RFC 4865) starts its queue lifetime at its release time.
+    release = parameters.release(body.received_at)
     return NewMessage(
-        id=reception.id,
+        id=body.id,
         sender=transaction.sender,
         recipients=tuple(transaction.recipients),
-        size=reception.file.size - reception.trace_size,
-        received_us=int((release or reception.received_at) * 1_000_000),
+        size=body.file.size - body.trace_size,
+        received_us=int((release or body.received_at) * 1_000_000),
         client=session.client(),
-        trace_size=reception.trace_size,
-        final=transaction.final if reception.trace_size else "",
-        message_id=trace_headers.find_message_id(reception.header()),
-        subject=subject_key_of(reception.header()),
-        envelope_id=given.envelope_id,
-        return_full=given.return_full,
+        trace_size=body.trace_size,
+        final=transaction.final if body.trace_size else "",
+        message_id=trace_headers.find_message_id(body.header()),
+        subject=subject_key_of(body.header()),
+        envelope_id=parameters.envelope_id,
+        return_full=parameters.return_full,
         hold=transaction.actions.hold,
         due_us=int(release * 1_000_000),
-        eight_bit=given.eight_bit,
-        smtputf8=given.smtputf8,
+        eight_bit=parameters.eight_bit,
+        smtputf8=parameters.smtputf8,
     )

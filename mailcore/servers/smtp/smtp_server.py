@@ -1,4 +1,4 @@
-"""Listening for SMTP: one server for each service, many sessions."""
+"""The SMTP listener: one server per service, many sessions."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from socket import socket
 from mailcore import conf
 from mailcore.mta.queue import queue_ids
 from mailcore.servers.concurrency.executor import Executor
-from mailcore.servers.smtp.message_body import Committer
+from mailcore.servers.smtp.committer import Committer
 from mailcore.servers.smtp.session import SmtpSession
 from mailcore.servers.transport import proxy_protocol
 from mailcore.servers.transport.proxy_protocol import ProxiedListener
@@ -17,10 +17,10 @@ from mailcore.servers.transport.proxy_protocol import ProxiedListener
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What makes one port differ from another."""
+    """The properties of a port."""
 
-    name: str  # as in log lines: smtpd, submission/smtpd, lmtp
-    lmtp: bool = False  # RFC 2033
+    name: str  # As in log lines: smtpd, submission/smtpd, lmtp.
+    lmtp: bool = False  # RFC 2033.
     auth_required: bool = False
     implicit_tls: bool = False
 
@@ -34,7 +34,7 @@ SERVICES: dict[str, Service] = {
 
 
 class SmtpServer:
-    """Serves one of SERVICES on the sockets it is given."""
+    """A server for one of SERVICES, on one or more sockets."""
 
     def __init__(
         self, service: str, executor: Executor, tls_context: ssl.SSLContext | None, committer: Committer
@@ -49,11 +49,11 @@ class SmtpServer:
 
     @property
     def connections(self) -> int:
-        """How many clients there are."""
+        """The number of connections."""
         return len(self.sessions)
 
     async def listen(self, sock: socket) -> None:
-        """Serve a bound socket from now on."""
+        """Serve on a bound socket from now on."""
         loop = asyncio.get_running_loop()
         await self.executor.run_in_pool(queue_ids.reserve_ahead)
         tls = self.tls_context if self.service.implicit_tls else None
@@ -64,7 +64,7 @@ class SmtpServer:
             return
         if tls is not None:
             self._listeners.append(
-                ProxiedListener(lambda header: SmtpSession(self, loop, header), sock, tls, proxy_protocol.of_nobody)
+                ProxiedListener(lambda header: SmtpSession(self, loop, header), sock, tls, proxy_protocol.no_proxies)
             )
             return
         listener = await loop.create_server(
@@ -73,7 +73,7 @@ class SmtpServer:
         self._listeners.append(listener)
 
     async def close(self, grace: float) -> None:
-        """Take no more connections, say 421 to idle clients, let messages under way finish for `grace` seconds."""
+        """Stop listening, send 421 to idle clients, and let messages in progress finish for `grace` seconds."""
         self.closing = True
         for listener in self._listeners:
             listener.close()

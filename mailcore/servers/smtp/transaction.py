@@ -1,4 +1,4 @@
-"""A message's commands: MAIL, RCPT, DATA, BDAT (RFC 5321 §3.3, RFC 3030), and what they know of it so far."""
+"""The commands of a mail transaction: MAIL, RCPT, DATA, BDAT (RFC 5321 §3.3, RFC 3030), and its state."""
 
 import asyncio
 import os
@@ -27,30 +27,31 @@ _NO_ACTIONS = Actions()
 
 @dataclass(slots=True)
 class Transaction:
-    """From MAIL to the answer to the message's end, or to RSET."""
+    """A mail transaction: from MAIL to the reply to the end of data, or to RSET."""
 
     sender: str
     parameters: MailParameters
     recipients: list[MessageRecipient] = field(default_factory=list)
-    actions: Actions = _NO_ACTIONS  # what restrictions asked for
-    final: str = ""  # Verdict.final of the only recipient
-    accepted: int = 0  # recipients that were told so
-    overshoot: int = 0  # recipients refused because there are too many
-    reception: "MessageBody | None" = None  # between BDAT chunks
-    line_ends: BareNewlineDetector = field(default_factory=BareNewlineDetector)  # of those
-    instance: str = field(default_factory=lambda: f"{os.getpid():x}.{time_ns():x}")  # names it to policy services
+    actions: Actions = _NO_ACTIONS  # The actions requested by restrictions.
+    final: str = ""  # Verdict.final of the only recipient.
+    accepted: int = 0  # The number of recipients accepted so far.
+    overshoot: int = 0  # The number of recipients refused because there are too many.
+    body: "MessageBody | None" = None  # Between BDAT chunks.
+    line_ends: BareNewlineDetector = field(default_factory=BareNewlineDetector)  # Of the BDAT chunks.
+    # Identifies the transaction to policy services.
+    instance: str = field(default_factory=lambda: f"{os.getpid():x}.{time_ns():x}")
 
     def merge(self, more: Actions) -> None:
-        """Add what a restriction asked for."""
+        """Add the actions requested by a restriction."""
         if more == _NO_ACTIONS:
             return
-        mine = self.actions
+        own = self.actions
         self.actions = Actions(
-            mine.hold or more.hold,
-            mine.discard or more.discard,
-            more.redirect or mine.redirect,
-            (*mine.bcc, *more.bcc),
-            (*mine.prepend, *more.prepend),
+            own.hold or more.hold,
+            own.discard or more.discard,
+            more.redirect or own.redirect,
+            (*own.bcc, *more.bcc),
+            (*own.prepend, *more.prepend),
         )
 
 
@@ -63,33 +64,37 @@ async def mail(session: "SmtpSession", argument: str) -> Reply:
     if service.auth_required and not session.login:
         return Reply(530, "5.7.0", "Authentication required")
     path = grammar.parse_path(argument, "FROM")
-    given = grammar.parse_mail_parameters(path.parameters)
-    refusal = rate_limits.check_message(session) or accept.check_size(given.size) or _future_release(session, given)
+    mail_parameters = grammar.parse_mail_parameters(path.parameters)
+    refusal = (
+        rate_limits.check_message(session)
+        or accept.check_size(mail_parameters.size)
+        or _check_future_release(session, mail_parameters)
+    )
     if refusal is not None:
         return refusal
     await session.wait_for_client_name()
-    transaction = Transaction(path.address, given)
+    transaction = Transaction(path.address, mail_parameters)
     if not parameters.smtpd_delay_reject:
         question = RestrictionInput(
-            "MAIL", session.client(), path.address, size=given.size, instance=transaction.instance
+            "MAIL", session.client(), path.address, size=mail_parameters.size, instance=transaction.instance
         )
-        answer = await session.ask(accept.check_sender, question)
-        if not answer.accepted:
-            return answer.reply
-        transaction.merge(answer.actions)
+        verdict = await session.evaluate(accept.check_sender, question)
+        if not verdict.accepted:
+            return verdict.reply
+        transaction.merge(verdict.actions)
     session.transaction = transaction
     return Reply(250, "2.1.0", "Ok")
 
 
-def _future_release(session: "SmtpSession", given: MailParameters) -> Reply | None:
-    """RFC 4865: on submission, and not later than smtpd_future_release_limit."""
-    if given.hold_seconds is None and given.hold_until is None:
+def _check_future_release(session: "SmtpSession", mail_parameters: MailParameters) -> Reply | None:
+    """Refuse FUTURERELEASE (RFC 4865) except on submission and within smtpd_future_release_limit."""
+    if mail_parameters.hold_seconds is None and mail_parameters.hold_until is None:
         return None
     limit, now = conf.current().smtpd_future_release_limit, time()
-    name = "HOLDUNTIL" if given.hold_seconds is None else "HOLDFOR"
+    name = "HOLDUNTIL" if mail_parameters.hold_seconds is None else "HOLDFOR"
     if not limit or not session.server.service.auth_required:
         return Reply(555, "5.5.4", f"Unsupported option: {name}")
-    if given.release(now) > now + limit:
+    if mail_parameters.release(now) > now + limit:
         return Reply(501, "5.5.4", f"Error: {name} is more than {limit} seconds ahead")
     return None
 
@@ -98,7 +103,7 @@ async def rcpt(session: "SmtpSession", argument: str) -> Reply | None:
     transaction = session.transaction
     if transaction is None:
         return Reply(503, "5.5.1", "Error: need MAIL command")
-    if transaction.reception is not None:
+    if transaction.body is not None:
         return Reply(503, "5.5.1", "Error: RCPT after BDAT")
     path = grammar.parse_path(argument, "TO")
     notify, orcpt = grammar.parse_rcpt_parameters(path.parameters)
@@ -106,27 +111,27 @@ async def rcpt(session: "SmtpSession", argument: str) -> Reply | None:
     if refusal is not None:
         return refusal
     if len(transaction.recipients) >= conf.current().smtpd_recipient_limit:
-        _too_many(session, transaction)
+        _refuse_excess(session, transaction)
         return None
-    answer = await check_recipient(session, "RCPT", path.address)
-    if not answer.accepted:
-        return answer.reply
-    transaction.merge(answer.actions)
+    verdict = await check_recipient(session, "RCPT", path.address)
+    if not verdict.accepted:
+        return verdict.reply
+    transaction.merge(verdict.actions)
     transaction.accepted += 1
     transaction.recipients.append(MessageRecipient(path.address, notify, orcpt))
-    transaction.final = answer.final if len(transaction.recipients) == 1 else ""
-    return answer.reply
+    transaction.final = verdict.final if len(transaction.recipients) == 1 else ""
+    return verdict.reply
 
 
-def _too_many(session: "SmtpSession", transaction: Transaction) -> None:
-    """A client may go on asking for a while: its other recipients come with the next message (RFC 5321 §4.5.3.1.10)."""
+def _refuse_excess(session: "SmtpSession", transaction: Transaction) -> None:
+    """Refuse a recipient; the client may send it with the next message (RFC 5321 §4.5.3.1.10)."""
     transaction.overshoot += 1
     session.reply(Reply(452, "4.5.3", "Error: too many recipients"))
     if transaction.overshoot > conf.current().smtpd_recipient_overshoot_limit:
         session.errors += 1
 
 
-def _not_ready(session: "SmtpSession") -> Reply | None:
+def _check_ready(session: "SmtpSession") -> Reply | None:
     if session.transaction is None:
         return Reply(503, "5.5.1", "Error: need RCPT command")
     if not session.transaction.recipients:
@@ -137,75 +142,77 @@ def _not_ready(session: "SmtpSession") -> Reply | None:
 async def data(session: "SmtpSession", argument: str) -> Reply | None:
     if argument:
         return Reply(501, "5.5.4", "Syntax: DATA")
-    refusal = _not_ready(session)
+    refusal = _check_ready(session)
     if refusal is not None or session.transaction is None:
         return refusal
-    if session.transaction.reception is not None:
+    if session.transaction.body is not None:
         return Reply(503, "5.5.1", "Error: DATA after BDAT")
     refusal = await check_stage(session, session.transaction, "DATA", "", session.transaction.parameters.size)
     if refusal is not None:
         return refusal
     try:
-        reception = begin_message(session, session.transaction)
+        body = begin_message(session, session.transaction)
     except TemporaryFault:
         return BUSY
     session.reply(Reply(354, "", "End data with <CR><LF>.<CR><LF>"))
     session.flush()
-    stream, clock = DotUnstuffer(), _Clock(session)
+    stream, deadline = DotUnstuffer(), _ContentDeadline(session)
     try:
         while not stream.ended:
             chunk = await session.read(_CHUNK)
-            clock.arrived(len(chunk))
-            await reception.write_chunk(stream.feed(chunk))
+            deadline.extend(len(chunk))
+            await body.write_chunk(stream.feed(chunk))
     except BaseException:
-        reception.file.discard()
+        body.file.discard()
         raise
     session.push_back(stream.rest)
-    reception.bare = stream.bare
-    return await finish_message(session, session.transaction, reception)
+    body.has_bare_newline = stream.bare
+    return await finish_message(session, session.transaction, body)
 
 
 async def bdat(session: "SmtpSession", argument: str) -> Reply | None:
-    """RFC 3030: chunks of a size said beforehand; binary content is not offered."""
+    """Execute BDAT (RFC 3030): chunks of a declared size; BINARYMIME is not offered."""
     try:
-        left, last = grammar.parse_bdat(argument)
+        remaining, last = grammar.parse_bdat(argument)
     except grammar.SmtpSyntaxError as fault:
         session.close_with(Reply(fault.code, fault.enhanced, fault.text))
-    size, transaction = left, session.transaction
-    refusal = _not_ready(session)
-    if refusal is None and transaction is not None and transaction.reception is None:
+    size, transaction = remaining, session.transaction
+    refusal = _check_ready(session)
+    if refusal is None and transaction is not None and transaction.body is None:
         refusal = await check_stage(session, transaction, "DATA", "", transaction.parameters.size)
-    reception = None
+    body = None
     if refusal is None and transaction is not None:
         try:
-            reception = transaction.reception = transaction.reception or begin_message(session, transaction)
+            body = transaction.body = transaction.body or begin_message(session, transaction)
         except TemporaryFault:
             refusal = BUSY
-    clock = _Clock(session)
+    deadline = _ContentDeadline(session)
     try:
-        while left:
-            chunk = await session.read(min(left, _CHUNK))
-            clock.arrived(len(chunk))
-            left -= len(chunk)
-            if reception is not None and transaction is not None:
+        while remaining:
+            chunk = await session.read(min(remaining, _CHUNK))
+            deadline.extend(len(chunk))
+            remaining -= len(chunk)
+            if body is not None and transaction is not None:
                 transaction.line_ends.feed(chunk)
-                await reception.write_chunk(chunk)
+                await body.write_chunk(chunk)
     except BaseException:
-        if reception is not None:
-            reception.file.discard()
+        if body is not None:
+            body.file.discard()
         raise
-    if reception is None or transaction is None:
+    if body is None or transaction is None:
         return refusal
     if not last:
         return Reply(250, "2.0.0", f"Ok: {size} bytes")
     transaction.line_ends.end()
-    reception.bare = transaction.line_ends.bare
-    return await finish_message(session, transaction, reception)
+    body.has_bare_newline = transaction.line_ends.bare
+    return await finish_message(session, transaction, body)
 
 
-class _Clock:
-    """How long content may take: smtpd_timeout from byte to byte, or, with smtpd_per_request_deadline,
-    in all, and longer only at smtpd_min_data_rate. Who sends drop by drop is not waited for."""
+class _ContentDeadline:
+    """The deadline for content: smtpd_timeout from byte to byte, or, with smtpd_per_request_deadline, in all.
+
+    In the second case it is extended at smtpd_min_data_rate, so that a client cannot hold a session by sending slowly.
+    """
 
     def __init__(self, session: "SmtpSession") -> None:
         self._session = session
@@ -213,10 +220,10 @@ class _Clock:
         self._limit = float(conf.current().smtpd_timeout)
         self._end = self._loop.time() + self._limit
 
-    def arrived(self, octets: int) -> None:
+    def extend(self, byte_count: int) -> None:
         parameters, now = conf.current(), self._loop.time()
         if parameters.smtpd_per_request_deadline:
-            self._end += octets / max(parameters.smtpd_min_data_rate, 1)
+            self._end += byte_count / max(parameters.smtpd_min_data_rate, 1)
         else:
             self._end = now + self._limit
         self._end = min(self._end, now + self._limit)

@@ -1,8 +1,8 @@
-"""A connection that speaks in lines: what a session reads and writes, over TLS or not.
+"""A line-based connection: what a session reads and writes, with or without TLS.
 
-Used by servers whose commands are lines (POP3, ManageSieve). One coroutine owns a connection: it asks for a line,
-answers, asks again. Memory is bounded both ways: reading pauses when lines arrive faster than they are
-asked for, `drain` waits while the client does not take what it asked for.
+Used by servers whose commands are lines (POP3, ManageSieve). One coroutine owns a connection: it reads a line, answers,
+reads again. Memory is bounded both ways: reading pauses when lines arrive faster than they are read, and `drain` waits
+while the client does not read its responses.
 """
 
 import asyncio
@@ -12,24 +12,26 @@ from typing import cast
 
 from mailcore.servers.transport.proxy_protocol import ProxyHeader
 
-_READ_AHEAD = 1 << 16  # bytes of commands kept while one is being answered
+_READ_AHEAD = 1 << 16  # Bytes of commands buffered while one is executed.
 
 
 class ConnectionClosed(Exception):
-    """The client has gone, or was sent away."""
+    """The client has closed the connection, or it was closed by the server."""
 
 
 class IdleTimeout(Exception):
-    """Nothing came for too long."""
+    """The client was idle for too long."""
 
 
 class LineTooLong(Exception):
-    """A line longer than allowed; it has been passed over up to its end."""
+    """A line exceeded the limit; it has been skipped to its end."""
 
 
 class LineConnection(asyncio.Protocol):
-    """One connection. `connected` is called once with it, when it stands (TLS included); `proxied` is what a proxy
-    in front says of the client."""
+    """One connection. `connected` is called once with it when it is ready (TLS included).
+
+    `proxied` is the header of a proxy in front, which names the client.
+    """
 
     def __init__(self, connected: Callable[["LineConnection"], None], proxied: ProxyHeader | None) -> None:
         self._connected = connected
@@ -37,32 +39,32 @@ class LineConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
-        self._waiting: asyncio.Future[None] | None = None  # for a line
+        self._waiting: asyncio.Future[None] | None = None  # Waits for a line.
         self._draining: asyncio.Future[None] | None = None
         self._writable = True
         self._reading = True
         self._ended = False
         self._skipping = False
-        self._wakes_for_any = False  # not a line is waited for, but bytes
+        self._wants_bytes = False  # Waits for bytes, not for a line.
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    # --- asyncio's side ---
+    # --- Called by asyncio ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         first = self._transport is None
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not say that it is one
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not declare that it is one.
         if first:
             self._connected(self)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         if self._waiting is not None and not self._waiting.done():
-            if b"\n" in data or self._wakes_for_any or len(self._buffer) > _READ_AHEAD:
+            if b"\n" in data or self._wants_bytes or len(self._buffer) > _READ_AHEAD:
                 self._waiting.set_result(None)
         elif len(self._buffer) > _READ_AHEAD and self._reading:
             self._reading = False
-            self._stands().pause_reading()
+            self._require_transport().pause_reading()
 
     def eof_received(self) -> bool:
         self._wake_all(ended=True)
@@ -87,22 +89,25 @@ class LineConnection(asyncio.Protocol):
             if future is not None and not future.done():
                 future.set_result(None)
 
-    # --- the session's side ---
+    # --- Called by the session ---
 
-    async def line(self, limit: int, seconds: float) -> bytes:
-        """The next line without its line end. Gone, Idle (nothing for `seconds`), TooLong (over `limit`)."""
+    async def read_line(self, limit: int, seconds: float) -> bytes:
+        """Return the next line without its line end.
+
+        Raise ConnectionClosed, IdleTimeout (nothing for `seconds`) or LineTooLong (over `limit`).
+        """
         waited = False
         while True:
             end = self._buffer.find(b"\n")
             if end >= 0:
                 if not waited:
-                    # The client sent commands ahead, up to 64 KB of them: other connections get their turns between.
+                    # The client sent up to 64 KB of commands ahead: give other connections their turns in between.
                     await asyncio.sleep(0)
                 line = bytes(self._buffer[:end])
                 del self._buffer[: end + 1]
                 if not self._reading and len(self._buffer) < _READ_AHEAD // 2:
                     self._reading = True
-                    self._stands().resume_reading()
+                    self._require_transport().resume_reading()
                 if self._skipping or end > limit:
                     self._skipping = False
                     raise LineTooLong
@@ -113,32 +118,32 @@ class LineConnection(asyncio.Protocol):
             if self._ended:
                 raise ConnectionClosed
             waited = True
-            await self._more(seconds)
+            await self._wait_for_data(seconds)
 
-    async def octets(self, count: int, seconds: float) -> bytes:
-        """The next `count` bytes, whatever they are. Gone, Idle (nothing for `seconds`)."""
-        found = bytearray()
+    async def read_bytes(self, count: int, seconds: float) -> bytes:
+        """Return the next `count` bytes. Raise ConnectionClosed or IdleTimeout (nothing for `seconds`)."""
+        data = bytearray()
         while True:
-            missing = count - len(found)
-            found += self._buffer[:missing]
+            missing = count - len(data)
+            data += self._buffer[:missing]
             del self._buffer[:missing]
-            if len(found) == count:
-                return bytes(found)
+            if len(data) == count:
+                return bytes(data)
             if self._ended:
                 raise ConnectionClosed
-            self._wakes_for_any = True
+            self._wants_bytes = True
             try:
-                await self._more(seconds)
+                await self._wait_for_data(seconds)
             finally:
-                self._wakes_for_any = False
+                self._wants_bytes = False
 
-    async def _more(self, seconds: float) -> None:
+    async def _wait_for_data(self, seconds: float) -> None:
         if not self._reading:
             self._reading = True
-            self._stands().resume_reading()
+            self._require_transport().resume_reading()
         self._deadline = self._loop.time() + seconds
         if self._timer is None:
-            self._timer = self._loop.call_at(self._deadline, self._look_at_clock)
+            self._timer = self._loop.call_at(self._deadline, self._check_deadline)
         self._waiting = self._loop.create_future()
         try:
             await self._waiting
@@ -147,20 +152,20 @@ class LineConnection(asyncio.Protocol):
         if self._deadline == 0.0:
             raise IdleTimeout
 
-    def _look_at_clock(self) -> None:
-        """One timer a connection, put off when it rings too early: cheaper than one a line."""
+    def _check_deadline(self) -> None:
+        """Check the deadline. One timer per connection, moved when it fires early, is cheaper than one per line."""
         self._timer = None
         if self._waiting is None or self._waiting.done():
             return
         if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._look_at_clock)
+            self._timer = self._loop.call_at(self._deadline, self._check_deadline)
         else:
             self._deadline = 0.0
             self._waiting.set_result(None)
 
     @property
     def has_line(self) -> bool:
-        """Has the client sent its next command already?"""
+        """True if the client has sent its next command already."""
         return b"\n" in self._buffer
 
     def write(self, *parts: bytes) -> None:
@@ -168,8 +173,7 @@ class LineConnection(asyncio.Protocol):
             self._transport.writelines(parts)
 
     async def drain(self, seconds: float) -> None:
-        """Wait until the client has taken most of what was written. Gone: it never will, or not within
-        `seconds`."""
+        """Wait until the client has read most of the output. Raise ConnectionClosed if not within `seconds`."""
         if not self._writable and not self._ended:
             self._draining = self._loop.create_future()
             try:
@@ -184,11 +188,13 @@ class LineConnection(asyncio.Protocol):
             raise ConnectionClosed
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
-        """Go on under TLS. What the client sent before is thrown away: it was not protected (RFC 2595 §4).
-        Gone: the handshake failed."""
+        """Start TLS. Input received before is discarded: it was not protected (RFC 2595 §4).
+
+        Raise ConnectionClosed if the handshake fails.
+        """
         self._buffer.clear()
         try:
-            transport = await self._loop.start_tls(self._stands(), self, context, server_side=True)
+            transport = await self._loop.start_tls(self._require_transport(), self, context, server_side=True)
         except (OSError, ssl.SSLError) as error:
             raise ConnectionClosed from error
         if transport is None:
@@ -197,24 +203,24 @@ class LineConnection(asyncio.Protocol):
 
     @property
     def tls(self) -> ssl.SSLObject | None:
-        return self._stands().get_extra_info("ssl_object")  # type: ignore[no-any-return]
+        return self._require_transport().get_extra_info("ssl_object")  # type: ignore[no-any-return]
 
     @property
     def peer(self) -> str:
         """The client's IP address."""
         if self._proxied is not None:
             return self._proxied.source
-        return str((self._stands().get_extra_info("peername") or ("",))[0])
+        return str((self._require_transport().get_extra_info("peername") or ("",))[0])
 
     @property
-    def own(self) -> str:
+    def local_address(self) -> str:
         """The address the client connected to."""
         if self._proxied is not None:
             return self._proxied.destination
-        return str((self._stands().get_extra_info("sockname") or ("",))[0])
+        return str((self._require_transport().get_extra_info("sockname") or ("",))[0])
 
     def close(self) -> None:
-        """Send what is written, then end; a waiting `line` raises Gone."""
+        """Send the buffered output, then close; a waiting `read_line` raises ConnectionClosed."""
         self._wake_all(ended=True)
         if self._transport is not None:
             self._transport.close()
@@ -223,7 +229,7 @@ class LineConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _stands(self) -> asyncio.Transport:
+    def _require_transport(self) -> asyncio.Transport:
         if self._transport is None:
             raise ConnectionClosed
         return self._transport

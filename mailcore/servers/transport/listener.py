@@ -1,7 +1,6 @@
-"""A server of one protocol whose sessions are coroutines over lines: POP3 and ManageSieve.
+"""The server of a line-based protocol whose sessions are coroutines: POP3 and ManageSieve.
 
-It listens, gives each connection a session, passes on what it hears of accounts, and ends. What is said is the
-session's.
+It listens, creates a session for each connection, passes notifications on, and shuts down.
 """
 
 import asyncio
@@ -15,27 +14,30 @@ from mailcore.servers.concurrency.executor import Executor
 from mailcore.servers.transport import proxy_protocol
 from mailcore.servers.transport.connection import LineConnection
 from mailcore.servers.transport.proxy_protocol import ProxiedListener, ProxyHeader
-from mailcore.servers.transport.unauthenticated import LAST_WORDS, Stranger
+from mailcore.servers.transport.unauthenticated import CLOSE_GRACE, UnauthenticatedConnection
 from mailcore.values import Owner
 
 
 class LineSession(Protocol):
-    """`owner` after sign-in; `doubted`: something about the account changed, it may not be open any more."""
+    """A session; `owner` is set by authentication.
+
+    `needs_revalidation`: the account changed, so the session may have to end.
+    """
 
     owner: Owner | None
     needs_revalidation: bool
 
     def run(self) -> Coroutine[Any, Any, None]: ...
 
-    def turn_away(self, reason: str) -> None:
-        """Say why the connection is about to be closed."""
+    def announce_close(self, reason: str) -> None:
+        """Send the reason why the connection is about to be closed."""
 
     def leave(self) -> None:
-        """End now if a command is waited for, else when it is done."""
+        """Close now if waiting for a command, else after the running one."""
 
 
 class LineServer:
-    """Serves on one socket. With a context TLS begins at once (`implicit_tls`) or when the client asks for it."""
+    """A server on one socket. With a context TLS begins at once (`implicit_tls`) or when the client requests it."""
 
     def __init__(
         self,
@@ -46,15 +48,15 @@ class LineServer:
     ) -> None:
         self.executor = executor
         self.tls_context = tls_context
-        self._make = make
+        self._make_session = make
         self._implicit_tls = implicit_tls
         self._listener: asyncio.Server | ProxiedListener | None = None
         self._sessions: dict[asyncio.Task[None], LineSession] = {}
-        self._strangers: dict[LineConnection, Stranger] = {}
+        self._unauthenticated: dict[LineConnection, UnauthenticatedConnection] = {}
 
     @property
     def connections(self) -> int:
-        """How many clients there are."""
+        """The number of connections."""
         return len(self._sessions)
 
     async def listen(self, sock: socket.socket) -> None:
@@ -70,39 +72,39 @@ class LineServer:
         return LineConnection(self._begin, header)
 
     def _begin(self, connection: LineConnection) -> None:
-        session = self._make(self, connection)
-        self.signed_out(session, connection)
+        session = self._make_session(self, connection)
+        self.mark_unauthenticated(session, connection)
         task = asyncio.get_running_loop().create_task(session.run())
         self._sessions[task] = session
         task.add_done_callback(lambda done: self._ended(done, connection))
 
     def _ended(self, task: asyncio.Task[None], connection: LineConnection) -> None:
         self._sessions.pop(task, None)
-        self.signed_in(connection)
+        self.mark_authenticated(connection)
 
-    def signed_in(self, connection: LineConnection) -> None:
-        """The connection is nobody's no more."""
-        if (stranger := self._strangers.pop(connection, None)) is not None:
-            stranger.release()
+    def mark_authenticated(self, connection: LineConnection) -> None:
+        """Stop counting the connection as unauthenticated."""
+        if (unauthenticated := self._unauthenticated.pop(connection, None)) is not None:
+            unauthenticated.release()
 
-    def signed_out(self, session: LineSession, connection: LineConnection) -> None:
-        """Nobody has signed in on the connection, or no longer."""
+    def mark_unauthenticated(self, session: LineSession, connection: LineConnection) -> None:
+        """Count the connection as unauthenticated: before authentication, or after UNAUTHENTICATE."""
 
         def drop(reason: str) -> None:
-            session.turn_away(reason)
+            session.announce_close(reason)
             connection.close()
-            # A client that reads nothing would keep it open for what is still to be sent.
-            asyncio.get_running_loop().call_later(LAST_WORDS, connection.abort)
+            # A client that reads nothing would keep the connection open for the unsent data.
+            asyncio.get_running_loop().call_later(CLOSE_GRACE, connection.abort)
 
-        self._strangers[connection] = Stranger(connection.peer, drop)
+        self._unauthenticated[connection] = UnauthenticatedConnection(connection.peer, drop)
 
     @property
     def watched_ids(self) -> list[int]:
-        """The accounts that are signed in, by the negative of their ids."""
+        """The authenticated accounts, as their negated ids."""
         return [-owner.account_id for session in self._sessions.values() if (owner := session.owner) is not None]
 
-    def heard(self, mailbox_ids: Iterable[int]) -> None:
-        """News; that of accounts concerns their sessions: may they go on?"""
+    def on_notifications(self, mailbox_ids: Iterable[int]) -> None:
+        """Mark the sessions of changed accounts (negated ids) for revalidation."""
         accounts = {-id_ for id_ in mailbox_ids if id_ < 0}
         if not accounts:
             return
@@ -111,15 +113,14 @@ class LineServer:
                 session.needs_revalidation = True
 
     async def close(self, grace: float) -> None:
-        """Take no more connections; end those that wait for a command now, the others when their command is done, or
-        after `grace` seconds."""
+        """Stop listening; close sessions that wait for a command, others after their command or `grace` seconds."""
         if self._listener is not None:
             self._listener.close()
         for session in self._sessions.values():
             session.leave()
         if self._sessions:
-            _, late = await asyncio.wait(list(self._sessions), timeout=grace)
-            for task in late:
+            _, unfinished = await asyncio.wait(list(self._sessions), timeout=grace)
+            for task in unfinished:
                 task.cancel()
-            if late:
-                await asyncio.wait(late)
+            if unfinished:
+                await asyncio.wait(unfinished)

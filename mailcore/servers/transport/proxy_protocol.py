@@ -1,8 +1,8 @@
-"""Connections that a proxy passes on, with a PROXY header before anything else, TLS included.
+"""The PROXY protocol: connections passed on by a proxy, with a header before anything else, TLS included.
 
-Used by a server in the place of `loop.create_server` where its parameters name proxies: Postfix's for SMTP
-(smtpd_upstream_proxy_…), Dovecot's for IMAP and POP3 (haproxy_…). Only they are believed, and from them the
-header must come; everybody else is an ordinary client, whose header is a command like any other.
+Used instead of `loop.create_server` if the parameters name proxies: Postfix's for SMTP (smtpd_upstream_proxy_…),
+Dovecot's for IMAP and POP3 (haproxy_…). Only those are trusted, and they must send the header; any other client is an
+ordinary one, whose header is a command like any other.
 """
 
 import asyncio
@@ -16,16 +16,16 @@ from mailcore import conf
 from mailcore.logs import writer
 from mailcore.mta.policy.networks import in_networks
 from mailcore.servers.runtime.descriptors import Reserve
-from mailcore.servers.transport.unauthenticated import Stranger
+from mailcore.servers.transport.unauthenticated import UnauthenticatedConnection
 from mailcore.wire import proxy_header as grammar
 from mailcore.wire.proxy_header import ProxyHeader, ProxyHeaderError
 
-__all__ = ["ProxiedListener", "ProxyHeader", "TrustedProxies", "access_proxies", "of_nobody", "smtp_proxies"]
+__all__ = ["ProxiedListener", "ProxyHeader", "TrustedProxies", "access_proxies", "no_proxies", "smtp_proxies"]
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedProxies:
-    """Who is believed, and the seconds there are for the header."""
+    """The trusted proxies, and the seconds they have for the header."""
 
     networks: tuple[str, ...]
     timeout: float
@@ -37,20 +37,22 @@ def smtp_proxies() -> TrustedProxies:
 
 
 def access_proxies() -> TrustedProxies:
-    """Of IMAP and POP3."""
+    """Return the trusted proxies of IMAP and POP3."""
     parameters = conf.current()
     return TrustedProxies(parameters.haproxy_trusted_networks, parameters.haproxy_timeout)
 
 
-def of_nobody() -> TrustedProxies:
-    """No proxy stands in front."""
+def no_proxies() -> TrustedProxies:
+    """Return an empty set of proxies."""
     return TrustedProxies((), 0)
 
 
 class ProxiedListener:
-    """Accepts on one socket; `make(header)` is the protocol of a connection, header None for a direct one.
-    `proxies` is asked for each connection, so that changed settings hold at once. Used where TLS begins at once as
-    well: connections count as their address's (`strangers`) while they shake hands."""
+    """Accepts on one socket; `make(header)` returns the protocol of a connection, header None for a direct one.
+
+    `proxies` is called for each connection, so that changed settings apply at once. Also used for implicit TLS:
+    connections count as unauthenticated ones of their address during the handshake.
+    """
 
     def __init__(
         self,
@@ -64,13 +66,13 @@ class ProxiedListener:
         self._tls = tls
         self._proxies = proxies
         self._loop = asyncio.get_running_loop()
-        self._greeting: set[asyncio.Task[None]] = set()
+        self._pending: set[asyncio.Task[None]] = set()
         self._reserve = Reserve()
         self._accepting = self._loop.create_task(self._accept())
 
     def close(self) -> None:
         self._accepting.cancel()
-        for task in self._greeting:
+        for task in self._pending:
             task.cancel()
         self._socket.close()
         self._reserve.close()
@@ -83,60 +85,60 @@ class ProxiedListener:
                 if error.errno in (errno.EMFILE, errno.ENFILE):
                     self._reserve.shed(self._socket)
                 writer.write("master", f"warning: accept: {error}")
-                await asyncio.sleep(1)  # those that end meanwhile make room
+                await asyncio.sleep(1)  # Connections that end meanwhile free descriptors.
                 continue
-            task = self._loop.create_task(self._pass_on(connection, str(peer[0])))
-            self._greeting.add(task)
-            task.add_done_callback(self._greeting.discard)
+            task = self._loop.create_task(self._handle(connection, str(peer[0])))
+            self._pending.add(task)
+            task.add_done_callback(self._pending.discard)
 
-    async def _pass_on(self, connection: socket, peer: str) -> None:
+    async def _handle(self, connection: socket, peer: str) -> None:
         try:
-            header = await self._header_from(connection, peer)
+            header = await self._trusted_header(connection, peer)
             await self._begin(connection, header, peer)
         except (ProxyHeaderError, OSError, TimeoutError) as error:
             if in_networks(peer, self._proxies().networks):
                 writer.write("master", f"warning: connection by proxy {peer}: {error or 'no PROXY header in time'}")
             connection.close()
-        except asyncio.CancelledError:  # turned away, or the server ends
+        except asyncio.CancelledError:  # Disconnected, or the server stops.
             connection.close()
             raise
 
-    async def _header_from(self, connection: socket, peer: str) -> ProxyHeader | None:
+    async def _trusted_header(self, connection: socket, peer: str) -> ProxyHeader | None:
         proxies = self._proxies()
         if not in_networks(peer, proxies.networks):
             return None
         async with asyncio.timeout(proxies.timeout):
-            return await self._header(connection)
+            return await self._read_header(connection)
 
     async def _begin(self, connection: socket, header: ProxyHeader | None, peer: str) -> None:
-        """The handshake, if there is one; then the session counts by itself."""
+        """Do the TLS handshake, if there is one; afterwards the session counts itself."""
         task = asyncio.current_task()
         assert task is not None
 
         def drop(_: str) -> None:
             task.cancel()
 
-        stranger = Stranger(header.source if header else peer, drop)
+        unauthenticated = UnauthenticatedConnection(header.source if header else peer, drop)
         try:
             await self._loop.connect_accepted_socket(lambda: self._make(header), connection, ssl=self._tls)
         finally:
-            stranger.release()
+            unauthenticated.release()
 
-    async def _header(self, connection: socket) -> ProxyHeader | None:
-        """Exactly the header is read: what follows may be TLS. No header is shorter than FIRST bytes."""
-        head = await self._exactly(connection, grammar.FIRST)
+    async def _read_header(self, connection: socket) -> ProxyHeader | None:
+        """Read exactly the header: what follows may be TLS. No header is shorter than FIRST bytes."""
+        head = await self._read_exactly(connection, grammar.FIRST)
         if head == grammar.SIGNATURE:
-            head += await self._exactly(connection, 16 - len(head))
-            return grammar.parse_binary(head, await self._exactly(connection, grammar.binary_length(head)))
+            head += await self._read_exactly(connection, 16 - len(head))
+            return grammar.parse_binary(head, await self._read_exactly(connection, grammar.binary_length(head)))
         while not head.endswith(b"\n") and len(head) < grammar.LONGEST_LINE:
-            head += await self._exactly(connection, 1)
+            head += await self._read_exactly(connection, 1)
         return grammar.parse_line(head)
 
-    async def _exactly(self, connection: socket, size: int) -> bytes:
-        octets = b""
-        while len(octets) < size:
-            more = await self._loop.sock_recv(connection, size - len(octets))
-            if not more:
+    async def _read_exactly(self, connection: socket, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            chunk = await self._loop.sock_recv(connection, size - len(data))
+            if not chunk:
                 raise ProxyHeaderError("it ended before its PROXY header")
-            octets += more
-        return octets
+            data += chunk
+        return data

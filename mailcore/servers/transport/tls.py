@@ -1,8 +1,8 @@
-"""Certificates: the administrator's, one for each name clients ask for, or one we sign ourselves at the first start.
+"""TLS certificates: the administrator's, one per server name, or a self-signed one made at the first start.
 
-`Certificates.context` is what the servers offer. It looks at every handshake which name the client asks
-for (SNI, RFC 6066 §3), and once a second at most whether a file has changed: renewed certificates are in
-force without a restart. Files that cannot be used are logged, and what was in force stays in force.
+`Certificates.context` is the servers' TLS context. At every handshake it selects by the requested server name (SNI,
+see RFC 6066 §3), and checks once a second at most if a file has changed: renewed certificates are used without a
+restart. If files cannot be used that is logged, and the previous certificates stay in use.
 """
 
 import datetime
@@ -21,7 +21,7 @@ from mailcore import conf
 from mailcore.logs import writer
 from mailcore.store.settings import lookup_tables
 
-_LOOK_EVERY = 1.0  # seconds
+_CHECK_INTERVAL = 1.0  # Seconds.
 _VERSIONS = {
     "TLSv1": ssl.TLSVersion.TLSv1,
     "TLSv1.1": ssl.TLSVersion.TLSv1_1,
@@ -31,57 +31,60 @@ _VERSIONS = {
 
 
 class Certificates:
-    """The certificates in force. `asking`: clients may show one of their own, where smtpd_tls_ask_ccert says so.
-    OSError, ssl.SSLError, ValueError: a file or a parameter is not right."""
+    """The certificates in use. Raise OSError, ssl.SSLError or ValueError if a file or parameter is invalid.
 
-    def __init__(self, *, asking: bool = False) -> None:
-        self._asking = asking
+    `request_client_cert`: request client certificates if smtpd_tls_ask_ccert is set.
+    """
+
+    def __init__(self, *, request_client_cert: bool = False) -> None:
+        self._request_client_cert = request_client_cert
         self.load()
-        self.context = _server_context(asking)  # never shown to a client: `_choose` puts another in its place
+        # Never used for a handshake: `_select_context` replaces it.
+        self.context = _server_context(request_client_cert)
         self.context.load_cert_chain(*_default_files())
-        self.context.sni_callback = self._choose
+        self.context.sni_callback = self._select_context
 
     def load(self) -> None:
-        """Read settings and files. All or nothing: when this raises, what was in force still is."""
-        wanted = _configured_files()
+        """Read settings and files. If this raises, the previous certificates stay in use."""
+        configured = _configured_files()
         files: set[str] = set()
         by_name: dict[str, ssl.SSLContext] = {}
-        for name, value in wanted:
+        for name, value in configured:
             paths = value.replace(",", " ").split()
-            # Tried one way only: the key may stand in the chain's file, or first, or last.
+            # The key may be in the chain's file, or be the first or the last file.
             key = next((path for path in paths[:2] if b"PRIVATE KEY" in Path(path).read_bytes()), None)
             chain = next((path for path in paths[:2] if path != key), key)
             if key is None or chain is None:
                 raise ValueError(f"{name or 'smtpd_tls_key_file'}: no private key in {value}")
-            context = _server_context(self._asking)
+            context = _server_context(self._request_client_cert)
             context.load_cert_chain(chain, key)
             by_name[name] = context
             files.update(paths)
-        self._wanted, self._by_name, self._files = wanted, by_name, {path: _file_stamp(path) for path in files}
-        self._looked = monotonic()
+        self._configured, self._by_name, self._files = configured, by_name, {path: _file_stamp(path) for path in files}
+        self._checked_at = monotonic()
 
-    def _choose(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
-        if monotonic() - self._looked > _LOOK_EVERY:
-            self._look()
-        asked = (name or "").lower()
-        parent = f".{asked.partition('.')[2]}"
-        connection.context = self._by_name.get(asked) or self._by_name.get(parent) or self._by_name[""]
+    def _select_context(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        if monotonic() - self._checked_at > _CHECK_INTERVAL:
+            self._check_files()
+        server_name = (name or "").lower()
+        parent = f".{server_name.partition('.')[2]}"
+        connection.context = self._by_name.get(server_name) or self._by_name.get(parent) or self._by_name[""]
 
-    def _look(self) -> None:
-        self._looked = monotonic()
+    def _check_files(self) -> None:
+        self._checked_at = monotonic()
         now = {path: _file_stamp(path) for path in self._files}
         if now == self._files:
             return
-        self._files = now  # a renewal half written is looked at again when its other half comes
+        self._files = now  # A half-written renewal is checked again when its other file changes.
         self.reload()
 
     def settings_changed(self) -> None:
-        """Load anew if other files are named now."""
-        if _configured_files() != self._wanted:
+        """Reload if other files are configured now."""
+        if _configured_files() != self._configured:
             self.reload()
 
     def reload(self) -> None:
-        """`load`, for whoever is at work already."""
+        """Load again, logging the result instead of raising."""
         try:
             self.load()
         except (OSError, ssl.SSLError, ValueError) as error:
@@ -90,16 +93,16 @@ class Certificates:
             writer.write("master", "certificates reloaded")
 
 
-def load_certificates(*, asking: bool = False) -> Certificates | None:
-    """None where ssl_disable says so."""
-    return None if conf.current().ssl_disable else Certificates(asking=asking)
+def load_certificates(*, request_client_cert: bool = False) -> Certificates | None:
+    """Return the certificates, None if ssl_disable is set."""
+    return None if conf.current().ssl_disable else Certificates(request_client_cert=request_client_cert)
 
 
-def _server_context(asking: bool) -> ssl.SSLContext:
+def _server_context(request_client_cert: bool) -> ssl.SSLContext:
     parameters = conf.current()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    if asking and parameters.smtpd_tls_ask_ccert:
-        # Python's ssl lets nobody in whose certificate it cannot trace to an authority it was told of.
+    if request_client_cert and parameters.smtpd_tls_ask_ccert:
+        # Python's ssl accepts only client certificates that a known authority issued.
         context.load_verify_locations(parameters.smtpd_tls_CAfile)
         context.verify_mode = ssl.CERT_OPTIONAL
     oldest = parameters.smtpd_tls_protocols.removeprefix(">=").strip()
@@ -118,7 +121,7 @@ def _default_files() -> tuple[str, str]:
 
 
 def _configured_files() -> list[tuple[str, str]]:
-    """(host name, its files), "" for every other name. ".example.com" stands for every name below it."""
+    """Return (host name, files), "" for all other names; ".example.com" matches every subdomain."""
     named = [entry for table in conf.current().tls_server_sni_maps for entry in lookup_tables.list_entries(table)]
     return [("", " ".join(_default_files())), *named]
 
@@ -132,7 +135,7 @@ def _file_stamp(path: str) -> tuple[int, int]:
 
 
 def _self_signed(hostname: str) -> tuple[Path, Path]:
-    """(certificate, key) in TLS_ROOT, made when they are not there: ten years, for this host name."""
+    """Return (certificate, key) in TLS_ROOT, created if missing: valid for ten years, for this host name."""
     certificate_path, key_path = settings.TLS_ROOT / "cert.pem", settings.TLS_ROOT / "key.pem"
     if certificate_path.exists() and key_path.exists():
         return certificate_path, key_path

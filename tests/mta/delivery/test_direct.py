@@ -97,7 +97,7 @@ def test_a_story_that_cannot_be_written_is_in_the_log(lisi):
     delivered = direct.deliver_directly([(file, one)])[one.id]
     Queued.objects.create(id=one.id, state="hold", due_us=1, received_us=1, size=1)  # its queue id is another's
     direct.record_history([delivered])
-    said = f"warning: delivered messages are not in the queue's history: IntegrityError: {one.queue_id}\n"
+    said = f"warning: cannot record delivery history for {one.queue_id}: IntegrityError\n"
     assert Path(writer.log_path()).read_text().endswith(said)
     assert Message.objects.count() == 1
 

@@ -93,7 +93,7 @@ def test_people_here_read_it_in_their_language_and_in_english(to_far, inbox, lan
     assert ("未送达" in notice["Subject"]) is chinese
     assert "I'm sorry to have to inform you" in text
     assert ("抱歉" in text) is chinese
-    assert "there is nobody of this name" in text
+    assert "there is no such user" in text
     assert notice.get_content_type() == "multipart/report"
 
 

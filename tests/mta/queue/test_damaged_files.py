@@ -105,7 +105,7 @@ def test_recovery_restores_nothing_from_a_damaged_file(post, inbox):
     housekeeping.recover()
     assert path_of(messages[0]).exists()
     assert not path_of(messages[1]).exists()
-    assert "error: delivered message cannot be put back: content file is damaged" in Path(writer.log_path()).read_text()
+    assert "error: cannot restore delivered message: content file is damaged" in Path(writer.log_path()).read_text()
     [restored] = Path(content_files.settings.MAIL_ROOT).glob("benet.com/lisi/Maildir/new/*")
     assert restored.read_bytes().endswith(CONTENT)
     assert states.delete_old_history() == 0

@@ -21,7 +21,7 @@ from mailcore.wire.message import trace_headers
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 NOON = 1_795_000_000.0
 CLIENT = Client("192.0.2.1", "unknown", "client.example", "ESMTP")
 
@@ -150,7 +150,7 @@ def test_an_id_dealt_inside_a_transaction_that_is_undone_is_never_used_twice(ben
 _PROGRAM = """
 import os, sys, django
 django.setup()
-from mailcore.post.queue_ids import Generator
+from mailcore.mta.queue.queue_ids import Generator
 generator = Generator(lambda: 1_795_000_000.0)
 sys.stdin.readline()
 for _ in range(2000):
@@ -260,7 +260,7 @@ def test_one_collision_does_not_keep_a_group_out_of_the_history():
 
 def test_a_group_with_a_taken_id_is_entered_whole(benet):
     """As the SMTP server does it."""
-    from mailcore.servers.smtp import message_body
+    from mailcore.servers.smtp import committer
 
     group = []
     for _ in range(3):
@@ -270,7 +270,7 @@ def test_a_group_with_a_taken_id_is_entered_whole(benet):
         recipients = (MessageRecipient("lisi@benet.com"),)
         group.append((file, NewMessage(file.id, "a@client.example", recipients, 14, states.now_us(), CLIENT)))
     Queued.objects.create(id=group[1][1].id, state="hold", due_us=1, received_us=1, size=1)
-    answers = message_body._enqueue_group(group)
+    answers = committer._enqueue_group(group)
     entered = [answers[one.id][0] for _, one in group]
     assert [each.id == one.id for each, (_, one) in zip(entered, group, strict=True)] == [True, False, True]
     for each in entered:

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from mailcore.models import Queued, Recipient
 from mailcore.mta.queue import states
-from mailcore.mta.queue.states import Claim, DeliveryResult
+from mailcore.mta.queue.claim import Claim, DeliveryResult, PendingRecipient
 from mailcore.values import Outcome, deferred_outcome, delivered_outcome, failed_outcome
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
@@ -94,11 +94,11 @@ class Model(RuleBasedStateMachine):
         if not self.claims:
             return
         courier, claim = self.claims.pop(which % len(self.claims))
-        outcomes: list[tuple[states.PendingRecipient, Outcome]] = [
+        outcomes: list[tuple[PendingRecipient, Outcome]] = [
             (duty, OUTCOMES[kind]) for duty, kind in zip(list(claim.pending), said, strict=False)
         ]
         served = {duty.address: outcome.kind for duty, outcome in outcomes if outcome.kind != "deferred"}
-        settlement = DeliveryResult(claim, outcomes, last=last)
+        settlement = DeliveryResult(claim, outcomes, is_last=last)
         states.record_results(courier, [settlement])
         plain = self.messages[claim.id]
         for address, kind in served.items():

@@ -9,7 +9,8 @@ from django.test.utils import CaptureQueriesContext
 
 from mailcore.models import Queued, Recipient
 from mailcore.mta.queue import content_files, states
-from mailcore.mta.queue.states import MICRO, DeliveryResult
+from mailcore.mta.queue.claim import DeliveryResult
+from mailcore.mta.queue.states import MICRO
 from mailcore.values import deferred_outcome, delivered_outcome, failed_outcome
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]

@@ -92,7 +92,7 @@ def where() -> int:
 @pytest.mark.parametrize("sessions", [1, 2])
 def test_only_for_a_session_that_is_alone_the_loop_waits_for_the_disk(monkeypatch, sessions):
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    executor = Executor(1, alone=lambda: sessions < 2)
+    executor = Executor(1, is_single_session=lambda: sessions < 2)
     done = asyncio.run(executor.run_write(where))
     executor.close()
     assert (done == where()) == (sessions < 2)
@@ -100,7 +100,7 @@ def test_only_for_a_session_that_is_alone_the_loop_waits_for_the_disk(monkeypatc
 
 def test_what_goes_wrong_on_the_loop_is_told(monkeypatch):
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    executor = Executor(1, alone=lambda: True)
+    executor = Executor(1, is_single_session=lambda: True)
     with pytest.raises(ValueError, match=r"bad\.example"):
         asyncio.run(executor.run_write(make, "bad.example"))
     executor.close()

@@ -44,7 +44,7 @@ def changes(
 def test_what_is_told(steps: list[MailboxChanges], told: list[tuple[str, object]]) -> None:
     seen, heard = view(10, 20, 30), []
     for step in steps:
-        telling = seen.tell(step, with_expunges=True)
+        telling = seen.update(step, with_expunges=True)
         if telling.vanished:
             heard.append(("gone", telling.vanished))
         if telling.exists is not None:
@@ -55,10 +55,10 @@ def test_what_is_told(steps: list[MailboxChanges], told: list[tuple[str, object]
 
 def test_what_is_gone_waits_until_it_may_be_told() -> None:
     seen = view(10, 20, 30)
-    assert not seen.tell(changes(2, gone=[10]), with_expunges=False)
+    assert not seen.update(changes(2, gone=[10]), with_expunges=False)
     assert seen.sequence(30) == 3
-    assert seen.tell(changes(3, new=[40]), with_expunges=False).exists == 4
-    telling = seen.tell(None, with_expunges=True)
+    assert seen.update(changes(3, new=[40]), with_expunges=False).exists == 4
+    telling = seen.update(None, with_expunges=True)
     assert (telling.vanished, telling.vanished_uids) == ([1], [10])
     assert [seen.sequence(uid) for uid in (10, 20, 30, 40)] == [0, 1, 2, 3]
 
@@ -66,8 +66,8 @@ def test_what_is_gone_waits_until_it_may_be_told() -> None:
 def test_own_changes_are_not_told_again() -> None:
     seen = view(10, 20)
     seen.record_own_change(2)
-    assert not seen.tell(changes(2, flags={10: 1}), with_expunges=True)
-    assert seen.tell(changes(3, flags={10: 3}), with_expunges=True).flags == [(1, 10, 3, "", 3)]
+    assert not seen.update(changes(2, flags={10: 1}), with_expunges=True)
+    assert seen.update(changes(3, flags={10: 3}), with_expunges=True).flags == [(1, 10, 3, "", 3)]
 
 
 @given(

@@ -40,7 +40,7 @@ metadata.version = pinned_version
 sys.meta_path.insert(0, Missing())
 import django
 django.setup()
-import mailcore.celery, mailcore.tasks, mailcore.asgi, mailcore.wsgi, mailcore.servers.supervisor
+import mailcore.celery, mailcore.tasks, mailcore.asgi, mailcore.wsgi, mailcore.servers.runtime.supervisor
 mailcore.celery.load_transport()
 for package in ("mailcore", "webmail", "mailadmin"):
     for found in pkgutil.walk_packages([package], f"{package}."):

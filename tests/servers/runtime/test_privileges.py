@@ -21,7 +21,7 @@ def owner(path: Path) -> int:
 
 def give(folder: Path, settings, *, demo: bool = False) -> None:
     settings.DATA_DIR = folder
-    privileges.give_folder(NOBODY, folder / "youju.sqlite3", demo=demo)
+    privileges.chown_data_folder(NOBODY, folder / "youju.sqlite3", demo=demo)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from tests.servers.runtime.test_supervisor import System, pids
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_a_stopped_process_is_replaced_and_waiting_clients_are_served(system, pa
     client = socket.create_connection(("127.0.0.1", system.ports["imap" if part == "server-1" else "web"]), 60)
     if part == "web-1":
         client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-    assert re.search(r"stands still for \d+ s, replacing it", system.await_log(f"event loop of {part}"))
+    assert re.search(r"has been blocked for \d+ s, replacing it", system.await_log(f"event loop of {part}"))
     assert client.recv(10).startswith(b"* OK" if part == "server-1" else b"HTTP/1.1 2")
     assert not os.path.exists(f"/proc/{before}")
     other = "web-1" if part == "server-1" else "server-1"
@@ -48,8 +48,8 @@ import asyncio, os, socket, sys, time
 import django
 django.setup()
 from mailcore import conf
-from mailcore.servers import heartbeat
-from mailcore.servers.supervisor import Part, Supervisor
+from mailcore.servers.runtime import heartbeat
+from mailcore.servers.runtime.supervisor import ChildProcess, Supervisor
 
 listening = socket.create_server(("127.0.0.1", 0))
 marker = sys.argv[1]
@@ -69,8 +69,8 @@ def body(ready):
     asyncio.run(serve())
 
 class One(Supervisor):
-    def _plan(self):
-        self.parts.append(Part("server-1", 1, body))
+    def _plan_children(self):
+        self.parts.append(ChildProcess("server-1", 1, body))
 
 print(listening.getsockname()[1], flush=True)
 One(0, 0, 0, ()).run(as_json=False)
@@ -100,6 +100,6 @@ def test_a_child_whose_loop_is_blocked_is_replaced(tmp_path):
     finally:
         process.terminate()
     told, _ = process.communicate(timeout=30)
-    assert "error: event loop of server-1 stands still for" in told
+    assert "error: event loop of server-1 has been blocked for" in told
     assert "time.sleep(1000)" in told or "in serve" in told, "the stack says where it stood"
     assert "warning: server-1 ended unexpectedly, starting it again" in told

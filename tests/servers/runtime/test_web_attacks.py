@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from test_supervisor import ROOT, System, pids
+
+from tests.servers.runtime.test_supervisor import ROOT, System, pids
 
 SLOW = 40  # connections; a web process has 8 threads
 

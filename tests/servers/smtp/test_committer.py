@@ -11,7 +11,7 @@ from mailcore.logs import writer
 from mailcore.models import Message, Queued
 from mailcore.mta.queue import content_files
 from mailcore.servers.concurrency.executor import Executor
-from mailcore.servers.smtp.message_body import Committer
+from mailcore.servers.smtp.committer import Committer
 from mailcore.store import directory
 from mailcore.store.maildir import maildir_files, write_behind
 from mailcore.values import Client, MessageRecipient, NewMessage
@@ -79,16 +79,17 @@ def test_a_message_that_cannot_be_published_is_published_later(executor):
     async def session() -> None:
         committer = Committer(executor)
         taken, _ = await committer.submit(*message())
-        maillog, warning = Path(writer.log_path()), f"{taken.queue_id}: warning: delivered message is not published yet: "
-        while not (committer.has_hidden and maillog.exists() and warning in maillog.read_text()):
+        maillog = Path(writer.log_path())
+        warning = f"{taken.queue_id}: warning: cannot publish delivered message; will retry: "
+        while not (committer.has_unpublished and maillog.exists() and warning in maillog.read_text()):
             await asyncio.sleep(0)
         [hidden] = (folder / "tmp").iterdir()
         assert maildir_files.read_message(str(folder), hidden.name, 0).endswith(BODY)
         await executor.run_in_pool(committer.publish)
-        assert committer.has_hidden
+        assert committer.has_unpublished
         (folder / "new").mkdir()
         await executor.run_in_pool(committer.publish)
-        assert not committer.has_hidden
+        assert not committer.has_unpublished
         assert [path.name for path in (folder / "new").iterdir()] == [hidden.name]
         committer.record_history()
 

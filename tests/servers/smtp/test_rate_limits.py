@@ -134,16 +134,16 @@ def test_who_waits_is_greeted(smtp, parameters):
 
 
 @pytest.mark.parametrize(
-    "bytes",
+    "data",
     [
         b"MAIL FROM:<a@b.example>\r\nRCPT TO:<lisi@benet.com>\r\n",  # after HELO there is no PIPELINING
         b"EHLO again\r\nMAIL FROM:<a@b.example>\r\n",
         b"NOOP\r\nMAIL FROM:<a@b.example>\r\n",
     ],
 )
-def test_who_pipelines_where_nobody_may(smtp, octets):
+def test_who_pipelines_where_nobody_may(smtp, data):
     client = greeted(smtp())
-    client.send(octets)
+    client.send(data)
     client.talk(f"S: {OUT_OF_STEP}\nS:")
 
 

@@ -120,7 +120,7 @@ def test_a_message_waits_until_its_time(smtp):
     assert messages("xiaoqi") == []
     [entry] = queue_listing.list_entries(("incoming",))
     assert entry.queue_id == queue_id
-    assert entry.recipients[0].reason.startswith("waits until ")
+    assert entry.recipients[0].reason.startswith("scheduled by its sender for ")
     row = Queued.objects.get()
     assert abs(row.due_us / 1e6 - time.time() - 3600) < 60
     Queued.objects.update(due_us=int(time.time() * 1e6))

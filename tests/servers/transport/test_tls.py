@@ -92,7 +92,7 @@ def test_each_name_has_its_certificate(tmp_path, parameters):
 
 
 def test_a_renewed_file_is_in_force_at_the_next_handshake(tmp_path, parameters, monkeypatch):
-    monkeypatch.setattr(tls, "_LOOK_EVERY", -1.0)
+    monkeypatch.setattr(tls, "_CHECK_INTERVAL", -1.0)
     path = issue(tmp_path, "old.benet.com")
     parameters(smtpd_tls_cert_file=str(path))
     certificates = tls.Certificates()
@@ -102,7 +102,7 @@ def test_a_renewed_file_is_in_force_at_the_next_handshake(tmp_path, parameters, 
 
 
 def test_a_broken_renewal_leaves_the_old_one_in_force_and_is_logged(tmp_path, parameters, monkeypatch, settings):
-    monkeypatch.setattr(tls, "_LOOK_EVERY", -1.0)
+    monkeypatch.setattr(tls, "_CHECK_INTERVAL", -1.0)
     path = issue(tmp_path, "mail.benet.com")
     parameters(smtpd_tls_cert_file=str(path))
     certificates = tls.Certificates()
@@ -148,10 +148,10 @@ def test_no_tls_where_it_is_switched_off(parameters):
 def test_clients_are_asked_for_a_certificate_only_where_that_is_wanted(tmp_path, parameters):
     own, unknown = issue(tmp_path, "relay.accp.com"), issue(tmp_path, "stranger.example")
     seen: list[bytes | None] = []
-    shown(tls.Certificates(asking=True), None, own=own, seen=seen)
+    shown(tls.Certificates(request_client_cert=True), None, own=own, seen=seen)
     parameters(smtpd_tls_ask_ccert="yes", smtpd_tls_CAfile=str(own))
     shown(tls.Certificates(), None, own=own, seen=seen)
-    asking = tls.Certificates(asking=True)
+    asking = tls.Certificates(request_client_cert=True)
     shown(asking, None, seen=seen)
     assert seen == [None, None, None]
     shown(asking, None, own=own, seen=seen)

@@ -7,13 +7,13 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from test_supervisor import System, pids
 
 from conversation import Conversation, Running
 from mailcore import rate_counters
 from mailcore.servers.managesieve.session import SieveServer
 from mailcore.servers.pop3.session import Pop3Server
 from mailcore.servers.transport.unauthenticated import TOO_LATE, TOO_MANY
+from tests.servers.runtime.test_supervisor import System, pids
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -1,7 +1,9 @@
-"""Who may send what to whom: Postfix's restriction lists (postconf(5), access(5)).
+"""Postfix's restriction lists: who may send what to whom (postconf(5), access(5)).
 
-`lists` are the parameters made ready, `evaluation` goes through them for one question, the other files hold
-the restrictions themselves, by what they look at. `mailcore.mta.policy.accept` asks, at each command of SMTP.
+May import `mailcore.store` and below, and `mailcore.mta.dns` and `mailcore.mta.routing`.
+
+`restriction_lists` compiles the parameters, `evaluation` evaluates them for one command; the other modules hold the
+restrictions by subject. Called by `mailcore.mta.policy.accept` at each SMTP command.
 """
 
 from mailcore.mta.policy.restrictions.evaluation import PERMIT, Evaluation, Misconfigured, RestrictionInput, Step

@@ -1,4 +1,4 @@
-"""Access tables: which keys are looked up, in which order, and what their values mean (access(5))."""
+"""Access tables: the keys looked up, their order, and the meaning of the values (access(5))."""
 
 import re
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _HEADER = re.compile(r"[!-9;-~]+:\s*\S.*")
 
 
 def domain_keys(name: str) -> list[str]:
-    """name, then its parents, as `example.com` (smtpd_access_maps is in parent_domain_matches_subdomains)."""
+    """Return a name and its parents, as `example.com` (smtpd_access_maps is in parent_domain_matches_subdomains)."""
     if not name or name.startswith("[") or re.fullmatch(r"[\d.]+|.*:.*", name):
         return [name] if name else []
     parts = name.split(".")
@@ -25,14 +25,14 @@ def domain_keys(name: str) -> list[str]:
 
 
 def address_keys(address: str) -> list[str]:
-    """192.0.2.7, 192.0.2, 192.0, 192; likewise an IPv6 address by its groups."""
+    """Return 192.0.2.7, 192.0.2, 192.0, 192; for an IPv6 address the prefixes of its groups."""
     mark = ":" if ":" in address else "."
     parts = address.split(mark)
     return [mark.join(parts[:count]) for count in range(len(parts), 0, -1) if parts[count - 1]]
 
 
 def mail_keys(address: str) -> list[str]:
-    """user+ext@domain, user@domain, domain and its parents, user+ext@, user@."""
+    """Return user+ext@domain, user@domain, domain and its parents, user+ext@, user@."""
     local, domain = addresses.split_address(address)
     domain = domain or conf.current().myorigin
     name, extension = addresses.split_extension(local, conf.current().recipient_delimiter)
@@ -60,7 +60,7 @@ def check_reverse_client(evaluation: Evaluation, table: str) -> Result:
         *address_keys(client.address),
     ]
     result = _look_up(evaluation, table, keys, (client.reverse_name, "Unverified Client host"))
-    return None if result == PERMIT else result  # anybody can give his address any name
+    return None if result == PERMIT else result  # Anyone can give an address any reverse name, so it never permits.
 
 
 def check_certificate(evaluation: Evaluation, table: str) -> Result:
@@ -107,7 +107,7 @@ def _look_up(evaluation: Evaluation, table: str, keys: Sequence[str], subject: t
 
 
 def evaluate_result(evaluation: Evaluation, source: str, value: str, subject: tuple[str, str]) -> Result:
-    """What a table's value, or a policy service's answer, comes to. `source` is named in complaints."""
+    """Evaluate a table's value or a policy service's answer. `source` is named in error messages."""
     word, _, text = value.strip().partition(" ")
     text = text.strip()
     name, kind = subject
@@ -157,7 +157,7 @@ def _refuse(evaluation: Evaluation, code: int, text: str, subject: tuple[str, st
 
 
 def _refusal(code: int, text: str, subject: tuple[str, str]) -> tuple[int, str, str]:
-    """The text may begin with an enhanced status code of its own (RFC 3463)."""
+    """Return (code, enhanced status, text); the text may begin with its own enhanced status code (RFC 3463)."""
     status = _STATUS.fullmatch(text)
     enhanced, words = (status[1], status[2] or "Access denied") if status else ("5.7.1", text)
     return code, enhanced, f"<{subject[0]}>: {subject[1]} rejected: {words}"
@@ -184,7 +184,7 @@ def _add_prepend(evaluation: Evaluation, source: str, text: str) -> Result:
 
 
 def _run_named(evaluation: Evaluation, source: str, value: str) -> Result:
-    """Restrictions, or a class of them, by name."""
+    """Evaluate restrictions, or a restriction class, by name."""
     if ":" in value:
         raise Misconfigured(f"{source}: {value}: lookup tables belong into a restriction class, not into a table")
     words = re.split(r"[,\s]+", value.strip(", \t"))

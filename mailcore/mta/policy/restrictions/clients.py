@@ -1,4 +1,4 @@
-"""Restrictions about the client and what it calls itself (postconf(5), smtpd_client_restrictions, _helo_)."""
+"""Restrictions on the client and its HELO name (postconf(5), smtpd_client_restrictions, smtpd_helo_restrictions)."""
 
 import ipaddress
 import re
@@ -23,7 +23,7 @@ def permit_inet_interfaces(evaluation: Evaluation, _: str) -> Result:
 
 
 def is_own_address(address: str) -> bool:
-    """Loopback, or an address somebody can only come from who is on this machine."""
+    """Return True for loopback and for the addresses of this machine."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -33,7 +33,7 @@ def is_own_address(address: str) -> bool:
     family = socket.AF_INET6 if parsed.version == 6 else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         try:
-            sock.bind((address, 0))  # only an address of our own can be bound
+            sock.bind((address, 0))  # Only an address of this machine can be bound.
         except OSError:
             return False
     return True
@@ -120,7 +120,7 @@ def reject_unknown_helo_hostname(evaluation: Evaluation, _: str) -> Result:
 
 
 def _invalid_literal(evaluation: Evaluation, helo: str) -> Result:
-    """[192.0.2.7], [IPv6:2001:db8::7] (RFC 5321 §4.1.3)"""
+    """Reject unless the name is [192.0.2.7] or [IPv6:2001:db8::7] (RFC 5321 §4.1.3)."""
     address = helo.removeprefix("[").removesuffix("]")
     if helo.endswith("]") and _is_address(address[5:] if address.lower().startswith("ipv6:") else address):
         return None
@@ -129,7 +129,7 @@ def _invalid_literal(evaluation: Evaluation, helo: str) -> Result:
 
 
 def is_qualified(name: str) -> bool:
-    """Is this a host name with a domain?"""
+    """Return True if this is a host name with a domain."""
     return "." in name and _HOSTNAME.fullmatch(name) is not None
 
 

@@ -1,7 +1,7 @@
-"""Lists in the DNS of addresses and domains that are known for good or bad (RFC 5782; postconf(5)).
+"""DNS blocklists and allowlists of addresses and domains (RFC 5782; postconf(5)).
 
-`zone=127.0.0.[2..11]` narrows a list to some of its answers. A name server that does not answer refuses
-nobody; where it could have permitted, a refusal becomes "try again".
+`zone=127.0.0.[2..11]` restricts a list to some of its answers. A name server that does not answer causes no rejection;
+if it could have permitted, a rejection becomes a deferral.
 """
 
 import ipaddress
@@ -63,8 +63,8 @@ def _reject_listed(evaluation: Evaluation, zone: str, name: str, what: str, kind
             return None
         domain = zone.partition("=")[0]
         reasons = resolver.lookup_records(f"{name}.{domain}", "TXT")
-    except resolver.DnsError as trouble:
-        evaluation.notes.append(("warning", f"RBL lookup error: {trouble}"))
+    except resolver.DnsError as error:
+        evaluation.notes.append(("warning", f"RBL lookup error: {error}"))
         return None
     return evaluation.reject(*_rejection_reply(evaluation, zone, domain, what, kind, reasons[0] if reasons else ""))
 
@@ -72,9 +72,9 @@ def _reject_listed(evaluation: Evaluation, zone: str, name: str, what: str, kind
 def _permit_listed(evaluation: Evaluation, zone: str, name: str) -> Result:
     try:
         return PERMIT if _query_list(name, zone) else None
-    except resolver.DnsError as trouble:
-        evaluation.notes.append(("warning", f"RBL lookup error: {trouble}"))
-        evaluation.defer_if_reject(450, "4.7.1", f"<{name}>: allowlist lookup error: {trouble}")
+    except resolver.DnsError as error:
+        evaluation.notes.append(("warning", f"RBL lookup error: {error}"))
+        evaluation.defer_if_reject(450, "4.7.1", f"<{name}>: allowlist lookup error: {error}")
         return None
 
 
@@ -85,7 +85,7 @@ def _query_list(name: str, zone: str) -> bool:
 
 
 def reversed_address(address: str) -> str:
-    """192.0.2.7 → 7.2.0.192, an IPv6 address by its digits (RFC 5782 §2.1, §2.4)."""
+    """Return 192.0.2.7 as 7.2.0.192, an IPv6 address by its digits (RFC 5782 §2.1, §2.4)."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -97,7 +97,7 @@ def reversed_address(address: str) -> str:
 
 @lru_cache(maxsize=256)
 def _compile_reply_filter(text: str) -> re.Pattern[str]:
-    """127.0.[0,1].[2..11] as a regular expression. Misconfigured."""
+    """Compile 127.0.[0,1].[2..11] to a regular expression. Raise Misconfigured."""
     octets = re.findall(r"\[[^]]*\]|\d+", text)
     if len(octets) != 4 or ".".join(octets) != text:
         raise Misconfigured(f"bad DNSBL address pattern: {text}")
@@ -105,7 +105,7 @@ def _compile_reply_filter(text: str) -> re.Pattern[str]:
 
 
 def _parse_octet_range(octet: str) -> list[int]:
-    """Postfix writes [2;5..7]; a comma would end the word, but is understood where it does not."""
+    """Parse the values of one part. Postfix writes [2;5..7]; a comma is accepted unless it ends the word."""
     found: list[int] = []
     for part in re.split(r"[;,]", octet.strip("[]")):
         low, _, high = part.partition("..")
@@ -118,7 +118,7 @@ def _parse_octet_range(octet: str) -> list[int]:
 def _rejection_reply(
     evaluation: Evaluation, zone: str, domain: str, what: str, kind: str, reason: str
 ) -> tuple[int, str, str]:
-    """By rbl_reply_maps or default_rbl_reply: (code, enhanced status, text)."""
+    """Return (code, enhanced status, text) by rbl_reply_maps or default_rbl_reply."""
     parameters, client = conf.current(), evaluation.question.client
     values = {
         "rbl_code": str(parameters.maps_rbl_reject_code),
@@ -136,7 +136,7 @@ def _rejection_reply(
         "recipient": evaluation.question.recipient or "",
     }
     template = lookup_tables.find_first(parameters.rbl_reply_maps, [zone, domain]) or parameters.default_rbl_reply
-    # What others wrote into the DNS or said to us is never itself expanded.
+    # Text from the DNS or from the client is never itself expanded.
     text = expand(template, lambda name: values.get(name, "").replace("$", "$$"))
     match = re.fullmatch(r"([45]\d\d) (?:([245]\.\d{1,3}\.\d{1,3}) )?(.*)", text, re.DOTALL)
     if match is None:

@@ -1,8 +1,8 @@
-"""Going through restriction lists for one question, as Postfix's smtpd does (postconf(5), access(5)).
+"""Evaluation of restriction lists for one command, as in Postfix's smtpd (postconf(5), access(5)).
 
-A restriction looks at the question and returns a decision: a Reply (refused, or asked to come again), PERMIT,
-or None when it has nothing to say; the first decision ends its list. `Evaluation` carries what outlives one
-restriction: deferrals that wait for the end, actions a table asked for, warnings in the place of refusals.
+A restriction examines the input and returns a decision: a Reply (rejected or deferred), PERMIT, or None for no
+decision; the first decision ends its list. `Evaluation` holds the state that outlives one restriction: pending
+deferrals, actions requested by tables, warnings instead of rejections.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,26 +14,26 @@ from mailcore.values import Actions, Client, Reply, Route
 PERMIT: Final = "permit"
 Result = Reply | Literal["permit"] | None
 
-_DEEPEST = 100  # tables and classes that name each other
+_MAX_DEPTH = 100  # Nesting of tables and classes that refer to each other.
 
 
 class Misconfigured(Exception):
-    """The configuration makes no sense here: the client is told 451 4.3.5, the log why."""
+    """The configuration is invalid here: the client gets 451 4.3.5, the log the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class RestrictionInput:
-    """What is known when a command is judged; None for what the client has not said."""
+    """The facts known when a command is checked; None for what the client has not sent."""
 
-    stage: str  # CONNECT, HELO, MAIL, RCPT, VRFY, DATA, END-OF-MESSAGE, ETRN
+    stage: str  # CONNECT, HELO, MAIL, RCPT, VRFY, DATA, END-OF-MESSAGE, ETRN.
     client: Client
-    sender: str | None = None  # "" is the null sender
-    recipient: str | None = None  # at DATA and after it, of a message with a single one
-    size: int = 0  # bytes: announced, and after the message its own
-    recipients: int = 0  # how many were accepted before
+    sender: str | None = None  # "" is the null sender.
+    recipient: str | None = None  # At and after DATA only if the message has a single recipient.
+    size: int = 0  # Bytes announced; after the message its actual size.
+    recipients: int = 0  # Recipients accepted before.
     queue_id: str = ""
     etrn_domain: str | None = None
-    instance: str = ""  # the same for all questions about one message
+    instance: str = ""  # Equal in all requests about one message.
 
     @property
     def client_label(self) -> str:
@@ -42,11 +42,11 @@ class RestrictionInput:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One restriction that was evaluated, for `post.explain`."""
+    """One evaluated restriction, for `mailcore.mta.policy.explain`."""
 
-    parameter: str  # smtpd_recipient_restrictions, or the class or table entry that named it
+    parameter: str  # smtpd_recipient_restrictions, or the class or table entry that names the restriction.
     restriction: str
-    result: str  # permit, dunno, or the reply
+    result: str  # permit, dunno, or the reply.
     depth: int = 0
 
 
@@ -56,25 +56,25 @@ class CompiledRestriction:
 
     name: str
     argument: str
-    check: "Callable[[Evaluation, str], Result] | None"  # None: warn_if_reject
+    check: "Callable[[Evaluation, str], Result] | None"  # None for warn_if_reject.
 
 
 class RestrictionCompiler(Protocol):
-    """What turns the words of a table entry into restrictions (`lists.Lists`)."""
+    """Compiles the words of a table entry to restrictions (`restriction_lists.RestrictionLists`)."""
 
     def compile(self, words: Sequence[str]) -> tuple[CompiledRestriction, ...]: ...
 
 
 class Evaluation:
-    """All lists for one question, in order. `trace`, where given, gets every step."""
+    """The evaluation of all lists for one command, in order. `trace`, if given, gets every step."""
 
     def __init__(self, question: RestrictionInput, lists: RestrictionCompiler, trace: list[Step] | None = None) -> None:
         self.question = question
         self.lists = lists
         self.actions = Actions()
-        self.notes: list[tuple[str, str]] = []  # (what, text) for the log: ("hold", …)
-        self.subject = ("", "")  # what the list is about, as replies name it: ("a@b", "Recipient address")
-        self.way: Route | None = None  # the recipient's, once reject_unlisted_recipient has looked
+        self.notes: list[tuple[str, str]] = []  # (what, text) for the log: ("hold", …).
+        self.subject = ("", "")  # The list's subject, as replies name it: ("a@b", "Recipient address").
+        self.recipient_route: Route | None = None  # Set by reject_unlisted_recipient.
         self._trace = trace
         self._warning = False
         self._depth = 0
@@ -82,28 +82,28 @@ class Evaluation:
         self._if_reject: Reply | None = None
 
     def begin(self) -> None:
-        """A new stage: what would turn refusals into deferrals was about the stage before."""
+        """Start a new stage; pending defer_if_reject results of the previous stage do not apply."""
         self._if_reject = None
 
     def run(self, parameter: str, subject: tuple[str, str], restrictions: Sequence[CompiledRestriction]) -> Result:
-        """The list's decision. Misconfigured."""
+        """Return the list's decision. Raise Misconfigured."""
         outer, self.subject = self.subject, subject
         try:
-            return self._follow(parameter, restrictions)
+            return self._evaluate_list(parameter, restrictions)
         finally:
             self.subject = outer
 
     def follow(self, parameter: str, restrictions: Sequence[CompiledRestriction]) -> Result:
-        """A list within a list: a class, or what a table entry names."""
-        if self._depth >= _DEEPEST:
+        """Evaluate a list within a list: a class, or the restrictions a table entry names."""
+        if self._depth >= _MAX_DEPTH:
             raise Misconfigured(f"{parameter} causes unreasonable recursion")
         self._depth += 1
         try:
-            return self._follow(parameter, restrictions)
+            return self._evaluate_list(parameter, restrictions)
         finally:
             self._depth -= 1
 
-    def _follow(self, parameter: str, restrictions: Sequence[CompiledRestriction]) -> Result:
+    def _evaluate_list(self, parameter: str, restrictions: Sequence[CompiledRestriction]) -> Result:
         outer = self._warning
         warning = outer
         try:
@@ -129,20 +129,20 @@ class Evaluation:
             self._warning = outer
 
     def _traced(self, trace: list[Step], parameter: str, restriction: CompiledRestriction) -> Result:
-        """Evaluate one restriction; its step stands before those of what it names."""
+        """Evaluate one restriction; its step precedes those of the restrictions it names."""
         assert restriction.check is not None
         name, argument = restriction.name, restriction.argument
         words = f"{name} {argument}" if argument not in ("", name) else name
-        place = len(trace)
+        index = len(trace)
         trace.append(Step(parameter, words, "", self._depth))
         result = restriction.check(self, restriction.argument)
-        trace[place] = replace(trace[place], result=str(result or "dunno"))
+        trace[index] = replace(trace[index], result=str(result or "dunno"))
         return result
 
-    # --- What restrictions decide -----------------------------------------------------------------
+    # --- Decisions --------------------------------------------------------------------------------
 
     def reject(self, code: int, enhanced: str, text: str) -> Result:
-        """Refuse, unless warn_if_reject stands before; a deferral that waited for a refusal comes instead."""
+        """Reject, unless warn_if_reject precedes; a pending defer_if_reject replaces the rejection."""
         reply = _checked_reply(code, enhanced, text)
         if self._warning:
             self.notes.append(("reject_warning", str(reply)))
@@ -152,30 +152,30 @@ class Evaluation:
         return reply
 
     def defer_if_permit(self, code: int, enhanced: str, text: str) -> Result:
-        """What comes out as permitted is put off instead: something that could have refused it failed."""
+        """Turn a later permit into a deferral: a check that could have rejected failed."""
         if self._warning:
             return self.reject(code, enhanced, text)
         self._if_permit = self._if_permit or _checked_reply(code, enhanced, text)
         return None
 
     def defer_if_reject(self, code: int, enhanced: str, text: str) -> None:
-        """What comes out as refused is put off instead: something that could have permitted it failed."""
+        """Turn a later rejection into a deferral: a check that could have permitted failed."""
         self._if_reject = self._if_reject or _checked_reply(code, enhanced, text)
 
     def permitted(self) -> Result:
-        """At the end of all lists, when none refused: the deferral that waited for this."""
+        """Return the pending deferral, at the end of all lists if none rejected."""
         if self._if_permit is None or self.actions.discard:
             return None
         return self.reject(self._if_permit.code, self._if_permit.enhanced, self._if_permit.text)
 
     def act(self, what: str, text: str, **change: object) -> None:
-        """Remember an action for the message, should it be accepted."""
+        """Record an action for the message, applied if it is accepted."""
         self.actions = replace(self.actions, **change)  # type: ignore[arg-type]
         self.notes.append((what, text))
 
 
 def _checked_reply(code: int, enhanced: str, text: str) -> Reply:
-    """Codes come from tables and parameters too: what is no refusal becomes Postfix's "try again"."""
+    """Return a rejection; any code from a table or parameter that is none becomes Postfix's "try again"."""
     if not 400 <= code <= 599:
         return Reply(450, "4.7.1", "Service unavailable")
     return Reply(code, f"{code // 100}{enhanced[1:]}", text[:480])

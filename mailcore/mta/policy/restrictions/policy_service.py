@@ -1,8 +1,7 @@
-"""Asking a policy service what to do with a command (Postfix's SMTPD_POLICY_README).
+"""Policy service client: query a service about a command (Postfix's SMTPD_POLICY_README).
 
-A request is lines of name=value and an empty line; the answer is `action=…`, in an access table's words.
-Connections are kept and used again. Whatever goes wrong, and it may take smtpd_policy_service_timeout, the
-answer is smtpd_policy_service_default_action.
+A request is lines of name=value and an empty line; the answer is `action=…`, with an access table's value. Connections
+are reused. On any failure, or after smtpd_policy_service_timeout, the answer is smtpd_policy_service_default_action.
 """
 
 import contextlib
@@ -15,9 +14,9 @@ from mailcore import conf
 from mailcore.mta.policy.restrictions import access_tables
 from mailcore.mta.policy.restrictions.evaluation import Evaluation, Misconfigured, Result
 
-_LONGEST_ANSWER = 65536
+_MAX_ANSWER = 65536
 
-_idle: dict[str, list[tuple[float, socket.socket]]] = defaultdict(list)  # by endpoint, with the time it was left
+_idle: dict[str, list[tuple[float, socket.socket]]] = defaultdict(list)  # By endpoint, with the time of last use.
 _lock = Lock()
 
 
@@ -73,13 +72,13 @@ _BREAKS = {10: "?", 13: "?", 0: "?"}
 
 
 def _query_service(endpoint: str, request: bytes) -> str:
-    """The action. OSError, ValueError."""
-    kept = _take_idle(endpoint)
-    if kept is not None:
+    """Return the action. Raise OSError or ValueError."""
+    idle = _take_idle(endpoint)
+    if idle is not None:
         try:
-            return _exchange(endpoint, kept, request)
+            return _exchange(endpoint, idle, request)
         except (OSError, ValueError):
-            kept.close()  # it may have been closed while nobody looked; a new one decides
+            idle.close()  # The service may have closed it while it was idle; a new connection decides.
     return _exchange(endpoint, _connect(endpoint), request)
 
 
@@ -88,10 +87,10 @@ def _exchange(endpoint: str, connection: socket.socket, request: bytes) -> str:
         connection.sendall(request)
         answer = b""
         while not answer.endswith(b"\n\n"):
-            more = connection.recv(4096)
-            if not more or len(answer) > _LONGEST_ANSWER:
+            chunk = connection.recv(4096)
+            if not chunk or len(answer) > _MAX_ANSWER:
                 raise ValueError("no proper answer")
-            answer += more
+            answer += chunk
     except BaseException:
         connection.close()
         raise
@@ -105,7 +104,7 @@ def _exchange(endpoint: str, connection: socket.socket, request: bytes) -> str:
 
 
 def _take_idle(endpoint: str) -> socket.socket | None:
-    """A connection left open not longer than smtpd_policy_service_max_idle ago."""
+    """Return a connection that was idle for at most smtpd_policy_service_max_idle."""
     oldest = monotonic() - conf.current().smtpd_policy_service_max_idle
     with _lock:
         waiting = _idle[endpoint]
@@ -118,17 +117,17 @@ def _take_idle(endpoint: str) -> socket.socket | None:
 
 
 def _connect(endpoint: str) -> socket.socket:
-    kind, _, place = endpoint.partition(":")
+    kind, _, location = endpoint.partition(":")
     timeout = conf.current().smtpd_policy_service_timeout
     if kind == "unix":
         connection = socket.socket(socket.AF_UNIX)
         with contextlib.ExitStack() as failed:
             failed.callback(connection.close)
             connection.settimeout(timeout)
-            connection.connect(place)
+            connection.connect(location)
             failed.pop_all()
         return connection
-    host, _, port = place.rpartition(":")
+    host, _, port = location.rpartition(":")
     if kind != "inet" or not port.isdigit():
         raise Misconfigured(f"check_policy_service {endpoint}: neither inet:host:port nor unix:path")
     return socket.create_connection((host.strip("[]") or "localhost", int(port)), timeout)

@@ -1,4 +1,4 @@
-"""Restrictions about the recipient: is the message for here, or somewhere we relay to? (postconf(5))"""
+"""Restrictions on the recipient: local and relay destinations (postconf(5))."""
 
 from mailcore import conf
 from mailcore.mta.dns import resolver
@@ -56,17 +56,19 @@ def _unauth_destination(evaluation: Evaluation, code: int, enhanced: str) -> Res
 
 
 def is_local_destination(address: str) -> bool:
-    """Is the address's domain ours, and is it no trick to make us relay for a stranger?"""
+    """Return True if the address's domain is local or relayed for, and the local part routes nowhere else."""
     local, domain = addresses.split_address(address)
     if "@" in local or "%" in local or "!" in local:
-        # user%elsewhere@ours, elsewhere!user@ours: other systems would send this on (RFC 5321 §3.6.1).
+        # user%elsewhere@ours, elsewhere!user@ours: other systems would relay this (RFC 5321 §3.6.1).
         return False
     return not domain or route.is_local(domain.lower()) or route.relays_for(domain.lower())
 
 
 def permit_mx_backup(evaluation: Evaluation, _: str) -> Result:
-    """Ours as well: a domain that names us among its MX hosts, the first of which is in permit_mx_backup_networks
-    (empty: any)."""
+    """Permit local destinations, and domains with this host among their MX hosts.
+
+    The first MX host must be in permit_mx_backup_networks (empty: any).
+    """
     recipient = evaluation.question.recipient
     if not recipient:
         return None
@@ -95,20 +97,20 @@ def permit_mx_backup(evaluation: Evaluation, _: str) -> Result:
 
 def reject_multi_recipient_bounce(evaluation: Evaluation, _: str) -> Result:
     question = evaluation.question
-    most = 0 if question.stage == "RCPT" else 1
-    if question.sender != "" or question.recipients <= most:
+    limit = 0 if question.stage == "RCPT" else 1
+    if question.sender != "" or question.recipients <= limit:
         return None
     name, kind = evaluation.subject
     return evaluation.reject(550, "5.5.3", f"<{name}>: {kind} rejected: Multi-recipient bounce")
 
 
 def reject_unlisted_recipient(evaluation: Evaluation, _: str) -> Result:
-    """Nobody by that name, in a domain of ours or one whose recipients we know."""
+    """Reject an unknown recipient in a local domain, or in a relay domain with known recipients."""
     recipient = evaluation.question.recipient
     if not recipient:
         return None
-    way = evaluation.way = route.route_address(recipient)
-    if not isinstance(way, Refused):
+    destination = evaluation.recipient_route = route.route_address(recipient)
+    if not isinstance(destination, Refused):
         return None
-    text = f"<{recipient}>: Recipient address rejected: {way.reply.text}"
-    return evaluation.reject(way.reply.code, way.reply.enhanced, text)
+    text = f"<{recipient}>: Recipient address rejected: {destination.reply.text}"
+    return evaluation.reject(destination.reply.code, destination.reply.enhanced, text)

@@ -1,4 +1,4 @@
-"""The restriction lists in force, ready to be evaluated, and whether they keep strangers out."""
+"""The active restriction lists, compiled for evaluation, and the check that they stop relaying for strangers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,13 +61,13 @@ _CHECKS: Mapping[str, Callable[[Evaluation, str], Result] | None] = {
     "check_policy_service": policy_service.check_policy_service,
 }
 
-# What asks others over the network, and so may take its time.
-_ASKING = {name for name, kind in grammar.KEYWORDS.items() if kind in ("zone", "service")} | {
+# Checks that query over the network, and so may take time.
+_NETWORK_CHECKS = {name for name, kind in grammar.KEYWORDS.items() if kind in ("zone", "service")} | {
     *("reject_unknown_helo_hostname", "reject_unknown_sender_domain", "reject_unknown_recipient_domain"),
     "permit_mx_backup",
 }
-# What looks at the client's name, which is looked up before.
-_NAMING = {
+# Checks that use the client's name, which is looked up before.
+_CLIENT_NAME_CHECKS = {
     *("reject_unknown_client_hostname", "reject_unknown_reverse_client_hostname"),
     *("check_client_access", "check_reverse_client_hostname_access", "check_policy_service"),
     *("reject_rhsbl_client", "permit_rhswl_client", "reject_rhsbl_reverse_client"),
@@ -76,15 +76,15 @@ _NAMING = {
 
 @dataclass(slots=True)
 class RestrictionLists:
-    """One consistent set, made from one set of parameters."""
+    """A consistent set of lists, compiled from one set of parameters."""
 
     parameters: conf.Parameters
-    asking: bool = False  # something in them asks others
-    naming: bool = False  # something in them looks at the client's name
-    protected: bool = False  # a stranger's message to a stranger does not get through
-    wrong: dict[str, str] = field(default_factory=dict)  # parameter → what is wrong with it
+    needs_network: bool = False  # Some restriction queries over the network.
+    needs_client_names: bool = False  # Some restriction uses the client's name.
+    stops_open_relay: bool = False  # An unauthenticated client cannot relay to other hosts.
+    errors: dict[str, str] = field(default_factory=dict)  # Parameter → its error.
     _compiled: dict[str, tuple[CompiledRestriction, ...]] = field(default_factory=dict)
-    _spoken: dict[tuple[str, ...], tuple[CompiledRestriction, ...]] = field(default_factory=dict)
+    _table_entries: dict[tuple[str, ...], tuple[CompiledRestriction, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         guarded = False
@@ -92,7 +92,7 @@ class RestrictionLists:
             try:
                 parsed = grammar.parse_restrictions(getattr(self.parameters, parameter), self.classes, table)
             except grammar.RestrictionError as error:
-                self.wrong[parameter] = str(error)
+                self.errors[parameter] = str(error)
                 continue
             self._compiled[parameter] = self._compile(parsed)
             if parameter in grammar.RELAY_LISTS:
@@ -101,34 +101,34 @@ class RestrictionLists:
             try:
                 self._compile(grammar.parse_restrictions(words, self.classes))
             except grammar.RestrictionError as error:
-                self.wrong[name] = str(error)
-        self.protected = guarded
+                self.errors[name] = str(error)
+        self.stops_open_relay = guarded
 
     @property
     def classes(self) -> Mapping[str, Sequence[str]]:
         return self.parameters.restriction_classes
 
-    def of(self, parameter: str) -> tuple[CompiledRestriction, ...]:
-        """A parameter's list. Misconfigured: it has a mistake."""
-        if parameter in self.wrong:
-            raise Misconfigured(f"{parameter}: {self.wrong[parameter]}")
+    def restrictions_of(self, parameter: str) -> tuple[CompiledRestriction, ...]:
+        """Return a parameter's list. Raise Misconfigured if it has an error."""
+        if parameter in self.errors:
+            raise Misconfigured(f"{parameter}: {self.errors[parameter]}")
         return self._compiled[parameter]
 
     def compile(self, words: Sequence[str]) -> tuple[CompiledRestriction, ...]:
-        """The restrictions that a table entry names. Misconfigured."""
+        """Return the restrictions that a table entry names. Raise Misconfigured."""
         key = tuple(words)
-        if key not in self._spoken:
+        if key not in self._table_entries:
             try:
-                self._spoken[key] = self._compile(grammar.parse_restrictions(key, self.classes))
+                self._table_entries[key] = self._compile(grammar.parse_restrictions(key, self.classes))
             except grammar.RestrictionError as error:
                 raise Misconfigured(str(error)) from error
-        return self._spoken[key]
+        return self._table_entries[key]
 
     def _compile(self, restrictions: Sequence[grammar.Restriction]) -> tuple[CompiledRestriction, ...]:
         compiled = []
         for each in restrictions:
-            self.asking = self.asking or each.name in _ASKING
-            self.naming = self.naming or each.name in _NAMING
+            self.needs_network = self.needs_network or each.name in _NETWORK_CHECKS
+            self.needs_client_names = self.needs_client_names or each.name in _CLIENT_NAME_CHECKS
             check = _run_class if each.name in self.classes else _CHECKS[each.name]
             argument = each.name if each.name in self.classes else each.argument
             compiled.append(CompiledRestriction(each.name, argument, check))
@@ -144,7 +144,7 @@ _current: RestrictionLists | None = None
 
 
 def current_lists() -> RestrictionLists:
-    """The lists of the parameters in force."""
+    """Return the lists of the current parameters."""
     global _current
     parameters = conf.current()
     if _current is None or _current.parameters is not parameters:

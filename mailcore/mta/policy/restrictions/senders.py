@@ -1,4 +1,4 @@
-"""Restrictions about the sender, and whose address it is (postconf(5), smtpd_sender_restrictions)."""
+"""Restrictions on the sender and the ownership of its address (postconf(5), smtpd_sender_restrictions)."""
 
 import re
 
@@ -42,7 +42,7 @@ def reject_unknown_recipient_domain(evaluation: Evaluation, _: str) -> Result:
 def _reject_unknown_domain(
     evaluation: Evaluation, address: str | None, kind: str, status: str, null: tuple[int, str]
 ) -> Result:
-    """A domain that neither takes mail nor has an address cannot have sent, or get, a message."""
+    """Reject a domain that has neither MX nor address records: it can neither send nor receive mail."""
     domain = addresses.split_address(address or "")[1].lower()
     if not domain or domain.startswith("[") or route.is_local(domain):
         return None
@@ -63,13 +63,15 @@ def reject_unlisted_sender(evaluation: Evaluation, _: str) -> Result:
     sender = evaluation.question.sender
     if not sender or not route.is_local(addresses.split_address(sender)[1].lower()):
         return None
-    way = route.route_address(sender)
-    if isinstance(way, Refused):
-        return evaluation.reject(way.reply.code, "5.1.0", f"<{sender}>: Sender address rejected: {way.reply.text}")
+    destination = route.route_address(sender)
+    if isinstance(destination, Refused):
+        return evaluation.reject(
+            destination.reply.code, "5.1.0", f"<{sender}>: Sender address rejected: {destination.reply.text}"
+        )
     return None
 
 
-# --- Whose address --------------------------------------------------------------------------------
+# --- Ownership ------------------------------------------------------------------------------------
 
 
 def reject_sender_login_mismatch(evaluation: Evaluation, _: str) -> Result:
@@ -91,12 +93,12 @@ def reject_known_sender_login_mismatch(evaluation: Evaluation, _: str) -> Result
 
 
 def _reject_login_mismatch(evaluation: Evaluation, *, unknown: bool) -> Result:
-    """Refuse a sender that is somebody else's; where `unknown`, one that is nobody's too."""
+    """Reject a sender that another account owns; with `unknown`, also one that no account owns."""
     sender, login = evaluation.question.sender, evaluation.question.client.login
     if not sender:
         return None
-    found = sender_owners(sender)
-    if login.lower() in found or (not found and not unknown):
+    owners = sender_owners(sender)
+    if login.lower() in owners or (not owners and not unknown):
         return None
     return evaluation.reject(553, "5.7.1", f"<{sender}>: Sender address rejected: not owned by user {login}")
 
@@ -109,17 +111,17 @@ def _reject_unauthenticated(evaluation: Evaluation) -> Result:
 
 
 def sender_owners(sender: str) -> frozenset[str]:
-    """The sign-in names (addresses of accounts, lower case) that may send as this address.
+    """Return the log-in names (addresses of accounts, lower case) that may send as this address.
 
-    What smtpd_sender_login_maps says where they say something. Else an account owns its own address, with
-    any extension and under every name of its domain, and the aliases that lead to nobody but it.
+    smtpd_sender_login_maps decides if it has an entry. Otherwise an account owns its own address, with any extension
+    and under every name of its domain, and the aliases that lead to it alone.
     """
     sender = alias_expansion.qualify(sender)
     local, domain = addresses.split_address(sender)
     keys = [*(f"{each}@{domain}" for each in alias_expansion.local_part_candidates(local)), f"@{domain}"]
-    tabled = lookup_tables.find_first(conf.current().smtpd_sender_login_maps, keys)
-    if tabled is not None:
-        return frozenset(re.split(r"[,\s]+", tabled.strip().lower()))
+    mapped = lookup_tables.find_first(conf.current().smtpd_sender_login_maps, keys)
+    if mapped is not None:
+        return frozenset(re.split(r"[,\s]+", mapped.strip().lower()))
     if (own := _account_for(sender)) is not None:
         return frozenset((own,))
     try:
@@ -128,12 +130,12 @@ def sender_owners(sender: str) -> frozenset[str]:
         return frozenset()
     if len(expanded.targets) != 1 or expanded.owned:
         return frozenset()
-    only = _account_for(expanded.targets[0])
-    return frozenset((only,)) if only else frozenset()
+    owner = _account_for(expanded.targets[0])
+    return frozenset((owner,)) if owner else frozenset()
 
 
 def _account_for(address: str) -> str | None:
-    """The account that an address names by itself, whatever aliases make of it, and whether it receives or not."""
+    """Return the account an address names directly, ignoring aliases and whether it receives mail."""
     local, domain_name = addresses.split_address(address)
     domain = alias_expansion.local_domain_of(domain_name)
     if domain is None:

@@ -1,9 +1,9 @@
-"""Everybody who waits for one next hop: how many connections it gets, which are kept, and when it is left alone.
+"""The jobs of one next hop: how many connections it gets, which are cached, and when it is suspended.
 
-Postfix's scheduler (SCHEDULER_README): a destination begins with initial_destination_concurrency connections,
-gets one more for each round of messages that went well, up to default_destination_concurrency_limit, and one less
-for each that did not. Whole rounds of nothing but failures make it dead: its messages are deferred without another
-try for minimal_backoff_time, or until somebody flushes one.
+Postfix's scheduler (SCHEDULER_README): a destination begins with initial_destination_concurrency connections, gets one
+more for each round of successful messages, up to default_destination_concurrency_limit, and one less for each failed
+round. After whole rounds of failures it is dead: its messages are deferred without a try for minimal_backoff_time, or
+until one of them is flushed.
 """
 
 import asyncio
@@ -21,26 +21,26 @@ from mailcore.values import Command, MboxFile, Outcome, deferred_outcome
 
 
 class Destination:
-    """`add` jobs; `finish` is called with the results of each. All on the event loop."""
+    """The scheduler of one destination: `add` jobs; `finish` is called with the results of each, on the event loop."""
 
     def __init__(
         self, slots: asyncio.Semaphore, finish: Callable[[DeliveryJob, Results], None], *, serial: bool
     ) -> None:
-        self._slots = slots  # connections of all destinations
+        self._slots = slots  # Connections of all destinations.
         self._finish = finish
-        self._serial = serial  # one after the other: locks do not part threads of one process
+        self._serial = serial  # One job at a time: file locks do not exclude threads of one process.
         self._jobs: deque[DeliveryJob] = deque()
-        self._idle: deque[asyncio.Future[None]] = deque()  # workers with a connection and nothing to do
+        self._idle: deque[asyncio.Future[None]] = deque()  # Workers with a cached connection and no job.
         self._workers: set[asyncio.Task[None]] = set()
         self._window = float(conf.current().initial_destination_concurrency)
-        self._failures = 0.0  # rounds
+        self._failures = 0.0  # Failed rounds.
         self._dead_until = 0.0
-        self._fault: Outcome | None = None  # why it is dead
+        self._fault: Outcome | None = None  # The reason why it is dead.
         self._stopping = False
 
     @property
     def is_idle(self) -> bool:
-        """Nobody waits, nothing is open, and there is nothing bad to remember."""
+        """True if there are no jobs, no connections, and it is not dead."""
         return not self._workers and not self._jobs and monotonic() >= self._dead_until
 
     def add(self, job: DeliveryJob) -> None:
@@ -57,16 +57,16 @@ class Destination:
             self._workers.add(worker)
 
     async def stop(self, grace: float) -> None:
-        """Begin nothing new; what is under way has `grace` seconds to end, then it is cut off."""
+        """Start no new job; running ones have `grace` seconds to end, then they are cancelled."""
         self._stopping = True
         self._jobs.clear()
         while self._idle:
             _wake(self._idle.popleft())
         if self._workers:
-            _, late = await asyncio.wait(self._workers, timeout=grace)
-            for worker in late:
+            _, unfinished = await asyncio.wait(self._workers, timeout=grace)
+            for worker in unfinished:
                 worker.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            await asyncio.gather(*unfinished, return_exceptions=True)
 
     # --- Workers: each has at most one connection ---
 
@@ -83,23 +83,23 @@ class Destination:
             while await self._has_work(session):
                 job = self._jobs.popleft()
                 async with self._slots:
-                    ended = await self._serve(job, session)
-                session = ended.session
-                self._update_concurrency(ended.fault)
-                self._finish(job, ended.results)
+                    result = await self._serve(job, session)
+                session = result.session
+                self._update_concurrency(result.fault)
+                self._finish(job, result.results)
                 if session is not None and not session.is_usable:
                     session.quit()
                     session = None
                 if delay := conf.current().default_destination_rate_delay:
                     await asyncio.sleep(delay)
         finally:
-            # At once, so that a job that comes now finds that nobody is there for it.
+            # Without delay, so that a new job sees that no worker is left.
             self._workers.discard(asyncio.current_task())
             if session is not None:
                 session.quit()
 
     async def _has_work(self, session: Session | None) -> bool:
-        """A job; with a connection in hand one is worth waiting for."""
+        """Return True if there is a job; with a connection open, wait for one."""
         if not self._jobs and session is not None and not self._stopping and not self._slots.locked():
             waiting = asyncio.get_running_loop().create_future()
             self._idle.append(waiting)
@@ -112,7 +112,7 @@ class Destination:
 
     async def _serve(self, job: DeliveryJob, session: Session | None) -> AttemptResult:
         try:
-            match job.way:
+            match job.route:
                 case Command(command=command):
                     outcome = await pipe.run_command(command, job.claim, job.pending[0].original)
                 case MboxFile(path=path):
@@ -121,12 +121,12 @@ class Destination:
                     )
                 case next_hop:
                     return await attempt_delivery(job, next_hop, session)
-        except Exception as error:  # a fault of ours must not lose the message
+        except Exception as error:  # A fault of our own must not lose the message.
             writer.write("smtp", f"{job.claim.queue_id}: warning: {type(error).__name__}: {error}")
             outcome = deferred_outcome("4.3.0", "internal error")
-        return AttemptResult([(duty, outcome) for duty in job.pending])
+        return AttemptResult([(recipient, outcome) for recipient in job.pending])
 
-    # --- What we know of it ---
+    # --- Destination state ---
 
     def _update_concurrency(self, fault: Outcome | None) -> None:
         parameters = conf.current()
@@ -146,7 +146,7 @@ class Destination:
 
     def _defer(self, job: DeliveryJob, fault: Outcome) -> None:
         outcome = deferred_outcome(fault.dsn, f"delivery temporarily suspended: {fault.text}")
-        self._finish(job, [(duty, outcome) for duty in job.pending])
+        self._finish(job, [(recipient, outcome) for recipient in job.pending])
 
     def _retry_later(self) -> None:
         self._fault = None

@@ -1,9 +1,9 @@
-"""Signing messages that leave for other hosts (RFC 6376): `plan` says who signs, asked by the courier, `fields` does it,
-when `smtp.message` hands the message over.
+"""DKIM signing of outgoing messages (RFC 6376): `plan_signing` finds the keys, `signature_fields` signs.
 
-Signed is what its author's domain (From) answers for: it has a key here, and the message was handed in by somebody who
-signed in under that domain, by a client of mynetworks, or was made here. What others send through (forwards, lists)
-stays as it came. The signature covers the content as it goes over the wire, so it is made after a downgrade to 7 bits.
+The courier calls the first; `send_message` calls the second when it sends the message. A message is signed for its
+author's domain (From) if that has a key here and the message was submitted by an account of that domain, by a client of
+mynetworks, or created here. Mail of others that passes through (forwards, lists) is unchanged. The signature covers the
+content as sent, so it is made after a conversion to 7 bits.
 """
 
 import ipaddress
@@ -17,7 +17,7 @@ from mailcore import conf
 from mailcore.models import Queued
 from mailcore.mta.policy.networks import in_networks
 from mailcore.mta.queue import content_files
-from mailcore.mta.queue.states import Claim
+from mailcore.mta.queue.claim import Claim
 from mailcore.store.settings import dkim_keys as keys
 from mailcore.store.settings.dkim_keys import Signer
 from mailcore.wire.message import address_list
@@ -25,23 +25,23 @@ from mailcore.wire.message import envelope_address as addresses
 from mailcore.wire.sender_auth import dkim
 
 _CHUNK = 1 << 18
-_REMEMBERED = 64  # messages whose signatures are kept for their other destinations
+_CACHE_LIMIT = 64  # Messages whose signatures are cached for their other destinations.
 
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """Who signs a message."""
+    """The domain and keys that sign a message."""
 
     domain: str
     signers: tuple[Signer, ...]
 
 
-_made: OrderedDict[tuple[int, bool, Signing], bytes] = OrderedDict()
+_cache: OrderedDict[tuple[int, bool, Signing], bytes] = OrderedDict()
 _lock = Lock()
 
 
 def plan_signing(claim: Claim) -> Signing | None:
-    """Who signs this message, None if nobody does."""
+    """Return the domain and keys that sign this message, None if it is not signed."""
     if not keys.has_any_signer():
         return None
     header, _ = _split_message(content_files.read_header(claim.id, claim.trace_size, conf.current().header_size_limit))
@@ -50,42 +50,44 @@ def plan_signing(claim: Claim) -> Signing | None:
     return Signing(domain, signers) if signers and _may_sign_for(claim, domain) else None
 
 
-def signature_fields(claim: Claim, signing: Signing, instead: bytes | None) -> bytes:
-    """The DKIM-Signature fields to put before the message, each with its line end. `instead`: the content that goes in
-    the file's place. Reads the whole message: not for an event loop."""
-    key = (claim.id, instead is not None, signing)
+def signature_fields(claim: Claim, signing: Signing, replacement: bytes | None) -> bytes:
+    """Return the DKIM-Signature fields to put before the message, each with its line end.
+
+    `replacement` is the content sent instead of the file. Reads the whole message: not for an event loop.
+    """
+    key = (claim.id, replacement is not None, signing)
     with _lock:
-        if key in _made:
-            return _made[key]
-    made = _sign_message(claim, signing, instead)
+        if key in _cache:
+            return _cache[key]
+    signatures = _sign_message(claim, signing, replacement)
     with _lock:
-        _made[key] = made
-        while len(_made) > _REMEMBERED:
-            _made.popitem(last=False)
-    return made
+        _cache[key] = signatures
+        while len(_cache) > _CACHE_LIMIT:
+            _cache.popitem(last=False)
+    return signatures
 
 
-def _sign_message(claim: Claim, signing: Signing, instead: bytes | None) -> bytes:
+def _sign_message(claim: Claim, signing: Signing, replacement: bytes | None) -> bytes:
     limit = conf.current().header_size_limit
-    start = content_files.read_header(claim.id, claim.trace_size, limit) if instead is None else instead[:limit]
-    header, at = _split_message(start)
+    start = content_files.read_header(claim.id, claim.trace_size, limit) if replacement is None else replacement[:limit]
+    header, body_offset = _split_message(start)
     if len(header) >= limit:
-        return b""  # longer than we look at: what cannot be signed whole is not signed
-    found = dkim.split_fields(header)
+        return b""  # A header that cannot be read completely is not signed.
+    fields = dkim.split_fields(header)
     body = dkim.BodyHash()
-    if instead is not None:
-        body.feed(instead[at:])
+    if replacement is not None:
+        body.feed(replacement[body_offset:])
     else:
-        _hash_body_file(body, claim, at)
+        _hash_body_file(body, claim, body_offset)
     digest = body.end()
-    return b"".join(sign_once(found, digest, signing.domain, signer) + b"\r\n" for signer in signing.signers)
+    return b"".join(sign_once(fields, digest, signing.domain, signer) + b"\r\n" for signer in signing.signers)
 
 
 def sign_once(
-    found: list[tuple[str, bytes]], body_hash: str, domain: str, signer: Signer, now: float | None = None
+    fields: list[tuple[str, bytes]], body_hash: str, domain: str, signer: Signer, now: float | None = None
 ) -> bytes:
-    """One signature over these header fields and this body."""
-    names = dkim.names_to_sign(found)
+    """Return one signature over these header fields and this body."""
+    names = dkim.names_to_sign(fields)
     tags = (
         ("v", "1"),
         ("a", signer.algorithm),
@@ -96,12 +98,12 @@ def sign_once(
         ("h", ":".join(names)),
         ("bh", body_hash),
     )
-    return dkim.format_field(tags, signer.sign(dkim.signing_input(found, names, dkim.format_field(tags))))
+    return dkim.format_field(tags, signer.sign(dkim.signing_input(fields, names, dkim.format_field(tags))))
 
 
-def author_domain(found: list[tuple[str, bytes]]) -> str:
-    """The domain of the only author in From, "" where there is none, or more than one."""
-    values = [whole.partition(b":")[2] for name, whole in found if name == "from"]
+def author_domain(fields: list[tuple[str, bytes]]) -> str:
+    """Return the domain of the only author in From, "" if there is none or more than one."""
+    values = [whole.partition(b":")[2] for name, whole in fields if name == "from"]
     if len(values) != 1:
         return ""
     authors = [
@@ -122,10 +124,10 @@ def _may_sign_for(claim: Claim, domain: str) -> bool:
         return domain in (_domain_of(claim.login), _domain_of(claim.sender))
     client = Queued.objects.filter(pk=claim.id).values_list("client_address", flat=True).first() or ""
     try:
-        near = ipaddress.ip_address(client).is_loopback
+        is_local = ipaddress.ip_address(client).is_loopback
     except ValueError:
-        near = not client
-    return near or in_networks(client, conf.current().mynetworks)
+        is_local = not client
+    return is_local or in_networks(client, conf.current().mynetworks)
 
 
 def _domain_of(address: str) -> str:
@@ -133,15 +135,15 @@ def _domain_of(address: str) -> str:
 
 
 def _split_message(content: bytes) -> tuple[bytes, int]:
-    """(the header with its last line end, where the body begins)."""
+    """Return (the header with its last line end, the offset of the body)."""
     if content.startswith(b"\r\n"):
         return b"", 2
     end = content.find(b"\r\n\r\n")
     return (content, len(content)) if end < 0 else (content[: end + 2], end + 4)
 
 
-def _hash_body_file(body: dkim.BodyHash, claim: Claim, at: int) -> None:
+def _hash_body_file(body: dkim.BodyHash, claim: Claim, body_offset: int) -> None:
     with open(content_files.content_path(claim.id), "rb", buffering=0) as file:
-        os.lseek(file.fileno(), claim.trace_size + at, os.SEEK_SET)
+        os.lseek(file.fileno(), claim.trace_size + body_offset, os.SEEK_SET)
         while chunk := file.read(_CHUNK):
             body.feed(chunk)

@@ -1,8 +1,8 @@
-"""What the SMTP client is given."""
+"""The jobs of the SMTP client."""
 
 from dataclasses import dataclass, field
 
-from mailcore.mta.queue.states import Claim, PendingRecipient
+from mailcore.mta.queue.claim import Claim, PendingRecipient
 from mailcore.mta.transports.smtp.dkim_sign import Signing
 from mailcore.mta.transports.smtp.tls_policy import TlsPolicy
 from mailcore.values import Command, MboxFile, Outcome
@@ -12,16 +12,16 @@ Results = list[tuple[PendingRecipient, Outcome]]
 
 @dataclass(frozen=True, slots=True)
 class DeliveryJob:
-    """Recipients of one message that share a way: the next hop as `terms.Remote` has it, a command or a file."""
+    """The recipients of one message that share a route: a next hop as in `values.Remote`, a command or a file."""
 
     claim: Claim
-    way: str | Command | MboxFile
+    route: str | Command | MboxFile
     pending: tuple[PendingRecipient, ...]
     policy: TlsPolicy = field(default_factory=TlsPolicy)
-    login: tuple[str, str] | None = field(default=None, repr=False)  # user and password at the next hop
+    login: tuple[str, str] | None = field(default=None, repr=False)  # User and password at the next hop.
     signing: Signing | None = field(default=None, repr=False)
 
     @property
     def destination(self) -> tuple[object, ...]:
-        """Jobs of one destination may share a connection."""
-        return self.way, self.login
+        """The key of the destination; jobs with equal keys may share a connection."""
+        return self.route, self.login

@@ -1,4 +1,4 @@
-"""Where a next hop is: MX records, addresses, and whether it is ourselves (RFC 5321 §5, RFC 7505)."""
+"""The hosts of a next hop: MX records, addresses, and detection of this host (RFC 5321 §5, RFC 7505)."""
 
 import asyncio
 import ipaddress
@@ -23,7 +23,7 @@ _PORT = 25
 
 @dataclass(frozen=True, slots=True)
 class MxHost:
-    """One address of one host. `relay` is how the log names it, `who` how texts do."""
+    """One address of one host. `relay` is its name in the log, `label` its name in texts."""
 
     name: str
     address: str
@@ -39,7 +39,7 @@ class MxHost:
 
 
 class NoRoute(Exception):
-    """No host takes mail for this next hop; `outcome` says whether that may change."""
+    """No host accepts mail for this next hop; `outcome` is deferred if that may change."""
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(outcome.text)
@@ -47,11 +47,13 @@ class NoRoute(Exception):
 
 
 async def resolve_next_hop(next_hop: str) -> list[MxHost]:
-    """Whom to try for a next hop, best first and at least one, at most smtp_mx_address_limit: `[host]:port` as it
-    is; a domain by its MX records in order of preference (equal ones at random), itself where it has none.
+    """Return the hosts to try for a next hop, best first, one at least and smtp_mx_address_limit at most.
 
-    Where one of the hosts is this one, it and all that are no better are left out (RFC 5321 §5.1). Raises
-    Unroutable: no such name, a null MX, the mail would come back to us, or the name servers do not answer.
+    `[host]:port` is used as it is; a domain by its MX records in order of preference (equal ones at random), or by its
+    own address if it has none.
+
+    If one of the hosts is this one, it and all that are not better are left out (RFC 5321 §5.1). Raise NoRoute if the
+    name does not exist, has a null MX, mail would loop back, or no name server answers.
     """
     match = _HOP.fullmatch(next_hop)
     if match is None:
@@ -64,21 +66,21 @@ async def resolve_next_hop(next_hop: str) -> list[MxHost]:
 
 async def _lookup_exchangers(domain: str, port: int) -> list[MxHost]:
     ranked = sorted(await _mx_records(domain), key=lambda record: (record[0], random.random()))
-    looked = await asyncio.gather(*(_host_addresses(name, port) for _, name in ranked), return_exceptions=True)
-    found: list[tuple[int, MxHost]] = []
+    resolved = await asyncio.gather(*(_host_addresses(name, port) for _, name in ranked), return_exceptions=True)
+    candidates: list[tuple[int, MxHost]] = []
     own: list[int] = []
     fault: NoRoute | None = None
-    for (preference, name), peers in zip(ranked, looked, strict=True):
+    for (preference, name), peers in zip(ranked, resolved, strict=True):
         if isinstance(peers, NoRoute):
-            # What may be found later counts more than what is not there.
+            # A temporary failure counts more than a permanent one.
             fault = peers if fault is None or peers.outcome.kind == "deferred" else fault
         elif isinstance(peers, BaseException):
             raise peers
         elif name.lower() == conf.current().myhostname.lower() or any(_is_self(peer) for peer in peers):
             own.append(preference)
         else:
-            found += [(preference, peer) for peer in peers]
-    better = [peer for preference, peer in found if not own or preference < min(own)]
+            candidates += [(preference, peer) for peer in peers]
+    better = [peer for preference, peer in candidates if not own or preference < min(own)]
     if better:
         return better[: conf.current().smtp_mx_address_limit or None]
     if own:
@@ -88,14 +90,14 @@ async def _lookup_exchangers(domain: str, port: int) -> list[MxHost]:
 
 
 async def _mx_records(domain: str) -> list[tuple[int, str]]:
-    """(preference, host) of a domain's MX records; the domain itself where it has none."""
+    """Return (preference, host) of a domain's MX records; the domain itself if it has none."""
     try:
         answer = await _resolver().resolve(domain, "MX", lifetime=conf.current().dns_timeout)
     except dns.resolver.NoAnswer:
         return [(0, domain)]
     except dns.resolver.NXDOMAIN:
         if "." not in domain and len(await asyncio.to_thread(_hosts_file_addresses, domain)):
-            return [(0, domain)]  # "localhost", and names a network of containers gives
+            return [(0, domain)]  # "localhost", and names in a container network.
         raise NoRoute(failed_outcome("5.4.4", _not_found(domain, "MX"))) from None
     except (dns.exception.DNSException, OSError) as error:
         raise NoRoute(deferred_outcome("4.4.3", _not_found(domain, "MX") + ", try again")) from error
@@ -110,7 +112,7 @@ def _not_found(name: str, kind: str) -> str:
 
 
 async def _host_addresses(name: str, port: int) -> list[MxHost]:
-    """A host's addresses, at least one. Raises Unroutable."""
+    """Return a host's addresses, one at least. Raise NoRoute."""
     if _is_address(name):
         return [MxHost(name, name, port)]
     try:
@@ -126,7 +128,7 @@ async def _host_addresses(name: str, port: int) -> list[MxHost]:
 
 
 def _resolver() -> dns.asyncresolver.Resolver:
-    """The name servers of dns_servers, else the system's; what they said is remembered as long as they allow."""
+    """Return the resolver for dns_servers, else for the system's; it caches answers for their TTL."""
     return _resolver_of(conf.current().dns_servers)
 
 
@@ -140,7 +142,7 @@ def _resolver_of(servers: tuple[str, ...]) -> dns.asyncresolver.Resolver:
 
 
 def _hosts_file_addresses(name: str) -> list[str]:
-    """What this machine's own table (/etc/hosts) knows."""
+    """Return the addresses in /etc/hosts."""
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -157,7 +159,7 @@ def _is_address(name: str) -> bool:
 
 
 def _is_self(peer: MxHost) -> bool:
-    """Would mail to this address come back to us: directly, or through a proxy (proxy_interfaces)?"""
+    """Return True if mail to this address would come back, directly or through a proxy (proxy_interfaces)."""
     if peer.address in conf.current().proxy_interfaces:
         return True
     if peer.port != settings.PORTS["smtp"]:
@@ -165,7 +167,7 @@ def _is_self(peer: MxHost) -> bool:
     family = socket.AF_INET6 if ":" in peer.address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
-            probe.bind((peer.address, 0))  # the system lets us have our own addresses only
+            probe.bind((peer.address, 0))  # The system allows binding only to its own addresses.
         except OSError:
             return False
     return True

@@ -1,7 +1,7 @@
-"""One message over a session: MAIL, RCPT, DATA, in one go where the host pipelines (RFC 2920).
+"""Transmission of one message over a session: MAIL, RCPT, DATA, pipelined if the host supports it (RFC 2920).
 
-What the host can do decides how the message goes: SIZE (RFC 1870), 8BITMIME (RFC 6152, else `wire.downgrade`),
-SMTPUTF8 (RFC 6531), DSN (RFC 3461 §6).
+The host's extensions decide how it is sent: SIZE (RFC 1870), 8BITMIME (RFC 6152, else `wire.message.to_7bit`), SMTPUTF8
+(RFC 6531), DSN (RFC 3461 §6).
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from mailcore import conf
 from mailcore.mta.queue import content_files
-from mailcore.mta.queue.states import Claim, PendingRecipient
+from mailcore.mta.queue.claim import Claim, PendingRecipient
 from mailcore.mta.transports.smtp import dkim_sign
 from mailcore.mta.transports.smtp.job import DeliveryJob, Results
 from mailcore.mta.transports.smtp.session import ConnectionLost, Session
@@ -21,62 +21,64 @@ from mailcore.wire.message.to_7bit import to_seven_bit
 from mailcore.wire.smtp_commands import DotStuffingWriter, encode_xtext
 from mailcore.wire.smtp_replies import SmtpReply
 
-_AT_ONCE = 1 << 18  # bytes read and sent at once; a message that is no longer is read on the loop
+_CHUNK = 1 << 18  # Bytes read and sent at once; a message no longer than that is read on the event loop.
 
 
-async def send_message(session: Session, job: DeliveryJob, duties: Sequence[PendingRecipient]) -> Results:
-    """Hand the message over for `duties`: an outcome for each, in any order. Raises Lost; then nobody has it, unless
-    it came `after_content`."""
+async def send_message(session: Session, job: DeliveryJob, recipients: Sequence[PendingRecipient]) -> Results:
+    """Send the message to `recipients`, and return an outcome for each, in any order.
+
+    Raise ConnectionLost; then no recipient has it, unless that is `after_content`.
+    """
     claim = job.claim
-    if (refusal := _unsupported(session, claim, duties)) is not None:
-        return [(duty, refusal) for duty in duties]
+    if (refusal := _unsupported(session, claim, recipients)) is not None:
+        return [(recipient, refusal) for recipient in recipients]
     seven_bit = await _convert_to_7bit(claim) if "8BITMIME" not in session.extensions else None
     signature = (
         await asyncio.to_thread(dkim_sign.signature_fields, claim, job.signing, seven_bit) if job.signing else b""
     )
     size = len(signature) + (claim.size if seven_bit is None else len(seven_bit))
     mail = _mail_command(session, claim, size)
-    recipients = [_rcpt_command(session, duty) for duty in duties]
+    rcpt_commands = [_rcpt_command(session, recipient) for recipient in recipients]
     session.messages += 1
-    results, taken, ready = await _send_envelope(session, mail, recipients, duties)
+    results, accepted, ready = await _send_envelope(session, mail, rcpt_commands, recipients)
     if not ready:
         return results
-    if not taken:
-        # The host takes content for nobody: end at once what must be ended.
+    if not accepted:
+        # The host waits for content without a recipient: end the data at once.
         session.put(b".\r\n")
-        await session.answer("sending end of data")
+        await session.read_reply("sending end of data")
         return results
     await _send_content(session, claim, signature, seven_bit)
     try:
-        answer = await session.answer("sending end of data", conf.current().smtp_data_done_timeout)
+        reply = await session.read_reply("sending end of data", conf.current().smtp_data_done_timeout)
     except ConnectionLost as lost:
         lost.outcome = deferred_outcome(
             lost.outcome.dsn, f"{lost.outcome.text} -- message may be sent more than once", lost.outcome.relay
         )
         lost.after_content = True
         raise
-    session.unclean = False
-    outcome = _reply_outcome(session, answer, "end of DATA command")
-    return results + [(duty, outcome) for duty in taken]
+    session.needs_rset = False
+    outcome = _reply_outcome(session, reply, "end of DATA command")
+    return results + [(recipient, outcome) for recipient in accepted]
 
 
-def _unsupported(session: Session, claim: Claim, duties: Sequence[PendingRecipient]) -> Outcome | None:
-    """What this host can never take."""
+def _unsupported(session: Session, claim: Claim, recipients: Sequence[PendingRecipient]) -> Outcome | None:
+    """Return the failure if the host can never accept the message."""
     who, offered = session.peer.label, session.extensions
     limit = offered.get("SIZE", "").partition(" ")[0]
     if limit.isdigit() and 0 < int(limit) < claim.size:
         text = f"message size {claim.size} exceeds size limit {limit} of server {who}"
         return failed_outcome("5.3.4", text, session.peer.relay)
-    if "SMTPUTF8" not in offered and _needs_utf8(claim, duties):
+    if "SMTPUTF8" not in offered and _needs_utf8(claim, recipients):
         return failed_outcome("5.6.7", f"SMTPUTF8 is required, but was not offered by host {who}", session.peer.relay)
     return None
 
 
-def _needs_utf8(claim: Claim, duties: Sequence[PendingRecipient]) -> bool:
-    """A client may say SMTPUTF8 of a message that could do without (RFC 6531 §3.4)."""
+def _needs_utf8(claim: Claim, recipients: Sequence[PendingRecipient]) -> bool:
+    """Return True if the message needs SMTPUTF8; a client may declare it without need (RFC 6531 §3.4)."""
     if not claim.smtputf8:
         return False
-    if not claim.sender.isascii() or not all(duty.address.isascii() for duty in duties):
+    if not claim.sender.isascii() or not all(recipient.address.isascii() for recipient in recipients):
         return True
     limit = conf.current().header_size_limit
     return not trace_headers.split_off_header(content_files.read_header(claim.id, claim.trace_size, limit)).isascii()
@@ -102,95 +104,95 @@ def _mail_command(session: Session, claim: Claim, size: int) -> str:
     return " ".join(words)
 
 
-def _rcpt_command(session: Session, duty: PendingRecipient) -> str:
-    words = [f"RCPT TO:<{addresses.format_address(duty.address)}>"]
+def _rcpt_command(session: Session, recipient: PendingRecipient) -> str:
+    words = [f"RCPT TO:<{addresses.format_address(recipient.address)}>"]
     if "DSN" in session.extensions:
-        if duty.notify:
-            words.append(f"NOTIFY={duty.notify}")
-        if duty.orcpt:
-            words.append(f"ORCPT={duty.orcpt}")
-        elif duty.original.isascii():
-            words.append(f"ORCPT=rfc822;{encode_xtext(duty.original)}")
+        if recipient.notify:
+            words.append(f"NOTIFY={recipient.notify}")
+        if recipient.orcpt:
+            words.append(f"ORCPT={recipient.orcpt}")
+        elif recipient.original.isascii():
+            words.append(f"ORCPT=rfc822;{encode_xtext(recipient.original)}")
     return " ".join(words)
 
 
 async def _send_envelope(
-    session: Session, mail: str, recipients: Sequence[str], duties: Sequence[PendingRecipient]
+    session: Session, mail: str, rcpt_commands: Sequence[str], recipients: Sequence[PendingRecipient]
 ) -> tuple[Results, list[PendingRecipient], bool]:
-    """(outcomes of those who are refused, those who are not, whether the host waits for content)."""
-    commands = [*(["RSET"] if session.unclean else []), mail, *recipients, "DATA"]
-    said = _Conversation(session, commands, pipelined="PIPELINING" in session.extensions)
-    if session.unclean:
-        await said.next("sending RSET")
-    session.unclean = True
-    answer = await said.next("sending MAIL FROM")
-    if not answer.positive:
-        refusal = _reply_outcome(session, answer, "MAIL FROM command")
-        ready = await said.give_up(len(recipients))
-        return [(duty, refusal) for duty in duties], [], ready
+    """Return (outcomes of rejected recipients, accepted recipients, True if the host waits for content)."""
+    commands = [*(["RSET"] if session.needs_rset else []), mail, *rcpt_commands, "DATA"]
+    conversation = _CommandSequence(session, commands, pipelined="PIPELINING" in session.extensions)
+    if session.needs_rset:
+        await conversation.next("sending RSET")
+    session.needs_rset = True
+    reply = await conversation.next("sending MAIL FROM")
+    if not reply.positive:
+        refusal = _reply_outcome(session, reply, "MAIL FROM command")
+        ready = await conversation.read_remaining(len(rcpt_commands))
+        return [(recipient, refusal) for recipient in recipients], [], ready
     results: Results = []
-    taken: list[PendingRecipient] = []
-    for number, duty in enumerate(duties):
-        answer = await said.next("sending RCPT TO")
-        if answer.positive:
-            taken.append(duty)
+    accepted: list[PendingRecipient] = []
+    for number, recipient in enumerate(recipients):
+        reply = await conversation.next("sending RCPT TO")
+        if reply.positive:
+            accepted.append(recipient)
             continue
-        refusal = _reply_outcome(session, answer, "RCPT TO command")
-        if session.over:  # 421: nothing more will come, and nobody gets the message
-            return results + [(each, refusal) for each in [*taken, *duties[number:]]], [], False
-        results.append((duty, refusal))
-    if not taken and not said.pipelined:
+        refusal = _reply_outcome(session, reply, "RCPT TO command")
+        if session.is_finished:  # 421: the host closes the connection, so no recipient gets the message.
+            return results + [(each, refusal) for each in [*accepted, *recipients[number:]]], [], False
+        results.append((recipient, refusal))
+    if not accepted and not conversation.pipelined:
         return results, [], False
-    answer = await said.next("sending DATA command")
-    if answer.code == 354:
-        return results, taken, True
-    # With nobody to send to, a host is right to refuse.
-    refusal = _reply_outcome(session, answer, "DATA command")
-    return results + [(duty, refusal) for duty in taken], [], False
+    reply = await conversation.next("sending DATA command")
+    if reply.code == 354:
+        return results, accepted, True
+    # Without accepted recipients a host is right to reject DATA.
+    refusal = _reply_outcome(session, reply, "DATA command")
+    return results + [(recipient, refusal) for recipient in accepted], [], False
 
 
-class _Conversation:
-    """Commands and their replies, in order: said at once, or one by one."""
+class _CommandSequence:
+    """Commands and their replies, in order: sent at once, or one by one."""
 
     def __init__(self, session: Session, commands: Sequence[str], *, pipelined: bool) -> None:
         self.pipelined = pipelined
         self._session = session
         self._left = iter(commands)
         if pipelined:
-            session.say(*commands)
+            session.send(*commands)
 
     async def next(self, doing: str) -> SmtpReply:
         if not self.pipelined:
-            self._session.say(next(self._left))
-        return await self._session.answer(doing)
+            self._session.send(next(self._left))
+        return await self._session.read_reply(doing)
 
-    async def give_up(self, recipients: int) -> bool:
-        """Hear the replies to what was said already; True: the host waits for content all the same."""
-        if not self.pipelined or self._session.over:
+    async def read_remaining(self, count: int) -> bool:
+        """Read the replies to commands already sent. Return True if the host still waits for content."""
+        if not self.pipelined or self._session.is_finished:
             return False
-        for _ in range(recipients):
-            await self._session.answer("sending RCPT TO")
-        return (await self._session.answer("sending DATA command")).code == 354
+        for _ in range(count):
+            await self._session.read_reply("sending RCPT TO")
+        return (await self._session.read_reply("sending DATA command")).code == 354
 
 
-def _reply_outcome(session: Session, answer: SmtpReply, command: str) -> Outcome:
-    """A reply as an outcome: 2xx delivered, 4xx deferred, 5xx failed; enhanced codes are kept (RFC 3463)."""
+def _reply_outcome(session: Session, reply: SmtpReply, command: str) -> Outcome:
+    """Return a reply's outcome: 2xx delivered, 4xx deferred, 5xx failed, with its enhanced code (RFC 3463)."""
     relay = session.peer.relay
-    if answer.positive:
-        # With DSN the other host tells the sender; without, that it went on is all that can be told.
-        return delivered_outcome(str(answer), relay, answer.status, "" if "DSN" in session.extensions else "relayed")
-    kind = deferred_outcome if answer.code < 500 else failed_outcome
-    return kind(answer.status, f"host {session.peer.label} said: {answer} (in reply to {command})", relay)
+    if reply.positive:
+        # With DSN the other host notifies the sender; otherwise only the relaying can be reported.
+        return delivered_outcome(str(reply), relay, reply.status, "" if "DSN" in session.extensions else "relayed")
+    kind = deferred_outcome if reply.code < 500 else failed_outcome
+    return kind(reply.status, f"host {session.peer.label} said: {reply} (in reply to {command})", relay)
 
 
 # --- Content --------------------------------------------------------------------------------------
 
 
 async def _convert_to_7bit(claim: Claim) -> bytes | None:
-    """The content in 7 bits, where it has 8 and can be said in 7."""
+    """Return the content converted to 7 bits if it has 8-bit data that can be encoded, else None."""
     if conf.current().disable_mime_output_conversion:
         return None
-    content = content_files.read_header(claim.id, claim.trace_size, _AT_ONCE) if claim.size <= _AT_ONCE else None
+    content = content_files.read_header(claim.id, claim.trace_size, _CHUNK) if claim.size <= _CHUNK else None
     if content is None:
         content = await asyncio.to_thread(content_files.read_header, claim.id, claim.trace_size, claim.size)
     if content.isascii():
@@ -198,18 +200,18 @@ async def _convert_to_7bit(claim: Claim) -> bytes | None:
     return await asyncio.to_thread(to_seven_bit, content)
 
 
-async def _send_content(session: Session, claim: Claim, signature: bytes, instead: bytes | None) -> None:
+async def _send_content(session: Session, claim: Claim, signature: bytes, replacement: bytes | None) -> None:
     writer = DotStuffingWriter()
     if signature:
         session.put(writer.feed(signature))
-    if instead is not None:
-        session.put(writer.feed(instead))
+    if replacement is not None:
+        session.put(writer.feed(replacement))
         await session.drain("sending message body")
     else:
         with open(content_files.content_path(claim.id), "rb", buffering=0) as file:
             os.lseek(file.fileno(), claim.trace_size, os.SEEK_SET)
-            small = claim.size <= _AT_ONCE
-            while chunk := file.read(_AT_ONCE) if small else await asyncio.to_thread(file.read, _AT_ONCE):
+            small = claim.size <= _CHUNK
+            while chunk := file.read(_CHUNK) if small else await asyncio.to_thread(file.read, _CHUNK):
                 session.put(writer.feed(chunk))
                 await session.drain("sending message body")
     session.put(writer.end())

@@ -1,4 +1,4 @@
-"""One conversation with one host: greeting, EHLO, STARTTLS (RFC 3207), AUTH (RFC 4954), commands and replies."""
+"""One SMTP connection to one host: greeting, EHLO, STARTTLS (RFC 3207), AUTH (RFC 4954), commands and replies."""
 
 import asyncio
 import base64
@@ -20,7 +20,7 @@ from mailcore.wire.smtp_replies import SmtpReply
 
 
 class HostRefused(Exception):
-    """The host does not take mail from us now, or may not have it; `talked`: it said so itself."""
+    """The host does not accept mail from us now, or must not get it; `talked` if it replied so itself."""
 
     def __init__(self, outcome: Outcome, *, talked: bool = True) -> None:
         super().__init__(outcome.text)
@@ -28,8 +28,10 @@ class HostRefused(Exception):
 
 
 class ConnectionLost(Exception):
-    """The conversation ended before its time; `after_content`: the host had the whole message already and may
-    have taken it."""
+    """The connection was lost.
+
+    `after_content`: the host had the whole message already and may have accepted it.
+    """
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(outcome.text)
@@ -42,7 +44,7 @@ class _TlsFailed(Exception):
 
 
 async def open_session(peer: MxHost, next_hop: str, job: DeliveryJob) -> "Session":
-    """A session that is ready for messages. Raises Refused."""
+    """Return a session that is ready for messages. Raise HostRefused."""
     if job.policy.problem:
         raise HostRefused(deferred_outcome("4.7.5", "client TLS configuration problem"), talked=False)
     try:
@@ -65,7 +67,7 @@ async def _open_connection(peer: MxHost, next_hop: str, job: DeliveryJob, level:
     context = None
     if level != "none":
         try:
-            context = tls.client_context(parameters.smtp_tls_CAfile, judged=job.policy.judged)
+            context = tls.client_context(parameters.smtp_tls_CAfile, verify=job.policy.verifies_certificate)
         except (OSError, ssl.SSLError) as error:
             raise HostRefused(
                 deferred_outcome("4.7.5", f"client TLS configuration problem: {error}"), talked=False
@@ -92,7 +94,9 @@ async def _open_connection(peer: MxHost, next_hop: str, job: DeliveryJob, level:
         await session.greet()
         if context is not None and not wrapped:
             await session.start_tls(context, job.policy)
-        if job.policy.judged and not tls.certificate_matches(lines.certificate(), job.policy, peer.name, next_hop):
+        if job.policy.verifies_certificate and not tls.certificate_matches(
+            lines.certificate(), job.policy, peer.name, next_hop
+        ):
             raise HostRefused(deferred_outcome("4.7.5", f"Server certificate not verified: {peer.label}", peer.relay))
         if job.login is not None:
             await session.log_in(job.login)
@@ -111,57 +115,57 @@ class Session:
         self.peer = peer
         self.extensions: dict[str, str] = {}
         self.is_tls = is_tls
-        self.messages = 0  # handed over so far
+        self.messages = 0  # Messages sent so far.
         self.opened = monotonic()
-        self.over = False  # the host has said, or shown, that it will take no more
-        self.unclean = False  # a transaction was begun and not ended: RSET first
+        self.is_finished = False  # The host has closed the connection or announced it.
+        self.needs_rset = False  # A transaction was begun and not ended: RSET first.
         self._lines = lines
 
     @property
     def is_usable(self) -> bool:
-        """May another message go over it?"""
+        """True if another message may be sent over it."""
         parameters = conf.current()
         count = parameters.smtp_connection_reuse_count_limit
         return not (
-            self.over
+            self.is_finished
             or self._lines.lost
-            or self._lines.has_unread  # a 421 that nobody has read yet
+            or self._lines.has_unread  # An unread 421.
             or (count and self.messages >= count)
             or monotonic() - self.opened > parameters.smtp_connection_reuse_time_limit
         )
 
-    # --- Asking and hearing ---
+    # --- Commands and replies ---
 
-    def put(self, octets: bytes) -> None:
-        self._lines.write(octets)
+    def put(self, data: bytes) -> None:
+        self._lines.write(data)
 
-    def say(self, *commands: str) -> None:
-        """Commands in one go; each needs its `answer`."""
+    def send(self, *commands: str) -> None:
+        """Send commands at once; each needs a `read_reply`."""
         self._lines.write("".join(f"{command}\r\n" for command in commands).encode("utf-8", "surrogateescape"))
 
-    async def answer(self, doing: str, timeout: float | None = None) -> SmtpReply:
-        """The next reply; `doing` ("sending MAIL FROM") is for the words when there is none. Raises Lost."""
+    async def read_reply(self, doing: str, timeout: float | None = None) -> SmtpReply:
+        """Return the next reply; `doing` ("sending MAIL FROM") is for the error text. Raise ConnectionLost."""
         reader = smtp_replies.ReplyReader()
         who = self.peer.label
         try:
             async with asyncio.timeout(timeout or conf.current().smtp_timeout):
-                while (answer := reader.feed(await self._lines.line())) is None:
+                while (reply := reader.feed(await self._lines.line())) is None:
                     pass
         except (ConnectionClosed, smtp_replies.InvalidReply) as error:
             what = "lost connection with" if isinstance(error, ConnectionClosed) else "bad reply from"
             raise self._lost(f"{what} {who} while {doing}") from error
         except TimeoutError:
             raise self._lost(f"conversation with {who} timed out while {doing}") from None
-        if answer.code == 421:
-            self.over = True
-        return answer
+        if reply.code == 421:
+            self.is_finished = True
+        return reply
 
-    async def ask(self, command: str, doing: str) -> SmtpReply:
-        self.say(command)
-        return await self.answer(doing)
+    async def execute(self, command: str, doing: str) -> SmtpReply:
+        self.send(command)
+        return await self.read_reply(doing)
 
     async def drain(self, doing: str) -> None:
-        """Until the host has taken enough of what was put. Raises Lost."""
+        """Wait until the host has read enough of the data. Raise ConnectionLost."""
         try:
             async with asyncio.timeout(conf.current().smtp_timeout):
                 await self._lines.drain()
@@ -175,45 +179,45 @@ class Session:
         return ConnectionLost(deferred_outcome("4.4.2", text, self.peer.relay))
 
     def abandon(self) -> None:
-        """No more words."""
-        self.over = True
+        """Drop the connection without QUIT."""
+        self.is_finished = True
         self._lines.transport.abort()
 
     def quit(self) -> None:
-        """Take leave, politely and without waiting long for an answer."""
+        """Send QUIT and close without waiting for the reply."""
         if not self._lines.lost:
-            self.say("QUIT")
+            self.send("QUIT")
             self._lines.transport.close()
-        self.over = True
+        self.is_finished = True
 
-    # --- Becoming ready ---
+    # --- Setup ---
 
     async def greet(self) -> None:
-        greeting = await self.answer("receiving the initial server greeting")
+        greeting = await self.read_reply("receiving the initial server greeting")
         if not greeting.positive:
             raise self._refusal("refused to talk to me", greeting, soft=conf.current().smtp_skip_5xx_greeting)
         await self._hello()
 
     async def _hello(self) -> None:
         name = conf.current().smtp_helo_name
-        answer = await self.ask(f"EHLO {name}", "performing the EHLO handshake")
-        if answer.positive:
-            self.extensions = smtp_replies.parse_extensions(answer)
+        reply = await self.execute(f"EHLO {name}", "performing the EHLO handshake")
+        if reply.positive:
+            self.extensions = smtp_replies.parse_extensions(reply)
             return
         self.extensions = {}
-        if answer.code >= 500:
-            answer = await self.ask(f"HELO {name}", "performing the HELO handshake")
-        if not answer.positive:
-            raise self._refusal("refused to talk to me", answer, soft=True)
+        if reply.code >= 500:
+            reply = await self.execute(f"HELO {name}", "performing the HELO handshake")
+        if not reply.positive:
+            raise self._refusal("refused to talk to me", reply, soft=True)
 
-    def _refusal(self, what: str, answer: SmtpReply, *, soft: bool) -> HostRefused:
-        text = f"host {self.peer.label} {what}: {answer}"
-        if answer.code >= 500 and not soft:
-            return HostRefused(failed_outcome(answer.status, text, self.peer.relay))
-        return HostRefused(deferred_outcome(f"4{answer.status[1:]}", text, self.peer.relay))
+    def _refusal(self, what: str, reply: SmtpReply, *, soft: bool) -> HostRefused:
+        text = f"host {self.peer.label} {what}: {reply}"
+        if reply.code >= 500 and not soft:
+            return HostRefused(failed_outcome(reply.status, text, self.peer.relay))
+        return HostRefused(deferred_outcome(f"4{reply.status[1:]}", text, self.peer.relay))
 
     async def start_tls(self, context: ssl.SSLContext, policy: TlsPolicy) -> None:
-        """STARTTLS where the host offers it; Refused where it does not and must."""
+        """Start TLS if the host offers it. Raise HostRefused if TLS is mandatory and not offered."""
         who = self.peer.label
         if "STARTTLS" not in self.extensions:
             if policy.mandatory:
@@ -221,10 +225,10 @@ class Session:
                     deferred_outcome("4.7.4", f"TLS is required, but was not offered by host {who}", self.peer.relay)
                 )
             return
-        answer = await self.ask("STARTTLS", "sending STARTTLS")
-        if answer.code != 220:
+        reply = await self.execute("STARTTLS", "sending STARTTLS")
+        if reply.code != 220:
             if policy.mandatory:
-                text = f"TLS is required, but host {who} refused to start TLS: {answer}"
+                text = f"TLS is required, but host {who} refused to start TLS: {reply}"
                 raise HostRefused(deferred_outcome("4.7.4", text, self.peer.relay))
             return
         try:
@@ -238,7 +242,7 @@ class Session:
         await self._hello()
 
     async def log_in(self, login: tuple[str, str]) -> None:
-        """AUTH. Refused where that is not possible: the administrator can mend it, so mail waits."""
+        """Log in with AUTH. Raise HostRefused if that fails; mail is deferred, since the administrator can fix it."""
         offered = self.extensions.get("AUTH", "").upper().split()
         allowed = [name for name in ("CRAM-MD5", "PLAIN", "LOGIN") if name in offered]
         if not self.is_tls and "noplaintext" in conf.current().smtp_sasl_security_options:
@@ -246,9 +250,9 @@ class Session:
         if not allowed:
             why = "offers no way to sign in" if self.is_tls or not offered else "offers no TLS to send a password under"
             raise HostRefused(deferred_outcome("4.7.8", f"host {self.peer.label} {why}", self.peer.relay))
-        answer = await self._exchange(allowed[0], login)
-        if answer.code != 235:
-            text = f"SASL authentication failed; server {self.peer.label} said: {answer}"
+        reply = await self._exchange(allowed[0], login)
+        if reply.code != 235:
+            text = f"SASL authentication failed; server {self.peer.label} said: {reply}"
             raise HostRefused(deferred_outcome("4.7.8", text, self.peer.relay))
 
     async def _exchange(self, mechanism: str, login: tuple[str, str]) -> SmtpReply:
@@ -257,24 +261,24 @@ class Session:
             return await self._authenticate([f"AUTH PLAIN {_b64(b'%c%b%c%b' % (0, user, 0, password))}"])
         if mechanism == "LOGIN":
             return await self._authenticate(["AUTH LOGIN", _b64(user), _b64(password)])
-        answer = await self._authenticate(["AUTH CRAM-MD5"])
-        if answer.code != 334:
-            return answer
+        reply = await self._authenticate(["AUTH CRAM-MD5"])
+        if reply.code != 334:
+            return reply
         challenge = b""
         with contextlib.suppress(ValueError):
-            challenge = base64.b64decode(answer.lines[0])
+            challenge = base64.b64decode(reply.lines[0])
         digest = hmac.new(password, challenge, "md5").hexdigest()
         return await self._authenticate([_b64(user + b" " + digest.encode())])
 
     async def _authenticate(self, steps: Sequence[str]) -> SmtpReply:
-        """The answer to the last step, or the first that is no 334."""
-        answer = SmtpReply(500, ("",))
+        """Send the steps and return the reply to the last, or the first that is not 334."""
+        reply = SmtpReply(500, ("",))
         for step in steps:
-            answer = await self.ask(step, "sending AUTH")
-            if answer.code != 334:
+            reply = await self.execute(step, "sending AUTH")
+            if reply.code != 334:
                 break
-        return answer
+        return reply
 
 
-def _b64(octets: bytes) -> str:
-    return base64.b64encode(octets).decode()
+def _b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

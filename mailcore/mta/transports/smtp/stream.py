@@ -1,18 +1,18 @@
-"""A socket as lines, for a client that asks and waits.
+"""A socket as a stream of lines, for the client.
 
-asyncio's own streams hide what has arrived unread; after STARTTLS exactly that must be thrown away, for whoever
-sits on the line could have put it there.
+asyncio's own streams hide received data that was not read; after STARTTLS that data must be discarded, since an
+attacker on the network could have injected it.
 """
 
 import asyncio
 import ssl
 from typing import Any, cast
 
-_LONGEST = 1 << 16
+_MAX_LINE = 1 << 16
 
 
 class ConnectionClosed(Exception):
-    """The other side has closed the connection, or sends lines without end."""
+    """The other side has closed the connection, or sends an endless line."""
 
 
 class LineStream(asyncio.Protocol):
@@ -22,9 +22,9 @@ class LineStream(asyncio.Protocol):
         self._writer: asyncio.Future[None] | None = None
         self._full = False
         self._lost = False
-        self.transport: asyncio.Transport = cast(asyncio.Transport, None)  # from connection_made on
+        self.transport: asyncio.Transport = cast(asyncio.Transport, None)  # Set in connection_made.
 
-    # --- What asyncio calls ---
+    # --- Called by asyncio ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -45,7 +45,7 @@ class LineStream(asyncio.Protocol):
         self._full = False
         _wake(self._writer)
 
-    # --- What the session calls ---
+    # --- Called by the session ---
 
     @property
     def lost(self) -> bool:
@@ -53,13 +53,13 @@ class LineStream(asyncio.Protocol):
 
     @property
     def has_unread(self) -> bool:
-        """Has something come that nobody asked for?"""
+        """True if data was received that no command requested."""
         return bool(self._buffer)
 
     async def line(self) -> bytes:
-        """The next line with its end. Gone: there will be none."""
+        """Return the next line with its end. Raise ConnectionClosed if there is none."""
         while (end := self._buffer.find(b"\n")) < 0:
-            if self._lost or len(self._buffer) > _LONGEST:
+            if self._lost or len(self._buffer) > _MAX_LINE:
                 raise ConnectionClosed
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
@@ -67,11 +67,11 @@ class LineStream(asyncio.Protocol):
         del self._buffer[: end + 1]
         return line
 
-    def write(self, octets: bytes) -> None:
-        self.transport.write(octets)
+    def write(self, data: bytes) -> None:
+        self.transport.write(data)
 
     async def drain(self) -> None:
-        """Until there is room for more. Gone: there will be none."""
+        """Wait until the write buffer has space. Raise ConnectionClosed."""
         while self._full and not self._lost:
             self._writer = asyncio.get_running_loop().create_future()
             await self._writer
@@ -79,7 +79,7 @@ class LineStream(asyncio.Protocol):
             raise ConnectionClosed
 
     async def start_tls(self, context: ssl.SSLContext, name: str, timeout: float) -> None:
-        """ssl.SSLError, OSError: no agreement with the other side."""
+        """Start TLS. Raise ssl.SSLError or OSError if the handshake fails."""
         self._buffer.clear()
         transport = await asyncio.get_running_loop().start_tls(
             self.transport, self, context, server_hostname=name, ssl_handshake_timeout=timeout
@@ -89,7 +89,7 @@ class LineStream(asyncio.Protocol):
         self.transport = transport
 
     def certificate(self) -> dict[str, Any] | None:
-        """The other side's, where it was verified; None without."""
+        """Return the other side's certificate if it was verified, else None."""
         found: ssl.SSLObject | None = self.transport.get_extra_info("ssl_object")
         return None if found is None else found.getpeercert()
 

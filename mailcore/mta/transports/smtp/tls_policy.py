@@ -1,10 +1,11 @@
-"""TLS with other hosts (RFC 3207, RFC 7435): smtp_tls_security_level, or what smtp_tls_policy_maps says instead.
+"""TLS with other hosts (RFC 3207, RFC 7435): smtp_tls_security_level, overridden by smtp_tls_policy_maps.
 
 none     no TLS
-may      where it is offered; a host whose TLS is broken is spoken to in the clear, certificates are not judged
-encrypt  TLS or no mail; certificates are not judged
-verify   the certificate must be one we trust, in the name of the host (smtp_tls_verify_cert_match)
-secure   the same in the name of the destination (smtp_tls_secure_cert_match), which no forged MX can change
+may      opportunistic: cleartext if the host has no or broken TLS; certificates are not verified
+encrypt  mandatory TLS; certificates are not verified
+verify   the certificate must be trusted and match the host's name (smtp_tls_verify_cert_match)
+secure   the certificate must be trusted and match the destination (smtp_tls_secure_cert_match), which a forged MX
+         record cannot change
 """
 
 import ssl
@@ -22,7 +23,10 @@ LEVELS = ("none", "may", "encrypt", "verify", "secure")
 
 @dataclass(frozen=True, slots=True)
 class TlsPolicy:
-    """`level` is one of LEVELS, or what somebody wrote instead; `match` the names a certificate may have."""
+    """The TLS policy of a destination. `match` holds the names a certificate may have.
+
+    `level` is one of LEVELS, or an invalid word from the configuration.
+    """
 
     level: str = "may"
     match: tuple[str, ...] = ()
@@ -32,19 +36,21 @@ class TlsPolicy:
         return self.level not in ("none", "may")
 
     @property
-    def judged(self) -> bool:
-        """Does the certificate matter?"""
+    def verifies_certificate(self) -> bool:
+        """True if the certificate is verified."""
         return self.level in ("verify", "secure")
 
     @property
     def problem(self) -> str:
-        """What is wrong with the policy itself, "" for nothing."""
+        """The error in the policy itself, "" if there is none."""
         return "" if self.level in LEVELS else f"no such TLS security level: {self.level}"
 
 
 def policy_for(next_hop: str) -> TlsPolicy:
-    """The policy of a destination, as the table has it under the next hop's own words, its domain or its
-    parents (".example"); the general one where the table has nothing."""
+    """Return the policy of a destination: the table's entry for the next hop as written, its domain or its parents.
+
+    Parents are written ".example"; without an entry the general policy applies.
+    """
     parameters = conf.current()
     value = lookup_tables.find_first(parameters.smtp_tls_policy_maps, _keys(next_hop))
     level, *attributes = value.split() if value else [parameters.smtp_tls_security_level]
@@ -67,35 +73,37 @@ def _keys(next_hop: str) -> list[str]:
 
 
 def domain_of(next_hop: str) -> str:
-    """ "mx.example" of "[mx.example]:25", "example.org" of "example.org:26"."""
+    """Return "mx.example" for "[mx.example]:25", "example.org" for "example.org:26"."""
     return next_hop[1:].partition("]")[0] if next_hop.startswith("[") else next_hop.partition(":")[0]
 
 
 @lru_cache(maxsize=8)
-def client_context(ca_file: str, *, judged: bool) -> ssl.SSLContext:
-    """For a connection to another host. Making one reads all certificates we trust, so they are kept. OSError or
-    ssl.SSLError: the file of certificates cannot be used."""
-    made = ssl.create_default_context(cafile=ca_file or None)
-    made.check_hostname = False  # `is_named` knows more kinds of names
-    if not judged:
-        made.verify_mode = ssl.CERT_NONE
-    return made
+def client_context(ca_file: str, *, verify: bool) -> ssl.SSLContext:
+    """Return the TLS context for connections to other hosts, cached, since creating one reads all trusted certificates.
+
+    Raise OSError or ssl.SSLError if the CA file cannot be used.
+    """
+    context = ssl.create_default_context(cafile=ca_file or None)
+    context.check_hostname = False  # `certificate_matches` supports more kinds of names.
+    if not verify:
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def certificate_matches(certificate: dict[str, Any] | None, policy: TlsPolicy, host: str, next_hop: str) -> bool:
-    """Is the certificate (as ssl's getpeercert gives it) in one of the names the policy allows (RFC 6125 §6.4)?"""
-    said = [value.lower() for kind, value in (certificate or {}).get("subjectAltName", ()) if kind == "DNS"]
+    """Return True if the certificate (as from ssl's getpeercert) matches the policy's names (RFC 6125 §6.4)."""
+    names = [value.lower() for kind, value in (certificate or {}).get("subjectAltName", ()) if kind == "DNS"]
     domain = domain_of(next_hop).lower()
-    wanted = [
+    patterns = [
         {"hostname": host, "nexthop": domain, "dot-nexthop": f".{domain}"}.get(name, name).lower()
         for name in policy.match
     ]
-    return any(_name_matches(name, said) for name in wanted)
+    return any(_name_matches(name, names) for name in patterns)
 
 
-def _name_matches(wanted: str, said: Sequence[str]) -> bool:
-    """ ".example.org" stands for every name below it; "*." in a certificate for one label."""
-    if wanted.startswith("."):
-        return any(name.endswith(wanted) for name in said)
-    _, _, parent = wanted.partition(".")
-    return wanted in said or ("." in parent and f"*.{parent}" in said)
+def _name_matches(pattern: str, names: Sequence[str]) -> bool:
+    """Match one name: ".example.org" matches every subdomain; "*." in a certificate matches one label."""
+    if pattern.startswith("."):
+        return any(name.endswith(pattern) for name in names)
+    _, _, parent = pattern.partition(".")
+    return pattern in names or ("." in parent and f"*.{parent}" in names)

@@ -1,1 +1,5 @@
-"""One function a command, by theme: read the arguments, check, ask the store, write what is untagged, answer."""
+"""The IMAP commands: one function per command.
+
+May import other packages of `mailcore.servers`, and `mailcore.store` and below. A command parses its arguments,
+checks them, calls the store, writes untagged responses and returns the tagged one.
+"""

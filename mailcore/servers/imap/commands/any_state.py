@@ -1,5 +1,7 @@
-"""Commands of any state, and those that only concern the session (RFC 9051 §6.1, §6.3.1, RFC 2177, RFC 2971,
-RFC 5255)."""
+"""Commands of any state, and those that only concern the session.
+
+RFC 9051 §6.1, §6.3.1, RFC 2177 (IDLE), RFC 2971 (ID), RFC 5255 (LANGUAGE).
+"""
 
 from typing import TYPE_CHECKING
 
@@ -22,7 +24,7 @@ async def capability(call: "Call") -> TaggedResponse:
 
 
 async def noop(call: "Call") -> TaggedResponse:
-    """NOOP and CHECK: whatever changed is told, files another program put there included."""
+    """Execute NOOP or CHECK: send all changes, including files that other programs delivered."""
     call.args.end()
     await call.session.index_external_files()
     return ok(f"{call.name.capitalize()} completed.")
@@ -41,7 +43,7 @@ async def logout(call: "Call") -> TaggedResponse:
 
 
 async def id_command(call: "Call") -> TaggedResponse:
-    """ID: what a client says of itself is not kept."""
+    """Execute ID; the client's data is not stored."""
     args = call.args
     if not args.skip_word(b"NIL"):
         pairs = args.list_of(args.nstring)
@@ -56,7 +58,7 @@ async def id_command(call: "Call") -> TaggedResponse:
 
 
 async def language(call: "Call") -> TaggedResponse:
-    """LANGUAGE (RFC 5255 §3): texts are English, whatever is asked for; the default is, too."""
+    """Execute LANGUAGE (RFC 5255 §3): all texts are English, which is also the default."""
     args = call.args
     ranges: list[str] = []
     while not args.at_end():
@@ -66,14 +68,14 @@ async def language(call: "Call") -> TaggedResponse:
     if not ranges:
         call.session.untagged("LANGUAGE (EN I-DEFAULT)")
         return ok("Language completed.")
-    for wanted in ranges:
-        if wanted in ("default", "i-default", "*") or wanted.partition("-")[0] == "en":
+    for language_range in ranges:
+        if language_range in ("default", "i-default", "*") or language_range.partition("-")[0] == "en":
             call.session.untagged("LANGUAGE (EN)")
             return ok("Now speaking English.")
     return no("Unsupported language")
 
 
-# What can be enabled, and what comes with it (RFC 7162 §3.2.3).
+# The extensions that can be enabled, and those they imply (RFC 7162 §3.2.3).
 ENABLES = {
     "CONDSTORE": ("CONDSTORE",),
     "QRESYNC": ("QRESYNC", "CONDSTORE"),
@@ -85,7 +87,7 @@ _CANONICAL_NAMES = {"IMAP4REV2": "IMAP4rev2"}
 
 
 async def enable(call: "Call") -> TaggedResponse:
-    """RFC 5161: what is not known is passed over."""
+    """Execute ENABLE (RFC 5161); unknown extensions are ignored."""
     args = call.args
     words = [args.keyword()]
     while args.skip_token(b" "):
@@ -102,10 +104,10 @@ async def enable(call: "Call") -> TaggedResponse:
 
 
 async def idle(call: "Call") -> None:
-    """RFC 2177. The answer comes when the client says DONE."""
+    """Execute IDLE (RFC 2177). The tagged response is sent after DONE."""
     call.args.end()
     session = call.session
     await session.send_continuation("idling")
     session.begin_idle(call.tag)
     if session.view is not None:
-        await session.tell(with_expunges=True)
+        await session.send_updates(with_expunges=True)

@@ -1,5 +1,7 @@
-"""Signing in and out (RFC 9051 §6.2): LOGIN, AUTHENTICATE (RFC 4422, RFC 4959), UNAUTHENTICATE; what changes the
-connection: STARTTLS, COMPRESS."""
+"""Authentication and connection commands (RFC 9051 §6.2).
+
+LOGIN, AUTHENTICATE (RFC 4422, RFC 4959), UNAUTHENTICATE, STARTTLS, COMPRESS.
+"""
 
 import base64
 from typing import TYPE_CHECKING
@@ -34,7 +36,7 @@ async def starttls(call: "Call") -> TaggedResponse:
 
 
 async def compress(call: "Call") -> TaggedResponse:
-    """COMPRESS DEFLATE (RFC 4978)."""
+    """Execute COMPRESS DEFLATE (RFC 4978)."""
     mechanism = call.args.keyword()
     call.args.end()
     connection = call.session.connection
@@ -50,10 +52,10 @@ async def compress(call: "Call") -> TaggedResponse:
 
 
 async def unauthenticate(call: "Call") -> TaggedResponse:
-    """Back to the beginning, TLS and compression apart (RFC 8437)."""
+    """Execute UNAUTHENTICATE (RFC 8437); TLS and compression stay."""
     call.args.end()
     session = call.session
-    session.sign_out()
+    session.reset_login()
     return ok("Unauthenticate completed.", f"CAPABILITY {capability.capability_words(session)}")
 
 
@@ -86,16 +88,18 @@ async def authenticate(call: "Call") -> TaggedResponse:
         clear = mechanism in CLEAR and not capability.is_plaintext_allowed(call.session)
         return _CLEAR if clear else no("Unsupported authentication mechanism.")
 
-    async def ask(challenge: bytes) -> bytes:
+    async def send_challenge(challenge: bytes) -> bytes:
         return await _challenge(call, challenge)
 
     try:
-        given = None if initial is None else decode_response(initial)
-        return _finish_login(call, await authentication.authenticate(_auth_context(call), mechanism, given, ask))
+        initial_response = None if initial is None else decode_response(initial)
+        return _finish_login(
+            call, await authentication.authenticate(_auth_context(call), mechanism, initial_response, send_challenge)
+        )
     except authentication.TooManyAttempts:
         return _BUSY
     except Unauthorized:
-        return no("Authorization as somebody else is not supported.", "AUTHORIZATIONFAILED")
+        return no("Authorization as another user is not supported.", "AUTHORIZATIONFAILED")
     except SaslError:
         return bad("Invalid authentication data")
 
@@ -104,10 +108,10 @@ def _auth_context(call: "Call") -> AuthContext:
     return AuthContext(call.session.executor, "imap", call.session.connection.peer)
 
 
-async def _challenge(call: "Call", octets: bytes) -> bytes:
-    """What the client answers to a challenge, decoded."""
+async def _challenge(call: "Call", challenge: bytes) -> bytes:
+    """Send a challenge and return the client's decoded response."""
     session = call.session
-    await session.send_continuation(base64.b64encode(octets).decode())
+    await session.send_continuation(base64.b64encode(challenge).decode())
     event = await session.connection.event()
     if not isinstance(event, Line) or len(event.text) > RESPONSE_LIMIT:
         raise BadSyntax("Authentication data expected")

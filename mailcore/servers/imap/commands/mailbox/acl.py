@@ -1,4 +1,4 @@
-"""Rights to mailboxes (RFC 4314): GETACL, SETACL, DELETEACL, LISTRIGHTS, MYRIGHTS."""
+"""Access rights of mailboxes (RFC 4314): GETACL, SETACL, DELETEACL, LISTRIGHTS, MYRIGHTS."""
 
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,16 @@ async def get_acl(call: "Call") -> TaggedResponse:
     name = call.args.mailbox()
     call.args.end()
     session = call.session
-    found = await session.executor.run_in_pool(access_rights.list_entries, session.owner, name)
-    if isinstance(found, Refusal):
-        return refusal_response(found)
-    told = b"".join([b" %b %b" % (_quoted(who), _quoted(wire.format_rights(rights))) for who, rights in found])
-    session.write(b"* ACL %b%b\r\n" % (mailbox_names.encode_name(name, session.utf8), told))
+    entries = await session.executor.run_in_pool(access_rights.list_entries, session.owner, name)
+    if isinstance(entries, Refusal):
+        return refusal_response(entries)
+    response = b"".join(
+        [
+            b" %b %b" % (_format_astring(identifier), _format_astring(wire.format_rights(rights)))
+            for identifier, rights in entries
+        ]
+    )
+    session.write(b"* ACL %b%b\r\n" % (mailbox_names.encode_name(name, session.utf8), response))
     return ok("Getacl completed.")
 
 
@@ -40,34 +45,34 @@ async def delete_acl(call: "Call") -> TaggedResponse:
     return await _change(call, name, wire.parse_identifier(call.args), wire.AclChange("", ""))
 
 
-async def _change(call: "Call", name: str, identifier: str, wanted: wire.AclChange) -> TaggedResponse:
+async def _change(call: "Call", name: str, identifier: str, change: wire.AclChange) -> TaggedResponse:
     call.args.end()
     session = call.session
-    who = await session.executor.run_in_pool(_canonical, identifier)
-    refusal = await session.executor.run_in_pool(access_rights.change_entry, session.owner, name, who, wanted)
+    identifier = await session.executor.run_in_pool(_normalize_identifier, identifier)
+    refusal = await session.executor.run_in_pool(access_rights.change_entry, session.owner, name, identifier, change)
     return refusal_response(refusal) if refusal is not None else ok(f"{call.name.capitalize()} completed.")
 
 
-def _canonical(identifier: str) -> str:
-    who = identifier.removeprefix("-")
-    found = access_rights.ANYONE if who.lower() == access_rights.ANYONE else full_address(who)
-    return ("-" if identifier.startswith("-") else "") + found
+def _normalize_identifier(identifier: str) -> str:
+    name = identifier.removeprefix("-")
+    normalized = access_rights.ANYONE if name.lower() == access_rights.ANYONE else full_address(name)
+    return ("-" if identifier.startswith("-") else "") + normalized
 
 
 async def list_rights(call: "Call") -> TaggedResponse:
-    """Every right can be given by itself; the owner has them all, always."""
+    """Execute LISTRIGHTS: each right can be granted separately; the owner always has all."""
     args, session = call.args, call.session
     name = args.mailbox()
     args.space()
     identifier = wire.parse_identifier(args)
     args.end()
-    found = await session.executor.run_in_pool(access_rights.list_entries, session.owner, name)
-    if isinstance(found, Refusal):
-        return refusal_response(found)
-    owners = found[0][0] == await session.executor.run_in_pool(_canonical, identifier)
+    entries = await session.executor.run_in_pool(access_rights.list_entries, session.owner, name)
+    if isinstance(entries, Refusal):
+        return refusal_response(entries)
+    owners = entries[0][0] == await session.executor.run_in_pool(_normalize_identifier, identifier)
     rights = wire.ALL if owners else '"" ' + " ".join(wire.ALL)
-    told = (mailbox_names.encode_name(name, session.utf8), _quoted(identifier), rights.encode())
-    session.write(b"* LISTRIGHTS %b %b %b\r\n" % told)
+    response = (mailbox_names.encode_name(name, session.utf8), _format_astring(identifier), rights.encode())
+    session.write(b"* LISTRIGHTS %b %b %b\r\n" % response)
     return ok("Listrights completed.")
 
 
@@ -75,13 +80,13 @@ async def my_rights(call: "Call") -> TaggedResponse:
     name = call.args.mailbox()
     call.args.end()
     session = call.session
-    found = await session.executor.run_in_pool(access_rights.my_rights, session.owner, name)
-    if isinstance(found, Refusal):
-        return refusal_response(found)
-    session.untagged(f"MYRIGHTS {mailbox_names.encode_name(name, session.utf8).decode()} {wire.format_rights(found)}")
+    rights = await session.executor.run_in_pool(access_rights.my_rights, session.owner, name)
+    if isinstance(rights, Refusal):
+        return refusal_response(rights)
+    session.untagged(f"MYRIGHTS {mailbox_names.encode_name(name, session.utf8).decode()} {wire.format_rights(rights)}")
     return ok("Myrights completed.")
 
 
-def _quoted(text: str) -> bytes:
-    """An astring: an address or rights, seldom more than an atom."""
+def _format_astring(text: str) -> bytes:
+    """Format an astring: an address or rights, which are usually an atom."""
     return mailbox_names.encode_name(text, utf8=True)

@@ -1,5 +1,7 @@
-"""LIST, LSUB, STATUS (RFC 9051 §6.3.9, §6.3.11, RFC 3501 §6.3.9, RFC 3348, RFC 5258, RFC 5819, RFC 6154,
-RFC 8438, RFC 9590)."""
+"""LIST, LSUB and STATUS.
+
+RFC 9051 §6.3.9, §6.3.11, RFC 3501 §6.3.9, RFC 3348, RFC 5258, RFC 5819, RFC 6154, RFC 8438, RFC 9590.
+"""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -18,7 +20,7 @@ from mailcore.wire.imap.syntax.list_syntax import ListArguments
 if TYPE_CHECKING:
     from mailcore.servers.imap.session import Call, Session
 
-_INLINE_MATCHES = 1000  # names times patterns that are matched on the event loop
+_INLINE_MATCHES = 1000  # Names times patterns that are matched on the event loop.
 
 
 async def list_names(call: "Call") -> TaggedResponse:
@@ -28,41 +30,45 @@ async def list_names(call: "Call") -> TaggedResponse:
         session.write(b'* LIST (\\Noselect) "/" ""\r\n')
         return ok("List completed.")
     everything = await session.executor.run_read(mailboxes.list_mailboxes, session.owner)
-    # Matching costs up to 20 µs a name and pattern: an account with 10,000 names is not for the event loop.
+    # Matching takes up to 20 µs per name and pattern: an account with 10,000 names must not block the event loop.
     if len(everything) * len(arguments.patterns) > _INLINE_MATCHES:
-        shown = await session.executor.run_in_pool(_select_names, everything, arguments)
+        matches = await session.executor.run_in_pool(_select_names, everything, arguments)
     else:
-        shown = _select_names(everything, arguments)
+        matches = _select_names(everything, arguments)
     statuses: dict[str, MailboxStatus] = {}
     if arguments.status:
-        wanted = [listed.name for listed, _ in shown if listed.selectable]
+        selectable_names = [listed.name for listed, _ in matches if listed.selectable]
         statuses = await session.executor.run_in_pool(
-            mailboxes.mailbox_status, session.owner, wanted, _wants_deleted(arguments.status)
+            mailboxes.mailbox_status, session.owner, selectable_names, _wants_deleted(arguments.status)
         )
-    notes: dict[str, dict[str, bytes]] = {}
+    entries: dict[str, dict[str, bytes]] = {}
     if arguments.metadata:
-        there = [listed.name for listed, _ in shown if listed.exists]
-        notes = await session.executor.run_in_pool(
-            mailbox_metadata.get_entries_of, session.owner, there, arguments.metadata
+        existing = [listed.name for listed, _ in matches if listed.exists]
+        entries = await session.executor.run_in_pool(
+            mailbox_metadata.get_entries_of, session.owner, existing, arguments.metadata
         )
-    above = parent_names(everything)
-    for listed, child_subscribed in shown:
-        session.write(list_response(session, listed, above, arguments, child_subscribed))
+    parents = parent_names(everything)
+    for listed, child_subscribed in matches:
+        session.write(list_response(session, listed, parents, arguments, child_subscribed))
         if listed.name in statuses:
             session.write(status_response(session, statuses[listed.name], arguments.status))
-        if listed.name in notes:
+        if listed.name in entries:
             metadata.metadata_response(
-                session, listed.name, {**dict.fromkeys(arguments.metadata), **notes[listed.name]}
+                session, listed.name, {**dict.fromkeys(arguments.metadata), **entries[listed.name]}
             )
     return ok("List completed.")
 
 
 def list_response(
-    session: "Session", listed: ListedMailbox, above: set[str], arguments: ListArguments, child_subscribed: bool = False,
+    session: "Session",
+    listed: ListedMailbox,
+    parents: set[str],
+    arguments: ListArguments,
+    child_subscribed: bool = False,
     old_name: str = "",
-) -> bytes:  # fmt: skip
-    """A LIST response. `above`: names that have others below them; `old_name`: what it was renamed from."""
-    attributes = " ".join(_name_attributes(listed, above, arguments)).encode()
+) -> bytes:
+    """Return a LIST response. `parents`: names that have children; `old_name`: the name before a rename."""
+    attributes = " ".join(_name_attributes(listed, parents, arguments)).encode()
     extended = b' ("CHILDINFO" ("SUBSCRIBED"))' if child_subscribed else b""
     if old_name:
         extended = b' ("OLDNAME" (%b))' % mailbox_names.encode_name(old_name, session.utf8)
@@ -70,7 +76,7 @@ def list_response(
 
 
 def parent_names(everything: Iterable[ListedMailbox]) -> set[str]:
-    """Names that have existing names below them."""
+    """Return the names that have existing names below them."""
     return {
         listed.name[:at]
         for listed in everything
@@ -81,24 +87,24 @@ def parent_names(everything: Iterable[ListedMailbox]) -> set[str]:
 
 
 def _select_names(everything: list[ListedMailbox], arguments: ListArguments) -> list[tuple[ListedMailbox, bool]]:
-    """What is listed, and whether something subscribed below it is the reason to say so (RFC 5258 §3.5)."""
+    """Return the listed mailboxes, each with True if a subscribed child is to be reported (RFC 5258 §3.5)."""
     patterns = [compile_pattern(arguments.reference + pattern) for pattern in dict.fromkeys(arguments.patterns)]
     subscribed_only = "SUBSCRIBED" in arguments.selections
     recursive = "RECURSIVEMATCH" in arguments.selections
-    below = _parents_of_subscribed(everything) if recursive else set()
-    found: list[tuple[ListedMailbox, bool]] = []
+    parents_of_subscribed = _parents_of_subscribed(everything) if recursive else set()
+    selected: list[tuple[ListedMailbox, bool]] = []
     for listed in everything:
         if not any(pattern.matches(listed.name) for pattern in patterns):
             continue
         if "SPECIAL-USE" in arguments.selections and not listed.special_use:
             continue
         if subscribed_only and not listed.subscribed:
-            if listed.name in below:
-                found.append((listed, True))
+            if listed.name in parents_of_subscribed:
+                selected.append((listed, True))
             continue
         if listed.exists or subscribed_only:
-            found.append((listed, listed.name in below))
-    return found
+            selected.append((listed, listed.name in parents_of_subscribed))
+    return selected
 
 
 def _parents_of_subscribed(everything: Iterable[ListedMailbox]) -> set[str]:
@@ -111,13 +117,13 @@ def _parents_of_subscribed(everything: Iterable[ListedMailbox]) -> set[str]:
     }
 
 
-def _name_attributes(listed: ListedMailbox, above: set[str], arguments: ListArguments) -> list[str]:
+def _name_attributes(listed: ListedMailbox, parents: set[str], arguments: ListArguments) -> list[str]:
     attributes = []
     if not listed.exists:
         attributes.append("\\NonExistent")
     elif not listed.selectable:
         attributes.append("\\Noselect")
-    attributes.append("\\HasChildren" if listed.name in above else "\\HasNoChildren")
+    attributes.append("\\HasChildren" if listed.name in parents else "\\HasNoChildren")
     if listed.subscribed and ("SUBSCRIBED" in arguments.returns or "SUBSCRIBED" in arguments.selections):
         attributes.append("\\Subscribed")
     if listed.special_use:
@@ -126,7 +132,7 @@ def _name_attributes(listed: ListedMailbox, above: set[str], arguments: ListArgu
 
 
 async def list_subscribed(call: "Call") -> TaggedResponse:
-    """LSUB: a name that "%" stops at while something below is subscribed is listed as \\Noselect."""
+    r"""Execute LSUB: a name at which "%" stops, with a subscribed name below it, is listed as \\Noselect."""
     args = call.args
     reference = "" if args.skip_token(b'""') else args.mailbox()
     args.space()
@@ -135,29 +141,29 @@ async def list_subscribed(call: "Call") -> TaggedResponse:
     session = call.session
     everything = await session.executor.run_read(mailboxes.list_mailboxes, session.owner)
     if len(everything) > _INLINE_MATCHES:
-        found = await session.executor.run_in_pool(_subscribed, everything, reference + pattern)
+        names = await session.executor.run_in_pool(_subscribed, everything, reference + pattern)
     else:
-        found = _subscribed(everything, reference + pattern)
-    for name, selectable in sorted(found.items()):
+        names = _subscribed(everything, reference + pattern)
+    for name, selectable in sorted(names.items()):
         attributes = b"" if selectable else b"\\Noselect"
         session.write(b'* LSUB (%b) "/" %b\r\n' % (attributes, mailbox_names.encode_name(name, session.utf8)))
     return ok("Lsub completed.")
 
 
 def _subscribed(everything: Iterable[ListedMailbox], pattern: str) -> dict[str, bool]:
-    """Names for LSUB; False where only something below a name is subscribed to."""
+    """Return the names for LSUB; False for a name that only has a subscribed name below it."""
     matcher = compile_pattern(pattern)
-    found: dict[str, bool] = {}
+    names: dict[str, bool] = {}
     for listed in everything:
         if not listed.subscribed:
             continue
         if matcher.matches(listed.name):
-            found[listed.name] = listed.selectable or not listed.exists
+            names[listed.name] = listed.selectable or not listed.exists
         elif pattern.endswith("%"):
             for at, character in enumerate(listed.name):
                 if character == mailbox_names.SEPARATOR and matcher.matches(listed.name[:at]):
-                    found.setdefault(listed.name[:at], False)
-    return found
+                    names.setdefault(listed.name[:at], False)
+    return names
 
 
 # --- STATUS ---------------------------------------------------------------------------------------
@@ -171,10 +177,10 @@ async def status(call: "Call") -> TaggedResponse:
     args.end()
     if "HIGHESTMODSEQ" in items:
         session.enable("CONDSTORE")
-    found = await session.executor.run_read(mailboxes.mailbox_status, session.owner, [name], _wants_deleted(items))
-    if name not in found:
+    statuses = await session.executor.run_read(mailboxes.mailbox_status, session.owner, [name], _wants_deleted(items))
+    if name not in statuses:
         return refusal_response(NO_SUCH_MAILBOX)
-    session.write(status_response(session, found[name], items))
+    session.write(status_response(session, statuses[name], items))
     return ok("Status completed.")
 
 
@@ -182,19 +188,22 @@ def _wants_deleted(items: Iterable[str]) -> bool:
     return any(item.startswith("DELETED") for item in items)
 
 
-def status_response(session: "Session", found: MailboxStatus, items: Iterable[str]) -> bytes:
+def status_response(session: "Session", mailbox_status: MailboxStatus, items: Iterable[str]) -> bytes:
     values = {
-        "MESSAGES": found.messages,
-        "RECENT": found.recent,
-        "UIDNEXT": found.uid_next,
-        "UIDVALIDITY": found.uid_validity,
-        "UNSEEN": found.unseen,
-        "SIZE": found.size,
-        "HIGHESTMODSEQ": found.highest_modseq,
-        "DELETED": found.deleted,
-        "DELETED-STORAGE": found.deleted_size,
+        "MESSAGES": mailbox_status.messages,
+        "RECENT": mailbox_status.recent,
+        "UIDNEXT": mailbox_status.uid_next,
+        "UIDVALIDITY": mailbox_status.uid_validity,
+        "UNSEEN": mailbox_status.unseen,
+        "SIZE": mailbox_status.size,
+        "HIGHESTMODSEQ": mailbox_status.highest_modseq,
+        "DELETED": mailbox_status.deleted,
+        "DELETED-STORAGE": mailbox_status.deleted_size,
         "APPENDLIMIT": conf.current().message_size_limit or "NIL",
-        "MAILBOXID": f"(F{found.mailbox_id})",
+        "MAILBOXID": f"(F{mailbox_status.mailbox_id})",
     }
-    told = " ".join(f"{item} {values[item]}" for item in items)
-    return b"* STATUS %b (%b)\r\n" % (mailbox_names.encode_name(found.name, session.utf8), told.encode())
+    values_text = " ".join(f"{item} {values[item]}" for item in items)
+    return b"* STATUS %b (%b)\r\n" % (
+        mailbox_names.encode_name(mailbox_status.name, session.utf8),
+        values_text.encode(),
+    )

@@ -1,4 +1,4 @@
-"""Commands that make, name and remove mailboxes (RFC 9051 §6.3.4–§6.3.8, §6.3.10, RFC 6154)."""
+"""Commands that create, rename, delete and subscribe to mailboxes (RFC 9051 §6.3.4–§6.3.8, §6.3.10, RFC 6154)."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 async def namespace(call: "Call") -> TaggedResponse:
-    """RFC 2342: one's own mailboxes, and those that others share."""
+    """Execute NAMESPACE (RFC 2342): the user's own mailboxes, and those shared by other users."""
     call.args.end()
     call.session.untagged(f'NAMESPACE (("" "/")) (("{mailbox_names.OTHER_USERS}/" "/")) NIL')
     return ok("Namespace completed.")
@@ -31,14 +31,14 @@ async def create(call: "Call") -> TaggedResponse:
         uses = args.list_of(args.flag)
         args.expect(b")")
     args.end()
-    spelled = {use.lower(): use for use in mailboxes.SPECIAL_USES}
-    if any(use.lower() not in spelled for use in uses) or len(uses) > 1:
+    canonical = {use.lower(): use for use in mailboxes.SPECIAL_USES}
+    if any(use.lower() not in canonical for use in uses) or len(uses) > 1:
         return no("Special use is not supported.", "USEATTR")
-    use = spelled[uses[0].lower()] if uses else ""
-    made = await call.session.executor.run_in_pool(mailboxes.create_mailbox, call.session.owner, name, use)
-    if isinstance(made, Refusal):
-        return refusal_response(made)
-    return ok("Create completed.", f"MAILBOXID (F{made.id})")
+    use = canonical[uses[0].lower()] if uses else ""
+    created = await call.session.executor.run_in_pool(mailboxes.create_mailbox, call.session.owner, name, use)
+    if isinstance(created, Refusal):
+        return refusal_response(created)
+    return ok("Create completed.", f"MAILBOXID (F{created.id})")
 
 
 async def delete(call: "Call") -> TaggedResponse:

@@ -14,25 +14,25 @@ if TYPE_CHECKING:
 
 
 async def get_metadata(call: "Call") -> TaggedResponse:
-    asked = wire.parse_request(call.args)
+    request = wire.parse_request(call.args)
     session = call.session
     found = await session.executor.run_read(
-        mailbox_metadata.get_entries, session.owner, asked.mailbox, asked.entries, asked.depth
+        mailbox_metadata.get_entries, session.owner, request.mailbox, request.entries, request.depth
     )
     if isinstance(found, Refusal):
         return refusal_response(found)
-    told: dict[str, bytes | None] = {**dict.fromkeys(asked.entries), **found}
-    too_long = [len(value) for value in found.values() if 0 <= asked.max_size < len(value)]
-    metadata_response(session, asked.mailbox, {
-        name: value for name, value in told.items() if value is None or not 0 <= asked.max_size < len(value)
+    shown: dict[str, bytes | None] = {**dict.fromkeys(request.entries), **found}
+    too_long = [len(value) for value in found.values() if 0 <= request.max_size < len(value)]
+    metadata_response(session, request.mailbox, {
+        name: value for name, value in shown.items() if value is None or not 0 <= request.max_size < len(value)
     })  # fmt: skip
     return ok("Getmetadata completed.", f"METADATA LONGENTRIES {max(too_long)}" if too_long else "")
 
 
 def metadata_response(session: "Session", mailbox: str, values: Mapping[str, bytes | None]) -> None:
     if values:
-        told = b" ".join([name.encode() + b" " + _format_value(value) for name, value in values.items()])
-        session.write(b"* METADATA %b (%b)\r\n" % (mailbox_names.encode_name(mailbox, session.utf8), told))
+        shown = b" ".join([name.encode() + b" " + _format_value(value) for name, value in values.items()])
+        session.write(b"* METADATA %b (%b)\r\n" % (mailbox_names.encode_name(mailbox, session.utf8), shown))
 
 
 def _format_value(value: bytes | None) -> bytes:

@@ -1,4 +1,4 @@
-"""GETQUOTA and GETQUOTAROOT (RFC 9208): what the account uses and may use. Limits are the administrator's to set."""
+"""GETQUOTA and GETQUOTAROOT (RFC 9208): the account's usage and limits; only the administrator sets limits."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mailcore.servers.imap.session import Call, Session
 
 _ROOT = b"User quota"
-_UNIT = 1024  # bytes of one STORAGE (RFC 9208 §5.1)
+_UNIT = 1024  # Bytes per STORAGE unit (RFC 9208 §5.1).
 
 
 async def get_quota(call: "Call") -> TaggedResponse:
@@ -25,14 +25,14 @@ async def get_quota(call: "Call") -> TaggedResponse:
 
 
 async def get_quota_root(call: "Call") -> TaggedResponse:
-    """Every mailbox of an account is below one root."""
+    """Execute GETQUOTAROOT; all mailboxes of an account have one root."""
     name = call.args.mailbox()
     call.args.end()
     session = call.session
     found = await session.executor.run_read(boxes.find_mailbox, session.owner, name)
     if isinstance(found, Refusal):
         return refusal_response(found)
-    if found.prefix:  # somebody else's quota is theirs to know
+    if found.prefix:  # Another user's quota is not shown.
         session.write(b"* QUOTAROOT %b\r\n" % mailbox_names.encode_name(name, session.utf8))
         return ok("Getquotaroot completed.")
     session.write(
@@ -43,12 +43,12 @@ async def get_quota_root(call: "Call") -> TaggedResponse:
 
 
 async def _send_quota(session: "Session") -> None:
-    """Only what is limited is listed."""
+    """Send the QUOTA response; only limited resources are listed."""
     assert session.owner is not None
-    purse = await session.executor.run_read(store.read_allowance, session.owner.account_id)
-    told = []
-    if purse is not None and purse.limit_bytes:
-        told.append(b"STORAGE %d %d" % (-(-purse.used_bytes // _UNIT), purse.limit_bytes // _UNIT))
-    if purse is not None and purse.limit_messages:
-        told.append(b"MESSAGE %d %d" % (purse.used_messages, purse.limit_messages))
-    session.write(b"* QUOTA %b (%b)\r\n" % (response_format.format_string(_ROOT), b" ".join(told)))
+    allowance = await session.executor.run_read(store.read_allowance, session.owner.account_id)
+    resources = []
+    if allowance is not None and allowance.limit_bytes:
+        resources.append(b"STORAGE %d %d" % (-(-allowance.used_bytes // _UNIT), allowance.limit_bytes // _UNIT))
+    if allowance is not None and allowance.limit_messages:
+        resources.append(b"MESSAGE %d %d" % (allowance.used_messages, allowance.limit_messages))
+    session.write(b"* QUOTA %b (%b)\r\n" % (response_format.format_string(_ROOT), b" ".join(resources)))

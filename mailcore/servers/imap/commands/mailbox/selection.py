@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from mailcore.servers.imap.session import Call, Session
 
 
-_CHANGES = frozenset("iswte")  # without one of these rights a mailbox is read-only (RFC 4314 §5.2)
+_CHANGES = frozenset("iswte")  # Without one of these rights a mailbox is read-only (RFC 4314 §5.2).
 
 
 async def select(call: "Call") -> TaggedResponse:
     args, session = call.args, call.session
     name = args.mailbox()
-    asked = wire.parse_select_parameters(args)
-    if asked.resync is not None and "QRESYNC" not in session.enabled:
+    parameters = wire.parse_select_parameters(args)
+    if parameters.resync is not None and "QRESYNC" not in session.enabled:
         return bad("QRESYNC is not enabled")
-    if asked.resync is not None and asked.resync.matched and "UIDONLY" in session.enabled:
+    if parameters.resync is not None and parameters.resync.matched and "UIDONLY" in session.enabled:
         return UID_REQUIRED
-    if asked.condstore:
+    if parameters.condstore:
         session.enable("CONDSTORE")
     if session.view is not None:
         session.clear_selected()
@@ -42,8 +42,8 @@ async def select(call: "Call") -> TaggedResponse:
     view = SequenceView(opened, read_only)
     session.set_selected(view)
     _send_mailbox_state(session, view, opened)
-    if asked.resync is not None and asked.resync.uid_validity == view.box.uid_validity:
-        await _send_resync(session, view, asked.resync)
+    if parameters.resync is not None and parameters.resync.uid_validity == view.box.uid_validity:
+        await _send_resync(session, view, parameters.resync)
     return ok(f"{call.name.capitalize()} completed.", "READ-ONLY" if read_only else "READ-WRITE")
 
 
@@ -63,20 +63,20 @@ def _send_mailbox_state(session: "Session", view: SequenceView, opened: boxes.Op
     session.untagged(f"OK [URLMECH {MECHANISM}] Ok")
 
 
-async def _send_resync(session: "Session", view: SequenceView, asked: QresyncRequest) -> None:
-    """What happened to the messages the client knows since it was here (RFC 7162 §3.2.5.1)."""
-    known = resolve_ranges(asked.known or ((1, MAX),), view.uid_next - 1)
-    rows, gone = await session.executor.run_in_pool(messages.changed_since, view.box.id, asked.modseq, known)
-    # What went while we looked is told like to everybody else.
-    if gone := [uid for uid in gone if uid < view.uid_next and not view.sequence(uid)]:
-        session.write(b"* VANISHED (EARLIER) %b\r\n" % format_numbers(gone))
+async def _send_resync(session: "Session", view: SequenceView, parameters: QresyncRequest) -> None:
+    """Send the changes since the client last selected the mailbox (RFC 7162 §3.2.5.1)."""
+    known = resolve_ranges(parameters.known or ((1, MAX),), view.uid_next - 1)
+    rows, vanished = await session.executor.run_in_pool(messages.changed_since, view.box.id, parameters.modseq, known)
+    # Messages expunged since SELECT are sent as updates later.
+    if vanished := [uid for uid in vanished if uid < view.uid_next and not view.sequence(uid)]:
+        session.write(b"* VANISHED (EARLIER) %b\r\n" % format_numbers(vanished))
     for uid, flags, keywords, modseq in rows:
         if number := view.sequence(uid):
             session.write(session.flags_response(view, number, uid, flags, keywords, modseq))
 
 
 async def close(call: "Call") -> TaggedResponse:
-    """Expunges silently, unless the mailbox was only examined."""
+    """Execute CLOSE: expunge silently, unless the mailbox is read-only."""
     call.args.end()
     session = call.session
     view = session.view

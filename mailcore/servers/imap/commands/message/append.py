@@ -1,5 +1,7 @@
-"""APPEND of one or more messages, and REPLACE (RFC 9051 §6.3.12, RFC 3502, RFC 3516, RFC 4315, RFC 4469, RFC 6855,
-RFC 7888, RFC 7889, RFC 8508)."""
+"""APPEND of one or more messages, and REPLACE.
+
+RFC 9051 §6.3.12, RFC 3502, RFC 3516, RFC 4315, RFC 4469, RFC 6855, RFC 7888, RFC 7889, RFC 8508.
+"""
 
 import os
 from typing import TYPE_CHECKING
@@ -19,8 +21,8 @@ from mailcore.wire.imap.framing import Line, LiteralChunk, LiteralStart
 if TYPE_CHECKING:
     from mailcore.servers.imap.session import Call, Session
 
-_IN_MEMORY = 1 << 18  # bytes of an upload kept in memory; a longer one goes to a file as it comes
-MAX_MESSAGES = 1000  # of one command
+_IN_MEMORY = 1 << 18  # Bytes of an upload held in memory; a longer one is written to a file as it arrives.
+MAX_MESSAGES = 1000  # Per command.
 
 
 async def append(call: "Call") -> TaggedResponse:
@@ -31,10 +33,10 @@ async def append(call: "Call") -> TaggedResponse:
     if isinstance(target, Refusal):
         return target_refusal_response(target)
     uploads: list[Upload] = []
-    taken = False
+    is_submitted = False
     try:
         while True:
-            upload, args = await _message(session, args)
+            upload, args = await _read_message(session, args)
             if isinstance(upload, TaggedResponse):
                 return upload
             uploads.append(upload)
@@ -43,27 +45,27 @@ async def append(call: "Call") -> TaggedResponse:
             args.space()
             if len(uploads) >= MAX_MESSAGES:
                 return no("Too many messages at once", "LIMIT")
-        taken = True
-        done = await session.executor.run_in_pool(store.append_messages, target, uploads)
+        is_submitted = True
+        result = await session.executor.run_in_pool(store.append_messages, target, uploads)
     finally:
-        _discard(session, uploads, taken)
-    if isinstance(done, Refusal):
-        return target_refusal_response(done)
-    return ok("Append completed.", _appended(done))
+        _discard(session, uploads, is_submitted)
+    if isinstance(result, Refusal):
+        return target_refusal_response(result)
+    return ok("Append completed.", _appenduid_code(result))
 
 
-def _discard(session: "Session", uploads: list[Upload], taken: bool) -> None:
-    """Files nobody took."""
-    if not taken or any(isinstance(upload.content, str) for upload in uploads):
+def _discard(session: "Session", uploads: list[Upload], is_submitted: bool) -> None:
+    """Delete the files of uploads that were not used."""
+    if not is_submitted or any(isinstance(upload.content, str) for upload in uploads):
         session.in_background(store.discard_uploads, uploads)
 
 
-def _appended(done: store.AppendResult) -> str:
-    return f"APPENDUID {done.uid_validity} {sequence_set.format_numbers(done.uids).decode()}"
+def _appenduid_code(result: store.AppendResult) -> str:
+    return f"APPENDUID {result.uid_validity} {sequence_set.format_numbers(result.uids).decode()}"
 
 
 async def replace(call: "Call") -> TaggedResponse:
-    """REPLACE and UID REPLACE (RFC 8508): the message and its successor change places in one step."""
+    """Execute REPLACE or UID REPLACE (RFC 8508): the message is replaced in one step."""
     args, session = call.args, call.session
     view = session.view
     assert view is not None
@@ -81,26 +83,28 @@ async def replace(call: "Call") -> TaggedResponse:
     target = await session.executor.run_read(boxes.find_mailbox, session.owner, name, "i")
     if isinstance(target, Refusal):
         return target_refusal_response(target)
-    upload, args = await _message(session, args)
+    upload, args = await _read_message(session, args)
     if isinstance(upload, TaggedResponse):
         return upload
-    taken = False
+    is_submitted = False
     try:
         args.end()
-        taken = True
-        done = await session.executor.run_in_pool(store.replace_message, view.box, uid, target, upload)
+        is_submitted = True
+        result = await session.executor.run_in_pool(store.replace_message, view.box, uid, target, upload)
     finally:
-        _discard(session, [upload], taken)
-    if isinstance(done, Refusal):
-        return target_refusal_response(done)
-    session.in_background(expunge.remove_files, view.box.directory, done.source.files)
-    session.untagged(f"OK [{_appended(done.target)}] Replacement is there.")
+        _discard(session, [upload], is_submitted)
+    if isinstance(result, Refusal):
+        return target_refusal_response(result)
+    session.in_background(expunge.remove_files, view.box.directory, result.source.files)
+    session.untagged(f"OK [{_appenduid_code(result.target)}] Replacement is there.")
     return ok("Replace completed.")
 
 
-async def _message(session: "Session", args: Cursor) -> tuple[Upload | TaggedResponse, Cursor]:
-    """[flags SP] [date SP] and the message: a literal, one in UTF8 (…), or CATENATE (…). Returns what follows it,
-    too; after a refusal nothing does."""
+async def _read_message(session: "Session", args: Cursor) -> tuple[Upload | TaggedResponse, Cursor]:
+    """Read [flags SP] [date SP] and the message: a literal, one in UTF8 (…), or CATENATE (…).
+
+    Return the upload, or a refusal, and the rest of the command.
+    """
     bits: int = 0
     keywords: tuple[str, ...] = ()
     if args.next_is(b"("):
@@ -112,25 +116,25 @@ async def _message(session: "Session", args: Cursor) -> tuple[Upload | TaggedRes
         args.space()
     if args.skip_word(b"CATENATE"):
         args.space()
-        content, args = await _catenated(session, args)
+        content, args = await _read_catenate(session, args)
         return Upload(content, bits, keywords, internal_at) if not isinstance(
             content, TaggedResponse
         ) else content, args
     in_list = _skip_utf8(session, args)
     announced = session.announced
-    content = await _literal(session, args)
+    content = await _read_literal(session, args)
     if isinstance(content, TaggedResponse):
         return content, args
-    args = await _rest(session)
+    args = await _read_rest(session)
     upload = Upload(content, bits, keywords, internal_at, announced is not None and announced.binary)
     if in_list and not args.skip_token(b")"):
-        _discard(session, [upload], taken=False)
+        _discard(session, [upload], is_submitted=False)
         raise BadSyntax(") expected")
     return upload, args
 
 
 def _skip_utf8(session: "Session", args: Cursor) -> bool:
-    """ "UTF8 (" before a message with UTF-8 in its header; a ")" follows it (RFC 6855 §4)."""
+    """Skip "UTF8 (" before a message with UTF-8 in its header; a ")" follows the message (RFC 6855 §4)."""
     if not args.skip_word(b"UTF8"):
         return False
     if not session.utf8:
@@ -140,7 +144,7 @@ def _skip_utf8(session: "Session", args: Cursor) -> bool:
     return True
 
 
-async def _literal(session: "Session", args: Cursor) -> bytes | str | TaggedResponse:
+async def _read_literal(session: "Session", args: Cursor) -> bytes | str | TaggedResponse:
     announced = session.announced
     if announced is None or not (args.next_is(b"{") or args.next_is(b"~{")):
         raise BadSyntax("Literal expected")
@@ -149,65 +153,61 @@ async def _literal(session: "Session", args: Cursor) -> bytes | str | TaggedResp
         return no("Message is too large", "TOOBIG")
     if not announced.size:
         return bad("Message is empty")
-    return await _content(session, announced)
+    return await _read_content(session, announced)
 
 
-async def _catenated(session: "Session", args: Cursor) -> tuple[bytes | str | TaggedResponse, Cursor]:
-    """ "(" ("URL" SP url / "TEXT" SP literal) … ")" (RFC 4469 §5)."""
+async def _read_catenate(session: "Session", args: Cursor) -> tuple[bytes | str | TaggedResponse, Cursor]:
+    """Read "(" ("URL" SP url / "TEXT" SP literal) … ")" (RFC 4469 §5)."""
     parts: list[bytes | str] = []
-    kept = False
-    octets = 0
+    is_joined = False
+    size = 0
     limit = conf.current().message_size_limit
     args.expect(b"(")
     try:
         while True:
-            part, args = await _part(session, args)
+            part, args = await _read_part(session, args)
             if isinstance(part, TaggedResponse):
                 return part, args
             parts.append(part)
-            octets += len(part) if isinstance(part, bytes) else os.path.getsize(part)
-            if limit and octets > limit:
+            size += len(part) if isinstance(part, bytes) else os.path.getsize(part)
+            if limit and size > limit:
                 return no("Message is too large", "TOOBIG"), args
             if args.skip_token(b")"):
                 break
             args.space()
-        if not octets:
+        if not size:
             return bad("Message is empty"), args
         content = await session.executor.run_in_pool(catenate.join_parts, parts)
-        kept = True
+        is_joined = True
         return content, args
     finally:
-        if not kept:
-            _discard(session, [Upload(part, 0, (), None) for part in parts], taken=False)
+        if not is_joined:
+            _discard(session, [Upload(part, 0, (), None) for part in parts], is_submitted=False)
 
 
-async def _part(session: "Session", args: Cursor) -> tuple[bytes | str | TaggedResponse, Cursor]:
+async def _read_part(session: "Session", args: Cursor) -> tuple[bytes | str | TaggedResponse, Cursor]:
     if args.skip_word(b"TEXT"):
         args.space()
-        part = await _literal(session, args)
-        return part, args if isinstance(part, TaggedResponse) else await _rest(session)
+        part = await _read_literal(session, args)
+        return part, args if isinstance(part, TaggedResponse) else await _read_rest(session)
     if not args.skip_word(b"URL"):
         raise BadSyntax("URL or TEXT expected")
     args.space()
     if session.announced is not None and args.next_is(b"{"):
-        raw = await _literal(session, args)
+        raw = await _read_literal(session, args)
         if not isinstance(raw, bytes):
             return raw if isinstance(raw, TaggedResponse) else no("URL is too long"), args
-        args = await _rest(session)
+        args = await _read_rest(session)
     else:
         raw = args.astring()
-    given = raw.decode("utf-8", "replace")
+    text = raw.decode("utf-8", "replace")
     try:
-        named = imap_url.parse_url(given)
+        url = imap_url.parse_url(text)
     except imap_url.BadUrl:
-        named = None
-    found = (
-        await session.executor.run_in_pool(catenate.read_part, session.owner, named)
-        if named and not named.host
-        else None
-    )
+        url = None
+    found = await session.executor.run_in_pool(catenate.read_part, session.owner, url) if url and not url.host else None
     if found is None:
-        return no("No such part", f'BADURL "{_quotable(given)}"'), args
+        return no("No such part", f'BADURL "{_quotable(text)}"'), args
     return found, args
 
 
@@ -215,8 +215,8 @@ def _quotable(text: str) -> str:
     return "".join(character for character in text if " " <= character <= "~" and character not in '"\\]')
 
 
-async def _content(session: "Session", announced: LiteralStart) -> bytes | str:
-    """The bytes of a literal, or the path of the file they were written to."""
+async def _read_content(session: "Session", announced: LiteralStart) -> bytes | str:
+    """Return the bytes of a literal, or the path of the file they were written to."""
     session.announced = None
     session.connection.stream_literal()
     if announced.waits:
@@ -246,14 +246,14 @@ async def _content(session: "Session", announced: LiteralStart) -> bytes | str:
 
 
 def _write(descriptor: int, data: bytes) -> None:
-    """Into the page cache: quick enough for the loop; it is made durable in a thread."""
+    """Write to the page cache, fast enough for the event loop; a thread makes the file durable."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
-async def _rest(session: "Session") -> Cursor:
-    """What follows a literal: the end of the command, or the next message."""
+async def _read_rest(session: "Session") -> Cursor:
+    """Read the rest of the command after a literal, up to its end or the next literal."""
     event = await session.connection.event()
     if isinstance(event, LiteralStart):
         session.announced = event

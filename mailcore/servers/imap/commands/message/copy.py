@@ -42,21 +42,21 @@ async def copy(call: "Call") -> TaggedResponse:
     assert view is not None
     if not ranges:
         return ok("Copy completed.")
-    done = await call.session.executor.run_in_pool(copy_move.copy_messages, view.box, ranges, target)
-    if isinstance(done, Refusal):
-        return target_refusal_response(done)
-    return ok("Copy completed.", _copyuid_code(done))
+    result = await call.session.executor.run_in_pool(copy_move.copy_messages, view.box, ranges, target)
+    if isinstance(result, Refusal):
+        return target_refusal_response(result)
+    return ok("Copy completed.", _copyuid_code(result))
 
 
-def _copyuid_code(done: CopyResult) -> str:
-    if not done.source:
+def _copyuid_code(result: CopyResult) -> str:
+    if not result.source:
         return ""
-    source, target = sequence_set.format_numbers(done.source), sequence_set.format_numbers(done.target)
-    return f"COPYUID {done.uid_validity} {source.decode()} {target.decode()}"
+    source, target = sequence_set.format_numbers(result.source), sequence_set.format_numbers(result.target)
+    return f"COPYUID {result.uid_validity} {source.decode()} {target.decode()}"
 
 
 async def move(call: "Call") -> TaggedResponse:
-    """COPYUID goes out before the messages are told to be gone (RFC 6851 §4.3)."""
+    """Execute MOVE; COPYUID is sent before EXPUNGE (RFC 6851 §4.3)."""
     session = call.session
     view = session.view
     assert view is not None
@@ -70,11 +70,11 @@ async def move(call: "Call") -> TaggedResponse:
         return DENIED
     if not ranges:
         return ok("Move completed.")
-    done = await session.executor.run_in_pool(copy_move.move_messages, view.box, ranges, target)
-    if isinstance(done, Refusal):
-        return target_refusal_response(done)
-    if done.source:
-        session.untagged(f"OK [{_copyuid_code(done)}] Moved UIDs.")
-        session.in_background(expunge.remove_files, view.box.directory, done.files)
-    code = f"HIGHESTMODSEQ {done.modseq}" if done.modseq and session.condstore else ""
+    result = await session.executor.run_in_pool(copy_move.move_messages, view.box, ranges, target)
+    if isinstance(result, Refusal):
+        return target_refusal_response(result)
+    if result.source:
+        session.untagged(f"OK [{_copyuid_code(result)}] Moved UIDs.")
+        session.in_background(expunge.remove_files, view.box.directory, result.files)
+    code = f"HIGHESTMODSEQ {result.modseq}" if result.modseq and session.condstore else ""
     return ok("Move completed.", code)

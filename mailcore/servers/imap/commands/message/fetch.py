@@ -1,6 +1,6 @@
 """FETCH and UID FETCH (RFC 9051 §6.4.5, RFC 3516, RFC 7162, RFC 8474, RFC 8514, RFC 8970, RFC 9394).
 
-What the index knows is answered from it, column by column; files are opened only for content.
+Index data is answered from the index, column by column; files are opened only for content.
 """
 
 import logging
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_ROWS = 2000  # listed between two looks whether the client takes it
-_CONTENT_OCTETS = 1 << 22  # content read at once
-_INLINE_OCTETS = 1 << 17  # content short enough to be read without a thread
+_ROWS = 2000  # Rows written between two waits for the client to read.
+_BATCH_SIZE = 1 << 22  # Bytes of content read at once.
+_INLINE_SIZE = 1 << 17  # Bytes of content short enough to be read without a thread.
 
 
 async def fetch(call: "Call") -> TaggedResponse:
     args, session = call.args, call.session
     numbers = args.sequence_set()
     args.space()
-    wanted = wire.parse_fetch_items(args)
+    items = wire.parse_fetch_items(args)
     modifiers = wire.parse_modifiers(args)
     view = session.view
     assert view is not None
@@ -41,7 +41,7 @@ async def fetch(call: "Call") -> TaggedResponse:
         return bad("VANISHED needs QRESYNC and UID FETCH")
     if modifiers.partial is not None and not call.by_uid:
         return bad("PARTIAL needs UID FETCH")
-    if modifiers.changed_since is not None or "MODSEQ" in wanted.attributes:
+    if modifiers.changed_since is not None or "MODSEQ" in items.attributes:
         session.enable("CONDSTORE")
     ranges = resolve_numbers(view, numbers, call.by_uid)
     if ranges is None:
@@ -53,38 +53,39 @@ async def fetch(call: "Call") -> TaggedResponse:
     if not ranges:
         return ok("Fetch completed.")
     seen = 0
-    if wanted.sets_seen and not view.read_only and view.box.has_rights("s"):
+    if items.sets_seen and not view.read_only and view.box.has_rights("s"):
         seen = await _mark_seen(session, view, ranges)
-    attributes = _effective_attributes(call, wanted, modifiers.changed_since is not None)
+    attributes = _effective_attributes(call, items, modifiers.changed_since is not None)
     since = -1 if modifiers.changed_since is None else modifiers.changed_since
-    if wanted.contents:
-        failure = await _send_contents(session, view, ranges, attributes, wanted.contents, since)
+    if items.contents:
+        failure = await _send_contents(session, view, ranges, attributes, items.contents, since)
         if failure is not None:
             return failure
         if "FLAGS" in attributes and ("MODSEQ" in attributes or not session.condstore):
-            view.record_own_change(seen)  # once is enough: some clients take what is told again for another message
+            # Reported once is enough: some clients take a second report for another message.
+            view.record_own_change(seen)
     else:
         await _send_listed(session, view, ranges, attributes, since)
     return ok("Fetch completed.")
 
 
 async def send_new_messages(
-    session: "Session", view: SequenceView, uids: Sequence[int], wanted: wire.FetchItems | None
+    session: "Session", view: SequenceView, uids: Sequence[int], items: wire.FetchItems | None
 ) -> None:
-    """FETCH responses for messages that came, as NOTIFY asked for them (RFC 5465 §5.2)."""
-    if wanted is None:
+    """Send FETCH responses for new messages, as NOTIFY requested (RFC 5465 §5.2)."""
+    if items is None:
         return
-    ranges, attributes = view.ranges_of(uids), list(wanted.attributes)
+    ranges, attributes = view.ranges_of(uids), list(items.attributes)
     if "UID" not in attributes and "UIDONLY" not in session.enabled:
         attributes.insert(0, "UID")
-    if wanted.contents:
-        await _send_contents(session, view, ranges, attributes, wanted.contents, -1)
+    if items.contents:
+        await _send_contents(session, view, ranges, attributes, items.contents, -1)
     else:
         await _send_listed(session, view, ranges, attributes, -1)
 
 
 def resolve_numbers(view: SequenceView, numbers: NumberSet, by_uid: bool) -> UidRanges | None:
-    """The UIDs a command is about; None if a sequence number is no message's."""
+    """Return the UIDs of a command's messages; None if a sequence number does not exist."""
     if numbers is SAVED_RESULT:
         return view.saved
     assert isinstance(numbers, tuple)
@@ -92,15 +93,15 @@ def resolve_numbers(view: SequenceView, numbers: NumberSet, by_uid: bool) -> Uid
 
 
 async def _send_vanished(session: "Session", view: SequenceView, numbers: NumberSet, since: int) -> None:
-    """RFC 7162 §3.2.6: of the UIDs asked for, those that are gone; the client may not know them any more."""
+    """Send VANISHED for the requested UIDs that are expunged (RFC 7162 §3.2.6), even if unknown to the client."""
     ranges = view.saved if numbers is SAVED_RESULT else resolve_ranges(numbers, view.uid_next - 1)
-    gone = await session.executor.run_in_pool(messages.vanished_uids, view.box.id, since, ranges)
-    if gone := [uid for uid in gone if uid < view.uid_next and not view.sequence(uid)]:
-        session.write(b"* VANISHED (EARLIER) %b\r\n" % format_numbers(gone))
+    vanished = await session.executor.run_in_pool(messages.vanished_uids, view.box.id, since, ranges)
+    if vanished := [uid for uid in vanished if uid < view.uid_next and not view.sequence(uid)]:
+        session.write(b"* VANISHED (EARLIER) %b\r\n" % format_numbers(vanished))
 
 
-def _effective_attributes(call: "Call", wanted: wire.FetchItems, with_modseq: bool) -> list[str]:
-    attributes = list(wanted.attributes)
+def _effective_attributes(call: "Call", items: wire.FetchItems, with_modseq: bool) -> list[str]:
+    attributes = list(items.attributes)
     if call.by_uid and "UID" not in attributes and "UIDONLY" not in call.session.enabled:
         attributes.insert(0, "UID")
     if with_modseq and "MODSEQ" not in attributes:
@@ -109,21 +110,23 @@ def _effective_attributes(call: "Call", wanted: wire.FetchItems, with_modseq: bo
 
 
 async def _mark_seen(session: "Session", view: SequenceView, ranges: UidRanges) -> int:
-    """BODY[] without PEEK; who asked is told of the new flags like everybody else. Returns the change's modseq, 0 for
-    none."""
+    r"""Set \\Seen for BODY[] without PEEK; return the change's MODSEQ, 0 if nothing changed.
+
+    The new flags are sent to this session as to all others.
+    """
     rows = await session.executor.run_read(messages.list_columns, view.box.id, ("uid", "flags"), ranges)
     unseen = [uid for uid, flags in rows if not flags & wire_flags.SEEN and view.sequence(uid)]
     if not unseen:
         return 0
-    done = await session.executor.run_write(
+    result = await session.executor.run_write(
         messages.store_flags, view.box, view.ranges_of(unseen), "add", wire_flags.SEEN, ()
     )
-    session.in_background(messages.write_flag_names, view.box, done.stale)
-    return done.modseq
+    session.in_background(messages.write_flag_names, view.box, result.stale)
+    return result.modseq
 
 
 def _response_prefixes(session: "Session", view: SequenceView, uids: Sequence[int]) -> tuple[bytes, Sequence[int]]:
-    """How responses begin, and the number in each: sequence number or, with UIDONLY, UID."""
+    """Return the beginning of the responses, and the number in each: sequence number or, with UIDONLY, UID."""
     if "UIDONLY" in session.enabled:
         return b"* %d UIDFETCH (", uids
     return b"* %d FETCH (", view.sequences_of_rows(uids)
@@ -135,7 +138,7 @@ async def _send_listed(
     if (
         since < 0
         and set(attributes) <= _FLAGS
-        and view.count_in(ranges) >= _MANY
+        and view.count_in(ranges) >= _CACHE_FROM
         and await _send_flags(session, view, ranges, attributes)
     ):
         return
@@ -152,11 +155,11 @@ async def _send_listed(
 
 
 _FLAGS = {"UID", "FLAGS"}
-_MANY = 100  # messages from which on what the process remembers is quicker than the index
+_CACHE_FROM = 100  # Messages from which on the flag cache is faster than the index.
 
 
 async def _send_flags(session: "Session", view: SequenceView, ranges: UidRanges, attributes: list[str]) -> bool:
-    """Many messages' flags, from memory. False: they are not there, nothing was written."""
+    """Send many messages' flags from the flag cache. Return False, with nothing sent, if they are not cached."""
     if session.shows_recent and view.recent_count:
         return False
     known = await session.executor.run_read(flag_cache.cached_flags, view.box.id)
@@ -176,10 +179,14 @@ async def _send_flags(session: "Session", view: SequenceView, ranges: UidRanges,
 
 
 def _mark_recent(
-    session: "Session", view: SequenceView, rows: Sequence[tuple[Any, ...]], form: fetch_columns.FetchTemplate, attributes: list[str],
+    session: "Session",
+    view: SequenceView,
+    rows: Sequence[tuple[Any, ...]],
+    form: fetch_columns.FetchTemplate,
+    attributes: list[str],
     arguments: list[Any],
-) -> None:  # fmt: skip
-    """\\Recent is the session's own knowledge: flags of recent messages are spelled again."""
+) -> None:
+    r"""Format the flags of recent messages again, since only the session knows \\Recent."""
     if "FLAGS" not in attributes or not session.shows_recent or not view.recent_count:
         return
     flags, keywords = form.columns.index("flags"), form.columns.index("keywords")
@@ -192,13 +199,19 @@ def _mark_recent(
 
 
 async def _send_contents(
-    session: "Session", view: SequenceView, ranges: UidRanges, attributes: list[str], contents: Sequence[wire.ContentItem],
+    session: "Session",
+    view: SequenceView,
+    ranges: UidRanges,
+    attributes: list[str],
+    contents: Sequence[wire.ContentItem],
     since: int,
-) -> TaggedResponse | None:  # fmt: skip
-    """Answers message by message; returns the tagged response where some of them could not be read. A message whose
-    file is lost is told of and passed over: it does not keep a client from the others."""
+) -> TaggedResponse | None:
+    """Send content message by message; return a tagged response if some of it could not be read.
+
+    A message whose file is missing is reported and skipped: the client gets the others.
+    """
     form = fetch_columns.fetch_template(attributes, ("base_name", "flags", "size"))
-    place = [form.columns.index(name) for name in ("base_name", "flags", "size")]
+    indexes = [form.columns.index(name) for name in ("base_name", "flags", "size")]
     failure: TaggedResponse | None = None
     written = 0
     lost: list[MessageFile] = []
@@ -211,10 +224,10 @@ async def _send_contents(
         _mark_recent(session, view, rows, form, attributes, arguments)
         template = begin + form.template
         heads = list(map(template.__mod__, zip(numbers, *arguments, strict=True)))
-        files = [MessageFile(row[0], row[place[0]], row[place[1]], row[place[2]]) for row in rows]
+        files = [MessageFile(row[0], row[indexes[0]], row[indexes[1]], row[indexes[2]]) for row in rows]
         for start, end in _read_batches(files):
-            found = await _read_files(session, view, files[start:end])
-            for file, head, content in zip(files[start:end], heads[start:end], found, strict=True):
+            bodies = await _read_files(session, view, files[start:end])
+            for file, head, content in zip(files[start:end], heads[start:end], bodies, strict=True):
                 if content is None:
                     lost.append(file)
                     continue
@@ -232,18 +245,18 @@ async def _send_contents(
 async def _report_lost(
     session: "Session", view: SequenceView, lost: Sequence[MessageFile], written: int
 ) -> TaggedResponse | None:
-    """The answer to a FETCH some of whose messages have no file: another session expunged them, or it is lost."""
+    """Return the response to a FETCH of messages without files: expunged by another session, or lost."""
     ranges = view.ranges_of([file.uid for file in lost])
-    there = {file.uid for file in await session.executor.run_in_pool(messages.message_files, view.box.id, ranges)}
-    if not there:
+    existing = {file.uid for file in await session.executor.run_in_pool(messages.message_files, view.box.id, ranges)}
+    if not existing:
         return no("Some messages could not be read", "EXPUNGEISSUED")
     for file in lost:
-        if file.uid in there:
+        if file.uid in existing:
             log.error(
                 "imap: file is lost: mailbox=%d %s, uid=%d, file=%s/%s; see mailindex --restore",
                 *(view.box.id, view.box.name, file.uid, view.box.directory, file.base_name),
             )
-    numbers = format_numbers(sorted(there)).decode()
+    numbers = format_numbers(sorted(existing)).decode()
     text = f"Content of UID {numbers} is lost, the administrator can restore it"
     if not written:
         return no(text, "CONTACTADMIN")
@@ -252,42 +265,42 @@ async def _report_lost(
 
 
 def _read_batches(files: Sequence[MessageFile]) -> list[tuple[int, int]]:
-    """Runs of files that are read together: no more bytes at once than memory should hold."""
-    found: list[tuple[int, int]] = []
-    start = octets = 0
+    """Return the slices of files to read together, limited by _BATCH_SIZE bytes."""
+    batches: list[tuple[int, int]] = []
+    start = size = 0
     for at, file in enumerate(files):
-        if at > start and octets + file.size > _CONTENT_OCTETS:
-            found.append((start, at))
-            start, octets = at, 0
-        octets += file.size
-    found.append((start, len(files)))
-    return found
+        if at > start and size + file.size > _BATCH_SIZE:
+            batches.append((start, at))
+            start, size = at, 0
+        size += file.size
+    batches.append((start, len(files)))
+    return batches
 
 
 async def _read_files(session: "Session", view: SequenceView, files: Sequence[MessageFile]) -> list[bytes | None]:
-    if len(files) == 1 and files[0].size < _INLINE_OCTETS:
+    if len(files) == 1 and files[0].size < _INLINE_SIZE:
         return [await session.executor.run_read(messages.read_message, view.box, files[0])]
     return await session.executor.run_in_pool(messages.read_messages, view.box, files)
 
 
-def _format_content(content: bytes, wanted: wire.ContentItem) -> bytes:
-    if wanted.kind == "raw":
-        found = body_section.extract_section(content, wanted.section)
+def _format_content(content: bytes, items: wire.ContentItem) -> bytes:
+    if items.kind == "raw":
+        data = body_section.extract_section(content, items.section)
     else:
-        found = body_section.decode_part(content, wanted.section.path)
-        if wanted.kind == "binary size":
-            return b"%b %d" % (wanted.label, len(found or b""))
-    label = wanted.label
-    if wanted.partial is not None:
-        first, length = wanted.partial
+        data = body_section.decode_part(content, items.section.path)
+        if items.kind == "binary size":
+            return b"%b %d" % (items.label, len(data or b""))
+    label = items.label
+    if items.partial is not None:
+        first, length = items.partial
         label += b"<%d>" % first
-        if found is not None:
-            found = found[first : first + length]
-    if found is None:
+        if data is not None:
+            data = data[first : first + length]
+    if data is None:
         return label + b" NIL"
-    spelled = (
-        response_format.format_literal8(found)
-        if wanted.kind == "binary" and b"\0" in found
-        else response_format.format_literal(found)
+    value = (
+        response_format.format_literal8(data)
+        if items.kind == "binary" and b"\0" in data
+        else response_format.format_literal(data)
     )
-    return b"%b %b" % (label, spelled)
+    return b"%b %b" % (label, value)

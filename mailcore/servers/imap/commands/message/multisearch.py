@@ -1,4 +1,4 @@
-"""ESEARCH: several mailboxes searched at once (RFC 7377)."""
+"""ESEARCH: search of several mailboxes at once (RFC 7377)."""
 
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 async def esearch(call: "Call") -> TaggedResponse:
-    """One response for each mailbox that has matches."""
+    """Execute ESEARCH: one response for each mailbox with matches."""
     args, session = call.args, call.session
     scopes = [mailbox_filter.MailboxFilter("SELECTED")]
     if args.skip_word(b"IN"):
@@ -43,24 +43,24 @@ async def esearch(call: "Call") -> TaggedResponse:
         return bad("SAVE and UPDATE are for SEARCH")
     if wire.uses_sequence_numbers(key):
         return UID_REQUIRED if "UIDONLY" in session.enabled else bad("Message numbers need a single mailbox")
-    chosen = await _selected_names(session, scopes)
-    if chosen is None:
+    names = await _selected_names(session, scopes)
+    if names is None:
         return bad("No mailbox is selected")
-    for name in chosen:
+    for name in names:
         await _search_mailbox(call, name, key, returning)
     return ok("Esearch completed.")
 
 
 async def _selected_names(session: "Session", scopes: list[mailbox_filter.MailboxFilter]) -> list[str] | None:
-    """Names of mailboxes, each once; None where the selected one is asked for and there is none."""
-    found: dict[str, None] = {}
+    """Return the names of the mailboxes to search; None if the selected one is requested and there is none."""
+    names: dict[str, None] = {}
     if any(each.kind == "SELECTED" for each in scopes):
         if session.view is None:
             return None
-        found[session.view.box.display_name] = None
+        names[session.view.box.display_name] = None
     if any(each.kind != "SELECTED" for each in scopes):
         everything = await session.executor.run_read(mailboxes.list_mailboxes, session.owner)
-        found.update(
+        names.update(
             dict.fromkeys(
                 listed.name
                 for listed in everything
@@ -69,30 +69,30 @@ async def _selected_names(session: "Session", scopes: list[mailbox_filter.Mailbo
                 and mailbox_filter.matches_any(scopes, listed.name, listed.subscribed)
             )
         )
-    return list(found)
+    return list(names)
 
 
 async def _search_mailbox(call: "Call", name: str, key: wire.SearchKey, returning: wire.ReturnOptions) -> None:
     session = call.session
     opened = await session.executor.run_in_pool(boxes.open_mailbox, session.owner, name, True)
-    if isinstance(opened, Refusal):  # removed meanwhile
+    if isinstance(opened, Refusal):  # Removed meanwhile.
         return
     view = session.view
-    known = (
+    context = (
         search_context(view, key) if view is not None and view.box.id == opened.box.id else _search_context(opened, key)
     )
-    rows = await session.executor.run_in_pool(store.find_with_modseq, opened.box.id, key, known)
+    rows = await session.executor.run_in_pool(store.find_with_modseq, opened.box.id, key, context)
     session.server.on_search(opened.box.id, len(opened.uids), key)
     if not rows:
         return
     modseqs = [modseq for _, modseq in rows] if wire.uses_modseq(key) else []
-    told = b" ".join(esearch_items(returning, [uid for uid, _ in rows], modseqs))
-    about = (call.tag, mailbox_names.encode_name(name, session.utf8), opened.box.uid_validity, told)
-    session.write(b'* ESEARCH (TAG "%b" MAILBOX %b UIDVALIDITY %d) UID %b\r\n' % about)
+    items = b" ".join(esearch_items(returning, [uid for uid, _ in rows], modseqs))
+    fields = (call.tag, mailbox_names.encode_name(name, session.utf8), opened.box.uid_validity, items)
+    session.write(b'* ESEARCH (TAG "%b" MAILBOX %b UIDVALIDITY %d) UID %b\r\n' % fields)
 
 
 def _search_context(opened: boxes.OpenedMailbox, key: wire.SearchKey) -> SearchContext:
-    """Of a mailbox that is not selected: nothing is recent there, nothing saved."""
+    r"""Return the context of a mailbox that is not selected: without \\Recent or saved results."""
     last = opened.uids[-1] if opened.uids else 0
     sets: dict[wire.Numbers, UidRanges] = {}
 

@@ -1,5 +1,7 @@
-"""SEARCH, SORT and THREAD with their UID forms (RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5256, RFC 5267, RFC 7162,
-RFC 9394)."""
+"""SEARCH, SORT and THREAD with their UID forms.
+
+RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5256, RFC 5267, RFC 7162, RFC 9394.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,7 @@ _BAD_CHARSET = no("Charset is not supported", "BADCHARSET (US-ASCII UTF-8)")
 
 
 def search_context(view: SequenceView, key: wire.SearchKey) -> SearchContext:
-    """What the store has to know of the session to answer `key`."""
+    """Return the session's state that the store needs to evaluate `key`."""
     sets: dict[wire.Numbers, UidRanges] = {}
 
     def visit(each: wire.SearchKey) -> None:
@@ -45,7 +47,7 @@ async def search(call: "Call") -> TaggedResponse:
     charset = "UTF-8"
     if args.skip_word(b"CHARSET"):
         if "UTF8=ACCEPT" in session.enabled:
-            return bad("CHARSET is not used with UTF8=ACCEPT")  # RFC 6855 §3
+            return bad("CHARSET is not used with UTF8=ACCEPT")  # RFC 6855 §3.
         args.space()
         charset = wire.parse_charset(args)
         args.space()
@@ -53,16 +55,16 @@ async def search(call: "Call") -> TaggedResponse:
     if isinstance(key, TaggedResponse):
         return key
     modseqs: list[int] = []
-    known = search_context(view, key)
+    context = search_context(view, key)
     if wire.uses_modseq(key):
         session.enable("CONDSTORE")
-        rows = await session.executor.run_in_pool(store.find_with_modseq, view.box.id, key, known)
+        rows = await session.executor.run_in_pool(store.find_with_modseq, view.box.id, key, context)
         uids, modseqs = [row[0] for row in rows], [row[1] for row in rows]
     else:
-        uids = await session.executor.run_in_pool(store.find_uids, view.box.id, key, known)
+        uids = await session.executor.run_in_pool(store.find_uids, view.box.id, key, context)
     if returning.extended or "IMAP4REV2" in session.enabled:
         _extended_response(call, view, returning, uids, modseqs)
-        _keep_live(call, view, returning, LiveSearch(call.tag, call.by_uid, key, known, (), uids))
+        _register_live_search(call, view, returning, LiveSearch(call.tag, call.by_uid, key, context, (), uids))
     else:
         _plain_response(call, view, uids, modseqs)
     session.server.on_search(view.box.id, len(view), key)
@@ -80,25 +82,27 @@ def _parse_program(call: "Call", charset: str) -> wire.SearchKey | TaggedRespons
 
 
 def _plain_response(call: "Call", view: SequenceView, uids: list[int], modseqs: list[int]) -> None:
-    """SEARCH and SORT responses; with MODSEQ where it was asked about (RFC 7162 §3.1.5, §3.1.6)."""
+    """Send a SEARCH or SORT response, with MODSEQ if the search used it (RFC 7162 §3.1.5, §3.1.6)."""
     numbers = uids if call.by_uid else view.sequences(uids)
     words = "".join([f" {number}" for number in numbers])
     modseq = f" (MODSEQ {max(modseqs)})" if modseqs else ""
     call.session.write(f"* {call.name.removeprefix('UID ')}{words}{modseq}\r\n".encode())
 
 
-def _keep_live(call: "Call", view: SequenceView, returning: wire.ReturnOptions, context: LiveSearch) -> None:
-    """RETURN (UPDATE): the result is kept up to date, if there are not too many (RFC 5267 §4.3.1)."""
+def _register_live_search(
+    call: "Call", view: SequenceView, returning: wire.ReturnOptions, live_search: LiveSearch
+) -> None:
+    """Register a live search for RETURN (UPDATE), if there are not too many (RFC 5267 §4.3.1)."""
     if not returning.update:
         return
-    if len(view.contexts) >= MAX_LIVE_SEARCHES or call.tag in view.contexts:
+    if len(view.live_searches) >= MAX_LIVE_SEARCHES or call.tag in view.live_searches:
         call.session.untagged(f'NO [NOUPDATE "{call.tag.decode()}"] Too many contexts')
     else:
-        view.contexts[call.tag] = context
+        view.live_searches[call.tag] = live_search
 
 
 async def cancel_update(call: "Call") -> TaggedResponse:
-    """CANCELUPDATE (RFC 5267 §4.3.5)."""
+    """Execute CANCELUPDATE (RFC 5267 §4.3.5)."""
     args = call.args
     tags = [args.string()]
     while args.skip_token(b" "):
@@ -106,44 +110,44 @@ async def cancel_update(call: "Call") -> TaggedResponse:
     args.end()
     view = call.session.view
     assert view is not None
-    if any(tag not in view.contexts for tag in tags):
+    if any(tag not in view.live_searches for tag in tags):
         return bad("No such context")
     for tag in tags:
-        del view.contexts[tag]
+        del view.live_searches[tag]
     return ok("Contexts are gone.")
 
 
 def _extended_response(
     call: "Call", view: SequenceView, returning: wire.ReturnOptions, uids: list[int], modseqs: list[int]
 ) -> None:
-    """An ESEARCH response; what was asked to be saved is saved. UIDs and the numbers told are in SORT's order."""
+    """Send an ESEARCH response and save the result if requested; numbers are in SORT's order."""
     session = call.session
     if returning.save:
         _save_result(view, returning, uids)
     numbers = uids if call.by_uid else view.sequences(uids)
-    told = esearch_items(returning, numbers, modseqs)
-    if returning.save and not told and not _wants_output(returning):
+    items = esearch_items(returning, numbers, modseqs)
+    if returning.save and not items and not _wants_output(returning):
         return
     kind = b" UID" if call.by_uid else b""
-    session.write(b" ".join([b'* ESEARCH (TAG "%b")%b' % (call.tag, kind), *told]) + b"\r\n")
+    session.write(b" ".join([b'* ESEARCH (TAG "%b")%b' % (call.tag, kind), *items]) + b"\r\n")
 
 
 def esearch_items(returning: wire.ReturnOptions, numbers: list[int], modseqs: list[int]) -> list[bytes]:
-    """The items of an ESEARCH response (RFC 4731 §3.1)."""
-    told = []
+    """Return the items of an ESEARCH response (RFC 4731 §3.1)."""
+    items = []
     if numbers and returning.minimum:
-        told.append(b"MIN %d" % numbers[0])
+        items.append(b"MIN %d" % numbers[0])
     if numbers and returning.maximum:
-        told.append(b"MAX %d" % numbers[-1])
+        items.append(b"MAX %d" % numbers[-1])
     if returning.count:
-        told.append(b"COUNT %d" % len(numbers))
+        items.append(b"COUNT %d" % len(numbers))
     if numbers and (returning.all or not returning.extended):
-        told.append(b"ALL " + sequence_set.format_numbers(numbers))
+        items.append(b"ALL " + sequence_set.format_numbers(numbers))
     if returning.partial is not None:
-        told.append(_partial_item(returning.partial, numbers))
+        items.append(_partial_item(returning.partial, numbers))
     if modseqs:
-        told.append(b"MODSEQ %d" % _result_modseq(returning, modseqs))
-    return told
+        items.append(b"MODSEQ %d" % _result_modseq(returning, modseqs))
+    return items
 
 
 def _wants_output(returning: wire.ReturnOptions) -> bool:
@@ -151,7 +155,7 @@ def _wants_output(returning: wire.ReturnOptions) -> bool:
 
 
 def _result_modseq(returning: wire.ReturnOptions, modseqs: list[int]) -> int:
-    """RFC 4731 §3.2: with only MIN or MAX asked for, theirs; else the highest of all."""
+    """Return the MODSEQ of a result: of MIN or MAX if only these are requested, else the highest (RFC 4731 §3.2)."""
     if not (returning.all or returning.count or returning.partial):
         if returning.minimum and returning.maximum:
             return max(modseqs[0], modseqs[-1])
@@ -162,15 +166,15 @@ def _result_modseq(returning: wire.ReturnOptions, modseqs: list[int]) -> int:
     return max(modseqs)
 
 
-def _partial_item(wanted: tuple[int, int], numbers: list[int]) -> bytes:
-    """RFC 9394 §3.1: "PARTIAL (1:500 set)"."""
-    chosen = sequence_set.slice_partial(wanted, numbers)
-    rendered = sequence_set.format_numbers(chosen) if chosen else b"NIL"
-    return b"PARTIAL (%d:%d %b)" % (*wanted, rendered)
+def _partial_item(requested: tuple[int, int], numbers: list[int]) -> bytes:
+    """Return "PARTIAL (1:500 set)" (RFC 9394 §3.1)."""
+    selected = sequence_set.slice_partial(requested, numbers)
+    rendered = sequence_set.format_numbers(selected) if selected else b"NIL"
+    return b"PARTIAL (%d:%d %b)" % (*requested, rendered)
 
 
 def _save_result(view: SequenceView, returning: wire.ReturnOptions, uids: list[int]) -> None:
-    """RFC 5182 §2.4: MIN and MAX alone save only theirs."""
+    """Save the result for "$"; with MIN or MAX alone, only those (RFC 5182 §2.4)."""
     if not (returning.all or returning.count or returning.partial) and (returning.minimum or returning.maximum):
         ends = ([uids[0]] if returning.minimum else []) + ([uids[-1]] if returning.maximum else []) if uids else []
         uids = sorted(set(ends))
@@ -189,15 +193,15 @@ async def sort(call: "Call") -> TaggedResponse:
     key = _parse_program(call, charset)
     if isinstance(key, TaggedResponse):
         return key
-    known = search_context(view, key)
-    rows = await session.executor.run_in_pool(sort_thread.sort_messages, view.box, key, known, criteria)
+    context = search_context(view, key)
+    rows = await session.executor.run_in_pool(sort_thread.sort_messages, view.box, key, context, criteria)
     uids, modseqs = [row[0] for row in rows], []
     if wire.uses_modseq(key):
         session.enable("CONDSTORE")
         modseqs = [row[1] for row in rows]
     if returning.extended:
         _extended_response(call, view, returning, uids, modseqs)
-        _keep_live(call, view, returning, LiveSearch(call.tag, call.by_uid, key, known, criteria, uids))
+        _register_live_search(call, view, returning, LiveSearch(call.tag, call.by_uid, key, context, criteria, uids))
     else:
         _plain_response(call, view, uids, modseqs)
     session.server.on_search(view.box.id, len(view), key)
@@ -205,7 +209,7 @@ async def sort(call: "Call") -> TaggedResponse:
 
 
 async def thread(call: "Call") -> TaggedResponse:
-    """RFC 5256 §4."""
+    """Execute THREAD (RFC 5256 §4)."""
     args, session = call.args, call.session
     view = session.view
     assert view is not None

@@ -24,10 +24,10 @@ MAX_KEYWORD = 100
 MAX_KEYWORDS = 100
 
 
-def split_flags(given: list[str]) -> tuple[int, tuple[str, ...]]:
-    """(bits, keywords). \\Recent cannot be set and is passed over; other unknown system flags are wrong."""
+def split_flags(names: list[str]) -> tuple[int, tuple[str, ...]]:
+    r"""Split flags into (bits, keywords); \\Recent is ignored, other unknown system flags are errors."""
     bits, keywords = 0, []
-    for name in given:
+    for name in names:
         if name.startswith("\\"):
             if (bit := wire_flags.BITS.get(name.lower())) is not None:
                 bits |= bit
@@ -68,21 +68,21 @@ async def store(call: "Call") -> TaggedResponse:
         session.enable("CONDSTORE")
     if not ranges:
         return ok("Store completed.")
-    done = await session.executor.run_write(
+    result = await session.executor.run_write(
         messages.store_flags, view.box, ranges, mode, bits, keywords, unchanged_since
     )
-    view.record_own_change(done.modseq)
-    _send_results(call, view, done, silent)
-    if done.stale:
-        session.in_background(messages.write_flag_names, view.box, done.stale)
-    if done.failed:
-        failed = done.failed if call.by_uid else view.sequences(done.failed)
+    view.record_own_change(result.modseq)
+    _send_results(call, view, result, silent)
+    if result.stale:
+        session.in_background(messages.write_flag_names, view.box, result.stale)
+    if result.failed:
+        failed = result.failed if call.by_uid else view.sequences(result.failed)
         return ok("Conditional STORE failed for some.", f"MODIFIED {sequence_set.format_numbers(failed).decode()}")
     return ok("Store completed.")
 
 
 def _has_flag_rights(view: SequenceView, mode: Mode, bits: int, keywords: tuple[str, ...]) -> bool:
-    """Some right to what is asked is enough: flags without one are passed over (RFC 4314 §4)."""
+    """Return True if any of the flags may be changed: those without a right are ignored (RFC 4314 §4)."""
     mask = flags_mask(view.box.rights)
     if mode == "replace" or not (bits or keywords):
         return bool(mask)
@@ -101,18 +101,18 @@ def _parse_unchanged_since(args: Cursor) -> int:
     return value
 
 
-def _send_results(call: "Call", view: SequenceView, done: StoreResult, silent: bool) -> None:
-    """Untagged FETCH for every message; a silent STORE tells MODSEQ alone, and that only with CONDSTORE."""
+def _send_results(call: "Call", view: SequenceView, result: StoreResult, silent: bool) -> None:
+    """Send an untagged FETCH for every message; for a silent STORE only MODSEQ, and only with CONDSTORE."""
     session = call.session
     if silent and not session.condstore:
         return
-    _announce_keywords(session, view, done)
-    numbers = view.sequences([row[0] for row in done.rows if row[0] < view.uid_next])
+    _announce_keywords(session, view, result)
+    numbers = view.sequences([row[0] for row in result.rows if row[0] < view.uid_next])
     out = []
-    for number, (uid, flags, keywords, modseq) in zip(numbers, done.rows, strict=False):
+    for number, (uid, flags, keywords, modseq) in zip(numbers, result.rows, strict=False):
         if not silent:
             out.append(session.flags_response(view, number, uid, flags, keywords, modseq, call.by_uid))
-        elif modseq == done.modseq:
+        elif modseq == result.modseq:
             if "UIDONLY" in session.enabled:
                 out.append(b"* %d UIDFETCH (MODSEQ (%d))\r\n" % (uid, modseq))
             else:
@@ -120,17 +120,17 @@ def _send_results(call: "Call", view: SequenceView, done: StoreResult, silent: b
     session.write(b"".join(out))
 
 
-def _announce_keywords(session: "Session", view: SequenceView, done: StoreResult) -> None:
-    """A keyword is announced before it is seen."""
+def _announce_keywords(session: "Session", view: SequenceView, result: StoreResult) -> None:
+    """Announce new keywords before they are used."""
     known = {word.lower() for word in view.keywords.split()}
-    used = dict.fromkeys(word for words in {row[2] for row in done.rows} for word in words.split())
+    used = dict.fromkeys(word for words in {row[2] for row in result.rows} for word in words.split())
     if fresh := [word for word in used if word.lower() not in known]:
         view.keywords = " ".join([*view.keywords.split(), *fresh])
         session.send_flag_updates(view)
 
 
 async def expunge(call: "Call") -> TaggedResponse:
-    """EXPUNGE, or UID EXPUNGE of some (RFC 4315 §2.1)."""
+    """Execute EXPUNGE or UID EXPUNGE (RFC 4315 §2.1)."""
     args, session = call.args, call.session
     view = session.view
     assert view is not None

@@ -11,27 +11,27 @@ from mailcore.wire.imap.cursor import BadSyntax
 if TYPE_CHECKING:
     from mailcore.servers.imap.session import Call
 
-MAX_URLS = 100  # of one command
+MAX_URLS = 100  # Per command.
 
 
 async def generate_url_auth(call: "Call") -> TaggedResponse:
     args, session = call.args, call.session
     signed: list[str] = []
     while True:
-        given = args.text_astring("URL")
+        text = args.text_astring("URL")
         args.space()
         if args.keyword() != urlauth.MECHANISM or len(signed) >= MAX_URLS:
             return bad("Unknown mechanism, or too many URLs")
         try:
-            asked = imap_url.parse_authorized_url(given)
+            url = imap_url.parse_authorized_url(text)
         except imap_url.BadUrl:
             return bad("URL is not valid")
-        done = (
-            await session.executor.run_in_pool(urlauth.sign_url, session.owner, asked) if not asked.mechanism else None
+        signed_url = (
+            await session.executor.run_in_pool(urlauth.sign_url, session.owner, url) if not url.mechanism else None
         )
-        if done is None:
+        if signed_url is None:
             return bad("URL is not of a mailbox of yours here")
-        signed.append(done)
+        signed.append(signed_url)
         if not args.skip_token(b" "):
             break
     args.end()
@@ -42,28 +42,28 @@ async def generate_url_auth(call: "Call") -> TaggedResponse:
 
 
 async def url_fetch(call: "Call") -> TaggedResponse:
-    """What cannot be had is NIL, whatever the reason."""
+    """Execute URLFETCH; an inaccessible URL gives NIL, whatever the reason."""
     args, session = call.args, call.session
-    given = [args.text_astring("URL")]
+    texts = [args.text_astring("URL")]
     while args.skip_token(b" "):
-        given.append(args.text_astring("URL"))
+        texts.append(args.text_astring("URL"))
     args.end()
-    if len(given) > MAX_URLS:
+    if len(texts) > MAX_URLS:
         raise BadSyntax("Too many URLs")
-    for each in given:
-        found: bytes | None = None
+    for each in texts:
+        content: bytes | None = None
         with contextlib.suppress(imap_url.BadUrl):
-            found = await session.executor.run_in_pool(
+            content = await session.executor.run_in_pool(
                 urlauth.fetch_url, session.owner, imap_url.parse_authorized_url(each)
             )
-        told = response_format.format_literal(found) if found is not None else b"NIL"
-        session.write(b"* URLFETCH %b %b\r\n" % (response_format.format_string(each.encode()), told))
+        response = response_format.format_literal(content) if content is not None else b"NIL"
+        session.write(b"* URLFETCH %b %b\r\n" % (response_format.format_string(each.encode()), response))
         await session.connection.flush()
     return ok("Urlfetch completed.")
 
 
 async def reset_key(call: "Call") -> TaggedResponse:
-    """RESETKEY [mailbox [mechanism …]]."""
+    """Execute RESETKEY [mailbox [mechanism …]]."""
     args, session = call.args, call.session
     mailbox = None if args.at_end() else args.mailbox()
     while args.skip_token(b" "):
