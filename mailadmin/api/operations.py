@@ -1,4 +1,4 @@
-"""Everything the API can do, as one table."""
+"""The table of all operations of the API."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class Operation:
     summary: str
     allows: Permission
     run: Handler
-    answer: str  # of shapes.ANSWERS; with `query` a page of them
+    answer: str  # a key of schemas.ANSWERS; with `query`, a page of them
     body: Schema | None = None
     query: Mapping[str, Schema] = field(default_factory=dict)
     creates: bool = False
