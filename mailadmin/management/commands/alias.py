@@ -1,4 +1,4 @@
-"""`alias`: aliases listed, shown, made, changed, deleted."""
+"""The program `alias`: list, show, create, change and delete aliases."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ class Command(RowProgram):
     def find(self, permissions: Permissions, name: str) -> Alias | None:
         return permissions.visible_aliases().filter(address=name).first()
 
-    def told(self, row: Any) -> dict[str, object]:
+    def serialize(self, row: Any) -> dict[str, object]:
         return serialize_alias(row)
 
     def losses(self, row: Any) -> list[str]:
