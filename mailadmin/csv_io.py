@@ -103,7 +103,8 @@ def _alias_cells(row: Alias) -> list[str]:
 
 def _domain_cells(row: Domain) -> list[str]:
     return [
-        row.name, row.kind, row.target.name if row.target else "", _format_value(row.active), _format_size(row.account_quota_bytes),
+        row.name, row.kind, row.target.name if row.target else "", _format_value(row.active),
+        _format_size(row.account_quota_bytes),
         _format_value(row.account_quota_messages), _format_size(row.total_quota_bytes), _format_value(row.max_accounts),
         _format_value(row.max_aliases), row.catch_all,
     ]  # fmt: skip
@@ -174,7 +175,7 @@ def _import_lines(
 def _check_permission(permissions: Permissions, address: str) -> None:
     domain = Domain.objects.filter(name=address.rpartition("@")[2].lower()).values_list("pk", flat=True).first()
     if domain is not None and not permissions.covers_domain(domain):
-        raise DirectoryError({"": _("This is not yours to change.")})
+        raise DirectoryError({"": _("You may not change this.")})
 
 
 def _validate_form(form: Any) -> Any:
@@ -188,7 +189,7 @@ def _import_account(permissions: Permissions, fields: dict[str, str], really: bo
     _check_permission(permissions, address)
     row = Account.objects.filter(address=address).first()
     if row is not None and not permissions.can_change_account(row):
-        raise DirectoryError({"": _("This is not yours to change.")})
+        raise DirectoryError({"": _("You may not change this.")})
     current = dict(zip(ACCOUNTS, _account_cells(row), strict=True)) if row else {"state": "active", "role": "owner"}
     merged = {**current, **{name: value for name, value in fields.items() if name in ACCOUNTS}}
     merged["state"], merged["role"] = merged["state"] or "active", merged["role"] or "owner"
@@ -196,7 +197,7 @@ def _import_account(permissions: Permissions, fields: dict[str, str], really: bo
     names = merged.get("managed_domains", "").split()
     data["managed_domains"] = list(Domain.objects.filter(name__in=names).values_list("pk", flat=True))
     if len(data["managed_domains"]) != len(set(names)):
-        raise DirectoryError({"managed_domains": _("One of these domains is not here.")})
+        raise DirectoryError({"managed_domains": _("One of these domains does not exist here.")})
     draft: AccountDraft = _validate_form(AccountForm(permissions, data))
     password, stored = fields.get("password", ""), _password_hash(fields.get("password_hash", ""))
     if row is None:
@@ -246,7 +247,7 @@ def _import_alias(permissions: Permissions, fields: dict[str, str], really: bool
 
 def _import_domain(permissions: Permissions, fields: dict[str, str], really: bool) -> str:
     if not permissions.can_change_system:
-        raise DirectoryError({"": _("This is not yours to change.")})
+        raise DirectoryError({"": _("You may not change this.")})
     name = fields["name"].lower()
     row = Domain.objects.select_related("target").filter(name=name).first()
     current = dict(zip(DOMAINS, _domain_cells(row), strict=True)) if row else {"kind": "local"}

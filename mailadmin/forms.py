@@ -55,7 +55,7 @@ class DomainForm(Form):
     target = forms.CharField(
         label=_("Stands for"), required=False, help_text=_("For another name: the domain it stands for.")
     )
-    active = forms.BooleanField(label=_("Active"), required=False, help_text=_("Switched off, it takes no mail."))
+    active = forms.BooleanField(label=_("Active"), required=False, help_text=_("An inactive domain accepts no mail."))
     account_quota_bytes = SizeField(
         label=_("Quota of an account"), help_text=_("Empty: the system's default. 0: no limit.")
     )
@@ -154,7 +154,7 @@ class NewAccountForm(AccountForm):
     password = forms.CharField(
         label=_("Password"), required=False, strip=False, max_length=1000,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text=_("Leave empty to have one made; it is shown once."),
+        help_text=_("Leave empty to have one generated; it is shown once."),
     )  # fmt: skip
     field_order = ("local_part", "domain", "password")
 
@@ -233,7 +233,7 @@ class PasswordForm(Form):
     password = forms.CharField(
         label=_("New password"), required=False, strip=False, max_length=1000,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text=_("Leave empty to have one made; it is shown once."),
+        help_text=_("Leave empty to have one generated; it is shown once."),
     )  # fmt: skip
     again = forms.CharField(
         label=_("New password again"), required=False, strip=False, max_length=1000,
@@ -271,7 +271,9 @@ class AliasForm(Form):
     domain = forms.ChoiceField(label=_("Domain"))
     targets = forms.CharField(
         label=_("Delivers to"), max_length=200_000, widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false"}),
-        help_text=_("One address or many, parted by commas or new lines. A name alone is one of this domain."),
+        help_text=_(
+            "One or more addresses, separated by commas or line breaks. A name without a domain is one of this domain."
+        ),
     )  # fmt: skip
     active = forms.BooleanField(label=_("Active"), required=False, initial=True)
     comment = forms.CharField(label=_("Comment"), required=False, max_length=200)

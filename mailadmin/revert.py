@@ -50,13 +50,13 @@ def revert(permissions: Permissions, change: Change) -> None:
         case "alias.change":
             alias = Alias.objects.filter(address=change.subject).first()
             if not permissions.covers_domain(_current_row(alias).domain_id):
-                raise DirectoryError({"": _("This is not yours to change.")})
+                raise DirectoryError({"": _("You may not change this.")})
             alias_values = {**directory.alias_snapshot(_current_row(alias)), **before}
             directory.change_alias(_current_row(alias).pk, alias_values.pop("targets"), **alias_values)
         case "alias.delete":
             domain = Domain.objects.filter(name=change.subject.rpartition("@")[2]).first()
             if not permissions.covers_domain(_current_row(domain).pk):
-                raise DirectoryError({"": _("This is not yours to change.")})
+                raise DirectoryError({"": _("You may not change this.")})
             directory.create_alias(
                 change.subject, before["targets"], active=before["active"], comment=before["comment"] or ""
             )
@@ -64,7 +64,7 @@ def revert(permissions: Permissions, change: Change) -> None:
 
 def _current_row(row: Any) -> Any:
     if row is None:
-        raise DirectoryError({"": _("What was changed is gone.")})
+        raise DirectoryError({"": _("What was changed no longer exists.")})
     return row
 
 
@@ -78,7 +78,7 @@ def _revert_setting(name: str, before: dict[str, Any]) -> None:
 def _revert_account(permissions: Permissions, address: str, before: dict[str, Any]) -> None:
     account = _current_row(Account.objects.filter(address=address).first())
     if not permissions.can_change_account(account):
-        raise DirectoryError({"": _("This is not yours to change.")})
+        raise DirectoryError({"": _("You may not change this.")})
     values = {**directory.account_snapshot(account), **before}
     values["expires"] = date.fromisoformat(values["expires"]) if values["expires"] else None
     names = values.pop("managed_domains")

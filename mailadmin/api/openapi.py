@@ -26,7 +26,7 @@ def build_document() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "made under My account → API tokens"}
+                "token": {"type": "http", "scheme": "bearer", "description": "created under My account → API tokens"}
             },
             "schemas": {"Problem": _problem_schema(), **ANSWERS},
             "responses": {

@@ -26,19 +26,19 @@ def _text_schema(longest: int, description: str = "") -> Schema:
 
 DOMAIN: Schema = {
     "kind": {"type": "string", "enum": list(Domain.Kind.values)},
-    "target": _text_schema(255, "of an alias domain: the domain it stands for"),
+    "target": _text_schema(255, "target of an alias domain"),
     "active": {"type": "boolean"},
     "account_quota_bytes": _byte_count_schema("quota of an account; null: the system's, 0: no limit"),
-    "account_quota_messages": _count_schema("messages of an account"),
+    "account_quota_messages": _count_schema("message limit of an account"),
     "total_quota_bytes": _byte_count_schema("quota of the whole domain"),
-    "max_accounts": _count_schema("accounts at most"),
-    "max_aliases": _count_schema("aliases at most"),
-    "catch_all": _text_schema(320, "who gets mail for names that do not exist"),
+    "max_accounts": _count_schema("maximum number of accounts"),
+    "max_aliases": _count_schema("maximum number of aliases"),
+    "catch_all": _text_schema(320, "recipient of mail for addresses that do not exist"),
 }
 ACCOUNT: Schema = {
     "name": _text_schema(200),
     "state": {"type": "string", "enum": list(Account.State.values)},
-    "role": {"type": "string", "enum": list(Account.Role.values), "description": "given by administrators only"},
+    "role": {"type": "string", "enum": list(Account.Role.values), "description": "set by system administrators only"},
     "managed_domains": {"type": "array", "items": _text_schema(255), "maxItems": 1000},
     "expires": {"type": ["string", "null"], "format": "date", "pattern": r"^\d{4}-\d\d-\d\d$"},
     "quota_bytes": _byte_count_schema("null: the domain's, 0: no limit"),
@@ -61,9 +61,14 @@ END: Schema = {
     "what": {
         "type": "string",
         "enum": list(KINDS),
-        "description": "one session or program's password, or all of a kind",
+        "description": "one session or app password, or all of a kind",
     },
-    "number": {"type": "integer", "minimum": 0, "maximum": 2**53, "description": "which session or program"},
+    "number": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 2**53,
+        "description": "number of the session or app password",
+    },
 }
 KEY: Schema = {"algorithm": {"type": "string", "enum": list(DkimKey.Algorithm.values)}}
 _ENTRY: Schema = {
@@ -74,11 +79,11 @@ _ENTRY: Schema = {
 }
 TABLE: Schema = {"entries": {"type": "array", "items": _ENTRY, "maxItems": 5000}}
 SIMULATION: Schema = {
-    "client": _text_schema(45, "its address"),
-    "helo": _text_schema(255, "what it calls itself"),
+    "client": _text_schema(45, "IP address of the client"),
+    "helo": _text_schema(255, "HELO name of the client"),
     "sender": _text_schema(320, "empty: the null sender"),
     "recipient": _text_schema(320),
-    "login": _text_schema(320, "signed in as"),
+    "login": _text_schema(320, "authenticated account"),
     "size": {"type": "integer", "minimum": 0, "maximum": 2**40},
     "tls": {"type": "boolean"},
 }
@@ -97,7 +102,7 @@ _QUEUED: Schema = {
 }  # fmt: skip
 _KEY: Schema = {
     "selector": _TEXT, "algorithm": _TEXT, "state": {"type": "string", "enum": list(DkimKey.State.values)},
-    "created": _MOMENT, "name": _named_schema("string", "where the record belongs"), "record": _TEXT,
+    "created": _MOMENT, "name": _named_schema("string", "name of the DNS record"), "record": _TEXT,
 }  # fmt: skip
 
 
@@ -147,7 +152,9 @@ ANSWERS: dict[str, Schema] = {
     }),
     "Access": _object_schema({
         "factors": _list_schema({"kind": _TEXT, "label": _TEXT}),
-        "programs": _list_schema({"number": _NUMBER, "label": _TEXT, "last_used": _MOMENT | {"type": ["string", "null"]}}),
+        "programs": _list_schema({
+            "number": _NUMBER, "label": _TEXT, "last_used": _MOMENT | {"type": ["string", "null"]},
+        }),
         "sessions": _list_schema({"number": _NUMBER, "agent": _TEXT, "client": _TEXT, "created": _MOMENT}),
     }),
     "Record": _object_schema({
@@ -159,7 +166,7 @@ ANSWERS: dict[str, Schema] = {
     "Keys": _object_schema({"keys": _list_schema(_KEY)}),
     "Table": _object_schema({"name": _TEXT, "entries": _NUMBER}),
     "Entries": _object_schema({"name": _TEXT, "entries": _list_schema({"key": _TEXT, "value": _TEXT})}),
-    "Line": _object_schema({"level": _named_schema("string", "empty: an ordinary line"), "line": _TEXT}),
+    "Line": _object_schema({"level": _named_schema("string", "empty for an ordinary line"), "line": _TEXT}),
     "Explanation": _object_schema({
         "accepted": _YES_OR_NO, "reply": _TEXT,
         "steps": _list_schema({"parameter": _TEXT, "restriction": _TEXT, "result": _TEXT}),
@@ -167,12 +174,12 @@ ANSWERS: dict[str, Schema] = {
     }),
     "Deleted": _object_schema({"deleted": _TEXT}),
     "Changed": _object_schema({"changed": _TEXT}),
-    "Acted": _object_schema({"messages": _named_schema("integer", "to how many it was done")}),
+    "Acted": _object_schema({"messages": _named_schema("integer", "number of messages changed")}),
 }  # fmt: skip
 
 
 # The page number; scripts that read to the end find an empty page there.
-PAGE: Schema = {"type": "integer", "minimum": 1, "maximum": 10_000, "description": "which page, from 1"}
+PAGE: Schema = {"type": "integer", "minimum": 1, "maximum": 10_000, "description": "page number, from 1"}
 
 
 def query_parameter(description: str, *allowed: str) -> Schema:

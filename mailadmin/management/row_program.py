@@ -49,23 +49,23 @@ class RowProgram(Program):
     def add_arguments(self, parser: ArgumentParser) -> None:
         first, *others = csv_io.COLUMNS[self.kind]
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        list_parser = actions.add_parser("list", help="all of them, or those that match")
-        list_parser.add_argument("-q", default="", metavar="TEXT", help="that have this in them")
+        list_parser = actions.add_parser("list", help="list all rows, or those that match")
+        list_parser.add_argument("-q", default="", metavar="TEXT", help="only rows that contain this text")
         for name in self.filters:
-            list_parser.add_argument(f"--{name}", default="", help=f"of this {name}")
-        show_parser = actions.add_parser("show", help="one, with everything that is set")
+            list_parser.add_argument(f"--{name}", default="", help=f"only rows of this {name}")
+        show_parser = actions.add_parser("show", help="show one row with all its fields")
         fields = f"field=value …; fields: {', '.join(others)}"
-        add = actions.add_parser("add", help="make one", epilog=fields)
-        change = actions.add_parser("set", help="change fields of one; the others stay", epilog=fields)
-        delete_parser = actions.add_parser("delete", help="delete one with all that belongs to it")
+        add = actions.add_parser("add", help="create a row", epilog=fields)
+        change = actions.add_parser("set", help="change fields of a row; the others stay as they are", epilog=fields)
+        delete_parser = actions.add_parser("delete", help="delete a row with everything that belongs to it")
         for each in (show_parser, add, change, delete_parser, *self.more_actions(actions)):
             each.add_argument("name", metavar=first.upper())
         for each in (add, change):
             each.add_argument("fields", nargs="*", metavar="field=value")
         for each in (add, change, delete_parser):
-            each.add_argument("--dry-run", action="store_true", help="only say what would be done")
+            each.add_argument("--dry-run", action="store_true", help="only report what would be done")
         for each in actions.choices.values():
-            each.add_argument("--json", action="store_true", help="one JSON object a row")
+            each.add_argument("--json", action="store_true", help="print one JSON object per row")
 
     def more_actions(self, actions: Any) -> Sequence[ArgumentParser]:
         """Return parsers of additional actions; each gets the row's name as its first argument."""
@@ -102,7 +102,7 @@ class RowProgram(Program):
     def row(self, permissions: Permissions, options: dict[str, Any]) -> Any:
         found = self.find(permissions, options["name"].strip().lower())
         if found is None:
-            raise Fatal(f"{options['name']}: there is none by this name")
+            raise Fatal(f"{options['name']}: does not exist")
         return found
 
     def print_row(self, row: Model, options: dict[str, Any], **more: object) -> None:
@@ -115,7 +115,7 @@ class RowProgram(Program):
 
     def add(self, permissions: Permissions, options: dict[str, Any], **more: str) -> None:
         if self.find(permissions, options["name"].strip().lower()) is not None:
-            raise Fatal(f"{options['name']}: is there already")
+            raise Fatal(f"{options['name']}: exists already")
         self.import_fields(permissions, options, more)
 
     def set(self, permissions: Permissions, options: dict[str, Any]) -> None:

@@ -96,7 +96,7 @@ def render_rows(rows: Sequence[MessageSummary], view: ListView) -> SafeString:
         colour = highlights.highlight_colour(row, rules)
         subject = escape(row.subject) or words.no_subject
         classes = "row" + " new" * (not seen) + " starred" * starred + " open" * (row.uid == view.opened)
-        classes += " gone" * row.deleted
+        classes += " deleted" * row.deleted
         if colour is not None:
             classes += f" hl{colour}"
         checked, current = " checked" * view.check_all, _CURRENT * (row.uid == view.opened)

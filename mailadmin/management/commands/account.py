@@ -20,7 +20,7 @@ from mailcore.store.auth import account_login
 
 
 class Command(RowProgram):
-    help = "List, show, make, change and delete accounts; set passwords; see and take back what opens an account."
+    help = "List, show, create, change and delete accounts; set passwords; list and revoke access to an account."
     kind = "accounts"
     filters = ("domain", "state", "role")
 
@@ -28,11 +28,13 @@ class Command(RowProgram):
         password_parser = actions.add_parser("password", help="set the password")
         for each in (actions.choices["add"], password_parser):
             each.add_argument(
-                "--password-stdin", action="store_true", help="the first line of standard input; else one is made"
+                "--password-stdin",
+                action="store_true",
+                help="read the password from the first line of standard input; default: generate one",
             )
-        access = actions.add_parser("access", help="second factors, programs' passwords and signed-in browsers")
-        access.add_argument("--end", choices=KINDS, help="take one back, or all of a kind")
-        access.add_argument("--number", type=int, default=0, help="which session or program")
+        access = actions.add_parser("access", help="list second factors, app passwords and web sessions")
+        access.add_argument("--end", choices=KINDS, help="revoke one session or app password, or all of a kind")
+        access.add_argument("--number", type=int, default=0, help="number of the session or app password")
         return password_parser, access
 
     def actions_by_name(self) -> dict[str, Act]:
@@ -75,7 +77,7 @@ class Command(RowProgram):
     def access(self, permissions: Permissions, options: dict[str, Any]) -> None:
         row = self.row(permissions, options)
         if options["end"] and not revoke(row.pk, options["end"], options["number"]):
-            raise Fatal(f"{row.address}: there is none such")
+            raise Fatal(f"{row.address}: no such access")
         access_data = serialize_access(row)
         if options["json"]:
             self.print(json.dumps(access_data, ensure_ascii=False))

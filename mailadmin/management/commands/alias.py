@@ -10,7 +10,7 @@ from mailcore.store import directory
 
 
 class Command(RowProgram):
-    help = "List, show, make, change and delete aliases: second names, forwards, groups."
+    help = "List, show, create, change and delete aliases: additional addresses, forwards, groups."
     kind = "aliases"
 
     def find(self, permissions: Permissions, name: str) -> Alias | None:

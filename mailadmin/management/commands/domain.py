@@ -13,7 +13,7 @@ from mailcore.store import directory
 
 
 class Command(RowProgram):
-    help = "List, show, make, change and delete domains."
+    help = "List, show, create, change and delete domains."
     kind = "domains"
 
     def find(self, permissions: Permissions, name: str) -> Domain | None:

@@ -12,11 +12,11 @@ from mailcore.management.program import Program
 
 
 class Command(Program):
-    help = "Write accounts, aliases or domains as CSV to standard output; importcsv reads it back as it was."
+    help = "Write accounts, aliases or domains as CSV to standard output; importcsv can read the output."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("kind", choices=list(csv_io.COLUMNS))
-        parser.add_argument("-q", default="", metavar="TEXT", help="only those that have this in them")
+        parser.add_argument("-q", default="", metavar="TEXT", help="only rows that contain this text")
         parser.add_argument("--domain", default="", help="only accounts of this domain")
 
     def run(self, options: dict[str, Any], given: Any) -> int:

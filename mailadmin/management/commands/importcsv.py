@@ -15,13 +15,13 @@ from mailcore.wire.text.charsets import guess_text
 
 
 class Command(Program):
-    help = "Make and change accounts, aliases or domains by a CSV file; each line stands for itself."
+    help = "Create and change accounts, aliases or domains from a CSV file; lines are independent."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("kind", choices=list(csv_io.COLUMNS))
-        parser.add_argument("file", help='the file, "-" for standard input')
-        parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
-        parser.add_argument("--json", action="store_true", help="one JSON object a line")
+        parser.add_argument("file", help='CSV file; "-" for standard input')
+        parser.add_argument("--dry-run", action="store_true", help="only report what would be done")
+        parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
     def read(self, options: dict[str, Any]) -> str:
         try:

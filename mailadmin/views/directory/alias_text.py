@@ -77,10 +77,11 @@ def _render_aliases(domain: Domain) -> str:
         .order_by("local_part")
         .values_list("local_part", "targets", "special", "active")
     )
-    return "".join(
-        f"{'' if active else '# '}{table_files.format_name(name)}: {table_files.format_targets(targets, domain.name, special)}\n"
-        for name, targets, special, active in rows
-    )
+    lines = []
+    for name, targets, special, active in rows:
+        target_text = table_files.format_targets(targets, domain.name, special)
+        lines.append(f"{'' if active else '# '}{table_files.format_name(name)}: {target_text}\n")
+    return "".join(lines)
 
 
 def _apply_text(domain: Domain, content: str, *, really: bool) -> list[Change]:
@@ -91,7 +92,7 @@ def _apply_text(domain: Domain, content: str, *, really: bool) -> list[Change]:
         if isinstance(each, LineError):
             found.append(Change("", problem=each.text, line=each.line))
         elif each.name in wanted:
-            found.append(Change(each.name, problem=_("This name stands here twice."), line=each.line))
+            found.append(Change(each.name, problem=_("This name appears twice."), line=each.line))
         else:
             wanted[each.name] = (each.line, each.targets)
     if len(wanted) > _MAX_ALIASES:

@@ -57,7 +57,7 @@ def change_key(request: HttpRequest, permissions: Permissions, domain_id: int) -
                 dkim_keys.create_key(row.pk, request.POST.get("algorithm", ""))
             except ValueError:
                 raise Http404 from None
-            text = _("The key has been made. Enter its record, then put it to work.")
+            text = _("The key has been created. Publish its DNS record, then activate the key.")
         case "sign" if dkim_keys.activate_key(row.pk, key_id):
             text = _("Outgoing mail is signed with this key now.")
         case "delete" if "sure" not in request.POST and (entry := _find_key(row, key_id)):
@@ -76,7 +76,7 @@ def _find_key(row: Domain, key_id: int) -> KeyEntry | None:
 def _confirmation(row: Domain, entry: KeyEntry) -> dict[str, object]:
     losses = [_("the key %(selector)s of %(domain)s") % {"selector": entry.selector, "domain": row.name}]
     if entry.state == DkimKey.State.SIGNING:
-        losses.append(_("the signature of outgoing mail: it goes out unsigned until another key is put to work"))
+        losses.append(_("the signature of outgoing mail: it is sent unsigned until another key is activated"))
     return {
         "section": "domains",
         "title": _("Delete %(name)s") % {"name": entry.selector},

@@ -50,8 +50,8 @@ _ACTIONS: dict[str, tuple[Act, object, str]] = {
 
 # Irreversible actions and their consequences.
 _IRREVERSIBLE = {
-    "delete": gettext_lazy("They are gone for good, and nobody is told: neither their senders nor their recipients."),
-    "return": gettext_lazy("Their senders are told that they could not be delivered, and they leave the queue."),
+    "delete": gettext_lazy("They are deleted permanently; neither their senders nor their recipients are notified."),
+    "return": gettext_lazy("Their senders receive a bounce, and the messages are removed from the queue."),
 }
 
 

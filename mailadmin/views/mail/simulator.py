@@ -19,7 +19,7 @@ class SimulationForm(Form):
     )
     recipient = forms.CharField(label=_("Recipient"), max_length=320)
     login = forms.CharField(label=_("Signed in as"), required=False, max_length=320)
-    size = forms.IntegerField(label=_("Size in octets"), required=False, min_value=0, max_value=2**40)
+    size = forms.IntegerField(label=_("Size in bytes"), required=False, min_value=0, max_value=2**40)
     tls = forms.BooleanField(label=_("Encrypted"), required=False)
 
     def answer(self) -> Explanation:

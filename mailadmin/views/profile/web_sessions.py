@@ -78,7 +78,7 @@ def revoke_access(request: HttpRequest, permissions: Permissions, account_id: in
         raise Http404
     ended = revoke(row.pk, kind, int(number) if number.isdecimal() and len(number) < 19 else 0)
     if not ended:
-        messages.info(request, _("This sign-in was gone already."))
+        messages.info(request, _("This sign-in had already ended."))
         return redirect("mailadmin:access", row.pk)
     return redirect_with_notice(request, permissions, _("The sign-in has been revoked."), "mailadmin:access", row.pk)
 

@@ -228,7 +228,7 @@ def test_any_of_several_in_hindsight(office: PostOffice, lisi: Browser) -> None:
         "header": ["", ""],
     }
     save_rule(lisi, now="1", of="any", **either)
-    assert "1 message in the inbox was treated alike." in lisi.page
+    assert "The rule was applied to 1 message in the inbox." in lisi.page
     assert b"Subject: one" in office.messages("lisi", "Archive")[0]
 
 

@@ -295,7 +295,7 @@ def test_deleted_ones_are_marked_and_unmarked(office: PostOffice, marking: Brows
 def test_marked_ones_are_removed_when_that_is_wanted(office: PostOffice, marking: Browser) -> None:
     do(marking, "delete", 9, 10)
     do(marking, "expunge")
-    assert "Messages marked as deleted are gone." in marking.page
+    assert "Messages marked as deleted have been removed." in marking.page
     assert subjects(marking.page) == [f"第{n}封" for n in range(8, 0, -1)]
     assert office.messages("lisi", "Trash") == []
 

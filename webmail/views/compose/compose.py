@@ -206,7 +206,7 @@ def _handle_post(request: HttpRequest, posted: PostedDraft) -> HttpResponseBase:
         target = reverse("resume", args=[posted.token])
         return redirect(f"{reverse('sign-in')}?next={target}")
     if person.address != posted.owner:
-        detail = _("It was begun by somebody else who used this browser, and waits for them.")
+        detail = _("It was started by another user of this browser and is saved for them.")
         return session.error_page(request, _("This message is not yours."), detail, 403)
     return _handle_action(request, posted)
 

@@ -191,10 +191,10 @@ def _undo_seconds(request: Request) -> int:
 
 def _explain_error(error: submission.SubmissionError, fields: dict[str, Any]) -> Errors:
     if isinstance(error, submission.SubmissionUnreachable):
-        text = _("The message was not sent: the mail server cannot be reached. Your text is kept; please try again.")
+        text = _("The message was not sent: the mail server cannot be reached. Your text is saved; please try again.")
         return {"": text}
     if not error.refused:
-        return {"": _("The message was not sent. The server said: %s") % error.reply}
+        return {"": _("The message was not sent. The server replied: %s") % error.reply}
     errors = {"": _("The message was not sent, because the server refused a recipient.")}
     for address, reply in error.refused.items():
         field = next((n for n in ("to", "cc", "bcc") if address.casefold() in fields[n].casefold()), "to")
@@ -219,7 +219,7 @@ def _file_away(
             sent = _sent_folder(mail, request.visitor.options.sent_copies)
             uid = mail.append(sent, mime_builder.render_message(message, with_bcc=True), ["seen"])
     except (imap_client.CommandRefused, imap_client.ServerUnreachable) as fault:
-        messages.warning(request, _("No copy could be kept in the folder for sent mail: %s") % fault)
+        messages.warning(request, _("No copy could be saved in the folder for sent mail: %s") % fault)
         return []
     try:
         flag = _MARKS.get(fields["mode"])

@@ -126,7 +126,7 @@ def import_vcard(request: Request, mail: imap_client.MailSession, uid: int, sect
     if not cards:
         messages.warning(request, _("No card in this file has an e-mail address."))
     else:
-        text = _("Contacts added: %(added)d, changed: %(changed)d, passed over: %(passed)d.")
+        text = _("Contacts added: %(added)d, changed: %(changed)d, skipped: %(passed)d.")
         messages.success(
             request, text % {"added": outcome.added, "changed": outcome.changed, "passed": outcome.skipped}
         )

@@ -79,11 +79,11 @@ def _fetch_account(request: HttpRequest, mail: imap_client.MailSession, account:
     try:
         outcome = pop3_fetch.fetch_mail(mail, account, request.POST.get("password", ""))
     except pop3_fetch.ServerRefused as refusal:
-        return _("The server there said: %s") % refusal
+        return _("That server replied: %s") % refusal
     except safe_http.ServerBusy:
         return _("Too many are fetching mail just now. Please try again in a moment.")
     except safe_http.FetchError:
-        return _("That server cannot be reached, or may not be asked.")
+        return _("That server cannot be reached, or is not permitted.")
     text = ngettext("%d message was fetched.", "%d messages were fetched.", outcome.imported) % outcome.imported
     messages.success(request, text)
     if outcome.large:

@@ -98,7 +98,7 @@ def _validate_name(mail: imap_client.MailSession, pane: tuple[Folder, ...], pare
     except ValueError:
         raise FolderError(_("A control character is not allowed here.")) from None
     if delimiter in typed or any(character in typed for character in "*%"):
-        raise FolderError(_("The signs %s cannot be used in the name of a folder.") % f"{delimiter} * %")
+        raise FolderError(_("The characters %s cannot be used in the name of a folder.") % f"{delimiter} * %")
     full_name = f"{_find_folder(pane, parent).name}{delimiter}{typed}" if parent else mail.namespace_prefix() + typed
     if full_name.upper() == "INBOX" or any(f.name == full_name for f in pane):
         raise FolderError(_("There is a folder of that name already."))

@@ -222,9 +222,9 @@ def unsubscribe_list(request: Request, mail: imap_client.MailSession, uid: int) 
     message = find_message(request, mail, uid)
     offer = unsubscribe.parse_offer(message.head)
     if offer and offer.one_click and unsubscribe.send_unsubscribe(offer.one_click):
-        messages.success(request, _("The list was told that you no longer want its mail."))
+        messages.success(request, _("The list has received your request to unsubscribe."))
     else:
-        messages.error(request, _("The list’s server did not take it. Nothing was changed."))
+        messages.error(request, _("The list’s server did not accept the request. Nothing was changed."))
     return redirect(
         reverse("read", args=[uid]) + layout.folder_query(layout.requested_folder(request), part=message.section)
     )
@@ -258,7 +258,7 @@ def send_receipt(request: Request, mail: imap_client.MailSession, uid: int) -> H
             content = read_receipts.render_receipt(message, reader, requester, timezone.localtime())
             try:
                 submission.submit_message(smtp_address(), person.login, person.secret, "", [requester.mail], content)
-                messages.success(request, _("The sender is told that you read this."))
+                messages.success(request, _("A read receipt was sent."))
             except submission.SubmissionError:
                 mail.set_flag([uid], "mdnsent", on=False)
                 messages.error(request, _("The receipt could not be sent."))

@@ -56,7 +56,7 @@ def act_on_messages(request: Request, mail: imap_client.MailSession) -> HttpResp
             return _empty_folder(request, mail, name)
         if action == "expunge":
             mail.expunge()
-            messages.success(request, _("Messages marked as deleted are gone."))
+            messages.success(request, _("Messages marked as deleted have been removed."))
             break
         _do_action(request, mail, name, action, uids)
     return redirect(_next_page(request, box, action))
@@ -146,7 +146,9 @@ def _snooze(request: Request, mail: imap_client.MailSession, box: str, uids: lis
     elif box == (snoozed_folder := layout.special_folder(mail, "snoozed")) or not snooze.snooze_messages(
         mail, request.visitor.address, box, uids, snoozed_folder, due
     ):
-        messages.warning(request, _("The server does not say where it puts messages; they cannot be snoozed here."))
+        messages.warning(
+            request, _("The server does not report the new numbers of moved messages; they cannot be snoozed here.")
+        )
     else:
         count = len(uids)
         text = ngettext("%(count)d message comes back: %(when)s.", "%(count)d messages come back: %(when)s.", count)

@@ -74,7 +74,7 @@ def _resend_message(request: Request, mail: imap_client.MailSession, uid: int, t
     except submission.SubmissionError as error:
         draft_store.release_claim(token)
         texts = [error.reply, *(f"{address}: {reply}" for address, reply in error.refused.items())]
-        return _("The message was not sent. The server said: %s") % " ".join(filter(None, texts))
+        return _("The message was not sent. The server replied: %s") % " ".join(filter(None, texts))
     draft_store.mark_sent(token)
     messages.success(request, _("The message was sent on as it is."))
     return ""

@@ -190,7 +190,7 @@ def key_page(request: Request, mail: imap_client.MailSession) -> HttpResponse:
             wanted = dict(access_keys.DEFAULT_KEYS)
         invalid = next((key for key in wanted.values() if key and not (key.isascii() and key.isalnum())), "")
         if invalid:
-            problem = _("“%s” is no letter or digit.") % invalid
+            problem = _("“%s” is not a letter or digit.") % invalid
         elif duplicate := access_keys.find_clash(wanted):
             problem = _("The key “%s” would do two things on one page.") % duplicate
         else:

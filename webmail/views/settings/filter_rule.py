@@ -71,10 +71,12 @@ def _apply_now(request: Request, mail: imap_client.MailSession, rule: Rule) -> N
     try:
         count = apply_to_existing.apply_rule(mail, rule, layout.INBOX)
     except apply_to_existing.RuleNotSearchable:
-        messages.info(request, _("Messages in the inbox were left alone: this rule only works as they arrive."))
+        messages.info(request, _("The rule was not applied to the inbox: it only works as messages arrive."))
     else:
         text = ngettext(
-            "%d message in the inbox was treated alike.", "%d messages in the inbox were treated alike.", count
+            "The rule was applied to %d message in the inbox.",
+            "The rule was applied to %d messages in the inbox.",
+            count,
         )
         messages.success(request, text % count)
 

@@ -130,7 +130,7 @@ def with_script_errors(page: Page) -> Page:
             return session.error_page(request, _("The mail server refused this."), str(refusal), 409)
         except sieve_client.SieveUnreachable as fault:
             log.warning("managesieve: %s", fault)
-            title = _("The server that keeps your filters cannot be reached.")
+            title = _("The server that stores your filters cannot be reached.")
             return session.error_page(request, title, _("Please try again in a moment."), 503)
 
     return inner

@@ -46,7 +46,7 @@ def filter_list(request: Request, mail: imap_client.MailSession) -> HttpResponse
             return render(request, "webmail/filters.html", script_context(request, mail, script, described=described))
         if request.POST.get("do") == "anew":
             script.start_new_script()
-            messages.success(request, _("Your other script is kept, and no longer active."))
+            messages.success(request, _("Your other script is still saved, but no longer active."))
         elif not is_stale(request, script) and script.filters is not None:
             script.save(_apply_button(script.filters, request.POST))
     return redirect("filters")
