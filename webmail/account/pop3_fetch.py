@@ -55,7 +55,7 @@ def fetch_mail(mail: imap_client.MailSession, account: FetchedFrom, password: st
     """
     limits = conf.current()
     if str(account.port) not in limits.webmail_fetch_mail_ports:
-        raise safe_http.FetchError("not a port for mail")
+        raise safe_http.FetchError("port not permitted")
     try:
         with safe_http.safe_connect(account.host, account.port, limits.webmail_fetch_mail_time_limit) as connection:
             client = _log_in(connection, account, password)

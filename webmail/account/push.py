@@ -74,7 +74,7 @@ class IdleListener:
                     self.publish("end")
                     return
                 except (OSError, EOFError, ssl.SSLError, TimeoutError, ValueError) as fault:
-                    log.info("listening for news broke off: %s", type(fault).__name__)
+                    log.info("IMAP connection for push events lost: %s", type(fault).__name__)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 60)
         finally:
@@ -98,7 +98,9 @@ class IdleListener:
             reply = (await _read_tagged(reader, b"a")).upper()
             if not reply.startswith(b"A OK"):
                 raise (
-                    OSError("let in no further") if LIMIT_CODES.search(reply.decode("latin-1")) else _CredentialExpired
+                    OSError("connection limit reached")
+                    if LIMIT_CODES.search(reply.decode("latin-1"))
+                    else _CredentialExpired
                 )
             capability_lines: list[bytes] = []
             await _run_command(reader, writer, b"b CAPABILITY", capability_lines)
@@ -126,9 +128,9 @@ class IdleListener:
     async def _poll(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.is_listening = True
         await asyncio.sleep(POLL_SECONDS)
-        on_line: list[bytes] = []
-        await _run_command(reader, writer, b"e NOOP", on_line)
-        for line in on_line:
+        lines: list[bytes] = []
+        await _run_command(reader, writer, b"e NOOP", lines)
+        for line in lines:
             self._on_line(line)
 
     def _on_line(self, line: bytes) -> None:
@@ -252,7 +254,7 @@ async def _open_connection(server: ServerAddress) -> tuple[asyncio.StreamReader,
 async def _read_line(reader: asyncio.StreamReader) -> bytes:
     line = await reader.readline()
     if not line.endswith(b"\n"):
-        raise EOFError("the connection ended")
+        raise EOFError("connection closed")
     return line
 
 
@@ -268,9 +270,9 @@ async def _read_tagged(
 
 
 async def _run_command(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, command: bytes, on_line: list[bytes] | None = None
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, command: bytes, lines: list[bytes] | None = None
 ) -> bool:
     writer.write(command + b"\r\n")
     await writer.drain()
-    reply = await _read_tagged(reader, command.partition(b" ")[0], None if on_line is None else on_line.append)
+    reply = await _read_tagged(reader, command.partition(b" ")[0], None if lines is None else lines.append)
     return reply.split()[1].upper() == b"OK"

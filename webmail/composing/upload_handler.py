@@ -25,7 +25,7 @@ class LimitedUploadHandler(FileUploadHandler):
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
         if self._view_name() not in settings.UPLOADS:
-            raise FileRefused("a file for a page that takes none")
+            raise FileRefused("file posted to a page that accepts none")
         self._limit = conf.current().message_size_limit * 3 // 4 if self._is_attachment() else 0
 
     def _view_name(self) -> str:

@@ -26,16 +26,20 @@ def apply_rule(mail: imap_client.MailSession, rule: Rule, box: str) -> int:
 
     Raise `RuleNotSearchable`.
     """
-    wanted = [_search_key(each) for each in rule.conditions]
-    doable = [action for action in rule.actions if action.kind in ("label", "star", "read", "copy", "move")]
-    if not doable:
+    condition_keys = [_search_key(each) for each in rule.conditions]
+    applicable = [action for action in rule.actions if action.kind in ("label", "star", "read", "copy", "move")]
+    if not applicable:
         raise RuleNotSearchable
-    key = (AnyOf(tuple(wanted)) if _ALL not in wanted else _ALL) if rule.any_of else AllOf(tuple(wanted))
+    key = (
+        (AnyOf(tuple(condition_keys)) if _ALL not in condition_keys else _ALL)
+        if rule.any_of
+        else AllOf(tuple(condition_keys))
+    )
     mail.open(box)
     matches = mail.search(key)[:MAX_MESSAGES]
     # If any condition suffices, those that only the server can evaluate are searched for separately.
     server_only_keys = [
-        key for key, each in zip(wanted, rule.conditions, strict=True) if each.field not in _SUMMARY_FIELDS
+        key for key, each in zip(condition_keys, rule.conditions, strict=True) if each.field not in _SUMMARY_FIELDS
     ]
     matched_by_server = (
         set(mail.search(AnyOf(tuple(server_only_keys)))) if rule.any_of and server_only_keys and matches else set()
@@ -43,7 +47,7 @@ def apply_rule(mail: imap_client.MailSession, rule: Rule, box: str) -> int:
     uids = [row.uid for row in mail.summaries_of(matches) if row.uid in matched_by_server or _matches_rule(rule, row)]
     if uids:
         # The move is last, because copies are made from the messages where they are now.
-        for action in sorted(doable, key=lambda each: ("label", "star", "read", "copy", "move").index(each.kind)):
+        for action in sorted(applicable, key=lambda each: ("label", "star", "read", "copy", "move").index(each.kind)):
             _do_action(mail, uids, action)
     return len(uids)
 
@@ -79,8 +83,10 @@ def _search_key(condition: Condition) -> Key:
     if how not in ("contains", "lacks"):
         raise RuleNotSearchable
     names = {"list": "List-Id", "header": condition.header}
-    matches: Key = FieldContains("body", value) if condition.field == "body" else Header(names[condition.field], value)
-    return matches if how == "contains" else Not(matches)
+    search_key: Key = (
+        FieldContains("body", value) if condition.field == "body" else Header(names[condition.field], value)
+    )
+    return search_key if how == "contains" else Not(search_key)
 
 
 def _matches_rule(rule: Rule, row: MessageSummary) -> bool:

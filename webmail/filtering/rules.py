@@ -224,7 +224,7 @@ def parse_script(text: str) -> FilterSet:
             found = _read_blocked(node, found)
         elif (vacation := _vacation_of(node)) is not None:
             if found.away.text:
-                raise UnknownScript("two automatic answers")
+                raise UnknownScript("two automatic replies")
             found = replace(found, away=_read_away(node, vacation))
         else:
             found = replace(found, rules=(*found.rules, _read_rule(node)))

@@ -141,12 +141,12 @@ class SieveClient:
         while not parser.line(self._read_line()):
             count = parser.literal or 0
             if count > LARGEST:
-                raise GrammarError("the answer is too large")
+                raise GrammarError("response too large")
             parser.octets(self._file.read(count))
         return [token.upper() if isinstance(token, str) else token for token in parser.tokens]
 
     def _read_line(self) -> bytes:
         line = self._file.readline(1 << 16)
         if not line.endswith(b"\n"):
-            raise GrammarError("the server has gone")
+            raise GrammarError("connection closed")
         return line.rstrip(b"\r\n")

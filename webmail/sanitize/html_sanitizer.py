@@ -120,7 +120,7 @@ def sanitize_html(
                     return safe_link(value)
             return value
         except Exception:
-            log.warning("an attribute of a message could not be judged and was dropped")
+            log.warning("cannot sanitize an attribute of a message; attribute dropped")
             return None
 
     sanitized = nh3.clean(

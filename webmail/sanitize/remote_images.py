@@ -35,11 +35,11 @@ def fetch_image(token: str) -> tuple[bytes, str]:
     try:
         url = _signer.unsign_object(token, max_age=LINK_LIFETIME)
     except (BadSignature, ValueError) as error:
-        raise safe_http.FetchError("not signed by us, or too long ago") from error
+        raise safe_http.FetchError("invalid or expired signature") from error
     answer = safe_http.safe_get(str(url))
     kind = image_type(answer.content)
     if answer.status != 200 or kind is None:
-        raise safe_http.FetchError("no picture")
+        raise safe_http.FetchError("not an image")
     return answer.content, kind
 
 

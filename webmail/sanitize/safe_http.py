@@ -122,7 +122,7 @@ def _allowed(networks: tuple[str, ...]) -> list[ipaddress.IPv4Network | ipaddres
         try:
             found.append(ipaddress.ip_network(text, strict=False))
         except ValueError:
-            log.warning("webmail_fetch_networks: “%s” is no network", text)
+            log.warning("webmail_fetch_networks: “%s” is not a network", text)
     return found
 
 
@@ -145,17 +145,17 @@ def _resolve_url(url: str) -> _Target:
     Raise `FetchError`.
     """
     if len(url) > LONGEST or any(ord(character) < 33 or ord(character) == 127 for character in url):
-        raise FetchError("not an address")
+        raise FetchError("not a URL")
     try:
         split = urlsplit(url)
         port = split.port or (443 if split.scheme == "https" else 80)
         host = (split.hostname or "").encode("idna" if not (split.hostname or "").isascii() else "ascii").decode()
     except (ValueError, UnicodeError) as error:
-        raise FetchError("not an address") from error
+        raise FetchError("not a URL") from error
     if split.scheme not in ("http", "https") or not host or split.username is not None:
-        raise FetchError("not an address of the web")
+        raise FetchError("not an http or https URL")
     if str(port) not in conf.current().webmail_fetch_ports:
-        raise FetchError("not a port of the web")
+        raise FetchError("port not permitted")
     path = _ascii(f"{split.path or '/'}?{split.query}" if split.query else split.path or "/")
     return _Target(split.scheme == "https", host, _check_host(host, port), port, path)
 
@@ -219,14 +219,14 @@ def _send_request(target: _Target, method: str, content: bytes, media_type: str)
             location = response.getheader("Location") or ""
             coding = response.getheader("Content-Encoding", "identity").strip().lower()
     except (OSError, ssl.SSLError, http.client.HTTPException, ValueError) as error:
-        raise FetchError("no proper answer") from error
+        raise FetchError("invalid response") from error
     finally:
         client.close()
         connection.close()
     if timed_out.is_set():
         raise FetchError("too slow")
     if len(found) > limits.webmail_fetch_size_limit or coding not in ("", "identity"):
-        raise FetchError("too large, or packed though asked not to be")
+        raise FetchError("too large, or compressed against our request")
     return HttpResponse(response.status, found), location
 
 

@@ -106,7 +106,7 @@ def reject_controls(text: str) -> str:
     Raise `ValueError` if it has a control character: none belongs in a command.
     """
     if re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
-        raise ValueError("a control character in an IMAP argument")
+        raise ValueError("control character in an IMAP argument")
     return text
 
 
@@ -187,5 +187,5 @@ def _format_single(key: Key) -> Pieces:
 
 def _check_pattern(pattern: re.Pattern[str], text: str) -> bytes:
     if not pattern.fullmatch(text):
-        raise ValueError("not a word of IMAP")
+        raise ValueError("invalid characters for IMAP")
     return text.encode("ascii")

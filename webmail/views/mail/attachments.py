@@ -48,7 +48,7 @@ def remote_picture(_request: HttpRequest, token: str) -> HttpResponse:
     except safe_http.ServerBusy:
         return HttpResponse(status=503, headers={"Retry-After": "2"})
     except safe_http.FetchError as fault:
-        log.info("a picture was not fetched: %s", fault)
+        log.info("cannot fetch remote image: %s", fault)
         return HttpResponse(status=404)
     response = _file_response(content, kind, "", inline=True)
     response["Cache-Control"] = f"private, max-age={remote_images.LINK_LIFETIME}"
