@@ -66,7 +66,7 @@ def test_what_is_too_large_stays_there(office: PostOffice, lisi: Browser, port: 
 
 def test_a_wrong_password(office: PostOffice, lisi: Browser, port: str) -> None:
     assert add(lisi, port, password="wrong").status_code == 422
-    assert "The server there said:" in lisi.page
+    assert "That server replied:" in lisi.page
     assert office.messages("lisi") == []
 
 
