@@ -213,7 +213,7 @@ def test_a_rule_in_hindsight(office: PostOffice, lisi: Browser, given, moved) ->
     office.put(make_message(subject="会议"))
     office.put(make_message(subject="会议", sender="other@far.example"))
     save_rule(lisi, now="1", **given)
-    assert f"{moved} message{'s' * (moved != 1)} in the inbox w" in lisi.page
+    assert f"The rule was applied to {moved} message{'s' * (moved != 1)} in the inbox." in lisi.page
     assert len(office.messages("lisi", "Archive")) == moved
 
 
