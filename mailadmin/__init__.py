@@ -1,6 +1,8 @@
-"""The screens of those who run the mail system (/admin/) and of each account's owner (/account/).
+"""The web administration (/admin/), each account's own pages (/account/) and the JSON API (/api/).
 
-Everything is a plain function view with a form and a template; all of it works without JavaScript.
-`permissions` is the one place that says who may do what, and every view asks it. Rows are read here and
-written only by functions of `mailcore.store` and `mailcore.mta`.
+It may import mailcore below `servers`, and nothing of `webmail`.
+
+Every page is a function view with a form and a template and works without JavaScript. `permissions` alone decides what
+an account may see and change, and every view uses it. Rows are read here and written only by functions of
+`mailcore.store` and `mailcore.mta`.
 """

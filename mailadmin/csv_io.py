@@ -1,8 +1,8 @@
-"""Accounts, aliases and domains as CSV: written out, and read back in line by line.
+"""Export of accounts, aliases and domains as CSV, and import line by line.
 
-What a line says is checked by the forms of the screens and done by the functions behind them, so a file can do no more
-than its visitor. A line whose address is there changes what its columns name; any other makes something new. What is
-written out reads back as it was.
+A line is validated by the forms of the pages and applied by the functions behind them, so a file can do no more than
+the user who imports it. A line with an existing address changes the fields its columns name; any other creates a row.
+An export can be imported again unchanged.
 """
 
 import csv
@@ -34,14 +34,17 @@ DOMAINS = (
     "max_accounts", "max_aliases", "catch_all",
 )  # fmt: skip
 COLUMNS = {"accounts": ACCOUNTS, "aliases": ALIASES, "domains": DOMAINS}
-SECRETS = ("password", "password_hash")  # of accounts: read, never written out
-_RISKY = ("=", "+", "-", "@", "\t")  # a spreadsheet would take such a cell for a formula
-_AT_ONCE = 2000
+SECRETS = ("password", "password_hash")  # columns of accounts that are imported, but never exported
+_RISKY = ("=", "+", "-", "@", "\t")  # a spreadsheet would take a cell that begins with one of these for a formula
+_CHUNK_SIZE = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class LineResult:
-    """What became, or would become, of a line: "created", "changed", or `problem` in words."""
+    """The result of a line, or with a dry run its expected result.
+
+    `done` is "created" or "changed"; `problem` is an error text for the user.
+    """
 
     line: int
     subject: str
@@ -49,18 +52,18 @@ class LineResult:
     problem: str = ""
 
 
-# --- Out ------------------------------------------------------------------------------------------
+# --- Export ---------------------------------------------------------------------------------------
 
 
 def write_csv(kind: str, rows: QuerySet[Any]) -> Iterator[str]:
-    """CSV with a head line, a piece for each row."""
+    """Yield CSV with a heading, line by line."""
     columns, values = COLUMNS[kind], _VALUES[kind]
-    yield "\ufeff" + _format_line(columns)  # the mark tells spreadsheets that it is UTF-8
+    yield "\ufeff" + _format_line(columns)  # the byte order mark tells spreadsheets that it is UTF-8
     if kind == "accounts":
         rows = rows.prefetch_related("managed_domains")
     elif kind == "domains":
         rows = rows.select_related("target")
-    for row in rows.iterator(chunk_size=_AT_ONCE):
+    for row in rows.iterator(chunk_size=_CHUNK_SIZE):
         yield _format_line([_escape_formula(each) for each in values(row)])
 
 
@@ -100,7 +103,8 @@ def _alias_cells(row: Alias) -> list[str]:
 
 def _domain_cells(row: Domain) -> list[str]:
     return [
-        row.name, row.kind, row.target.name if row.target else "", _format_value(row.active), _format_size(row.account_quota_bytes),
+        row.name, row.kind, row.target.name if row.target else "", _format_value(row.active),
+        _format_size(row.account_quota_bytes),
         _format_value(row.account_quota_messages), _format_size(row.total_quota_bytes), _format_value(row.max_accounts),
         _format_value(row.max_aliases), row.catch_all,
     ]  # fmt: skip
@@ -113,26 +117,29 @@ _VALUES: dict[str, Callable[[Any], list[str]]] = {
 }
 
 
-# --- In -------------------------------------------------------------------------------------------
+# --- Import ---------------------------------------------------------------------------------------
 
 
 def import_rows(permissions: Permissions, kind: str, text: str, *, really: bool) -> Iterator[LineResult]:
-    """Do what the lines say, or only find out what would be done. Each line stands for itself: one that is wrong
-    does not keep the others from being done. ValueError: no such file at all, in words for a person."""
-    columns, take = COLUMNS[kind], IMPORTERS[kind]
+    """Apply the lines of a file, or only validate them unless `really`.
+
+    Lines are independent: an invalid line does not prevent the others. Raise `ValueError` with a text for the user if
+    the columns are unusable.
+    """
+    columns, import_line = COLUMNS[kind], IMPORTERS[kind]
     rows = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), delimiter=_delimiter(text), restkey="")
-    named = [name.strip().lower() for name in rows.fieldnames or ()]
+    columns_present = [name.strip().lower() for name in rows.fieldnames or ()]
     known = (*columns, *SECRETS) if kind == "accounts" else columns
-    if columns[0] not in named:
+    if columns[0] not in columns_present:
         raise ValueError(_("The first line must name the columns, “%(name)s” among them.") % {"name": columns[0]})
-    if unknown := [name for name in named if name not in known]:
+    if unknown := [name for name in columns_present if name not in known]:
         raise ValueError(_("There is no column “%(name)s”.") % {"name": unknown[0]})
-    rows.fieldnames = named
-    return _import_lines(permissions, rows, columns[0], take, really)
+    rows.fieldnames = columns_present
+    return _import_lines(permissions, rows, columns[0], import_line, really)
 
 
 def _delimiter(text: str) -> str:
-    """Spreadsheets in some countries write semicolons; what is pasted from one has tabs."""
+    """Return the delimiter: spreadsheets in some countries write semicolons, and pasted cells have tabs."""
     head = text.lstrip("\ufeff").partition("\n")[0]
     return max(",;\t", key=head.count)
 
@@ -141,20 +148,20 @@ Importer = Callable[[Permissions, dict[str, str], bool], str]
 
 
 def _import_lines(
-    permissions: Permissions, rows: "csv.DictReader[str]", first: str, take: Importer, really: bool
+    permissions: Permissions, rows: "csv.DictReader[str]", first: str, import_line: Importer, really: bool
 ) -> Iterator[LineResult]:
     try:
         for row in rows:
-            given = {name: _unescape_formula((value or "").strip()) for name, value in row.items() if name}
-            subject = given.get(first, "")
-            if not any(given.values()):
+            fields = {name: _unescape_formula((value or "").strip()) for name, value in row.items() if name}
+            subject = fields.get(first, "")
+            if not any(fields.values()):
                 continue
             if "" in row:
                 yield LineResult(rows.line_num, subject, problem=_("This line has more cells than the first."))
                 continue
             try:
                 with transaction.atomic():
-                    done = take(permissions, given, really)
+                    done = import_line(permissions, fields, really)
                     if not really:
                         transaction.set_rollback(True)
             except DirectoryError as problem:
@@ -165,39 +172,39 @@ def _import_lines(
         yield LineResult(rows.line_num, "", problem=str(error))
 
 
-def _is_permitted(permissions: Permissions, address: str) -> None:
+def _check_permission(permissions: Permissions, address: str) -> None:
     domain = Domain.objects.filter(name=address.rpartition("@")[2].lower()).values_list("pk", flat=True).first()
     if domain is not None and not permissions.covers_domain(domain):
-        raise DirectoryError({"": _("This is not yours to change.")})
+        raise DirectoryError({"": _("You may not change this.")})
 
 
-def _validated(form: Any) -> Any:
+def _validate_form(form: Any) -> Any:
     if not form.is_valid():
         raise DirectoryError({name: " ".join(map(str, errors)) for name, errors in form.errors.items()})
     return form.draft()
 
 
-def _import_account(permissions: Permissions, given: dict[str, str], really: bool) -> str:
-    address = given["address"].lower()
-    _is_permitted(permissions, address)
+def _import_account(permissions: Permissions, fields: dict[str, str], really: bool) -> str:
+    address = fields["address"].lower()
+    _check_permission(permissions, address)
     row = Account.objects.filter(address=address).first()
     if row is not None and not permissions.can_change_account(row):
-        raise DirectoryError({"": _("This is not yours to change.")})
-    now = dict(zip(ACCOUNTS, _account_cells(row), strict=True)) if row else {"state": "active", "role": "owner"}
-    wanted = {**now, **{name: value for name, value in given.items() if name in ACCOUNTS}}
-    wanted["state"], wanted["role"] = wanted["state"] or "active", wanted["role"] or "owner"
-    data: dict[str, Any] = dict(wanted)
-    names = wanted.get("managed_domains", "").split()
+        raise DirectoryError({"": _("You may not change this.")})
+    current = dict(zip(ACCOUNTS, _account_cells(row), strict=True)) if row else {"state": "active", "role": "owner"}
+    merged = {**current, **{name: value for name, value in fields.items() if name in ACCOUNTS}}
+    merged["state"], merged["role"] = merged["state"] or "active", merged["role"] or "owner"
+    data: dict[str, Any] = dict(merged)
+    names = merged.get("managed_domains", "").split()
     data["managed_domains"] = list(Domain.objects.filter(name__in=names).values_list("pk", flat=True))
     if len(data["managed_domains"]) != len(set(names)):
-        raise DirectoryError({"managed_domains": _("One of these domains is not here.")})
-    draft: AccountDraft = _validated(AccountForm(permissions, data))
-    password, stored = given.get("password", ""), _password_hash(given.get("password_hash", ""))
+        raise DirectoryError({"managed_domains": _("One of these domains does not exist here.")})
+    draft: AccountDraft = _validate_form(AccountForm(permissions, data))
+    password, stored = fields.get("password", ""), _password_hash(fields.get("password_hash", ""))
     if row is None:
-        make = directory.create_account if really else directory.check_account
+        create = directory.create_account if really else directory.check_account
         if not password and not stored:
             raise DirectoryError({"password": _("A new account needs a password.")})
-        make(address, password, draft, password_hash=stored)
+        create(address, password, draft, password_hash=stored)
         return "created"
     if not permissions.can_change_system:
         managed = tuple(row.managed_domains.values_list("pk", flat=True))
@@ -223,14 +230,14 @@ def _parse_boolean(text: str) -> bool:
     return text.lower() in ("", "yes", "true", "1", "是")
 
 
-def _import_alias(permissions: Permissions, given: dict[str, str], really: bool) -> str:
-    address = given["address"].lower()
-    _is_permitted(permissions, address)
+def _import_alias(permissions: Permissions, fields: dict[str, str], really: bool) -> str:
+    address = fields["address"].lower()
+    _check_permission(permissions, address)
     row = Alias.objects.filter(address=address).first()
-    now = dict(zip(ALIASES, _alias_cells(row), strict=True)) if row else {}
-    wanted = {**now, **given}
-    targets = directory.split_targets(wanted.get("targets", ""))
-    active, comment = _parse_boolean(wanted.get("active", "")), wanted.get("comment", "")[:200]
+    current = dict(zip(ALIASES, _alias_cells(row), strict=True)) if row else {}
+    merged = {**current, **fields}
+    targets = directory.split_targets(merged.get("targets", ""))
+    active, comment = _parse_boolean(merged.get("active", "")), merged.get("comment", "")[:200]
     if row is None:
         directory.create_alias(address, targets, active=active, comment=comment)
         return "created"
@@ -238,16 +245,16 @@ def _import_alias(permissions: Permissions, given: dict[str, str], really: bool)
     return "changed"
 
 
-def _import_domain(permissions: Permissions, given: dict[str, str], really: bool) -> str:
+def _import_domain(permissions: Permissions, fields: dict[str, str], really: bool) -> str:
     if not permissions.can_change_system:
-        raise DirectoryError({"": _("This is not yours to change.")})
-    name = given["name"].lower()
+        raise DirectoryError({"": _("You may not change this.")})
+    name = fields["name"].lower()
     row = Domain.objects.select_related("target").filter(name=name).first()
-    now = dict(zip(DOMAINS, _domain_cells(row), strict=True)) if row else {"kind": "local"}
-    wanted: dict[str, Any] = {**now, **given}
-    wanted["kind"] = wanted["kind"] or "local"
-    wanted["active"] = "on" if _parse_boolean(wanted.get("active", "")) else ""
-    draft: DomainDraft = _validated(DomainForm(wanted, new=row is None))
+    current = dict(zip(DOMAINS, _domain_cells(row), strict=True)) if row else {"kind": "local"}
+    merged: dict[str, Any] = {**current, **fields}
+    merged["kind"] = merged["kind"] or "local"
+    merged["active"] = "on" if _parse_boolean(merged.get("active", "")) else ""
+    draft: DomainDraft = _validate_form(DomainForm(merged, new=row is None))
     if row is None:
         directory.create_domain(name, draft)
         return "created"
@@ -255,13 +262,13 @@ def _import_domain(permissions: Permissions, given: dict[str, str], really: bool
     return "changed"
 
 
-# kind → what does what one line says ("created", "changed"), or only finds out. Problem: it cannot be.
+# Functions by kind that apply a line, or validate it; each returns "created" or "changed" or raises DirectoryError.
 IMPORTERS: dict[str, Importer] = {"accounts": _import_account, "aliases": _import_alias, "domains": _import_domain}
 
 
-def summarize(found: Sequence[LineResult]) -> dict[str, int]:
+def summarize(results: Sequence[LineResult]) -> dict[str, int]:
     return {
-        "created": sum(each.done == "created" for each in found),
-        "changed": sum(each.done == "changed" for each in found),
-        "wrong": sum(bool(each.problem) for each in found),
+        "created": sum(each.done == "created" for each in results),
+        "changed": sum(each.done == "changed" for each in results),
+        "wrong": sum(bool(each.problem) for each in results),
     }

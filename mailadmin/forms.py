@@ -1,6 +1,6 @@
-"""The forms of the screens: what can be typed and how it becomes a draft for `mailcore.store.directory`.
+"""Forms of the pages: input fields, and conversion to drafts for `mailcore.store.directory`.
 
-Whether a wish can be granted is decided there; its Problem comes back as errors beside the fields.
+The store decides whether a change is permitted; its `DirectoryError` is shown as errors beside the fields.
 """
 
 from collections.abc import Iterable
@@ -19,12 +19,12 @@ from mailcore.store.directory import AccountDraft, DirectoryError, DomainDraft, 
 
 
 class Form(forms.Form):
-    """Our forms write beside each field themselves (templates/mailadmin/field.html)."""
+    """Base class; the template (templates/mailadmin/field.html) shows errors beside each field."""
 
     use_required_attribute = True
 
-    def take(self, problem: DirectoryError) -> None:
-        """Show what the store found wrong; what belongs to no field of ours stands on top."""
+    def add_store_errors(self, problem: DirectoryError) -> None:
+        """Show the store's errors; those of no field in this form are shown at the top."""
         for name, message in problem.fields.items():
             self.add_error(name if name in self.fields else None, message)
 
@@ -40,7 +40,7 @@ def languages() -> list[tuple[str, object]]:
 
 
 class LanguageSelect(forms.Select):
-    """Each language's name is in that language, for those who hear the page."""
+    """A selection whose options carry their language, for screen readers."""
 
     def create_option(self, name: str, value: Any, *more: Any, **named: Any) -> dict[str, Any]:
         option = super().create_option(name, value, *more, **named)
@@ -55,7 +55,7 @@ class DomainForm(Form):
     target = forms.CharField(
         label=_("Stands for"), required=False, help_text=_("For another name: the domain it stands for.")
     )
-    active = forms.BooleanField(label=_("Active"), required=False, help_text=_("Switched off, it takes no mail."))
+    active = forms.BooleanField(label=_("Active"), required=False, help_text=_("An inactive domain accepts no mail."))
     account_quota_bytes = SizeField(
         label=_("Quota of an account"), help_text=_("Empty: the system's default. 0: no limit.")
     )
@@ -119,7 +119,7 @@ class AccountForm(Form):
 
     def __init__(self, permissions: Permissions, *values: object, **named: object) -> None:
         super().__init__(*values, **named)  # type: ignore[arg-type]
-        self._reach = permissions
+        self._permissions = permissions
         if permissions.can_change_system:
             managed = self.fields["managed_domains"]
             assert isinstance(managed, forms.ModelMultipleChoiceField)
@@ -154,31 +154,31 @@ class NewAccountForm(AccountForm):
     password = forms.CharField(
         label=_("Password"), required=False, strip=False, max_length=1000,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text=_("Leave empty to have one made; it is shown once."),
+        help_text=_("Leave empty to have one generated; it is shown once."),
     )  # fmt: skip
     field_order = ("local_part", "domain", "password")
 
     def __init__(self, permissions: Permissions, *values: object, **named: object) -> None:
         super().__init__(permissions, *values, **named)
-        _offer_domains(self.fields["domain"], permissions)
+        _set_domain_choices(self.fields["domain"], permissions)
 
-    def take(self, problem: DirectoryError) -> None:
+    def add_store_errors(self, problem: DirectoryError) -> None:
         fields = {"local_part" if name == "address" else name: text for name, text in problem.fields.items()}
-        super().take(DirectoryError(fields))
+        super().add_store_errors(DirectoryError(fields))
 
     @property
     def address(self) -> str:
         return f"{self.cleaned_data['local_part'].strip()}@{self.cleaned_data['domain']}"
 
 
-def _offer_domains(field: forms.Field, permissions: Permissions) -> None:
-    """Let the field choose among the local domains the visitor reaches."""
+def _set_domain_choices(field: forms.Field, permissions: Permissions) -> None:
+    """Offer the local domains that the user may see."""
     assert isinstance(field, forms.ChoiceField)
     field.choices = _domain_choices(permissions.visible_domains().filter(kind=Domain.Kind.LOCAL).order_by("name"))
 
 
 class BulkForm(Form):
-    """What many accounts shall have; a field left alone stays as it is for each of them."""
+    """Changes for many accounts; an empty field leaves that value unchanged in each of them."""
 
     state = forms.ChoiceField(
         label=_("State"), required=False, choices=lambda: [("", _("leave as it is")), *Account.State.choices]
@@ -215,25 +215,25 @@ class BulkForm(Form):
         return given
 
     def changes(self) -> dict[str, object]:
-        """Field → value for `directory.change_accounts`."""
+        """Return field → value for `directory.change_accounts`."""
         given = self.cleaned_data
-        wanted = {name: given[name] for name in ("state", "language") if given[name]}
+        changes_by_field = {name: given[name] for name in ("state", "language") if given[name]}
         if given["quota"] != "":
-            wanted["quota_bytes"] = None if given["quota"] == "-" else given["quota"]
+            changes_by_field["quota_bytes"] = None if given["quota"] == "-" else given["quota"]
         if given["quota_messages"] is not None:
-            wanted["quota_messages"] = given["quota_messages"]
+            changes_by_field["quota_messages"] = given["quota_messages"]
         if given["expires"] or given["never"]:
-            wanted["expires"] = None if given["never"] else given["expires"]
-        return wanted
+            changes_by_field["expires"] = None if given["never"] else given["expires"]
+        return changes_by_field
 
 
 class PasswordForm(Form):
-    """A new password, typed twice; empty twice: one is made."""
+    """A new password, typed twice; if both fields are empty, one is generated."""
 
     password = forms.CharField(
         label=_("New password"), required=False, strip=False, max_length=1000,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text=_("Leave empty to have one made; it is shown once."),
+        help_text=_("Leave empty to have one generated; it is shown once."),
     )  # fmt: skip
     again = forms.CharField(
         label=_("New password again"), required=False, strip=False, max_length=1000,
@@ -248,7 +248,7 @@ class PasswordForm(Form):
 
 
 class OwnPasswordForm(PasswordForm):
-    """An owner's: the present password is asked too, and none is made."""
+    """A change of the user's own password: the present one is required, and none is generated."""
 
     present = forms.CharField(
         label=_("Current password"), strip=False, max_length=1000,
@@ -271,7 +271,9 @@ class AliasForm(Form):
     domain = forms.ChoiceField(label=_("Domain"))
     targets = forms.CharField(
         label=_("Delivers to"), max_length=200_000, widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false"}),
-        help_text=_("One address or many, parted by commas or new lines. A name alone is one of this domain."),
+        help_text=_(
+            "One or more addresses, separated by commas or line breaks. A name without a domain is one of this domain."
+        ),
     )  # fmt: skip
     active = forms.BooleanField(label=_("Active"), required=False, initial=True)
     comment = forms.CharField(label=_("Comment"), required=False, max_length=200)
@@ -279,25 +281,25 @@ class AliasForm(Form):
     def __init__(self, permissions: Permissions, *values: object, new: bool, **named: object) -> None:
         super().__init__(*values, **named)  # type: ignore[arg-type]
         if new:
-            _offer_domains(self.fields["domain"], permissions)
+            _set_domain_choices(self.fields["domain"], permissions)
         else:
             del self.fields["local_part"], self.fields["domain"]
 
-    def take(self, problem: DirectoryError) -> None:
+    def add_store_errors(self, problem: DirectoryError) -> None:
         fields = {"local_part" if name == "address" else name: text for name, text in problem.fields.items()}
-        super().take(DirectoryError(fields))
+        super().add_store_errors(DirectoryError(fields))
 
     @property
     def address(self) -> str:
         return f"{self.cleaned_data['local_part'].strip()}@{self.cleaned_data['domain']}"
 
     @property
-    def targets_given(self) -> list[str]:
+    def split_targets_field(self) -> list[str]:
         return split_targets(self.cleaned_data["targets"])
 
 
 class OwnForm(Form):
-    """What an owner may change about their account."""
+    """The settings users may change in their own account."""
 
     name = forms.CharField(label=_("Full name"), required=False, max_length=200)
     language = forms.ChoiceField(label=_("Language"), required=False, choices=languages, widget=LanguageSelect)

@@ -1,4 +1,4 @@
-"""A list on a page: what was searched for, how it is sorted, which page it is; all of it in the URL.
+"""Lists: search text, sorting and page number, all from the URL.
 
 Lists stay fast with a hundred thousand rows: one query counts, one fetches a page of values.
 """
@@ -15,13 +15,13 @@ from django.utils.translation import get_language
 from mailcore.wire.text import collation
 
 PAGE_SIZE = 50
-_ARRANGED = 10_000  # names are put in order here; it takes a tenth of a second
-_LOOKED_FOR = 2000  # rows a search finds that are counted by having been found
+_MAX_COLLATED = 10_000  # up to so many names are collated in Python, which takes a tenth of a second
+_MAX_FETCHED_KEYS = 2000  # up to so many search results are counted by fetching their keys
 
 
 @dataclass(frozen=True, slots=True)
 class Sorting:
-    """The column a list is sorted by. `column` is one of those the list offers."""
+    """The sorting of a list; `column` is one that the list offers."""
 
     column: str
     descending: bool
@@ -32,43 +32,46 @@ class Sorting:
 
 
 def parse_sorting(request: HttpRequest, columns: Mapping[str, str], default: str) -> Sorting:
-    """The sorting the URL asks for with ?sort=name or ?sort=-name, else `default`."""
-    asked = request.GET.get("sort", default)
-    if asked.removeprefix("-") not in columns:
-        asked = default
-    return Sorting(asked.removeprefix("-"), asked.startswith("-"))
+    """Return the sorting in the URL, ?sort=name or ?sort=-name, else `default`."""
+    requested = request.GET.get("sort", default)
+    if requested.removeprefix("-") not in columns:
+        requested = default
+    return Sorting(requested.removeprefix("-"), requested.startswith("-"))
 
 
 def paginate(
     request: HttpRequest,
     rows: QuerySet[Any],
     columns: Mapping[str, str],
-    chosen: Sorting,
+    sorting: Sorting,
     values: Sequence[str],
     names: Sequence[str] = (),
 ) -> Page[Any]:
-    """The page of `rows` the URL asks for, as named tuples of `values`; `columns` maps a list's column to
-    the field it is sorted by. Equal rows are told apart by their number, so that no page repeats one.
+    """Return the requested page of `rows` as named tuples of `values`.
 
-    `names` are columns with names of people: they stand in the order of the reader's language, unless there
-    are so many that the database's order has to do."""
-    field = columns[chosen.column]
-    if chosen.column in names:
-        found = list(rows.order_by("pk").values_list("pk", field)[: _ARRANGED + 1])
-        if len(found) <= _ARRANGED:
+    `columns` maps a list's columns to the fields they are sorted by. Equal rows are ordered by primary key, so that no
+    page repeats one.
+
+    `names` are columns with names of people, which are sorted by the collation of the user's language, unless there are
+    more than 10,000; then the database's order is used.
+    """
+    field = columns[sorting.column]
+    if sorting.column in names:
+        found = list(rows.order_by("pk").values_list("pk", field)[: _MAX_COLLATED + 1])
+        if len(found) <= _MAX_COLLATED:
             key = collation.sort_key(get_language() or "en")
-            found.sort(key=lambda row: key(row[1]), reverse=chosen.descending)
+            found.sort(key=lambda row: key(row[1]), reverse=sorting.descending)
             return _paginate_found([pk for pk, _name in found], request, rows, values)
-    ordered = rows.order_by(f"-{field}" if chosen.descending else field, "pk")
+    ordered = rows.order_by(f"-{field}" if sorting.descending else field, "pk")
     if search_term(request):
-        keys = list(ordered.values_list("pk", flat=True)[: _LOOKED_FOR + 1])
-        if len(keys) <= _LOOKED_FOR:
+        keys = list(ordered.values_list("pk", flat=True)[: _MAX_FETCHED_KEYS + 1])
+        if len(keys) <= _MAX_FETCHED_KEYS:
             return _paginate_found(keys, request, rows, values)
     return Paginator(ordered.values_list(*values, named=True), PAGE_SIZE).get_page(request.GET.get("page"))
 
 
 def _paginate_found(keys: list[int], request: HttpRequest, rows: QuerySet[Any], values: Sequence[str]) -> Page[Any]:
-    """The same of few rows that a search found: one look through all of them counts and sorts."""
+    """Return the requested page of known keys, which are already counted and sorted."""
     found = Paginator(keys, PAGE_SIZE).get_page(request.GET.get("page"))
     shown = rows.model._default_manager.filter(pk__in=list(found)).values_list(*values, named=True)
     by_key = {row.pk: row for row in shown}
@@ -76,22 +79,22 @@ def _paginate_found(keys: list[int], request: HttpRequest, rows: QuerySet[Any], 
     return found
 
 
-def search_text(given: QueryDict) -> str:
-    """What is searched for: q, at most 100 characters, NUL-free."""
-    return given.get("q", "").replace("\0", "").strip()[:100]
+def search_text(query: QueryDict) -> str:
+    """Return the search text: parameter q without NUL, at most 100 characters."""
+    return query.get("q", "").replace("\0", "").strip()[:100]
 
 
 def search_term(request: HttpRequest) -> str:
-    """The same, of the URL."""
+    """Return the search text of the request's URL."""
     return search_text(request.GET)
 
 
-def parse_choice(given: QueryDict, name: str, allowed: Sequence[str]) -> str:
-    """A filter: one of `allowed`, else "" (no filter)."""
-    value = given.get(name, "")
+def parse_choice(query: QueryDict, name: str, allowed: Sequence[str]) -> str:
+    """Return a filter parameter that is one of `allowed`, else "" (no filter)."""
+    value = query.get(name, "")
     return value if value in allowed else ""
 
 
 def query_choice(request: HttpRequest, name: str, allowed: Sequence[str]) -> str:
-    """The same, of the URL."""
+    """Return a filter parameter of the request's URL."""
     return parse_choice(request.GET, name, allowed)

@@ -1,13 +1,13 @@
-"""Who may see and change what: the one place that decides, asked by every view.
+"""Permissions: what an account may see and change; used by every view.
 
     administrator   sees and changes everything
     auditor         sees everything, changes nothing
-    domain          sees and changes accounts and aliases of the domains given to them
+    domain          sees and changes accounts and aliases of the assigned domains
     owner           their own account only, under /account/
 
-A view stands under `seeing` or `changing`; what it shows comes from the permissions's querysets, and a row it is
-asked for by number goes through `covers`. Whoever is not signed in is sent to the sign-in page; whoever
-may not gets 403.
+A view is decorated with one of the `requires_…` decorators and receives the `Permissions`; it shows what their
+querysets return, and checks a row named by number with `covers_domain` or `can_change_account`. A user who is not
+logged in is redirected to the login page; one without permission gets 403.
 """
 
 import functools
@@ -30,7 +30,7 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """How far one visitor's hand goes. `domains` None: all of them."""
+    """The permissions of the logged-in account; `domains` is None for all domains."""
 
     visitor: Account
     domains: frozenset[int] | None
@@ -39,19 +39,19 @@ class Permissions:
 
     @property
     def system(self) -> bool:
-        """Sees what belongs to no domain: queue, services, settings."""
+        """Return True if the account sees what belongs to no domain: queue, services, parameters."""
         return self.sees and self.domains is None
 
     @property
     def can_change_system(self) -> bool:
-        """Changes domains themselves, roles, settings."""
+        """Return True if the account changes domains themselves, roles and parameters."""
         return self.changes and self.domains is None
 
     def covers_domain(self, domain_id: int) -> bool:
         return self.sees and (self.domains is None or domain_id in self.domains)
 
     def can_change_account(self, account: Account) -> bool:
-        """An administrator of domains changes ordinary accounts there, not those of other administrators."""
+        """Return True if `account` may be changed; domain administrators cannot change other administrators."""
         if not (self.changes and self.covers_domain(account.domain_id)):
             return False
         return self.can_change_system or account.role == Account.Role.OWNER
@@ -66,7 +66,7 @@ class Permissions:
         return Alias.objects.all() if self.domains is None else Alias.objects.filter(domain__in=self.domains)
 
     def visible_changes(self) -> QuerySet[Change]:
-        """What was changed: of the system, or of what belongs to the visitor's domains."""
+        """Return the audit log of the whole system, or of what belongs to the user's domains."""
         if self.domains is None:
             return Change.objects.all()
         names = Domain.objects.filter(pk__in=self.domains).values_list("name", flat=True)
@@ -87,16 +87,16 @@ def permissions_of(account: Account) -> Permissions:
 
 
 def program_permissions() -> Permissions:
-    """Whoever may start programs on this machine reaches everything."""
+    """Return the permissions of command-line programs: everything."""
     return Permissions(Account(role=Account.Role.ADMINISTRATOR), None, sees=True, changes=True)
 
 
-# Pages on which a second factor is set up, and left.
+# Pages that are usable before a required second factor is set up.
 _WITHOUT_FACTOR = ("security", "add_app", "add_passkey", "confirm", "own_password")
 
 
 def _must_set_up_factor(permissions: Permissions) -> bool:
-    """Must this visitor set up a second factor first (second_factor_roles)?"""
+    """Return True if the account must set up a second factor first (second_factor_roles)."""
     return permissions.visitor.role in conf.current().second_factor_roles and not permissions.visitor.second_factor
 
 
@@ -106,9 +106,9 @@ Page = Callable[Concatenate[HttpRequest, Permissions, P], HttpResponse]
 def _guarded_view(
     allows: Callable[[Permissions], bool],
 ) -> Callable[[Page[P]], Callable[Concatenate[HttpRequest, P], HttpResponse]]:
-    def wrap(view: Page[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    def decorate(view: Page[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
         @functools.wraps(view)
-        def asked(request: HttpRequest, /, *values: P.args, **named: P.kwargs) -> HttpResponse:
+        def guarded(request: HttpRequest, /, *values: P.args, **named: P.kwargs) -> HttpResponse:
             if not isinstance(request.user, Account):
                 return redirect_to_login(request.get_full_path())
             permissions = permissions_of(request.user)
@@ -119,14 +119,14 @@ def _guarded_view(
             with audit.acting_as(permissions.visitor.address, request.META.get("REMOTE_ADDR", "")):
                 return view(request, permissions, *values, **named)
 
-        return asked
+        return guarded
 
-    return wrap
+    return decorate
 
 
-# What a view needs; it gets the visitor's Reach as its second argument.
+# Decorators by required permission; the view receives the Permissions as its second argument.
 requires_view = _guarded_view(lambda permissions: permissions.sees)
 requires_change = _guarded_view(lambda permissions: permissions.changes)
 requires_system_view = _guarded_view(lambda permissions: permissions.system)
 requires_system_change = _guarded_view(lambda permissions: permissions.can_change_system)
-requires_login = _guarded_view(lambda _: True)  # /account/: everybody's own
+requires_login = _guarded_view(lambda _: True)  # /account/: any account, its own pages

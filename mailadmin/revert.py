@@ -1,6 +1,6 @@
-"""Taking a change back: what it changed gets the values it had before, by the functions that write them.
+"""Reverting a change of the audit log: what it changed gets its former values, through the functions that write them.
 
-Only what that change touched is put back; what was changed since elsewhere stays. The undoing is a change itself.
+Only the fields of that change are reverted; later changes of other fields stay. The reversal is a change itself.
 """
 
 from dataclasses import replace
@@ -16,18 +16,21 @@ from mailcore.store.directory import AccountDraft, DirectoryError, DomainDraft
 from mailcore.store.settings import lookup_tables, parameter_changes
 
 _SYSTEM = ("setting.change", "table.change", "domain.change")
-_UNDOABLE = (*_SYSTEM, "account.change", "alias.change", "alias.delete")
+_REVERTIBLE = (*_SYSTEM, "account.change", "alias.change", "alias.delete")
 
 
 def can_revert(permissions: Permissions, change: Change) -> bool:
-    """May this visitor take it back, and is there enough on record to do it?"""
-    if change.action not in _UNDOABLE or not change.difference or not permissions.changes:
+    """Return True if the user may revert the change and the audit log has the former values."""
+    if change.action not in _REVERTIBLE or not change.difference or not permissions.changes:
         return False
     return permissions.can_change_system or change.action not in _SYSTEM
 
 
 def revert(permissions: Permissions, change: Change) -> None:
-    """Problem: what it changed is gone, is not the visitor's to change, or does not go with what is there now."""
+    """Revert a change.
+
+    Raise `DirectoryError` if its subject was deleted, is not the user's to change, or conflicts with the present state.
+    """
     before = {name: old for name, (old, _new) in change.difference.items()}
     match change.action:
         case "setting.change":
@@ -47,13 +50,13 @@ def revert(permissions: Permissions, change: Change) -> None:
         case "alias.change":
             alias = Alias.objects.filter(address=change.subject).first()
             if not permissions.covers_domain(_current_row(alias).domain_id):
-                raise DirectoryError({"": _("This is not yours to change.")})
-            given = {**directory.alias_snapshot(_current_row(alias)), **before}
-            directory.change_alias(_current_row(alias).pk, given.pop("targets"), **given)
+                raise DirectoryError({"": _("You may not change this.")})
+            alias_values = {**directory.alias_snapshot(_current_row(alias)), **before}
+            directory.change_alias(_current_row(alias).pk, alias_values.pop("targets"), **alias_values)
         case "alias.delete":
             domain = Domain.objects.filter(name=change.subject.rpartition("@")[2]).first()
             if not permissions.covers_domain(_current_row(domain).pk):
-                raise DirectoryError({"": _("This is not yours to change.")})
+                raise DirectoryError({"": _("You may not change this.")})
             directory.create_alias(
                 change.subject, before["targets"], active=before["active"], comment=before["comment"] or ""
             )
@@ -61,7 +64,7 @@ def revert(permissions: Permissions, change: Change) -> None:
 
 def _current_row(row: Any) -> Any:
     if row is None:
-        raise DirectoryError({"": _("What was changed is gone.")})
+        raise DirectoryError({"": _("What was changed no longer exists.")})
     return row
 
 
@@ -75,7 +78,7 @@ def _revert_setting(name: str, before: dict[str, Any]) -> None:
 def _revert_account(permissions: Permissions, address: str, before: dict[str, Any]) -> None:
     account = _current_row(Account.objects.filter(address=address).first())
     if not permissions.can_change_account(account):
-        raise DirectoryError({"": _("This is not yours to change.")})
+        raise DirectoryError({"": _("You may not change this.")})
     values = {**directory.account_snapshot(account), **before}
     values["expires"] = date.fromisoformat(values["expires"]) if values["expires"] else None
     names = values.pop("managed_domains")

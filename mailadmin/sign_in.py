@@ -1,5 +1,7 @@
-"""The sign-in page's judge where the accounts are ours (setting WEBMAIL["DOOR"]): the password, then, where there is a
-second factor, the page that asks for it. Guessing is slowed down as at every other door (`store.guessing`).
+"""Password check of the login page for accounts on this server (setting WEBMAIL["DOOR"]).
+
+If the account has a second factor, its page follows. Failures are throttled as in every other service
+(`mailcore.store.auth.throttle`).
 """
 
 import time
@@ -19,9 +21,9 @@ from mailcore.store.auth.throttle import TooManyAttempts
 
 T = TypeVar("T")
 
-PENDING_LOGIN = "second step"  # in the session: who gave a right password, and must now show more
-PROVED_AT = "proved"  # in the session: when the password or a factor was last shown
-PENDING_LIFETIME = 600  # seconds the second step may take
+PENDING_LOGIN = "second step"  # session key: the account that gave the right password and needs the second factor
+PROVED_AT = "proved"  # session key: time of the last proof by password or factor
+PENDING_LIFETIME = 600  # seconds to complete the second step
 
 
 def client_ip(request: HttpRequest) -> str:
@@ -29,10 +31,13 @@ def client_ip(request: HttpRequest) -> str:
 
 
 def throttled(
-    request: HttpRequest, address: str, judge: Callable[[], T | None], step: str = throttle.FIRST
+    request: HttpRequest, address: str, check: Callable[[], T | None], step: str = throttle.FIRST
 ) -> T | None:
-    """`guessing.judged` for whoever sends this request. Raises Busy."""
-    return throttle.check_throttled(address, client_ip(request), judge, step)
+    """Check a secret with `throttle.check_throttled` for the request's client address.
+
+    Raise `TooManyAttempts`.
+    """
+    return throttle.check_throttled(address, client_ip(request), check, step)
 
 
 def too_many_attempts() -> str:
@@ -44,15 +49,18 @@ def invalid_credentials() -> str:
 
 
 def attempt_login(request: HttpRequest, name: str, password: str, target: str) -> str | HttpResponse:
-    """Let somebody in: "", or why not in words for a person, or the way to the second step. `target`: the page that
-    was wanted."""
+    """Log in with name and password.
 
-    def right() -> Account | None:
+    Return "" on success, an error text for the user, or the redirect to the second step. `target` is the page to
+    continue at.
+    """
+
+    def check_password() -> Account | None:
         user = authenticate(request, username=name, password=password)
         return user if isinstance(user, Account) else None
 
     try:
-        user = throttled(request, full_address(name), right)
+        user = throttled(request, full_address(name), check_password)
     except TooManyAttempts:
         return too_many_attempts()
     if user is None:
@@ -72,20 +80,20 @@ def attempt_login(request: HttpRequest, name: str, password: str, target: str) -
 
 
 def save_profile(user: Account, language: str, time_zone: str) -> None:
-    """What was chosen among the webmail's options is the account's (setting WEBMAIL["PROFILE_KEEPER"])."""
+    """Save language and time zone from the webmail's options in the account (setting WEBMAIL["PROFILE_KEEPER"])."""
     if (user.language, user.time_zone) != (language, time_zone):
         directory.change_own(user.pk, name=user.name, language=language, time_zone=time_zone)
 
 
-def prove(request: HttpRequest, user: Account) -> None:
-    """Everything that was asked has been shown, now."""
+def record_proof(request: HttpRequest, user: Account) -> None:
+    """Record that the user has just proved their identity, and clear the throttle's failures."""
     request.session[PROVED_AT] = time.time()
     throttle.forgive(user.address, client_ip(request))
     throttle.forgive_codes(request.session.session_key or "")
 
 
 def finish_login(request: HttpRequest, user: Account, backend: str | None = None) -> None:
-    """Everything that was asked has been shown: the session is this account's."""
+    """Log the user in after all required proofs."""
     login(request, user, backend)
-    prove(request, user)
+    record_proof(request, user)
     record_known_address(user, client_ip(request))

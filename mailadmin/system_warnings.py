@@ -1,7 +1,6 @@
-"""What needs an administrator's attention: looked for at most once a minute, for the overview.
+"""Warnings for the administrator's dashboard: quotas, queue, disk, certificates, parameters, logins, DNS.
 
-Each finding is a level, words, and the page where something can be done. Nothing here is the only place where it can be
-seen.
+They are evaluated at most once a minute. Each has a level, a text and a link to the page that shows the details.
 """
 
 import os
@@ -24,33 +23,33 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from mailadmin.file_sizes import format_size
 from mailadmin.permissions import Permissions
 from mailcore import conf
+from mailcore.conf.size_format import format_size
 from mailcore.models import Account, DkimKey, Domain, Queued, Recipient
 from mailcore.mta.dns import domain_check
 from mailcore.mta.dns.domain_check import CheckedRecord
 from mailcore.mta.history import statistics
 
-_FULL = 0.9  # of a quota
-_LATE = 300  # seconds a new message may wait for a courier
-_DISK = 0.1  # of the file system must be free
-_CERTIFICATE = 21  # days before its end
-_GUESSES = 50  # failed sign-ins an hour
-_DNS_EVERY = 3600  # seconds
+_FULL_QUOTA = 0.9  # of a quota
+_MAX_WAIT = 300  # seconds a new message may wait for a courier
+_MIN_FREE_DISK = 0.1  # fraction of the file system that must be free
+_EXPIRY_DAYS = 21  # days before a certificate expires
+_MAX_FAILED_LOGINS = 50  # failed logins within the last two hours
+_DNS_INTERVAL = 3600  # seconds
 _DNS_DOMAINS = 30
 _REASONS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class SystemWarning:
-    level: str  # "error", "warning"
+    level: str  # "error" or "warning"
     words: str
-    where: str  # an address on this site, or ""
+    url: str  # URL on this site, or ""
 
 
 def find_warnings(permissions: Permissions) -> list[SystemWarning]:
-    """The worst first."""
+    """Return the warnings for the user, errors first."""
     found = list(_account_warnings(permissions))
     if permissions.system:
         found += [*_queue_warnings(), *_machine_warnings(), *_setting_warnings(), *_login_warnings()]
@@ -59,10 +58,10 @@ def find_warnings(permissions: Permissions) -> list[SystemWarning]:
 
 
 def accounts_near_quota(permissions: Permissions) -> QuerySet[Account]:
-    """Accounts that have used nine tenths of their quota."""
+    """Return accounts that have used nine tenths of their quota."""
     limit = Coalesce("quota_bytes", "domain__account_quota_bytes", Value(conf.current().virtual_mailbox_limit))
     rows = permissions.visible_accounts().annotate(limit=limit)
-    return rows.filter(limit__gt=0, used_bytes__gte=F("limit") * _FULL)
+    return rows.filter(limit__gt=0, used_bytes__gte=F("limit") * _FULL_QUOTA)
 
 
 def _account_warnings(permissions: Permissions) -> Iterator[SystemWarning]:
@@ -79,8 +78,8 @@ def _account_warnings(permissions: Permissions) -> Iterator[SystemWarning]:
 
 def _queue_warnings() -> Iterator[SystemWarning]:
     address = reverse("mailadmin:queue")
-    late = int((time.time() - _LATE) * 1_000_000)
-    waiting = Queued.objects.filter(state=Queued.State.INCOMING, due_us__lt=late).count()
+    overdue = int((time.time() - _MAX_WAIT) * 1_000_000)
+    waiting = Queued.objects.filter(state=Queued.State.INCOMING, due_us__lt=overdue).count()
     if waiting:
         words = ngettext(
             "%(n)d message waits for a courier: does one run?",
@@ -106,7 +105,7 @@ def _queue_warnings() -> Iterator[SystemWarning]:
 
 
 def deferred_reasons() -> list[tuple[str, int]]:
-    """Why messages wait, the most frequent reasons first."""
+    """Return the most frequent reasons of deferred recipients with their counts."""
     waiting = Recipient.objects.filter(state=Recipient.State.WAITING, queued__state=Queued.State.DEFERRED)
     rows = (
         waiting.annotate(why=Substr("reason", 1, 80)).values_list("why").annotate(n=Count("pk")).order_by("-n", "why")
@@ -115,10 +114,12 @@ def deferred_reasons() -> list[tuple[str, int]]:
 
 
 def _machine_warnings() -> Iterator[SystemWarning]:
-    places = {os.stat(path).st_dev: path for path in (settings.DATA_DIR, settings.QUEUE_ROOT) if Path(path).exists()}
-    for path in places.values():
+    paths_by_device = {
+        os.stat(path).st_dev: path for path in (settings.DATA_DIR, settings.QUEUE_ROOT) if Path(path).exists()
+    }
+    for path in paths_by_device.values():
         usage = shutil.disk_usage(path)
-        if usage.free < usage.total * _DISK:
+        if usage.free < usage.total * _MIN_FREE_DISK:
             words = _("Only %(free)s are free on the disk of %(path)s.") % {
                 "free": format_size(usage.free),
                 "path": path,
@@ -129,24 +130,24 @@ def _machine_warnings() -> Iterator[SystemWarning]:
 
 
 def _certificate_warnings() -> list[Path]:
-    given = conf.expand_value("smtpd_tls_cert_file", conf.effective()["smtpd_tls_cert_file"])
-    return [Path(given)] if given else sorted(settings.TLS_ROOT.glob("*.pem"))
+    certificate_file = conf.expand_value("smtpd_tls_cert_file", conf.effective()["smtpd_tls_cert_file"])
+    return [Path(certificate_file)] if certificate_file else sorted(settings.TLS_ROOT.glob("*.pem"))
 
 
 def _check_certificate(path: Path) -> Iterator[SystemWarning]:
-    where = reverse("mailadmin:setting", args=["smtpd_tls_cert_file"])
+    url = reverse("mailadmin:setting", args=["smtpd_tls_cert_file"])
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError):
         if conf.current().smtpd_tls_cert_file:
-            yield SystemWarning("error", _("The certificate %(path)s cannot be read.") % {"path": path}, where)
+            yield SystemWarning("error", _("The certificate %(path)s cannot be read.") % {"path": path}, url)
         return
-    left = (certificate.not_valid_after_utc - datetime.now(UTC)).days
-    if left < _CERTIFICATE:
-        words = ngettext("The certificate ends in %(n)d day.", "The certificate ends in %(n)d days.", left) % {
-            "n": left
+    days_left = (certificate.not_valid_after_utc - datetime.now(UTC)).days
+    if days_left < _EXPIRY_DAYS:
+        words = ngettext("The certificate ends in %(n)d day.", "The certificate ends in %(n)d days.", days_left) % {
+            "n": days_left
         }
-        yield SystemWarning("error" if left < 7 else "warning", words, where)
+        yield SystemWarning("error" if days_left < 7 else "warning", words, url)
 
 
 def _setting_warnings() -> Iterator[SystemWarning]:
@@ -159,7 +160,7 @@ def _setting_warnings() -> Iterator[SystemWarning]:
 def _login_warnings() -> Iterator[SystemWarning]:
     now = int(time.time() // 3600)
     failed = sum(kinds.get(statistics.SIGN_IN, 0) for kinds in statistics.hourly_counts(now - 1, now).values())
-    if failed >= _GUESSES:
+    if failed >= _MAX_FAILED_LOGINS:
         words = ngettext(
             "%(n)d sign-in failed within the last two hours.",
             "%(n)d sign-ins failed within the last two hours.",
@@ -168,7 +169,7 @@ def _login_warnings() -> Iterator[SystemWarning]:
         yield SystemWarning("warning", words % {"n": failed}, reverse("mailadmin:log") + "?q=auth+failed")
 
 
-# --- DNS: asked in the background, for answers may take their time --------------------------------
+# --- DNS: queried in a background thread, because answers may take long ----------------------------
 
 
 def cache_dns_result(name: str, checked: Sequence[CheckedRecord]) -> None:
@@ -183,21 +184,23 @@ def _dns_warnings(permissions: Permissions) -> list[SystemWarning]:
     known = cache.get_many([f"mailadmin.dns.{row.name}" for row in domains])
     found = []
     for row in domains:
-        _asked, wrong = known.get(f"mailadmin.dns.{row.name}", (0, 0))
+        _checked_at, wrong = known.get(f"mailadmin.dns.{row.name}", (0, 0))
         if wrong:
             words = ngettext(
                 "DNS of %(name)s: %(n)d record is wrong.", "DNS of %(name)s: %(n)d records are wrong.", wrong
             )
-            where = reverse("mailadmin:dns", args=[row.pk]) + "?check=1"
-            found.append(SystemWarning("warning", words % {"name": row.name, "n": wrong}, where))
+            url = reverse("mailadmin:dns", args=[row.pk]) + "?check=1"
+            found.append(SystemWarning("warning", words % {"name": row.name, "n": wrong}, url))
     signing = set(DkimKey.objects.filter(state=DkimKey.State.SIGNING).values_list("domain_id", flat=True))
     for row in domains:
         if row.pk not in signing:
             words = _("Messages of %(name)s are not signed (DKIM).") % {"name": row.name}
             found.append(SystemWarning("warning", words, reverse("mailadmin:dns", args=[row.pk])))
-    late = [row for row in domains if known.get(f"mailadmin.dns.{row.name}", (0, 0))[0] < time.time() - _DNS_EVERY]
-    if late and settings.DNS_WATCH and cache.add("mailadmin.dns", 1, _DNS_EVERY):
-        threading.Thread(target=_query_domains, args=(late,), name="dns-watch", daemon=True).start()
+    overdue = [
+        row for row in domains if known.get(f"mailadmin.dns.{row.name}", (0, 0))[0] < time.time() - _DNS_INTERVAL
+    ]
+    if overdue and settings.DNS_WATCH and cache.add("mailadmin.dns", 1, _DNS_INTERVAL):
+        threading.Thread(target=_query_domains, args=(overdue,), name="dns-watch", daemon=True).start()
     return found
 
 

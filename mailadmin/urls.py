@@ -1,4 +1,4 @@
-"""The addresses of the administrator's screens and of everybody's own account."""
+"""URLs of the administration and of each account's own pages."""
 
 from django.urls import path
 

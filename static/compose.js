@@ -1,13 +1,13 @@
 "use strict";
-/* Writing, quicker: what is typed is saved by itself, files are dropped in and show how far they are, recipients are
-   completed one by one. Without this every button does the same. */
+/* Enhancements of the compose page: autosave, drag and drop with upload progress, completion of recipients.
+   Every button works without them. */
 (() => {
   const form = document.querySelector("form.compose");
   if (!form) return;
-  const said = form.querySelector(".saved");
+  const status = form.querySelector(".saved");
   let changed = false, timer = 0, running = null;
 
-  /* Saving by itself: some seconds after the last key, and when the page is left. */
+  /* Autosave: some seconds after the last key, and when the page is left. */
   const data = (action) => {
     const found = new FormData(form);
     found.delete("files");
@@ -23,9 +23,9 @@
       .then((told) => {
         if (told.version) form.elements.version.value = told.version;
         if (told.message) form.elements.message.value = told.message;
-        said.textContent = told.saved ? `${form.dataset.saved} ${told.saved}` : form.dataset.unsaved;
+        status.textContent = told.saved ? `${form.dataset.saved} ${told.saved}` : form.dataset.unsaved;
       })
-      .catch(() => { changed = true; said.textContent = form.dataset.unsaved; })
+      .catch(() => { changed = true; status.textContent = form.dataset.unsaved; })
       .finally(() => { running = null; });
     return running;
   };
@@ -36,7 +36,7 @@
     timer = setTimeout(() => save(), 5000);
   });
   document.addEventListener("visibilitychange", () => { if (document.hidden) save(true); });
-  /* A button waits for what is just being saved: its page would seem too old otherwise. */
+  /* A submission waits for a running autosave: otherwise its page would be outdated. */
   form.addEventListener("submit", (event) => {
     clearTimeout(timer);
     if (running) {
@@ -51,17 +51,17 @@
   });
   window.addEventListener("pageshow", () => { delete form.dataset.going; });
 
-  /* Another identity brings its signature. */
+  /* A change of identity replaces the signature. */
   form.elements.identity?.addEventListener("change", () => {
     const button = form.querySelector("button[value^='sign:']");
     if (button) form.requestSubmit(button);
   });
 
-  /* Files: chosen or dropped, they go at once. */
+  /* Selected or dropped files are uploaded at once. */
   const send = (files) => {
     const limit = Number(form.dataset.limit);
     for (const file of files) {
-      if (limit && file.size > limit) { said.textContent = `${form.dataset.large} ${file.name}`; return; }
+      if (limit && file.size > limit) { status.textContent = `${form.dataset.large} ${file.name}`; return; }
     }
     const body = data("attach");
     for (const file of files) body.append("files", file);
@@ -71,7 +71,7 @@
     request.open("POST", form.action);
     request.responseType = "document";
     request.upload.onprogress = (event) => { bar.max = event.total; bar.value = event.loaded; };
-    request.onerror = () => { bar.remove(); said.textContent = form.dataset.unsaved; };
+    request.onerror = () => { bar.remove(); status.textContent = form.dataset.unsaved; };
     running = new Promise((done) => { request.onloadend = done; }).finally(() => { running = null; });
     request.onload = () => {
       const fresh = request.response?.querySelector("form.compose");
@@ -95,7 +95,7 @@
     if (event.dataTransfer.files.length) { event.preventDefault(); send(event.dataTransfer.files); }
   });
 
-  /* Completion after a comma: the list offers what stands there already, and one more. */
+  /* Completion after a comma: each suggestion is the present text with one more address. */
   const people = document.getElementById("people");
   const known = [...people.options].map((each) => each.value);
   for (const field of form.querySelectorAll("input[list=people]")) {

@@ -1,11 +1,11 @@
-// The webmail quicker, where scripts are allowed. Every form and link works without it; nothing here is needed.
+// Enhancements of the webmail, if scripts are allowed; every form and link works without them.
 "use strict"
 {
 const $ = (q, e = document) => e.querySelector(q), all = (q, e = document) => [...e.querySelectorAll(q)]
 const boxes = () => all('.row input[type=checkbox]')
 let last = null
 
-// --- Pages fetched, their main part put in place -------------------------------------------------
+// --- Fetch pages and replace only their main part -------------------------------------------------
 async function load(address, init) {
   document.body.classList.add('busy')
   try {
@@ -30,7 +30,7 @@ function place(text) {
   prepare()
 }
 
-// --- Choosing rows -------------------------------------------------------------------------------
+// --- Selecting rows ------------------------------------------------------------------------------
 function chosen() { return boxes().filter(b => b.checked) }
 function count() {
   const tick = $('.list-top .tick'), n = chosen().length
@@ -57,7 +57,7 @@ document.addEventListener('click', event => {
   all('details.drop[open]').forEach(d => { if (!d.contains(event.target)) d.open = false })
 })
 
-// --- Actions of a list without a new page --------------------------------------------------------
+// --- List actions without loading a page ---------------------------------------------------------
 document.addEventListener('submit', event => {
   const form = event.target, button = event.submitter
   if (!form.matches('form.list, .talk form.message, .reader form.message') || !button || ['export', 'forward'].includes(button.value)) return
@@ -70,7 +70,7 @@ function press(query, root = document) {
   return Boolean(button)
 }
 
-// --- Messages drawn to folders --------------------------------------------------------------------
+// --- Drag and drop of messages to folders ----------------------------------------------------------
 document.addEventListener('dragstart', event => {
   const row = event.target.closest?.('.row')
   if (!row) return
@@ -96,7 +96,7 @@ document.addEventListener('drop', event => {
   load(form.action, { method: 'POST', body })
 })
 
-// --- Keys ----------------------------------------------------------------------------------------
+// --- Keyboard shortcuts --------------------------------------------------------------------------
 function move(to, scroll = true) {
   const rows = all('.row')
   if (!rows.length) return
@@ -145,7 +145,7 @@ document.addEventListener('keydown', event => {
   if (action && action() !== false && event.key !== 'Escape') event.preventDefault()
 })
 
-// --- News ----------------------------------------------------------------------------------------
+// --- Push events ---------------------------------------------------------------------------------
 function sound() {
   try {
     const context = new AudioContext(), tone = context.createOscillator(), loud = context.createGain()
@@ -155,39 +155,39 @@ function sound() {
     tone.connect(loud).connect(context.destination)
     tone.start()
     tone.stop(context.currentTime + .5)
-  } catch { /* no sound here */ }
+  } catch { /* the browser permits no sound */ }
 }
 let waiting = 0
-function news(event) {
+function onPushEvent(event) {
   if (event.type === 'mail' && $('#list')?.dataset.sound) sound()
   clearTimeout(waiting)
   waiting = setTimeout(() => {
-    // Whoever is choosing, writing or in a menu is not disturbed; the list is fresh with the next action.
+    // Do not reload while the user selects rows or has a menu open; the next action updates the list.
     if (!$('#list')?.dataset.events || chosen().length || $('details.drop[open]') || $('dialog[open]')) return
     load(location.href)
   }, 300)
 }
-// The page first: listening begins when it stands.
+// The event stream is opened after the page has loaded.
 if (window.EventSource && $('#pane')) addEventListener('load', () => setTimeout(() => {
   const stream = new EventSource('/events')
-  stream.addEventListener('mail', news)
-  stream.addEventListener('change', news)
+  stream.addEventListener('mail', onPushEvent)
+  stream.addEventListener('change', onPushEvent)
   stream.addEventListener('end', () => stream.close())
   addEventListener('pagehide', () => stream.close())
 }, 1000))
 
-// Which folders are folded up is this browser's own business.
-const shut = () => JSON.parse(localStorage.getItem('folded') || '[]')
+// Collapsed folders are stored in the browser, not on the server.
+const collapsedFolders = () => JSON.parse(localStorage.getItem('folded') || '[]')
 document.addEventListener('toggle', event => {
   const name = event.target.dataset?.fold
   if (!name) return
-  const others = shut().filter(n => n !== name)
+  const others = collapsedFolders().filter(n => n !== name)
   localStorage.setItem('folded', JSON.stringify(event.target.open ? others : [...others, name]))
 }, true)
 function prepare() {
   const tab = $('.tabs [aria-current]')
   if (tab) tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.offsetLeft - 40
-  const names = shut()
+  const names = collapsedFolders()
   all('[data-fold]').forEach(d => { if (names.includes(d.dataset.fold)) d.open = false })
    all('.row').forEach(row => { row.draggable = true; $('a', row).draggable = false }); count() }
 prepare()

@@ -1,4 +1,4 @@
-"""Django's registration of the webmail."""
+"""Django's app configuration of the webmail."""
 
 from django.apps import AppConfig
 

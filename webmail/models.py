@@ -1,6 +1,6 @@
-"""What the webmail itself keeps: a visitor's options, messages being written, people.
+"""Data the webmail stores itself: a user's options, messages being written, contacts, searches.
 
-Visitors are known by their address alone, for as a guest of another server there is no account here.
+Users are identified by their address alone: users of another mail server have no account here.
 """
 
 from django.db import models
@@ -8,7 +8,7 @@ from django.utils import timezone
 
 
 class Preferences(models.Model):
-    """One visitor's options as `webmail.account.preferences.WebmailPreferences` writes them."""
+    """One user's options, written by `webmail.account.preferences.WebmailPreferences`."""
 
     owner = models.CharField(max_length=320, primary_key=True)
     values = models.JSONField(default=dict)
@@ -18,9 +18,9 @@ class Preferences(models.Model):
 
 
 class Composition(models.Model):
-    """A message being written: everything typed so far, whatever became of the session or the network.
+    """A message being written: everything typed so far, independent of the session and the network.
 
-    `sent` is claimed by a guarded UPDATE before the message leaves, so a double click sends it once.
+    `sent` is set by a guarded UPDATE before the message is submitted, so a double click sends it once.
     """
 
     token = models.CharField(max_length=40, primary_key=True)
@@ -28,9 +28,9 @@ class Composition(models.Model):
     fields = models.JSONField(default=dict)
     changed = models.DateTimeField(auto_now=True, db_index=True)
     sent = models.BooleanField(default=False)
-    version = models.PositiveIntegerField(default=0)  # which page a post came from: an older one overwrites nothing
-    draft = models.PositiveBigIntegerField(default=0)  # UID of its copy in Drafts, 0: none
-    held = models.CharField(max_length=64, blank=True)  # queue id at the server that keeps it until `release`
+    version = models.PositiveIntegerField(default=0)  # version of the page that posts: an older one overwrites nothing
+    draft = models.PositiveBigIntegerField(default=0)  # UID of the copy in Drafts; 0 if there is none
+    held = models.CharField(max_length=64, blank=True)  # queue id at the server that holds the message until `release`
     release = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
@@ -56,7 +56,7 @@ class Identity(models.Model):
 
 
 class CannedText(models.Model):
-    """A text to be put into messages again and again."""
+    """A canned response: text a user inserts into messages."""
 
     owner = models.CharField(max_length=320)
     name = models.CharField(max_length=100)
@@ -72,7 +72,7 @@ class CannedText(models.Model):
 
 
 class Group(models.Model):
-    """Several contacts under one name; it exists as long as somebody belongs to it."""
+    """A named group of contacts; deleted with its last member."""
 
     owner = models.CharField(max_length=320)
     name = models.CharField(max_length=100)
@@ -85,12 +85,16 @@ class Group(models.Model):
 
 
 class Contact(models.Model):
-    """Somebody in a visitor's address book; `collected`: only written to, never entered by hand."""
+    """A person in a user's address book.
+
+    `collected` is true for people the user has only written to, not added.
+    """
 
     owner = models.CharField(max_length=320)
-    mail = models.CharField(max_length=320)  # folded
+    mail = models.CharField(max_length=320)  # case-folded
     name = models.CharField(max_length=200, blank=True)
-    nickname = models.CharField(max_length=100, null=True, blank=True)  # null, for it is unique where there is one
+    # null if empty, because a nickname is unique per owner
+    nickname = models.CharField(max_length=100, null=True, blank=True)
     note = models.CharField(max_length=1000, blank=True)
     collected = models.BooleanField(default=False)
     used = models.DateTimeField(default=timezone.now)
@@ -107,10 +111,10 @@ class Contact(models.Model):
 
 
 class PictureSender(models.Model):
-    """A sender whose messages' pictures this visitor always lets load."""
+    """A sender for which the user always shows remote images."""
 
     owner = models.CharField(max_length=320)
-    sender = models.CharField(max_length=320)  # casefolded
+    sender = models.CharField(max_length=320)  # case-folded
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["owner", "sender"], name="one_line_a_picture_sender")]
@@ -120,7 +124,7 @@ class PictureSender(models.Model):
 
 
 class Upload(models.Model):
-    """A file attached to a message being written; its bytes lie in ATTACH_ROOT under `stored`."""
+    """A file attached to a message being written; its bytes are in ATTACH_ROOT under the name `stored`."""
 
     composition = models.ForeignKey(Composition, models.CASCADE, related_name="uploads")
     stored = models.CharField(max_length=64, unique=True)
@@ -136,15 +140,15 @@ class Upload(models.Model):
 
 
 class FetchedFrom(models.Model):
-    """A POP3 account elsewhere whose mail a visitor fetches; its password is never kept."""
+    """A POP3 account on another server from which a user fetches mail; its password is never stored."""
 
     owner = models.CharField(max_length=320, db_index=True)
     host = models.CharField(max_length=255)
     port = models.PositiveIntegerField()
     login = models.CharField(max_length=320)
-    leave = models.BooleanField(default=True)  # on the server there
-    folder = models.CharField(max_length=1000)  # where messages go
-    known = models.JSONField(default=list)  # names (UIDL) of messages there that were fetched
+    leave = models.BooleanField(default=True)  # keep messages on that server
+    folder = models.CharField(max_length=1000)  # destination of fetched messages
+    known = models.JSONField(default=list)  # UIDLs of messages on that server that were fetched
     fetched = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -155,10 +159,10 @@ class FetchedFrom(models.Model):
 
 
 class Search(models.Model):
-    """A search somebody made: the recent ones, and those kept under a name."""
+    """A search of a user: a recent one, or one saved under a name."""
 
     owner = models.CharField(max_length=320)
-    name = models.CharField(max_length=100, blank=True)  # "" = only recent
+    name = models.CharField(max_length=100, blank=True)  # "" for a recent search
     query = models.CharField(max_length=500)
     used = models.DateTimeField(default=timezone.now)
 
@@ -170,10 +174,10 @@ class Search(models.Model):
 
 
 class Snoozed(models.Model):
-    """A message that waits in the folder of snoozed messages until `due`, then goes back to `home`."""
+    """A message in the Snoozed folder until `due`, when it returns to the folder `home`."""
 
     owner = models.CharField(max_length=320)
-    validity = models.BigIntegerField()  # UIDVALIDITY of the folder where it waits
+    validity = models.BigIntegerField()  # UIDVALIDITY of the Snoozed folder
     uid = models.BigIntegerField()
     home = models.CharField(max_length=1000)
     due = models.DateTimeField()

@@ -1,4 +1,4 @@
-"""The webmail's addresses. A folder stands in the query (?in=…): its name may hold any sign."""
+"""URLs of the webmail; a folder is a query parameter (?in=…), for its name may hold any character."""
 
 from django.urls import path
 

@@ -1,6 +1,8 @@
-"""The screens' operations as JSON under /api/v1/, for scripts.
+"""The JSON API under /api/v1/, for scripts: the operations of the pages.
 
-`operations` is the table of all there is: each names what it needs of the visitor's permissions and calls the same forms and
-functions as the screens. `door` lets tokens in and turns every refusal into a problem (RFC 9457), `shapes` says what
-bodies look like and checks them, `description` is OpenAPI 3.1, made from the table.
+It may import the rest of `mailadmin`; only `mailadmin.urls` of the project imports it.
+
+`operations` is the table of operations: each names the permission it requires and calls the same forms and functions as
+the pages. `token_auth` authenticates tokens and turns every error into a problem (RFC 9457); `schemas` describes bodies
+and validates them; `openapi` generates OpenAPI 3.1 from the table.
 """

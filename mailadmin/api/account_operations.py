@@ -1,4 +1,4 @@
-"""Domains, accounts and aliases, as the API has them."""
+"""API operations for domains, accounts and aliases."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -41,9 +41,9 @@ def list_domains(permissions: Permissions, given: Mapping[str, Any], query: Quer
 
 
 def create_domain(permissions: Permissions, given: Mapping[str, Any], query: QueryDict) -> ApiResponse:
-    wanted = {"kind": "local", "active": True, **given}
-    name = str(wanted.pop("domain"))
-    domain_id = directory.create_domain(name, _parse_domain_draft(wanted))
+    values = {"kind": "local", "active": True, **given}
+    name = str(values.pop("domain"))
+    domain_id = directory.create_domain(name, _parse_domain_draft(values))
     return ApiResponse(serialize_domain(Domain.objects.select_related("target").get(pk=domain_id)), 201)
 
 
@@ -63,8 +63,8 @@ def delete_domain(permissions: Permissions, given: Mapping[str, Any], query: Que
     return ApiResponse({"deleted": row.name})
 
 
-def _parse_domain_draft(wanted: Mapping[str, Any]) -> Any:
-    return validate_form(DomainForm(to_form_data(wanted), new=False))
+def _parse_domain_draft(values: Mapping[str, Any]) -> Any:
+    return validate_form(DomainForm(to_form_data(values), new=False))
 
 
 # --- Accounts -------------------------------------------------------------------------------------
@@ -94,12 +94,12 @@ def list_accounts(permissions: Permissions, given: Mapping[str, Any], query: Que
 
 
 def create_account(permissions: Permissions, given: Mapping[str, Any], query: QueryDict) -> ApiResponse:
-    wanted = {"state": "active", "role": "owner", **given}
-    address, password = str(wanted.pop("address")), str(wanted.pop("password"))
+    values = {"state": "active", "role": "owner", **given}
+    address, password = str(values.pop("address")), str(values.pop("password"))
     domain = Domain.objects.filter(name=address.rpartition("@")[2].strip().lower()).first()
     if domain is not None and not permissions.covers_domain(domain.pk):
         raise NotFound
-    account_id = directory.create_account(address, password, _parse_account_draft(permissions, wanted, None))
+    account_id = directory.create_account(address, password, _parse_account_draft(permissions, values, None))
     return ApiResponse(serialize_account(Account.objects.get(pk=account_id)), 201)
 
 
@@ -155,14 +155,14 @@ def revoke_access(permissions: Permissions, given: Mapping[str, Any], query: Que
     return ApiResponse(serialize_access(row))
 
 
-def _parse_account_draft(permissions: Permissions, wanted: Mapping[str, Any], row: Account | None) -> AccountDraft:
-    data = to_form_data(wanted)
-    names = list(wanted.get("managed_domains") or ())
+def _parse_account_draft(permissions: Permissions, values: Mapping[str, Any], row: Account | None) -> AccountDraft:
+    data = to_form_data(values)
+    names = list(values.get("managed_domains") or ())
     data["managed_domains"] = list(Domain.objects.filter(name__in=names).values_list("pk", flat=True))
     if len(data["managed_domains"]) != len(set(names)):
-        raise DirectoryError({"managed_domains": "one of these domains is not here"})
-    if not permissions.can_change_system and (wanted["role"] != "owner" or names):
-        raise DirectoryError({"role": "only an administrator of the whole system gives roles"})
+        raise DirectoryError({"managed_domains": "one of these domains does not exist"})
+    if not permissions.can_change_system and (values["role"] != "owner" or names):
+        raise DirectoryError({"role": "only an administrator of the whole system may assign roles"})
     draft: AccountDraft = validate_form(AccountForm(permissions, data))
     return draft
 
@@ -186,12 +186,12 @@ def list_aliases(permissions: Permissions, given: Mapping[str, Any], query: Quer
 
 
 def create_alias(permissions: Permissions, given: Mapping[str, Any], query: QueryDict) -> ApiResponse:
-    wanted = {"active": True, "comment": "", **given}
-    address = str(wanted.pop("address"))
+    values = {"active": True, "comment": "", **given}
+    address = str(values.pop("address"))
     domain = Domain.objects.filter(name=address.rpartition("@")[2].strip().lower()).first()
     if domain is not None and not permissions.covers_domain(domain.pk):
         raise NotFound
-    alias_id = directory.create_alias(address, wanted.pop("targets"), **wanted)
+    alias_id = directory.create_alias(address, values.pop("targets"), **values)
     return ApiResponse(serialize_alias(Alias.objects.get(pk=alias_id)), 201)
 
 
@@ -201,8 +201,8 @@ def show_alias(permissions: Permissions, given: Mapping[str, Any], query: QueryD
 
 def change_alias(permissions: Permissions, given: Mapping[str, Any], query: QueryDict, address: str) -> ApiResponse:
     row = _find_alias(permissions, address)
-    wanted: dict[str, Any] = {**directory.alias_snapshot(row), **given}
-    directory.change_alias(row.pk, wanted.pop("targets"), **wanted)
+    values: dict[str, Any] = {**directory.alias_snapshot(row), **given}
+    directory.change_alias(row.pk, values.pop("targets"), **values)
     return ApiResponse(serialize_alias(_find_alias(permissions, address)))
 
 

@@ -1,4 +1,4 @@
-"""A domain's DNS and its DKIM keys, as the API has them."""
+"""API operations for a domain's DNS records and DKIM keys."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,14 +22,14 @@ def _find_domain(permissions: Permissions, name: str) -> Domain:
 
 
 def list_records(permissions: Permissions, given: Mapping[str, Any], query: QueryDict, name: str) -> ApiResponse:
-    """The records at once; with ?check=1 what the DNS says of them."""
+    """List the records a domain needs; with ?check=1 they are compared with the DNS."""
     row = _find_domain(permissions, name)
     records = domain_check.expected_records(row)
     if query.get("check") == "1":
-        found = domain_check.check_records(records)
-        system_warnings.cache_dns_result(row.name, found)
+        checked = domain_check.check_records(records)
+        system_warnings.cache_dns_result(row.name, checked)
     else:
-        found = [domain_check.CheckedRecord(record, "unknown") for record in records]
+        checked = [domain_check.CheckedRecord(record, "unknown") for record in records]
     return single_page(
         [
             {
@@ -40,7 +40,7 @@ def list_records(permissions: Permissions, given: Mapping[str, Any], query: Quer
                 "state": each.state,
                 "found": list(each.found),
             }
-            for each in found
+            for each in checked
         ]
     )
 
@@ -71,8 +71,8 @@ def show_keys(permissions: Permissions, given: Mapping[str, Any], query: QueryDi
 
 def create_key(permissions: Permissions, given: Mapping[str, Any], query: QueryDict, name: str) -> ApiResponse:
     row = _find_domain(permissions, name)
-    made = dkim_keys.create_key(row.pk, str(given["algorithm"]))
-    return ApiResponse(next(_serialize_key(entry) for entry in dkim_keys.list_keys(row) if entry.id == made), 201)
+    key_id = dkim_keys.create_key(row.pk, str(given["algorithm"]))
+    return ApiResponse(next(_serialize_key(entry) for entry in dkim_keys.list_keys(row) if entry.id == key_id), 201)
 
 
 def activate_key(

@@ -1,4 +1,4 @@
-"""Messages on their way, as the API has them: the queue, where one is, what would become of one, the log."""
+"""API operations for mail in transit: queue, message tracking, delivery simulation, mail log."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from django.http import QueryDict
 
 from mailadmin import list_page
-from mailadmin.api.responses import PAGE, ApiResponse, NotFound, paginate_rows, single_page
+from mailadmin.api.responses import PAGE_SIZE, ApiResponse, NotFound, paginate_rows, single_page
 from mailadmin.permissions import Permissions
 from mailadmin.views.mail import log_viewer as log_pages
 from mailadmin.views.mail import queue as queue_pages
@@ -62,7 +62,7 @@ def trace_messages(permissions: Permissions, given: Mapping[str, Any], query: Qu
     if not form.is_valid():
         raise DirectoryError({name: " ".join(map(str, errors)) for name, errors in form.errors.items()})
     audit_lookup(permissions, q)
-    found = [told for each in form.find(q) if (told := visible_to_administrator(permissions, each)) is not None]
+    results = [trace for each in form.find(q) if (trace := visible_to_administrator(permissions, each)) is not None]
     items = [
         {
             "queue_id": each.queue_id,
@@ -73,7 +73,7 @@ def trace_messages(permissions: Permissions, given: Mapping[str, Any], query: Qu
                 for moment in each.moments
             ],
         }
-        for each in found[-PAGE:]
+        for each in results[-PAGE_SIZE:]
     ]
     return single_page(items)
 
@@ -89,16 +89,16 @@ def simulate_message(permissions: Permissions, given: Mapping[str, Any], query: 
     form = SimulationForm({**given, "client": given.get("client", "203.0.113.1")})
     if not form.is_valid():
         raise DirectoryError({name: " ".join(map(str, errors)) for name, errors in form.errors.items()})
-    found = form.answer()
+    results = form.answer()
     return ApiResponse(
         {
-            "accepted": found.accepted,
-            "reply": str(found.reply),
+            "accepted": results.accepted,
+            "reply": str(results.reply),
             "steps": [
                 {"parameter": each.parameter, "restriction": each.restriction, "result": each.result}
-                for each in found.steps
+                for each in results.steps
             ],
-            "destination": _serialize_node(found.tree) if found.tree else None,
+            "destination": _serialize_node(results.tree) if results.tree else None,
         }
     )
 

@@ -1,4 +1,4 @@
-"""The API's description: OpenAPI 3.1, made from the table of operations."""
+"""The API's OpenAPI 3.1 document, generated from the table of operations."""
 
 import functools
 import re
@@ -26,7 +26,7 @@ def build_document() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "made under My account → API tokens"}
+                "token": {"type": "http", "scheme": "bearer", "description": "created under My account → API tokens"}
             },
             "schemas": {"Problem": _problem_schema(), **ANSWERS},
             "responses": {
@@ -40,29 +40,29 @@ def build_document() -> dict[str, Any]:
 
 
 def _operation(each: Operation) -> dict[str, Any]:
-    named = [
+    path_parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1, "maxLength": 320}}
         for name in re.findall(r"\{(\w+)\}", each.path)
     ]
-    asked = [{"name": name, "in": "query", "schema": schema} for name, schema in each.query.items()]
+    query_parameters = [{"name": name, "in": "query", "schema": schema} for name, schema in each.query.items()]
     schema: dict[str, Any] = {"$ref": f"#/components/schemas/{each.answer}"}
     if each.query:
         schema = _page_schema(schema)
-    good = {"description": "done", "content": {"application/json": {"schema": schema}}}
-    answers = {"201" if each.creates else "200": good, "401": _PROBLEM, "403": _PROBLEM, "422": _PROBLEM}
-    if named or each.body is not None:
-        answers["404"] = _PROBLEM
+    success = {"description": "done", "content": {"application/json": {"schema": schema}}}
+    responses = {"201" if each.creates else "200": success, "401": _PROBLEM, "403": _PROBLEM, "422": _PROBLEM}
+    if path_parameters or each.body is not None:
+        responses["404"] = _PROBLEM
     if each.body is not None:
-        answers["400"] = _PROBLEM
-    said: dict[str, Any] = {
+        responses["400"] = _PROBLEM
+    operation: dict[str, Any] = {
         "operationId": each.run.__name__,
         "summary": each.summary,
-        "parameters": named + asked,
-        "responses": dict(sorted(answers.items())),
+        "parameters": path_parameters + query_parameters,
+        "responses": dict(sorted(responses.items())),
     }
     if each.body is not None:
-        said["requestBody"] = {"required": True, "content": {"application/json": {"schema": each.body}}}
-    return said
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": each.body}}}
+    return operation
 
 
 def _problem_schema() -> dict[str, Any]:
@@ -91,5 +91,5 @@ def _page_schema(item: dict[str, Any]) -> dict[str, Any]:
 
 @require_safe
 def openapi(request: HttpRequest) -> JsonResponse:
-    """Anybody may read it: it says nothing of this installation."""
+    """Return the document; it is public, for it discloses nothing of this installation."""
     return JsonResponse(build_document())

@@ -1,4 +1,4 @@
-"""What the API's operations have in common: answers, pages of a list, values for the screens' forms."""
+"""Responses of API operations: a body with its status, pages of a list; and conversion of JSON to form data."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from django.http import QueryDict
 
 from mailcore.store.directory import DirectoryError
 
-PAGE = 100
+PAGE_SIZE = 100
 
 
 class NotFound(Exception):
-    """There is no such thing within the visitor's permissions."""
+    """The object does not exist or is not visible to the token's account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,26 +24,26 @@ class ApiResponse:
     status: int = 200
 
 
-def paginate_rows(rows: QuerySet[Any], query: QueryDict, shape: Callable[[Any], dict[str, object]]) -> ApiResponse:
+def paginate_rows(rows: QuerySet[Any], query: QueryDict, serialize: Callable[[Any], dict[str, object]]) -> ApiResponse:
     number = int(query.get("page", "1"))
-    page = Paginator(rows, PAGE).get_page(number)
-    found = [shape(row) for row in page] if page.number == number else []
+    page = Paginator(rows, PAGE_SIZE).get_page(number)
+    found = [serialize(row) for row in page] if page.number == number else []
     return ApiResponse(
         {"items": found, "page": number, "pages": page.paginator.num_pages, "count": page.paginator.count}
     )
 
 
 def single_page(items: list[dict[str, object]]) -> ApiResponse:
-    """A list that is never long, as one page."""
+    """Return a short list as a single page."""
     return ApiResponse({"items": items, "page": 1, "pages": 1, "count": len(items)})
 
 
-def to_form_data(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON's values as the screens' forms take them."""
-    return {name: _as_typed(name, value) for name, value in wanted.items()}
+def to_form_data(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert JSON values to the text the pages' forms expect."""
+    return {name: _to_form_text(name, value) for name, value in values.items()}
 
 
-def _as_typed(name: str, value: object) -> object:
+def _to_form_text(name: str, value: object) -> object:
     if value is None or value is False:
         return ""
     if value is True:

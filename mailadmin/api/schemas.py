@@ -1,4 +1,4 @@
-"""What bodies and answers look like: JSON Schema, as the description shows it; requests are checked against it."""
+"""JSON Schemas of request bodies, query parameters and responses; requests are validated with them."""
 
 import re
 from collections.abc import Mapping
@@ -12,33 +12,33 @@ from mailcore.models import Account, DkimKey, Domain
 Schema = dict[str, Any]
 
 
-def _byte_count_schema(words: str) -> Schema:
-    return {"type": ["integer", "null"], "minimum": 0, "maximum": 2**53, "description": words}
+def _byte_count_schema(description: str) -> Schema:
+    return {"type": ["integer", "null"], "minimum": 0, "maximum": 2**53, "description": description}
 
 
-def _count_schema(words: str) -> Schema:
-    return {"type": ["integer", "null"], "minimum": 0, "maximum": 2**31 - 1, "description": words}
+def _count_schema(description: str) -> Schema:
+    return {"type": ["integer", "null"], "minimum": 0, "maximum": 2**31 - 1, "description": description}
 
 
-def _text_schema(longest: int, words: str = "") -> Schema:
-    return {"type": "string", "maxLength": longest} | ({"description": words} if words else {})
+def _text_schema(longest: int, description: str = "") -> Schema:
+    return {"type": "string", "maxLength": longest} | ({"description": description} if description else {})
 
 
 DOMAIN: Schema = {
     "kind": {"type": "string", "enum": list(Domain.Kind.values)},
-    "target": _text_schema(255, "of an alias domain: the domain it stands for"),
+    "target": _text_schema(255, "target of an alias domain"),
     "active": {"type": "boolean"},
     "account_quota_bytes": _byte_count_schema("quota of an account; null: the system's, 0: no limit"),
-    "account_quota_messages": _count_schema("messages of an account"),
+    "account_quota_messages": _count_schema("message limit of an account"),
     "total_quota_bytes": _byte_count_schema("quota of the whole domain"),
-    "max_accounts": _count_schema("accounts at most"),
-    "max_aliases": _count_schema("aliases at most"),
-    "catch_all": _text_schema(320, "who gets mail for names that do not exist"),
+    "max_accounts": _count_schema("maximum number of accounts"),
+    "max_aliases": _count_schema("maximum number of aliases"),
+    "catch_all": _text_schema(320, "recipient of mail for addresses that do not exist"),
 }
 ACCOUNT: Schema = {
     "name": _text_schema(200),
     "state": {"type": "string", "enum": list(Account.State.values)},
-    "role": {"type": "string", "enum": list(Account.Role.values), "description": "given by administrators only"},
+    "role": {"type": "string", "enum": list(Account.Role.values), "description": "set by system administrators only"},
     "managed_domains": {"type": "array", "items": _text_schema(255), "maxItems": 1000},
     "expires": {"type": ["string", "null"], "format": "date", "pattern": r"^\d{4}-\d\d-\d\d$"},
     "quota_bytes": _byte_count_schema("null: the domain's, 0: no limit"),
@@ -61,9 +61,14 @@ END: Schema = {
     "what": {
         "type": "string",
         "enum": list(KINDS),
-        "description": "one session or program's password, or all of a kind",
+        "description": "one session or app password, or all of a kind",
     },
-    "number": {"type": "integer", "minimum": 0, "maximum": 2**53, "description": "which session or program"},
+    "number": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 2**53,
+        "description": "number of the session or app password",
+    },
 }
 KEY: Schema = {"algorithm": {"type": "string", "enum": list(DkimKey.Algorithm.values)}}
 _ENTRY: Schema = {
@@ -74,18 +79,18 @@ _ENTRY: Schema = {
 }
 TABLE: Schema = {"entries": {"type": "array", "items": _ENTRY, "maxItems": 5000}}
 SIMULATION: Schema = {
-    "client": _text_schema(45, "its address"),
-    "helo": _text_schema(255, "what it calls itself"),
+    "client": _text_schema(45, "IP address of the client"),
+    "helo": _text_schema(255, "HELO name of the client"),
     "sender": _text_schema(320, "empty: the null sender"),
     "recipient": _text_schema(320),
-    "login": _text_schema(320, "signed in as"),
+    "login": _text_schema(320, "authenticated account"),
     "size": {"type": "integer", "minimum": 0, "maximum": 2**40},
     "tls": {"type": "boolean"},
 }
 
 
-def _named_schema(name: str, words: str = "") -> Schema:
-    return {"type": name} | ({"description": words} if words else {})
+def _named_schema(name: str, description: str = "") -> Schema:
+    return {"type": name} | ({"description": description} if description else {})
 
 
 _MOMENT: Schema = {"type": "string", "format": "date-time"}
@@ -97,7 +102,7 @@ _QUEUED: Schema = {
 }  # fmt: skip
 _KEY: Schema = {
     "selector": _TEXT, "algorithm": _TEXT, "state": {"type": "string", "enum": list(DkimKey.State.values)},
-    "created": _MOMENT, "name": _named_schema("string", "where the record belongs"), "record": _TEXT,
+    "created": _MOMENT, "name": _named_schema("string", "name of the DNS record"), "record": _TEXT,
 }  # fmt: skip
 
 
@@ -110,10 +115,10 @@ def _object_schema(properties: Schema) -> Schema:
 
 
 def _without_limits(properties: Schema) -> Schema:
-    """The same fields in an answer: what is there already is told, whatever the limits of a request are."""
-    kept = ("type", "enum", "format", "description")
+    """Return the fields for a response, without a request's limits: stored values are returned whatever they are."""
+    copied_keys = ("type", "enum", "format", "description")
     return {
-        name: {key: value for key, value in each.items() if key in kept}
+        name: {key: value for key, value in each.items() if key in copied_keys}
         | ({"items": {"type": "string"}} if each["type"] == "array" else {})
         for name, each in properties.items()
     }
@@ -147,7 +152,9 @@ ANSWERS: dict[str, Schema] = {
     }),
     "Access": _object_schema({
         "factors": _list_schema({"kind": _TEXT, "label": _TEXT}),
-        "programs": _list_schema({"number": _NUMBER, "label": _TEXT, "last_used": _MOMENT | {"type": ["string", "null"]}}),
+        "programs": _list_schema({
+            "number": _NUMBER, "label": _TEXT, "last_used": _MOMENT | {"type": ["string", "null"]},
+        }),
         "sessions": _list_schema({"number": _NUMBER, "agent": _TEXT, "client": _TEXT, "created": _MOMENT}),
     }),
     "Record": _object_schema({
@@ -159,7 +166,7 @@ ANSWERS: dict[str, Schema] = {
     "Keys": _object_schema({"keys": _list_schema(_KEY)}),
     "Table": _object_schema({"name": _TEXT, "entries": _NUMBER}),
     "Entries": _object_schema({"name": _TEXT, "entries": _list_schema({"key": _TEXT, "value": _TEXT})}),
-    "Line": _object_schema({"level": _named_schema("string", "empty: an ordinary line"), "line": _TEXT}),
+    "Line": _object_schema({"level": _named_schema("string", "empty for an ordinary line"), "line": _TEXT}),
     "Explanation": _object_schema({
         "accepted": _YES_OR_NO, "reply": _TEXT,
         "steps": _list_schema({"parameter": _TEXT, "restriction": _TEXT, "result": _TEXT}),
@@ -167,17 +174,17 @@ ANSWERS: dict[str, Schema] = {
     }),
     "Deleted": _object_schema({"deleted": _TEXT}),
     "Changed": _object_schema({"changed": _TEXT}),
-    "Acted": _object_schema({"messages": _named_schema("integer", "to how many it was done")}),
+    "Acted": _object_schema({"messages": _named_schema("integer", "number of messages changed")}),
 }  # fmt: skip
 
 
-# A page's number; scripts that go on to the end find an empty one there.
-PAGE: Schema = {"type": "integer", "minimum": 1, "maximum": 10_000, "description": "which page, from 1"}
+# The page number; scripts that read to the end find an empty page there.
+PAGE: Schema = {"type": "integer", "minimum": 1, "maximum": 10_000, "description": "page number, from 1"}
 
 
-def query_parameter(words: str, *allowed: str) -> Schema:
-    """A parameter of the address."""
-    return {"type": "string", "description": words} | ({"enum": list(allowed)} if allowed else {})
+def query_parameter(description: str, *allowed: str) -> Schema:
+    """Return the schema of a query parameter."""
+    return {"type": "string", "description": description} | ({"enum": list(allowed)} if allowed else {})
 
 
 def body_schema(properties: Mapping[str, Any], *required: str) -> Schema:
@@ -190,30 +197,32 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 
 
-def find_schema_errors(schema: Schema, value: object, where: str = "") -> dict[str, str]:
-    """Field → why, of what does not fit; as much of JSON Schema as the shapes above use."""
+def find_schema_errors(schema: Schema, value: object, field: str = "") -> dict[str, str]:
+    """Return field → error of a value; implements as much of JSON Schema as the schemas above use."""
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    fits = [
+    matching_kinds = [
         kind for kind in kinds if isinstance(value, _KINDS[kind]) and (kind == "boolean" or not isinstance(value, bool))
     ]
-    if not fits:
-        return {where: f"not of type {' or '.join(kinds)}"}
+    if not matching_kinds:
+        return {field: f"not of type {' or '.join(kinds)}"}
     if "enum" in schema and value not in schema["enum"]:
-        return {where: f"not one of {', '.join(schema['enum'])}"}
+        return {field: f"not one of {', '.join(schema['enum'])}"}
     if isinstance(value, str):
-        return _find_text_errors(schema, value, where)
+        return _find_text_errors(schema, value, field)
     if isinstance(value, int) and not isinstance(value, bool):
-        within = schema.get("minimum", value) <= value <= schema.get("maximum", value)
-        return {} if within else {where: f"not between {schema['minimum']} and {schema['maximum']}"}
+        in_range = schema.get("minimum", value) <= value <= schema.get("maximum", value)
+        return {} if in_range else {field: f"not between {schema['minimum']} and {schema['maximum']}"}
     if isinstance(value, list):
         if not schema.get("minItems", 0) <= len(value) <= schema["maxItems"]:
-            return {where: f"not between {schema.get('minItems', 0)} and {schema['maxItems']} items"}
-        return next((found for each in value if (found := find_schema_errors(schema["items"], each, where))), {})
-    return _find_object_errors(schema, value, where) if isinstance(value, dict) else {}
+            return {field: f"not between {schema.get('minItems', 0)} and {schema['maxItems']} items"}
+        return next((found for each in value if (found := find_schema_errors(schema["items"], each, field))), {})
+    return _find_object_errors(schema, value, field) if isinstance(value, dict) else {}
 
 
 def find_query_errors(known: Mapping[str, Schema], query: QueryDict) -> dict[str, str]:
-    """Parameter → why, of an address's parameters that do not fit. What is misspelt would list everything."""
+    """Return parameter → error of a query; unknown names are errors, because ignoring a misspelt filter lists
+    everything.
+    """
     found: dict[str, str] = {}
     for name, values in query.lists():
         schema = known.get(name)
@@ -230,17 +239,17 @@ def find_query_errors(known: Mapping[str, Schema], query: QueryDict) -> dict[str
     return found
 
 
-def _find_text_errors(schema: Schema, value: str, where: str) -> dict[str, str]:
+def _find_text_errors(schema: Schema, value: str, field: str) -> dict[str, str]:
     if len(value) > schema.get("maxLength", len(value)):
-        return {where: f"longer than {schema['maxLength']} characters"}
-    if "\0" in value or any("\ud800" <= sign <= "\udfff" for sign in value):
-        return {where: "not text"}
+        return {field: f"longer than {schema['maxLength']} characters"}
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        return {field: "not text"}
     if "pattern" in schema and not re.search(schema["pattern"], value):
-        return {where: f"not like {schema['pattern']}"}
+        return {field: f"not like {schema['pattern']}"}
     return {}
 
 
-def _find_object_errors(schema: Schema, value: dict[str, object], where: str) -> dict[str, str]:
+def _find_object_errors(schema: Schema, value: dict[str, object], field: str) -> dict[str, str]:
     found = {name: "is needed" for name in schema.get("required", ()) if name not in value}
     for name, each in value.items():
         if name not in schema["properties"]:

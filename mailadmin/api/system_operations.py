@@ -1,4 +1,4 @@
-"""What belongs to the whole system, as the API has it: parameters, tables, who changed what."""
+"""API operations for the whole system: parameters, lookup tables, audit log."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,7 +17,7 @@ from mailcore.store.directory import DirectoryError
 from mailcore.store.settings import lookup_tables, parameter_changes
 
 
-def _filter_settings(wanted: Callable[[str], bool]) -> list[dict[str, object]]:
+def _filter_settings(matches: Callable[[str], bool]) -> list[dict[str, object]]:
     known, origins = conf.specs(), conf.origins()
     return [
         {
@@ -28,7 +28,7 @@ def _filter_settings(wanted: Callable[[str], bool]) -> list[dict[str, object]]:
             "help": str(known[name].help),
         }
         for name, text in conf.effective().items()
-        if wanted(name)
+        if matches(name)
     ]
 
 
@@ -95,8 +95,8 @@ def _serialize_table(name: str) -> dict[str, object]:
 def replace_table(permissions: Permissions, given: Mapping[str, Any], query: QueryDict, name: str) -> ApiResponse:
     if not text_pages.is_table_name(name):
         raise NotFound
-    wanted = {str(each["key"]).lower(): str(each["value"]) for each in given["entries"]}
-    lookup_tables.replace_entries(name, text_pages.restore_hidden_secrets(name, wanted))
+    matches = {str(each["key"]).lower(): str(each["value"]) for each in given["entries"]}
+    lookup_tables.replace_entries(name, text_pages.restore_hidden_secrets(name, matches))
     return ApiResponse(_serialize_table(name))
 
 
@@ -124,8 +124,8 @@ def list_changes(permissions: Permissions, given: Mapping[str, Any], query: Quer
 
 
 def revert_change(permissions: Permissions, given: Mapping[str, Any], query: QueryDict, number: str) -> ApiResponse:
-    wanted = int(number) if number.isdecimal() and len(number) < 19 else 0
-    row = permissions.visible_changes().filter(pk=wanted).first()
+    matches = int(number) if number.isdecimal() and len(number) < 19 else 0
+    row = permissions.visible_changes().filter(pk=matches).first()
     if row is None:
         raise NotFound
     if not revert.can_revert(permissions, row):

@@ -1,4 +1,4 @@
-"""/api/v1/: one address for each path of the table, and the description."""
+"""URLs of /api/v1/: one for each path of the table of operations, and the OpenAPI document."""
 
 import re
 

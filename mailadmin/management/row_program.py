@@ -1,7 +1,7 @@
-"""What `domain`, `account` and `alias` have in common: list, show, add, set and delete rows of the directory.
+"""Base class of `domain`, `account` and `alias`: list, show, add, set and delete rows of the directory.
 
-A wish is a line of a CSV file with one row, so what may be given, how it is written and what is refused is the same as
-on the screens and in their imports (`mailadmin.csv_io`).
+The fields of a command line are a CSV line with one row, so fields, formats and checks are the same as on the pages and
+in CSV imports (`mailadmin.csv_io`).
 """
 
 import json
@@ -26,59 +26,59 @@ Act = Callable[[Permissions, dict[str, Any]], None]
 
 
 class RowProgram(Program):
-    """Subclasses say which `kind` of row it is and what a row looks like as JSON."""
+    """A program for one kind of row; subclasses define `kind` and the JSON form of a row."""
 
-    kind = ""  # of sheets.COLUMNS
-    filters: Sequence[str] = ()  # of the list, beside -q
+    kind = ""  # a key of csv_io.COLUMNS
+    filters: Sequence[str] = ()  # options of `list`, besides -q
 
     @abstractmethod
     def find(self, permissions: Permissions, name: str) -> Any:
-        """The row by this name, or None."""
+        """Return the row of this name, or None."""
 
     @abstractmethod
-    def told(self, row: Any) -> dict[str, object]:
-        """The row as JSON."""
+    def serialize(self, row: Any) -> dict[str, object]:
+        """Return the row in its JSON form."""
 
     @abstractmethod
     def delete(self, row: Any) -> None: ...
 
     @abstractmethod
     def losses(self, row: Any) -> list[str]:
-        """What goes with it, in words."""
+        """Return descriptions of what is deleted with the row."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         first, *others = csv_io.COLUMNS[self.kind]
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        many = actions.add_parser("list", help="all of them, or those that match")
-        many.add_argument("-q", default="", metavar="TEXT", help="that have this in them")
+        list_parser = actions.add_parser("list", help="list all rows, or those that match")
+        list_parser.add_argument("-q", default="", metavar="TEXT", help="only rows that contain this text")
         for name in self.filters:
-            many.add_argument(f"--{name}", default="", help=f"of this {name}")
-        one = actions.add_parser("show", help="one, with everything that is set")
+            list_parser.add_argument(f"--{name}", default="", help=f"only rows of this {name}")
+        show_parser = actions.add_parser("show", help="show one row with all its fields")
         fields = f"field=value …; fields: {', '.join(others)}"
-        add = actions.add_parser("add", help="make one", epilog=fields)
-        change = actions.add_parser("set", help="change fields of one; the others stay", epilog=fields)
-        gone = actions.add_parser("delete", help="delete one with all that belongs to it")
-        for each in (one, add, change, gone, *self.more_actions(actions)):
+        add = actions.add_parser("add", help="create a row", epilog=fields)
+        change = actions.add_parser("set", help="change fields of a row; the others stay as they are", epilog=fields)
+        delete_parser = actions.add_parser("delete", help="delete a row with everything that belongs to it")
+        for each in (show_parser, add, change, delete_parser, *self.more_actions(actions)):
             each.add_argument("name", metavar=first.upper())
         for each in (add, change):
             each.add_argument("fields", nargs="*", metavar="field=value")
-        for each in (add, change, gone):
-            each.add_argument("--dry-run", action="store_true", help="only say what would be done")
+        for each in (add, change, delete_parser):
+            each.add_argument("--dry-run", action="store_true", help="only report what would be done")
         for each in actions.choices.values():
-            each.add_argument("--json", action="store_true", help="one JSON object a row")
+            each.add_argument("--json", action="store_true", help="print one JSON object per row")
 
     def more_actions(self, actions: Any) -> Sequence[ArgumentParser]:
-        """Parsers of what only this kind of row has; each gets the row's name as its first argument."""
+        """Return parsers of additional actions; each gets the row's name as its first argument."""
         return ()
 
-    def acts(self) -> dict[str, Act]:
-        """What each action does."""
+    def actions_by_name(self) -> dict[str, Act]:
+        """Return the methods by action name."""
         return {"list": self.list, "show": self.show, "add": self.add, "set": self.set, "delete": self.delete_one}
 
     def run(self, options: dict[str, Any], given: Any) -> int:
         with translation.override("en"):
             try:
-                self.acts()[options["action"]](program_permissions(), options)
+                self.actions_by_name()[options["action"]](program_permissions(), options)
             except DirectoryError as problem:
                 raise Fatal(str(problem)) from problem
         return 0
@@ -89,73 +89,73 @@ class RowProgram(Program):
         given = QueryDict(mutable=True)
         given.update({"q": options["q"], **{name: options[name] for name in self.filters}})
         rows: QuerySet[Any] = csv_files.matching_rows(self.kind, given, permissions)
-        for row in self.with_names(rows).iterator(chunk_size=1000):
-            self.print(json.dumps(self.told(row), ensure_ascii=False) if options["json"] else str(row))
+        for row in self.with_related(rows).iterator(chunk_size=1000):
+            self.print(json.dumps(self.serialize(row), ensure_ascii=False) if options["json"] else str(row))
 
-    def with_names(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        """The same rows, fetched together with what `told` looks at."""
+    def with_related(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the rows with the related rows that `serialize` reads."""
         return rows
 
     def show(self, permissions: Permissions, options: dict[str, Any]) -> None:
-        self.tell(self.row(permissions, options), options)
+        self.print_row(self.row(permissions, options), options)
 
     def row(self, permissions: Permissions, options: dict[str, Any]) -> Any:
         found = self.find(permissions, options["name"].strip().lower())
         if found is None:
-            raise Fatal(f"{options['name']}: there is none by this name")
+            raise Fatal(f"{options['name']}: does not exist")
         return found
 
-    def tell(self, row: Model, options: dict[str, Any], **more: object) -> None:
-        told = {**self.told(row), **more}
+    def print_row(self, row: Model, options: dict[str, Any], **more: object) -> None:
+        fields = {**self.serialize(row), **more}
         if options["json"]:
-            self.print(json.dumps(told, ensure_ascii=False))
+            self.print(json.dumps(fields, ensure_ascii=False))
         else:
-            for name, value in told.items():
+            for name, value in fields.items():
                 self.print(f"{name} = {_text(value)}")
 
     def add(self, permissions: Permissions, options: dict[str, Any], **more: str) -> None:
         if self.find(permissions, options["name"].strip().lower()) is not None:
-            raise Fatal(f"{options['name']}: is there already")
-        self.take(permissions, options, more)
+            raise Fatal(f"{options['name']}: exists already")
+        self.import_fields(permissions, options, more)
 
     def set(self, permissions: Permissions, options: dict[str, Any]) -> None:
         self.row(permissions, options)
-        self.take(permissions, options, {})
+        self.import_fields(permissions, options, {})
 
-    def take(self, permissions: Permissions, options: dict[str, Any], secrets: dict[str, str]) -> None:
-        """As the sheet's line: with a dry run everything is done and then undone."""
+    def import_fields(self, permissions: Permissions, options: dict[str, Any], secrets: dict[str, str]) -> None:
+        """Import the command line as a CSV line; with a dry run everything is done and rolled back."""
         first, *others = csv_io.COLUMNS[self.kind]
-        wanted = {first: options["name"].strip()}
+        cells = {first: options["name"].strip()}
         for each in options["fields"]:
             name, sign, value = each.partition("=")
             if not sign or name not in others:
                 raise Fatal(f"{each}: not field=value with a field of {', '.join(others)}")
-            wanted[name] = value
+            cells[name] = value
         really = not options["dry_run"]
         with transaction.atomic():
-            csv_io.IMPORTERS[self.kind](permissions, wanted | secrets, really)
-            row = self.find(permissions, wanted[first].lower())
-            if row is not None:  # a new account is only looked at in a dry run
-                self.tell(row, options)
+            csv_io.IMPORTERS[self.kind](permissions, cells | secrets, really)
+            row = self.find(permissions, cells[first].lower())
+            if row is not None:  # a dry run does not create an account
+                self.print_row(row, options)
             if not really:
                 transaction.set_rollback(True)
 
     def delete_one(self, permissions: Permissions, options: dict[str, Any]) -> None:
         row = self.row(permissions, options)
         losses = self.losses(row)
-        told = {"deleted": str(row), "with": losses}
+        result = {"deleted": str(row), "with": losses}
         with transaction.atomic():
             self.delete(row)
             if options["dry_run"]:
                 transaction.set_rollback(True)
         if options["json"]:
-            self.print(json.dumps(told, ensure_ascii=False))
+            self.print(json.dumps(result, ensure_ascii=False))
         else:
-            self.print(f"{told['deleted']}{' with ' if losses else ''}{', '.join(losses)}")
+            self.print(f"{result['deleted']}{' with ' if losses else ''}{', '.join(losses)}")
 
 
 def password_from_stdin() -> str:
-    """The first line of standard input: a password has no place among a program's arguments, which everybody sees."""
+    """Return the first line of standard input: program arguments are visible to every user of the machine."""
     return sys.stdin.readline().rstrip("\r\n")
 
 

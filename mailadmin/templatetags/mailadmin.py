@@ -1,4 +1,4 @@
-"""Sizes, meters, sorted columns and icons, as the administrator's screens write them."""
+"""Icons, sizes, dates, audit values, meters and sortable columns for the administration's templates."""
 
 import re
 from datetime import UTC, datetime
@@ -15,13 +15,13 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from mailadmin import file_sizes as sizes
 from mailadmin.list_page import Sorting
+from mailcore.conf import size_format
 from mailcore.models import Account, DkimKey, Domain, Factor
 
 register = template.Library()
 
-# Drawn on 20 × 20 with a stroke of 1.6.
+# Paths on a 20 × 20 grid, drawn with a stroke of 1.6.
 _ICONS = {
     "overview": "M3 11.5a7 7 0 0 1 14 0M10 11.5l3-3.5M3 15.5h14",
     "domain": "M10 3a7 7 0 1 0 0 14 7 7 0 0 0 0-14M3 10h14M10 3c2.5 2 3.5 4.5 3.5 7s-1 5-3.5 7c-2.5-2-3.5-4.5-3.5-7"
@@ -54,14 +54,14 @@ _ICONS = {
 
 @register.simple_tag
 def icon(name: str) -> SafeString:
-    """An icon; it says nothing to a screen reader, the words beside it do."""
-    turning = " turns" if name in ("left", "right", "out", "undo") else ""  # where lines run from right to left
+    """Return an icon; screen readers skip it and read the text beside it."""
+    mirror_class = " turns" if name in ("left", "right", "out", "undo") else ""  # mirrored in right-to-left languages
     return format_html(
-        '<svg class="i{}" viewBox="0 0 20 20" aria-hidden="true"><path d="{}"/></svg>', turning, _ICONS[name]
+        '<svg class="i{}" viewBox="0 0 20 20" aria-hidden="true"><path d="{}"/></svg>', mirror_class, _ICONS[name]
     )
 
 
-_HAPPENINGS = {
+_EVENTS = {
     "received": _("received"),
     "expanded": _("expanded to its targets"),
     "delivered": _("delivered"),
@@ -73,7 +73,7 @@ _HAPPENINGS = {
     "moved": _("moved"),
     "deleted": _("deleted"),
 }
-_WAYS = {
+_DESTINATIONS = {
     "mailbox": _("a mailbox here"),
     "alias": _("an alias"),
     "remote": _("another host"),
@@ -87,14 +87,14 @@ _WAYS = {
 
 @register.filter
 def happening(kind: str) -> object:
-    """What happened to a message, in words."""
-    return _HAPPENINGS.get(kind, kind)
+    """Return the name of an event in a message's history."""
+    return _EVENTS.get(kind, kind)
 
 
 @register.filter
 def way(kind: str) -> object:
-    """What an address leads to, in words."""
-    return _WAYS.get(kind, kind)
+    """Return a description of an address's destination."""
+    return _DESTINATIONS.get(kind, kind)
 
 
 _FIELDS = {
@@ -143,18 +143,18 @@ _SYSTEMS = (
 
 @register.filter
 def browser(agent: str) -> str:
-    """What a User-Agent header means to a person: "Firefox, Linux"."""
-    found = [next((name for mark, name in marks if mark in agent), "") for marks in (_BROWSERS, _SYSTEMS)]
-    return ", ".join(filter(None, found)) or agent[:60] or "–"
+    """Return browser and system of a User-Agent header: "Firefox, Linux"."""
+    names = [next((name for mark, name in marks if mark in agent), "") for marks in (_BROWSERS, _SYSTEMS)]
+    return ", ".join(filter(None, names)) or agent[:60] or "–"
 
 
 @register.filter
 def field_words(name: str) -> object:
-    """A changed field's name, in words where it has some."""
+    """Return the label of a changed field, or its name."""
     return _FIELDS.get(name, name)
 
 
-_LOOKS = {
+_LOOKUPS = {
     "access": _("what opens the account"),
     "tracking": _("where its messages are"),
     "message": _("the message %(id)s"),
@@ -164,7 +164,7 @@ _WORDS = {"state": (Account.State, DkimKey.State), "role": (Account.Role,), "kin
 
 @register.filter
 def as_value(value: object, name: str) -> object:
-    """A value of the audit, of the field `name`, as a person reads it."""
+    """Return a value of the audit log, of the field `name`, in readable form."""
     for choices in _WORDS.get(name, ()):
         if value in choices.values:
             return choices(value).label
@@ -174,10 +174,10 @@ def as_value(value: object, name: str) -> object:
         return browser(str(value))
     if name == "what" and isinstance(value, str):
         kind, _colon, queue_id = value.partition(":")
-        words = _LOOKS.get(kind)
+        words = _LOOKUPS.get(kind)
         return words % {"id": queue_id} if words else value
     if name.endswith("_bytes") and isinstance(value, int):
-        return sizes.format_size(value) if value else gettext("no limit")
+        return size_format.format_size(value) if value else gettext("no limit")
     if isinstance(value, bool):
         return gettext("yes") if value else gettext("no")
     if isinstance(value, list):
@@ -185,26 +185,26 @@ def as_value(value: object, name: str) -> object:
     return "–" if value == "" else value
 
 
-_LOGGED = re.compile(
+_LOG_LINKS = re.compile(
     r"(?<=\]: )[0-9A-F]{8,16}(?=: )"  # a queue id
-    r"|(?<=\[)(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]{0,4}:[0-9a-f]{0,4}:[0-9a-f:.]{0,39})(?=\])"  # a client
-    r"|(?<=&lt;)[^\s&]+@[^\s&]+(?=&gt;)"  # an address
+    r"|(?<=\[)(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]{0,4}:[0-9a-f]{0,4}:[0-9a-f:.]{0,39})(?=\])"  # a client address
+    r"|(?<=&lt;)[^\s&]+@[^\s&]+(?=&gt;)"  # a mail address
 )
 
 
 @register.filter
 def log_links(line: str) -> SafeString:
-    """A log line whose queue ids, clients and addresses lead to the other lines about them."""
+    """Return a log line with links from queue ids, clients and addresses to the lines about them."""
 
     def link(match: re.Match[str]) -> str:
         return f'<a href="?q={quote(unescape(match[0]))}">{match[0]}</a>'
 
-    return mark_safe(_LOGGED.sub(link, escape(line)))  # noqa: S308  (escaped first)
+    return mark_safe(_LOG_LINKS.sub(link, escape(line)))  # noqa: S308  (escaped first)
 
 
 @register.filter
 def moment(seconds: int) -> str:
-    """A time of the mail's, in seconds since 1970, on the reader's clock."""
+    """Format a Unix time in the user's time zone."""
     return date_format(timezone.localtime(datetime.fromtimestamp(seconds, UTC)), "Y-m-d H:i:s")
 
 
@@ -214,14 +214,14 @@ def microseconds(value: int) -> str:
 
 
 @register.filter
-def octets(size: int | None) -> str:
-    return sizes.format_size(size or 0)
+def filesize(size: int | None) -> str:
+    return size_format.format_size(size or 0)
 
 
 @register.filter
-def count(number: int | None) -> sizes.Count:
-    """1,234: how many, as people read it."""
-    return sizes.Count(number or 0)
+def count(number: int | None) -> size_format.Count:
+    """Format a number of things: 1,234."""
+    return size_format.Count(number or 0)
 
 
 _LEVELS = {
@@ -235,13 +235,13 @@ _LEVELS = {
 
 @register.filter
 def level(name: str) -> object:
-    """A level of the log's lines, in words."""
+    """Return the label of a log level."""
     return _LEVELS[name]
 
 
 @register.simple_tag
 def meter(used: int, limit: int) -> SafeString:
-    """A bar of what is used of a limit; nothing where there is no limit."""
+    """Return a bar with the used part of a limit, or "" without a limit."""
     if not limit:
         return SafeString("")
     percent = min(100, round(100 * used / limit))
@@ -261,25 +261,25 @@ def _address(request: HttpRequest, **changes: str) -> str:
 
 @register.simple_tag(takes_context=True)
 def column(context: template.Context, name: str, title: str) -> SafeString:
-    """A column's head: a link that sorts by it, and turns round when it is the one."""
-    chosen: Sorting = context["sorting"]
+    """Return a column heading that sorts by the column, or reverses the order if it is the sorted one."""
+    sorting: Sorting = context["sorting"]
     request: HttpRequest = context["request"]
-    if chosen.column != name:
+    if sorting.column != name:
         return format_html('<a href="{}">{}</a>', _address(request, sort=name, page="1"), title)
-    turned = name if chosen.descending else f"-{name}"
+    other_order = name if sorting.descending else f"-{name}"
     return format_html(
         '<a class="by" href="{}">{}<span aria-hidden="true">{}</span></a>',
-        _address(request, sort=turned, page="1"), title, " ↓" if chosen.descending else " ↑",
+        _address(request, sort=other_order, page="1"), title, " ↓" if sorting.descending else " ↑",
     )  # fmt: skip
 
 
 @register.simple_tag(takes_context=True)
 def sorted_by(context: template.Context, name: str) -> SafeString:
-    """aria-sort of a column's cell."""
-    chosen: Sorting = context["sorting"]
-    if chosen.column != name:
+    """Return the aria-sort attribute of a column's cell."""
+    sorting: Sorting = context["sorting"]
+    if sorting.column != name:
         return SafeString("")
-    return SafeString(' aria-sort="descending"' if chosen.descending else ' aria-sort="ascending"')
+    return SafeString(' aria-sort="descending"' if sorting.descending else ' aria-sort="ascending"')
 
 
 @register.simple_tag(takes_context=True)

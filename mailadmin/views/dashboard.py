@@ -1,4 +1,4 @@
-"""The first page: how much there is, what waits, and whether everything answers."""
+"""The dashboard: counts, queue, warnings, statistics, and which services respond."""
 
 import socket
 from collections.abc import Iterator
@@ -25,9 +25,9 @@ from mailcore.store.notify import notifications
 _STATES = (
     Queued.State.ACTIVE, Queued.State.INCOMING, Queued.State.DEFERRED, Queued.State.HOLD, Queued.State.CORRUPT,
 )  # fmt: skip
-_ANSWER_WITHIN = 0.3  # seconds
-_ASK_EVERY = 15  # seconds
-_LOOK_EVERY = 60  # seconds
+_CONNECT_TIMEOUT = 0.3  # seconds to connect to a service
+_SERVICES_LIFETIME = 15  # seconds
+_WARNINGS_LIFETIME = 60  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Service:
 def dashboard(request: HttpRequest, permissions: Permissions) -> HttpResponse:
     accounts = permissions.visible_accounts().aggregate(
         count=Count("pk"),
-        octets=Sum("used_bytes"),
+        used_bytes=Sum("used_bytes"),
         messages=Sum("used_messages"),
         closed=Count("pk", filter=~Q(state=Account.State.ACTIVE)),
     )
@@ -63,12 +63,12 @@ def dashboard(request: HttpRequest, permissions: Permissions) -> HttpResponse:
 
 
 def _cached_warnings(permissions: Permissions) -> list[system_warnings.SystemWarning]:
-    """Looked for once a minute for each visitor, in their language."""
+    """Return the warnings, cached for a minute per user and language."""
     key = f"mailadmin.findings.{permissions.visitor.pk}.{get_language()}"
     found: list[system_warnings.SystemWarning] | None = cache.get(key)
     if found is None:
         found = system_warnings.find_warnings(permissions)
-        cache.set(key, found, _LOOK_EVERY)
+        cache.set(key, found, _WARNINGS_LIFETIME)
     return found
 
 
@@ -76,39 +76,39 @@ def _cached_deferral_reasons() -> list[tuple[str, int]]:
     found: list[tuple[str, int]] | None = cache.get("mailadmin.reasons")
     if found is None:
         found = system_warnings.deferred_reasons()
-        cache.set("mailadmin.reasons", found, _LOOK_EVERY)
+        cache.set("mailadmin.reasons", found, _WARNINGS_LIFETIME)
     return found
 
 
 def _queue_counts() -> list[tuple[str, str, int]]:
-    """(state, its name, messages), every state in the queue listing's order."""
+    """Return (state, label, messages) for every state, in the order of the queue page."""
     counts = dict(Queued.unsettled.values_list("state").annotate(n=Count("pk")).order_by())
     return [(state.value, str(state.label), counts.get(state.value, 0)) for state in _STATES]
 
 
 def _completed_today() -> int:
-    """Messages that came within a day and have left the queue."""
-    came = content_files.first_id_at(states.now_us() - 86400 * states.MICRO)
-    return Queued.objects.filter(id__gte=came, settled_us__isnull=False).count()
+    """Return how many messages arrived within 24 hours and have left the queue."""
+    first_id = content_files.first_id_at(states.now_us() - 86400 * states.MICRO)
+    return Queued.objects.filter(id__gte=first_id, settled_us__isnull=False).count()
 
 
 def _check_services() -> list[Service]:
-    """Every listener this installation has switched on, and whether it takes connections."""
+    """Return every enabled listener and whether it accepts connections, cached for 15 seconds."""
     key = f"mailadmin.services.{get_language()}"
     found: list[Service] | None = cache.get(key)
     if found is None:
         found = list(_probe_services())
-        cache.set(key, found, _ASK_EVERY)
+        cache.set(key, found, _SERVICES_LIFETIME)
     return found
 
 
 def _probe_services() -> Iterator[Service]:
-    if not settings.REDIS_URL:  # else Celery's workers deliver, wherever they are
+    if not settings.REDIS_URL:  # with Redis, Celery workers deliver, on any machine
         yield Service(_("couriers"), None, notifications.count_listeners(notifications.COURIERS) > 0)
     for name, port in settings.PORTS.items():
         if port is not None:
             try:
-                with socket.create_connection((local_address(name, conf.current()), port), _ANSWER_WITHIN):
+                with socket.create_connection((local_address(name, conf.current()), port), _CONNECT_TIMEOUT):
                     yield Service(name, port, True)
             except OSError:
                 yield Service(name, port, False)

@@ -1,4 +1,4 @@
-"""What pages have in common: drawing one, saying what was done, deleting after having asked."""
+"""Responses shared by the views: render a page, redirect with a notice, confirm a deletion, show a secret."""
 
 import contextlib
 import logging
@@ -16,7 +16,7 @@ from mailcore.store.directory import DirectoryError
 
 log = logging.getLogger("mailadmin")
 
-# No script but our own files; style attributes carry measures of bars and charts.
+# Scripts only from our own files; style attributes have the sizes of bars and charts.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; img-src 'self' data:;"
     " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -34,32 +34,32 @@ def render_page(
 
 @contextlib.contextmanager
 def in_time_zone_of(permissions: Permissions) -> Iterator[None]:
-    """Times are read and written on the visitor's clock."""
+    """Read and show times in the user's time zone."""
     zone = permissions.visitor.time_zone
     with timezone.override(ZoneInfo(zone) if zone else None):
         yield
 
 
 def redirect_with_notice(
-    request: HttpRequest, permissions: Permissions, words: str, to: str, *values: object
+    request: HttpRequest, permissions: Permissions, text: str, to: str, *values: object
 ) -> HttpResponse:
-    """It is done: say so on the page that follows, and in the log who did it."""
+    """Redirect with a success notice, and log the user and the page."""
     log.info("%s: %s", permissions.visitor.address, request.path)
-    messages.success(request, words)
+    messages.success(request, text)
     return redirect(to, *values)
 
 
 def generate_password() -> str:
-    """A password for somebody else to begin with: four groups of four, easy to read out."""
-    messages = "abcdefghijkmnpqrstuvwxyz23456789"
-    return "-".join("".join(secrets.choice(messages) for _ in range(4)) for _ in range(4))
+    """Return an initial password for another person: four groups of four characters, easy to read out."""
+    alphabet = "abcdefghijkmnpqrstuvwxyz23456789"  # without l, o, 0 and 1, which look alike
+    return "-".join("".join(secrets.choice(alphabet) for _ in range(4)) for _ in range(4))
 
 
 def confirm_and_delete(
     request: HttpRequest, permissions: Permissions, *, delete: Callable[[], None], question: Mapping[str, object],
-    words: str, to: str,
+    text: str, to: str,
 ) -> HttpResponse:  # fmt: skip
-    """Ask first, saying what goes (`question`: title, name, losses, back); a POST does it."""
+    """Show what a deletion removes (`question`: title, name, losses, back); delete on POST."""
     problem = ""
     if request.method == "POST":
         try:
@@ -67,7 +67,7 @@ def confirm_and_delete(
         except DirectoryError as refused:
             problem = str(refused)
         else:
-            return redirect_with_notice(request, permissions, words, to)
+            return redirect_with_notice(request, permissions, text, to)
     context = {**question, "problem": problem}
     return render_page(request, permissions, "delete", context, status=409 if problem else 200)
 
@@ -75,7 +75,7 @@ def confirm_and_delete(
 def show_secret_once(
     request: HttpRequest, permissions: Permissions, *, title: str, address: str, secret: str, back: str
 ) -> HttpResponse:
-    """A password that was made: on this page and never again."""
+    """Show a generated secret once; it is not stored in readable form."""
     log.info("%s: %s", permissions.visitor.address, request.path)
     context = {"title": title, "address": address, "secret": secret, "back": back}
     response = render_page(request, permissions, "secret", context)

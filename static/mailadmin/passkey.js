@@ -1,11 +1,11 @@
-// Passkeys: what only the browser can do. The form is posted as any other, with the authenticator's answer in its fields.
+// Passkeys (WebAuthn): the authenticator's response is put into hidden fields, and the form is posted as usual.
 (() => {
-  const octets = text => Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), sign => sign.charCodeAt(0))
+  const toBytes = text => Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), character => character.charCodeAt(0))
   const text = buffer => btoa(String.fromCharCode(...new Uint8Array(buffer))).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
   for (const form of document.querySelectorAll('form[data-passkey]')) {
     if (!window.PublicKeyCredential) continue
     form.hidden = false
-    const of = form.dataset, known = (of.known || '').split(' ').filter(Boolean).map(id => ({type: 'public-key', id: octets(id)}))
+    const of = form.dataset, known = (of.known || '').split(' ').filter(Boolean).map(id => ({type: 'public-key', id: toBytes(id)}))
     const fill = fields => { for (const name in fields) form.elements[name].value = fields[name] }
     form.addEventListener('submit', async event => {
       if (form.elements.passkey.value) return
@@ -14,10 +14,10 @@
       button.disabled = true
       sorry.hidden = true
       try {
-        const challenge = octets(of.challenge)
+        const challenge = toBytes(of.challenge)
         if (of.passkey === 'make') {
           const made = await navigator.credentials.create({publicKey: {
-            challenge, rp: {id: of.host, name: of.site}, user: {id: octets(of.user), name: of.address, displayName: of.address},
+            challenge, rp: {id: of.host, name: of.site}, user: {id: toBytes(of.user), name: of.address, displayName: of.address},
             pubKeyCredParams: [-8, -7, -257].map(alg => ({type: 'public-key', alg})), excludeCredentials: known,
             authenticatorSelection: {userVerification: 'preferred'}, attestation: 'none'}})
           fill({passkey: text(made.rawId), client: text(made.response.clientDataJSON),

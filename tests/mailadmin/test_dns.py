@@ -129,7 +129,7 @@ def test_a_key_is_made_put_to_work_and_deleted(office, ann):
     ann.post(url, {"action": "sign", "key": second.pk})
     assert [DkimKey.objects.get(pk=each.pk).state for each in (first, second)] == ["retired", "signing"]
     asked = ann.post(url, {"action": "delete", "key": second.pk})
-    assert "it goes out unsigned" in asked.text
+    assert "it is sent unsigned" in asked.text
     assert "unsigned" not in ann.post(url, {"action": "delete", "key": first.pk}).text
     assert DkimKey.objects.count() == 2
     ann.post(url, {"action": "delete", "key": first.pk, "sure": "1"})

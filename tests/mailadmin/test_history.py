@@ -129,7 +129,7 @@ def test_what_is_gone_cannot_be_put_back(office, visit):
     change = last()
     directory.delete_account(office.lisi.pk)
     answer = visit("ann").post(f"/admin/history/{change.pk}/undo", follow=True)
-    assert "What was changed is gone." in answer.text
+    assert "What was changed no longer exists." in answer.text
 
 
 def test_who_may_undo(office, visit):

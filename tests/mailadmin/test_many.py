@@ -92,8 +92,8 @@ def test_a_domains_administrator_imports_into_their_own(office, visit):
     )
     told = report(sent(visit("dora"), "accounts", text))
     assert told == {
-        "new@accp.com": "created", "wang@accp.com": "changed", "new@benet.com": "This is not yours to change.",
-        "lisi@benet.com": "This is not yours to change.", "dora@accp.com": "This is not yours to change.",
+        "new@accp.com": "created", "wang@accp.com": "changed", "new@benet.com": "You may not change this.",
+        "lisi@benet.com": "You may not change this.", "dora@accp.com": "You may not change this.",
     }  # fmt: skip
     assert {Account.objects.get(address=each).role for each in ("new@accp.com", "wang@accp.com")} == {"owner"}
     assert "benet.com" not in exported(visit("dora"), "accounts")

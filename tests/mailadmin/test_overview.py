@@ -208,7 +208,7 @@ def test_a_certificate_that_ends_soon(office, visit, parameters, tmp_path):
 
 
 def test_a_disk_that_is_nearly_full(office, visit, monkeypatch):
-    monkeypatch.setattr(system_warnings, "_DISK", 1.0)  # no disk has more free than there is of it
+    monkeypatch.setattr(system_warnings, "_MIN_FREE_DISK", 1.0)  # no disk has more free than there is of it
     assert "are free on the disk of" in findings(visit("ann"))
 
 

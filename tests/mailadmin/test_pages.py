@@ -7,6 +7,7 @@ from django.test import Client
 from django.utils.html import escape
 
 from mailadmin import file_sizes
+from mailcore.conf import size_format
 from mailcore.models import Account, Alias, Domain, Queued
 from mailcore.store import directory
 from mailcore.store.auth import account_login
@@ -278,8 +279,8 @@ def test_what_is_no_size(text):
 
 
 def test_sizes_as_people_read_them():
-    sizes = [file_sizes.format_size(n) for n in (0, 451, 1536, 51_200_000, 5 << 30)]
-    assert sizes == ["0 B", "451 B", "1.5 KB", "48.8 MB", "5.0 GB"]
+    sizes = [size_format.format_size(n) for n in (0, 451, 1536, 1_048_000, 51_200_000, 1_500_000_000, 5 << 30)]
+    assert sizes == ["0 B", "451 B", "1.5 KB", "1023 KB", "49 MB", "1.4 GB", "5.0 GB"]
 
 
 def test_everybody_in_this_file_can_sign_in(office):

@@ -96,7 +96,7 @@ def test_who_sent_a_message_that_is_returned_is_told(post, visit):
     assert not content_files.stored_ids() or int(queue_id, 16) not in set(content_files.stored_ids())
 
 
-@pytest.mark.parametrize(("action", "words"), [("delete", "gone for good"), ("return", "Their senders are told")])
+@pytest.mark.parametrize(("action", "words"), [("delete", "deleted permanently"), ("return", "Their senders receive a bounce")])
 def test_what_cannot_be_taken_back_is_asked_first(post, visit, action, words):
     mine = [post("a@x.example", [f"{n}@far.example"], "deferred") for n in range(3)]
     other = post("a@x.example", ["b@near.example"], "deferred")
@@ -219,7 +219,7 @@ def test_who_looked_into_an_account_its_owner_can_read(post, visit, office):
         ("ann@benet.com", "access"),
     ]
     page = visit("lisi").get("/account/activity").text
-    assert page.count("Looked into") == 3
+    assert page.count("Looked up") == 3
     assert f"the message {queue_id}" in page
     assert "what opens the account" in page
     assert "192.0.2.7" in page

@@ -77,9 +77,9 @@ def test_an_alias_from_first_to_last(run, benet):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["account", "show", "nobody@benet.com"], "nobody@benet.com: there is none by this name"),
-        (["account", "add", "lisi@benet.com"], "lisi@benet.com: is there already"),
-        (["account", "set", "nobody@benet.com", "state=off"], "there is none by this name"),
+        (["account", "show", "nobody@benet.com"], "nobody@benet.com: does not exist"),
+        (["account", "add", "lisi@benet.com"], "lisi@benet.com: exists already"),
+        (["account", "set", "nobody@benet.com", "state=off"], "does not exist"),
         (["account", "set", "lisi@benet.com", "colour=red"], "colour=red: not field=value with a field of name, state"),
         (["account", "set", "lisi@benet.com", "state=asleep"], "asleep is not one of the available choices"),
         (["account", "set", "lisi@benet.com", "quota_bytes=500"], "Say which unit"),

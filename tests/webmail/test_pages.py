@@ -265,7 +265,7 @@ def test_access_keys_are_chosen(office: PostOffice, lisi: Browser) -> None:
     [
         ({"reply": "f"}, "The key “f” would do two things"),
         ({"to": "c"}, "The key “c”"),
-        ({"reply": "é"}, "“é” is no letter"),
+        ({"reply": "é"}, "“é” is not a letter"),
     ],
 )
 def test_keys_that_cannot_be(lisi: Browser, wanted: dict[str, str], said: str) -> None:

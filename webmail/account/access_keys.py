@@ -1,4 +1,4 @@
-"""Access keys: what a browser presses with Alt (or what it takes instead) and a letter, as each visitor wants it."""
+"""Access keys: the characters a browser combines with Alt (or its own modifier), as each user configures them."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-# By the pages where they are: what is pressed → its usual key, and its name. SquirrelMail's keys, where it had one.
+# Name of the command → its default key and its label, by the pages that have it; SquirrelMail's keys where it had one.
 EVERYWHERE = {
     "compose": ("c", _("Compose")),
     "inbox": ("i", _("Inbox")),
@@ -41,16 +41,18 @@ PLACES = (
     (pgettext_lazy("pages", "Reading"), READING),
     (pgettext_lazy("pages", "Writing"), WRITING),
 )
-USUAL: Mapping[str, str] = {name: key for place in (EVERYWHERE, READING, WRITING) for name, (key, _w) in place.items()}
+DEFAULT_KEYS: Mapping[str, str] = {
+    name: key for place in (EVERYWHERE, READING, WRITING) for name, (key, _w) in place.items()
+}
 
-KeyChoices = tuple[tuple[str, str], ...]  # what, key ("" for none); others are as usual
+KeyChoices = tuple[tuple[str, str], ...]  # command, key ("" for none); the others have their default
 _current: ContextVar[KeyChoices] = ContextVar("access keys", default=())
 
 
 @contextmanager
-def use_keys(chosen: KeyChoices) -> Iterator[None]:
-    """Pages made meanwhile have these keys."""
-    token = _current.set(chosen)
+def use_keys(choices: KeyChoices) -> Iterator[None]:
+    """Set the access keys of pages rendered within the context."""
+    token = _current.set(choices)
     try:
         yield
     finally:
@@ -62,14 +64,14 @@ def current_keys() -> KeyChoices:
 
 
 def access_key(name: str) -> str:
-    return dict(_current.get()).get(name, USUAL[name])
+    return dict(_current.get()).get(name, DEFAULT_KEYS[name])
 
 
-def find_clash(wanted: Mapping[str, str]) -> str:
-    """A key that two things on one page would have; "" if there is none."""
+def find_clash(keys_by_command: Mapping[str, str]) -> str:
+    """Return a key that is assigned twice on one page, or ""."""
     for place in (READING, WRITING):
-        keys = [wanted[name] for name in (*EVERYWHERE, *place) if wanted[name]]
-        twice = next((each for each in keys if keys.count(each) > 1), "")
-        if twice:
-            return twice
+        keys = [keys_by_command[name] for name in (*EVERYWHERE, *place) if keys_by_command[name]]
+        duplicate = next((each for each in keys if keys.count(each) > 1), "")
+        if duplicate:
+            return duplicate
     return ""

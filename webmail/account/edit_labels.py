@@ -1,4 +1,4 @@
-"""Changing the labels a visitor has; called where labels are set and by their page of options."""
+"""Adding, changing and removing a user's labels, for the message actions and the options page."""
 
 from dataclasses import replace
 
@@ -8,29 +8,27 @@ from webmail.account.session import WebmailUser
 from webmail.values.labels import COLOURS, LONGEST, keyword_for
 
 
-def add_label(person: WebmailUser, name: str, colour: int | None = None) -> str | None:
-    """The keyword of the label of this name, made if there is none; None if the name will not do."""
+def add_label(user: WebmailUser, name: str, colour: int | None = None) -> str | None:
+    """Return the keyword of the label with this name, creating the label if needed; None if the name is unusable."""
     name = " ".join(name.split())[:LONGEST]
     keyword = keyword_for(name)
-    mine = person.options.labels
+    mine = user.options.labels
     if not keyword or (len(mine) >= RECORDS_AT_MOST and all(keyword != each[0] for each in mine)):
         return None
     if all(keyword != each[0] for each in mine):
-        chosen = len(mine) % COLOURS if colour is None else colour % COLOURS
-        preferences.save_preferences(person.address, replace(person.options, labels=(*mine, (keyword, name, chosen))))
+        new_colour = len(mine) % COLOURS if colour is None else colour % COLOURS
+        preferences.save_preferences(user.address, replace(user.options, labels=(*mine, (keyword, name, new_colour))))
     return keyword
 
 
-def change_label(person: WebmailUser, keyword: str, name: str, colour: int) -> None:
-    """Another name or colour; messages keep the keyword they have."""
+def change_label(user: WebmailUser, keyword: str, name: str, colour: int) -> None:
+    """Change a label's name or colour; messages keep their keyword."""
     name = " ".join(name.split())[:LONGEST]
-    changed = tuple(
-        (k, name or n, colour % COLOURS) if k == keyword else (k, n, c) for k, n, c in person.options.labels
-    )
-    preferences.save_preferences(person.address, replace(person.options, labels=changed))
+    changed = tuple((k, name or n, colour % COLOURS) if k == keyword else (k, n, c) for k, n, c in user.options.labels)
+    preferences.save_preferences(user.address, replace(user.options, labels=changed))
 
 
-def remove_label(person: WebmailUser, keyword: str) -> None:
-    """Messages keep the keyword; it is only no longer shown under a name."""
-    kept = tuple(each for each in person.options.labels if each[0] != keyword)
-    preferences.save_preferences(person.address, replace(person.options, labels=kept))
+def remove_label(user: WebmailUser, keyword: str) -> None:
+    """Remove a label; messages keep its keyword, which is then shown under its own name."""
+    remaining = tuple(each for each in user.options.labels if each[0] != keyword)
+    preferences.save_preferences(user.address, replace(user.options, labels=remaining))

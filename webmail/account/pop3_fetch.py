@@ -1,7 +1,8 @@
-"""Mail from a visitor's account elsewhere, over POP3 (RFC 1939), into a folder here; called by the page for it.
+"""Fetching mail from a user's account on another server, over POP3 (RFC 1939), into a folder here.
 
-The server is a visitor's word, so `webmail.sanitize.safe_http` judges it. A password goes nowhere in the clear: port 995 is
-TLS, elsewhere the server must offer STLS (RFC 2595). It is used and forgotten; what is kept is which messages came.
+The user names the server, so `webmail.sanitize.safe_http` checks its address. A password is never sent unencrypted:
+port 995 is TLS, on other ports the server must offer STLS (RFC 2595). The password is not stored; only the UIDLs of
+fetched messages are.
 """
 
 import poplib
@@ -19,39 +20,42 @@ from webmail.reading.sender_checks import without_claims
 from webmail.sanitize import safe_http
 from webmail.values.search_keys import reject_controls
 
-MOST = 20  # accounts of one visitor
-REMEMBERED = 20_000  # messages left elsewhere, the newest
+MAX_ACCOUNTS = 20  # accounts of one user
+MAX_UIDLS = 20_000  # newest UIDLs stored for messages left on the other server
 poplib._MAXLINE = 1 << 16  # type: ignore[attr-defined]  # messages have longer lines than poplib expects
 
 
 class ServerRefused(Exception):
-    """The server there would not; `str()` is its word."""
+    """The POP3 server refused a command; `str()` is its text."""
 
 
 @dataclass(frozen=True, slots=True)
 class FetchResult:
-    taken: int
-    left: int  # for another time
-    large: int  # passed over
+    imported: int
+    left: int  # new messages left for the next fetch
+    large: int  # skipped because they exceed `message_size_limit`
 
 
 class _Client(poplib.POP3):
-    """poplib over a connection that was made by the guard."""
+    """poplib over a connection that `safe_http` made and checked."""
 
     def __init__(self, connection: socket.socket, host: str) -> None:
-        self._given, self._tls_established = connection, False
+        self._connection, self._tls_established = connection, False
         super().__init__(host)
 
     def _create_socket(self, timeout: float) -> socket.socket:
-        return self._given
+        return self._connection
 
 
 def fetch_mail(mail: imap_client.MailSession, account: FetchedFrom, password: str) -> FetchResult:
-    """What is new there goes into the account's folder. Raises Refused, outside.NotFetched; imap.Refused with what
-    came so far remembered."""
+    """Append the POP3 account's new messages to its folder.
+
+    Raise `ServerRefused`, `safe_http.FetchError` or `imap_client.CommandRefused`; messages fetched before an error are
+    recorded.
+    """
     limits = conf.current()
     if str(account.port) not in limits.webmail_fetch_mail_ports:
-        raise safe_http.FetchError("not a port for mail")
+        raise safe_http.FetchError("port not permitted")
     try:
         with safe_http.safe_connect(account.host, account.port, limits.webmail_fetch_mail_time_limit) as connection:
             client = _log_in(connection, account, password)
@@ -72,7 +76,7 @@ def _log_in(connection: socket.socket, account: FetchedFrom, password: str) -> p
     if secure:
         connection = tls_context().wrap_socket(connection, server_hostname=account.host)
     client = _Client(connection, account.host)
-    if not secure and not ServerAddress(account.host, account.port, tls=False).near:
+    if not secure and not ServerAddress(account.host, account.port, tls=False).is_local:
         client.stls(tls_context())
     client.user(reject_controls(account.login))
     client.pass_(reject_controls(password))
@@ -83,31 +87,31 @@ def _fetch_new(client: poplib.POP3, mail: imap_client.MailSession, account: Fetc
     limits = conf.current()
     names = [line.decode("latin-1").partition(" ")[::2] for line in client.uidl()[1]]
     sizes = dict(line.decode("latin-1").split()[:2] for line in client.list()[1])
-    there = {name for _number, name in names}
-    known = [name for name in account.known if name in there]
+    present = {name for _number, name in names}
+    known = [name for name in account.known if name in present]
     new = [(number, name) for number, name in names if name not in set(known)]
     for number, name in names if not account.leave else ():
-        if name in set(known):  # it came, and the end of that session did not
+        if name in set(known):  # fetched before, but the session ended before its deletion took effect
             client.dele(int(number))
-    taken = large = 0
+    imported = large = 0
     try:
         for number, name in new[: limits.webmail_fetch_mail_limit]:
             if limits.message_size_limit and int(sizes.get(number, "0")) > limits.message_size_limit:
                 large += 1
             else:
                 content = mbox.to_crlf(b"\r\n".join(client.retr(int(number))[1]) + b"\r\n")
-                # The other server, or whoever wrote to it, may have claimed that ours checked the message.
+                # The other server, or the sender, may have added results in our server's name.
                 mail.append(account.folder, without_claims(content, account.owner), [])
-                taken += 1
+                imported += 1
                 if not account.leave:
                     client.dele(int(number))
             known.append(name)
     finally:
-        account.known = known[-REMEMBERED:]
-    return FetchResult(taken, len(new) - taken - large, large)
+        account.known = known[-MAX_UIDLS:]
+    return FetchResult(imported, len(new) - imported - large, large)
 
 
 def _error_text(error: poplib.error_proto) -> str:
-    said = error.args[0] if error.args else ""
-    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+    message = error.args[0] if error.args else ""
+    text = message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
     return text.removeprefix("-ERR").strip()[:300]

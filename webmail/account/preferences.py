@@ -1,4 +1,4 @@
-"""A visitor's options: defaults, limits, and what a form may set them to."""
+"""A user's webmail options: defaults, limits and valid values."""
 
 import functools
 from collections.abc import Callable, Iterable
@@ -15,68 +15,68 @@ PAGE_SIZES = (20, 50, 100, 200)
 SIGNATURE_LIMIT = 4000
 RECORDS_AT_MOST = 100  # labels, or highlighting rules
 THEMES = ("auto", "light", "dark")
-LAYOUTS = ("list", "wide", "pane")  # one line a message; with its first words below; beside the message
+LAYOUTS = ("list", "wide", "pane")  # one line per message; with its first words below; beside the message
 DATE_FORMATS = ("friendly", "iso", "clock")  # 14:05 / yesterday; 2026-09-12; 2026-09-12 14:05
-WRAP_WIDTHS = (0, 60, 72, 80, 100)  # characters of a line of plain text; 0: as wide as the page
+WRAP_WIDTHS = (0, 60, 72, 80, 100)  # characters per line of plain text; 0: as wide as the page
 EDITOR_ROWS = (10, 16, 24, 36)
-CITATIONS = ("full", "author", "none")  # when and who wrote it; who; nothing above the quotation
-UNDO_SECONDS = (-1, 0, 5, 10, 20, 30)  # -1: the site's choice
-DELETIONS = ("trash", "mark")  # into Trash; marked where they are, until the folder is cleaned up
-SENT_COPIES = ("sent", "year", "month", "none")  # in Sent; in a folder of each year or month below it; nowhere
-HOMES = ("drafts", "sent", "archive", "junk", "trash")  # roles a visitor may give to folders
+CITATIONS = ("full", "author", "none")  # date and author; author only; nothing above the quotation
+UNDO_SECONDS = (-1, 0, 5, 10, 20, 30)  # -1: the site's setting
+DELETIONS = ("trash", "mark")  # move to Trash; or mark as deleted until the folder is expunged
+SENT_COPIES = ("sent", "year", "month", "none")  # in Sent; in a folder per year or month below it; nowhere
+HOMES = ("drafts", "sent", "archive", "junk", "trash")  # roles a user may assign to folders
 REFRESH_MINUTES = (0, 1, 5, 10, 30)  # for browsers without scripts
-# What a list may show of a message; the order is the visitor's, and the first three are always there.
+# Columns of a message list; the order is the user's, and the first three are always shown.
 COLUMNS = ("from", "subject", "date", "attachment", "size", "priority", "to", "cc", "received")
 ALWAYS = COLUMNS[:3]
 
 
 @dataclass(frozen=True, slots=True)
 class WebmailPreferences:
-    name: str = ""  # beside the address in From
+    name: str = ""  # shown beside the address in From
     reply_to: str = ""
     signature: str = ""
-    language: str = ""  # of settings.LANGUAGES, "" = as the browser asks
-    time_zone: str = ""  # IANA name, "" = the site's
+    language: str = ""  # one of settings.LANGUAGES; "" = the browser's preference
+    time_zone: str = ""  # IANA name; "" = the site's
     theme: str = "auto"
     layout: str = "list"
     page_size: int = 50
     date_format: str = "friendly"
     columns: tuple[str, ...] = ("from", "subject", "attachment", "date", "size")  # of COLUMNS
     snippets: bool = True  # first words of a message beside its subject
-    threads: bool = False  # a list shows conversations, not messages
-    refresh: int = 5  # of REFRESH_MINUTES
-    sound: bool = False  # when mail comes
+    threads: bool = False  # lists show conversations instead of messages
+    refresh: int = 5  # one of REFRESH_MINUTES
+    sound: bool = False  # when mail arrives
     html_first: bool = True
     remote_images: bool = False
-    dark_letters: bool = True  # HTML messages are darkened where the page is dark
-    wrap: int = 0  # of WRAP_WIDTHS
-    receipts: str = "ask"  # or "never": what is said to who wants to know whether a message was read
-    mark_read: bool = True  # a message that is opened is read
-    only_subscribed: bool = True  # the folder pane leaves out hidden folders
-    count_all: bool = False  # the folder pane says how many messages there are, not only the unread
-    labels: tuple[tuple[str, str, int], ...] = ()  # keyword, name, colour: webmail.values.labels
-    highlights: tuple[tuple[str, int, str, str], ...] = ()  # name, colour, field, words: webmail.reading.highlights
-    deletion: str = "trash"  # of DELETIONS
-    sent_copies: str = "sent"  # of SENT_COPIES
-    homes: tuple[tuple[str, str], ...] = ()  # role of HOMES, name of a folder; others are as the server says
-    keys: tuple[tuple[str, str], ...] = ()  # access keys that are not the usual ones: webmail.account.access_keys
-    shortcuts: bool = True  # single keys do something, where scripts are allowed
-    motd_read: str = ""  # a digest of the message of the day that was read
-    after_action: str = "list"  # or "next", "previous"
-    reply_above: bool = True  # the answer stands above the quotation
-    sign_above: bool = True  # so does the signature, where the answer does
-    citation: str = "full"  # of CITATIONS
-    all_but_me: bool = True  # an answer to all does not come back to oneself
-    back_to: str = "message"  # after an answer: or "list"
-    editor_rows: int = 16  # of EDITOR_ROWS
-    undo_seconds: int = -1  # of UNDO_SECONDS: how long a message can be called back
-    identity: int = 0  # the one new messages are written as: a webmail.models.Identity, 0 for the account's own
-    collect: bool = True  # whoever is written to goes into the address book
-    greeted: bool = False  # name and address were asked for once
+    dark_letters: bool = True  # darken HTML messages when the page is dark
+    wrap: int = 0  # one of WRAP_WIDTHS
+    receipts: str = "ask"  # answer to read-receipt requests: "ask" or "never"
+    mark_read: bool = True  # opening a message marks it as read
+    only_subscribed: bool = True  # the folder pane hides unsubscribed folders
+    count_all: bool = False  # the folder pane shows the number of all messages, not only of unread ones
+    labels: tuple[tuple[str, str, int], ...] = ()  # keyword, name, colour: see webmail.values.labels
+    highlights: tuple[tuple[str, int, str, str], ...] = ()  # name, colour, field, text: see webmail.reading.highlights
+    deletion: str = "trash"  # one of DELETIONS
+    sent_copies: str = "sent"  # one of SENT_COPIES
+    homes: tuple[tuple[str, str], ...] = ()  # role of HOMES, folder name; other roles as the server assigns them
+    keys: tuple[tuple[str, str], ...] = ()  # access keys that differ from the default: see webmail.account.access_keys
+    shortcuts: bool = True  # single-key shortcuts, if scripts are allowed
+    motd_read: str = ""  # digest of the message of the day that was dismissed
+    after_action: str = "list"  # "list", "next" or "previous"
+    reply_above: bool = True  # the reply is above the quotation
+    sign_above: bool = True  # the signature is too, if the reply is
+    citation: str = "full"  # one of CITATIONS
+    all_but_me: bool = True  # a reply to all is not sent to oneself
+    back_to: str = "message"  # after a reply: "message" or "list"
+    editor_rows: int = 16  # one of EDITOR_ROWS
+    undo_seconds: int = -1  # one of UNDO_SECONDS: how long a message can be recalled
+    identity: int = 0  # default for new messages: a webmail.models.Identity, 0 for the account's own
+    collect: bool = True  # recipients are added to the address book
+    greeted: bool = False  # the welcome page (name and address) was shown
 
 
 def load_preferences(owner: str) -> WebmailPreferences:
-    """The visitor's options; what is stored but no longer valid falls back to its default."""
+    """Return a user's options; stored values that are no longer valid fall back to the default."""
     stored = Preferences.objects.filter(owner=owner).values_list("values", flat=True).first()
     return _validate(WebmailPreferences(), stored) if isinstance(stored, dict) else WebmailPreferences()
 
@@ -86,7 +86,7 @@ def save_preferences(owner: str, options: WebmailPreferences) -> None:
 
 
 def with_changes(options: WebmailPreferences, values: dict[str, Any]) -> WebmailPreferences:
-    """`options` with those of `values` that are valid."""
+    """Return `options` with the valid ones of `values`."""
     return _validate(options, values)
 
 
@@ -109,7 +109,7 @@ def _validate(base: WebmailPreferences, values: dict[str, Any]) -> WebmailPrefer
         "editor_rows": set(EDITOR_ROWS),
         "undo_seconds": set(UNDO_SECONDS),
     }
-    good: dict[str, Any] = {}
+    valid: dict[str, Any] = {}
     for name, default in _DEFAULTS.items():
         if name not in values:
             continue
@@ -118,26 +118,26 @@ def _validate(base: WebmailPreferences, values: dict[str, Any]) -> WebmailPrefer
             value = _SERIES[name](value)
         if type(value) is not type(default) or (name in allowed and value not in allowed[name]):
             continue
-        good[name] = value[:SIGNATURE_LIMIT] if isinstance(value, str) else value
-    return replace(base, **good)
+        valid[name] = value[:SIGNATURE_LIMIT] if isinstance(value, str) else value
+    return replace(base, **valid)
 
 
 @functools.cache
 def _time_zones() -> frozenset[str]:
-    """Names of time zones; finding them means walking through the system's files."""
+    """Return the names of time zones, cached: finding them walks the zoneinfo directory."""
     return frozenset(available_timezones() | {""})
 
 
-def _columns(given: Iterable[Any]) -> tuple[str, ...]:
-    chosen = dict.fromkeys(name for name in given if name in COLUMNS)
+def _columns(stored_items: Iterable[Any]) -> tuple[str, ...]:
+    chosen = dict.fromkeys(name for name in stored_items if name in COLUMNS)
     return tuple(chosen | {name: None for name in ALWAYS if name not in chosen})
 
 
 def _records(*kinds: type) -> Callable[[Iterable[Any]], tuple[tuple[Any, ...], ...]]:
-    """A reader of lists whose items have these kinds; other items are left out."""
+    """Return a reader of lists that drops items of other types than `kinds`."""
 
-    def read(given: Iterable[Any]) -> tuple[tuple[Any, ...], ...]:
-        items = (tuple(item) for item in given if isinstance(item, list | tuple))
+    def read(stored_items: Iterable[Any]) -> tuple[tuple[Any, ...], ...]:
+        items = (tuple(item) for item in stored_items if isinstance(item, list | tuple))
         return tuple(item for item in items if tuple(map(type, item)) == kinds)[:RECORDS_AT_MOST]
 
     return read

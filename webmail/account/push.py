@@ -1,9 +1,8 @@
-"""News of new mail for pages that stand open: a stream of server-sent events, fed by IMAP's IDLE (RFC 2177).
+"""Server-sent events about new mail for open pages, fed by IMAP's IDLE (RFC 2177).
 
-Runs in the web process's event loop beside the pages, so an open page costs no thread. All pages of one
-session in one process share one IMAP connection. Events are hints only ("mail": something came, "change":
-something else is different, "end": do not come back); the page asks for itself. Where the server has no
-IDLE it is asked once in a while.
+Runs in the web process's event loop beside the pages, so an open page occupies no thread. All pages of one session in
+one process share one IMAP connection. Events are hints only ("mail": a message arrived, "change": something else
+changed, "end": do not reconnect); the page then requests the details. A server without IDLE is polled.
 """
 
 import asyncio
@@ -30,12 +29,12 @@ from webmail.values.search_keys import format_string
 
 log = logging.getLogger("webmail.push")
 
-IDLE_RENEW_SECONDS = 1500  # seconds: an IDLE is ended and begun anew before a server would end it
-HEARTBEAT_SECONDS = 25  # seconds between two signs of life to the browser
-ASKED = 60  # seconds between two questions, where the server does not tell by itself
-WAKES = 120  # seconds between two looks for snoozed messages
-JUDGED = 300  # seconds between two looks whether a session is still good
-STREAMS_OF_ONE = 20  # of one session in this process
+IDLE_RENEW_SECONDS = 1500  # seconds after which an IDLE is renewed, before a server would end it
+HEARTBEAT_SECONDS = 25  # seconds between two comments that keep the stream open
+POLL_SECONDS = 60  # seconds between two polls of a server without IDLE
+SNOOZE_CHECK_SECONDS = 120  # seconds between two checks for snoozed messages that are due
+SESSION_CHECK_SECONDS = 300  # seconds between two checks that the session is still valid
+MAX_STREAMS = 20  # per session and process
 _LONGEST = 1 << 16  # bytes of a line
 _EXISTS = re.compile(rb"\* (\d+) EXISTS")
 _CHANGE = re.compile(rb"\* \d+ (?:EXPUNGE|FETCH)|\* VANISHED")
@@ -46,68 +45,72 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class _CredentialExpired(Exception):
-    """The credential is no longer good."""
+    """The credential is no longer valid."""
 
 
 class IdleListener:
-    """One IMAP connection that listens for a session, and the streams it feeds."""
+    """One IMAP connection that listens for a session, and the event streams it feeds."""
 
     def __init__(self, person: WebmailUser) -> None:
         self.person = person
         self.streams: set[asyncio.Queue[str]] = set()
-        self.listens = False  # from now on what happens is heard
+        self.is_listening = False  # set once notifications are received
         self.task = asyncio.create_task(self._listen())
 
-    def tell(self, event: str) -> None:
+    def publish(self, event: str) -> None:
         for stream in self.streams:
             if stream.qsize() < 10:
                 stream.put_nowait(event)
 
     async def _listen(self) -> None:
         pause = 1.0
-        waking = asyncio.create_task(self._wake())
+        snooze_task = asyncio.create_task(self._wake_snoozed_periodically())
         try:
             while True:
                 try:
-                    await self._connected()
+                    await self._run_connection()
                     pause = 1.0
                 except _CredentialExpired:
-                    self.tell("end")
+                    self.publish("end")
                     return
                 except (OSError, EOFError, ssl.SSLError, TimeoutError, ValueError) as fault:
-                    log.info("listening for news broke off: %s", type(fault).__name__)
+                    log.info("IMAP connection for push events lost: %s", type(fault).__name__)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 60)
         finally:
-            waking.cancel()
+            snooze_task.cancel()
 
-    async def _wake(self) -> None:
+    async def _wake_snoozed_periodically(self) -> None:
         while True:
-            await asyncio.sleep(WAKES)
+            await asyncio.sleep(SNOOZE_CHECK_SECONDS)
             with suppress(imap_client.CommandRefused, imap_client.ServerUnreachable, imap_client.InvalidCredential):
                 await asyncio.to_thread(_wake_snoozed, self.person)
 
-    async def _connected(self) -> None:
-        """One connection from greeting to its end."""
-        reader, writer = await _connection(imap_address())
+    async def _run_connection(self) -> None:
+        """Run one connection from its greeting to its end."""
+        reader, writer = await _open_connection(imap_address())
         try:
             await _read_tagged(reader, b"*")
-            words = (format_string(self.person.login), format_string(self.person.secret))
-            if any(not word.startswith(b'"') for word in words):
-                raise _CredentialExpired  # a name beyond ASCII; the page asks by itself
-            writer.write(b"a LOGIN " + b" ".join(words) + b"\r\n")
-            said = (await _read_tagged(reader, b"a")).upper()
-            if not said.startswith(b"A OK"):
-                raise OSError("let in no further") if LIMIT_CODES.search(said.decode("latin-1")) else _CredentialExpired
-            capable: list[bytes] = []
-            await _run_command(reader, writer, b"b CAPABILITY", capable)
+            credentials = (format_string(self.person.login), format_string(self.person.secret))
+            if any(not word.startswith(b'"') for word in credentials):
+                raise _CredentialExpired  # LOGIN takes no name beyond ASCII; the page polls by itself
+            writer.write(b"a LOGIN " + b" ".join(credentials) + b"\r\n")
+            reply = (await _read_tagged(reader, b"a")).upper()
+            if not reply.startswith(b"A OK"):
+                raise (
+                    OSError("connection limit reached")
+                    if LIMIT_CODES.search(reply.decode("latin-1"))
+                    else _CredentialExpired
+                )
+            capability_lines: list[bytes] = []
+            await _run_command(reader, writer, b"b CAPABILITY", capability_lines)
             if not await _run_command(reader, writer, b"c EXAMINE INBOX"):
                 return
-            idles = any(b" IDLE" in line.upper() for line in capable)
+            supports_idle = any(b" IDLE" in line.upper() for line in capability_lines)
             while True:
-                await (self._idle(reader, writer) if idles else self._ask(reader, writer))
+                await (self._idle(reader, writer) if supports_idle else self._poll(reader, writer))
         finally:
-            self.listens = False
+            self.is_listening = False
             writer.close()
 
     async def _idle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -117,24 +120,24 @@ class IdleListener:
             async with asyncio.timeout(IDLE_RENEW_SECONDS):
                 while True:
                     line = await _read_line(reader)
-                    self.listens = self.listens or line.startswith(b"+")
-                    self._heard(line)
+                    self.is_listening = self.is_listening or line.startswith(b"+")
+                    self._on_line(line)
         writer.write(b"DONE\r\n")
-        await _read_tagged(reader, b"d", self._heard)
+        await _read_tagged(reader, b"d", self._on_line)
 
-    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.listens = True
-        await asyncio.sleep(ASKED)
-        heard: list[bytes] = []
-        await _run_command(reader, writer, b"e NOOP", heard)
-        for line in heard:
-            self._heard(line)
+    async def _poll(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.is_listening = True
+        await asyncio.sleep(POLL_SECONDS)
+        lines: list[bytes] = []
+        await _run_command(reader, writer, b"e NOOP", lines)
+        for line in lines:
+            self._on_line(line)
 
-    def _heard(self, line: bytes) -> None:
+    def _on_line(self, line: bytes) -> None:
         if _EXISTS.match(line):
-            self.tell("mail")
+            self.publish("mail")
         elif _CHANGE.match(line):
-            self.tell("change")
+            self.publish("change")
         elif line.upper().startswith(b"* BYE"):
             raise EOFError("BYE")
 
@@ -143,31 +146,33 @@ _listeners: dict[tuple[str, str], IdleListener] = {}
 
 
 async def application(scope: Message, receive: Receive, send: Send) -> None:
-    """The ASGI application behind the address of the event stream."""
+    """The ASGI application behind the URL of the event stream."""
     person = await asyncio.to_thread(_session_user, scope)
     if person is None:
-        await _send_response(send, 204)  # which tells an EventSource not to come back
+        await _send_response(send, 204)  # 204 tells an EventSource not to reconnect
         return
     key = (person.login, person.secret)
-    ear = _listeners.get(key)
-    if ear is None or ear.task.done():
-        ear = _listeners[key] = IdleListener(person)
-    if len(ear.streams) >= STREAMS_OF_ONE:
+    listener = _listeners.get(key)
+    if listener is None or listener.task.done():
+        listener = _listeners[key] = IdleListener(person)
+    if len(listener.streams) >= MAX_STREAMS:
         await _send_response(send, 204)
         return
     stream: asyncio.Queue[str] = asyncio.Queue()
-    ear.streams.add(stream)
-    gone = asyncio.create_task(_disconnected(receive))
+    listener.streams.add(stream)
+    disconnected = asyncio.create_task(_disconnected(receive))
     try:
         await _send_headers(send)
-        judge = time.monotonic() + JUDGED
-        while not gone.done():
-            if time.monotonic() > judge:
-                judge = time.monotonic() + JUDGED
+        next_check = time.monotonic() + SESSION_CHECK_SECONDS
+        while not disconnected.done():
+            if time.monotonic() > next_check:
+                next_check = time.monotonic() + SESSION_CHECK_SECONDS
                 if await asyncio.to_thread(_session_user, scope) is None:
                     stream.put_nowait("end")
             next_event = asyncio.create_task(stream.get())
-            await asyncio.wait({next_event, gone}, timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {next_event, disconnected}, timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
             if next_event.done():
                 await _send_body(send, f"event: {next_event.result()}\ndata: 1\n\n")
                 if next_event.result() == "end":
@@ -177,13 +182,13 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
                 await _send_body(send, ": \n\n")
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     except OSError:
-        pass  # the browser went in the middle of a word
+        pass  # the browser disconnected while we were sending
     finally:
-        gone.cancel()
-        ear.streams.discard(stream)
-        if not ear.streams:
-            ear.task.cancel()
-            if _listeners.get(key) is ear:
+        disconnected.cancel()
+        listener.streams.discard(stream)
+        if not listener.streams:
+            listener.task.cancel()
+            if _listeners.get(key) is listener:
                 del _listeners[key]
 
 
@@ -208,7 +213,7 @@ async def _send_body(send: Send, text: str) -> None:
 
 
 def _session_user(scope: Message) -> WebmailUser | None:
-    """Who asks, by the same session a page would see."""
+    """Return the logged-in user of the request's session, as a page would find it."""
     cookies = b"; ".join(value for name, value in scope["headers"] if name == b"cookie").decode("latin-1")
     request = HttpRequest()
     request.COOKIES = parse_cookie(cookies)
@@ -219,7 +224,7 @@ def _session_user(scope: Message) -> WebmailUser | None:
         request.user = get_user(request)
         return session.current_user(request) if session.CREDENTIAL_COOKIE in request.session else None
     finally:
-        connections.close_all()  # a thread of the loop's own keeps none
+        connections.close_all()  # a thread of the event loop's executor must not keep a database connection
 
 
 def _wake_snoozed(person: WebmailUser) -> None:
@@ -233,39 +238,41 @@ def _wake_snoozed(person: WebmailUser) -> None:
 # --- As much of IMAP as listening needs ---------------------------------------------------------------
 
 
-async def _connection(server: ServerAddress) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _open_connection(server: ServerAddress) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     context = tls_context() if server.tls else None
     async with asyncio.timeout(15):
         reader, writer = await asyncio.open_connection(server.host, server.port, ssl=context, limit=_LONGEST)
-        if not server.tls and not server.near:
+        if not server.tls and not server.is_local:
             await _read_tagged(reader, b"*")
             if not await _run_command(reader, writer, b"s STARTTLS"):
                 raise OSError("no STARTTLS")
             await writer.start_tls(tls_context(), server_hostname=server.host)
-            reader.feed_data(b"* OK\r\n")  # stands for the greeting, which comes once
+            reader.feed_data(b"* OK\r\n")  # replaces the greeting, which a server sends only once
     return reader, writer
 
 
 async def _read_line(reader: asyncio.StreamReader) -> bytes:
     line = await reader.readline()
     if not line.endswith(b"\n"):
-        raise EOFError("the connection ended")
+        raise EOFError("connection closed")
     return line
 
 
-async def _read_tagged(reader: asyncio.StreamReader, tag: bytes, heard: Callable[[bytes], None] | None = None) -> bytes:
-    """The line that begins with this tag; those before it are handed to `heard`."""
+async def _read_tagged(
+    reader: asyncio.StreamReader, tag: bytes, on_line: Callable[[bytes], None] | None = None
+) -> bytes:
+    """Return the line that begins with this tag, passing those before it to `on_line`."""
     async with asyncio.timeout(30):
         while not (line := await _read_line(reader)).startswith(tag + b" "):
-            if heard is not None:
-                heard(line)
+            if on_line is not None:
+                on_line(line)
     return line
 
 
 async def _run_command(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, command: bytes, heard: list[bytes] | None = None
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, command: bytes, lines: list[bytes] | None = None
 ) -> bool:
     writer.write(command + b"\r\n")
     await writer.drain()
-    said = await _read_tagged(reader, command.partition(b" ")[0], None if heard is None else heard.append)
-    return said.split()[1].upper() == b"OK"
+    reply = await _read_tagged(reader, command.partition(b" ")[0], None if lines is None else lines.append)
+    return reply.split()[1].upper() == b"OK"

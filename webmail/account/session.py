@@ -1,8 +1,8 @@
-"""Who is at the webmail, and the credential it shows the mail servers on his behalf.
+"""The logged-in webmail user, and the encrypted credential for the mail servers.
 
-The credential (login, secret) lies in the session, sealed under a key made of SECRET_KEY and a random
-value that only the browser's cookie holds: a stolen database opens no mailbox. With the bundled server
-it is a password made for this session alone; as a guest it is the visitor's own, judged by that server.
+The credential (login, secret) is stored in the session, encrypted under a key derived from SECRET_KEY and a random
+value that only the browser's cookie has: a stolen database opens no mailbox. With the bundled server it is a password
+issued for this session alone; with another server it is the user's own, which that server checks.
 """
 
 import base64
@@ -36,20 +36,20 @@ from webmail.mailserver.server_addresses import is_guest
 
 log = logging.getLogger("webmail.session")
 
-CREDENTIAL_COOKIE = "seal"  # the cookie, and the session's key beside it
+CREDENTIAL_COOKIE = "seal"  # name of the cookie, and of the session's key
 P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
 class WebmailUser:
-    address: str  # owner of options and of messages being written
+    address: str  # owner of options and drafts
     login: str
     secret: str
     options: WebmailPreferences
 
 
 class Request(HttpRequest):
-    """What a view behind `signed_in` is given."""
+    """The request that a view behind `requires_login` receives."""
 
     visitor: WebmailUser
 
@@ -58,63 +58,66 @@ View = Callable[Concatenate[Request, imap_client.MailSession, P], HttpResponseBa
 
 
 def start_guest_session(request: HttpRequest, login: str, secret: str, address: str) -> None:
-    """The IMAP server knew this name and password: open a fresh session for them."""
+    """Start a fresh session for a name and password that the IMAP server accepted."""
     request.session.cycle_key()
     _encrypt_credential(request, login, secret, address)
 
 
 def current_user(request: HttpRequest) -> WebmailUser | None:
-    """Who is signed in. With the bundled server a session without its credential gets one."""
-    opened = _decrypt_session(request)
+    """Return the logged-in user, or None; with the bundled server a session without a credential gets one."""
+    credential = _decrypt_session(request)
     if not is_guest():
         if not request.user.is_authenticated:
             return None
         address = request.user.get_username()
-        if opened is None or request.session[CREDENTIAL_COOKIE]["address"] != address:
+        if credential is None or request.session[CREDENTIAL_COOKIE]["address"] != address:
             if not request.session.session_key:
                 request.session.save()
-            make = import_string(settings.WEBMAIL["CREDENTIAL_MAKER"])
+            make_credential = import_string(settings.WEBMAIL["CREDENTIAL_MAKER"])
             client, agent = request.META.get("REMOTE_ADDR", ""), request.headers.get("User-Agent", "")
-            login, secret = opened = make(request.user, request.session.session_key, client, agent)
+            login, secret = credential = make_credential(request.user, request.session.session_key, client, agent)
             _encrypt_credential(request, login, secret, address)
-    elif opened is None:
+    elif credential is None:
         return None
     address = request.session[CREDENTIAL_COOKIE]["address"]
-    login, secret = opened
+    login, secret = credential
     return WebmailUser(address, login, secret, _load_preferences(request, address))
 
 
 def _load_preferences(request: HttpRequest, address: str) -> WebmailPreferences:
-    """Language and time zone are the account's, where accounts are ours: notices and its own pages have them too."""
+    """Return the user's options; language and time zone are the account's if it is on this server."""
     kept = preferences.load_preferences(address)
     return kept if is_guest() else replace(kept, language=request.user.language, time_zone=request.user.time_zone)
 
 
 def end_session(request: HttpRequest) -> None:
-    """Sign out: the credential is revoked, connections closed, the session emptied."""
-    if opened := _decrypt_session(request):
-        connection_pool.close_connections(*opened)
+    """Log out: revoke the credential, close its connections and clear the session."""
+    if credential := _decrypt_session(request):
+        connection_pool.close_connections(*credential)
     if not is_guest() and request.session.session_key:
         import_string(settings.WEBMAIL["CREDENTIAL_REVOKER"])(request.session.session_key)
     logout(request)
 
 
 def requires_login(view: View[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
-    """The view gets the visitor's connection; `request.visitor` says who it is. Strangers are sent to the
-    sign-in page and come back. Every fault of the mail server ends here, as a page."""
+    """Pass the user's IMAP connection to the view and set `request.visitor`.
+
+    Without a session the user is redirected to the login page and returns afterwards. Every error of the mail server
+    becomes an error page here.
+    """
 
     @functools.wraps(view)
     def inner(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         visitor = current_user(request)
         if visitor is None:
             return redirect_to_login(request)
-        known = cast(Request, request)
-        known.visitor = visitor
+        webmail_request = cast(Request, request)
+        webmail_request.visitor = visitor
         if visitor.options.language:
             translation.activate(visitor.options.language)
         zone = ZoneInfo(visitor.options.time_zone) if visitor.options.time_zone else None
         with timezone.override(zone), access_keys.use_keys(visitor.options.keys):
-            response = _respond(view, known, args, kwargs)
+            response = _respond(view, webmail_request, args, kwargs)
         return set_credential_cookie(request, response)
 
     return cast(Callable[Concatenate[HttpRequest, P], HttpResponseBase], inner)
@@ -146,12 +149,12 @@ def error_page(request: HttpRequest, title: str, detail: str, status: int) -> Ht
 
 
 def set_credential_cookie(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """The response with the cookie that opens what `_seal` closed during this request."""
-    fresh = getattr(request, "fresh_seal", None)
-    if fresh:
+    """Set the cookie with the key of a credential that was encrypted during this request."""
+    new_key = getattr(request, "fresh_browser_key", None)
+    if new_key:
         response.set_cookie(
             CREDENTIAL_COOKIE,
-            fresh,
+            new_key,
             max_age=None if request.session.get_expire_at_browser_close() else request.session.get_expiry_age(),
             httponly=True,
             samesite="Lax",
@@ -161,31 +164,33 @@ def set_credential_cookie(request: HttpRequest, response: HttpResponseBase) -> H
 
 
 def _encrypt_credential(request: HttpRequest, login: str, secret: str, address: str) -> None:
-    half = secrets.token_urlsafe(32)
-    token = _fernet(half).encrypt(json.dumps([login, secret]).encode()).decode()
+    browser_key = secrets.token_urlsafe(32)
+    token = _fernet(browser_key).encrypt(json.dumps([login, secret]).encode()).decode()
     request.session[CREDENTIAL_COOKIE] = {"token": token, "address": address}
-    request.fresh_seal = half  # type: ignore[attr-defined]
+    request.fresh_browser_key = browser_key  # type: ignore[attr-defined]
 
 
 def _decrypt_session(request: HttpRequest) -> tuple[str, str] | None:
-    """(login, secret) of this session, if both halves of its key are there."""
-    sealed = request.session.get(CREDENTIAL_COOKIE)
-    return _decrypt(sealed["token"], _cookie_key(request)) if sealed else None
+    """Return (login, secret) of this session, or None unless both halves of its key are there."""
+    encrypted = request.session.get(CREDENTIAL_COOKIE)
+    return _decrypt(encrypted["token"], _cookie_key(request)) if encrypted else None
 
 
 def _cookie_key(request: HttpRequest) -> str:
-    """The browser's half of the key: made during this request, else what its cookie says."""
-    return getattr(request, "fresh_seal", "") or request.COOKIES.get(CREDENTIAL_COOKIE, "")
+    """Return the browser's half of the key: the one made during this request, else its cookie's."""
+    return getattr(request, "fresh_browser_key", "") or request.COOKIES.get(CREDENTIAL_COOKIE, "")
 
 
-def _decrypt(token: str, half: str) -> tuple[str, str] | None:
+def _decrypt(token: str, browser_key: str) -> tuple[str, str] | None:
     try:
-        login, secret = json.loads(_fernet(half).decrypt(token.encode()))
+        login, secret = json.loads(_fernet(browser_key).decrypt(token.encode()))
     except (InvalidToken, ValueError):
         return None
     return login, secret
 
 
-def _fernet(half: str) -> Fernet:
-    key = hmac.digest(hashlib.sha256(settings.SECRET_KEY.encode()).digest(), b"webmail seal" + half.encode(), "sha256")
+def _fernet(browser_key: str) -> Fernet:
+    key = hmac.digest(
+        hashlib.sha256(settings.SECRET_KEY.encode()).digest(), b"webmail seal" + browser_key.encode(), "sha256"
+    )
     return Fernet(base64.urlsafe_b64encode(key))

@@ -1,6 +1,6 @@
-"""A visitor's address book: people, groups of them, and those he wrote to once.
+"""A user's address book: contacts, groups, and people the user has written to.
 
-Called by the pages, by composing (nicknames and group names become addresses) and after sending.
+Called by the views, when composing (nicknames and group names become addresses) and after sending.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,27 +21,29 @@ from webmail.mailserver.server_addresses import is_guest
 from webmail.models import Contact, Group
 from webmail.values.addresses import Address, split_typed
 
-MOST = 10_000  # people in one book
-SHARED = 2000  # people of the shared book that are shown
-SUGGESTED = 100  # addresses a compose page carries for completion
+MAX_CONTACTS = 10_000  # contacts in one address book
+MAX_COLLEAGUES = 2000  # contacts of the shared address book that are shown
+MAX_SUGGESTIONS = 100  # addresses a compose page has for completion
 
 
 class InvalidContact(ValueError):
-    """What a form says cannot be kept; the words are for the person."""
+    """The values of a contact form are invalid; the error text is for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What an import did."""
+    """Counts of an import: contacts added, changed and skipped."""
 
     added: int
     changed: int
-    passed_over: int
+    skipped: int
 
 
 def list_contacts(owner: str, words: str = "", group: str = "", sort: str = "") -> QuerySet[Contact]:
-    """Those of the book that hold `words` anywhere and belong to `group`: by name, collected ones last; or by
-    `sort`, "mail" or "used" (written to last, first)."""
+    """Return the owner's contacts that contain `words` in any field and belong to `group`.
+
+    They are sorted by name, collected ones last, or by `sort`: "mail" or "used" (latest first).
+    """
     rows = Contact.objects.filter(owner=owner)
     if words:
         fields = ("name", "mail", "nickname", "note")
@@ -52,9 +54,9 @@ def list_contacts(owner: str, words: str = "", group: str = "", sort: str = "") 
 
 
 def list_colleagues(
-    owner: str, words: str = "", addresses: Sequence[str] | None = None, at_most: int = SHARED
+    owner: str, words: str = "", addresses: Sequence[str] | None = None, at_most: int = MAX_COLLEAGUES
 ) -> list[Contact]:
-    """The book everybody of the visitor's domain shares; as a guest of another server there is none."""
+    """Return contacts of the domain's shared address book; there is none with another mail server."""
     if is_guest():
         return []
     named = import_string(settings.WEBMAIL["COLLEAGUES"])(owner, words, addresses, at_most)
@@ -62,7 +64,7 @@ def list_colleagues(
 
 
 def sort_by_name(people: Iterable[Contact]) -> list[Contact]:
-    """In the order readers of the active language look for names; collected ones last."""
+    """Sort contacts by name in the collation of the active language; collected ones last."""
     key = collation.sort_key(get_language() or "en")
     return sorted(people, key=lambda each: (each.collected, key(each.name or each.mail), each.mail))
 
@@ -72,27 +74,32 @@ def list_groups(owner: str) -> QuerySet[Group]:
 
 
 def suggest_recipients(owner: str) -> list[str]:
-    """Addresses as they would be typed, those written to last first; then the names of groups, then colleagues."""
-    rows = list(Contact.objects.filter(owner=owner).order_by("-used", "name").values_list("name", "mail")[:SUGGESTED])
+    """Return completions: addresses written to, latest first, then the names of groups, then colleagues."""
+    rows = list(
+        Contact.objects.filter(owner=owner).order_by("-used", "name").values_list("name", "mail")[:MAX_SUGGESTIONS]
+    )
     known = {mail for _name, mail in rows}
-    more = [(c.name, c.mail) for c in list_colleagues(owner, at_most=SUGGESTED) if c.mail not in known]
-    names = list_groups(owner).values_list("name", flat=True)[:SUGGESTED]
+    more = [(c.name, c.mail) for c in list_colleagues(owner, at_most=MAX_SUGGESTIONS) if c.mail not in known]
+    names = list_groups(owner).values_list("name", flat=True)[:MAX_SUGGESTIONS]
     return [*(Address(*row).full for row in rows), *names, *(Address(*row).full for row in more)]
 
 
 @transaction.atomic
 def save_contact(owner: str, card: ContactCard, contact: Contact | None = None) -> Contact:
-    """Add somebody, or change `contact`; whoever has this address already is the one changed. Raises Unusable."""
+    """Add a contact or change `contact`; an existing contact with this address is changed instead of added.
+
+    Raise `InvalidContact`.
+    """
     mail = _parse_mail(card.mail)
     nickname = card.nickname or None
-    same = Contact.objects.filter(owner=owner, mail=mail).first()
-    if contact is not None and same is not None and same.pk != contact.pk:
+    existing = Contact.objects.filter(owner=owner, mail=mail).first()
+    if contact is not None and existing is not None and existing.pk != contact.pk:
         raise InvalidContact(_("%s is in your address book already.") % mail)
-    contact = contact or same or Contact(owner=owner)
+    contact = contact or existing or Contact(owner=owner)
     others = Contact.objects.filter(owner=owner).exclude(pk=contact.pk)
     if nickname and (others.filter(nickname=nickname).exists() or list_groups(owner).filter(name=nickname).exists()):
         raise InvalidContact(_("The nickname “%s” is taken.") % nickname)
-    if contact.pk is None and others.count() >= MOST:
+    if contact.pk is None and others.count() >= MAX_CONTACTS:
         raise InvalidContact(_("The address book is full."))
     contact.name, contact.mail, contact.nickname = card.name, mail, nickname
     contact.note, contact.collected = card.note, False
@@ -119,28 +126,28 @@ def _parse_mail(typed: str) -> str:
 
 
 def remove_contacts(owner: str, ids: Iterable[int]) -> int:
-    """How many were removed; groups that nobody belongs to any more go with them."""
+    """Delete contacts and the groups left empty; return how many contacts were deleted."""
     count = Contact.objects.filter(owner=owner, pk__in=list(ids)).delete()[1].get("webmail.Contact", 0)
     Group.objects.filter(owner=owner, people=None).delete()
     return count
 
 
 def import_cards(owner: str, cards: Sequence[ContactCard]) -> ImportResult:
-    """Add what an imported file says. A card that cannot be kept is passed over."""
-    added = changed = passed_over = 0
+    """Add or change the contacts of an imported file; invalid cards are skipped."""
+    added = changed = skipped = 0
     for card in cards:
         known = Contact.objects.filter(owner=owner, mail=grammar.fold_address(card.mail)).exists()
         try:
             save_contact(owner, card)
         except InvalidContact:
-            passed_over += 1
+            skipped += 1
         else:
             added, changed = added + (not known), changed + known
-    return ImportResult(added, changed, passed_over)
+    return ImportResult(added, changed, skipped)
 
 
 def export_cards(owner: str) -> list[ContactCard]:
-    """The whole book, for an export."""
+    """Return the whole address book for an export."""
     return [card_of_contact(contact) for contact in list_contacts(owner).prefetch_related("groups")]
 
 
@@ -150,7 +157,7 @@ def card_of_contact(contact: Contact) -> ContactCard:
 
 
 def record_recipients(owner: str, people: Iterable[Address], *, collect: bool) -> None:
-    """A message went to them: they come first from now on; with `collect` whoever is new is remembered."""
+    """Record that a message was sent to these people; with `collect`, new ones are added as collected."""
     now = timezone.now()
     by_mail = {
         grammar.fold_address(person.mail): person for person in people if grammar.fold_address(person.mail) != owner
@@ -162,7 +169,7 @@ def record_recipients(owner: str, people: Iterable[Address], *, collect: bool) -
 
 
 def expand_nicknames(owner: str, text: str) -> str:
-    """What was typed into a recipient field with nicknames and names of groups as the addresses they mean."""
+    """Return a recipient field with nicknames and group names replaced by their addresses."""
     out: list[str] = []
     for piece in split_typed(text):
         meant = _find_nickname(owner, piece) if "@" not in piece else []
@@ -176,6 +183,6 @@ def _find_nickname(owner: str, word: str) -> list[str]:
 
 
 def known_domains(owner: str) -> list[str]:
-    """Domains of the people in the book, those used last first: whom a forger might imitate."""
+    """Return the domains of contacts, last used first: those that a forged sender might imitate."""
     mails = Contact.objects.filter(owner=owner).order_by("-used").values_list("mail", flat=True)[:300]
     return list(dict.fromkeys(mail.rpartition("@")[2] for mail in mails))

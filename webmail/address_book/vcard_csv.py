@@ -1,6 +1,6 @@
-"""People as files: vCard (RFC 6350, RFC 2426, and 2.1 as telephones write it) and CSV as other programs have it.
+"""Contacts as files: vCard (RFC 6350, RFC 2426, and 2.1 as telephones write it) and CSV as other programs write it.
 
-`read` takes either and never raises for odd content: what is no person with an address is left out.
+`read_contacts` accepts both and never raises for invalid content: entries without an address are skipped.
 """
 
 import csv
@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 LARGEST = 5_000_000  # bytes of a file
-MOST = 10_000  # people in one
+MAX_CONTACTS = 10_000  # contacts in one file
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
-# The heads of columns, as programs in several languages write them, folded.
+# Column headings of programs in several languages, case-folded.
 _COLUMNS = {
     "name": ("name", "full name", "display name", "姓名", "名称", "显示名称", "表示名"),
     "first": ("first name", "given name", "firstname", "名"),
@@ -47,14 +47,14 @@ class Person:
         return next((value for kind, value in self.details if kind == "EMAIL"), "")
 
 
-# Properties that are shown (RFC 6350 §6), each with what parts its values into pieces.
+# Properties that are shown (RFC 6350 §6), each with the separator of its values' components.
 DETAILS = {"EMAIL": "", "TEL": "", "ORG": ";", "TITLE": "", "ROLE": "", "ADR": ";", "URL": "", "BDAY": ""}
 DETAILS |= {"NICKNAME": ",", "NOTE": ""}
-MOST_SHOWN = 200  # cards of one file, and details of one card
+MAX_SHOWN = 200  # cards of one file, and details of one card
 
 
 def make_card(name: str, mail: str, nickname: str = "", note: str = "", groups: Iterable[str] = ()) -> ContactCard:
-    """A card of what strangers or forms say: one line each, of bounded length."""
+    """Return a card from untrusted values: one line each, of limited length."""
     names = dict.fromkeys(one for group in groups if (one := _clean_line(group, 100)))
     return ContactCard(
         _clean_line(name, 200),
@@ -70,10 +70,10 @@ def _clean_line(text: str, longest: int) -> str:
 
 
 def read_contacts(content: bytes) -> list[ContactCard]:
-    """The people of a vCard or CSV file, at most MOST; one for each address."""
+    """Return the contacts of a vCard or CSV file, at most MAX_CONTACTS; one for each address."""
     text = _text(content)
     found = _from_vcard(text) if re.search(r"^BEGIN:VCARD", text, re.I | re.M) else _from_csv(text)
-    return [each for each, _n in zip((c for c in found if "@" in c.mail), range(MOST), strict=False)]
+    return [each for each, _n in zip((c for c in found if "@" in c.mail), range(MAX_CONTACTS), strict=False)]
 
 
 def _text(content: bytes) -> str:
@@ -89,65 +89,67 @@ def _text(content: bytes) -> str:
 
 
 def read_vcards(content: bytes) -> list[Person]:
-    """The vCards of a file as they are shown, those without an address too; at most MOST_SHOWN."""
-    return [_parse_person(fields) for fields, _n in zip(_vcards(_text(content)), range(MOST_SHOWN), strict=False)]
+    """Return the vCards of a file for display, also those without an address; at most MOST_SHOWN."""
+    return [_parse_person(fields) for fields, _n in zip(_vcards(_text(content)), range(MAX_SHOWN), strict=False)]
 
 
 def _parse_person(fields: list[tuple[str, str]]) -> Person:
     details: list[tuple[str, str]] = []
-    for kind, at in DETAILS.items():
+    for kind, separator in DETAILS.items():
         for value in (value for key, value in fields if key == kind):
-            pieces = [_plain(piece).strip() for piece in (_parted(value, at) if at else [value])]
+            pieces = [
+                _unescape(piece).strip() for piece in (_split_escaped(value, separator) if separator else [value])
+            ]
             shown = _clean_line(", ".join(filter(None, pieces)), 500).removeprefix("mailto:").removeprefix("tel:")
             if shown and (kind, shown) not in details:
                 details.append((kind, shown))
     first = dict(reversed(fields))
-    name = _plain(first.get("FN", "")) or _join_name_parts(first.get("N", ""))
-    return Person(_clean_line(name, 200), tuple(details[:MOST_SHOWN]))
+    name = _unescape(first.get("FN", "")) or _join_name_parts(first.get("N", ""))
+    return Person(_clean_line(name, 200), tuple(details[:MAX_SHOWN]))
 
 
 def write_vcards(people: Iterable[ContactCard]) -> str:
-    """vCard 4.0, one after the other."""
+    """Return the contacts as vCard 4.0, one after the other."""
     return "".join(_write_vcard(each) for each in people)
 
 
 def _write_vcard(each: ContactCard) -> str:
-    lines = ["BEGIN:VCARD", "VERSION:4.0", f"FN:{_escaped(each.name or each.mail)}", f"EMAIL:{_escaped(each.mail)}"]
+    lines = ["BEGIN:VCARD", "VERSION:4.0", f"FN:{_escape(each.name or each.mail)}", f"EMAIL:{_escape(each.mail)}"]
     if each.nickname:
-        lines.append(f"NICKNAME:{_escaped(each.nickname)}")
+        lines.append(f"NICKNAME:{_escape(each.nickname)}")
     if each.note:
-        lines.append(f"NOTE:{_escaped(each.note)}")
+        lines.append(f"NOTE:{_escape(each.note)}")
     if each.groups:
-        lines.append("CATEGORIES:" + ",".join(map(_escaped, each.groups)))
-    return "".join(f"{_folded(line)}\r\n" for line in [*lines, "END:VCARD"])
+        lines.append("CATEGORIES:" + ",".join(map(_escape, each.groups)))
+    return "".join(f"{_fold_line(line)}\r\n" for line in [*lines, "END:VCARD"])
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return re.sub(r"([\\,;])", r"\\\1", text).replace("\n", "\\n")
 
 
-def _folded(line: str) -> str:
-    """Lines of at most 75 bytes (RFC 6350 §3.2), never parted inside a character."""
+def _fold_line(line: str) -> str:
+    """Fold a line at 75 bytes (RFC 6350 §3.2), never inside a character."""
     out, length = [], 0
-    for sign in line:
-        size = len(sign.encode("utf-8", "replace"))
+    for character in line:
+        size = len(character.encode("utf-8", "replace"))
         if length + size > 74:
             out.append("\r\n ")
             length = 1
-        out.append(sign)
+        out.append(character)
         length += size
     return "".join(out)
 
 
 def _from_vcard(text: str) -> Iterator[ContactCard]:
     for fields in _vcards(text):
-        yield from _cards_of(fields)
+        yield from _cards_from_fields(fields)
 
 
 def _vcards(text: str) -> Iterator[list[tuple[str, str]]]:
-    """(NAME, value) of each vCard's lines."""
+    """Yield (NAME, value) of the lines of each vCard."""
     fields: list[tuple[str, str]] = []
-    for line in _unfolded(text):
+    for line in _unfold_lines(text):
         name, value = _property(line)
         if name == "BEGIN":
             fields = []
@@ -158,10 +160,10 @@ def _vcards(text: str) -> Iterator[list[tuple[str, str]]]:
             fields.append((name, value))
 
 
-def _unfolded(text: str) -> list[str]:
+def _unfold_lines(text: str) -> list[str]:
     text = re.sub(r"\r\n?", "\n", text)
     text = re.sub(r"\n[ \t]", "", text)
-    # 2.1: a line of quoted-printable that ends in = goes on in the next.
+    # vCard 2.1: a line of quoted-printable that ends in = continues in the next one.
     joined = re.sub(
         r"(?im)^([^:\n]*QUOTED-PRINTABLE[^:\n]*:(?:[^\n]*=\n)+[^\n]*)", lambda m: m[1].replace("=\n", ""), text
     )
@@ -169,7 +171,7 @@ def _unfolded(text: str) -> list[str]:
 
 
 def _property(line: str) -> tuple[str, str]:
-    """(NAME, value) of a content line, without its group; the value as text but for its escapes."""
+    """Return (NAME, value) of a content line without its group; the value is decoded except for its escapes."""
     match = re.match(r'((?:[^":]|"[^"]*")*):(.*)', line)
     if match is None:
         return "", ""
@@ -180,36 +182,36 @@ def _property(line: str) -> tuple[str, str]:
     return name.rpartition(".")[2].strip(), value
 
 
-def _cards_of(fields: list[tuple[str, str]]) -> Iterator[ContactCard]:
+def _cards_from_fields(fields: list[tuple[str, str]]) -> Iterator[ContactCard]:
     first = dict(reversed(fields))
-    name = _plain(first.get("FN", "")) or _join_name_parts(first.get("N", ""))
-    nickname = _plain(_parted(first.get("NICKNAME", ""), ",")[0])
-    categories = [_plain(each) for each in _parted(first.get("CATEGORIES", ""), ",")]
+    name = _unescape(first.get("FN", "")) or _join_name_parts(first.get("N", ""))
+    nickname = _unescape(_split_escaped(first.get("NICKNAME", ""), ",")[0])
+    categories = [_unescape(each) for each in _split_escaped(first.get("CATEGORIES", ""), ",")]
     for key, value in fields:
         if key == "EMAIL":
             yield make_card(
-                name, _plain(value).removeprefix("mailto:"), nickname, _plain(first.get("NOTE", "")), categories
+                name, _unescape(value).removeprefix("mailto:"), nickname, _unescape(first.get("NOTE", "")), categories
             )
-            nickname = ""  # it names one address
+            nickname = ""  # a nickname names one address
 
 
 def _join_name_parts(value: str) -> str:
-    """N is family;given;…; Chinese names are written together, family first."""
-    family, given = ([_plain(part) for part in _parted(value, ";")] + ["", ""])[:2]
+    """Return the name of an N value, family;given;…: Chinese names are written together, family first."""
+    family, given = ([_unescape(part) for part in _split_escaped(value, ";")] + ["", ""])[:2]
     return _join_name(family, given)
 
 
 def _join_name(family: str, given: str) -> str:
-    if any("\u3400" <= sign <= "\u9fff" for sign in family + given):
+    if any("\u3400" <= character <= "\u9fff" for character in family + given):
         return family + given
     return f"{given} {family}".strip()
 
 
-def _parted(value: str, at: str) -> list[str]:
-    return [piece.replace("\0", "\\" + at) for piece in value.replace("\\" + at, "\0").split(at)]
+def _split_escaped(value: str, separator: str) -> list[str]:
+    return [piece.replace("\0", "\\" + separator) for piece in value.replace("\\" + separator, "\0").split(separator)]
 
 
-def _plain(value: str) -> str:
+def _unescape(value: str) -> str:
     return re.sub(r"\\(.)", lambda m: " " if m[1] in "nN" else m[1], value)
 
 
@@ -217,8 +219,10 @@ def _plain(value: str) -> str:
 
 
 def write_csv(people: Iterable[ContactCard]) -> str:
-    """CSV with a mark that tells spreadsheets it is UTF-8. A cell that one would take for a formula gets an
-    apostrophe, which `read` takes off again."""
+    """Return the contacts as CSV, with a byte order mark that tells spreadsheets it is UTF-8.
+
+    A cell that a spreadsheet would take for a formula gets an apostrophe, which `read_contacts` removes.
+    """
     out = io.StringIO()
     out.write("\ufeff")
     table = csv.writer(out)
@@ -233,12 +237,12 @@ def _from_csv(text: str) -> Iterator[ContactCard]:
     first = text.lstrip("\ufeff\n\r").partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
     lines = csv.reader(io.StringIO(text.lstrip("\ufeff").replace("\0", ""), newline=""), delimiter=delimiter)
-    at: dict[str, int] = {}
+    column_of: dict[str, int] = {}
     try:
         heads = [head.strip().casefold() for head in next(lines, [])]
-        at = {key: heads.index(n) for key, names in _COLUMNS.items() for n in reversed(names) if n in heads}
+        column_of = {key: heads.index(n) for key, names in _COLUMNS.items() for n in reversed(names) if n in heads}
         for cells in lines:
-            yield _from_cells({key: _cell(cells[n]) for key, n in at.items() if n < len(cells)})
+            yield _from_cells({key: _cell(cells[n]) for key, n in column_of.items() if n < len(cells)})
     except csv.Error:
         return
 

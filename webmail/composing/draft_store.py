@@ -1,7 +1,7 @@
-"""Messages being written, kept on this side: what was typed, and files attached to it.
+"""Drafts on this side of the connection: what was typed into the compose page, and attached files.
 
-Every post of the compose page is kept before anything else is tried with it, so neither an expired
-session nor a broken connection loses a word. Files lie in ATTACH_ROOT under random names.
+Every post of the compose page is stored before anything else is tried, so neither an expired session nor a broken
+connection loses input. Files are in ATTACH_ROOT under random names.
 """
 
 import hashlib
@@ -25,15 +25,15 @@ from django.utils import timezone
 from webmail.models import Composition, Upload
 from webmail.values import mime_parts
 
-KEPT_FOR = timedelta(days=14)
-_UNCLAIMED_AFTER = 86400  # seconds: a file without a row is left of a process that died
-SENT, COPY = "sent", "copy"  # in the fields of a message that has gone: what it was, as a digest; our copy of it
+DRAFT_LIFETIME = timedelta(days=14)
+_ORPHAN_AGE = 86400  # seconds after which a file without a row counts as left over from a process that died
+SENT, COPY = "sent", "copy"  # keys in the fields of a sent message: digest of its fields; folder and UID of our copy
 _signer = TimestampSigner(salt="webmail.message")
 
 
 @dataclass(frozen=True, slots=True)
 class DraftAttachment:
-    """A file that will go with the message."""
+    """A file attached to a draft."""
 
     id: int
     name: str
@@ -42,8 +42,10 @@ class DraftAttachment:
 
 
 def new_ticket(owner: str) -> str:
-    """What a compose page carries: the message's token and its owner, signed, so that a post is known to
-    come from a page of his even when the session is gone."""
+    """Return the signed token and owner that a compose page carries.
+
+    They prove that a post comes from one of the owner's pages even after the session has expired.
+    """
     return _signer.sign_object([secrets.token_urlsafe(18), owner], compress=False)
 
 
@@ -52,9 +54,9 @@ def ticket_for(token: str, owner: str) -> str:
 
 
 def read_ticket(ticket: str) -> tuple[str, str] | None:
-    """(token, owner), or None for anything we did not sign within KEPT_FOR."""
+    """Return (token, owner), or None unless the ticket was signed by us within KEPT_FOR."""
     try:
-        token, owner = _signer.unsign_object(ticket, max_age=KEPT_FOR)
+        token, owner = _signer.unsign_object(ticket, max_age=DRAFT_LIFETIME)
     except (BadSignature, ValueError):
         return None
     return str(token), str(owner)
@@ -62,8 +64,11 @@ def read_ticket(ticket: str) -> tuple[str, str] | None:
 
 @transaction.atomic
 def save_draft(token: str, owner: str, fields: dict[str, Any], seen: int | None = None) -> int | None:
-    """Put away what was typed; returns the message's version from now on. None: it was changed (or sent) since version
-    `seen`, which the page came from, to something else; nothing was done. The same again is never a change."""
+    """Store the fields of a draft and return its new version.
+
+    Return None, with nothing stored, if the draft was changed (or sent) since version `seen`, on which the page was
+    based. Storing identical fields again is never a conflict.
+    """
     row = Composition.objects.select_for_update().filter(token=token, owner=owner).first()
     if row is None:
         Composition.objects.create(token=token, owner=owner, fields=fields, version=1, draft=_uid(fields))
@@ -80,19 +85,19 @@ def save_draft(token: str, owner: str, fields: dict[str, Any], seen: int | None 
 
 
 def fork_draft(token: str, owner: str, fields: dict[str, Any]) -> str:
-    """A message of its own for what was typed on a page that was too old, with the same files; its token."""
-    fresh = secrets.token_urlsafe(18)
+    """Store the fields of an outdated page as a new draft with the same files; return its token."""
+    new_token = secrets.token_urlsafe(18)
     with transaction.atomic():
-        Composition.objects.create(token=fresh, owner=owner, fields=fields | {"draft": ""}, version=1)
+        Composition.objects.create(token=new_token, owner=owner, fields=fields | {"draft": ""}, version=1)
         for file in Upload.objects.filter(composition_id=token, composition__owner=owner):
             stored = secrets.token_hex(24)
             os.link(settings.ATTACH_ROOT / file.stored, settings.ATTACH_ROOT / stored)
-            _record(fresh, stored, file.name, file.media_type, file.size)
-    return fresh
+            _record(new_token, stored, file.name, file.media_type, file.size)
+    return new_token
 
 
 def _uid(fields: dict[str, Any]) -> int:
-    """The draft a message was begun from."""
+    """Return the UID of the draft a message was started from, or 0."""
     given = str(fields.get("draft") or "")
     return int(given) if given.isdecimal() and len(given) < 11 else 0
 
@@ -102,7 +107,7 @@ def _digest(fields: dict[str, Any]) -> str:
 
 
 def load_draft(token: str, owner: str) -> dict[str, Any] | None:
-    """What was typed into this message, unless it is somebody else's or already sent."""
+    """Return the fields of a draft, or None if it was sent or belongs to another owner."""
     found = Composition.objects.filter(token=token, owner=owner, sent=False).values_list("fields", flat=True).first()
     return found if isinstance(found, dict) else None
 
@@ -112,16 +117,16 @@ def draft_version(token: str) -> int:
 
 
 def last_unfinished(owner: str, but: str = "") -> tuple[str, dict[str, Any]] | None:
-    """The owner's last message that was neither sent nor given up."""
+    """Return (token, fields) of the owner's latest draft that was neither sent nor discarded, or None."""
     rows = Composition.objects.filter(owner=owner, sent=False).exclude(token=but).order_by("-changed")
     return rows.values_list("token", "fields").first()
 
 
-# --- Its copy in Drafts ---------------------------------------------------------------------------
+# --- The copy in Drafts ---------------------------------------------------------------------------
 
 
 def draft_uid(token: str) -> int:
-    """The UID of the message's copy in Drafts, 0 without one."""
+    """Return the UID of the draft's copy in Drafts, or 0."""
     return Composition.objects.filter(token=token).values_list("draft", flat=True).first() or 0
 
 
@@ -130,7 +135,7 @@ def record_draft_uid(token: str, uid: int) -> None:
 
 
 def find_by_draft(owner: str, uid: int) -> str | None:
-    """The message whose copy in Drafts has this UID: it is still being written here."""
+    """Return the token of the draft whose copy in Drafts has this UID, or None."""
     rows = Composition.objects.filter(owner=owner, draft=uid, sent=False).order_by("-changed")
     return rows.values_list("token", flat=True).first()
 
@@ -139,28 +144,30 @@ def find_by_draft(owner: str, uid: int) -> str | None:
 
 
 def claim_for_sending(token: str, owner: str) -> bool:
-    """Whether this message may be sent now: true once, however often the button is pressed."""
+    """Return True for the first of all attempts to send this draft."""
     return Composition.objects.filter(token=token, owner=owner, sent=False).update(sent=True) == 1
 
 
 def release_claim(token: str) -> None:
-    """It was not sent after all."""
+    """Make a draft editable again after a failed submission."""
     for fields in Composition.objects.filter(token=token).values_list("fields", flat=True):
         typed = {name: value for name, value in fields.items() if name not in (SENT, COPY)}
         Composition.objects.filter(token=token).update(sent=False, held="", release=None, fields=typed)
 
 
 def mark_scheduled(token: str, queue_id: str, until: datetime, copy: Sequence[object]) -> None:
-    """It was sent, and the server keeps it until then: everything typed stays, in case it is called back. `copy`:
-    the folder and the UID of our own copy, or nothing."""
+    """Record that the server holds the message until `until`; the draft stays, in case it is recalled.
+
+    `copy` is the folder and the UID of our own copy, or empty.
+    """
     for fields in Composition.objects.filter(token=token).values_list("fields", flat=True):
-        told = fields | {SENT: _digest(fields), COPY: list(copy)}
-        Composition.objects.filter(token=token).update(held=queue_id, release=until, fields=told)
+        new_fields = fields | {SENT: _digest(fields), COPY: list(copy)}
+        Composition.objects.filter(token=token).update(held=queue_id, release=until, fields=new_fields)
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduledDraft:
-    """A message that waits at the server."""
+    """A message that the server holds until its release."""
 
     token: str
     queue_id: str
@@ -169,21 +176,21 @@ class ScheduledDraft:
 
 
 def list_scheduled(owner: str) -> list[ScheduledDraft]:
-    """The messages that still wait, next first; those that have gone meanwhile are done with."""
+    """Return the messages still held, the next one first; released ones are finished."""
     finish_scheduled(owner)
     rows = Composition.objects.filter(owner=owner, sent=True).exclude(held="").order_by("release")
     return [ScheduledDraft(*row) for row in rows.values_list("token", "held", "release", "fields")]
 
 
 def finish_scheduled(owner: str = "") -> None:
-    """Messages that can no longer be called back, of this owner or everybody's: nothing but a mark of them stays."""
-    gone = Composition.objects.filter(sent=True, release__lte=timezone.now()).exclude(held="")
-    for token in (gone.filter(owner=owner) if owner else gone).values_list("token", flat=True):
+    """Reduce released messages, of this owner or of all, to the record that they were sent."""
+    released = Composition.objects.filter(sent=True, release__lte=timezone.now()).exclude(held="")
+    for token in (released.filter(owner=owner) if owner else released).values_list("token", flat=True):
         mark_sent(token)
 
 
 def attach_file(token: str, file: "UploadedFile[bytes]") -> None:
-    """Keep an uploaded file for a message that is kept already."""
+    """Store an uploaded file for a stored draft."""
     settings.ATTACH_ROOT.mkdir(parents=True, exist_ok=True, mode=0o730)
     stored = secrets.token_hex(24)
     path = settings.ATTACH_ROOT / stored
@@ -197,7 +204,7 @@ def attach_file(token: str, file: "UploadedFile[bytes]") -> None:
 
 
 def attach_bytes(token: str, name: str, media_type: str, content: bytes) -> None:
-    """The same for a file taken out of another message."""
+    """Store a file taken from another message for a stored draft."""
     settings.ATTACH_ROOT.mkdir(parents=True, exist_ok=True, mode=0o730)
     stored = secrets.token_hex(24)
     path = settings.ATTACH_ROOT / stored
@@ -231,27 +238,29 @@ def remove_attachments(token: str, upload_ids: Iterable[int]) -> None:
 
 
 def mark_sent(token: str) -> None:
-    """It was sent. A row without its words stays for a while, so that a late second click sends nothing."""
+    """Remove the files and fields of a sent message; its row stays, so that a late second click sends nothing."""
     _remove_rows(Upload.objects.filter(composition_id=token).values_list("id", "stored"))
     for fields in Composition.objects.filter(token=token).values_list("fields", flat=True):
-        told = {SENT: fields.get(SENT, _digest(fields))}
-        Composition.objects.filter(token=token).update(fields=told, held="", release=None)
+        new_fields = {SENT: fields.get(SENT, _digest(fields))}
+        Composition.objects.filter(token=token).update(fields=new_fields, held="", release=None)
 
 
 def discard_draft(token: str, owner: str) -> None:
-    """The message is done with: nothing of it stays here."""
+    """Delete a draft with its files."""
     with transaction.atomic():
         _remove_rows(Upload.objects.filter(composition_id=token, composition__owner=owner).values_list("id", "stored"))
         Composition.objects.filter(token=token, owner=owner).delete()
 
 
 def remove_stale() -> None:
-    """Give up messages nobody touched for KEPT_FOR, whoever's they are, and files that belong to none. Done at most
-    once an hour, when somebody signs in."""
+    """Delete all drafts unchanged for KEPT_FOR, and files that belong to no draft.
+
+    Runs at most once an hour, when a user logs in.
+    """
     if not cache.add("webmail.composing.draft_store.swept", True, 3600):
         return
     finish_scheduled()
-    before = timezone.now() - KEPT_FOR
+    before = timezone.now() - DRAFT_LIFETIME
     old = Composition.objects.filter(changed__lt=before).exclude(release__gt=timezone.now())
     for token, owner in old.values_list("token", "owner"):
         discard_draft(token, owner)
@@ -260,7 +269,7 @@ def remove_stale() -> None:
     known = set(Upload.objects.values_list("stored", flat=True))
     for path in settings.ATTACH_ROOT.iterdir():
         with suppress(FileNotFoundError):
-            if path.name not in known and path.stat().st_mtime < time.time() - _UNCLAIMED_AFTER:
+            if path.name not in known and path.stat().st_mtime < time.time() - _ORPHAN_AGE:
                 path.unlink()
 
 

@@ -1,7 +1,7 @@
-"""A message as bytes (RFC 5322, RFC 2045 ff.), and what an answer or a forward begins with.
+"""Composed messages as bytes (RFC 5322, RFC 2045 ff.), and the initial text of replies and forwards.
 
-`render` is what goes over SMTP and into Sent; it is built by hand, for file names must reach both old
-programs (RFC 2047 words in name=) and new ones (RFC 2231 in filename*=).
+`render_message` makes the form for SMTP and for Sent. It is written by hand because file names must reach old programs
+(RFC 2047 words in name=) as well as new ones (RFC 2231 in filename*=).
 """
 
 import base64
@@ -26,7 +26,7 @@ from webmail.values.message_summary import MessageSummary
 _REPLY = re.compile(r"^(?:\s*(?:re|aw|sv|antw|回复|回覆|答复|答覆)(?:\[\d+\])?\s*[:：])+\s*", re.IGNORECASE)
 _FORWARD = re.compile(r"^(?:\s*(?:fwd?|wg|转发|轉寄|轉發)(?:\[\d+\])?\s*[:：])+\s*", re.IGNORECASE)
 _IDS = re.compile(r"(?:<[^<>\s\x00-\x20\x7f]{1,250}>\s*)*")
-SIGNATURE_LINES = 12  # of what follows "-- " at a message's end
+SIGNATURE_LINES = 12  # longest signature recognised after "-- " at a message's end
 PRIORITIES = {"high": ("1", "high"), "low": ("5", "low")}
 
 
@@ -39,7 +39,7 @@ class AttachmentFile:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """A message that is ready: every value checked, nothing typed left unparsed."""
+    """A message ready to be sent: every value is checked and parsed."""
 
     sender: Address
     to: tuple[Address, ...]
@@ -58,17 +58,17 @@ class OutgoingMessage:
 
     @property
     def recipients(self) -> list[str]:
-        """Envelope addresses, each once."""
+        """Return the envelope recipients, each once."""
         return list(dict.fromkeys(a.mail for a in (*self.to, *self.cc, *self.bcc)))
 
     @property
     def message_id(self) -> str:
-        """Made of the message's token: sent twice by accident it is still one message."""
+        """Return the Message-ID, derived from the draft's token: a message sent twice by accident has one id."""
         return f"<{self.token}@{self.sender.mail.rpartition('@')[2] or 'localhost'}>"
 
 
 def render_message(message: OutgoingMessage, *, with_bcc: bool) -> bytes:
-    """The whole message with CRLF line ends. Bcc only in our own copy."""
+    """Return the whole message with CRLF line ends; only our own copy has Bcc."""
     lines = [
         f"Date: {format_datetime(message.date)}",
         f"From: {message.sender.coded}",
@@ -120,18 +120,18 @@ def _encoded(text: str, used: int) -> str:
 def _text_part(body: str) -> bytes:
     lines = body.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     text = "\r\n".join(lines).rstrip("\r\n") + "\r\n"
-    octets = text.encode("utf-8", "replace")
+    data = text.encode("utf-8", "replace")
     head = b'Content-Type: text/plain; charset="utf-8"\r\nContent-Transfer-Encoding: '
-    if octets.isascii() and all(len(line) <= 990 for line in lines) and "\nFrom " not in text:
-        return head + b"7bit\r\n\r\n" + octets
-    if sum(octet > 127 for octet in octets) * 6 < len(octets):
-        coded = quopri.encodestring(octets.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
+    if data.isascii() and all(len(line) <= 990 for line in lines) and "\nFrom " not in text:
+        return head + b"7bit\r\n\r\n" + data
+    if sum(byte > 127 for byte in data) * 6 < len(data):
+        coded = quopri.encodestring(data.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
         return head + b"quoted-printable\r\n\r\n" + coded
-    return head + b"base64\r\n\r\n" + _base64(octets)
+    return head + b"base64\r\n\r\n" + _base64(data)
 
 
-def _base64(octets: bytes) -> bytes:
-    return base64.encodebytes(octets).replace(b"\n", b"\r\n")
+def _base64(data: bytes) -> bytes:
+    return base64.encodebytes(data).replace(b"\n", b"\r\n")
 
 
 def _file_part(file: AttachmentFile) -> bytes:
@@ -141,19 +141,19 @@ def _file_part(file: AttachmentFile) -> bytes:
     else:
         content, encoding = _base64(file.content), b"base64"
     if file.name.isascii() and not re.search(r'["\\\x00-\x1f\x7f]', file.name):
-        kind, manner = f'; name="{file.name}"', f'; filename="{file.name}"'
+        kind, disposition = f'; name="{file.name}"', f'; filename="{file.name}"'
     else:
         kind = f';\r\n name="{_encoded(file.name, 8)}"'
-        manner = f";\r\n filename*=utf-8''{quote(file.name, safe='')}"
-    head = f"Content-Type: {file.media_type}{kind}\r\nContent-Disposition: attachment{manner}\r\n"
+        disposition = f";\r\n filename*=utf-8''{quote(file.name, safe='')}"
+    head = f"Content-Type: {file.media_type}{kind}\r\nContent-Disposition: attachment{disposition}\r\n"
     return head.encode() + b"Content-Transfer-Encoding: " + encoding + b"\r\n\r\n" + content
 
 
-# --- Answers and forwards -------------------------------------------------------------------------
+# --- Replies and forwards -------------------------------------------------------------------------
 
 
 def parse_ids(text: str) -> str:
-    """Message-ids from a form field; "" for anything else (they go into header fields)."""
+    """Return the message ids of a form field, or "" for anything else, since they go into header fields."""
     text = " ".join(text.split())
     return text if _IDS.fullmatch(text) else ""
 
@@ -167,25 +167,25 @@ def forward_subject(subject: str) -> str:
 
 
 def exclude_own(people: Iterable[Address], own: Iterable[str]) -> tuple[Address, ...]:
-    """Each address once, none of one's own."""
+    """Return each address once, without the user's own."""
     seen = {mail.casefold() for mail in own}
-    kept = []
+    others = []
     for person in people:
         if person.mail and person.mail.casefold() not in seen:
             seen.add(person.mail.casefold())
-            kept.append(person)
-    return tuple(kept)
+            others.append(person)
+    return tuple(others)
 
 
 def join_addresses(people: Iterable[Address]) -> str:
-    """As they stand in a recipient field."""
+    """Format addresses for a recipient field."""
     return ", ".join(person.full for person in people)
 
 
 def reply_body(head: MessageHeader, row: MessageSummary, text: str, citation: str = "full") -> str:
-    """`citation` is one of options.CITATIONS."""
-    who = next(iter(head.addresses("from")), Address("", ""))
-    values = {"date": full_date(row.sent or row.arrived), "name": who.full}
+    """Return the quoted text of a reply; `citation` is one of `preferences.CITATIONS`."""
+    author = next(iter(head.addresses("from")), Address("", ""))
+    values = {"date": full_date(row.sent or row.arrived), "name": author.full}
     words = {"full": _("On %(date)s, %(name)s wrote:"), "author": _("%(name)s wrote:"), "none": ""}[citation]
     line = f"{words % values}\n" if words else ""
     return f"{line}{plain_text.quote_text(strip_signature(text))}\n"
@@ -205,12 +205,15 @@ def forward_body(head: MessageHeader, row: MessageSummary, text: str) -> str:
 
 
 def format_signature(signature: str) -> str:
-    """A signature as a message has it; "-- " marks it."""
+    """Return a signature with its "-- " line, or ""."""
     return f"-- \n{signature.strip()}\n" if signature.strip() else ""
 
 
 def add_signature(body: str, signature: str, *, above: bool, sign_above: bool = True) -> str:
-    """A place for the text `above` a quotation or below it, and the signature: after the text, or at the very end."""
+    """Return `body` with a place to write `above` or below the quotation, and with the signature.
+
+    The signature follows the place to write if that is above and `sign_above` is true, else it is at the end.
+    """
     ending = format_signature(signature)
     if not body:
         return f"\n\n{ending}" if ending else ""
@@ -220,7 +223,7 @@ def add_signature(body: str, signature: str, *, above: bool, sign_above: bool = 
 
 
 def replace_signature(body: str, old: str, new: str) -> str:
-    """With another signature, where the old one stands as it was."""
+    """Return `body` with the new signature, if the old one is in it unchanged."""
     before, after = format_signature(old), format_signature(new)
     if before:
         head, found, tail = body.partition(before)
@@ -229,19 +232,19 @@ def replace_signature(body: str, old: str, new: str) -> str:
 
 
 def insert_text(body: str, text: str) -> str:
-    """A canned text put in where one writes: before the signature, else before a quotation, else at the end."""
+    """Insert a canned response where one writes: before the signature, else before a quotation, else at the end."""
     text = text.strip("\n")
     place = re.search(r"^(?:-- ?$|>)", body, re.MULTILINE)
-    at = place.start() if place else len(body)
-    if place and place[0] == ">":  # its first line says whose it is
-        at = body.rfind("\n", 0, max(at - 1, 0)) + 1
-    head, tail = body[:at].rstrip("\n"), body[at:]
+    index = place.start() if place else len(body)
+    if place and place[0] == ">":  # the line above names its author
+        index = body.rfind("\n", 0, max(index - 1, 0)) + 1
+    head, tail = body[:index].rstrip("\n"), body[index:]
     return f"{head}\n\n{text}\n\n{tail}" if head else f"{text}\n\n{tail}"
 
 
 def strip_signature(text: str) -> str:
-    """Without the signature at its end, which nobody wants quoted."""
+    """Return the text without a signature at its end, for quoting."""
     lines = text.strip("\n").split("\n")
     last = range(max(0, len(lines) - SIGNATURE_LINES - 1), len(lines))
-    at = next((number for number in last if lines[number] in ("--", "-- ")), len(lines))
-    return "\n".join(lines[:at]).strip("\n")
+    index = next((number for number in last if lines[number] in ("--", "-- ")), len(lines))
+    return "\n".join(lines[:index]).strip("\n")

@@ -1,6 +1,7 @@
-"""Whom a visitor writes as: the account's own name and address (in the options), and others in the order he gave them.
+"""The identities a user writes as: the account's own name and address (in the options), then others in the user's
+order.
 
-Whether the mail server lets him send as one of them is its business; it is asked when a message is sent.
+Whether the user may send with an identity's address is decided by the mail server at submission.
 """
 
 from collections.abc import Iterable
@@ -14,17 +15,17 @@ from webmail import models
 from webmail.account.session import WebmailUser
 from webmail.values.addresses import Address, InvalidAddress, parse_typed
 
-MOST = 50
+MAX_IDENTITIES = 50
 SIGNATURE_LIMIT = 4000
 
 
 class InvalidIdentity(ValueError):
-    """What a form says cannot be kept; the words are for the person."""
+    """The values of an identity form are invalid; the error text is for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """`id` is 0 for the account's own."""
+    """A name and address to write as; `id` is 0 for the account's own."""
 
     id: int
     name: str
@@ -37,41 +38,44 @@ class Identity:
         return Address(self.name, self.mail)
 
 
-def own_identity(person: WebmailUser) -> Identity:
-    options = person.options
-    return Identity(0, options.name, person.address, options.reply_to, options.signature)
+def own_identity(user: WebmailUser) -> Identity:
+    options = user.options
+    return Identity(0, options.name, user.address, options.reply_to, options.signature)
 
 
-def list_identities(person: WebmailUser) -> list[Identity]:
-    """All of them, the account's own first."""
-    rows = models.Identity.objects.filter(owner=person.address)
+def list_identities(user: WebmailUser) -> list[Identity]:
+    """Return all identities, the account's own first."""
+    rows = models.Identity.objects.filter(owner=user.address)
     return [
-        own_identity(person),
+        own_identity(user),
         *(Identity(*row) for row in rows.values_list("id", "name", "mail", "reply_to", "signature")),
     ]
 
 
-def default_identity(person: WebmailUser) -> Identity:
-    """The one new messages are written as."""
-    return selected_identity(person, str(person.options.identity))
+def default_identity(user: WebmailUser) -> Identity:
+    """Return the identity of new messages."""
+    return selected_identity(user, str(user.options.identity))
 
 
-def selected_identity(person: WebmailUser, given: str) -> Identity:
-    """The one a form names; the account's own where it names none of his."""
-    found = list_identities(person) if given not in ("", "0") else [own_identity(person)]
-    return next((each for each in found if str(each.id) == given), found[0])
+def selected_identity(user: WebmailUser, given: str) -> Identity:
+    """Return the identity a form names, or the account's own."""
+    identities = list_identities(user) if given not in ("", "0") else [own_identity(user)]
+    return next((each for each in identities if str(each.id) == given), identities[0])
 
 
-def identity_for(person: WebmailUser, mails: Iterable[str]) -> Identity:
-    """The one a message to `mails` was meant for: an answer comes from there."""
+def identity_for(user: WebmailUser, mails: Iterable[str]) -> Identity:
+    """Return the identity among a message's recipients, to answer as, or the default one."""
     wanted = [grammar.fold_address(mail) for mail in mails]
-    found = list_identities(person)
-    by_mail = {grammar.fold_address(each.mail): each for each in reversed(found)}
-    return next((by_mail[mail] for mail in wanted if mail in by_mail), default_identity(person))
+    identities = list_identities(user)
+    by_mail = {grammar.fold_address(each.mail): each for each in reversed(identities)}
+    return next((by_mail[mail] for mail in wanted if mail in by_mail), default_identity(user))
 
 
-def save_identity(person: WebmailUser, identity: Identity) -> None:
-    """Add one (`id` 0), or change the one of that id. Raises Unusable."""
+def save_identity(user: WebmailUser, identity: Identity) -> None:
+    """Add an identity (`id` 0) or change an existing one.
+
+    Raise `InvalidIdentity`.
+    """
     try:
         [address] = parse_typed(identity.mail)
         parse_typed(identity.reply_to)
@@ -79,7 +83,7 @@ def save_identity(person: WebmailUser, identity: Identity) -> None:
         raise InvalidIdentity(
             str(error) if isinstance(error, InvalidAddress) else _("Please enter one address.")
         ) from error
-    rows = models.Identity.objects.filter(owner=person.address)
+    rows = models.Identity.objects.filter(owner=user.address)
     values = {
         "name": " ".join(identity.name.split())[:200],
         "mail": address.mail,
@@ -88,20 +92,20 @@ def save_identity(person: WebmailUser, identity: Identity) -> None:
     }
     if identity.id:
         rows.filter(pk=identity.id).update(**values)
-    elif rows.count() >= MOST:
+    elif rows.count() >= MAX_IDENTITIES:
         raise InvalidIdentity(_("There are too many identities."))
     else:
-        models.Identity.objects.create(owner=person.address, position=rows.count(), **values)
+        models.Identity.objects.create(owner=user.address, position=rows.count(), **values)
 
 
-def remove_identity(person: WebmailUser, number: int) -> None:
-    models.Identity.objects.filter(owner=person.address, pk=number).delete()
+def remove_identity(user: WebmailUser, number: int) -> None:
+    models.Identity.objects.filter(owner=user.address, pk=number).delete()
 
 
 @transaction.atomic
-def move_up(person: WebmailUser, number: int) -> None:
-    """One place up in the order."""
-    ids = list(models.Identity.objects.filter(owner=person.address).values_list("id", flat=True))
+def move_up(user: WebmailUser, number: int) -> None:
+    """Move an identity up by one position."""
+    ids = list(models.Identity.objects.filter(owner=user.address).values_list("id", flat=True))
     at = ids.index(number) if number in ids else 0
     if at:
         ids[at - 1], ids[at] = ids[at], ids[at - 1]

@@ -1,7 +1,7 @@
-"""Files on their way in: what is more than a message may carry is not even written to a disk.
+"""Upload handler that stops at the size a message may have, before anything more is written to disk.
 
-Django's settings name this handler before its own. It counts the bytes of a post to the compose page as they come; a
-file that goes beyond the limit is dropped from there on, and the page says so.
+Django's settings list this handler before its own. It counts the bytes of a post to the compose page as they arrive; a
+file that exceeds the limit is dropped from there on, and the page reports it.
 """
 
 from typing import Any
@@ -14,31 +14,31 @@ from mailcore import conf
 
 
 class FileRefused(SuspiciousMultipartForm):
-    """A file for a page that takes none; Django answers 400."""
+    """A file was posted to a page that accepts none; Django answers 400."""
 
 
 class LimitedUploadHandler(FileUploadHandler):
     def __init__(self, request: Any = None) -> None:
         super().__init__(request)
-        self._seen = 0
+        self._received = 0
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
         if self._view_name() not in settings.UPLOADS:
-            raise FileRefused("a file for a page that takes none")
-        self._limit = conf.current().message_size_limit * 3 // 4 if self._is_a_messages() else 0
+            raise FileRefused("file posted to a page that accepts none")
+        self._limit = conf.current().message_size_limit * 3 // 4 if self._is_attachment() else 0
 
     def _view_name(self) -> str:
         match = getattr(self.request, "resolver_match", None)
         return "" if match is None else match.view_name
 
-    def _is_a_messages(self) -> bool:
+    def _is_attachment(self) -> bool:
         return self._view_name() == "compose"
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
-        self._seen += len(raw_data)
-        if self._limit and self._seen > self._limit:
-            self._seen -= start + len(raw_data)
+        self._received += len(raw_data)
+        if self._limit and self._received > self._limit:
+            self._received -= start + len(raw_data)
             names = [*getattr(self.request, "files_dropped", ()), self.file_name or ""]
             self.request.files_dropped = names  # type: ignore[union-attr]
             raise SkipFile

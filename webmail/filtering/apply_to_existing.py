@@ -1,5 +1,6 @@
-"""A new rule applied to messages that are there already: found by the server's search, looked at once more, and then
-done with as the rule says, but for what cannot be undone: nothing is forwarded or deleted in hindsight.
+"""Applying a new rule to existing messages, found by the server's search and checked again by their summary.
+
+Actions that cannot be undone (forward, discard) are never applied retroactively.
 """
 
 from collections.abc import Sequence
@@ -11,31 +12,42 @@ from webmail.values.addresses import Address
 from webmail.values.message_summary import MessageSummary
 from webmail.values.search_keys import AllOf, AnyOf, FieldContains, Header, Key, Not, Size
 
-AT_MOST = 2000  # messages, the newest
+MAX_MESSAGES = 2000  # newest messages of the folder
 _ALL = AllOf(())
-_ON_ROWS = ("from", "to", "cc", "anyone", "subject")
+_SUMMARY_FIELDS = ("from", "to", "cc", "anyone", "subject")
 
 
 class RuleNotSearchable(ValueError):
-    """The rule asks what no search can tell."""
+    """The rule has a condition that no IMAP search can express."""
 
 
 def apply_rule(mail: imap_client.MailSession, rule: Rule, box: str) -> int:
-    """How many messages of the folder were treated as the rule says. Raises Unfit."""
-    wanted = [_search_key(each) for each in rule.conditions]
-    doable = [action for action in rule.actions if action.kind in ("label", "star", "read", "copy", "move")]
-    if not doable:
+    """Apply the rule to the folder; return how many messages matched.
+
+    Raise `RuleNotSearchable`.
+    """
+    condition_keys = [_search_key(each) for each in rule.conditions]
+    applicable = [action for action in rule.actions if action.kind in ("label", "star", "read", "copy", "move")]
+    if not applicable:
         raise RuleNotSearchable
-    key = (AnyOf(tuple(wanted)) if _ALL not in wanted else _ALL) if rule.any_of else AllOf(tuple(wanted))
+    key = (
+        (AnyOf(tuple(condition_keys)) if _ALL not in condition_keys else _ALL)
+        if rule.any_of
+        else AllOf(tuple(condition_keys))
+    )
     mail.open(box)
-    found = mail.search(key)[:AT_MOST]
-    # Where any condition will do, those that only the server can judge are asked for alone.
-    alone = [key for key, each in zip(wanted, rule.conditions, strict=True) if each.field not in _ON_ROWS]
-    judged = set(mail.search(AnyOf(tuple(alone)))) if rule.any_of and alone and found else set()
-    uids = [row.uid for row in mail.summaries_of(found) if row.uid in judged or _matches_rule(rule, row)]
+    matches = mail.search(key)[:MAX_MESSAGES]
+    # If any condition suffices, those that only the server can evaluate are searched for separately.
+    server_only_keys = [
+        key for key, each in zip(condition_keys, rule.conditions, strict=True) if each.field not in _SUMMARY_FIELDS
+    ]
+    matched_by_server = (
+        set(mail.search(AnyOf(tuple(server_only_keys)))) if rule.any_of and server_only_keys and matches else set()
+    )
+    uids = [row.uid for row in mail.summaries_of(matches) if row.uid in matched_by_server or _matches_rule(rule, row)]
     if uids:
-        # Where a message is moved to comes last; several copies may come before.
-        for action in sorted(doable, key=lambda each: ("label", "star", "read", "copy", "move").index(each.kind)):
+        # The move is last, because copies are made from the messages where they are now.
+        for action in sorted(applicable, key=lambda each: ("label", "star", "read", "copy", "move").index(each.kind)):
             _do_action(mail, uids, action)
     return len(uids)
 
@@ -55,7 +67,7 @@ def _do_action(mail: imap_client.MailSession, uids: Sequence[int], action: Actio
 
 
 def _search_key(condition: Condition) -> Key:
-    """Messages that may fit: all that do are among them. `_fits` looks at the rest."""
+    """Return a search key for candidates: every match is among them, and `_matches_rule` excludes the others."""
     how, value = condition.how, condition.value
     match condition.field:
         case "all":
@@ -66,24 +78,26 @@ def _search_key(condition: Condition) -> Key:
             return AnyOf((FieldContains("to", value), FieldContains("cc", value)))
         case ("from" | "to" | "cc" | "subject") as field if how in ("contains", "is"):
             return FieldContains(field, value)
-        case field if field in _ON_ROWS:
+        case field if field in _SUMMARY_FIELDS:
             return _ALL
     if how not in ("contains", "lacks"):
         raise RuleNotSearchable
     names = {"list": "List-Id", "header": condition.header}
-    found: Key = FieldContains("body", value) if condition.field == "body" else Header(names[condition.field], value)
-    return found if how == "contains" else Not(found)
+    search_key: Key = (
+        FieldContains("body", value) if condition.field == "body" else Header(names[condition.field], value)
+    )
+    return search_key if how == "contains" else Not(search_key)
 
 
 def _matches_rule(rule: Rule, row: MessageSummary) -> bool:
-    """What a row can tell, it tells exactly; what it cannot, the search has."""
-    told = [_matches_condition(each, row) for each in rule.conditions]
-    return True in told if rule.any_of else False not in told
+    """Return True if the summary matches the rule; conditions it cannot evaluate were evaluated by the search."""
+    outcomes = [_matches_condition(each, row) for each in rule.conditions]
+    return True in outcomes if rule.any_of else False not in outcomes
 
 
 def _matches_condition(condition: Condition, row: MessageSummary) -> bool | None:
-    """None: a row does not tell."""
-    if condition.field not in _ON_ROWS:
+    """Return whether the summary matches, or None if it does not have the field."""
+    if condition.field not in _SUMMARY_FIELDS:
         return None
     people: dict[str, tuple[Address, ...]] = {
         "from": row.senders,
@@ -97,7 +111,7 @@ def _matches_condition(condition: Condition, row: MessageSummary) -> bool | None
     else:
         values = [each.mail if whole else f"{each.name} <{each.mail}>" for each in people[condition.field]]
     kind = {"is": "is", "isnot": "is", "matches": "matches"}.get(condition.how, "contains")
-    found = any(
+    matches = any(
         comparison.compare(kind, comparison.DEFAULT, "", value, condition.value) is not None for value in values
     )
-    return found != (condition.how in ("lacks", "isnot"))
+    return matches != (condition.how in ("lacks", "isnot"))

@@ -1,8 +1,10 @@
-"""Filters as pages show them, and as the one Sieve script they are stored in: `written` and `read` are each other's
-inverse. A script that says more than these pages can show is not touched by them: `read` raises NotOurs.
+"""Mail filters as pages show them, stored as one Sieve script.
 
-Rules are `if` commands, their name in the comment before them; a rule that is switched off tests `false` first. The
-automatic answer is a `vacation`, blocked senders one rule of their own at the top.
+`render_script` and `parse_script` are each other's inverse. `parse_script` raises `UnknownScript` for a script that
+says more than these pages can show, and such a script is never changed.
+
+Rules are `if` commands with their name in the comment before them; a disabled rule tests `false` first. The automatic
+reply is a `vacation` command; blocked senders are one rule at the top.
 """
 
 from dataclasses import dataclass, field, replace
@@ -10,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from mailcore.wire.sieve import script_parser
 from mailcore.wire.sieve.script_parser import Argument, Node, SieveError, format_string_list, quote_string
 
-NAME = "Youju"  # of the script we write
+NAME = "Youju"  # name of the script we write
 _HEAD = "# Mail filters. Written by the webmail, and read again by it.\n"
 _RULE, _BLOCKED, _AWAY = "Rule:", "Blocked senders", "Automatic answer"
 FIELDS = ("from", "to", "cc", "anyone", "subject", "body", "header", "list", "larger", "smaller", "all")
@@ -24,13 +26,16 @@ _FLAGS = {"star": "\\Flagged", "read": "\\Seen"}
 
 
 class UnknownScript(ValueError):
-    """The script holds something these pages cannot show."""
+    """The script has something these pages cannot show."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """`field` of FIELDS, `how` of HOWS (of no meaning for sizes and "all"); sizes are in KB; `header` names the field
-    where `field` is "header"."""
+    """A test of one message property.
+
+    `field` is one of FIELDS and `how` one of HOWS (unused for sizes and "all"); sizes are in KB; `header` names the
+    header field if `field` is "header".
+    """
 
     field: str
     how: str = "contains"
@@ -40,7 +45,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """`kind` of ACTIONS; `value` is a folder, a keyword or an address. "forward" keeps no copy, "pass" does."""
+    """An action of a rule.
+
+    `kind` is one of ACTIONS; `value` is a folder, a keyword or an address. "forward" keeps no copy, "pass" does.
+    """
 
     kind: str
     value: str = ""
@@ -51,14 +59,14 @@ class Rule:
     name: str
     conditions: tuple[Condition, ...]
     actions: tuple[Action, ...]
-    any_of: bool = False  # one condition will do
-    stop: bool = True  # rules below are not asked
+    any_of: bool = False  # any condition suffices
+    stop: bool = True  # later rules are skipped after a match
     enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class VacationSettings:
-    """The automatic answer; dates as 2026-09-12, "" for no limit."""
+    """The automatic reply; dates as 2026-09-12, "" for no limit."""
 
     text: str = ""
     subject: str = ""
@@ -73,11 +81,11 @@ class VacationSettings:
 class FilterSet:
     rules: tuple[Rule, ...] = ()
     away: VacationSettings = field(default_factory=VacationSettings)
-    blocked: tuple[str, ...] = ()  # addresses, and domains that begin with "@"
-    junk: str = "Junk"  # where messages of blocked senders go
+    blocked: tuple[str, ...] = ()  # addresses, and domains with a leading "@"
+    junk: str = "Junk"  # destination of messages from blocked senders
 
     def with_rule(self, number: int | None, rule: Rule) -> "FilterSet":
-        """With `rule` in place of the one of that number, or at the end."""
+        """Return the filters with `rule` in place of rule `number`, or added at the end if that is None."""
         rules = list(self.rules)
         if number is None:
             rules.append(rule)
@@ -102,7 +110,7 @@ def render_script(filters: FilterSet) -> str:
     return _HEAD + require + body
 
 
-# What a script needs where these words stand in it (perhaps only in a string: then it is one too many).
+# Extensions required by these words of a script; in a string a word may require one too many.
 _NEEDED = (
     ("fileinto", "fileinto "),
     ("copy", ":copy"),
@@ -149,7 +157,7 @@ def _render_rule(rule: Rule) -> str:
     test = tests[0] if len(tests) == 1 else f"{'anyof' if rule.any_of else 'allof'} ({', '.join(tests)})"
     if not rule.enabled:
         test = f"allof (false, {test})"
-    # Flags first: what is filed below carries them.
+    # Flags come first, so that the copies filed below have them.
     ordered = sorted(rule.actions, key=lambda action: action.kind not in ("label", *_FLAGS))
     commands = [_render_action(each) for each in ordered] + (["stop;"] if rule.stop else [])
     block = "".join(f"    {command}\n" for command in commands)
@@ -172,7 +180,7 @@ def _render_condition(condition: Condition) -> str:
             return f'{negation}header {tag} "list-id" {value}'
         case "header":
             return f"{negation}header {tag} {quote_string(condition.header.lower())} {value}"
-    # A whole address is compared without the name beside it.
+    # An "is" comparison of people tests the address alone, without the display name.
     names = format_string_list(_HEADERS[condition.field])
     test = "address" if condition.field in _PEOPLE and tag == ":is" else "header"
     return f"{negation}{test} {tag} {names} {value}"
@@ -200,7 +208,10 @@ def _render_action(action: Action) -> str:
 
 
 def parse_script(text: str) -> FilterSet:
-    """Raises NotOurs."""
+    """Parse a script these pages wrote.
+
+    Raise `UnknownScript`.
+    """
     try:
         nodes = script_parser.parse_script(text)
     except SieveError as error:
@@ -213,7 +224,7 @@ def parse_script(text: str) -> FilterSet:
             found = _read_blocked(node, found)
         elif (vacation := _vacation_of(node)) is not None:
             if found.away.text:
-                raise UnknownScript("two automatic answers")
+                raise UnknownScript("two automatic replies")
             found = replace(found, away=_read_away(node, vacation))
         else:
             found = replace(found, rules=(*found.rules, _read_rule(node)))
@@ -221,7 +232,7 @@ def parse_script(text: str) -> FilterSet:
 
 
 def _shape(node: Node) -> tuple[str, list[str], list[Argument]]:
-    """(name, its tags in order, the other arguments)."""
+    """Return (name, tags in their order, other arguments)."""
     tags = [str(argument.value) for argument in node.arguments if argument.kind == "tag"]
     return node.name, tags, [argument for argument in node.arguments if argument.kind != "tag"]
 
@@ -270,11 +281,11 @@ def _vacation_of(node: Node) -> Node | None:
 
 def _read_away(node: Node, vacation: Node) -> VacationSettings:
     away = VacationSettings(enabled=True)
-    waiting = list(vacation.arguments)
-    while waiting:
-        argument = waiting.pop(0)
-        if argument.kind == "tag" and waiting:
-            value = waiting.pop(0)
+    arguments_left = list(vacation.arguments)
+    while arguments_left:
+        argument = arguments_left.pop(0)
+        if argument.kind == "tag" and arguments_left:
+            value = arguments_left.pop(0)
             match argument.value:
                 case "days" if isinstance(value.value, int):
                     away = replace(away, days=value.value)
@@ -337,16 +348,18 @@ def _read_condition(test: Node) -> Condition:
     match _shape(test):
         case "true", [], [] if not negated:
             return Condition("all", "contains")
-        case "size", [way], [limit] if not negated and isinstance(limit.value, int) and limit.value % 1024 == 0:
-            return Condition("larger" if way == "over" else "smaller", "contains", str(limit.value // 1024))
-        case "body", ["text", way], [value] if how := hows.get(way, ("", ""))[negated]:
+        case "size", [match_tag], [limit] if not negated and isinstance(limit.value, int) and limit.value % 1024 == 0:
+            return Condition("larger" if match_tag == "over" else "smaller", "contains", str(limit.value // 1024))
+        case "body", ["text", match_tag], [value] if how := hows.get(match_tag, ("", ""))[negated]:
             return Condition("body", how, _single_string(value))
-        case ("header" | "address") as kind, [way], [names, value] if how := hows.get(way, ("", ""))[negated]:
+        case ("header" | "address") as kind, [match_tag], [names, value] if how := hows.get(match_tag, ("", ""))[
+            negated
+        ]:
             fields = tuple(name.lower() for name in _strings(names))
             found = _FIELDS.get(fields, "list" if fields == ("list-id",) else "header")
             if len(fields) > 1 and found == "header":
                 raise UnknownScript(f"line {test.line}")
-            if (kind == "address") != (found in _PEOPLE and way == "is"):
+            if (kind == "address") != (found in _PEOPLE and match_tag == "is"):
                 raise UnknownScript(f"line {test.line}")
             return Condition(found, how, _single_string(value), fields[0] if found == "header" else "")
     raise UnknownScript(f"line {test.line}")

@@ -1,6 +1,6 @@
-"""What changes messages at the IMAP server: flags, moving, copying, removing, and new ones.
+"""Changes of messages on the IMAP server: flags, moving, copying, deleting and appending.
 
-A part of `webmail.mailserver.imap_client`, above `webmail.mailserver.folder_commands`.
+Base class of `imap_client.MailSession`, built on `folder_commands`.
 """
 
 import re
@@ -26,25 +26,29 @@ FLAGS = {
 
 
 def format_uids(uids: Sequence[int]) -> str:
-    """UIDs as a sequence set."""
+    """Format UIDs as a sequence set."""
     return ",".join(str(int(uid)) for uid in uids)
 
 
 class MessageChanges(FolderCommands):
-    """A signed-in connection as far as it changes messages."""
+    """The commands of an authenticated connection that change messages."""
 
     def set_flag(self, uids: Sequence[int], flag: str, *, on: bool) -> None:
-        """Set or clear a flag of FLAGS, or a keyword, on messages of the open folder. Raises ValueError for what
-        is no keyword."""
+        """Set or clear a flag of FLAGS, or a keyword, on messages of the open folder.
+
+        Raise `ValueError` for an invalid keyword.
+        """
         if uids:
             self._folders = (0.0, ())
             with translate_errors():
-                change = self._client.add_flags if on else self._client.remove_flags
-                change(uids, [FLAGS.get(flag) or check_keyword(flag)], silent=True)
+                change_flags = self._client.add_flags if on else self._client.remove_flags
+                change_flags(uids, [FLAGS.get(flag) or check_keyword(flag)], silent=True)
 
     def move(self, uids: Sequence[int], target: str) -> dict[int, int]:
-        """Into another folder; without MOVE (RFC 6851) by copying, marking and expunging. What number each message
-        has there, where the server tells (UIDPLUS)."""
+        """Move messages of the open folder; return the new UID of each, if the server reports them (UIDPLUS).
+
+        Without MOVE (RFC 6851) they are copied, marked as deleted and expunged.
+        """
         if not uids:
             return {}
         self._folders = (0.0, ())
@@ -52,17 +56,20 @@ class MessageChanges(FolderCommands):
             if not self.supports("MOVE"):
                 self._wire.untagged_responses.pop("COPYUID", None)
                 self._client.copy(uids, reject_controls(target))
-                there = self._copied()
+                new_uids = self._pop_copyuid()
                 self._expunge(uids)
-                return there
+                return new_uids
             self._wire.untagged_responses.pop("COPYUID", None)
             self._client.move(uids, reject_controls(target))
-            return self._copied()
+            return self._pop_copyuid()
 
-    def _copied(self) -> dict[int, int]:
-        """COPYUID (RFC 4315 §3): validity of the target, old numbers, new numbers. Of several the last."""
-        said = self._wire.untagged_responses.pop("COPYUID", None)
-        words = said[-1].split() if said else []
+    def _pop_copyuid(self) -> dict[int, int]:
+        """Return {old UID: new UID} of the last COPYUID response code (RFC 4315 §3).
+
+        Its words are the target's UIDVALIDITY, the old and the new UIDs.
+        """
+        responses = self._wire.untagged_responses.pop("COPYUID", None)
+        words = responses[-1].split() if responses else []
         if len(words) != 3:
             return {}
         return dict(
@@ -76,15 +83,17 @@ class MessageChanges(FolderCommands):
                 self._client.copy(uids, reject_controls(target))
 
     def delete_messages(self, uids: Sequence[int]) -> None:
-        """For good."""
+        """Delete messages permanently."""
         if uids:
             self._folders, self._quota = (0.0, ()), (0.0, None)
             with translate_errors():
                 self._expunge(uids)
 
     def _expunge(self, uids: Sequence[int]) -> None:
-        """Exactly these. Where the server has no UIDPLUS (RFC 4315) others that are marked lose their mark
-        meanwhile."""
+        """Expunge exactly these messages.
+
+        Without UIDPLUS (RFC 4315), other messages marked as deleted are unmarked for the duration.
+        """
         if self.supports("UIDPLUS"):
             self._client.add_flags(uids, [FLAGS["deleted"]], silent=True)
             self._client.uid_expunge(uids)
@@ -98,7 +107,7 @@ class MessageChanges(FolderCommands):
             self._client.add_flags(others, [FLAGS["deleted"]], silent=True)
 
     def expunge(self) -> None:
-        """For good: whatever is marked as deleted in the open folder."""
+        """Delete permanently all messages marked as deleted in the open folder."""
         self._folders, self._quota = (0.0, ()), (0.0, None)
         with translate_errors():
             self._client.expunge()
@@ -108,12 +117,15 @@ class MessageChanges(FolderCommands):
             return sorted(self._client.search(["ALL"]))
 
     def append(self, name: str, content: bytes, flags: Iterable[str], moment: int | None = None) -> int | None:
-        """Put a message into a folder, with flags of FLAGS and keywords, as if it came at that moment (seconds);
-        its UID where the server tells (UIDPLUS). Raises Refused, ValueError for what is no keyword."""
+        """Append a message to a folder, with flags of FLAGS and keywords; return its UID if the server reports it
+        (UIDPLUS).
+
+        `moment` is its INTERNALDATE in Unix seconds. Raise `CommandRefused`, or `ValueError` for an invalid keyword.
+        """
         self._folders, self._quota = (0.0, ()), (0.0, None)
         with translate_errors():
-            marks = [FLAGS.get(flag) or check_keyword(flag) for flag in flags]
+            imap_flags = [FLAGS.get(flag) or check_keyword(flag) for flag in flags]
             arrived = datetime.fromtimestamp(moment, UTC) if moment else None
-            answer = self._client.append(reject_controls(name), content, marks, arrived)
+            answer = self._client.append(reject_controls(name), content, imap_flags, arrived)
         match = re.search(rb"\[APPENDUID \d+ (\d+)\]", answer or b"")
         return int(match[1]) if match else None

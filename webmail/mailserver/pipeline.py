@@ -1,7 +1,7 @@
-"""A signed-in IMAP connection as commands and answers: several commands in one journey, literals, faults.
+"""An authenticated IMAP connection with pipelining: several commands per round trip, literals, error translation.
 
-The lower half of `webmail.mailserver.imap_client`; these two alone import imapclient. A command the server says
-NO to raises Refused, a server that is gone raises Unreachable.
+Base class of `folder_commands.FolderCommands`; only it and `imap_client` use imapclient's protocol. A command that the
+server refuses raises `CommandRefused`, an unreachable server `ServerUnreachable`.
 """
 
 import imaplib
@@ -18,30 +18,30 @@ from mailcore.wire.imap import mailbox_names
 from webmail.values import folder_tree, imap_responses
 from webmail.values.search_keys import LiteralString, Pieces, format_string, reject_controls
 
-# The server may know the visitor and still not let another connection in (RFC 5530).
+# The credential may be right and the server still refuse another connection (RFC 5530).
 LIMIT_CODES = re.compile(r"\[(?:LIMIT|UNAVAILABLE|INUSE|IN-USE|SERVERBUG)\]")
 _RESPONSE_TEXT = re.compile(r"^\w+ (?:failed|command error): |^b?['\"]|\[[A-Z][^\]]*\] ?|['\"]$")
 
 
 class CommandRefused(Exception):
-    """The server said NO or BAD; `str()` is its text without codes."""
+    """The server replied NO or BAD; `str()` is its text without response codes."""
 
 
 class ServerUnreachable(Exception):
-    """No connection, or it broke; `str()` says what in English, for the log."""
+    """There is no connection, or it broke; `str()` is the reason in English, for the log."""
 
 
 class TooManyConnections(ServerUnreachable):
-    """The server lets no further connection in."""
+    """The server accepts no further connection of this user."""
 
 
 class InvalidCredential(Exception):
-    """The server does not know this name and password (any more)."""
+    """The server does not accept this name and password, or no longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedFolder:
-    """A selected folder: how many messages, and the number that makes its UIDs mean something."""
+    """A selected folder: its number of messages, its UIDVALIDITY and UIDNEXT."""
 
     name: str
     exists: int
@@ -51,12 +51,12 @@ class OpenedFolder:
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """imapclient's exceptions as the three of this module."""
+    """Translate imapclient's exceptions into those of this module."""
     try:
         yield
     except LoginError as error:
-        fault = TooManyConnections if LIMIT_CODES.search(str(error)) else InvalidCredential
-        raise fault(str(error)) from error
+        error_class = TooManyConnections if LIMIT_CODES.search(str(error)) else InvalidCredential
+        raise error_class(str(error)) from error
     except (imaplib.IMAP4.abort, OSError, EOFError, imap_responses.InvalidResponse) as error:
         raise ServerUnreachable(str(error) or type(error).__name__) from error
     except (IMAPClientError, imaplib.IMAP4.error) as error:
@@ -64,22 +64,22 @@ def translate_errors() -> Iterator[None]:
 
 
 class PipelinedConnection:
-    """Commands that go out together, and what comes back."""
+    """Sends commands together and reads their responses."""
 
     def __init__(self, client: IMAPClient) -> None:
         self._client = client
-        # imapclient sees no more of FETCH than bytes here, so its tracing of each line is not needed.
+        # imapclient handles FETCH only as bytes here, so its tracing of each line is not needed.
         self._wire: Any = client._imap
         self._wire.debug = 0
         self.capabilities = frozenset(name.decode("ascii").upper() for name in client.capabilities())
         self._opened: OpenedFolder | None = None
-        self._selected: dict[str, OpenedFolder] = {}  # what SELECT last said of each folder
+        self._selected: dict[str, OpenedFolder] = {}  # state of each folder at its last SELECT
 
     def supports(self, capability: str) -> bool:
         return capability in self.capabilities
 
     def socket(self) -> Any:
-        """To be looked at, never read."""
+        """Return the socket, to poll it; nothing may be read from it."""
         return self._client.socket()
 
     def close(self) -> None:
@@ -91,33 +91,35 @@ class PipelinedConnection:
     def _mailbox(self, name: str) -> bytes:
         return format_string(mailbox_names.encode_utf7(reject_controls(name)).decode("ascii"))
 
-    def _pipeline(self, asked: Sequence[tuple[str, Pieces]], *, lenient: bool = False) -> list[imap_responses.Lines]:
-        """Several commands in one journey: all are sent, then all answers read. For each the lines of the answer
-        it names. Where a command has literals that the server wants to be asked for, it takes a journey more.
-        Raises Refused after all answers are read, if one was NO; `lenient`: what was refused has no lines."""
+    def _pipeline(self, commands: Sequence[tuple[str, Pieces]], *, lenient: bool = False) -> list[imap_responses.Lines]:
+        """Send several commands in one round trip and return the response lines of the kind each of them names.
+
+        A command with literals needs another round trip unless the server has LITERAL+. Raise `CommandRefused` after
+        all responses are read, if one was NO; with `lenient`, refused commands just have no lines.
+        """
         wire = self._wire
-        tags = [self._sent(pieces) for _kind, pieces in asked]
-        found: list[imap_responses.Lines] = []
+        tags = [self._send(pieces) for _kind, pieces in commands]
+        results: list[imap_responses.Lines] = []
         refusal = b""
-        for (kind, pieces), tag in zip(asked, tags, strict=True):
+        for (kind, pieces), tag in zip(commands, tags, strict=True):
             wire.untagged_responses.pop(kind, None)
             if kind == "SELECT":
                 wire.untagged_responses.clear()
-            said, words = wire._get_tagged_response(tag)
-            if said != "OK":
-                refusal = refusal or words[-1] or b"NO"
-                if kind == "SELECT":  # nothing is open then
+            status, texts = wire._get_tagged_response(tag)
+            if status != "OK":
+                refusal = refusal or texts[-1] or b"NO"
+                if kind == "SELECT":  # no folder is selected after a failed SELECT
                     self._opened = None
             elif kind == "SELECT":
                 self._note_selected(pieces)
-            found.append(wire.untagged_responses.pop(kind, []))
+            results.append(wire.untagged_responses.pop(kind, []))
         if refusal and not lenient:
             raise CommandRefused(
                 _RESPONSE_TEXT.sub("", imap_responses.to_bytes(refusal).decode("utf-8", "replace")).strip()
             )
-        return found
+        return results
 
-    def _sent(self, pieces: Pieces) -> bytes:
+    def _send(self, pieces: Pieces) -> bytes:
         wire = self._wire
         tag: bytes = wire._new_tag()
         line = tag + b" "
@@ -130,23 +132,23 @@ class PipelinedConnection:
                 wire.send(line + b"{%d}\r\n" % len(piece))
                 while wire._get_response():
                     if wire.tagged_commands[tag]:
-                        return tag  # refused; its answer is read by who waits for it
+                        return tag  # refused; the caller reads the tagged response
                 line = bytes(piece)
         wire.send(line + b"\r\n")
         return tag
 
     def _note_selected(self, pieces: Pieces) -> None:
-        """What SELECT said of a folder."""
-        said = self._wire.untagged_responses
+        """Record the state of a folder from its SELECT response."""
+        status = self._wire.untagged_responses
         name = folder_tree.decode_folder_name(pieces[1].strip(b'"').replace(b'\\"', b'"').replace(b"\\\\", b"\\"))
 
-        def told(kind: str) -> int:
-            return int(said[kind][-1]) if said.get(kind) else 0
+        def number_of(kind: str) -> int:
+            return int(status[kind][-1]) if status.get(kind) else 0
 
         self._wire.state = "SELECTED"
-        self._opened = OpenedFolder(name, told("EXISTS"), told("UIDVALIDITY"), told("UIDNEXT"))
+        self._opened = OpenedFolder(name, number_of("EXISTS"), number_of("UIDVALIDITY"), number_of("UIDNEXT"))
         self._selected[name] = self._opened
-        said.clear()
+        status.clear()
 
     def _fetch(self, command: str, numbers: str, items: str) -> dict[int, dict[bytes, imap_responses.Value]]:
         items = items if items.startswith("(") or " " not in items else f"({items})"

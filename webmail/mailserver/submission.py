@@ -1,6 +1,6 @@
-"""Handing a message over for sending (RFC 6409), signed in as the visitor.
+"""Message submission (RFC 6409), authenticated as the user.
 
-All recipients or none: if the server refuses one, nothing is sent and the person is told which.
+All recipients or none: if the server refuses one of them, nothing is sent and the user learns which one.
 """
 
 import re
@@ -15,11 +15,14 @@ from django.core.cache import cache
 from webmail.mailserver.server_addresses import ServerAddress, tls_context
 
 TIMEOUT = 60
-_GLANCE = 3  # seconds a page waits to learn what the server offers
+_PROBE_TIMEOUT = 3  # seconds a page may wait for the server's capabilities
 
 
 class SubmissionError(Exception):
-    """The message was not taken; `reply` is the server's last word, `refused` its words by recipient."""
+    """The server did not accept the message.
+
+    `reply` is the server's last reply, `refused` its replies by refused recipient.
+    """
 
     def __init__(self, reply: str, refused: dict[str, str] | None = None) -> None:
         super().__init__(reply)
@@ -28,15 +31,18 @@ class SubmissionError(Exception):
 
 
 class SubmissionUnreachable(SubmissionError):
-    """No connection, or it broke before the message was taken."""
+    """There is no connection, or it broke before the message was accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubmissionOptions:
-    """What the server is asked to do besides (RFC 4865, RFC 3461). `hold_until` is for servers that `can_hold`."""
+    """Submission options: a release time (RFC 4865) and success notifications (RFC 3461).
+
+    `hold_until` requires a server that `supports_futurerelease`.
+    """
 
     hold_until: datetime | None = None
-    notify: bool = False  # of success, too
+    notify: bool = False  # also of successful delivery
 
 
 def submit_message(
@@ -46,17 +52,19 @@ def submit_message(
     sender: str,
     recipients: Sequence[str],
     content: bytes,
-    wishes: SubmissionOptions = SubmissionOptions(),
+    submission_options: SubmissionOptions = SubmissionOptions(),
 ) -> str:
-    """Returns the server's name for the message ("" where it tells none) once it has taken it. Raises NotSent,
-    Unreachable."""
+    """Submit a message; return the server's queue id, or "" if it reports none.
+
+    Raise `SubmissionError` or `SubmissionUnreachable`.
+    """
     try:
         client = _connect(server)
     except (OSError, smtplib.SMTPException) as error:
         raise SubmissionUnreachable(_error_text(error)) from error
     try:
         client.login(login, secret)
-        return _submit(client, sender, recipients, content, wishes)
+        return _submit(client, sender, recipients, content, submission_options)
     except smtplib.SMTPServerDisconnected as error:
         raise SubmissionUnreachable(_error_text(error)) from error
     except smtplib.SMTPException as error:
@@ -72,13 +80,13 @@ def _connect(server: ServerAddress, timeout: float = TIMEOUT) -> smtplib.SMTP:
     if server.tls:
         return smtplib.SMTP_SSL(server.host, server.port, timeout=timeout, context=tls_context())
     client = smtplib.SMTP(server.host, server.port, timeout=timeout)
-    if not server.near:
-        client.starttls(context=tls_context())  # a server elsewhere that cannot do it is not given a password
+    if not server.is_local:
+        client.starttls(context=tls_context())  # no password is sent unencrypted to a server elsewhere
     return client
 
 
 def supports_futurerelease(server: ServerAddress) -> bool:
-    """Does the server keep messages back (FUTURERELEASE)? Asked at most every ten minutes."""
+    """Return True if the server can hold messages until a release time (FUTURERELEASE); cached for ten minutes."""
     key = f"webmail.can_hold.{server.host}.{server.port}"
     known = cache.get(key)
     if known is None:
@@ -89,7 +97,7 @@ def supports_futurerelease(server: ServerAddress) -> bool:
 
 def _query_futurerelease(server: ServerAddress) -> bool:
     try:
-        client = _connect(server, _GLANCE)
+        client = _connect(server, _PROBE_TIMEOUT)
     except (OSError, smtplib.SMTPException):
         return False
     try:
@@ -103,7 +111,7 @@ def _query_futurerelease(server: ServerAddress) -> bool:
 
 
 def _submit(
-    client: smtplib.SMTP, sender: str, recipients: Sequence[str], content: bytes, wishes: SubmissionOptions
+    client: smtplib.SMTP, sender: str, recipients: Sequence[str], content: bytes, submission_options: SubmissionOptions
 ) -> str:
     client.ehlo_or_helo_if_needed()
     options = [f"SIZE={len(content)}"] if client.has_extn("size") else []
@@ -114,12 +122,12 @@ def _submit(
             raise SubmissionError("SMTPUTF8")
         options.append("SMTPUTF8")
         client.command_encoding = "utf-8"
-    if wishes.hold_until is not None:
+    if submission_options.hold_until is not None:
         if not client.has_extn("futurerelease"):
             raise SubmissionError("FUTURERELEASE")
-        options.append(f"HOLDUNTIL={wishes.hold_until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
-    # Failures and delays are told without being asked for, and after SUCCESS only if asked for, too.
-    notify = ["NOTIFY=SUCCESS,FAILURE,DELAY"] if wishes.notify and client.has_extn("dsn") else []
+        options.append(f"HOLDUNTIL={submission_options.hold_until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    # Failures and delays are notified by default; NOTIFY=SUCCESS must list them too.
+    notify = ["NOTIFY=SUCCESS,FAILURE,DELAY"] if submission_options.notify and client.has_extn("dsn") else []
     if notify:
         options.append("RET=HDRS")
     code, reply = client.mail(sender, options)

@@ -1,7 +1,7 @@
-"""The messages of a conversation, wherever they lie: what was written to the visitor and what he answered.
+"""The messages of a conversation, in whichever folders they are: those received and those sent.
 
-Where the server names conversations (RFC 8474) it is asked for that name; else messages are looked for that
-name one of this message's ids, or are named by it.
+If the server supports THREADID (RFC 8474) it is searched for; otherwise messages are searched that refer to one of this
+message's ids, or have one of them.
 """
 
 from collections.abc import Sequence
@@ -13,16 +13,19 @@ from webmail.reading.message_content import parse_head
 from webmail.values.folder_tree import Folder
 from webmail.values.search_keys import AnyOf, Header, Thread
 
-AT_MOST = 200  # messages of one conversation, the newest
-_IDS = 6  # of a message's references that others are looked for by
+AT_MOST = 200  # the newest messages of one conversation
+_IDS = 6  # how many of a message's latest references are searched for
 _OUT_OF_SIGHT = ("trash", "junk")
 
 
 def conversation_messages(
     mail: imap_client.MailSession, box: str, uid: int, pane: Sequence[Folder]
 ) -> list[FetchedMessage]:
-    """All messages of the conversation that this message of `box` belongs to, oldest first; none if it has gone.
-    What was thrown away is left out, unless one looks at it there."""
+    """Return all messages of the conversation that message `uid` of `box` belongs to, oldest first.
+
+    The list is empty if the message no longer exists. Messages in Trash and Junk are left out, unless the reader is in
+    that folder.
+    """
     there: FetchedMessage | None = None
     if mail.supports("OBJECTID"):
         mail.open(box, fresh=False)
@@ -32,9 +35,9 @@ def conversation_messages(
         row = there.row if there else None
     if row is None:
         return []
-    places = [f.name for f in pane if f.selectable and (f.role not in _OUT_OF_SIGHT or f.name == box)]
+    visible = [f.name for f in pane if f.selectable and (f.role not in _OUT_OF_SIGHT or f.name == box)]
     if row.thread:
-        found = mail.search_folders(Thread(row.thread), places)
+        found = mail.search_folders(Thread(row.thread), visible)
     else:
         there = there or mail.find(uid)
         if there is None:
@@ -49,8 +52,10 @@ def conversation_messages(
         keys = [
             key for each in dict.fromkeys(named) for key in (Header("Message-ID", each), Header("References", each))
         ]
-        near = [f.name for f in pane if f.name in places and (f.name == box or f.role in ("inbox", "sent", "archive"))]
-        found = mail.search_folders(AnyOf(tuple(keys)), near) if keys else {}
+        searched = [
+            f.name for f in pane if f.name in visible and (f.name == box or f.role in ("inbox", "sent", "archive"))
+        ]
+        found = mail.search_folders(AnyOf(tuple(keys)), searched) if keys else {}
     found[box] = sorted({uid, *found.get(box, ())}, reverse=True)
     messages = mail.fetch_across({name: uids[:AT_MOST] for name, uids in found.items()})
     messages.sort(key=lambda each: (each.row.moment.timestamp() if each.row.moment else 0, each.row.uid))
@@ -58,7 +63,7 @@ def conversation_messages(
 
 
 def _unique_messages(found: list[FetchedMessage], box: str) -> list[FetchedMessage]:
-    """A message that lies in two folders (copied, or sent to oneself) is shown as it lies in this one."""
+    """Return each message once; of copies in several folders (copied, or sent to oneself) the one in `box`."""
     by_id: dict[str, FetchedMessage] = {}
     for number, each in enumerate(found):
         key = each.row.message_id or f"#{number}"

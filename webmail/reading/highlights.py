@@ -1,6 +1,6 @@
-"""Highlighting rules: messages whose sender, recipients or subject hold some words are coloured in lists.
+"""Highlighting rules: lists colour messages by a text in their sender, recipients or subject.
 
-The first rule that fits decides. Comparison is by substring, width and case apart (会议 finds 董事会议程).
+The first matching rule applies. Comparison is by substring, ignoring case and width (会议 matches 董事会议程).
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,19 +11,19 @@ from webmail.values.message_summary import MessageSummary
 
 FIELDS = ("from", "to", "subject", "any")
 COLOURS = 8
-LONGEST = 200  # characters of a name or of the words
+LONGEST = 200  # characters of a name or of the text
 
 
 @dataclass(frozen=True, slots=True)
 class HighlightRule:
     name: str
     colour: int
-    field: str  # of FIELDS
-    words: str  # folded
+    field: str  # one of FIELDS
+    words: str  # case-folded
 
 
 def load_rules(records: Iterable[tuple[str, int, str, str]]) -> list[HighlightRule]:
-    """The rules of a visitor's options, ready to compare."""
+    """Return the rules of a user's options, ready for comparison."""
     return [
         HighlightRule(name, colour % COLOURS, field, fold_text(words))
         for name, colour, field, words in records
@@ -31,9 +31,9 @@ def load_rules(records: Iterable[tuple[str, int, str, str]]) -> list[HighlightRu
     ]
 
 
-def highlight_colour(row: MessageSummary, given: Sequence[HighlightRule]) -> int | None:
-    """The colour of the first rule that fits."""
-    if not given:
+def highlight_colour(row: MessageSummary, rules: Sequence[HighlightRule]) -> int | None:
+    """Return the colour of the first matching rule, or None."""
+    if not rules:
         return None
     folded = {
         "from": fold_text(" ".join(f"{a.name} {a.mail}" for a in row.senders)),
@@ -41,4 +41,4 @@ def highlight_colour(row: MessageSummary, given: Sequence[HighlightRule]) -> int
         "subject": fold_text(row.subject),
     }
     folded["any"] = "\n".join(folded.values())
-    return next((rule.colour for rule in given if rule.words in folded[rule.field]), None)
+    return next((rule.colour for rule in rules if rule.words in folded[rule.field]), None)

@@ -1,7 +1,7 @@
-"""The rows of a list as HTML.
+"""The rows of a message list as HTML.
 
-Written here and not in a template: a page has up to a thousand rows, and a template takes many times
-as long for each. What strangers wrote passes `escape`; everything else is ours.
+Built in Python and not in a template: a page has up to a thousand rows, and a template takes many times as long for
+each. Untrusted text passes through `escape`; everything else is our own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +14,10 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
+from mailcore.conf import size_format
 from webmail.account.preferences import WebmailPreferences
 from webmail.reading import highlights
-from webmail.values import date_format, labels, sizes
+from webmail.values import date_format, labels
 from webmail.values.labels import Label
 from webmail.values.message_summary import MessageSummary
 
@@ -26,32 +27,32 @@ class ConversationRow:
     """A conversation as one row of a list: its messages in this folder, oldest first."""
 
     rows: tuple[MessageSummary, ...]
-    total: int  # messages it has here, more perhaps than are looked at
+    total: int  # number of its messages in the folder, perhaps more than in `rows`
 
     @property
     def writers(self) -> str:
-        """Who wrote, each once, in the order they joined."""
+        """Return the writers, each once, in the order of their first message."""
         names = list(dict.fromkeys(row.writer for row in self.rows if row.writer))
         return ", ".join(names if len(names) < 4 else [names[0], "…", *names[-2:]])
 
 
 @dataclass(frozen=True, slots=True)
 class ListView:
-    """How a list shows its rows."""
+    """The display settings of one list."""
 
     options: WebmailPreferences
     labels: Mapping[str, Label]
-    link: str = ""  # query of a message's address
-    to_whom: bool = False  # recipients stand where senders would
+    link: str = ""  # query string of a message's URL
+    to_whom: bool = False  # shows recipients in place of senders
     check_all: bool = False
-    bundles: Mapping[int, ConversationRow] | None = None  # by UID of the newest message
-    folders: Mapping[str, tuple[str, str]] | None = None  # rows of several: name → (title, query)
-    opened: int = 0  # the message that is shown beside the list
-    pane: str = ""  # where a message opens beside the list: everything before its UID
+    bundles: Mapping[int, ConversationRow] | None = None  # conversations by the UID of their newest message
+    folders: Mapping[str, tuple[str, str]] | None = None  # of rows from several folders: name → (title, query)
+    opened: int = 0  # UID of the message shown beside the list
+    pane: str = ""  # URL of a message opened beside the list, up to its UID
 
 
 class _RowWords:
-    """The words of every row and how it writes dates and sizes, looked up once."""
+    """The translated texts of every row and its date and size formatters, looked up once."""
 
     def __init__(self) -> None:
         self.no_subject, self.no_sender, self.no_recipient = _("(no subject)"), _("(no sender)"), _("(no recipient)")
@@ -59,7 +60,7 @@ class _RowWords:
         self.answered, self.forwarded, self.draft = _("Answered"), _("Forwarded"), _("Draft")
         self.deleted = pgettext("state", "Deleted")
         self.attachment, self.high, self.low = _("Attachment"), _("High priority"), _("Low priority")
-        self.full, self.size = date_format.full_formatter(), sizes.size_formatter()
+        self.full, self.size = date_format.full_formatter(), size_format.size_formatter()
 
 
 def icon(name: str) -> str:
@@ -67,7 +68,7 @@ def icon(name: str) -> str:
 
 
 def render_rows(rows: Sequence[MessageSummary], view: ListView) -> SafeString:
-    """An ordered list of these rows."""
+    """Return the rows as an ordered list."""
     words, date = _RowWords(), date_format.short_formatter(view.options.date_format)
     rules = highlights.load_rules(view.options.highlights)
     cells = [_CELLS[name] for name in view.options.columns]
@@ -95,7 +96,7 @@ def render_rows(rows: Sequence[MessageSummary], view: ListView) -> SafeString:
         colour = highlights.highlight_colour(row, rules)
         subject = escape(row.subject) or words.no_subject
         classes = "row" + " new" * (not seen) + " starred" * starred + " open" * (row.uid == view.opened)
-        classes += " gone" * row.deleted
+        classes += " deleted" * row.deleted
         if colour is not None:
             classes += f" hl{colour}"
         checked, current = " checked" * view.check_all, _CURRENT * (row.uid == view.opened)
@@ -117,7 +118,7 @@ _CURRENT = ' aria-current="true"'
 
 
 def _reference(row: MessageSummary, view: ListView) -> str:
-    """How a form names the message: by its UID, in a list of several folders with the folder before it."""
+    """Return a form's reference to the message: its UID, and the folder if the list spans several."""
     return str(row.uid) if view.folders is None else row_reference(row)
 
 
@@ -138,13 +139,13 @@ def _from(
     row: MessageSummary, bundle: ConversationRow | None, view: ListView, words: _RowWords, date: Date, seen: bool
 ) -> str:
     if view.to_whom:
-        who = escape(", ".join(a.short for a in row.recipients[:3])) or f"<i>{words.no_recipient}</i>"
+        people = escape(", ".join(a.short for a in row.recipients[:3])) or f"<i>{words.no_recipient}</i>"
     else:
-        who = escape(bundle.writers if bundle else row.writer) or f"<i>{words.no_sender}</i>"
+        people = escape(bundle.writers if bundle else row.writer) or f"<i>{words.no_sender}</i>"
     if bundle is not None and bundle.total > 1:
-        told = ngettext("%d message", "%d messages", bundle.total) % bundle.total
-        who += f' <b class="count soft" title="{told}">{bundle.total}</b>'
-    return f'<span class="from">{"" if seen else f"""<span class="sr">{words.unread}: </span>"""}{who}</span>'
+        title = ngettext("%d message", "%d messages", bundle.total) % bundle.total
+        people += f' <b class="count soft" title="{title}">{bundle.total}</b>'
+    return f'<span class="from">{"" if seen else f"""<span class="sr">{words.unread}: </span>"""}{people}</span>'
 
 
 def _subject(
@@ -178,8 +179,8 @@ def _attachment(
     row: MessageSummary, bundle: ConversationRow | None, view: ListView, words: _RowWords, date: Date, seen: bool
 ) -> str:
     has = row.attachments if bundle is None else any(each.attachments for each in bundle.rows)
-    told = f'<span title="{words.attachment}">{_CLIP}<span class="sr">{words.attachment}</span></span>' if has else ""
-    return f'<span class="clip">{told}</span>'
+    title = f'<span title="{words.attachment}">{_CLIP}<span class="sr">{words.attachment}</span></span>' if has else ""
+    return f'<span class="clip">{title}</span>'
 
 
 def _date(

@@ -1,7 +1,7 @@
-"""Messages as files: an mbox or a ZIP of .eml files out, the same (or a single .eml) in.
+"""Import and export of messages as files: mbox, a ZIP archive of .eml files, or a single .eml.
 
-Files are worked through message by message; nothing is held whole in memory, and what an archive claims to
-be is not believed: sizes are counted while it is unpacked, and names in it are never used as paths.
+Files are processed message by message, never held in memory as a whole. Sizes declared in an archive are not trusted
+but counted while unpacking, and names in it are never used as paths.
 """
 
 import itertools
@@ -23,20 +23,20 @@ from webmail.values import mime_parts
 from webmail.values.search_keys import is_keyword
 
 BATCH = 20  # messages fetched at once
-MESSAGES_AT_MOST = 20_000  # of one file taken in
-_HEADER = re.compile(rb"[!-9;-~]{1,200}[ \t]*:")  # a message begins with a field
+MESSAGES_AT_MOST = 20_000  # messages imported from one file
+_HEADER = re.compile(rb"[!-9;-~]{1,200}[ \t]*:")  # a message begins with a header field
 
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    taken: int
+    imported: int
     refused: int
-    said: str = ""  # the server's words for the last refusal
+    refusal_text: str = ""  # the server's text for the last refusal
 
 
 def export_mbox(mail: imap_client.MailSession, uids: Sequence[int]) -> IO[bytes]:
-    """Messages of the open folder in one mbox file, with their flags, ready to be read."""
-    target = tempfile.TemporaryFile()  # noqa: SIM115 (who sends it closes it)
+    """Return messages of the open folder, with their flags, as one mbox file positioned at its start."""
+    target = tempfile.TemporaryFile()  # noqa: SIM115 (the response that sends it closes it)
     for whole in _contents(mail, uids):
         bits = sum(bit for name, bit in wire_flags.BITS.items() if name in whole.flags)
         keywords = tuple(sorted(flag for flag in whole.flags if not flag.startswith("\\")))
@@ -47,7 +47,7 @@ def export_mbox(mail: imap_client.MailSession, uids: Sequence[int]) -> IO[bytes]
 
 
 def export_zip(mail: imap_client.MailSession, uids: Sequence[int]) -> IO[bytes]:
-    """Messages of the open folder as .eml files in a ZIP archive."""
+    """Return messages of the open folder as .eml files in a ZIP archive."""
     target = tempfile.TemporaryFile()  # noqa: SIM115
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for whole in _contents(mail, uids):
@@ -65,31 +65,33 @@ def _contents(mail: imap_client.MailSession, uids: Sequence[int]) -> Iterator[im
 
 
 def import_file(mail: imap_client.MailSession, folder: str, file: IO[bytes], name: str, owner: str) -> ImportResult:
-    """Put the messages of a file into a folder of `owner`, without results of checks that claim to be our server's:
-    anybody may have written the file. Raises zipfile.BadZipFile, and ValueError for a file that holds
-    no message."""
-    taken = refused = 0
-    said = ""
+    """Append the messages of a file to a folder of `owner`.
+
+    Authentication-Results that claim to be our server's are removed, for anyone may have written the file. Raise
+    `zipfile.BadZipFile`, or `ValueError` if the file has no message.
+    """
+    imported = refused = 0
+    refusal_text = ""
     for message in itertools.islice(_read_messages(file, name), MESSAGES_AT_MOST):
         try:
             mail.append(folder, without_claims(message.content, owner), _flags(message), message.received_at)
-            taken += 1
+            imported += 1
         except imap_client.CommandRefused as refusal:
             refused += 1
-            said = str(refusal)
-    if not taken and not refused:
+            refusal_text = str(refusal)
+    if not imported and not refused:
         raise ValueError("no message")
-    return ImportResult(taken, refused, said)
+    return ImportResult(imported, refused, refusal_text)
 
 
 def _flags(message: mbox.MboxMessage) -> list[str]:
-    """Flags and keywords as `imap.Mail.append` takes them; what is no keyword is left out."""
+    """Return flags and keywords in the form `MailSession.append` expects; invalid keywords are dropped."""
     set_here = [name for name, flag in FLAGS.items() if wire_flags.BITS.get(flag.lower(), 0) & message.flags]
     return [*(name for name in set_here if name != "deleted"), *filter(is_keyword, message.keywords)]
 
 
 def _read_messages(file: IO[bytes], name: str) -> Iterator[mbox.MboxMessage]:
-    """A single message counts as read, for somebody kept it."""
+    """Yield the messages of a file; those of .eml files count as read, because their owner saved them."""
     first = file.read(5)
     file.seek(0)
     if first.startswith(b"PK"):

@@ -1,6 +1,6 @@
-"""One message as a page shows it: who, when, the text or HTML, images inside, files.
+"""One message as a page shows it: header, text or HTML, embedded images, files.
 
-Brings together what `imap` fetches and `parts` says of it; called by the reading and composing pages.
+Combines what `imap_client` fetches with its analysis by `mime_parts`; used by the reading and composing views.
 """
 
 import base64
@@ -13,11 +13,11 @@ from webmail.values import header_text, message_summary, mime_parts
 from webmail.values.addresses import Address, parse_header
 from webmail.values.mime_parts import DisplayedParts, MimePart
 
-INSIDE_LIMIT = 8_000_000  # bytes of images put into one message's HTML
-TEXT_LIMIT = 2_000_000  # bytes of text parts fetched to be shown
+INLINE_LIMIT = 8_000_000  # bytes of images embedded into one message's HTML
+TEXT_LIMIT = 2_000_000  # bytes of text parts fetched for display
 RASTER = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"})
 
-# Kinds a browser may show in place; everything else is only downloaded.
+# Types a browser may display inline; all others are only downloaded.
 VIEWABLE = RASTER | {"application/pdf", "text/plain"}
 
 
@@ -26,14 +26,14 @@ def is_viewable(part: MimePart) -> bool:
 
 
 def is_vcard(part: MimePart) -> bool:
-    """A vCard (RFC 6350, and the names it had before)."""
+    """Return True for a vCard (RFC 6350, and its older media types)."""
     named = part.kind == "application/octet-stream" and part.file_name.casefold().endswith(".vcf")
     return named or part.kind in ("text/vcard", "text/x-vcard", "text/directory")
 
 
 @dataclass(frozen=True, slots=True)
 class MessageHeader:
-    """The header fields a page shows; `fields` is all of them, decoded, in order."""
+    """The header fields a page shows; `fields` are all of them, decoded, in order."""
 
     fields: tuple[tuple[str, str], ...]
     raw: headers.Fields
@@ -50,7 +50,7 @@ class MessageHeader:
 
     @property
     def ids(self) -> str:
-        """The References an answer carries on: those of this message and its own id (RFC 5322 §3.6.4)."""
+        """Return the References of a reply: those of this message and its own id (RFC 5322 §3.6.4)."""
         found = headers.parse_message_ids(self.raw_first("references") or self.raw_first("in-reply-to"))
         return " ".join(
             f"<{each}>" for each in [*found[-20:], *headers.parse_message_ids(self.raw_first("message-id"))]
@@ -61,7 +61,7 @@ class MessageHeader:
 
     @property
     def priority(self) -> str:
-        """ "high", "low" or ""."""
+        """Return "high", "low" or ""."""
         return message_summary.parse_priority(
             self.raw_first("x-priority") or self.raw_first("importance") or self.raw_first("priority")
         )
@@ -73,7 +73,7 @@ class MessageContent:
     head: MessageHeader
     root: MimePart
     shown: DisplayedParts
-    section: str = ""  # of the message/rfc822 part it is, "" for the message itself
+    section: str = ""  # of the message/rfc822 part shown; "" for the message itself
 
 
 def parse_head(raw: bytes) -> MessageHeader:
@@ -85,7 +85,7 @@ def parse_head(raw: bytes) -> MessageHeader:
 def load_message(
     mail: imap_client.MailSession, found: imap_client.FetchedMessage, section: str = ""
 ) -> MessageContent | None:
-    """The message itself, or the one enclosed at `section`; None if there is none."""
+    """Return the message, or the one enclosed at `section`; None if there is no such part."""
     root = mime_parts.parse_structure(found.structure)
     if not section:
         return MessageContent(found.row, parse_head(found.head), root, mime_parts.choose_parts(root))
@@ -102,7 +102,7 @@ def load_message(
 
 
 def list_parts(root: MimePart) -> list[tuple[int, MimePart]]:
-    """Every part of the message with its depth, for a page of details."""
+    """Return every part of the message with its depth, for the details page."""
     found: list[tuple[int, MimePart]] = []
     waiting = [(0, root)]
     while waiting:
@@ -117,30 +117,30 @@ def find_part(root: MimePart, section: str) -> MimePart | None:
 
 
 def displayed_parts(shown: DisplayedParts, *, html: bool) -> tuple[MimePart, ...]:
-    """The parts a page shows; HTML where there is some and it is wanted, or there is nothing else."""
+    """Return the parts a page shows: HTML if there is some and it is preferred or the only form."""
     return shown.html if shown.html and (html or not shown.text) else shown.text
 
 
-def parts_within_limit(wanted: tuple[MimePart, ...]) -> list[str]:
-    """Sections of as many of these parts as fit TEXT_LIMIT, the first in any case."""
+def parts_within_limit(parts: tuple[MimePart, ...]) -> list[str]:
+    """Return the sections of as many parts as fit TEXT_LIMIT, always including the first."""
     sections: list[str] = []
     total = 0
-    for part in wanted:
+    for part in parts:
         total += part.size
         if not sections or total <= TEXT_LIMIT:
             sections.append(part.section)
     return sections
 
 
-def fetch_parts(mail: imap_client.MailSession, uid: int, wanted: tuple[MimePart, ...]) -> dict[str, bytes]:
-    """The bytes of these parts, as many as fit TEXT_LIMIT."""
-    return mail.contents(uid, parts_within_limit(wanted))
+def fetch_parts(mail: imap_client.MailSession, uid: int, parts: tuple[MimePart, ...]) -> dict[str, bytes]:
+    """Fetch the bytes of as many parts as fit TEXT_LIMIT."""
+    return mail.contents(uid, parts_within_limit(parts))
 
 
-def render_text(wanted: tuple[MimePart, ...], raw: dict[str, bytes]) -> str:
-    """The text of these parts, one after the other; HTML as text."""
+def render_text(parts: tuple[MimePart, ...], raw: dict[str, bytes]) -> str:
+    """Return the text of the parts, one after the other; HTML as text."""
     out = []
-    for part in wanted:
+    for part in parts:
         if part.section in raw:
             content = mime_parts.part_text(part, raw[part.section])
             out.append(
@@ -152,15 +152,18 @@ def render_text(wanted: tuple[MimePart, ...], raw: dict[str, bytes]) -> str:
 
 
 def render_html(
-    wanted: tuple[MimePart, ...], raw: dict[str, bytes], images: dict[str, str], *, remote: bool
+    parts: tuple[MimePart, ...], raw: dict[str, bytes], images: dict[str, str], *, remote: bool
 ) -> html_sanitizer.SanitizedHtml:
-    """The HTML of these parts through the gate; plain text among them as HTML. `remote`: pictures from the
-    network come through us (`webmail.sanitize.remote_images`)."""
+    """Return the sanitized HTML of the parts; plain text among them is converted.
+
+    With `remote`, remote images are loaded through our proxy (`webmail.sanitize.remote_images`).
+    """
+    texts = {part.section: mime_parts.part_text(part, raw[part.section]) for part in parts if part.section in raw}
     pieces = [
-        mime_parts.part_text(part, raw[part.section])
+        texts[part.section]
         if part.kind == "text/html"
-        else f'<div style="white-space:pre-wrap">{plain_text.to_html(mime_parts.part_text(part, raw[part.section]))}</div>'
-        for part in wanted
+        else f'<div style="white-space:pre-wrap">{plain_text.to_html(texts[part.section])}</div>'
+        for part in parts
         if part.section in raw
     ]
     cleaned = [
@@ -172,15 +175,16 @@ def render_html(
 
 
 def inline_images(mail: imap_client.MailSession, uid: int, inside: tuple[MimePart, ...]) -> dict[str, str]:
-    """Content-ID to data: URL, for raster images up to INSIDE_LIMIT together."""
-    wanted, total = [], 0
+    """Return data: URLs by Content-ID, for raster images of up to INLINE_LIMIT bytes in total."""
+    parts, total = [], 0
     for part in inside:
-        total += part.octets
-        if part.kind in RASTER and total <= INSIDE_LIMIT:
-            wanted.append(part)
-    raw = mail.contents(uid, [part.section for part in wanted])
+        total += part.decoded_size
+        if part.kind in RASTER and total <= INLINE_LIMIT:
+            parts.append(part)
+    raw = mail.contents(uid, [part.section for part in parts])
+    data = {part.section: mime_parts.decode_part(part, raw[part.section]) for part in parts if part.section in raw}
     return {
-        part.content_id: f"data:{part.kind};base64,{base64.b64encode(mime_parts.decode_part(part, raw[part.section])).decode()}"
-        for part in wanted
+        part.content_id: f"data:{part.kind};base64,{base64.b64encode(data[part.section]).decode()}"
+        for part in parts
         if part.section in raw
     }

@@ -1,6 +1,6 @@
-"""Telling a sender that his message was read, if the reader wants to (RFC 8098).
+"""Read receipts (message disposition notifications, RFC 8098), sent only with the reader's consent.
 
-Asked for by Disposition-Notification-To; answered at most once, which the keyword $MDNSent remembers.
+A sender requests one with Disposition-Notification-To; it is answered at most once, which the keyword $MDNSent records.
 """
 
 import base64
@@ -17,7 +17,10 @@ _REFUSED_HEADERS = ("list-id", "list-post")
 
 
 def receipt_address(message: MessageContent, own: str) -> Address | None:
-    """Who asks to be told; nobody if that was answered, for one's own messages, drafts and lists."""
+    """Return the address that requests a receipt, or None.
+
+    Requests are ignored once they are answered, and in the user's own messages, drafts and list messages.
+    """
     flags = message.row.flags
     if (
         message.section
@@ -26,20 +29,20 @@ def receipt_address(message: MessageContent, own: str) -> Address | None:
         or any(map(message.head.raw_first, _REFUSED_HEADERS))
     ):
         return None
-    asking = message.head.addresses("disposition-notification-to")
-    if len(asking) != 1 or not asking[0].mail or asking[0].mail.casefold() == own.casefold():
+    requester = message.head.addresses("disposition-notification-to")
+    if len(requester) != 1 or not requester[0].mail or requester[0].mail.casefold() == own.casefold():
         return None
-    return asking[0]
+    return requester[0]
 
 
-def is_doubtful(message: MessageContent, asking: Address) -> bool:
-    """Whether the receipt would go elsewhere than the message came from (RFC 8098 §2.1)."""
+def is_doubtful(message: MessageContent, requester: Address) -> bool:
+    """Return True if the receipt would go to another address than the message came from (RFC 8098 §2.1)."""
     path = message.head.addresses("return-path") or message.head.addresses("from")
-    return asking.mail.casefold() not in {a.mail.casefold() for a in path}
+    return requester.mail.casefold() not in {a.mail.casefold() for a in path}
 
 
-def render_receipt(message: MessageContent, reader: Address, asking: Address, now: datetime) -> bytes:
-    """The receipt: words for a person, fields for a program. CRLF line ends."""
+def render_receipt(message: MessageContent, reader: Address, requester: Address, now: datetime) -> bytes:
+    """Return the receipt as a message with CRLF line ends: a text for people, fields for programs."""
     boundary = f"=_{secrets.token_hex(16)}"
     domain = reader.mail.rpartition("@")[2] or "localhost"
     words = _("Your message “%(subject)s” was displayed on %(date)s. This does not say that it was read or understood.")
@@ -48,7 +51,7 @@ def render_receipt(message: MessageContent, reader: Address, asking: Address, no
     lines = [
         f"Date: {format_datetime(now)}",
         f"From: {reader.coded}",
-        f"To: {asking.coded}",
+        f"To: {requester.coded}",
         "Subject: =?utf-8?B?" + _base64(_("Read: %s") % message.head.subject[:60]) + "?=",
         f"Message-ID: <{secrets.token_hex(12)}@{domain}>",
         *([f"In-Reply-To: {original}", f"References: {original}"] if original else []),

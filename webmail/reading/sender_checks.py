@@ -1,8 +1,8 @@
-"""What a reader should know before believing a message: who vouches for its sender, and what looks forged.
+"""Checks of a message's sender: authentication results, and signs of forgery.
 
-Only what the receiving server says of SPF, DKIM and DMARC is believed (RFC 8601): an Authentication-Results
-field with its name, above the Received field that the same server wrote when the message came. A message without such
-a Received field (appended, imported, fetched) says nothing. The rest is judged by the message itself.
+Of SPF, DKIM and DMARC only the receiving server's results are trusted (RFC 8601): an Authentication-Results field with
+its name, above the Received field that the same server wrote when the message arrived. A message without such a
+Received field (appended, imported, fetched) has no trusted results. The other checks examine the message itself.
 """
 
 import re
@@ -20,14 +20,14 @@ from mailcore.wire.sender_auth import authentication_results
 from webmail.reading.message_content import MessageHeader
 from webmail.values.addresses import Address
 
-# Names that forgers like; one's own domain and those of one's contacts come beside them.
+# Domains that are often imitated; the user's own and those of their contacts are added.
 _FORGED_OFTEN = (
     *("paypal.com", "apple.com", "icloud.com", "microsoft.com", "office.com", "google.com", "gmail.com", "amazon.com"),
     *("facebook.com", "netflix.com", "dhl.com", "fedex.com", "ups.com", "github.com", "linkedin.com", "alipay.com"),
     *("taobao.com", "tmall.com", "qq.com", "weixin.com", "163.com", "126.com", "icbc.com.cn", "ccb.com", "boc.cn"),
     *("abchina.com", "cmbchina.com", "12306.cn"),
 )
-# Suffixes below which anybody may have a name of his own, as far as they matter here.
+# Suffixes below which anyone may register a domain, as far as they matter here.
 _SHARED = re.compile(r"^(?:com|net|org|gov|edu|ac|co|or|ne|go)\.[a-z]{2}$")
 _METHODS = ("dmarc", "dkim", "spf")
 _RESULT = re.compile(r"\b(spf|dkim|dmarc)\s*=\s*([a-z]+)", re.IGNORECASE)
@@ -36,7 +36,7 @@ _BY = re.compile(r"(?:^|\s)by\s+([^\s;]+)", re.IGNORECASE)
 _TWINS = str.maketrans("0135|!", "olesll")
 _ANCHOR = re.compile(r'<a\b[^>]*?\bhref="([^"]*)"[^>]*>(.*?)</a>', re.DOTALL)
 _SHOWN_HOST = re.compile(r"^\s*(?:https?://)?((?:[\w-]+\.)+[a-z]{2,24})(?:[/:?#]\S*)?\s*$", re.IGNORECASE)
-LINKS_LOOKED_AT = 500
+MAX_LINKS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,11 @@ class SenderFinding:
 def check_sender(
     head: MessageHeader, visitor: str, known: Iterable[str] = (), *, enclosed: bool = False
 ) -> list[SenderFinding]:
-    """What there is to say about a message's sender; `known`: domains the visitor writes to. The header of a message
-    `enclosed` in another is all its sender's: no server of ours wrote a field of it."""
+    """Return the findings about a message's sender; `known` are the domains the user writes to.
+
+    The header of a message `enclosed` in another is under its sender's control: no server of ours wrote any field of
+    it.
+    """
     writers = head.addresses("from")
     if not writers:
         return []
@@ -60,11 +63,11 @@ def check_sender(
     if domain and (twin := find_look_alike(domain, [own, *known, *_FORGED_OFTEN])):
         said = _("The sender’s domain %(domain)s looks like %(known)s, but is another.")
         found.append(SenderFinding("danger", said % {"domain": domain, "known": twin}))
-    if mixed := _mixed_script(domain):
-        found.append(SenderFinding("danger", _("The sender’s domain mixes alphabets: %s.") % mixed))
-    if shown := _address_in(sender):
+    if mixed_label := _mixed_script(domain):
+        found.append(SenderFinding("danger", _("The sender’s domain mixes alphabets: %s.") % mixed_label))
+    if shown_address := _address_in(sender):
         said = _("The sender’s name shows the address %(shown)s, but the message comes from %(mail)s.")
-        found.append(SenderFinding("danger", said % {"shown": shown, "mail": sender.mail}))
+        found.append(SenderFinding("danger", said % {"shown": shown_address, "mail": sender.mail}))
     found += _check_reply_to(head, domain)
     return found
 
@@ -83,7 +86,7 @@ def _check_authentication(head: MessageHeader, visitor: str, domain: str) -> lis
 
 
 def trusted_results(head: MessageHeader, visitor: str) -> tuple[dict[str, str], str]:
-    """({"spf": "pass", …}, the domain that signed) as our own server found it; empty where it says nothing."""
+    """Return ({"spf": "pass", …}, signing domain) as our own server determined them; empty without trusted results."""
     results: dict[str, str] = {}
     signer = ""
     names = [name for name, _value in head.raw]
@@ -96,22 +99,24 @@ def trusted_results(head: MessageHeader, visitor: str) -> tuple[dict[str, str], 
         for clause in authentication_results.without_comments(value).partition(";")[2].split(";"):
             if match := _RESULT.search(clause):
                 method, result = match[1].lower(), match[2].lower()
-                if method == "dkim" and result == "pass" and (who := _SIGNER.search(clause)):
-                    signer = who[1].rpartition("@")[2].lower()
+                if method == "dkim" and result == "pass" and (signer_match := _SIGNER.search(clause)):
+                    signer = signer_match[1].rpartition("@")[2].lower()
                 if results.get(method) != "pass":
                     results[method] = result
     return results, signer
 
 
 def without_claims(content: bytes, visitor: str) -> bytes:
-    """Return a message that came from elsewhere without results of checks that claim to be of the visitor's server."""
+    """Return a message from elsewhere without Authentication-Results that claim to be from the user's server."""
     results = authentication_results.ResultsFilter(lambda name: is_own_name(name, visitor))
     return results.feed(content) + results.finish()
 
 
 def is_own_name(host: str, visitor: str) -> bool:
-    """Return True where the visitor's own server goes by this name: one in the visitor's domain, and, where the
-    accounts are ours, in this host's."""
+    """Return True if the user's own mail server may have this name.
+
+    That is a name in the user's domain and, if the accounts are on this server, in `mydomain` or `myhostname`.
+    """
     names = {_domain(visitor)}
     if not settings.WEBMAIL["GUEST"]:
         names |= {conf.current().mydomain.lower(), conf.current().myhostname.lower()}
@@ -119,34 +124,39 @@ def is_own_name(host: str, visitor: str) -> bool:
 
 
 def _receiving_host(received: str) -> str:
-    """Return the host that wrote a Received field (RFC 5321 §4.4, the By-domain); "" where it names none."""
+    """Return the host that wrote a Received field (RFC 5321 §4.4, the By-domain), or "" if it names none."""
     match = _BY.search(authentication_results.without_comments(received))
     return match[1].rstrip(".").lower() if match else ""
 
 
 def find_look_alike(domain: str, known: Iterable[str]) -> str:
-    """The known domain that this one could be taken for; "" if none."""
-    given = organisation(domain)
+    """Return the known domain that `domain` imitates, or ""."""
+    candidate = organisation(domain)
     real = {organisation(each) for each in known if each}
-    if not given or given in real:
+    if not candidate or candidate in real:
         return ""
     return next(
-        (each for each in real if len(each) > 4 and (_skeleton(each) == _skeleton(given) or _is_near(each, given))), ""
+        (
+            each
+            for each in real
+            if len(each) > 4 and (_skeleton(each) == _skeleton(candidate) or _is_near(each, candidate))
+        ),
+        "",
     )
 
 
 def organisation(domain: str) -> str:
-    """The part of a domain somebody registered: mail.example.com.cn → example.com.cn."""
+    """Return the registered part of a domain: mail.example.com.cn → example.com.cn."""
     labels = domain.lower().strip(".").split(".")
     count = 3 if len(labels) > 2 and _SHARED.match(".".join(labels[-2:])) else 2
     return ".".join(labels[-count:])
 
 
 def find_misleading_links(html: str) -> list[tuple[str, str]]:
-    """(host shown, host meant) of links in cleaned HTML whose text names another site than they lead to."""
+    """Return (host shown, actual host) of links in sanitized HTML with the name of another site as their text."""
     found: dict[tuple[str, str], None] = {}
     for number, match in enumerate(_ANCHOR.finditer(html)):
-        if number >= LINKS_LOOKED_AT:
+        if number >= MAX_LINKS:
             break
         text = _SHOWN_HOST.match(unescape(re.sub(r"<[^>]*>", "", match[2])))
         try:
@@ -174,7 +184,7 @@ def _unicode(domain: str) -> str:
 
 
 def _skeleton(domain: str) -> str:
-    """What a hurried eye sees: accents, likeness of letters and digits set aside."""
+    """Return a domain without accents and with look-alike letters and digits unified."""
     text = unicodedata.normalize("NFKD", _unicode(domain)).casefold()
     text = "".join(_CONFUSED.get(sign, sign) for sign in text if not unicodedata.combining(sign))
     return text.translate(_TWINS).replace("rn", "m").replace("vv", "w").replace("-", "").replace("i", "l")
@@ -183,10 +193,13 @@ def _skeleton(domain: str) -> str:
 _CONFUSED = dict(zip("аеорсухіјѕԁһӏьгкмнтвαορνικτυ", "aeopcyxijsdhlbrkmhtbaopviktu", strict=False))
 
 
-def _is_near(known: str, given: str) -> bool:
-    """One sign too many, missing, changed or two exchanged, in a name long enough for that to be no chance."""
-    a, b = known.partition(".")[0], given.partition(".")[0]
-    if known.partition(".")[2] != given.partition(".")[2] or len(a) < 6 or abs(len(a) - len(b)) > 1:
+def _is_near(known: str, candidate: str) -> bool:
+    """Return True if the names differ by one character added, missing or changed, or by two swapped.
+
+    Names of fewer than six characters are too short for that to mean anything.
+    """
+    a, b = known.partition(".")[0], candidate.partition(".")[0]
+    if known.partition(".")[2] != candidate.partition(".")[2] or len(a) < 6 or abs(len(a) - len(b)) > 1:
         return False
     start = next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     x, y = a[start:], b[start:]
@@ -194,7 +207,7 @@ def _is_near(known: str, given: str) -> bool:
 
 
 def _mixed_script(domain: str) -> str:
-    """The label of a domain that has letters of Latin and of an alphabet that resembles it."""
+    """Return the label of a domain that mixes Latin letters with those of a look-alike alphabet, or ""."""
     for label in _unicode(domain).split("."):
         scripts = {unicodedata.name(sign, "").partition(" ")[0] for sign in label if sign.isalpha()}
         if "LATIN" in scripts and scripts & {"CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE"}:
@@ -208,7 +221,7 @@ def _address_in(sender: Address) -> str:
 
 
 def _check_reply_to(head: MessageHeader, domain: str) -> Sequence[SenderFinding]:
-    """Answers that go to another organisation; mailing lists do so rightly."""
+    """Return a finding if replies go to another organisation; mailing lists do so legitimately."""
     answers = head.addresses("reply-to")
     if not answers or head.raw_first("list-id") or head.raw_first("list-post"):
         return ()

@@ -1,7 +1,7 @@
-"""CSS declarations of strangers: properties from an allow-list, values parsed, never matched as text.
+"""Sanitizer for untrusted CSS declarations: allowed properties only, values parsed, never matched as text.
 
-Called by the HTML gate for style attributes. What loads something (url(), image-set(), …), moves out
-of the message's frame (position, z-index) or is not understood is dropped, one declaration at a time.
+The HTML sanitizer calls it for style attributes. A declaration is dropped if it loads something (url(), image-set(),
+…), moves out of the message's frame (position, z-index) or cannot be parsed; the others remain.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ _PROPERTIES = frozenset(
     box-sizing caption-side clear color column-count column-gap direction display empty-cells flex flex-basis
     flex-direction flex-grow flex-shrink flex-wrap float font font-family font-feature-settings font-size
     font-size-adjust font-stretch font-style font-variant font-weight gap height hyphens justify-content
-    align-items align-self message-spacing line-break line-height list-style list-style-position list-style-type
+    align-items align-self letter-spacing line-break line-height list-style list-style-position list-style-type
     margin margin-bottom margin-left margin-right margin-top max-height max-width min-height min-width
     mso-line-height-rule object-fit opacity outline outline-color outline-style outline-width overflow
     overflow-wrap overflow-x overflow-y padding padding-bottom padding-left padding-right padding-top quotes
@@ -38,16 +38,16 @@ _FUNCTIONS = frozenset(
     linear-gradient radial-gradient repeating-linear-gradient repeating-radial-gradient conic-gradient""".split()  # noqa: SIM905
 )
 _LONGEST = 20_000  # characters of one attribute
-_DEEPEST = 12  # functions inside functions
+_DEEPEST = 12  # nested functions
 
 
-Remote = Callable[[str], str]  # the address from afar -> the address written in its place
+Remote = Callable[[str], str]  # maps a remote URL to the one to write in its place
 
 
 def sanitize_css(text: str, remote: Remote | None = None) -> tuple[str, int]:
-    """(the declarations that may stay, how many were dropped because they load something from afar).
+    """Return (the permitted declarations, how many were dropped because they load something remote).
 
-    With `remote` http and https images stay, under the address it gives them.
+    With `remote`, http and https images stay, under the URL it returns for them.
     """
     return _sanitize_declarations(text, remote) if remote else _sanitize_local(text)
 
@@ -79,17 +79,17 @@ def _sanitize_declarations(text: str, remote: Remote | None) -> tuple[str, int]:
 
 
 def _rewrite_urls(nodes: list[Node], remote: Remote) -> list[Node]:
-    """The same values with every address replaced (none stands inside another function)."""
-    return [_url(node, remote) if _url_of(node) is not None else node for node in nodes]
+    """Return the values with every URL replaced; none is inside another function."""
+    return [_replace_url(node, remote) if _url_of(node) is not None else node for node in nodes]
 
 
-def _url(node: Node, remote: Remote) -> URLToken:
+def _replace_url(node: Node, remote: Remote) -> URLToken:
     address = remote((_url_of(node) or "").strip())
     return URLToken(node.source_line, node.source_column, address, f'url("{serialize_string_value(address)}")')
 
 
 def _url_of(node: Node) -> str | None:
-    """What url(…) or url("…") loads; None for anything else."""
+    """Return the URL that url(…) or url("…") loads, or None for any other node."""
     if isinstance(node, URLToken):
         return str(node.value)
     if isinstance(node, FunctionBlock) and node.lower_name == "url":
@@ -105,8 +105,10 @@ def is_remote(address: str) -> bool:
 
 
 def _is_harmless(nodes: list[Node], addresses: list[str]) -> bool:
-    """Whether only known functions and plain tokens occur; addresses that would be loaded are collected,
-    and belong nowhere inside another function."""
+    """Return True if only known functions and plain tokens occur.
+
+    URLs that would be loaded are appended to `addresses`; inside another function they are refused.
+    """
     for node in nodes:
         address = _url_of(node)
         if address is not None:

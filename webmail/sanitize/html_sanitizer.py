@@ -1,8 +1,8 @@
-"""The gate every byte of a stranger's HTML passes last before it reaches a page (nh3, an allow-list).
+"""Sanitizer for untrusted HTML (nh3, an allow-list); its output goes to the page unchanged.
 
-Nothing edits the HTML after it: links, images and styles are rewritten inside the gate, through its
-attribute filter. Called for whole HTML messages (shown in a sandboxed frame from an address of their
-own) and for plain text that `webmail.sanitize.plain_text` made into links.
+Links, images and styles are rewritten during sanitizing, in nh3's attribute filter, so nothing edits the HTML
+afterwards. Used for whole HTML messages, which are shown in a sandboxed frame with a URL of its own, and for the links
+that `webmail.sanitize.plain_text` creates.
 """
 
 import logging
@@ -18,7 +18,7 @@ from webmail.sanitize import css_sanitizer
 
 log = logging.getLogger("webmail.sanitizer")
 
-LARGEST = 2_000_000  # characters; beyond, a message is cut
+LARGEST = 2_000_000  # characters; longer messages are truncated
 
 _TAGS = set(
     """a abbr acronym address area article aside b bdi bdo big blockquote br caption center cite code col colgroup
@@ -60,7 +60,7 @@ _TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
 _VOID = frozenset(
     ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"]
 )
-# Elements that end where the next begins; a thousand of them unclosed is only sloppy.
+# Elements that the next one closes: a thousand unclosed ones are merely sloppy, not an attack.
 _SELF_ENDING = frozenset(["p", "li", "dt", "dd", "tr", "td", "th", "thead", "tbody", "tfoot", "colgroup", "option"])
 DEEPEST = 400
 _BODY = re.compile(r"<(/?)body(?=[\s>/])", re.IGNORECASE)
@@ -69,24 +69,24 @@ _BODY = re.compile(r"<(/?)body(?=[\s>/])", re.IGNORECASE)
 @dataclass(frozen=True, slots=True)
 class SanitizedHtml:
     html: str
-    blocked: int  # things from afar that were not let through
-    cut: bool = False  # too long or too deep to be shown as it is
+    blocked: int  # number of remote resources removed
+    cut: bool = False  # too long or too deeply nested to be shown completely
 
 
 def sanitize_html(
     html: str, images: Mapping[str, str] | None = None, *, remote: css_sanitizer.Remote | None = None
 ) -> SanitizedHtml:
-    """A message's HTML made safe to show in its frame.
+    """Return a message's HTML, safe to show in its frame.
 
-    `images` maps Content-IDs to data: URLs; `remote` lets http and https images through,
-    under the address it gives them.
+    `images` maps Content-IDs to data: URLs. `remote` lets http and https images pass; it maps their URL to the one to
+    write instead.
     """
     if is_too_deep(html[:LARGEST]):
         return SanitizedHtml(sanitize_text_markup(f"<div>{escape(_without_tags(html[:LARGEST]))}</div>"), 0, cut=True)
     inside = images or {}
     blocked = 0
 
-    def image(value: str) -> str | None:
+    def filter_image(value: str) -> str | None:
         nonlocal blocked
         value = value.strip()
         scheme, _, rest = value.partition(":")
@@ -105,41 +105,43 @@ def sanitize_html(
             blocked += 1
         return None
 
-    def attribute(_tag: str, name: str, value: str) -> str | None:
+    def filter_attribute(_tag: str, name: str, value: str) -> str | None:
         nonlocal blocked
-        # nh3 lets a value through unchanged when its filter raises: nothing may be raised from here.
+        # nh3 keeps a value unchanged if its filter raises: no exception may leave this function.
         try:
             match name:
                 case "style":
-                    kept, dropped = css_sanitizer.sanitize_css(value, remote)
+                    sanitized, dropped = css_sanitizer.sanitize_css(value, remote)
                     blocked += dropped
-                    return kept or None
+                    return sanitized or None
                 case "src" | "background":
-                    return image(value)
+                    return filter_image(value)
                 case "href":
                     return safe_link(value)
             return value
         except Exception:
-            log.warning("an attribute of a message could not be judged and was dropped")
+            log.warning("cannot sanitize an attribute of a message; attribute dropped")
             return None
 
-    kept = nh3.clean(
+    sanitized = nh3.clean(
         _BODY.sub(r"<\1div", html[:LARGEST]),
         tags=_TAGS,
         clean_content_tags=_DROPPED_WHOLE,
         attributes=_ATTRIBUTES,
-        attribute_filter=attribute,
+        attribute_filter=filter_attribute,
         url_schemes=_SCHEMES,
         link_rel="noopener noreferrer",
         set_tag_attribute_values={"a": {"target": "_blank"}, "area": {"target": "_blank"}},
     )
-    return SanitizedHtml(kept, blocked, len(html) > LARGEST)
+    return SanitizedHtml(sanitized, blocked, len(html) > LARGEST)
 
 
 def is_too_deep(html: str) -> bool:
-    """More elements open at once, or attributes on one, than any message needs: an HTML parser would take
-    quadratic time."""
-    if any(len(piece) > 5000 and _filter_attributes(piece.rpartition("<")[2]) > 500 for piece in html.split(">")):
+    """Return True if more elements are open at once, or on one tag more attributes, than any message needs.
+
+    An HTML parser would take quadratic time for them.
+    """
+    if any(len(piece) > 5000 and _count_attributes(piece.rpartition("<")[2]) > 500 for piece in html.split(">")):
         return True
     unclosed: dict[str, int] = {}
     depth = 0
@@ -158,7 +160,7 @@ def is_too_deep(html: str) -> bool:
     return False
 
 
-def _filter_attributes(tag: str) -> int:
+def _count_attributes(tag: str) -> int:
     return len(re.split(r"[\s/]+", re.sub(r"\"[^\"]*\"|'[^']*'", "", tag)))
 
 
@@ -167,7 +169,7 @@ def _without_tags(html: str) -> str:
 
 
 def sanitize_text_markup(html: str) -> str:
-    """What `webmail.sanitize.plain_text` made of plain text: links and quotations only."""
+    """Sanitize the output of `webmail.sanitize.plain_text`: only links and quotations remain."""
     return nh3.clean(
         html,
         tags={"a", "blockquote", "div", "span"},
@@ -184,13 +186,16 @@ def sanitize_text_markup(html: str) -> str:
 def _text_attribute(_tag: str, name: str, value: str) -> str | None:
     try:
         return safe_link(value) if name == "href" else value
-    except Exception:  # as above
+    except Exception:  # see sanitize_html
         return None
 
 
 def safe_link(value: str) -> str | None:
-    """Where a link may lead: web addresses and telephones as they are, mail addresses to our own compose
-    page, a relative address (relative to what?) nowhere."""
+    """Return a link's permitted target.
+
+    Web addresses and telephone numbers stay, mail addresses lead to our own compose page; relative links are removed,
+    for they have no base.
+    """
     value = re.sub(r"[\x00-\x20]+", "", value) if value[:1].isspace() else value.strip()
     try:
         scheme = urlsplit(value).scheme.lower()

@@ -1,6 +1,7 @@
-"""Plain text as HTML: links, quotation levels, the signature; and HTML as plain text, to quote it.
+"""Plain text as HTML, with links, quotation levels and the signature; and HTML as plain text, to quote it.
 
-bleach finds the links, only in lines that may hold one; the result still has to pass `gate.clean_text`.
+bleach finds the links, only in lines that may contain one; the result must still pass
+`html_sanitizer.sanitize_text_markup`.
 """
 
 import html
@@ -10,17 +11,19 @@ from html.parser import HTMLParser
 import bleach  # type: ignore[import-untyped]
 
 _MAY_LINK = re.compile(r"://|www\.|\S@\S|\w\.(?:com|cn|org|net|edu|gov|io)\b", re.IGNORECASE)
-# Full-width punctuation ends a web address; Chinese text may stand right before one.
+# Full-width punctuation ends a web address; Chinese text may directly precede one.
 _PIECES = re.compile(
     r"([\u3000-\u303f\uff01-\uff0f\uff1a-\uff1f\u2018-\u201d]+|(?<=[\u3400-\u9fff])(?=https?://|www\.))"
 )
 _QUOTE = re.compile(r"(?:>[ ]?)+")
-_LONGEST_LINKED = 4000  # characters of a line looked at for links
+_LONGEST_LINKED = 4000  # longer lines are not searched for links (characters)
 LARGEST = 1_000_000
 
 
 def to_html(text: str) -> str:
-    """Lines stay lines (the page keeps white space), each quotation level is a blockquote."""
+    """Return plain text as HTML; line breaks stay (the page preserves white space), quotation levels become
+    blockquotes.
+    """
     out: list[str] = []
     level = 0
     signature = False
@@ -53,27 +56,42 @@ def _link_addresses(line: str) -> str:
 
 
 def quote_text(text: str) -> str:
-    """Each line with a > before it; deeper levels stay close together."""
+    """Prefix each line with >; deeper levels stay close together."""
     lines = text.rstrip().split("\n")
     return "\n".join((">" if line.startswith(">") else "> ") + line if line else ">" for line in lines)
 
 
 def from_html(source: str) -> str:
-    """The text of an HTML message that has passed the gate, for quoting and for pages that show text only.
-    (Python's parser takes quadratic time over broken HTML; what the gate lets through is well-formed.)"""
+    """Return the text of sanitized HTML, for quoting and for pages that show text only.
+
+    Python's parser takes quadratic time for broken HTML; the sanitizer's output is well-formed.
+    """
     reader = _TextCollector()
     reader.feed(source[:LARGEST])
     reader.close()
     text = "".join(reader.out)
     *lines, last = text.split("\n")
     text = "\n".join([*(line.rstrip(" \t") for line in lines), last])
-    text = re.sub(r"^(?:>+\n)+(?=[^>]|\Z)", "\n", text, flags=re.MULTILINE)  # a quotation's empty end
+    text = re.sub(r"^(?:>+\n)+(?=[^>]|\Z)", "\n", text, flags=re.MULTILINE)  # empty lines at a quotation's end
     text = re.sub(r"^(>+\n)\1+", r"\1", text, flags=re.MULTILINE)
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
-_APART = frozenset({"p", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "ol", "table", "pre"})
-_BLOCKS = _APART | {"address", "article", "center", "div", "dl", "dt", "dd", "figure", "footer", "header", "hr", "li"}
+_PARAGRAPHS = frozenset({"p", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "ol", "table", "pre"})
+_BLOCKS = _PARAGRAPHS | {
+    "address",
+    "article",
+    "center",
+    "div",
+    "dl",
+    "dt",
+    "dd",
+    "figure",
+    "footer",
+    "header",
+    "hr",
+    "li",
+}
 _BLOCKS |= {"main", "section", "tr"}
 _SILENT = frozenset({"head", "script", "style", "template", "title"})
 
@@ -89,11 +107,11 @@ class _TextCollector(HTMLParser):
         self._pre = 0
         self._fresh = True  # at the start of a line
 
-    def _line(self, apart: bool) -> None:
+    def _line(self, separate: bool) -> None:
         if not self._fresh:
             self.out.append("\n")
             self._fresh = True
-        if apart and self.out and not "".join(self.out[-2:]).endswith("\n\n"):
+        if separate and self.out and not "".join(self.out[-2:]).endswith("\n\n"):
             self.out.append(">" * self._quotes + "\n")
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -103,7 +121,7 @@ class _TextCollector(HTMLParser):
             self.out.append("\n" if not self._fresh else ">" * self._quotes + "\n")
             self._fresh = True
         elif tag in _BLOCKS:
-            self._line(tag in _APART)
+            self._line(tag in _PARAGRAPHS)
             if tag == "li":
                 self._write("• ")
             elif tag == "hr":
@@ -120,7 +138,7 @@ class _TextCollector(HTMLParser):
         if tag in _SILENT:
             self._silent = max(0, self._silent - 1)
         elif tag in _BLOCKS:
-            self._line(tag in _APART)
+            self._line(tag in _PARAGRAPHS)
         if tag == "blockquote":
             self._quotes = max(0, self._quotes - 1)
         elif tag == "pre":

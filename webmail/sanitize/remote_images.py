@@ -1,8 +1,8 @@
-"""Pictures that a message wants from the network: fetched by us, so that their host never meets the reader.
+"""Proxy for remote images in messages, so that their hosts do not see the reader.
 
-`address` is what the HTML gate writes in their place: a signed address of ours. It carries no cookie (the
-message's frame is sandboxed and gets none), so the signature alone says that a page of ours asked for it.
-Which senders' pictures a reader always wants is remembered here as well.
+`proxy_address` is the URL the HTML sanitizer writes in place of the image's own. The request for it carries no cookie
+(the message's frame is sandboxed), so the signature is the only proof that one of our pages asked for it. This module
+also records the senders whose images a user always shows.
 """
 
 from django.core.signing import BadSignature, TimestampSigner
@@ -23,25 +23,28 @@ _SIGNATURES = (
 
 
 def proxy_address(url: str) -> str:
-    """Where on this site the picture at `url` can be had for VALID_FOR seconds."""
+    """Return the URL on this site that serves the image at `url` for LINK_LIFETIME seconds."""
     return reverse("picture", args=[_signer.sign_object(url)])
 
 
 def fetch_image(token: str) -> tuple[bytes, str]:
-    """(bytes, media type) of the picture an `address` names. Raises outside.NotFetched, outside.Busy."""
+    """Return (data, media type) of the image a `proxy_address` token names.
+
+    Raise `safe_http.FetchError` or `safe_http.ServerBusy`.
+    """
     try:
         url = _signer.unsign_object(token, max_age=LINK_LIFETIME)
     except (BadSignature, ValueError) as error:
-        raise safe_http.FetchError("not signed by us, or too long ago") from error
+        raise safe_http.FetchError("invalid or expired signature") from error
     answer = safe_http.safe_get(str(url))
     kind = image_type(answer.content)
     if answer.status != 200 or kind is None:
-        raise safe_http.FetchError("no picture")
+        raise safe_http.FetchError("not an image")
     return answer.content, kind
 
 
 def image_type(content: bytes) -> str | None:
-    """The media type of a raster image by its first bytes, whatever its server calls it; else None."""
+    """Return the media type of a raster image by its first bytes, whatever its server declares, or None."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "image/webp"
     return next((kind for first, kind in _SIGNATURES if content.startswith(first)), None)
@@ -51,9 +54,9 @@ def is_always_shown(owner: str, sender: str) -> bool:
     return bool(sender) and PictureSender.objects.filter(owner=owner, sender=sender.casefold()).exists()
 
 
-def always_show(owner: str, sender: str, *, wanted: bool) -> None:
-    """Remember, or forget, that pictures of this sender are always loaded."""
-    if wanted:
+def always_show(owner: str, sender: str, *, shown: bool) -> None:
+    """Record whether images of this sender are always shown."""
+    if shown:
         PictureSender.objects.get_or_create(owner=owner, sender=sender.casefold())
     else:
         PictureSender.objects.filter(owner=owner, sender=sender.casefold()).delete()

@@ -1,10 +1,11 @@
-"""Addresses that strangers wrote, asked over HTTP on behalf of a reader: pictures, and being unsubscribed. So are
-POP3 servers that a visitor names (`webmail.account.pop3_fetch`).
+"""HTTP requests to addresses from untrusted messages, protected against server-side request forgery (SSRF).
 
-The guard against being sent around our own house (SSRF): a host is resolved once, all its addresses must
-be public, and the connection goes to the very address that was judged, so a name that means something
-else a moment later changes nothing. Each redirect is judged anew. Only http and https, only the ports
-of `webmail_fetch_ports`; time and size have limits for the whole exchange, not for each packet.
+Used for remote images and one-click unsubscription; `safe_connect` serves POP3 (`webmail.account.pop3_fetch`).
+
+A host name is resolved once, all its addresses must be public, and the connection is made to the very address that was
+checked, so a DNS answer that changes a moment later (rebinding) has no effect. Each redirect is checked again. Only
+http and https are allowed, and only the ports of `webmail_fetch_ports`; time and size limits apply to the whole
+exchange, not to each packet.
 """
 
 import functools
@@ -25,35 +26,37 @@ from webmail.mailserver.server_addresses import tls_context
 log = logging.getLogger("webmail.http")
 
 REDIRECTS = 3
-LONGEST = 2000  # characters of an address
+LONGEST = 2000  # characters of a URL
 _REDIRECTING = frozenset([301, 302, 303, 307, 308])
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class FetchError(Exception):
-    """Refused by the guard, or the other side did not answer properly; `str()` says why, in English."""
+    """The request was refused by the checks, or the server sent no valid response; `str()` is the reason in English."""
 
 
 class ServerBusy(FetchError):
-    """All threads that may wait for other hosts do so already."""
+    """All threads that may wait for other hosts are in use."""
 
 
 class _Slots:
-    """How many threads of this process may wait for other hosts: all but two, which stay for pages."""
+    """A counter of the threads of this process that wait for other hosts: at most all but two, which are left for
+    pages.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._taken = 0
+        self._in_use = 0
 
     def __enter__(self) -> None:
         with self._lock:
-            if self._taken >= max(1, conf.current().web_threads - 2):
+            if self._in_use >= max(1, conf.current().web_threads - 2):
                 raise ServerBusy
-            self._taken += 1
+            self._in_use += 1
 
     def __exit__(self, *_fault: object) -> None:
         with self._lock:
-            self._taken -= 1
+            self._in_use -= 1
 
 
 _slots = _Slots()
@@ -67,7 +70,7 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """Where a checked address leads: `ip` is what is connected to, `host` what is asked for."""
+    """A checked URL: `ip` is the address to connect to, `host` the name to request."""
 
     secure: bool
     host: str
@@ -77,7 +80,10 @@ class _Target:
 
 
 def safe_get(url: str) -> HttpResponse:
-    """What lies at `url`, through up to REDIRECTS redirects. Raises NotFetched, Busy."""
+    """Return the response to GET `url`, following up to REDIRECTS redirects.
+
+    Raise `FetchError` or `ServerBusy`.
+    """
     with _slots:
         for _hop in range(REDIRECTS + 1):
             answer, location = _send_request(_resolve_url(url), "GET", b"", "")
@@ -88,14 +94,20 @@ def safe_get(url: str) -> HttpResponse:
 
 
 def safe_post(url: str, content: bytes, media_type: str) -> HttpResponse:
-    """The answer to one POST; redirects are not followed (RFC 8058 §3.1). Raises NotFetched, Busy."""
+    """Return the response to one POST; redirects are not followed (RFC 8058 §3.1).
+
+    Raise `FetchError` or `ServerBusy`.
+    """
     with _slots:
         return _send_request(_resolve_url(url), "POST", content, media_type)[0]
 
 
 def is_public(ip: str) -> bool:
-    """Whether `ip` is out in the world: not private, loopback, link-local, multicast or reserved, nor an
-    IPv6 address that carries such an IPv4 one (mapped, 6to4, NAT64, Teredo)."""
+    """Return True if `ip` is a public address.
+
+    Private, loopback, link-local, multicast and reserved addresses are not, nor is an IPv6 address that contains such
+    an IPv4 address (mapped, 6to4, NAT64, Teredo).
+    """
     address = ipaddress.ip_address(ip)
     if any(address in network for network in _allowed(conf.current().webmail_fetch_networks)):
         return True
@@ -104,13 +116,13 @@ def is_public(ip: str) -> bool:
 
 @functools.cache
 def _allowed(networks: tuple[str, ...]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    """The administrator's exceptions; one that cannot be read is none, and the log says so."""
+    """Return the networks that the administrator allows besides; invalid ones are logged and skipped."""
     found = []
-    for written in networks:
+    for text in networks:
         try:
-            found.append(ipaddress.ip_network(written, strict=False))
+            found.append(ipaddress.ip_network(text, strict=False))
         except ValueError:
-            log.warning("webmail_fetch_networks: “%s” is no network", written)
+            log.warning("webmail_fetch_networks: “%s” is not a network", text)
     return found
 
 
@@ -128,25 +140,31 @@ def _embedded_address(address: _Address) -> list[_Address]:
 
 
 def _resolve_url(url: str) -> _Target:
-    """Judge an address and the host it names. Raises NotFetched."""
-    if len(url) > LONGEST or any(ord(sign) < 33 or ord(sign) == 127 for sign in url):
-        raise FetchError("not an address")
+    """Check a URL and the host it names.
+
+    Raise `FetchError`.
+    """
+    if len(url) > LONGEST or any(ord(character) < 33 or ord(character) == 127 for character in url):
+        raise FetchError("not a URL")
     try:
         split = urlsplit(url)
         port = split.port or (443 if split.scheme == "https" else 80)
         host = (split.hostname or "").encode("idna" if not (split.hostname or "").isascii() else "ascii").decode()
     except (ValueError, UnicodeError) as error:
-        raise FetchError("not an address") from error
+        raise FetchError("not a URL") from error
     if split.scheme not in ("http", "https") or not host or split.username is not None:
-        raise FetchError("not an address of the web")
+        raise FetchError("not an http or https URL")
     if str(port) not in conf.current().webmail_fetch_ports:
-        raise FetchError("not a port of the web")
+        raise FetchError("port not permitted")
     path = _ascii(f"{split.path or '/'}?{split.query}" if split.query else split.path or "/")
     return _Target(split.scheme == "https", host, _check_host(host, port), port, path)
 
 
 def _check_host(host: str, port: int) -> str:
-    """The IP address of a host that may be asked. Raises NotFetched."""
+    """Return the IP address to connect to for a host that has only public addresses.
+
+    Raise `FetchError`.
+    """
     try:
         found = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError) as error:
@@ -158,8 +176,10 @@ def _check_host(host: str, port: int) -> str:
 
 @contextmanager
 def safe_connect(host: str, port: int, seconds: float) -> Iterator[socket.socket]:
-    """A connection to a host that may be asked, which ends after so many seconds whatever happens. Raises NotFetched,
-    Busy; OSError once it has ended."""
+    """Connect to a public host; the connection is closed after `seconds` in any case.
+
+    Raise `FetchError` or `ServerBusy`; using the connection after its time raises `OSError`.
+    """
     with _slots:
         try:
             connection = socket.create_connection(
@@ -176,62 +196,65 @@ def safe_connect(host: str, port: int, seconds: float) -> Iterator[socket.socket
 
 def _ascii(path: str) -> str:
     return "".join(
-        sign if sign.isascii() else "".join(f"%{o:02X}" for o in sign.encode("utf-8", "replace")) for sign in path
+        character if character.isascii() else "".join(f"%{o:02X}" for o in character.encode("utf-8", "replace"))
+        for character in path
     )
 
 
-def _send_request(place: _Target, method: str, content: bytes, media_type: str) -> tuple[HttpResponse, str]:
-    """One request to a judged place: (answer, Location)."""
+def _send_request(target: _Target, method: str, content: bytes, media_type: str) -> tuple[HttpResponse, str]:
+    """Send one request to a checked target; return (response, Location)."""
     limits = conf.current()
-    client = http.client.HTTPConnection(place.host, place.port)
+    client = http.client.HTTPConnection(target.host, target.port)
     try:
-        connection = socket.create_connection((place.ip, place.port), limits.webmail_fetch_time_limit)
+        connection = socket.create_connection((target.ip, target.port), limits.webmail_fetch_time_limit)
     except OSError as error:
         raise FetchError("no connection") from error
     try:
-        with _close_after(connection, limits.webmail_fetch_time_limit) as ended:
-            secure = place.secure
-            client.sock = tls_context().wrap_socket(connection, server_hostname=place.host) if secure else connection
-            client.request(method, place.path, content or None, _headers(media_type))
+        with _close_after(connection, limits.webmail_fetch_time_limit) as timed_out:
+            secure = target.secure
+            client.sock = tls_context().wrap_socket(connection, server_hostname=target.host) if secure else connection
+            client.request(method, target.path, content or None, _headers(media_type))
             response = client.getresponse()
             found = response.read(limits.webmail_fetch_size_limit + 1)
             location = response.getheader("Location") or ""
             coding = response.getheader("Content-Encoding", "identity").strip().lower()
     except (OSError, ssl.SSLError, http.client.HTTPException, ValueError) as error:
-        raise FetchError("no proper answer") from error
+        raise FetchError("invalid response") from error
     finally:
         client.close()
         connection.close()
-    if ended.is_set():
+    if timed_out.is_set():
         raise FetchError("too slow")
     if len(found) > limits.webmail_fetch_size_limit or coding not in ("", "identity"):
-        raise FetchError("too large, or packed though asked not to be")
+        raise FetchError("too large, or compressed against our request")
     return HttpResponse(response.status, found), location
 
 
 @contextmanager
 def _close_after(connection: socket.socket, seconds: float) -> Iterator[threading.Event]:
-    """Everything said over the connection meanwhile ends after so many seconds; the event says whether it did. A
-    server that sends one byte now and then never meets a socket's own limit."""
-    ended = threading.Event()
-    handle = connection.dup()  # TLS takes the socket itself away
-    clock = threading.Timer(seconds, _close_connection, (handle, ended))
-    clock.daemon = True
-    clock.start()
+    """Close the connection after `seconds`; the event is set if that happened.
+
+    A server that sends a byte now and then never reaches the socket's own timeout.
+    """
+    timed_out = threading.Event()
+    handle = connection.dup()  # wrap_socket detaches the socket itself
+    timer = threading.Timer(seconds, _close_connection, (handle, timed_out))
+    timer.daemon = True
+    timer.start()
     try:
-        yield ended
+        yield timed_out
     finally:
-        clock.cancel()
+        timer.cancel()
         handle.close()
 
 
-def _close_connection(connection: socket.socket, ended: threading.Event) -> None:
-    ended.set()
+def _close_connection(connection: socket.socket, timed_out: threading.Event) -> None:
+    timed_out.set()
     with suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
 
 
 def _headers(media_type: str) -> dict[str, str]:
-    """Nothing that tells who reads, or with what."""
+    """Return request headers that disclose neither the reader nor the program."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "Mozilla/5.0", "Connection": "close"}
     return headers | ({"Content-Type": media_type} if media_type else {"Accept": "image/*"})

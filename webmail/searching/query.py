@@ -1,10 +1,10 @@
-"""What a person types into the search field, as criteria.
+"""The query language of the search field, parsed into search criteria.
 
     from:王芳 subject:"会议 纪要" has:attachment -label:private (before:2026-09-01 OR larger:5M) in:archive
 
-Words stand together (all must fit), OR between two means either, - or NOT before one means not, parentheses
-and quotation marks group. Operators have English and Chinese names; full-width colons and marks will do.
-What is no operator is looked for as it stands, so nothing that is typed is an error.
+Terms are combined with AND; OR between two terms means either, - or NOT in front of one negates it; parentheses and
+quotation marks group. Operators have English and Chinese names, and full-width punctuation is accepted. Anything that
+is not an operator is searched for literally, so no input is an error.
 """
 
 import re
@@ -30,7 +30,7 @@ from webmail.values.search_keys import (
 
 LONGEST = 500  # characters
 EVERYTHING: Key = AllOf(())
-_DEEPEST = 20  # parentheses
+_DEEPEST = 20  # nested parentheses
 _NAMES = {
     "发件人": "from", "收件人": "to", "抄送": "cc", "密送": "bcc", "主题": "subject", "正文": "body", "全文": "text",
     "含": "has", "状态": "is", "之前": "before", "之后": "after", "当天": "on", "大于": "larger", "小于": "smaller",
@@ -77,70 +77,70 @@ _DAYS = {"d": 1, "w": 7, "m": 30, "y": 365, "天": 1, "周": 7, "月": 30, "年"
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    key: Key | None  # None: nothing is asked
-    folders: tuple[str, ...] = ()  # what in: named, as it was typed
+    key: Key | None  # None if nothing is searched for
+    folders: tuple[str, ...] = ()  # folders named with in:, as typed
     excluded: tuple[str, ...] = ()
 
 
 class _QueryReader:
-    """Tokens one by one; an operator's value may be a word or a phrase."""
+    """Recursive-descent parser over the tokens; an operator's value may be a word or a phrase."""
 
     def __init__(self, text: str, labels: Mapping[str, Label], today: date) -> None:
         self.tokens = list(_tokens(text))
-        self.at = 0
+        self.position = 0
         self.labels, self.today = labels, today
         self.folders: list[str] = []
         self.excluded: list[str] = []
 
-    def either(self, depth: int = 0) -> Key | None:
-        """Groups parted by OR, up to a closing parenthesis or the end."""
+    def parse_alternatives(self, depth: int = 0) -> Key | None:
+        """Parse groups separated by OR, up to a closing parenthesis or the end."""
         groups: list[Key] = []
         keys: list[Key] = []
-        while self.at < len(self.tokens):
-            kind, value = self.tokens[self.at]
+        while self.position < len(self.tokens):
+            kind, value = self.tokens[self.position]
             if kind == ")" and depth:
                 break
-            self.at += 1
+            self.position += 1
             if kind == "word" and value in ("OR", "或"):
                 groups += [_combine_keys(keys)] if keys else []
                 keys = []
-            elif (key := self._one(kind, value, depth)) is not None:
+            elif (key := self._parse_term(kind, value, depth)) is not None:
                 keys.append(key)
         groups += [_combine_keys(keys)] if keys else []
         return None if not groups else groups[0] if len(groups) == 1 else AnyOf(tuple(groups))
 
-    def _one(self, kind: str, value: str, depth: int, *, negated: bool = False) -> Key | None:
+    def _parse_term(self, kind: str, value: str, depth: int, *, negated: bool = False) -> Key | None:
         match kind:
             case "(" if depth < _DEEPEST:
-                inner = self.either(depth + 1)
-                self.at += 1  # its end
+                inner = self.parse_alternatives(depth + 1)
+                self.position += 1  # the closing parenthesis
                 return inner
             case "-":
-                return self._not(depth)
-            case "word" if value in ("NOT", "非") and self.at < len(self.tokens):
-                return self._not(depth)
+                return self._parse_negation(depth)
+            case "word" if value in ("NOT", "非") and self.position < len(self.tokens):
+                return self._parse_negation(depth)
             case "word" if value in ("AND", "与"):
                 return None
             case "word" | "phrase":
                 return FieldContains("text", value) if value.strip() else None
         if kind in "()":
             return None
-        return self._operator(kind, value, negated=negated)
+        return self._parse_operator(kind, value, negated=negated)
 
-    def _not(self, depth: int) -> Key | None:
-        """A sign or word of negation has been read; any number may follow, and two of them cancel out."""
+    def _parse_negation(self, depth: int) -> Key | None:
+        """Parse the rest of a negation; any number of signs may follow, and two cancel each other."""
         negated = True
-        while self.at < len(self.tokens):
-            kind, value = self.tokens[self.at]
-            self.at += 1
-            if kind == "-" or (kind == "word" and value in ("NOT", "非") and self.at < len(self.tokens)):
+        while self.position < len(self.tokens):
+            kind, value = self.tokens[self.position]
+            self.position += 1
+            if kind == "-" or (kind == "word" and value in ("NOT", "非") and self.position < len(self.tokens)):
                 negated = not negated
                 continue
-            inner = self._one(kind, value, depth, negated=negated)
+            inner = self._parse_term(kind, value, depth, negated=negated)
             return Not(inner) if negated and inner is not None else inner
         return None
 
-    def _operator(self, name: str, value: str, *, negated: bool) -> Key | None:
+    def _parse_operator(self, name: str, value: str, *, negated: bool) -> Key | None:
         folded = _VALUES.get(value.casefold(), value.casefold())
         if not value.strip():
             return None
@@ -153,11 +153,11 @@ class _QueryReader:
             case "is" | "has" if folded in _FLAGS:
                 return _FLAGS[folded]
             case "label" | "has":
-                return self._label(value)
+                return self._label_key(value)
             case "list":
                 return Header("List-Id", value)
-            case "larger" | "smaller" if (octets := _parse_size(folded)) is not None:
-                return Size(name == "larger", octets)
+            case "larger" | "smaller" if (byte_count := _parse_size(folded)) is not None:
+                return Size(name == "larger", byte_count)
             case "before" | "after" | "on" if (days := _parse_period(folded, self.today)) is not None:
                 return _date_key(name, *days)
             case "newer" | "older" if (age := re.fullmatch(r"(\d{1,4})([dwmy天周月年])", folded)) is not None:
@@ -167,36 +167,36 @@ class _QueryReader:
             return FieldContains(name, value)
         return FieldContains("text", f"{name}:{value}")
 
-    def _label(self, value: str) -> Key:
+    def _label_key(self, value: str) -> Key:
         folded = value.casefold()
-        mine = next((each.keyword for each in self.labels.values() if each.name.casefold() == folded), "")
-        keyword = mine or (folded if folded in self.labels else keyword_for(value))
+        own_keyword = next((each.keyword for each in self.labels.values() if each.name.casefold() == folded), "")
+        keyword = own_keyword or (folded if folded in self.labels else keyword_for(value))
         return Keyword(keyword) if keyword else FieldContains("text", value)
 
 
 def parse_query(text: str, labels: Mapping[str, Label], today: date) -> Query:
-    """What `text` asks for; dates like "yesterday" are counted from `today`."""
+    """Parse a query; dates such as "yesterday" are relative to `today`."""
     reader = _QueryReader(text[:LONGEST].translate(_WIDE), labels, today)
-    key = reader.either()
+    key = reader.parse_alternatives()
     return Query(key, tuple(reader.folders), tuple(reader.excluded))
 
 
 def quote_value(value: str) -> str:
-    """A value as an operator takes it."""
+    """Return a value as an operator takes it, quoted if necessary."""
     value = " ".join(value.replace('"', " ").split())
     return f'"{value}"' if re.search(r"[\s():]", value) or not value else value
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str]]:
-    """(kind, value): "(", ")", "-", "word", "phrase", or the name of an operator with its value."""
+    """Yield (kind, value): "(", ")", "-", "word", "phrase", or the name of an operator with its value."""
     position = 0
     while match := _TOKEN.match(text, position):
         position = match.end()
         if match["sign"]:
             yield match["sign"], match["sign"]
         elif match["name"] is not None:
-            given = match["name"].casefold()
-            name = _NAMES.get(given, given)
+            typed_name = match["name"].casefold()
+            name = _NAMES.get(typed_name, typed_name)
             value = re.compile(r'"([^"]*)"?|[^\s()"]+').match(text, position)
             if name not in _OPERATORS or value is None:
                 rest = re.compile(r"[^\s()\"]*").match(text, match.end("name"))
@@ -222,7 +222,7 @@ def _parse_size(text: str) -> int | None:
 
 
 def _parse_period(text: str, today: date) -> tuple[date, date] | None:
-    """The first day and the day after the last of "2026-09-12", "2026-09", "2026", "yesterday", …"""
+    """Return the first day and the day after the last of "2026-09-12", "2026-09", "2026", "yesterday", …"""
     near = {"today": 0, "今天": 0, "yesterday": 1, "昨天": 1}
     if text in near:
         day = today - timedelta(days=near[text])

@@ -1,4 +1,4 @@
-"""Searches somebody made: the recent ones, and those kept under a name."""
+"""A user's searches: the recent ones, and those saved under a name."""
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -7,7 +7,7 @@ from webmail.models import Search
 from webmail.searching.query import LONGEST
 
 RECENT = 8
-KEPT_AT_MOST = 100
+MAX_SAVED = 100
 
 
 def recent_searches(owner: str) -> QuerySet[Search]:
@@ -19,7 +19,7 @@ def saved_searches(owner: str) -> QuerySet[Search]:
 
 
 def record_search(owner: str, query: str) -> None:
-    """This was looked for just now; the oldest of the recent ones is forgotten."""
+    """Record a search as the most recent one; only the last RECENT are stored."""
     if not Search.objects.filter(owner=owner, name="", query=query).update(used=timezone.now()):
         Search.objects.create(owner=owner, name="", query=query[:LONGEST])
         old = (
@@ -31,9 +31,9 @@ def record_search(owner: str, query: str) -> None:
 
 
 def save_search(owner: str, name: str, query: str) -> None:
-    """Under a name; one that is there already is written anew."""
+    """Save a search under a name, replacing one with that name."""
     name, query = " ".join(name.split())[:100] or query[:100], query[:LONGEST]
-    if not query or saved_searches(owner).count() >= KEPT_AT_MOST:
+    if not query or saved_searches(owner).count() >= MAX_SAVED:
         return
     if not Search.objects.filter(owner=owner, name=name).update(query=query, used=timezone.now()):
         Search.objects.create(owner=owner, name=name, query=query)
@@ -45,5 +45,5 @@ def remove_search(owner: str, number: str) -> None:
 
 
 def clear_recent(owner: str) -> None:
-    """Forget the recent ones."""
+    """Delete the recent searches."""
     Search.objects.filter(owner=owner, name="").delete()

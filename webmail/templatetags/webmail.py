@@ -1,4 +1,4 @@
-"""Icons, sizes and dates as this webmail writes them."""
+"""Icons, sizes and dates for the webmail's templates."""
 
 import functools
 import hashlib
@@ -14,28 +14,29 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
+from mailcore.conf import size_format
 from webmail.account import access_keys
-from webmail.values import date_format, sizes
+from webmail.values import date_format
 
 register = template.Library()
 
 
 @register.simple_tag
 def icon(name: str) -> SafeString:
-    """An icon of templates/webmail/icons.html; it says nothing to a screen reader, the words beside it do."""
-    return format_html('<svg class="i{}" aria-hidden="true"><use href="#i-{}"/></svg>', _turning(name), name)
+    """Return an icon of templates/icons.html; screen readers skip it and read the text beside it."""
+    return format_html('<svg class="i{}" aria-hidden="true"><use href="#i-{}"/></svg>', _mirror_class(name), name)
 
 
 @register.simple_tag
 def key(name: str) -> SafeString:
-    """The attribute that gives an element its access key."""
+    """Return the attribute that gives an element its access key."""
     chosen = access_keys.access_key(name)
     return format_html(' accesskey="{}"', chosen) if chosen else SafeString("")
 
 
 @register.simple_tag(takes_context=True)
 def top(context: Context) -> SafeString:
-    """The bar at the top of every page, made once for as long as nothing in it changes."""
+    """Render the bar at the top of every page, cached by everything it shows."""
     return _top(
         get_language() or "",
         access_keys.current_keys(),
@@ -52,8 +53,8 @@ def _top(language: str, chosen: access_keys.KeyChoices, **values: str | bool) ->
     return render_to_string("webmail/top.html", values)
 
 
-def _turning(name: str) -> str:
-    """Icons that point somewhere point the other way where lines run from right to left."""
+def _mirror_class(name: str) -> str:
+    """Return a class for icons that point sideways: they are mirrored in right-to-left languages."""
     return " turns" if name in ("left", "right", "reply", "replyall", "forward", "sent", "out") else ""
 
 
@@ -65,25 +66,25 @@ def _version(path: str) -> str:
 
 @register.simple_tag
 def asset(path: str) -> str:
-    """A static file's address that changes with its content, so that browsers may keep it for long."""
+    """Return a static file's URL that changes with its content, so that browsers may cache it for long."""
     return f"{static(path)}?v={_version(path)}"
 
 
 @register.filter
-def octets(size: int) -> str:
-    """1 KB, 2.4 MB: sizes as people read them."""
-    return sizes.format_size(size)
+def filesize(size: int) -> str:
+    """Format a size in bytes: 1 KB, 2.4 MB."""
+    return size_format.format_size(size)
 
 
 @register.filter
-def count(number: int | None) -> sizes.Count:
-    """1,234: how many, as people read it."""
-    return sizes.Count(number or 0)
+def count(number: int | None) -> size_format.Count:
+    """Format a number of things: 1,234."""
+    return size_format.Count(number or 0)
 
 
 @register.filter
 def list_date(moment: datetime | None) -> str:
-    """Short, for a list: 14:05, yesterday, 12 Sep, 2025-09-12."""
+    """Format a date for a list: 14:05, yesterday, 12 Sep, 2025-09-12."""
     return date_format.short_formatter()(moment)
 
 
@@ -94,13 +95,13 @@ def full_date(moment: datetime | None) -> str:
 
 @register.filter
 def shade(text: str) -> int:
-    """0 to 7: one of the colours of a person's badge, the same for the same address."""
+    """Return the badge colour of an address, 0 to 7: always the same one for an address."""
     return hashlib.blake2b(text.casefold().encode("utf-8", "replace"), digest_size=1).digest()[0] % 8
 
 
 @register.filter
 def initial(text: str) -> str:
-    """The sign on a person's badge: the last character of a short Chinese name, else the first letter."""
+    """Return the character on a person's badge: the last one of a short Chinese name, else the initial."""
     text = text.strip().strip("\"'“”<([")
     if not text:
         return "?"
@@ -111,5 +112,5 @@ def initial(text: str) -> str:
 
 @register.filter
 def query(address: str) -> str:
-    """An address, ready for one more name=value."""
+    """Return a URL with the separator for one more name=value."""
     return address + ("&" if "?" in address else "?")

@@ -1,4 +1,4 @@
-"""Addresses: as servers give them, as pages show them, as persons type them."""
+"""Mail addresses: parsed from servers and from input, formatted for pages and headers."""
 
 import re
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from mailcore.wire.message import envelope_address as grammar
 from webmail.values import header_text
 from webmail.values.imap_responses import Value
 
-# Full-width signs and the enumeration comma, which Chinese keyboards write between addresses.
+# Full-width punctuation and the enumeration comma, which Chinese input methods insert between addresses.
 _WIDE = str.maketrans("，、；;＠（）＜＞\u3000", ",,,,@()<> ")
 _NAME_PLAIN = re.compile(r"[A-Za-z0-9 !#$%&'*+\-/=?^_`{|}~]*")
 
 
 class InvalidAddress(ValueError):
-    """What was typed is not an address; the words say which part."""
+    """The input is not an address; the error text says which part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,12 @@ class Address:
 
     @property
     def short(self) -> str:
-        """For lists: the name, else the part before the @."""
+        """Return the name, else the local part, for lists."""
         return self.name or self.mail.partition("@")[0] or self.mail
 
     @property
     def full(self) -> str:
-        """As a person would type it."""
+        """Return `name <address>` as a person would type it, the name quoted where it must be."""
         if not self.name:
             return self.mail
         name = self.name if not re.search(r'[",;<>@()\\:\[\]]', self.name) else _quote_name(self.name)
@@ -40,9 +40,9 @@ class Address:
 
     @property
     def coded(self) -> str:
-        """As a header field carries it (RFC 5322 §3.4, the name as RFC 2047 words where it must be)."""
+        """Return the address for a header field (RFC 5322 §3.4), with the name encoded (RFC 2047) if needed."""
         mail = grammar.format_address(self.mail)
-        name = " ".join(self.name.split())  # no sign that any program takes for a line's end
+        name = " ".join(self.name.split())  # no character that any program takes for the end of a line
         if not name:
             return mail
         if _NAME_PLAIN.fullmatch(name):
@@ -57,28 +57,28 @@ def _quote_name(name: str) -> str:
 
 
 def parse_envelope(value: Value) -> tuple[Address, ...]:
-    """An address list of ENVELOPE (RFC 9051 §7.5.2); group marks are left out, their members kept."""
+    """Return an address list of ENVELOPE (RFC 9051 §7.5.2), without group names but with the members of groups."""
     if not isinstance(value, tuple):
         return ()
-    found = []
+    addresses = []
     for item in value:
         if not isinstance(item, tuple) or len(item) < 4 or item[3] is None:
             continue
         name, local, host = (
             header_text.decode_header(x if isinstance(x, bytes) else None) for x in (item[0], item[2], item[3])
         )
-        # What Dovecot writes where an address has no such part.
+        # Dovecot writes these where an address has no local part or no host.
         host = "" if host.upper() in (".MISSING-HOST-NAME.", "MISSING_DOMAIN") else host
         local = "" if local.upper() == "MISSING_MAILBOX" else local
         mail = f"{local}@{host}" if host else local
         if mail or name:
-            found.append(Address(name, mail))
-    return tuple(found)
+            addresses.append(Address(name, mail))
+    return tuple(addresses)
 
 
 def parse_header(value: str) -> tuple[Address, ...]:
-    """The addresses of a raw field (Latin-1). Encoded words are decoded after parting, never before."""
-    found = []
+    """Return the addresses of a raw field (Latin-1); encoded words are decoded after splitting, never before."""
+    addresses = []
     for item in address_list.parse_address_list(value):
         if item.host is None:
             continue
@@ -86,16 +86,18 @@ def parse_header(value: str) -> tuple[Address, ...]:
             header_text.decode_header((x or "").encode("latin-1")) for x in (item.name, item.mailbox, item.host)
         )
         if local or name:
-            found.append(Address(name, f"{local}@{host}" if host else local))
-    return tuple(found)
+            addresses.append(Address(name, f"{local}@{host}" if host else local))
+    return tuple(addresses)
 
 
 def parse_typed(text: str) -> tuple[Address, ...]:
-    """What a person typed into a recipient field; each address once. Raises BadAddress with words
-    for that person."""
+    """Return the addresses typed into a recipient field, each once.
+
+    Raise `InvalidAddress` with a text for the user.
+    """
     if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", text):
         raise InvalidAddress(_("A control character is not allowed here."))
-    found: dict[str, Address] = {}
+    addresses: dict[str, Address] = {}
     for piece in split_typed(text):
         before, bracket, rest = piece.rpartition("<")
         is_named = bracket and rest.find(">") == len(rest) - 1 >= 0
@@ -108,22 +110,22 @@ def parse_typed(text: str) -> tuple[Address, ...]:
             mail = ""
         if "@" not in mail:
             raise InvalidAddress(_("“%s” is not an e-mail address.") % piece[:80])
-        found.setdefault(grammar.fold_address(mail), Address(name, mail))
-    return tuple(found.values())
+        addresses.setdefault(grammar.fold_address(mail), Address(name, mail))
+    return tuple(addresses.values())
 
 
 def split_typed(text: str) -> list[str]:
-    """What was typed, parted at commas (full-width ones too) and line ends outside quotes; none is empty."""
-    found: list[str] = []
+    """Split input at commas (full-width ones too) and line ends outside quotes; empty pieces are dropped."""
+    pieces: list[str] = []
     current: list[str] = []
     quoted = False
-    for sign in text.translate(_WIDE):
-        if sign == '"' and (not current or current[-1] != "\\"):
+    for character in text.translate(_WIDE):
+        if character == '"' and (not current or current[-1] != "\\"):
             quoted = not quoted
-        if sign in "\r\n" or (sign == "," and not quoted):
-            found.append("".join(current))
+        if character in "\r\n" or (character == "," and not quoted):
+            pieces.append("".join(current))
             current, quoted = [], False
         else:
-            current.append(sign)
-    found.append("".join(current))
-    return [piece.strip() for piece in found if piece.strip()]
+            current.append(character)
+    pieces.append("".join(current))
+    return [piece.strip() for piece in pieces if piece.strip()]

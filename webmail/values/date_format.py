@@ -1,4 +1,4 @@
-"""Dates as pages write them, short in lists and whole beside a message; in the active language and time zone."""
+"""Dates as pages show them, short in lists and complete beside a message, in the active language and time zone."""
 
 import functools
 from collections.abc import Callable
@@ -10,16 +10,18 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 _CHINESE_DAYS = "一二三四五六日"
-_EAST = {"zh": "%d月%d日", "ja": "%d月%d日", "ko": "%d월 %d일"}  # month and day, the year first in whole dates
+_EAST = {"zh": "%d月%d日", "ja": "%d月%d日", "ko": "%d월 %d일"}  # month and day; complete dates begin with the year
 
 
-def short_formatter(manner: str = "friendly") -> Callable[[datetime | None], str]:
-    """A function that writes dates for a list, all of them as seen from this moment. `manner` is one of
-    options.DATE_FORMATS."""
+def short_formatter(style: str = "friendly") -> Callable[[datetime | None], str]:
+    """Return a function that formats dates for a list, relative to the present moment.
+
+    `style` is one of `DATE_FORMATS` in `webmail.account.preferences`.
+    """
     now = timezone.localtime()
     zone = now.tzinfo
-    if manner != "friendly":
-        pattern = "%Y-%m-%d" if manner == "iso" else "%Y-%m-%d %H:%M"
+    if style != "friendly":
+        pattern = "%Y-%m-%d" if style == "iso" else "%Y-%m-%d %H:%M"
         return lambda moment: moment.astimezone(zone).strftime(pattern) if moment else ""
     today, yesterday = now.date(), now.date() - timedelta(days=1)
     language, word = get_language() or "", _("Yesterday")
@@ -43,19 +45,19 @@ def short_formatter(manner: str = "friendly") -> Callable[[datetime | None], str
 
 
 def format_full(moment: datetime | None) -> str:
-    """2026年9月12日 星期六 14:05, Saturday 12 September 2026, 14:05, Samstag, 12. September 2026, 14:05."""
+    """Format a date and time in full: 2026年9月12日 星期六 14:05, Saturday 12 September 2026, 14:05."""
     return full_formatter()(moment)
 
 
 def full_formatter() -> Callable[[datetime | None], str]:
-    """`full` for many dates: language and time zone are looked up once."""
+    """Return `format_full` for many dates: the language and the time zone are read once."""
     zone, language = timezone.get_current_timezone(), get_language() or ""
     chinese, english = language.startswith("zh"), language.startswith("en")
     weekdays, months, _short = _names(language)
     day, comma = formats.get_format("DATE_FORMAT"), "،" if language in ("ar", "fa") else ","
     pattern = f"{day} l H:i" if language[:2] in _EAST else f"l{comma} {day}{comma} H:i"
 
-    def written(moment: datetime | None) -> str:
+    def format_date(moment: datetime | None) -> str:
         if moment is None:
             return ""
         local = moment.astimezone(zone)
@@ -67,12 +69,12 @@ def full_formatter() -> Callable[[datetime | None], str]:
         day = f"{weekdays[local.weekday()]} {local.day} {months[local.month - 1]} {local.year}"
         return f"{day}, {local.hour:02}:{local.minute:02}"
 
-    return written
+    return format_date
 
 
 @functools.lru_cache(16)
 def _names(language: str) -> tuple[list[str], list[str], list[str]]:
-    """Weekdays, months, and months shortened, in this (the active) language."""
+    """Return the weekdays, the months and the abbreviated months of `language`, which must be the active one."""
     months = [str(MONTHS[n]) for n in range(1, 13)]
     short = [str(MONTHS_3[n]) for n in range(1, 13)]
     return [str(WEEKDAYS[n]) for n in range(7)], months, [each.title() for each in short] if language == "en" else short

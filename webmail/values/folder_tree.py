@@ -1,4 +1,4 @@
-"""Folders as a person sees them: special ones first and named in the visitor's language."""
+"""Folders in display order: special ones first, named in the user's language, then the others as a tree."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ _SPECIAL_USE = {  # RFC 6154
     b"\\trash": "trash",
     b"\\snoozed": "snoozed",  # draft-ietf-mailmaint-imap-snooze
 }
-# Names other programs gave such folders, for servers without SPECIAL-USE.
+# Names that other programs give these folders, for servers without SPECIAL-USE.
 _USUAL_NAMES = {
     "drafts": ("drafts", "draft", "草稿箱", "草稿"),
     "sent": ("sent", "sent messages", "sent items", "sent mail", "已发送", "寄件備份"),
@@ -40,16 +40,16 @@ STANDARD_NAMES = {"drafts": "Drafts", "sent": "Sent", "archive": "Archive", "jun
 STANDARD_NAMES["snoozed"] = "Snoozed"
 
 
-Branch = tuple["Folder", list["Branch"]]  # a folder and what lies below it
+Branch = tuple["Folder", list["Branch"]]  # a folder and its children
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """One folder. `name` is the whole decoded name, levels parted by `delimiter` ("" = flat)."""
+    """One folder; `name` is the whole decoded name, its levels separated by `delimiter` ("" = no hierarchy)."""
 
     name: str
     delimiter: str = "/"
-    role: str = ""  # key of ROLES or ""
+    role: str = ""  # a key of ROLES, or ""
     selectable: bool = True
     subscribed: bool = True
     messages: int = 0
@@ -69,12 +69,12 @@ class Folder:
 
     @property
     def title(self) -> str:
-        """What the page calls it: the localised name of a special folder, else its last level."""
+        """Return the localised name of a special folder, else the last level of the name."""
         return str(ROLES[self.role]) if self.role else self.leaf
 
     @property
     def path(self) -> str:
-        """The whole name for a choice list, its levels parted visibly."""
+        """Return the whole name for a selection list, with visible separators."""
         return str(ROLES[self.role]) if self.role else self.name.replace(self.delimiter or "/", " / ")
 
 
@@ -82,7 +82,10 @@ Lines = Sequence[bytes | tuple[bytes, bytes] | None]
 
 
 def parse_list(lines: Lines) -> dict[bytes, Folder]:
-    """LIST answers (RFC 9051 §7.3.1) as folders by the name they have on the wire. Raises BadAnswer."""
+    """Parse LIST responses (RFC 9051 §7.3.1) into folders by their name on the wire.
+
+    Raise `InvalidResponse`.
+    """
     values = list(imap_responses.parse_response([line for line in lines if line]))
     found: dict[bytes, Folder] = {}
     for attributes, delimiter, name in zip(values[::3], values[1::3], values[2::3], strict=False):
@@ -102,7 +105,7 @@ def parse_list(lines: Lines) -> dict[bytes, Folder]:
 
 
 def decode_folder_name(raw: bytes) -> str:
-    """A name off the wire: modified UTF-7, or whatever a server sends instead."""
+    """Decode a mailbox name: modified UTF-7, or UTF-8 from servers that send it instead."""
     try:
         text = mailbox_names.decode_utf7(raw)
     except ValueError:
@@ -111,7 +114,7 @@ def decode_folder_name(raw: bytes) -> str:
 
 
 def with_counts(folders: dict[bytes, Folder], status: Lines) -> list[Folder]:
-    """The folders with what STATUS answers say of them: messages, and how many are unread."""
+    """Return the folders with the message and unread counts of STATUS responses."""
     values = imap_responses.parse_response([line for line in status if line])
     for name, items in zip(values, values, strict=False):
         raw = imap_responses.to_bytes(name)
@@ -127,43 +130,44 @@ def with_counts(folders: dict[bytes, Folder], status: Lines) -> list[Folder]:
 
 
 def role_of(name: str, attributes: Iterable[bytes]) -> str:
-    """The role the server gives a folder (SPECIAL-USE), or "inbox"."""
+    """Return the role the server gives a folder (SPECIAL-USE), "inbox", or ""."""
     if name.upper() == "INBOX":
         return "inbox"
     return next((_SPECIAL_USE[a.lower()] for a in attributes if a.lower() in _SPECIAL_USE), "")
 
 
-def arrange_folders(folders: Iterable[Folder], homes: Mapping[str, str] | None = None) -> tuple[Folder, ...]:
-    """Special folders first in the order of ROLES, then the others as a tree, in the order of the active language.
+def arrange_folders(folders: Iterable[Folder], special: Mapping[str, str] | None = None) -> tuple[Folder, ...]:
+    """Sort folders: special ones first in the order of ROLES, then the others as a tree, collated in the active
+    language.
 
-    `homes` says which folder stands for a role, if it is there. Else the server's word counts, then a usual name; of
-    two claims the first wins.
+    `special` maps roles to the folders the user chose, which count if they exist. Next comes the server's SPECIAL-USE
+    attribute, then a usual name; the first folder with a claim to a role gets it.
     """
     by_name = {folder.name: folder for folder in folders}
-    taken = {role: name for role, name in (homes or {}).items() if name in by_name and by_name[name].selectable}
+    assigned = {role: name for role, name in (special or {}).items() if name in by_name and by_name[name].selectable}
     for folder in by_name.values():
-        if folder.role and folder.name not in taken.values():
-            taken.setdefault(folder.role, folder.name)
+        if folder.role and folder.name not in assigned.values():
+            assigned.setdefault(folder.role, folder.name)
     for role, usual in _USUAL_NAMES.items():
-        if role not in taken:
+        if role not in assigned:
             for folder in by_name.values():
-                free = not folder.role and folder.selectable and folder.name not in taken.values()
+                free = not folder.role and folder.selectable and folder.name not in assigned.values()
                 if free and folder.leaf.casefold() in usual and _near_top(folder):
-                    taken[role] = folder.name
+                    assigned[role] = folder.name
                     break
-    roles = {name: role for role, name in taken.items()}
+    roles = {name: role for role, name in assigned.items()}
     order, key = list(ROLES), collation.sort_key(get_language() or "en")
 
-    def place(folder: Folder) -> tuple[object, ...]:
+    def sort_position(folder: Folder) -> tuple[object, ...]:
         levels = folder.name.split(folder.delimiter) if folder.delimiter else [folder.name]
         tops = [roles.get(folder.delimiter.join(levels[: n + 1]), "") for n in range(len(levels))]
-        # What lies below INBOX (some servers keep everything there) is not special for that.
+        # Folders below INBOX (some servers put every folder there) do not share its place.
         near = [role for role in reversed(tops) if role]
         first = order.index(near[0]) if near and (near[0] != "inbox" or len(levels) == 1) else len(order)
         return (first, [key(level) for level in levels])
 
     named = (replace(folder, role=roles.get(folder.name, "")) for folder in by_name.values())
-    return tuple(sorted(named, key=place))
+    return tuple(sorted(named, key=sort_position))
 
 
 def _near_top(folder: Folder) -> bool:
@@ -175,7 +179,7 @@ def find_by_role(folders: Iterable[Folder], role: str) -> Folder | None:
 
 
 def is_outgoing(folders: Iterable[Folder], folder: Folder) -> bool:
-    """Drafts, Sent, or something below it: whom a message goes to is what its list shows."""
+    """Return True if `folder` is Drafts, Sent or below Sent: its list shows recipients instead of senders."""
     if folder.role in ("drafts", "sent"):
         return True
     sent = find_by_role(folders, "sent")
@@ -183,8 +187,11 @@ def is_outgoing(folders: Iterable[Folder], folder: Folder) -> bool:
 
 
 def build_tree(shown: Iterable[Folder]) -> "list[Branch]":
-    """Arranged folders as a tree. What lies below INBOX stands beside it, for some servers keep everything
-    there; so does what lies below a folder that is not shown."""
+    """Return sorted folders as a tree.
+
+    Children of INBOX are placed beside it, for some servers put every folder there; so are children of a folder that is
+    not shown.
+    """
     top: list[Branch] = []
     known: dict[str, list[Branch]] = {}
     for folder in shown:

@@ -1,4 +1,4 @@
-"""Bytes of strangers as text a page can show. Nothing here raises, whatever the bytes."""
+"""Decoding of untrusted headers and bodies to text a page can show; nothing here raises."""
 
 import re
 
@@ -9,14 +9,14 @@ _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def decode_header(raw: bytes | None) -> str:
-    """A header field's text: encoded words and raw 8-bit bytes decoded, folds and controls gone."""
+    """Return a header field's text: encoded words and raw 8-bit bytes decoded, unfolded, without control characters."""
     if not raw:
         return ""
     text = headers.decode_value(raw.decode("latin-1"))
     return _CONTROLS.sub("", " ".join(text.split()))
 
 
-def decode_body(octets: bytes, charset: str) -> str:
-    """The characters of a text part, line ends as \\n."""
-    text = charsets.decode_text(octets, charset)
+def decode_body(data: bytes, charset: str) -> str:
+    r"""Return the characters of a text part, with \n line ends."""
+    text = charsets.decode_text(data, charset)
     return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")

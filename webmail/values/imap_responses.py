@@ -1,14 +1,14 @@
-"""IMAP answers as nested values: tuples for lists, bytes for strings, int for numbers, None for NIL.
+"""IMAP responses as nested values: tuples for lists, bytes for strings, int for numbers, None for NIL.
 
-`webmail.mailserver.imap_client` reads the long answers (FETCH of whole pages) through this: one regular expression
-instead of one byte at a time makes a page of 50 rows four times cheaper. Input is imaplib's form:
-a list of lines, where a line that ends in a literal is a tuple (line, bytes).
+`webmail.mailserver.imap_client` parses the long responses (FETCH of whole pages) with this module: one regular
+expression instead of one byte at a time makes a page of 50 rows four times cheaper. The input has imaplib's form: a
+list of lines, where a line that ends in a literal is a tuple (line, bytes).
 """
 
 import re
 from collections.abc import Iterator, Sequence
 
-Lines = Sequence[bytes | tuple[bytes, bytes]]  # as imaplib keeps an answer
+Lines = Sequence[bytes | tuple[bytes, bytes]]  # a response as imaplib returns it
 Value = bytes | int | None | tuple["Value", ...]
 
 _TOKEN = re.compile(
@@ -19,11 +19,14 @@ _ESCAPED = re.compile(rb"\\(.)", re.S)
 
 
 class InvalidResponse(ValueError):
-    """The server's answer does not follow IMAP's grammar."""
+    """The server's response does not follow IMAP's grammar."""
 
 
 def parse_response(lines: Lines) -> Iterator[Value]:
-    """The values of an answer at its outermost level, in order. Raises BadAnswer."""
+    """Yield the values of a response at its outermost level, in order.
+
+    Raise `InvalidResponse`.
+    """
     open_lists: list[list[Value]] = []
     for line in lines:
         text, literal = line if isinstance(line, tuple) else (line, None)
@@ -65,15 +68,17 @@ def _atom(text: bytes) -> Value:
 
 
 def to_bytes(value: Value) -> bytes:
-    """A string value; a number as its digits; b"" for NIL and lists."""
+    """Return a string value, a number as its digits, and b"" for NIL and lists."""
     if isinstance(value, bytes):
         return value
     return str(value).encode() if isinstance(value, int) else b""
 
 
 def parse_fetch(lines: Lines) -> dict[int, dict[bytes, Value]]:
-    """FETCH answers by UID: {uid: {b"FLAGS": (...), b"SEQ": n, ...}}. Answers without a UID (flags
-    changed elsewhere) are passed over."""
+    """Return FETCH responses by UID: {uid: {b"FLAGS": (...), b"SEQ": n, ...}}.
+
+    Responses without a UID (flags changed by another client) are skipped.
+    """
     found: dict[int, dict[bytes, Value]] = {}
     values = parse_response([line for line in lines if line is not None])
     for sequence, items in zip(values, values, strict=False):
@@ -91,7 +96,10 @@ def parse_fetch(lines: Lines) -> dict[int, dict[bytes, Value]]:
 
 
 def parse_esearch(lines: Lines) -> Iterator[tuple[bytes, list[int]]]:
-    """ESEARCH answers about several folders (RFC 7377 §2.1): (name, UIDs, the highest first). Raises BadAnswer."""
+    """Yield (mailbox name, UIDs in descending order) of ESEARCH responses about several mailboxes (RFC 7377 §2.1).
+
+    Raise `InvalidResponse`.
+    """
     name, pending = b"", b""
     for value in parse_response([line for line in lines if line is not None]):
         if isinstance(value, tuple):
@@ -102,7 +110,10 @@ def parse_esearch(lines: Lines) -> Iterator[tuple[bytes, list[int]]]:
 
 
 def expand_sequence(numbers: bytes) -> list[int]:
-    """The numbers of a sequence set, in its order. Raises BadAnswer."""
+    """Return the numbers of a sequence set, in its order.
+
+    Raise `InvalidResponse`.
+    """
     found: list[int] = []
     try:
         for piece in numbers.split(b","):

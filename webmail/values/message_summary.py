@@ -1,4 +1,4 @@
-"""One row of a message list, made from what FETCH says of it."""
+"""The summary of a message that lists show, built from a FETCH response."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -29,20 +29,20 @@ class MessageSummary:
     message_id: str = ""
     folder: str = ""
     copied: tuple[Address, ...] = ()
-    snippet: str = ""  # its first words, where the server tells (RFC 8970)
-    thread: str = ""  # names its conversation, where the server does (RFC 8474)
+    snippet: str = ""  # the first words, where the server supports PREVIEW (RFC 8970)
+    thread: str = ""  # THREADID of the conversation, where the server supports it (RFC 8474)
     priority: str = ""  # "high", "low" or ""
-    validity: int = 0  # of the folder's numbers
+    validity: int = 0  # UIDVALIDITY of the folder
 
     def now(self, sequence: int, flags: frozenset[str]) -> "MessageSummary":
-        """The same message, its number and flags as they are now; all else never changes."""
+        """Return the summary with its current sequence number and flags; nothing else of a message ever changes."""
         if sequence == self.sequence and flags == self.flags:
             return self
         return replace(self, sequence=sequence, flags=flags)
 
     @property
     def moment(self) -> datetime | None:
-        """The time a list shows: what the message says, else when it came."""
+        """Return the time a list shows: the Date field's, else INTERNALDATE."""
         return self.sent or self.arrived
 
     @property
@@ -103,7 +103,7 @@ def _envelope(data: dict[bytes, Value]) -> tuple[Value, ...]:
 
 
 def in_reply_to(data: dict[bytes, Value]) -> str:
-    """In-Reply-To as ENVELOPE has it."""
+    """Return the In-Reply-To of ENVELOPE."""
     return imap_responses.to_bytes(_envelope(data)[8]).decode("ascii", "replace")
 
 
@@ -119,7 +119,7 @@ def _priority(data: dict[bytes, Value]) -> str:
 
 
 def parse_priority(given: str) -> str:
-    """ "high", "low" or "" of X-Priority, Importance or Priority."""
+    """Return "high", "low" or "" for the value of X-Priority, Importance or Priority."""
     given = given.strip().lower()
     if given[:1] in ("1", "2") or given.startswith(("high", "urgent")):
         return "high"
@@ -127,14 +127,14 @@ def parse_priority(given: str) -> str:
 
 
 def fold_flags(value: Value) -> frozenset[str]:
-    """Flags and keywords, folded to lower case (RFC 9051 §2.3.2: they are case-insensitive)."""
+    """Return flags and keywords in lower case (RFC 9051 §2.3.2: they are case-insensitive)."""
     if not isinstance(value, tuple):
         return frozenset()
     return frozenset(flag.decode("ascii", "replace").lower() for flag in value if isinstance(flag, bytes))
 
 
 def parse_internal_date(value: Value) -> datetime | None:
-    """INTERNALDATE, " 2-Jan-2026 10:00:00 +0800", as an aware time."""
+    """Parse INTERNALDATE, " 2-Jan-2026 10:00:00 +0800", into an aware datetime."""
     if not isinstance(value, bytes):
         return None
     try:
@@ -149,7 +149,7 @@ def parse_internal_date(value: Value) -> datetime | None:
 
 
 def parse_header_date(raw: bytes) -> datetime | None:
-    """A Date: field (RFC 5322 §3.3), obsolete forms included; None where it cannot be read."""
+    """Parse a Date field (RFC 5322 §3.3), obsolete forms included; return None if it is invalid."""
     moment = dates.parse_date(raw.decode("latin-1"))
     try:
         return datetime.fromtimestamp(moment[0], UTC) if moment else None
@@ -158,7 +158,7 @@ def parse_header_date(raw: bytes) -> datetime | None:
 
 
 def has_attachment(structure: Value) -> bool:
-    """Whether a BODYSTRUCTURE holds a file: a part marked attachment, or one that no page shows."""
+    """Return True if a BODYSTRUCTURE has a file: a part marked attachment, or one that no page shows."""
     if not isinstance(structure, tuple) or not structure:
         return False
     if isinstance(structure[0], tuple):
@@ -173,7 +173,7 @@ def has_attachment(structure: Value) -> bool:
     if kind == b"text" or (kind == b"application" and subtype in (b"pgp-signature", b"pkcs7-signature")):
         return False
     if kind == b"image" and len(structure) > 3 and structure[3]:
-        return False  # has a Content-ID: shown inside the message
+        return False  # it has a Content-ID: shown inside the message
     return kind in (b"application", b"audio", b"video", b"image", b"model", b"font")
 
 

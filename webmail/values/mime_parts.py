@@ -1,6 +1,6 @@
-"""A message's MIME tree as BODYSTRUCTURE gives it (RFC 9051 §7.5.2), and which parts a page shows.
+"""A message's MIME tree from BODYSTRUCTURE (RFC 9051 §7.5.2), and which of its parts a page shows.
 
-`tree` never raises for odd structures; what it cannot read becomes an attachment to download.
+`parse_structure` never raises for odd structures; a part it cannot parse becomes an attachment to download.
 """
 
 import binascii
@@ -19,8 +19,8 @@ _TEXT = ("text/plain", "text/enriched", "text/richtext")
 
 @dataclass(frozen=True, slots=True)
 class MimePart:
-    section: str  # as FETCH names it: "1", "2.1"; the one part of a simple message is "1"
-    kind: str  # "text/plain", lower case
+    section: str  # number in FETCH: "1", "2.1"; the only part of a simple message is "1"
+    kind: str  # media type in lower case: "text/plain"
     parameters: dict[str, str] = field(default_factory=dict)
     content_id: str = ""
     encoding: str = "7bit"
@@ -34,8 +34,8 @@ class MimePart:
         return self.kind.partition("/")[0]
 
     @property
-    def octets(self) -> int:
-        """About how large the file is once decoded."""
+    def decoded_size(self) -> int:
+        """Return the approximate size of the decoded file in bytes."""
         return self.size * 3 // 4 if self.encoding == "base64" else self.size
 
     @property
@@ -50,16 +50,19 @@ class MimePart:
 
 @dataclass(frozen=True, slots=True)
 class DisplayedParts:
-    """What a reading page shows: the text, the HTML (either may be missing), images inside, and files."""
+    """The parts a reading page shows: text and HTML (either may be empty), embedded images, and files."""
 
     text: tuple[MimePart, ...]
     html: tuple[MimePart, ...]
-    inside: tuple[MimePart, ...]  # images the HTML may name by cid:
+    inside: tuple[MimePart, ...]  # images the HTML may refer to as cid:
     files: tuple[MimePart, ...]
 
 
 def parse_structure(value: Value, section: str = "", depth: int = 0) -> MimePart:
-    """The tree of a BODYSTRUCTURE. A multipart has the section of the level it opens ("" at the top)."""
+    """Return the tree of a BODYSTRUCTURE.
+
+    A multipart has the section of the level it opens ("" at the top).
+    """
     if not isinstance(value, tuple) or not value or depth > MAX_DEPTH:
         return MimePart(section or "1", "application/octet-stream", disposition="attachment")
     if isinstance(value[0], tuple):
@@ -80,10 +83,10 @@ def _parse_leaf(value: tuple[Value, ...], section: str, depth: int) -> MimePart:
     fields = (*value, *(None,) * (12 - len(value)))
     kind = f"{_text(fields[0]).lower()}/{_text(fields[1]).lower()}"
     parameters = _parameters(fields[2])
-    disposition, given = "", {}
+    disposition, disposition_parameters = "", {}
     for item in fields[7:]:
         if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], bytes):
-            disposition, given = _text(item[0]).lower(), _parameters(item[1])
+            disposition, disposition_parameters = _text(item[0]).lower(), _parameters(item[1])
             break
     children: tuple[MimePart, ...] = ()
     if kind == "message/rfc822" and isinstance(fields[8], tuple):
@@ -97,7 +100,7 @@ def _parse_leaf(value: tuple[Value, ...], section: str, depth: int) -> MimePart:
         encoding=_text(fields[5]).strip().lower() or "7bit",
         size=fields[6] if isinstance(fields[6], int) else 0,
         disposition=disposition,
-        file_name=safe_file_name(given.get("filename") or parameters.get("name") or ""),
+        file_name=safe_file_name(disposition_parameters.get("filename") or parameters.get("name") or ""),
         children=children,
     )
 
@@ -107,16 +110,16 @@ def _text(value: Value) -> str:
 
 
 def _parameters(value: Value) -> dict[str, str]:
-    """Parameters by lower-case name, decoded (RFC 2231 pieces joined, RFC 2047 words, raw 8-bit)."""
+    """Return the decoded parameters by lower-case name (RFC 2231 continuations joined, RFC 2047 words, raw 8-bit)."""
     if not isinstance(value, tuple):
         return {}
-    written = []
+    pieces = []
     for name, content in zip(value[::2], value[1::2], strict=False):
         if isinstance(name, bytes) and name:
-            octets = content if isinstance(content, bytes) else str(content or "").encode()
-            text = re.sub(r'(["\\])', r"\\\1", octets.decode("latin-1"))
-            written.append(f'{name.decode("latin-1").lower()}="{text}"')
-    field_value = headers.parse_structured("; ".join(["x/x", *written]))
+            decoded_size = content if isinstance(content, bytes) else str(content or "").encode()
+            text = re.sub(r'(["\\])', r"\\\1", decoded_size.decode("latin-1"))
+            pieces.append(f'{name.decode("latin-1").lower()}="{text}"')
+    field_value = headers.parse_structured("; ".join(["x/x", *pieces]))
     names = {name.rstrip("*") for name, _value in field_value.parameters}
     return {name: " ".join(field_value.text(name).split()) for name in names}
 
@@ -129,7 +132,7 @@ def is_media_type(kind: str) -> bool:
 
 
 def safe_file_name(name: str) -> str:
-    """A stranger's file name as a plain last path part: no folders, controls or direction overrides."""
+    """Return an untrusted file name as a plain last path component without controls or direction overrides."""
     name = _UNSAFE.sub("", name).replace("\\", "/").rpartition("/")[2].strip().strip(".") or ""
     if len(name) > 150:
         stem, dot, end = name.rpartition(".")
@@ -138,7 +141,7 @@ def safe_file_name(name: str) -> str:
 
 
 def choose_parts(root: MimePart) -> DisplayedParts:
-    """Which parts the page shows and which it lists as files."""
+    """Decide which parts the page shows and which it lists as files."""
     text: list[MimePart] = []
     html: list[MimePart] = []
     inside: list[MimePart] = []
@@ -166,24 +169,24 @@ def choose_parts(root: MimePart) -> DisplayedParts:
     visit(root, False)
     has_html = any(part.kind == "text/html" for part in html)
     if not has_html:
-        # No HTML names these images: they are files to look at.
+        # No HTML refers to these images, so they are files.
         files, inside = [*files, *inside], []
     return DisplayedParts(tuple(text), tuple(html) if has_html else (), tuple(inside), tuple(files))
 
 
 def decode_part(part: MimePart, raw: bytes) -> bytes:
-    """The bytes of a part without its transfer encoding; damage costs bytes, never an error."""
+    """Return a part's bytes without its transfer encoding; damaged input loses bytes but never raises."""
     match part.encoding:
         case "base64":
             return headers.decode_base64(raw)
         case "quoted-printable":
             return quopri.decodestring(raw)
         case "x-uuencode" | "uuencode" | "x-uue":
-            return _uudecoded(raw)
+            return _decode_uuencode(raw)
     return raw
 
 
-def _uudecoded(raw: bytes) -> bytes:
+def _decode_uuencode(raw: bytes) -> bytes:
     out = bytearray()
     for line in raw.splitlines():
         if line.startswith(b"begin ") or line in (b"end", b"`", b""):
@@ -196,5 +199,5 @@ def _uudecoded(raw: bytes) -> bytes:
 
 
 def part_text(part: MimePart, raw: bytes) -> str:
-    """A text part's characters, line ends as \\n."""
+    r"""Return a text part's characters, with \n line ends."""
     return header_text.decode_body(decode_part(part, raw), part.parameters.get("charset", ""))

@@ -1,7 +1,7 @@
-"""What is asked of messages, as values, and as the SEARCH program a server understands (RFC 9051 §6.4.4).
+"""Search criteria as values, and formatted as an IMAP SEARCH program (RFC 9051 §6.4.4).
 
-`webmail.searching.query` makes such values of what a person typed; `webmail.mailserver.imap_client` sends them. Words of a visitor
-become quoted strings or literals here and nowhere else; a control character among them is refused.
+`webmail.searching.query` parses a user's input into these values; `webmail.mailserver.imap_client` sends them. Only
+here a user's text becomes quoted strings or literals; a control character in it is refused.
 """
 
 import re
@@ -28,12 +28,12 @@ class LiteralString(bytes):
     """Bytes that are sent as a literal."""
 
 
-Pieces = tuple[bytes, ...]  # of a command: what is no Literal is sent as it stands
+Pieces = tuple[bytes, ...]  # a command in pieces: all but LiteralString are sent unchanged
 
 
 @dataclass(frozen=True, slots=True)
 class FieldContains:
-    """A field of FIELDS holds these words."""
+    """A field of FIELDS contains the text."""
 
     field: str
     words: str
@@ -41,7 +41,7 @@ class FieldContains:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header field of any name holds these words; "" asks only whether it is there."""
+    """A header field of any name contains the text; "" tests only that the field exists."""
 
     name: str
     words: str
@@ -49,7 +49,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    name: str  # of _FLAGS
+    name: str  # a key of _FLAGS
     on: bool = True
 
 
@@ -60,7 +60,7 @@ class Keyword:
 
 @dataclass(frozen=True, slots=True)
 class SentDate:
-    side: str  # of _SIDES
+    side: str  # a key of _SIDES
     day: date
 
 
@@ -72,14 +72,14 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """Messages of one conversation, where the server names them (RFC 8474)."""
+    """Messages of one conversation, by THREADID, where the server supports it (RFC 8474)."""
 
     id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file is attached, as far as headers tell: no server is obliged to know more."""
+    """The message has an attachment, judged by its headers: servers need not know more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +101,20 @@ Key = FieldContains | Header | Flag | Keyword | SentDate | Size | Thread | Attac
 
 
 def reject_controls(text: str) -> str:
-    """`text` itself. ValueError if it holds a control character: none belongs in a command."""
+    """Return `text` unchanged.
+
+    Raise `ValueError` if it has a control character: none belongs in a command.
+    """
     if re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
-        raise ValueError("a control character in an IMAP argument")
+        raise ValueError("control character in an IMAP argument")
     return text
 
 
 def format_string(text: str) -> bytes:
-    """A string as a command carries it. Raises ValueError."""
+    """Return a string as a command carries it, quoted or as a literal.
+
+    Raise `ValueError` if it has a control character.
+    """
     octets = reject_controls(text).encode("utf-8")
     if not text.isascii():
         return LiteralString(octets)
@@ -120,12 +126,18 @@ def is_keyword(text: str) -> bool:
 
 
 def check_keyword(text: str) -> bytes:
-    """A keyword that a visitor may set. Raises ValueError."""
+    """Return a keyword that a user may set, as bytes.
+
+    Raise `ValueError` if it is not one.
+    """
     return _check_pattern(_KEYWORD, text)
 
 
 def format_program(key: Key) -> Pieces:
-    """The search program, its charset first where it needs one. Raises ValueError."""
+    """Return the search program, with its charset in front if it needs one.
+
+    Raise `ValueError` if a text or a name cannot be sent.
+    """
     pieces = _pieces(key)
     return (b"CHARSET UTF-8 ", *pieces) if any(isinstance(piece, LiteralString) for piece in pieces) else pieces
 
@@ -169,11 +181,11 @@ def _join_keys(keys: tuple[Key, ...]) -> Pieces:
 
 
 def _format_single(key: Key) -> Pieces:
-    """As one search key, in parentheses where it is several."""
+    """Return `key` as a single search key, in parentheses if it consists of several."""
     return (b"(", *_pieces(key), b")") if isinstance(key, AllOf) and len(key.keys) != 1 else _pieces(key)
 
 
 def _check_pattern(pattern: re.Pattern[str], text: str) -> bytes:
     if not pattern.fullmatch(text):
-        raise ValueError("not a word of IMAP")
+        raise ValueError("invalid characters for IMAP")
     return text.encode("ascii")

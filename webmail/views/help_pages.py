@@ -1,4 +1,4 @@
-"""Help in the visitor's language, and what this program is."""
+"""The help page in the user's language, and the page about this program."""
 
 from django.http import HttpResponse
 from django.shortcuts import render
@@ -22,8 +22,8 @@ def help_page(request: Request, mail: imap_client.MailSession) -> HttpResponse:
 @require_safe
 @requires_login
 def about_page(request: Request, mail: imap_client.MailSession) -> HttpResponse:
-    """What the mail server can do for the webmail, so that a missing button has an explanation."""
-    wanted = {
+    """Show the mail server's capabilities, which explain missing buttons."""
+    capabilities = {
         "SORT": mail.supports("SORT"),
         "THREAD": mail.supports("THREAD=REFS") or mail.supports("THREAD=REFERENCES"),
         "MULTISEARCH": mail.supports("MULTISEARCH"),
@@ -36,5 +36,5 @@ def about_page(request: Request, mail: imap_client.MailSession) -> HttpResponse:
         "IDLE": mail.supports("IDLE"),
         "PREVIEW": mail.supports("PREVIEW"),
     }
-    context = layout.page_context(request, mail) | {"abilities": wanted.items(), "server": imap_address()}
+    context = layout.page_context(request, mail) | {"abilities": capabilities.items(), "server": imap_address()}
     return render(request, "webmail/about.html", context)

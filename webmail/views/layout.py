@@ -1,4 +1,4 @@
-"""What stands around every page: the folder pane, the quota, who is signed in."""
+"""The frame of every page: folder pane, quota, logged-in user."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -29,8 +29,10 @@ INBOX = "INBOX"
 def page_context(
     request: Request, mail: imap_client.MailSession, box: str = "", *, fresh: bool = False
 ) -> dict[str, Any]:
-    """The context every page begins with. `fresh` asks the server for the counts; else those of the last
-    half minute will do."""
+    """Return the context common to all pages.
+
+    `fresh` queries the server for the message counts; otherwise they may be up to 30 seconds old.
+    """
     pane = mail.folders(younger_than=0 if fresh else 30)
     options = request.visitor.options
     shown = tuple(f for f in pane if f.subscribed or f.role or f.name == box or not options.only_subscribed)
@@ -56,70 +58,75 @@ def page_context(
 @lru_cache(512)
 def _folder_pane(
     language: str,
-    chosen: access_keys.KeyChoices,
+    key_choices: access_keys.KeyChoices,
     shown: tuple[Folder, ...],
     box: str,
-    mine: tuple[tuple[str, str, int], ...],
+    label_records: tuple[tuple[str, str, int], ...],
     *,
     count_all: bool,
 ) -> SafeString:
-    """The folders and labels as HTML, the same until something in them changes."""
+    """Render folders and labels, cached by their content."""
     context = {
         "tree": folder_tree.build_tree(shown),
         "box": box,
-        "labels": labels.load_labels(mine),
+        "labels": labels.load_labels(label_records),
         "count_all": count_all,
     }
     return render_to_string("webmail/pane.html", context)
 
 
 def action_bar(
-    role: str, targets: Iterable[Folder], mine: tuple[tuple[str, str, int], ...], *, marks: bool = False
+    role: str, targets: Iterable[Folder], label_records: tuple[tuple[str, str, int], ...], *, marks: bool = False
 ) -> SafeString:
-    """What can be done to messages of a list; `role` is that of its folder. With `marks` messages that are marked as
-    deleted can be unmarked and done away with."""
-    return _rendered("webmail/bar.html", role, targets, mine, marks)
+    """Render the actions on messages of a list.
+
+    `role` is that of the list's folder. With `marks`, messages marked as deleted can be unmarked and expunged.
+    """
+    return _rendered("webmail/bar.html", role, targets, label_records, marks)
 
 
-def action_menus(targets: Iterable[Folder], mine: tuple[tuple[str, str, int], ...]) -> SafeString:
-    """The menus above a message: where to, which label, when again."""
-    return _rendered("webmail/menus.html", "", targets, mine, False)
+def action_menus(targets: Iterable[Folder], label_records: tuple[tuple[str, str, int], ...]) -> SafeString:
+    """Render the menus above a message: target folder, label, snooze time."""
+    return _rendered("webmail/menus.html", "", targets, label_records, False)
 
 
 def _rendered(
-    template: str, role: str, targets: Iterable[Folder], mine: tuple[tuple[str, str, int], ...], marks: bool
+    template: str, role: str, targets: Iterable[Folder], label_records: tuple[tuple[str, str, int], ...], marks: bool
 ) -> SafeString:
     places = tuple((folder.name, folder.path) for folder in targets)
     times = tuple(
-        (name, said, moment.replace(second=0, microsecond=0)) for name, said, moment in snooze.snooze_choices()
+        (name, label, moment.replace(second=0, microsecond=0)) for name, label, moment in snooze.snooze_choices()
     )
-    here = f"{get_language()} {timezone.get_current_timezone_name()}"
-    return _cached_template(template, here, access_keys.current_keys(), role, marks, places, mine, times)
+    locale_key = f"{get_language()} {timezone.get_current_timezone_name()}"
+    return _cached_template(template, locale_key, access_keys.current_keys(), role, marks, places, label_records, times)
 
 
 @lru_cache(512)
 def _cached_template(
     template: str,
-    here: str,  # language and time zone
-    chosen: access_keys.KeyChoices,
+    locale_key: str,  # language and time zone
+    key_choices: access_keys.KeyChoices,
     role: str,
     marks: bool,
     places: tuple[tuple[str, str], ...],
-    mine: tuple[tuple[str, str, int], ...],
+    label_records: tuple[tuple[str, str, int], ...],
     times: tuple[tuple[str, str, datetime], ...],
 ) -> SafeString:
     context = {
         "folder": Folder("", role=role),
         "marks": marks,
         "targets": [{"name": name, "path": path} for name, path in places],
-        "labels": labels.load_labels(mine),
+        "labels": labels.load_labels(label_records),
         "snooze_times": times,
     }
     return render_to_string(template, context)
 
 
 def message_of_the_day(options: WebmailPreferences) -> dict[str, str] | None:
-    """What the administrator wants to be read, until this visitor has said that he did; `digest` names its text."""
+    """Return the administrator's message of the day, or None once the user has dismissed it.
+
+    `digest` identifies the text.
+    """
     text = conf.current().webmail_message_of_the_day
     digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
     return {"text": text, "digest": digest} if text and digest != options.motd_read else None
@@ -130,7 +137,7 @@ def find_folder(pane: tuple[Folder, ...], name: str) -> Folder:
 
 
 def special_folder(mail: imap_client.MailSession, role: str) -> str:
-    """The folder of a role ("sent", "trash", …), made where there is none. The open folder stays open."""
+    """Return the folder of a role ("sent", "trash", …), creating it if needed; the open folder stays open."""
     found = folder_tree.find_by_role(mail.folders(younger_than=30), role)
     if found is not None:
         return found.name
@@ -142,7 +149,7 @@ def special_folder(mail: imap_client.MailSession, role: str) -> str:
 
 
 def requested_folder(request: HttpRequest) -> str:
-    """The folder a request is about. A name with control characters is no folder: INBOX then."""
+    """Return the folder a request names; INBOX if its name has control characters."""
     name = (request.POST if request.method == "POST" else request.GET).get("in", "") or INBOX
     try:
         return imap_client.reject_controls(name[:1000])
@@ -151,24 +158,24 @@ def requested_folder(request: HttpRequest) -> str:
 
 
 def list_state(values: Mapping[str, str]) -> dict[str, str]:
-    """What a list keeps from page to page: its order, its page, what it is narrowed to."""
+    """Return the state a list passes from page to page: sort order, page number and filter."""
     return {name: values.get(name, "")[:200] for name in ("sort", "page", "show")}
 
 
 def list_query_prefix(box: str, **more: object) -> str:
-    """A list's address, ready for one more name=value."""
+    """Return a list's URL with the separator for one more name=value."""
     return reverse("box") + query_prefix(box, **more)
 
 
 def folder_query(box: str, **more: object) -> str:
-    """The query that carries a folder (INBOX needs none) and what else a link must keep."""
+    """Return a query string with the folder (INBOX needs none) and the other values a link must have."""
     values = {"in": box if box != INBOX else "", **more}
-    kept = {name: value for name, value in values.items() if value not in ("", None, 0)}
-    return "?" + urlencode(kept) if kept else ""
+    parameters = {name: value for name, value in values.items() if value not in ("", None, 0)}
+    return "?" + urlencode(parameters) if parameters else ""
 
 
 def query_prefix(box: str, **more: object) -> str:
-    """The same, ready for one more name=value."""
+    """Return `folder_query` with the separator for one more name=value."""
     query = folder_query(box, **more)
     return query + "&" if query else "?"
 

@@ -1,4 +1,4 @@
-"""Signing in and out, and the language before anybody is known."""
+"""Logging in and out, and the language of pages shown before that."""
 
 import hashlib
 from collections.abc import Callable
@@ -21,8 +21,8 @@ from webmail.composing import draft_store
 from webmail.mailserver import connection_pool, imap_client
 from webmail.mailserver.server_addresses import is_guest
 
-FAILURES_ALLOWED = 8  # of one address for one name, within FAILURE_MEMORY seconds
-ADDRESS_FAILURES_ALLOWED = 40  # of one address for all names: an office behind one address mistypes now and then
+FAILURES_ALLOWED = 8  # per client address and user name, within FAILURE_MEMORY seconds
+ADDRESS_FAILURES_ALLOWED = 40  # per client address for all names: an office behind one address mistypes now and then
 FAILURE_MEMORY = 600
 _YEAR = 365 * 86400
 
@@ -34,20 +34,20 @@ def login(request: HttpRequest) -> HttpResponseBase:
     if request.method != "POST":
         return _redirect_to_target(request, target) or _login_form(request, target)
     name, password = request.POST.get("username", "").strip(), request.POST.get("password", "")
-    answer = _attempt_login(request, name, password, target)
-    if answer and isinstance(answer, str):
-        return _login_form(request, target, name, answer)
+    outcome = _attempt_login(request, name, password, target)
+    if outcome and isinstance(outcome, str):
+        return _login_form(request, target, name, outcome)
     if not request.POST.get("remember"):
         request.session.set_expiry(0)
-    if isinstance(answer, HttpResponse):
-        return answer  # more is asked; the way comes back here, signed in
+    if isinstance(outcome, HttpResponse):
+        return outcome  # a second factor is required; its page leads back here, logged in
     return _redirect_to_target(request, target) or _login_form(
         request, target, name, _("Signing in did not work. Please try again.")
     )
 
 
 def _redirect_to_target(request: HttpRequest, target: str) -> HttpResponseBase | None:
-    """On to the target, for whoever is signed in."""
+    """Redirect a logged-in user to the target."""
     person = session.current_user(request)
     if person is None:
         return None
@@ -57,24 +57,29 @@ def _redirect_to_target(request: HttpRequest, target: str) -> HttpResponseBase |
 
 
 def _attempt_login(request: HttpRequest, name: str, password: str, target: str) -> str | HttpResponse:
-    """Open a session for this name and password: "", or why not, in words for the person, or the page that asks for
-    more."""
+    """Log in with this name and password.
+
+    Return "" on success, an error text for the user, or the response that asks for a second factor.
+    """
     if not name or not password:
         return _("Please enter your name and your password.")
-    if any(ord(sign) < 32 or 0x7F <= ord(sign) < 0xA0 for sign in name + password):
+    if any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in name + password):
         return _("The name or the password is not right.")
     if is_guest():
-        return _guest_login_throttled(request, name, password)
-    knock: Callable[[HttpRequest, str, str, str], str | HttpResponse] = import_string(settings.WEBMAIL["DOOR"])
-    return knock(request, name, password, target)
+        return _throttled_guest_login(request, name, password)
+    log_in: Callable[[HttpRequest, str, str, str], str | HttpResponse] = import_string(settings.WEBMAIL["DOOR"])
+    return log_in(request, name, password, target)
 
 
-def _guest_login_throttled(request: HttpRequest, name: str, password: str) -> str:
-    """As a guest: the IMAP server sees all guesses come from us, so they are counted here."""
-    place = request.META.get("REMOTE_ADDR")
-    wanted = {f"{place} {name.casefold()}": FAILURES_ALLOWED, f"{place}": ADDRESS_FAILURES_ALLOWED}
-    counters = {f"sign-in:{hashlib.sha256(key.encode()).hexdigest()}": limit for key, limit in wanted.items()}
-    # Counted before it is judged: guesses sent at once all count.
+def _throttled_guest_login(request: HttpRequest, name: str, password: str) -> str:
+    """Limit the guesses of passwords of another server's users.
+
+    That server sees all of them come from our address, so they are counted here.
+    """
+    client_ip = request.META.get("REMOTE_ADDR")
+    limits = {f"{client_ip} {name.casefold()}": FAILURES_ALLOWED, f"{client_ip}": ADDRESS_FAILURES_ALLOWED}
+    counters = {f"sign-in:{hashlib.sha256(key.encode()).hexdigest()}": limit for key, limit in limits.items()}
+    # Counted before the check, so that simultaneous guesses all count.
     for counter, limit in counters.items():
         cache.add(counter, 0, FAILURE_MEMORY)
         if cache.incr(counter) > limit:
@@ -109,7 +114,7 @@ def logout(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def choose_language(request: HttpRequest) -> HttpResponse:
-    """The language of pages seen before signing in; kept in a cookie."""
+    """Set the language of pages shown before logging in, in a cookie."""
     return _set_language_cookie(
         redirect(_redirect_target(request, reverse("sign-in"))), request.POST.get("language", "")
     )
@@ -122,10 +127,10 @@ def _set_language_cookie(response: HttpResponse, code: str) -> HttpResponse:
 
 
 def _redirect_target(request: HttpRequest, default: str = "") -> str:
-    """Where to go on to: a page of this site, nowhere else."""
-    wanted = request.POST.get("next") or request.GET.get("next") or ""
-    safe = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
-    return wanted if safe and "\\" not in wanted else default or reverse("box")
+    """Return the URL to continue at, which must be on this site."""
+    limits = request.POST.get("next") or request.GET.get("next") or ""
+    safe = url_has_allowed_host_and_scheme(limits, {request.get_host()}, require_https=request.is_secure())
+    return limits if safe and "\\" not in limits else default or reverse("box")
 
 
 def _login_form(request: HttpRequest, target: str, name: str = "", problem: str = "") -> HttpResponse:
@@ -141,7 +146,7 @@ def _login_form(request: HttpRequest, target: str, name: str = "", problem: str 
 
 
 def set_language_cookie(response: HttpResponse, chosen: preferences.WebmailPreferences) -> HttpResponse:
-    """Pages seen before signing in are in the chosen language as well; without one, as the browser asks."""
+    """Set the language of pages shown before logging in to the user's; without one, the browser's applies."""
     if not chosen.language:
         response.delete_cookie(settings.LANGUAGE_COOKIE_NAME, samesite="Lax")
     return _set_language_cookie(response, chosen.language)

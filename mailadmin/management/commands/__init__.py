@@ -1,0 +1,1 @@
+"""Django management commands, one module each: account, alias, domain, exportcsv, importcsv."""

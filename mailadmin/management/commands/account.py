@@ -1,4 +1,4 @@
-"""`account`: accounts listed, shown, made, changed, deleted; their passwords; what opens them."""
+"""The program `account`: list, show, create, change and delete accounts; set passwords; list and revoke access."""
 
 import json
 from argparse import ArgumentParser
@@ -20,36 +20,38 @@ from mailcore.store.auth import account_login
 
 
 class Command(RowProgram):
-    help = "List, show, make, change and delete accounts; set passwords; see and take back what opens an account."
+    help = "List, show, create, change and delete accounts; set passwords; list and revoke access to an account."
     kind = "accounts"
     filters = ("domain", "state", "role")
 
     def more_actions(self, actions: Any) -> Sequence[ArgumentParser]:
-        word = actions.add_parser("password", help="set the password")
-        for each in (actions.choices["add"], word):
+        password_parser = actions.add_parser("password", help="set the password")
+        for each in (actions.choices["add"], password_parser):
             each.add_argument(
-                "--password-stdin", action="store_true", help="the first line of standard input; else one is made"
+                "--password-stdin",
+                action="store_true",
+                help="read the password from the first line of standard input; default: generate one",
             )
-        access = actions.add_parser("access", help="second factors, programs' passwords and signed-in browsers")
-        access.add_argument("--end", choices=KINDS, help="take one back, or all of a kind")
-        access.add_argument("--number", type=int, default=0, help="which session or program")
-        return word, access
+        access = actions.add_parser("access", help="list second factors, app passwords and web sessions")
+        access.add_argument("--end", choices=KINDS, help="revoke one session or app password, or all of a kind")
+        access.add_argument("--number", type=int, default=0, help="number of the session or app password")
+        return password_parser, access
 
-    def acts(self) -> dict[str, Act]:
-        return super().acts() | {"password": self.set_password, "access": self.access}
+    def actions_by_name(self) -> dict[str, Act]:
+        return super().actions_by_name() | {"password": self.set_password, "access": self.access}
 
     def find(self, permissions: Permissions, name: str) -> Account | None:
         return permissions.visible_accounts().select_related("domain").filter(address=name).first()
 
-    def with_names(self, rows: QuerySet[Account]) -> QuerySet[Account]:
+    def with_related(self, rows: QuerySet[Account]) -> QuerySet[Account]:
         return rows.prefetch_related("managed_domains")
 
-    def told(self, row: Any) -> dict[str, object]:
+    def serialize(self, row: Any) -> dict[str, object]:
         return serialize_account(row)
 
     def losses(self, row: Any) -> list[str]:
-        named = directory.aliases_naming(row.address)
-        return [plural(row.used_messages, "message"), *([f"its place in {', '.join(named)}"] if named else [])]
+        aliases = directory.aliases_naming(row.address)
+        return [plural(row.used_messages, "message"), *([f"its place in {', '.join(aliases)}"] if aliases else [])]
 
     def delete(self, row: Any) -> None:
         directory.delete_account(row.pk)
@@ -58,7 +60,7 @@ class Command(RowProgram):
         password = password_from_stdin() if options["password_stdin"] else generate_password()
         super().add(permissions, options, password=password)
         if not options["password_stdin"] and not options["dry_run"]:
-            self.tell_password(password, options)
+            self.print_password(password, options)
 
     def set_password(self, permissions: Permissions, options: dict[str, Any]) -> None:
         row = self.row(permissions, options)
@@ -67,19 +69,19 @@ class Command(RowProgram):
             directory.set_password(row.pk, password)
             account_login.end_sessions(row.pk)
         if not options["password_stdin"]:
-            self.tell_password(password, options)
+            self.print_password(password, options)
 
-    def tell_password(self, password: str, options: dict[str, Any]) -> None:
+    def print_password(self, password: str, options: dict[str, Any]) -> None:
         self.print(json.dumps({"password": password}) if options["json"] else f"password = {password}")
 
     def access(self, permissions: Permissions, options: dict[str, Any]) -> None:
         row = self.row(permissions, options)
         if options["end"] and not revoke(row.pk, options["end"], options["number"]):
-            raise Fatal(f"{row.address}: there is none such")
-        told = serialize_access(row)
+            raise Fatal(f"{row.address}: no such access")
+        access_data = serialize_access(row)
         if options["json"]:
-            self.print(json.dumps(told, ensure_ascii=False))
+            self.print(json.dumps(access_data, ensure_ascii=False))
             return
-        for kind, found in told.items():
+        for kind, found in access_data.items():
             for each in found if isinstance(found, list) else ():
                 self.print(f"{kind}\t" + "\t".join("" if value is None else str(value) for value in each.values()))

@@ -1,4 +1,4 @@
-"""`alias`: aliases listed, shown, made, changed, deleted."""
+"""The program `alias`: list, show, create, change and delete aliases."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from mailcore.store import directory
 
 
 class Command(RowProgram):
-    help = "List, show, make, change and delete aliases: second names, forwards, groups."
+    help = "List, show, create, change and delete aliases: additional addresses, forwards, groups."
     kind = "aliases"
 
     def find(self, permissions: Permissions, name: str) -> Alias | None:
         return permissions.visible_aliases().filter(address=name).first()
 
-    def told(self, row: Any) -> dict[str, object]:
+    def serialize(self, row: Any) -> dict[str, object]:
         return serialize_alias(row)
 
     def losses(self, row: Any) -> list[str]:

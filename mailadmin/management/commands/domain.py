@@ -1,4 +1,4 @@
-"""`domain`: domains listed, shown, made, changed, deleted."""
+"""The program `domain`: list, show, create, change and delete domains."""
 
 from typing import Any
 
@@ -13,16 +13,16 @@ from mailcore.store import directory
 
 
 class Command(RowProgram):
-    help = "List, show, make, change and delete domains."
+    help = "List, show, create, change and delete domains."
     kind = "domains"
 
     def find(self, permissions: Permissions, name: str) -> Domain | None:
         return permissions.visible_domains().select_related("target").filter(name=name).first()
 
-    def with_names(self, rows: QuerySet[Domain]) -> QuerySet[Domain]:
+    def with_related(self, rows: QuerySet[Domain]) -> QuerySet[Domain]:
         return rows.select_related("target")
 
-    def told(self, row: Any) -> dict[str, object]:
+    def serialize(self, row: Any) -> dict[str, object]:
         return serialize_domain(row)
 
     def losses(self, row: Any) -> list[str]:

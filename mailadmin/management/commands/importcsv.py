@@ -1,4 +1,4 @@
-"""`importcsv`: accounts, aliases or domains from a CSV file, line by line, as the screens import them."""
+"""The program `importcsv`: import accounts, aliases or domains from a CSV file, line by line."""
 
 import json
 import sys
@@ -15,43 +15,43 @@ from mailcore.wire.text.charsets import guess_text
 
 
 class Command(Program):
-    help = "Make and change accounts, aliases or domains by a CSV file; each line stands for itself."
+    help = "Create and change accounts, aliases or domains from a CSV file; lines are independent."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("kind", choices=list(csv_io.COLUMNS))
-        parser.add_argument("file", help='the file, "-" for standard input')
-        parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
-        parser.add_argument("--json", action="store_true", help="one JSON object a line")
+        parser.add_argument("file", help='CSV file; "-" for standard input')
+        parser.add_argument("--dry-run", action="store_true", help="only report what would be done")
+        parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
     def read(self, options: dict[str, Any]) -> str:
         try:
-            octets = sys.stdin.buffer.read() if options["file"] == "-" else Path(options["file"]).read_bytes()
+            data = sys.stdin.buffer.read() if options["file"] == "-" else Path(options["file"]).read_bytes()
         except OSError as error:
             raise Fatal(f"{options['file']}: {error.strerror}") from error
-        return guess_text(octets)
+        return guess_text(data)
 
     def run(self, options: dict[str, Any], given: str) -> int:
-        found: list[csv_io.LineResult] = []
+        results: list[csv_io.LineResult] = []
         with translation.override("en"):
             try:
                 for each in csv_io.import_rows(
                     program_permissions(), options["kind"], given, really=not options["dry_run"]
                 ):
-                    found.append(each)
-                    self.tell(each, as_json=options["json"])
+                    results.append(each)
+                    self.print_result(each, as_json=options["json"])
             except ValueError as error:
                 raise Fatal(str(error)) from error
-        counts = csv_io.summarize(found)
+        counts = csv_io.summarize(results)
         self.say(
             f"{'would be ' if options['dry_run'] else ''}made: {counts['created']}, changed: {counts['changed']},"
             f" not taken: {counts['wrong']}"
         )
         return 1 if counts["wrong"] else 0
 
-    def tell(self, each: csv_io.LineResult, *, as_json: bool) -> None:
+    def print_result(self, each: csv_io.LineResult, *, as_json: bool) -> None:
         if as_json:
-            told = {"line": each.line, "name": each.subject, "done": each.done, "problem": each.problem}
-            self.print(json.dumps(told, ensure_ascii=False))
+            fields = {"line": each.line, "name": each.subject, "done": each.done, "problem": each.problem}
+            self.print(json.dumps(fields, ensure_ascii=False))
         elif each.problem:
             self.warn(f"line {each.line}: {each.subject}: {each.problem}")
         else:

@@ -1,4 +1,4 @@
-"""Accounts: list with search, filters and sorting; make, change, set a password, delete."""
+"""Accounts: list with search, filters and sorting; create, change, set password, delete; bulk changes."""
 
 from datetime import timedelta
 
@@ -15,7 +15,6 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mailadmin import list_page, system_warnings
-from mailadmin.file_sizes import format_size
 from mailadmin.forms import AccountForm, BulkForm, NewAccountForm, PasswordForm
 from mailadmin.permissions import Permissions, requires_change, requires_view
 from mailadmin.views.page_responses import (
@@ -25,6 +24,7 @@ from mailadmin.views.page_responses import (
     render_page,
     show_secret_once,
 )
+from mailcore.conf.size_format import format_size
 from mailcore.models import Account, Domain
 from mailcore.store import directory
 from mailcore.store.auth import account_login
@@ -39,7 +39,7 @@ _VALUES = (
 
 
 def parse_filters(given: QueryDict) -> dict[str, str]:
-    """What the list is narrowed by, of its address or of a form below it; "": not by this."""
+    """Return the list's filters from its URL or a form below it; "" for those not set."""
     return {
         "q": list_page.search_text(given),
         "state": list_page.parse_choice(given, "state", Account.State.values),
@@ -51,16 +51,16 @@ def parse_filters(given: QueryDict) -> dict[str, str]:
 
 
 def matching_accounts(given: QueryDict, permissions: Permissions) -> QuerySet[Account]:
-    """The accounts the visitor sees that these filters leave."""
-    wanted = parse_filters(given)
-    rows = system_warnings.accounts_near_quota(permissions) if wanted["full"] else permissions.visible_accounts()
-    if wanted["ending"]:
+    """Return the accounts visible to the user that match the filters."""
+    filters = parse_filters(given)
+    rows = system_warnings.accounts_near_quota(permissions) if filters["full"] else permissions.visible_accounts()
+    if filters["ending"]:
         rows = rows.filter(expires__isnull=False, expires__lte=timezone.localdate() + timedelta(days=7))
-    if q := wanted["q"]:
+    if q := filters["q"]:
         rows = rows.filter(Q(address__icontains=q.lower()) | Q(name__icontains=q))
     for name, field in {"state": "state", "role": "role", "domain": "domain__name"}.items():
-        if wanted[name]:
-            rows = rows.filter(**{field: wanted[name]})
+        if filters[name]:
+            rows = rows.filter(**{field: filters[name]})
     return rows
 
 
@@ -69,9 +69,9 @@ def matching_accounts(given: QueryDict, permissions: Permissions) -> QuerySet[Ac
 def accounts(request: HttpRequest, permissions: Permissions) -> HttpResponse:
     names = permissions.visible_domains().filter(kind=Domain.Kind.LOCAL).order_by("name").values_list("name", flat=True)
     given = parse_filters(request.GET)
-    chosen = list_page.parse_sorting(request, _COLUMNS, "address")
+    sorting = list_page.parse_sorting(request, _COLUMNS, "address")
     page = list_page.paginate(
-        request, matching_accounts(request.GET, permissions), _COLUMNS, chosen, _VALUES, names=("name",)
+        request, matching_accounts(request.GET, permissions), _COLUMNS, sorting, _VALUES, names=("name",)
     )
     context = {
         "section": "accounts",
@@ -80,7 +80,7 @@ def accounts(request: HttpRequest, permissions: Permissions) -> HttpResponse:
         **given,
         "filter": request.GET.urlencode(),
         "filtered": any(given.values()),
-        "sorting": chosen,
+        "sorting": sorting,
         "states": Account.State.choices,
         "roles": Account.Role.choices,
         "domains": names,
@@ -100,7 +100,7 @@ def new_account(request: HttpRequest, permissions: Permissions) -> HttpResponse:
         try:
             directory.create_account(form.address, password, form.draft())
         except DirectoryError as problem:
-            form.take(problem)
+            form.add_store_errors(problem)
         else:
             address = form.address.lower()
             if given:
@@ -140,7 +140,7 @@ def account(request: HttpRequest, permissions: Permissions, account_id: int) -> 
             try:
                 directory.change_account(row.pk, form.draft())
             except DirectoryError as problem:
-                form.take(problem)
+                form.add_store_errors(problem)
             else:
                 words = _("%(address)s has been saved.") % {"address": row.address}
                 return redirect_with_notice(request, permissions, words, "mailadmin:account", row.pk)
@@ -181,7 +181,7 @@ def password(request: HttpRequest, permissions: Permissions, account_id: int) ->
         try:
             directory.set_password(row.pk, secret)
         except DirectoryError as problem:
-            form.take(problem)
+            form.add_store_errors(problem)
         else:
             account_login.end_sessions(row.pk)
             title = _("The password of %(address)s has been changed.") % {"address": row.address}
@@ -201,8 +201,8 @@ def delete_account(request: HttpRequest, permissions: Permissions, account_id: i
         ngettext("%(n)d message, %(size)s", "%(n)d messages, %(size)s", row.used_messages)
         % {"n": row.used_messages, "size": format_size(row.used_bytes)}
     ]
-    if named := directory.aliases_naming(row.address):
-        losses.append(_("its place in %(aliases)s") % {"aliases": ", ".join(named)})
+    if aliases := directory.aliases_naming(row.address):
+        losses.append(_("its place in %(aliases)s") % {"aliases": ", ".join(aliases)})
     question = {
         "section": "accounts",
         "title": _("Delete %(name)s") % {"name": row.address},
@@ -212,15 +212,15 @@ def delete_account(request: HttpRequest, permissions: Permissions, account_id: i
     }
     return confirm_and_delete(
         request, permissions, delete=lambda: directory.delete_account(row.pk), question=question,
-        words=_("%(name)s has been deleted.") % {"name": row.address}, to="mailadmin:accounts",
+        text=_("%(name)s has been deleted.") % {"name": row.address}, to="mailadmin:accounts",
     )  # fmt: skip
 
 
-# --- Many at once ---------------------------------------------------------------------------------
+# --- Bulk changes ---------------------------------------------------------------------------------
 
 
 def _selected_accounts(request: HttpRequest, permissions: Permissions) -> QuerySet[Account]:
-    """The accounts that were ticked, or all that the list's filters match; of those the visitor may change."""
+    """Return the selected accounts, or all that match the filters, limited to those the user may change."""
     rows = matching_accounts(QueryDict(request.POST.get("filter", "")), permissions)
     if not request.POST.get("all"):
         ids = [int(value) for value in request.POST.getlist("id") if value.isdecimal() and len(value) < 19]
@@ -231,7 +231,7 @@ def _selected_accounts(request: HttpRequest, permissions: Permissions) -> QueryS
 @require_POST
 @requires_change
 def bulk_change(request: HttpRequest, permissions: Permissions) -> HttpResponse:
-    """First what shall be changed, then, with what was chosen, the change."""
+    """Show the form for a bulk change; apply it when submitted."""
     rows = _selected_accounts(request, permissions)
     count = rows.count()
     if not count:
@@ -241,15 +241,15 @@ def bulk_change(request: HttpRequest, permissions: Permissions) -> HttpResponse:
     if form.is_valid():
         try:
             if form.cleaned_data["delete"]:
-                done_to = _delete_accounts(rows)
+                changed = _delete_accounts(rows)
             else:
-                done_to = directory.change_accounts(list(rows.values_list("pk", flat=True)), form.changes())
+                changed = directory.change_accounts(list(rows.values_list("pk", flat=True)), form.changes())
         except DirectoryError as problem:
-            form.take(problem)
+            form.add_store_errors(problem)
         else:
-            words = ngettext("Done for %(n)d account.", "Done for %(n)d accounts.", done_to) % {"n": done_to}
+            words = ngettext("Done for %(n)d account.", "Done for %(n)d accounts.", changed) % {"n": changed}
             return redirect_with_notice(request, permissions, words, "mailadmin:accounts")
-    sums = rows.aggregate(octets=Sum("used_bytes"), messages=Sum("used_messages"))
+    sums = rows.aggregate(used_bytes=Sum("used_bytes"), messages=Sum("used_messages"))
     context = {
         "section": "accounts",
         "form": form,
@@ -257,24 +257,24 @@ def bulk_change(request: HttpRequest, permissions: Permissions) -> HttpResponse:
         "examples": list(rows.order_by("address").values_list("address", flat=True)[:5]),
         "sums": sums,
         "filter": request.POST.get("filter", ""),
-        "ids": [] if request.POST.get("all") else request.POST.getlist("id")[:_TICKED],
+        "ids": [] if request.POST.get("all") else request.POST.getlist("id")[:_MAX_SELECTED],
         "everything": bool(request.POST.get("all")),
-        "too_many": count > _DELETED_AT_ONCE,
+        "too_many": count > _MAX_DELETED,
     }
     return render_page(request, permissions, "bulk", context, status=400 if form.errors else 200)
 
 
-_TICKED = 1000
-_DELETED_AT_ONCE = 500
+_MAX_SELECTED = 1000
+_MAX_DELETED = 500
 
 
 def _delete_accounts(rows: QuerySet[Account]) -> int:
-    ids = list(rows.order_by("pk").values_list("pk", flat=True)[: _DELETED_AT_ONCE + 1])
-    if len(ids) > _DELETED_AT_ONCE:
+    ids = list(rows.order_by("pk").values_list("pk", flat=True)[: _MAX_DELETED + 1])
+    if len(ids) > _MAX_DELETED:
         words = ngettext(
-            "At most %(n)d account is deleted at once.", "At most %(n)d accounts are deleted at once.", _DELETED_AT_ONCE
+            "At most %(n)d account is deleted at once.", "At most %(n)d accounts are deleted at once.", _MAX_DELETED
         )
-        raise DirectoryError({"delete": words % {"n": _DELETED_AT_ONCE}})
+        raise DirectoryError({"delete": words % {"n": _MAX_DELETED}})
     for account_id in ids:
         directory.delete_account(account_id)
     return len(ids)

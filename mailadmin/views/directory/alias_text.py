@@ -1,4 +1,4 @@
-"""A domain's aliases as one text, in the form of aliases(5): looked through as it is typed, saved as a whole."""
+"""A domain's aliases as text in the format of aliases(5): validated, then saved as a whole."""
 
 from dataclasses import dataclass
 
@@ -17,12 +17,12 @@ from mailcore.store.directory import DirectoryError
 from mailcore.wire.files import table_files
 from mailcore.wire.files.table_files import LineError, Target
 
-_MOST = 2000  # aliases a person can still look over; more are a CSV file's
+_MAX_ALIASES = 2000  # aliases one can review as text; more belong in a CSV file
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What saving does: "made", "changed" or "deleted", or a `problem` in a line."""
+    """An effect of saving: `done` is "made", "changed" or "deleted"; or a `problem` in a line."""
 
     name: str
     done: str = ""
@@ -41,10 +41,10 @@ def alias_text(request: HttpRequest, permissions: Permissions) -> HttpResponse:
     domain = permissions.visible_domains().filter(kind=Domain.Kind.LOCAL, name=wanted).first()
     if domain is None:
         raise PermissionDenied
-    many = domain.aliases.count() > _MOST
+    too_many = domain.aliases.count() > _MAX_ALIASES
     content, found = "", []
     if request.method == "POST":
-        if not permissions.changes or many:
+        if not permissions.changes or too_many:
             raise PermissionDenied
         content = request.POST.get("text", "")
         save = "save" in request.POST
@@ -53,7 +53,7 @@ def alias_text(request: HttpRequest, permissions: Permissions) -> HttpResponse:
         if save and not wrong:
             words = ngettext("%(n)d alias has been changed.", "%(n)d aliases have been changed.", len(found))
             return redirect_with_notice(request, permissions, words % {"n": len(found)}, "mailadmin:aliases")
-    elif not many:
+    elif not too_many:
         content = _render_aliases(domain)
     context = {
         "section": "aliases",
@@ -63,7 +63,7 @@ def alias_text(request: HttpRequest, permissions: Permissions) -> HttpResponse:
         "found": found,
         "asked": request.method == "POST",
         "wrong": any(each.problem for each in found),
-        "many": many,
+        "many": too_many,
     }
     return render_page(
         request, permissions, "alias_text", context, status=400 if context["wrong"] and "save" in request.POST else 200
@@ -71,30 +71,31 @@ def alias_text(request: HttpRequest, permissions: Permissions) -> HttpResponse:
 
 
 def _render_aliases(domain: Domain) -> str:
-    """Aliases that are switched off stand behind a "#"."""
+    """Return the aliases as text; inactive ones are commented out with "#"."""
     rows = (
         Alias.objects.filter(domain=domain)
         .order_by("local_part")
         .values_list("local_part", "targets", "special", "active")
     )
-    return "".join(
-        f"{'' if active else '# '}{table_files.format_name(name)}: {table_files.format_targets(targets, domain.name, special)}\n"
-        for name, targets, special, active in rows
-    )
+    lines = []
+    for name, targets, special, active in rows:
+        target_text = table_files.format_targets(targets, domain.name, special)
+        lines.append(f"{'' if active else '# '}{table_files.format_name(name)}: {target_text}\n")
+    return "".join(lines)
 
 
 def _apply_text(domain: Domain, content: str, *, really: bool) -> list[Change]:
-    """All of it, or, where a line is wrong, nothing. Aliases that are switched off stay as they are."""
+    """Apply the whole text, or nothing if a line is invalid or `really` is false; inactive aliases are not changed."""
     wanted: dict[str, tuple[int, tuple[Target, ...]]] = {}
     found: list[Change] = []
     for each in table_files.parse_aliases(content.splitlines()):
         if isinstance(each, LineError):
             found.append(Change("", problem=each.text, line=each.line))
         elif each.name in wanted:
-            found.append(Change(each.name, problem=_("This name stands here twice."), line=each.line))
+            found.append(Change(each.name, problem=_("This name appears twice."), line=each.line))
         else:
             wanted[each.name] = (each.line, each.targets)
-    if len(wanted) > _MOST:
+    if len(wanted) > _MAX_ALIASES:
         found.append(Change("", problem=_("Too many aliases for a text: import a CSV file.")))
         return found
     with transaction.atomic():
@@ -105,33 +106,36 @@ def _apply_text(domain: Domain, content: str, *, really: bool) -> list[Change]:
 
 
 def _write_aliases(domain: Domain, wanted: dict[str, tuple[int, tuple[Target, ...]]]) -> list[Change]:
-    there = {row.local_part: row for row in Alias.objects.filter(domain=domain, active=True)}
+    existing = {row.local_part: row for row in Alias.objects.filter(domain=domain, active=True)}
     found = []
-    for name in there.keys() - wanted.keys():
-        directory.delete_alias(there[name].pk)
+    for name in existing.keys() - wanted.keys():
+        directory.delete_alias(existing[name].pk)
         found.append(Change(name, "deleted"))
-    left = dict(wanted)
+    pending = dict(wanted)
     problems: list[Change] = []
-    while left:  # an alias may name one that stands below it
-        problems, later = [], {}
-        for name, (line, targets) in left.items():
-            full = [_full(each, domain.name) for each in targets]
+    while pending:  # an alias may refer to one defined below it
+        problems, failed = [], {}
+        for name, (line, targets) in pending.items():
+            qualified = [_qualified_target(each, domain.name) for each in targets]
             try:
                 with transaction.atomic():
-                    change = _apply_alias(domain, name, full, there.get(name))
+                    change = _apply_alias(domain, name, qualified, existing.get(name))
             except DirectoryError as problem:
                 problems.append(Change(name, problem=str(problem), line=line))
-                later[name] = (line, targets)
+                failed[name] = (line, targets)
             else:
                 found += [Change(name, change, line=line)] if change else []
-        if len(later) == len(left):
+        if len(failed) == len(pending):
             break
-        left = later
+        pending = failed
     return found + problems
 
 
-def _full(target: Target, domain: str) -> str:
-    """Return the text that the directory takes. A command stays one only where the alias has it already."""
+def _qualified_target(target: Target, domain: str) -> str:
+    """Return a target as text; a name alone is in the alias's domain.
+
+    A command is accepted only if the alias has it already.
+    """
     return target.text if target.kind or "@" in target.text else f"{target.text}@{domain}"
 
 

@@ -1,4 +1,4 @@
-"""Aliases: list, make, change, delete."""
+"""Aliases: list, create, change, delete."""
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
@@ -23,23 +23,23 @@ _VALUES = ("pk", "address", "targets", "active", "comment", "created")
 @require_safe
 @requires_view
 def aliases(request: HttpRequest, permissions: Permissions) -> HttpResponse:
-    chosen = list_page.parse_sorting(request, _COLUMNS, "address")
-    page = list_page.paginate(request, matching_aliases(request.GET, permissions), _COLUMNS, chosen, _VALUES)
+    sorting = list_page.parse_sorting(request, _COLUMNS, "address")
+    page = list_page.paginate(request, matching_aliases(request.GET, permissions), _COLUMNS, sorting, _VALUES)
     names = permissions.visible_domains().filter(kind=Domain.Kind.LOCAL).order_by("name").values_list("name", flat=True)
     context = {
         "section": "aliases",
         "page": page,
         "q": list_page.search_term(request),
-        "sorting": chosen,
+        "sorting": sorting,
         "domains": names[:200],
     }
     return render_page(request, permissions, "aliases", context)
 
 
-def matching_aliases(given: QueryDict, permissions: Permissions) -> QuerySet[Alias]:
-    """The aliases the visitor sees that the search leaves."""
+def matching_aliases(data: QueryDict, permissions: Permissions) -> QuerySet[Alias]:
+    """Return the aliases visible to the user that match the search text."""
     rows = permissions.visible_aliases()
-    if q := list_page.search_text(given):
+    if q := list_page.search_text(data):
         rows = rows.filter(Q(address__icontains=q.lower()) | Q(targets__icontains=q.lower()) | Q(comment__icontains=q))
     return rows
 
@@ -47,14 +47,16 @@ def matching_aliases(given: QueryDict, permissions: Permissions) -> QuerySet[Ali
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires_change
 def new_alias(request: HttpRequest, permissions: Permissions) -> HttpResponse:
-    place = {name: request.GET.get(name, "")[:255] for name in ("local_part", "domain")}
-    form = AliasForm(permissions, request.POST or None, new=True, initial={"active": True, **place})
+    address_parts = {name: request.GET.get(name, "")[:255] for name in ("local_part", "domain")}
+    form = AliasForm(permissions, request.POST or None, new=True, initial={"active": True, **address_parts})
     if form.is_valid():
-        given = form.cleaned_data
+        data = form.cleaned_data
         try:
-            directory.create_alias(form.address, form.targets_given, active=given["active"], comment=given["comment"])
+            directory.create_alias(
+                form.address, form.split_targets_field, active=data["active"], comment=data["comment"]
+            )
         except DirectoryError as problem:
-            form.take(problem)
+            form.add_store_errors(problem)
         else:
             words = _("%(address)s has been created.") % {"address": form.address.lower()}
             return redirect_with_notice(request, permissions, words, "mailadmin:aliases")
@@ -80,11 +82,11 @@ def alias(request: HttpRequest, permissions: Permissions, alias_id: int) -> Http
         if not permissions.changes:
             raise PermissionDenied
         if form.is_valid():
-            given = form.cleaned_data
+            data = form.cleaned_data
             try:
-                directory.change_alias(row.pk, form.targets_given, active=given["active"], comment=given["comment"])
+                directory.change_alias(row.pk, form.split_targets_field, active=data["active"], comment=data["comment"])
             except DirectoryError as problem:
-                form.take(problem)
+                form.add_store_errors(problem)
             else:
                 words = _("%(address)s has been saved.") % {"address": row.address}
                 return redirect_with_notice(request, permissions, words, "mailadmin:aliases")
@@ -107,5 +109,5 @@ def delete_alias(request: HttpRequest, permissions: Permissions, alias_id: int) 
     }
     return confirm_and_delete(
         request, permissions, delete=lambda: directory.delete_alias(row.pk), question=question,
-        words=_("%(name)s has been deleted.") % {"name": row.address}, to="mailadmin:aliases",
+        text=_("%(name)s has been deleted.") % {"name": row.address}, to="mailadmin:aliases",
     )  # fmt: skip

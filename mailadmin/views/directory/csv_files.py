@@ -1,4 +1,4 @@
-"""Accounts, aliases and domains out into a CSV file and in from one."""
+"""CSV export and import of accounts, aliases and domains."""
 
 from typing import Any
 
@@ -19,13 +19,13 @@ from mailadmin.views.page_responses import render_page
 from mailcore import conf
 from mailcore.wire.text.charsets import guess_text
 
-_SHOWN = 500  # lines of a report
+_MAX_LINES = 500  # lines of a report
 
 
 @require_safe
 @requires_view
 def export_csv(request: HttpRequest, permissions: Permissions, kind: str) -> StreamingHttpResponse:
-    """What the list shows, all pages of it."""
+    """Export all rows of the list, with its filters."""
     if kind not in csv_io.COLUMNS:
         raise Http404
     rows = matching_rows(kind, request.GET, permissions)
@@ -34,15 +34,15 @@ def export_csv(request: HttpRequest, permissions: Permissions, kind: str) -> Str
     return response
 
 
-def matching_rows(kind: str, given: QueryDict, permissions: Permissions) -> QuerySet[Any]:
-    """The rows of a list that its filters leave, in the order of their names."""
+def matching_rows(kind: str, query: QueryDict, permissions: Permissions) -> QuerySet[Any]:
+    """Return the rows that match the list's filters, in the order of their names."""
     match kind:
         case "accounts":
-            return accounts.matching_accounts(given, permissions).order_by("address")
+            return accounts.matching_accounts(query, permissions).order_by("address")
         case "aliases":
-            return aliases.matching_aliases(given, permissions).order_by("address")
+            return aliases.matching_aliases(query, permissions).order_by("address")
         case _:
-            return domains.matching_domains(given, permissions).order_by("name")
+            return domains.matching_domains(query, permissions).order_by("name")
 
 
 class FileForm(Form):
@@ -53,7 +53,10 @@ class FileForm(Form):
     )  # fmt: skip
 
     def content(self) -> str:
-        """The file's text, else what was pasted. Raises ValueError."""
+        """Return the file's text, else the pasted text.
+
+        Raise `ValueError` if the file is too large.
+        """
         upload = self.cleaned_data["file"]
         if upload is None:
             return str(self.cleaned_data["text"])
@@ -66,31 +69,32 @@ class FileForm(Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires_change
 def import_csv(request: HttpRequest, permissions: Permissions, kind: str) -> HttpResponse:
-    """First a try that changes nothing, with what is wrong by line; then the same for good."""
+    """Validate the file and report errors by line; on the second submission import it."""
     if kind not in csv_io.COLUMNS:
         raise Http404
     if kind == "domains" and not permissions.can_change_system:
         raise PermissionDenied
     form = FileForm(request.POST or None, request.FILES or None)
-    found: list[csv_io.LineResult] = []
+    results: list[csv_io.LineResult] = []
     really = "import" in request.POST
     if form.is_valid():
         try:
             text = form.content()
-            found = list(csv_io.import_rows(permissions, kind, text, really=really))
+            results = list(csv_io.import_rows(permissions, kind, text, really=really))
         except ValueError as error:
             form.add_error(None, str(error))
         else:
-            form = FileForm(initial={"text": text})  # so that the second press needs no second upload
-    wrong = [each for each in found if each.problem]
+            # the text is in the form, so that the second submission needs no upload
+            form = FileForm(initial={"text": text})
+    wrong = [each for each in results if each.problem]
     context = {
         "section": kind,
         "kind": kind,
         "form": form,
-        "found": (wrong + [each for each in found if not each.problem])[:_SHOWN],
-        "more": max(0, len(found) - _SHOWN),
-        "summary": csv_io.summarize(found) if found else None,
-        "really": really and bool(found),
+        "found": (wrong + [each for each in results if not each.problem])[:_MAX_LINES],
+        "more": max(0, len(results) - _MAX_LINES),
+        "summary": csv_io.summarize(results) if results else None,
+        "really": really and bool(results),
         "columns": (*csv_io.COLUMNS[kind], *(csv_io.SECRETS if kind == "accounts" else ())),
     }
     return render_page(request, permissions, "import", context, status=400 if form.errors else 200)

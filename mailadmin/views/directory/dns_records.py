@@ -1,4 +1,4 @@
-"""A domain's DNS: the records it needs, as they are to be entered; what the DNS says now; DKIM keys."""
+"""A domain's DNS: the records it needs, their state in the DNS, and DKIM keys."""
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
@@ -25,7 +25,7 @@ def _find_domain(permissions: Permissions, domain_id: int) -> Domain:
 @require_safe
 @requires_view
 def dns_records(request: HttpRequest, permissions: Permissions, domain_id: int) -> HttpResponse:
-    """The records at once; the DNS is asked when somebody wants to know (?check=1)."""
+    """Show the records at once; the DNS is queried on request (?check=1)."""
     row = _find_domain(permissions, domain_id)
     records = domain_check.expected_records(row)
     checked = domain_check.check_records(records) if request.GET.get("check") else []
@@ -47,7 +47,7 @@ def dns_records(request: HttpRequest, permissions: Permissions, domain_id: int) 
 @require_POST
 @requires_change
 def change_key(request: HttpRequest, permissions: Permissions, domain_id: int) -> HttpResponse:
-    """Make a key, put one to work, delete one: the form's button says which."""
+    """Create, activate or delete a key, as the form's button says."""
     row = _find_domain(permissions, domain_id)
     number = request.POST.get("key", "")
     key_id = int(number) if number.isdecimal() and len(number) < 19 else 0
@@ -57,16 +57,16 @@ def change_key(request: HttpRequest, permissions: Permissions, domain_id: int) -
                 dkim_keys.create_key(row.pk, request.POST.get("algorithm", ""))
             except ValueError:
                 raise Http404 from None
-            words = _("The key has been made. Enter its record, then put it to work.")
+            text = _("The key has been created. Publish its DNS record, then activate the key.")
         case "sign" if dkim_keys.activate_key(row.pk, key_id):
-            words = _("Outgoing mail is signed with this key now.")
+            text = _("Outgoing mail is signed with this key now.")
         case "delete" if "sure" not in request.POST and (entry := _find_key(row, key_id)):
             return render_page(request, permissions, "delete", _confirmation(row, entry))
         case "delete" if dkim_keys.delete_key(row.pk, key_id):
-            words = _("The key has been deleted.")
+            text = _("The key has been deleted.")
         case _:
             return redirect("mailadmin:dns", row.pk)
-    return redirect_with_notice(request, permissions, words, "mailadmin:dns", row.pk)
+    return redirect_with_notice(request, permissions, text, "mailadmin:dns", row.pk)
 
 
 def _find_key(row: Domain, key_id: int) -> KeyEntry | None:
@@ -76,7 +76,7 @@ def _find_key(row: Domain, key_id: int) -> KeyEntry | None:
 def _confirmation(row: Domain, entry: KeyEntry) -> dict[str, object]:
     losses = [_("the key %(selector)s of %(domain)s") % {"selector": entry.selector, "domain": row.name}]
     if entry.state == DkimKey.State.SIGNING:
-        losses.append(_("the signature of outgoing mail: it goes out unsigned until another key is put to work"))
+        losses.append(_("the signature of outgoing mail: it is sent unsigned until another key is activated"))
     return {
         "section": "domains",
         "title": _("Delete %(name)s") % {"name": entry.selector},

@@ -1,4 +1,4 @@
-"""Domains: list, make, change, delete."""
+"""Domains: list, create, change, delete."""
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet, Sum
@@ -10,10 +10,10 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_safe
 
 from mailadmin import list_page
-from mailadmin.file_sizes import format_size
 from mailadmin.forms import DomainForm
 from mailadmin.permissions import Permissions, requires_system_change, requires_view
 from mailadmin.views.page_responses import confirm_and_delete, redirect_with_notice, render_page
+from mailcore.conf.size_format import format_size
 from mailcore.models import Domain
 from mailcore.store import directory
 from mailcore.store.directory import DirectoryError
@@ -27,9 +27,9 @@ _VALUES = ("pk", "name", "kind", "active", "target__name", "catch_all", "max_acc
 def domains(request: HttpRequest, permissions: Permissions) -> HttpResponse:
     q = list_page.search_term(request)
     rows = matching_domains(request.GET, permissions)
-    chosen = list_page.parse_sorting(request, _COLUMNS, "name")
-    page = list_page.paginate(request, rows, _COLUMNS, chosen, _VALUES)
-    # Counted for the page's domains only.
+    sorting = list_page.parse_sorting(request, _COLUMNS, "name")
+    page = list_page.paginate(request, rows, _COLUMNS, sorting, _VALUES)
+    # Counts are queried only for the domains on the page.
     shown = [row.pk for row in page]
     people = permissions.visible_accounts().filter(domain__in=shown).values_list("domain").order_by()
     usage = {pk: (n, octets) for pk, n, octets in people.annotate(Count("pk"), Sum("used_bytes"))}
@@ -40,7 +40,7 @@ def domains(request: HttpRequest, permissions: Permissions) -> HttpResponse:
         "section": "domains",
         "page": page,
         "q": q,
-        "sorting": chosen,
+        "sorting": sorting,
         "rows": [(row, *usage.get(row.pk, (0, 0)), names.get(row.pk, 0)) for row in page],
         "kinds": dict(Domain.Kind.choices),
     }
@@ -48,7 +48,7 @@ def domains(request: HttpRequest, permissions: Permissions) -> HttpResponse:
 
 
 def matching_domains(given: QueryDict, permissions: Permissions) -> QuerySet[Domain]:
-    """The domains the visitor sees that the search leaves."""
+    """Return the domains visible to the user that match the search text."""
     rows = permissions.visible_domains()
     q = list_page.search_text(given)
     return rows.filter(name__icontains=q) if q else rows
@@ -63,7 +63,7 @@ def new_domain(request: HttpRequest, permissions: Permissions) -> HttpResponse:
             name = form.cleaned_data["name"]
             directory.create_domain(name, form.draft())
         except DirectoryError as problem:
-            form.take(problem)
+            form.add_store_errors(problem)
         else:
             return redirect_with_notice(
                 request, permissions, _("%(name)s has been created.") % {"name": name}, "mailadmin:domains"
@@ -85,7 +85,7 @@ def domain(request: HttpRequest, permissions: Permissions, domain_id: int) -> Ht
             try:
                 directory.change_domain(row.pk, form.draft())
             except DirectoryError as problem:
-                form.take(problem)
+                form.add_store_errors(problem)
             else:
                 return redirect_with_notice(
                     request, permissions, _("%(name)s has been saved.") % {"name": row.name}, "mailadmin:domains"
@@ -140,5 +140,5 @@ def delete_domain(request: HttpRequest, permissions: Permissions, domain_id: int
     }
     return confirm_and_delete(
         request, permissions, delete=lambda: directory.delete_domain(row.pk), question=question,
-        words=_("%(name)s has been deleted.") % {"name": row.name}, to="mailadmin:domains",
+        text=_("%(name)s has been deleted.") % {"name": row.name}, to="mailadmin:domains",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The mail log: its last lines, by words and level."""
+"""The mail log: its last lines, filtered by words and level."""
 
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
@@ -8,8 +8,8 @@ from mailadmin.permissions import Permissions, requires_system_view
 from mailadmin.views.page_responses import render_page
 from mailcore.logs import reader, writer
 
-_LINES = 300
-_OCTETS = 8 << 20  # looked through from the log's end; older lines are `maillog`'s
+_MAX_LINES = 300
+_MAX_BYTES = 8 << 20  # bytes searched from the log's end; older lines are found with the program `maillog`
 
 
 @require_safe
@@ -28,21 +28,21 @@ def maillog(request: HttpRequest, permissions: Permissions) -> HttpResponse:
 
 
 def last_lines(q: str, level: str) -> list[tuple[str, str]]:
-    """(level, line) of the log's last lines that have all of the words and at least that level, "": any."""
+    """Return (level, line) of the log's last lines that have all words and at least that level ("": any)."""
     path = writer.log_path()
     if not path:
         return []
     try:
-        found = reader.last_lines(path, reader.LogFilter(q.split(), level or None), _LINES, _OCTETS)
+        lines = reader.last_lines(path, reader.LogFilter(q.split(), level or None), _MAX_LINES, _MAX_BYTES)
     except FileNotFoundError:
         return []
-    return [(reader.level_of(line), line) for line in found]
+    return [(reader.level_of(line), line) for line in lines]
 
 
 @require_safe
 @requires_system_view
 def download(request: HttpRequest, permissions: Permissions) -> FileResponse:
-    """The whole file."""
+    """Return the whole log file."""
     try:
         return FileResponse(
             open(writer.log_path(), "rb"), as_attachment=True, filename="maillog", content_type="text/plain"

@@ -1,4 +1,4 @@
-"""Where is my mail? One answer for administrators (their domains' messages) and for everybody (their own)."""
+"""Message tracking, for administrators (messages of their domains) and for users (their own)."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ from mailcore.mta.history import message_trace
 from mailcore.mta.history.message_trace import MessageTrace
 from mailcore.store.db import audit
 
-_AT_MOST = 50  # messages on a page
+_MAX_SHOWN = 50  # messages on a page
 
 
 @require_safe
@@ -27,32 +27,32 @@ def mail_tracking(request: HttpRequest, permissions: Permissions) -> HttpRespons
 
 
 def audit_lookup(permissions: Permissions, q: str) -> None:
-    """Who follows the messages of an account that is theirs to see is on its owner's record."""
+    """Record in the audit log that the messages of an account were looked up, visible to its owner."""
     if "@" in q and _own_addresses(permissions)(q):
         audit.record_lookup([q], "tracking")
 
 
 def _own_addresses(permissions: Permissions) -> Callable[[str], bool]:
-    """Which addresses are of the visitor's domains?"""
+    """Return a predicate for addresses in the user's domains."""
     if permissions.domains is None:
         return lambda _: True
     names = set(Domain.objects.filter(pk__in=permissions.domains).values_list("name", flat=True))
     return lambda address: address.rpartition("@")[2].lower() in names
 
 
-def visible_to_administrator(permissions: Permissions, told: MessageTrace) -> MessageTrace | None:
-    """What may be shown of a message to an administrator; None: nothing."""
-    return _visible_to_owner(told, _own_addresses(permissions))
+def visible_to_administrator(permissions: Permissions, trace: MessageTrace) -> MessageTrace | None:
+    """Return what an administrator may see of a message's history, or None."""
+    return _visible_to_owner(trace, _own_addresses(permissions))
 
 
 @require_safe
 @requires_login
 def own_tracking(request: HttpRequest, permissions: Permissions) -> HttpResponse:
-    me = permissions.visitor.address
-    return _tracking_page(request, permissions, "own-tracking", lambda address: address.lower() == me)
+    address_of_user = permissions.visitor.address
+    return _tracking_page(request, permissions, "own-tracking", lambda address: address.lower() == address_of_user)
 
 
-_TYPED = ["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d"]
+_INPUT_FORMATS = ["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d"]
 
 
 def _datetime_input() -> forms.DateTimeInput:
@@ -60,17 +60,17 @@ def _datetime_input() -> forms.DateTimeInput:
 
 
 class PeriodForm(Form):
-    """When the message came."""
+    """The period in which messages arrived."""
 
     since = forms.DateTimeField(
-        label=gettext_lazy("Came after"), required=False, input_formats=_TYPED, widget=_datetime_input()
+        label=gettext_lazy("Came after"), required=False, input_formats=_INPUT_FORMATS, widget=_datetime_input()
     )
     until = forms.DateTimeField(
-        label=gettext_lazy("Came before"), required=False, input_formats=_TYPED, widget=_datetime_input()
+        label=gettext_lazy("Came before"), required=False, input_formats=_INPUT_FORMATS, widget=_datetime_input()
     )
 
     def find(self, q: str) -> list[MessageTrace]:
-        """The messages that q names and that came within the span; without either none."""
+        """Return the messages that match `q` and arrived in the period; none if both are empty."""
         if not self.is_valid():
             return []
         since, until = (int(each.timestamp() * 1_000_000) if each else None for each in self.cleaned_data.values())
@@ -82,37 +82,40 @@ class PeriodForm(Form):
 
 
 def _tracking_page(
-    request: HttpRequest, permissions: Permissions, section: str, ours: Callable[[str], bool]
+    request: HttpRequest, permissions: Permissions, section: str, is_own: Callable[[str], bool]
 ) -> HttpResponse:
     q = list_page.search_term(request)
     with in_time_zone_of(permissions):
         form = PeriodForm({name: request.GET.get(name, "") for name in ("since", "until")})
-        found = form.find(q)
-    stories = [kept for each in found if (kept := _visible_to_owner(each, ours)) is not None]
+        traces_found = form.find(q)
+    traces = [visible for each in traces_found if (visible := _visible_to_owner(each, is_own)) is not None]
     context = {
         "section": section,
         "q": q,
         "form": form,
         "asked": bool(q or form.changed_data),
-        "stories": stories[::-1][:_AT_MOST],
-        "more": max(0, len(stories) - _AT_MOST),
+        "stories": traces[::-1][:_MAX_SHOWN],
+        "more": max(0, len(traces) - _MAX_SHOWN),
     }
     return render_page(request, permissions, "tracking", context, status=400 if form.errors else 200)
 
 
-# What an owner does with their copy is not for the sender to see.
-_OWNERS = ("moved", "deleted", "read")
+# A sender does not see what owners do with their copies.
+_PRIVATE_EVENTS = ("moved", "deleted", "read")
 
 
-def _visible_to_owner(told: MessageTrace, ours: Callable[[str], bool]) -> MessageTrace | None:
-    """What may be shown of a message: its sender sees what became of it on the way, a recipient their own part."""
-    sent = ours(told.sender)
-    if not sent and not any(map(ours, told.recipients)):
+def _visible_to_owner(trace: MessageTrace, is_own: Callable[[str], bool]) -> MessageTrace | None:
+    """Return what a user may see of a message's history: senders its delivery, recipients their own part.
+
+    Return None if the user is neither. The trace is modified.
+    """
+    sent = is_own(trace.sender)
+    if not sent and not any(map(is_own, trace.recipients)):
         return None
-    told.moments = [
+    trace.moments = [
         moment
-        for moment in told.moments
-        if not moment.address or ours(moment.address) or (sent and moment.kind not in _OWNERS)
+        for moment in trace.moments
+        if not moment.address or is_own(moment.address) or (sent and moment.kind not in _PRIVATE_EVENTS)
     ]
-    told.places = [place for place in told.places if ours(place.address)]
-    return told
+    trace.places = [place for place in trace.places if is_own(place.address)]
+    return trace

@@ -1,4 +1,4 @@
-"""The queue: what waits and why, one message in full, and what can be done about it."""
+"""The queue: the list of messages, one message with its recipients and history, and queue actions."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -28,16 +28,16 @@ STATES = (
 )  # fmt: skip
 _COLUMNS = {"due": "due_us", "arrived": "received_us", "size": "size", "sender": "sender"}
 _VALUES = ("pk", "state", "sender", "size", "received_us", "due_us")
-_SHOWN = 3  # recipients of a message in the list
-_CHUNK = 500  # messages of one transaction
+_MAX_RECIPIENTS = 3  # recipients of a message in the list
+_CHUNK = 500  # messages per transaction
 _DESTINATIONS = 50
-_COUNT_EVERY = 10  # seconds
-_NOTED = 50  # queue ids the audit names
+_DESTINATIONS_LIFETIME = 10  # seconds
+_MAX_LOGGED_IDS = 50  # queue ids listed in the audit log
 
 Act = Callable[[Sequence[int]], int]
 
 
-# What is done with messages: postsuper's moves and postqueue's; the word on the button; said in the mail log.
+# Queue actions of postsuper and postqueue: function, label of the button, text of the mail log.
 _ACTIONS: dict[str, tuple[Act, object, str]] = {
     "flush": (states.flush, gettext_lazy("Deliver now"), "due at once"),
     "hold": (states.hold, gettext_lazy("Put on hold"), "placed on hold"),
@@ -48,10 +48,10 @@ _ACTIONS: dict[str, tuple[Act, object, str]] = {
 }
 
 
-# What cannot be taken back, and what it means.
-_FOR_GOOD = {
-    "delete": gettext_lazy("They are gone for good, and nobody is told: neither their senders nor their recipients."),
-    "return": gettext_lazy("Their senders are told that they could not be delivered, and they leave the queue."),
+# Irreversible actions and their consequences.
+_IRREVERSIBLE = {
+    "delete": gettext_lazy("They are deleted permanently; neither their senders nor their recipients are notified."),
+    "return": gettext_lazy("Their senders receive a bounce, and the messages are removed from the queue."),
 }
 
 
@@ -59,8 +59,8 @@ _FOR_GOOD = {
 @requires_system_view
 def queued_messages(request: HttpRequest, permissions: Permissions) -> HttpResponse:
     state, q = _parse_filter(request.GET)
-    chosen = list_page.parse_sorting(request, _COLUMNS, "due")
-    page = list_page.paginate(request, matching_messages(request.GET), _COLUMNS, chosen, _VALUES)
+    sorting = list_page.parse_sorting(request, _COLUMNS, "due")
+    page = list_page.paginate(request, matching_messages(request.GET), _COLUMNS, sorting, _VALUES)
     counts = dict(Queued.unsettled.values_list("state").annotate(n=Count("pk")).order_by())
     context = {
         "section": "queue",
@@ -70,29 +70,29 @@ def queued_messages(request: HttpRequest, permissions: Permissions) -> HttpRespo
         "state": state,
         "states": [(each.value, each.label, counts.get(each.value, 0)) for each in STATES],
         "all": sum(counts.values()),
-        "sorting": chosen,
-        "actions": [(name, words) for name, (_act, words, _said) in _ACTIONS.items()],
+        "sorting": sorting,
+        "actions": [(name, words) for name, (_act, words, _log_text) in _ACTIONS.items()],
     }
     return render_page(request, permissions, "queue", context)
 
 
-def _parse_filter(given: QueryDict) -> tuple[str, str]:
-    """State and search term, of the list's address or of a form below it."""
-    return list_page.parse_choice(given, "state", [each.value for each in STATES]), list_page.search_text(given)
+def _parse_filter(query: QueryDict) -> tuple[str, str]:
+    """Return state and search text from a list's URL or a form below it."""
+    return list_page.parse_choice(query, "state", [each.value for each in STATES]), list_page.search_text(query)
 
 
-def matching_messages(given: QueryDict) -> QuerySet[Queued]:
-    """The messages of one state, or of all, that a queue id, a sender or a waiting recipient names."""
-    state, q = _parse_filter(given)
+def matching_messages(query: QueryDict) -> QuerySet[Queued]:
+    """Return messages by state whose queue id, sender or waiting recipients match the search text."""
+    state, q = _parse_filter(query)
     rows = Queued.unsettled.filter(state__in=[state] if state else STATES)
     if not q:
         return rows
     waiting = Recipient.objects.filter(state=Recipient.State.WAITING)
-    named = waiting.filter(Q(address__icontains=q) | Q(reason__icontains=q)).values("queued_id")
-    wanted = Q(sender__icontains=q) | Q(pk__in=named)
+    by_recipient = waiting.filter(Q(address__icontains=q) | Q(reason__icontains=q)).values("queued_id")
+    condition = Q(sender__icontains=q) | Q(pk__in=by_recipient)
     with contextlib.suppress(ValueError):
-        wanted |= Q(pk=content_files.parse_id(q))
-    return rows.filter(wanted)
+        condition |= Q(pk=content_files.parse_id(q))
+    return rows.filter(condition)
 
 
 def _with_recipients(page: Sequence[Queued]) -> Iterator[dict[str, object]]:
@@ -110,25 +110,25 @@ def _with_recipients(page: Sequence[Queued]) -> Iterator[dict[str, object]]:
             "size": row.size,
             "arrived": row.received_us // states.MICRO,
             "due": row.due_us // states.MICRO,
-            "recipients": recipients[:_SHOWN],
-            "more": max(0, len(recipients) - _SHOWN),
+            "recipients": recipients[:_MAX_RECIPIENTS],
+            "more": max(0, len(recipients) - _MAX_RECIPIENTS),
         }
 
 
 @require_safe
 @requires_system_view
 def queue_destinations(request: HttpRequest, permissions: Permissions) -> HttpResponse:
-    """Where the waiting mail is bound for, the fullest first, and something that was said there."""
+    """Show the domains with most waiting recipients, and one deferral reason of each."""
     rows: list[tuple[str, int, str]] | None = cache.get("mailadmin.destinations")
     if rows is None:
         rows = _largest_destinations()
-        cache.set("mailadmin.destinations", rows, _COUNT_EVERY)
+        cache.set("mailadmin.destinations", rows, _DESTINATIONS_LIFETIME)
     context = {"section": "queue", "rows": rows[:_DESTINATIONS], "more": len(rows) > _DESTINATIONS}
     return render_page(request, permissions, "destinations", context)
 
 
 def _largest_destinations() -> list[tuple[str, int, str]]:
-    """Looks at everybody who waits."""
+    """Count waiting recipients by domain; the query reads all of them."""
     waiting = Recipient.objects.filter(state=Recipient.State.WAITING, queued__state__in=STATES)
     domain = Lower(Substr("address", StrIndex("address", Value("@")) + 1))
     fullest = waiting.annotate(domain=domain).values_list("domain").annotate(n=Count("pk"), said=Max("reason"))
@@ -140,7 +140,7 @@ def _largest_destinations() -> list[tuple[str, int, str]]:
 def queued_message(request: HttpRequest, permissions: Permissions, queue_id: str) -> HttpResponse:
     row = _find_queued(queue_id)
     audit.record_lookup([row.sender, *row.recipients.values_list("address", flat=True)], f"message:{row.pk:X}")
-    [told] = message_trace.find_traces(f"{row.pk:X}")[:1] or [None]
+    [trace] = message_trace.find_traces(f"{row.pk:X}")[:1] or [None]
     context = {
         "section": "queue",
         "message": row,
@@ -148,10 +148,12 @@ def queued_message(request: HttpRequest, permissions: Permissions, queue_id: str
         "arrived": row.received_us // states.MICRO,
         "due": row.due_us // states.MICRO,
         "recipients": row.recipients.order_by("pk"),
-        "moments": told.moments if told else [],
-        "places": told.places if told else [],
+        "moments": trace.moments if trace else [],
+        "places": trace.places if trace else [],
         "headers": _read_headers(row),
-        "actions": [(name, words) for name, (_act, words, _said) in _ACTIONS.items()] if row.state != "done" else [],
+        "actions": [(name, words) for name, (_act, words, _log_text) in _ACTIONS.items()]
+        if row.state != "done"
+        else [],
     }
     return render_page(request, permissions, "message", context)
 
@@ -164,7 +166,7 @@ def _find_queued(queue_id: str) -> Queued:
 
 
 def _read_headers(row: Queued) -> list[tuple[str, str]]:
-    """The header of a message that is still here; its text is nobody's business."""
+    """Return the header of a message whose content file exists; the body is not shown."""
     try:
         raw = content_files.read_header(row.pk, row.trace_size, conf.current().header_size_limit)
     except OSError:
@@ -176,8 +178,7 @@ def _read_headers(row: Queued) -> list[tuple[str, str]]:
 @require_POST
 @requires_system_change
 def act_on_queue(request: HttpRequest, permissions: Permissions) -> HttpResponse:
-    """Do one thing to the chosen messages, or to all that the list's filter matches; what is for good only after
-    having said what it does."""
+    """Apply an action to selected messages or to all that match the filter, after a confirmation if irreversible."""
     name = request.POST.get("action", "")
     if name not in _ACTIONS:
         raise Http404
@@ -185,12 +186,12 @@ def act_on_queue(request: HttpRequest, permissions: Permissions) -> HttpResponse
         ids = list(matching_messages(request.POST).order_by("pk").values_list("pk", flat=True))
     else:
         ids = [int(value) for value in request.POST.getlist("id") if value.isdecimal() and len(value) < 19]
-    if name in _FOR_GOOD and "sure" not in request.POST and ids:
+    if name in _IRREVERSIBLE and "sure" not in request.POST and ids:
         context = {
             "section": "queue",
             "action": name,
             "words": _ACTIONS[name][1],
-            "what": _FOR_GOOD[name],
+            "what": _IRREVERSIBLE[name],
             "count": len(ids),
             "ids": [] if request.POST.get("all") else ids,
             "everything": bool(request.POST.get("all")),
@@ -206,10 +207,15 @@ def act_on_queue(request: HttpRequest, permissions: Permissions) -> HttpResponse
 
 
 def apply_action(name: str, ids: Sequence[int]) -> int:
-    """Do one thing to messages; how many it was done to. In the audit and in the mail log it is said who did."""
+    """Apply an action to messages; return how many it changed.
+
+    The audit log and the mail log name the user.
+    """
     action, _words, said = _ACTIONS[name]
     count = sum(action(ids[start : start + _CHUNK]) for start in range(0, len(ids), _CHUNK))
     if count:
-        audit.record_change("queue.act", said, {}, {"messages": count, "ids": [f"{each:X}" for each in ids[:_NOTED]]})
+        audit.record_change(
+            "queue.act", said, {}, {"messages": count, "ids": [f"{each:X}" for each in ids[:_MAX_LOGGED_IDS]]}
+        )
     writer.write("mailadmin", f"{audit.current_author().name}: {count} messages {said}")
     return count

@@ -1,4 +1,4 @@
-"""Would this message be accepted, and where would it go? Asked of the very functions that decide."""
+"""Delivery simulator: would a message be accepted, and where would it go; evaluated by the real policy code."""
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
@@ -19,19 +19,19 @@ class SimulationForm(Form):
     )
     recipient = forms.CharField(label=_("Recipient"), max_length=320)
     login = forms.CharField(label=_("Signed in as"), required=False, max_length=320)
-    size = forms.IntegerField(label=_("Size in octets"), required=False, min_value=0, max_value=2**40)
+    size = forms.IntegerField(label=_("Size in bytes"), required=False, min_value=0, max_value=2**40)
     tls = forms.BooleanField(label=_("Encrypted"), required=False)
 
     def answer(self) -> Explanation:
-        given = self.cleaned_data
+        data = self.cleaned_data
         return explain_delivery(
-            given["client"],
-            given["sender"],
-            given["recipient"],
-            helo=given["helo"],
-            login=given["login"],
-            size=given["size"] or 0,
-            tls="TLSv1.3" if given["tls"] else "",
+            data["client"],
+            data["sender"],
+            data["recipient"],
+            helo=data["helo"],
+            login=data["login"],
+            size=data["size"] or 0,
+            tls="TLSv1.3" if data["tls"] else "",
         )
 
 

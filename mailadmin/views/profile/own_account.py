@@ -1,4 +1,4 @@
-"""/account/: what everybody may do with their own account. The first page, the password, app passwords."""
+"""The user's own account (/account/): profile, password, app passwords."""
 
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, authenticate
@@ -24,14 +24,14 @@ from mailcore.store.mailbox import quota_limits
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires_login
 def own_account(request: HttpRequest, permissions: Permissions) -> HttpResponse:
-    me = permissions.visitor
-    initial = {"name": me.name, "language": me.language, "time_zone": me.time_zone}
+    account = permissions.visitor
+    initial = {"name": account.name, "language": account.language, "time_zone": account.time_zone}
     form = OwnForm(request.POST or None, initial=initial)
     if form.is_valid():
         try:
-            directory.change_own(me.pk, **form.cleaned_data)
+            directory.change_own(account.pk, **form.cleaned_data)
         except DirectoryError as problem:
-            form.take(problem)
+            form.add_store_errors(problem)
         else:
             return _in_language(
                 redirect_with_notice(request, permissions, _("Your profile has been saved."), "mailadmin:own"),
@@ -40,15 +40,15 @@ def own_account(request: HttpRequest, permissions: Permissions) -> HttpResponse:
     context = {
         "section": "own",
         "form": form,
-        "account": me,
-        "limit": quota_limits.effective_limit(me.quota_bytes, me.domain.account_quota_bytes),
-        "aliases": directory.aliases_naming(me.address),
+        "account": account,
+        "limit": quota_limits.effective_limit(account.quota_bytes, account.domain.account_quota_bytes),
+        "aliases": directory.aliases_naming(account.address),
     }
     return render_page(request, permissions, "own", context, status=400 if form.errors else 200)
 
 
 def _in_language(response: HttpResponse, code: str) -> HttpResponse:
-    """Pages are in this language from now on; "" as the browser asks."""
+    """Set the language cookie; without a language the browser's applies."""
     if code:
         response.set_cookie(settings.LANGUAGE_COOKIE_NAME, code, max_age=365 * 86400, samesite="Lax", httponly=True)
     else:
@@ -60,26 +60,28 @@ def _in_language(response: HttpResponse, code: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires_login
 def own_password(request: HttpRequest, permissions: Permissions) -> HttpResponse:
-    me = permissions.visitor
+    account = permissions.visitor
     form = OwnPasswordForm(request.POST or None)
     if form.is_valid():
-        given = form.cleaned_data
+        data = form.cleaned_data
         try:
-            right = sign_in.throttled(
-                request, me.address, lambda: authenticate(request, username=me.address, password=given["present"])
+            user = sign_in.throttled(
+                request,
+                account.address,
+                lambda: authenticate(request, username=account.address, password=data["present"]),
             )
         except TooManyAttempts:
             form.add_error("present", sign_in.too_many_attempts())
             return render_page(request, permissions, "own_password", {"section": "password", "form": form}, 429)
-        if right is None:
+        if user is None:
             form.add_error("present", _("This is not your password."))
         else:
             try:
-                directory.set_password(me.pk, given["password"])
+                directory.set_password(account.pk, data["password"])
             except DirectoryError as problem:
-                form.take(problem)
+                form.add_store_errors(problem)
             else:
-                _keep_only_this_session(request, me.pk)
+                _keep_only_this_session(request, account.pk)
                 words = _("Your password has been changed. You are signed out everywhere else.")
                 return redirect_with_notice(request, permissions, words, "mailadmin:own")
     return render_page(
@@ -88,8 +90,10 @@ def own_password(request: HttpRequest, permissions: Permissions) -> HttpResponse
 
 
 def _keep_only_this_session(request: HttpRequest, account_id: int) -> None:
-    """Other sessions end with the old password. This one stays, under its own key: the webmail's credential
-    hangs on that."""
+    """End all other sessions after a change of password.
+
+    This one keeps its session key, to which the webmail's credential belongs.
+    """
     key = request.session.session_key or ""
     account_login.end_sessions(account_id, keep=key)
     request.session[HASH_SESSION_KEY] = Account.objects.get(pk=account_id).get_session_auth_hash()
@@ -98,15 +102,15 @@ def _keep_only_this_session(request: HttpRequest, account_id: int) -> None:
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires_login
 def app_passwords(request: HttpRequest, permissions: Permissions) -> HttpResponse:
-    me = permissions.visitor
+    account = permissions.visitor
     form = AppPasswordForm(request.POST or None)
     if form.is_valid():
         label = form.cleaned_data["label"]
-        secret = account_login.make_app_password(me.pk, label)
+        secret = account_login.make_app_password(account.pk, label)
         title = _("A password for “%(label)s”") % {"label": label}
         back = reverse("mailadmin:app-passwords")
-        return show_secret_once(request, permissions, title=title, address=me.address, secret=secret, back=back)
-    context = {"section": "app-passwords", "form": form, "made": account_login.app_passwords(me.pk)}
+        return show_secret_once(request, permissions, title=title, address=account.address, secret=secret, back=back)
+    context = {"section": "app-passwords", "form": form, "made": account_login.app_passwords(account.pk)}
     return render_page(request, permissions, "app_passwords", context, status=400 if form.errors else 200)
 
 

@@ -1,4 +1,4 @@
-"""The second step of signing in: a code, a passkey, or a recovery code, from whoever gave the right password."""
+"""The second step of a login: a code, a passkey or a recovery code, after the right password."""
 
 import secrets
 import time
@@ -23,7 +23,7 @@ from mailcore.store.auth.throttle import TooManyAttempts
 from mailcore.store.auth.webauthn import RelyingParty
 from mailcore.store.db import audit
 
-CHALLENGE = "challenge"  # in the session: what a passkey must sign now
+CHALLENGE = "challenge"  # session key: the challenge that a passkey must sign
 
 
 @never_cache
@@ -38,19 +38,19 @@ def second_step(request: HttpRequest) -> HttpResponse:
     problem = ""
     if request.method == "POST":
         if not throttle.count_code(request.session.session_key or ""):
-            return give_up(request, user)
+            return end_attempts(request, user)
         try:
             with audit.acting_as(user.address, sign_in.client_ip(request)):
-                shown = sign_in.throttled(
+                is_proved = sign_in.throttled(
                     request, user.address, lambda: proves_factor(request, user.pk) or None, throttle.SECOND
                 )
         except TooManyAttempts:
             problem = sign_in.too_many_attempts()
         else:
-            if shown:
+            if is_proved:
                 request.session.pop(sign_in.PENDING_LOGIN)
                 sign_in.finish_login(request, user, pending["backend"])
-                # Back through the sign-in page, which opens the mailbox and goes on.
+                # The login page opens the mailbox and redirects to the target.
                 return redirect(f"{reverse('sign-in')}?{urlencode({'next': pending['target']})}")
             problem = _("This is not right. Please try again.")
     context = {
@@ -66,8 +66,8 @@ def second_step(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def give_up(request: HttpRequest, user: Account) -> HttpResponse:
-    """Too many wrong codes: the session ends, the password is asked for again, and the owner hears of it."""
+def end_attempts(request: HttpRequest, user: Account) -> HttpResponse:
+    """End the session after too many wrong codes and notify the account's owner."""
     request.session.flush()
     owner_notice.report_wrong_codes(Account.objects.get(pk=user.pk), sign_in.client_ip(request))
     messages.error(request, _("Too many wrong codes. Please sign in again."))
@@ -75,7 +75,7 @@ def give_up(request: HttpRequest, user: Account) -> HttpResponse:
 
 
 def _pending_account(pending: dict[str, object] | None) -> Account | None:
-    """Who gave the password a moment ago, if the account is still open and the password still that one."""
+    """Return the account that gave the right password recently, unless it was closed or its password changed."""
     if not pending or time.time() - float(str(pending["since"])) > sign_in.PENDING_LIFETIME:
         return None
     user = AccountBackend().get_user(int(str(pending["account"])))
@@ -83,24 +83,24 @@ def _pending_account(pending: dict[str, object] | None) -> Account | None:
 
 
 def relying_party(request: HttpRequest) -> RelyingParty:
-    """Where the browser says it is; Django has checked that the name is one of ours."""
+    """Return the site as the browser names it; Django has checked that the host is one of ours."""
     host = request.get_host()
     name = host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
     return RelyingParty(name, f"{request.scheme}://{host}")
 
 
 def new_challenge(request: HttpRequest) -> str:
-    """A new one for the page that is about to be shown."""
-    fresh = secrets.token_urlsafe(32)
-    request.session[CHALLENGE] = fresh
-    return fresh
+    """Create the challenge for the page being rendered."""
+    challenge = secrets.token_urlsafe(32)
+    request.session[CHALLENGE] = challenge
+    return challenge
 
 
 def proves_factor(request: HttpRequest, account_id: int) -> bool:
-    """Does the posted form show a factor of the account? A challenge is good for one answer."""
-    asked = request.session.pop(CHALLENGE, "")
-    given = request.POST
-    if handle := given.get("passkey"):
-        proof = (given.get("client", ""), given.get("authenticator", ""), given.get("signature", ""))
-        return second_factors.check_passkey(account_id, relying_party(request), asked, handle, *proof)
-    return second_factors.check_code(account_id, given.get("code", "")[:100])
+    """Return True if the posted form proves a factor of the account; a challenge is valid for one attempt."""
+    expected = request.session.pop(CHALLENGE, "")
+    post = request.POST
+    if handle := post.get("passkey"):
+        proof = (post.get("client", ""), post.get("authenticator", ""), post.get("signature", ""))
+        return second_factors.check_passkey(account_id, relying_party(request), expected, handle, *proof)
+    return second_factors.check_code(account_id, post.get("code", "")[:100])

@@ -1,5 +1,8 @@
-"""/account/security: the second factor. Whoever signed in longer ago than step_up_time shows the password, or a factor,
-once more before anything is changed here."""
+"""The second factor (/account/security).
+
+A user who logged in longer than step_up_time ago must prove the password or a factor again before changing anything
+here.
+"""
 
 import functools
 import io
@@ -22,7 +25,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from mailadmin import sign_in
 from mailadmin.permissions import Permissions, requires_login
 from mailadmin.views.page_responses import redirect_with_notice, render_page
-from mailadmin.views.profile.second_step import give_up, new_challenge, proves_factor, relying_party
+from mailadmin.views.profile.second_step import end_attempts, new_challenge, proves_factor, relying_party
 from mailcore import conf
 from mailcore.models import Account
 from mailcore.store.auth import second_factors, throttle, webauthn
@@ -30,68 +33,68 @@ from mailcore.store.auth.throttle import TooManyAttempts
 from mailcore.store.auth.webauthn import InvalidAssertion
 from mailcore.wire.auth import totp
 
-_NEW = "new app"  # in the session: the sealed key of the app that is being set up
+PENDING_KEY = "new app"  # session key: the encrypted key of the app being set up
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, Permissions, P], HttpResponse]
 
 
 def requires_recent_login(view: View[P]) -> View[P]:
-    """The visitor proved who they are within step_up_time, else is asked to, and comes back."""
+    """Require a proof within step_up_time; otherwise the user is asked for one and returns."""
 
     @functools.wraps(view)
-    def asked(request: HttpRequest, permissions: Permissions, /, *values: P.args, **named: P.kwargs) -> HttpResponse:
+    def checked(request: HttpRequest, permissions: Permissions, /, *values: P.args, **named: P.kwargs) -> HttpResponse:
         if time.time() - request.session.get(sign_in.PROVED_AT, 0) < conf.current().step_up_time:
             return view(request, permissions, *values, **named)
-        wanted = request.get_full_path() if request.method == "GET" else reverse("mailadmin:security")
-        return redirect(f"{reverse('mailadmin:confirm')}?{urlencode({'next': wanted})}")
+        target = request.get_full_path() if request.method == "GET" else reverse("mailadmin:security")
+        return redirect(f"{reverse('mailadmin:confirm')}?{urlencode({'next': target})}")
 
-    return asked
+    return checked
 
 
 @sensitive_post_parameters("password", "code")
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires_login
 def confirm_identity(request: HttpRequest, permissions: Permissions) -> HttpResponse:
-    """Is it still you? The password, or where there is a second factor that."""
-    me, problem = permissions.visitor, ""
-    wanted = request.POST.get("next") or request.GET.get("next") or ""
-    safe = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
+    """Ask for the second factor, or for the password if there is none."""
+    account, problem = permissions.visitor, ""
+    target = request.POST.get("next") or request.GET.get("next") or ""
+    safe = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
     if request.method == "POST":
-        if me.second_factor and not throttle.count_code(request.session.session_key or ""):
-            return give_up(request, me)
+        if account.second_factor and not throttle.count_code(request.session.session_key or ""):
+            return end_attempts(request, account)
         try:
-            step = throttle.SECOND if me.second_factor else throttle.FIRST
-            if sign_in.throttled(request, me.address, lambda: _proves_identity(request, me) or None, step):
-                sign_in.prove(request, me)
-                return redirect(wanted if safe else reverse("mailadmin:security"))
+            step = throttle.SECOND if account.second_factor else throttle.FIRST
+            if sign_in.throttled(request, account.address, lambda: _proves_identity(request, account) or None, step):
+                sign_in.record_proof(request, account)
+                return redirect(target if safe else reverse("mailadmin:security"))
             problem = _("This is not right. Please try again.")
         except TooManyAttempts:
             problem = sign_in.too_many_attempts()
     context = {
         "section": "security",
         "problem": problem,
-        "next": wanted if safe else "",
-        "factors": second_factors.list_factors(me.pk),
-        "passkeys": second_factors.list_passkey_ids(me.pk),
+        "next": target if safe else "",
+        "factors": second_factors.list_factors(account.pk),
+        "passkeys": second_factors.list_passkey_ids(account.pk),
         "challenge": new_challenge(request),
         "site": relying_party(request),
     }
     return render_page(request, permissions, "confirm", context, status=401 if problem else 200)
 
 
-def _proves_identity(request: HttpRequest, me: Account) -> bool:
-    if me.second_factor:
-        return proves_factor(request, me.pk)
-    return authenticate(request, username=me.address, password=request.POST.get("password", "")) is not None
+def _proves_identity(request: HttpRequest, account: Account) -> bool:
+    if account.second_factor:
+        return proves_factor(request, account.pk)
+    return authenticate(request, username=account.address, password=request.POST.get("password", "")) is not None
 
 
 @require_http_methods(["GET", "HEAD"])
 @requires_login
 def security(request: HttpRequest, permissions: Permissions) -> HttpResponse:
-    me = permissions.visitor
-    required = me.role in conf.current().second_factor_roles
-    context = {"section": "security", "factors": second_factors.list_factors(me.pk), "required": required}
+    account = permissions.visitor
+    required = account.role in conf.current().second_factor_roles
+    context = {"section": "security", "factors": second_factors.list_factors(account.pk), "required": required}
     return render_page(request, permissions, "security", context)
 
 
@@ -100,23 +103,23 @@ def security(request: HttpRequest, permissions: Permissions) -> HttpResponse:
 @requires_login
 @requires_recent_login
 def add_app(request: HttpRequest, permissions: Permissions) -> HttpResponse:
-    me, problem = permissions.visitor, ""
-    sealed = request.session.get(_NEW)
-    if request.method == "POST" and sealed:
+    account, problem = permissions.visitor, ""
+    encrypted_key = request.session.get(PENDING_KEY)
+    if request.method == "POST" and encrypted_key:
         label = request.POST.get("label", "").strip() or _("Authenticator app")
-        had = second_factors.list_factors(me.pk).codes
-        if second_factors.add_authenticator(me.pk, label, sealed, request.POST.get("code", "")[:20]):
-            request.session.pop(_NEW)
+        had = second_factors.list_factors(account.pk).codes
+        if second_factors.add_authenticator(account.pk, label, encrypted_key, request.POST.get("code", "")[:20]):
+            request.session.pop(PENDING_KEY)
             return _finish_setup(request, permissions, had)
         problem = _("This is not the code the app shows now. Is the phone's clock right?")
     else:
-        sealed = request.session[_NEW] = second_factors.new_totp_key()
-    key = second_factors.decrypt_totp_key(sealed)
+        encrypted_key = request.session[PENDING_KEY] = second_factors.new_totp_key()
+    key = second_factors.decrypt_totp_key(encrypted_key)
     issuer = conf.current().mail_name
     context = {
         "section": "security",
         "problem": problem,
-        "picture": _qr_code(totp.provisioning_uri(key, issuer, me.address)),
+        "picture": _qr_code(totp.provisioning_uri(key, issuer, account.address)),
         "key": totp.format_key(key),
         "issuer": issuer,
     }
@@ -126,7 +129,7 @@ def add_app(request: HttpRequest, permissions: Permissions) -> HttpResponse:
 
 
 def _qr_code(text: str) -> str:
-    """A QR code as SVG. Black on white in dark pages too: cameras want it so."""
+    """Return a QR code as SVG, black on white on dark pages too, because cameras need that."""
     out = io.BytesIO()
     segno.make(text, error="m").save(out, kind="svg", xmldecl=False, svgns=True, border=3, light="#fff", omitsize=True)
     return mark_safe(out.getvalue().decode())  # noqa: S308  (drawn by segno from our own text)
@@ -136,14 +139,14 @@ def _qr_code(text: str) -> str:
 @requires_login
 @requires_recent_login
 def add_passkey(request: HttpRequest, permissions: Permissions) -> HttpResponse:
-    me, problem = permissions.visitor, ""
+    account, problem = permissions.visitor, ""
     if request.method == "POST":
-        given, asked = request.POST, request.session.pop("challenge", "")
-        had = second_factors.list_factors(me.pk).codes
-        proof = (given.get("passkey", ""), given.get("client", ""), given.get("authenticator", ""))
+        post, checked = request.POST, request.session.pop("challenge", "")
+        had = second_factors.list_factors(account.pk).codes
+        proof = (post.get("passkey", ""), post.get("client", ""), post.get("authenticator", ""))
         try:
-            passkey = webauthn.verify_registration(relying_party(request), asked, *proof, given.get("public", ""))
-            second_factors.add_passkey(me.pk, given.get("label", "").strip() or _("Passkey"), passkey)
+            passkey = webauthn.verify_registration(relying_party(request), checked, *proof, post.get("public", ""))
+            second_factors.add_passkey(account.pk, post.get("label", "").strip() or _("Passkey"), passkey)
         except InvalidAssertion:
             problem = _("This did not work. Please try again.")
         else:
@@ -153,14 +156,14 @@ def add_passkey(request: HttpRequest, permissions: Permissions) -> HttpResponse:
         "problem": problem,
         "challenge": new_challenge(request),
         "site": relying_party(request),
-        "user": webauthn.encode(f"account {me.pk}".encode()),
-        "passkeys": second_factors.list_passkey_ids(me.pk),
+        "user": webauthn.encode(f"account {account.pk}".encode()),
+        "passkeys": second_factors.list_passkey_ids(account.pk),
     }
     return render_page(request, permissions, "add_passkey", context, status=400 if problem else 200)
 
 
 def _finish_setup(request: HttpRequest, permissions: Permissions, codes_before: int) -> HttpResponse:
-    """The factor counts from now on; with the first one come recovery codes."""
+    """Activate the factor; with the first one, show recovery codes."""
     _keep_current_session(request, permissions)
     if codes_before:
         return redirect_with_notice(request, permissions, _("The second factor has been set up."), "mailadmin:security")

@@ -1,4 +1,4 @@
-"""/account/tokens: what scripts show under /api/."""
+"""API tokens (/account/tokens)."""
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
@@ -39,11 +39,11 @@ class TokenForm(Form):
 def own_tokens(request: HttpRequest, permissions: Permissions) -> HttpResponse:
     form = TokenForm(request.POST or None)
     if form.is_valid():
-        given = form.cleaned_data
+        data = form.cleaned_data
         token = api_tokens.create_token(
-            permissions.visitor.pk, given["label"], writes=given["writes"], expires=given["expires"]
+            permissions.visitor.pk, data["label"], writes=data["writes"], expires=data["expires"]
         )
-        title = _("A token for “%(label)s”") % {"label": given["label"]}
+        title = _("A token for “%(label)s”") % {"label": data["label"]}
         back = reverse("mailadmin:tokens")
         return show_secret_once(
             request, permissions, title=title, address=permissions.visitor.address, secret=token, back=back

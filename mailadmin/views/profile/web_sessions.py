@@ -1,4 +1,4 @@
-"""Where somebody is signed in, and signing out there: an owner's own, and what an administrator sees of an account."""
+"""Web sessions: a user's own, and an administrator's view of what grants access to an account."""
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -13,15 +13,15 @@ from mailcore.models import Account
 from mailcore.store.auth import account_login, second_factors
 from mailcore.store.db import audit
 
-# What opens an account and can be taken back: one session, all, one program's password, every second factor.
+# Revocable access to an account: one session, all sessions, one app password, all second factors.
 KINDS = ("session", "sessions", "program", "factors")
 
 
 @require_safe
 @requires_login
 def own_sessions(request: HttpRequest, permissions: Permissions) -> HttpResponse:
-    found = account_login.web_sessions(permissions.visitor.pk, request.session.session_key or "")
-    context = {"section": "sessions", "sessions": found, "others": sum(not each.current for each in found)}
+    sessions = account_login.web_sessions(permissions.visitor.pk, request.session.session_key or "")
+    context = {"section": "sessions", "sessions": sessions, "others": sum(not each.current for each in sessions)}
     return render_page(request, permissions, "own_sessions", context)
 
 
@@ -52,7 +52,7 @@ def _find_account(permissions: Permissions, account_id: int) -> Account:
 @require_safe
 @requires_view
 def access(request: HttpRequest, permissions: Permissions, account_id: int) -> HttpResponse:
-    """Everything that opens an account: browsers, programs' passwords, second factors."""
+    """Show everything that grants access to an account: sessions, app passwords, second factors."""
     row = _find_account(permissions, account_id)
     audit.record_lookup([row.address], "access")
     context = {
@@ -69,23 +69,26 @@ def access(request: HttpRequest, permissions: Permissions, account_id: int) -> H
 @require_POST
 @requires_change
 def revoke_access(request: HttpRequest, permissions: Permissions, account_id: int) -> HttpResponse:
-    """Take back one thing that opens the account, or all of a kind: the form's field says which."""
+    """Revoke one kind of access to the account, as the form says."""
     row = _find_account(permissions, account_id)
     if not permissions.can_change_account(row):
         raise PermissionDenied
-    what, number = request.POST.get("what", ""), request.POST.get("number", "")
-    if what not in KINDS:
+    kind, number = request.POST.get("what", ""), request.POST.get("number", "")
+    if kind not in KINDS:
         raise Http404
-    ended = revoke(row.pk, what, int(number) if number.isdecimal() and len(number) < 19 else 0)
+    ended = revoke(row.pk, kind, int(number) if number.isdecimal() and len(number) < 19 else 0)
     if not ended:
-        messages.info(request, _("This sign-in was gone already."))
+        messages.info(request, _("This sign-in had already ended."))
         return redirect("mailadmin:access", row.pk)
     return redirect_with_notice(request, permissions, _("The sign-in has been revoked."), "mailadmin:access", row.pk)
 
 
-def revoke(account_id: int, what: str, number: int) -> bool:
-    """Let one of KINDS open the account no more; `number` says which session or program. False: it was gone."""
-    match what:
+def revoke(account_id: int, kind: str, number: int) -> bool:
+    """Revoke access of one of KINDS; `number` names the session or app password.
+
+    Return False if it did not exist.
+    """
+    match kind:
         case "session":
             return account_login.revoke_session(account_id, number)
         case "program":

@@ -1,4 +1,4 @@
-"""Who changed what: the audit with its search, one thing's changes, taking a change back; an owner's own."""
+"""The audit log: search, changes of one subject, reverting a change; and a user's own log."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,37 +31,37 @@ ACTIONS = {
     "account.delete": gettext_lazy("Account deleted"),
     "account.password": gettext_lazy("Password set"),
     "account.import": gettext_lazy("Accounts imported"),
-    "account.look": gettext_lazy("Looked into"),
-    "app-password.create": gettext_lazy("App password made"),
+    "account.look": gettext_lazy("Looked up"),
+    "app-password.create": gettext_lazy("App password created"),
     "app-password.revoke": gettext_lazy("App password revoked"),
     "session.revoke": gettext_lazy("Browser signed out"),
     "factor.create": gettext_lazy("Second factor set up"),
     "factor.delete": gettext_lazy("Second factor removed"),
-    "factor.recovery": gettext_lazy("Recovery codes made"),
+    "factor.recovery": gettext_lazy("Recovery codes created"),
     "factor.recovered": gettext_lazy("Signed in with a recovery code"),
-    "token.create": gettext_lazy("API token made"),
+    "token.create": gettext_lazy("API token created"),
     "token.revoke": gettext_lazy("API token revoked"),
     "alias.create": gettext_lazy("Alias created"),
     "alias.change": gettext_lazy("Alias changed"),
     "alias.delete": gettext_lazy("Alias deleted"),
     "alias.file": gettext_lazy("Aliases read from a file"),
-    "dkim.create": gettext_lazy("DKIM key made"),
-    "dkim.sign": gettext_lazy("DKIM key signs"),
+    "dkim.create": gettext_lazy("DKIM key created"),
+    "dkim.sign": gettext_lazy("DKIM key activated"),
     "dkim.delete": gettext_lazy("DKIM key deleted"),
     "setting.change": gettext_lazy("Setting changed"),
     "table.change": gettext_lazy("Table changed"),
     "table.import": gettext_lazy("Table imported"),
     "queue.act": gettext_lazy("Queue"),
 }
-_SHOWN = 12  # differences of one change on the page
+_MAX_DIFFERENCES = 12  # differences shown per change
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One change as the page shows it."""
+    """A change as the page shows it."""
 
     id: int
-    at: int  # seconds
+    at: int  # Unix time
     by: str
     place: str
     words: object
@@ -80,8 +80,8 @@ def describe_changes(permissions: Permissions, rows: Iterable[Change]) -> list[L
             row.place,
             ACTIONS.get(row.action, row.action),
             row.subject,
-            _differences(row)[:_SHOWN],
-            max(0, len(_differences(row)) - _SHOWN),
+            _differences(row)[:_MAX_DIFFERENCES],
+            max(0, len(_differences(row)) - _MAX_DIFFERENCES),
             revert.can_revert(permissions, row),
         )
         for row in rows
@@ -89,7 +89,7 @@ def describe_changes(permissions: Permissions, rows: Iterable[Change]) -> list[L
 
 
 def _differences(row: Change) -> list[tuple[str, object, object]]:
-    """What differs; of what was made new only what is not empty."""
+    """Return the differences of a change, without empty fields of created rows."""
     return [(name, old, new) for name, (old, new) in row.difference.items() if old is not None or new not in ("", [])]
 
 
@@ -121,7 +121,7 @@ def _page(request: HttpRequest, rows: QuerySet[Change]) -> Iterable[Change]:
 @require_safe
 @requires_login
 def own_audit_log(request: HttpRequest, permissions: Permissions) -> HttpResponse:
-    """What was done to the visitor's account, by whom; and from where it was signed in to."""
+    """Show the changes of the user's account, and the client addresses that logged in to it."""
     me = permissions.visitor
     page = _page(request, Change.objects.filter(subject=me.address))
     since = timezone.localdate() - timedelta(days=365)
@@ -148,6 +148,6 @@ def revert_change(request: HttpRequest, permissions: Permissions, change_id: int
             messages.error(request, str(problem))
         else:
             messages.success(request, _("Undone: %(subject)s is as it was before.") % {"subject": change.subject})
-    wanted = request.POST.get("back", "")
-    safe = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
-    return redirect(wanted if safe else reverse("mailadmin:history"))
+    target = request.POST.get("back", "")
+    safe = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
+    return redirect(target if safe else reverse("mailadmin:history"))

@@ -1,4 +1,4 @@
-"""Every parameter: what it does, what is in force and why, and changing it."""
+"""Parameters: the list, and each one's description, effective value, origin and history."""
 
 from dataclasses import dataclass
 
@@ -34,8 +34,8 @@ class Row:
 @requires_system_view
 def parameter_list(request: HttpRequest, permissions: Permissions) -> HttpResponse:
     q, origin = list_page.search_term(request), list_page.query_choice(request, "origin", _ORIGINS)
-    known, origins = conf.specs(), conf.origins()
-    rows = [_setting_row(known[name], text, origins[name]) for name, text in conf.effective().items()]
+    specs_by_name, origins = conf.specs(), conf.origins()
+    rows = [_setting_row(specs_by_name[name], text, origins[name]) for name, text in conf.effective().items()]
     words = q.lower().split()
     shown = [
         row
@@ -64,7 +64,7 @@ def _setting_row(spec: conf.Spec, text: str, came_from: str) -> Row:
 
 
 class ParameterForm(Form):
-    """One field, as the parameter's kind wants it. Empty is a value; the default has a button of its own."""
+    """One field according to the parameter's type; an empty text is a value, the default has its own button."""
 
     def __init__(self, name: str, *values: object, **named: object) -> None:
         super().__init__(*values, **named)  # type: ignore[arg-type]

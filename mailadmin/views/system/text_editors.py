@@ -1,4 +1,4 @@
-"""Settings, tables and a Postfix's files as text: looked over, then saved as a whole."""
+"""Parameters and lookup tables as text, and import of Postfix files: validated, then saved as a whole."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ from mailcore.wire.files import main_cf_file
 from mailcore.wire.files import table_files as grammar
 from mailcore.wire.files.table_files import LineError
 
-_MOST = 5000  # entries of a table that are edited as one text
+_MAX_ENTRIES = 5000  # entries of a table that can be edited as one text
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     name: str
     old: str | None
-    new: str | None  # None: back to the default
+    new: str | None  # None: reset to the default
 
 
 # --- postconf -n ----------------------------------------------------------------------------------
@@ -42,8 +42,10 @@ class Difference:
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires_system_view
 def settings_text(request: HttpRequest, permissions: Permissions) -> HttpResponse:
-    """Everything that was set, as `postconf -n` shows it. What is no longer in the text goes back to its default; the
-    environment's values and secrets are not in it."""
+    """Edit all parameters that are set, in the format of `postconf -n`.
+
+    Parameters missing from the text are reset to their defaults; secrets and values from the environment are not shown.
+    """
     shown = _stored_settings()
     text, problems, differences = main_cf_file.format_main_cf(shown), [], []
     if request.method == "POST":
@@ -126,7 +128,7 @@ def _download(text: str, name: str) -> HttpResponse:
     return response
 
 
-# --- From a Postfix -------------------------------------------------------------------------------
+# --- Import from Postfix --------------------------------------------------------------------------
 
 
 class PostfixForm(FileForm):
@@ -145,10 +147,10 @@ class PostfixForm(FileForm):
     field_order = ("kind", "name", "file", "text")
 
     def clean(self) -> dict[str, object]:
-        given = super().clean() or {}
-        if given.get("kind") == "table" and not given.get("name"):
+        data = super().clean() or {}
+        if data.get("kind") == "table" and not data.get("name"):
             self.add_error("name", _("A table needs a name."))
-        return given
+        return data
 
 
 @sensitive_post_parameters("text")
@@ -159,15 +161,15 @@ def import_from_postfix(request: HttpRequest, permissions: Permissions) -> HttpR
     found: list[postfix_import.LineReport] = []
     really, tried = "import" in request.POST, False
     if form.is_valid():
-        given = form.cleaned_data
+        data = form.cleaned_data
         try:
             text = form.content()
         except ValueError as error:
             form.add_error("file", str(error))
         else:
-            found = postfix_import.import_text(given["kind"], text, name=given["name"], really=really)
+            found = postfix_import.import_text(data["kind"], text, name=data["name"], really=really)
             tried = True
-            form = PostfixForm(initial={"kind": given["kind"], "name": given["name"], "text": text})
+            form = PostfixForm(initial={"kind": data["kind"], "name": data["name"], "text": text})
     context = {
         "section": "settings",
         "form": form,
@@ -190,46 +192,50 @@ def table_list(request: HttpRequest, permissions: Permissions) -> HttpResponse:
 
 
 def known_tables() -> list[tuple[str, int, list[str]]]:
-    """(name, entries, the parameters that name it) of tables that have entries, and of those that parameters name."""
+    """Return (name, entries, parameters that refer to it) of all tables with entries or references."""
     counts = dict(AccessEntry.objects.values_list("table").order_by().annotate(n=Count("pk")))
-    users: dict[str, list[str]] = {}
-    given = conf.explicit_values()
+    references: dict[str, list[str]] = {}
+    data = conf.explicit_values()
     for name in conf.SPECS:
-        for word in str(conf.raw_value(name, given)).replace(",", " ").split():
+        for word in str(conf.raw_value(name, data)).replace(",", " ").split():
             if ":" in word and name.endswith(("_maps", "_restrictions", "_clientcerts")) and "://" not in word:
-                users.setdefault(lookup_tables.table_name(word), []).append(name)
-    return [(name, counts.get(name, 0), users.get(name, [])) for name in sorted({*counts, *users})]
+                references.setdefault(lookup_tables.table_name(word), []).append(name)
+    return [(name, counts.get(name, 0), references.get(name, [])) for name in sorted({*counts, *references})]
 
 
 def is_table_name(name: str) -> bool:
-    return 0 < len(name) <= 100 and all(sign.isalnum() or sign in "_.-" for sign in name)
+    return 0 < len(name) <= 100 and all(character.isalnum() or character in "_.-" for character in name)
 
 
 def restore_hidden_secrets(name: str, wanted: Mapping[str, str]) -> dict[str, str]:
-    """The same entries, with what is there where a password was left hidden."""
+    """Return the entries with the stored value in place of each hidden secret."""
     if not lookup_tables.is_secret(name):
         return dict(wanted)
-    there = dict(lookup_tables.list_entries(name))
-    return {key: there.get(key, "") if value == audit.HIDDEN else value for key, value in wanted.items()}
+    stored = dict(lookup_tables.list_entries(name))
+    return {key: stored.get(key, "") if value == audit.HIDDEN else value for key, value in wanted.items()}
 
 
 @sensitive_post_parameters("text")
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires_system_view
 def edit_table(request: HttpRequest, permissions: Permissions, name: str) -> HttpResponse:
-    """One table as postmap's text. Of a table of passwords only the keys are shown; an entry left as it is stays."""
+    """Edit one table in the format of postmap; a secret table shows its keys only, and unchanged entries stay."""
     if not name or len(name) > 100:
         raise Http404
     secret = lookup_tables.is_secret(name)
-    there = dict(lookup_tables.list_entries(name)) if AccessEntry.objects.filter(table=name).count() <= _MOST else None
+    stored = (
+        dict(lookup_tables.list_entries(name))
+        if AccessEntry.objects.filter(table=name).count() <= _MAX_ENTRIES
+        else None
+    )
     text = (
         ""
-        if there is None
-        else "".join(f"{key}\t{audit.HIDDEN if secret else value}\n" for key, value in there.items())
+        if stored is None
+        else "".join(f"{key}\t{audit.HIDDEN if secret else value}\n" for key, value in stored.items())
     )
     problems: list[str] = []
     if request.method == "POST":
-        if not permissions.can_change_system or there is None:
+        if not permissions.can_change_system or stored is None:
             raise PermissionDenied
         text = request.POST.get("text", "")
         wanted, problems = _parse_pairs(text)
@@ -244,7 +250,7 @@ def edit_table(request: HttpRequest, permissions: Permissions, name: str) -> Htt
         "text": text,
         "problems": problems,
         "asked": request.method == "POST",
-        "many": there is None,
+        "many": stored is None,
         "secret": secret,
     }
     return render_page(

@@ -66,7 +66,7 @@ def test_what_is_too_large_stays_there(office: PostOffice, lisi: Browser, port: 
 
 def test_a_wrong_password(office: PostOffice, lisi: Browser, port: str) -> None:
     assert add(lisi, port, password="wrong").status_code == 422
-    assert "The server there said:" in lisi.page
+    assert "That server replied:" in lisi.page
     assert office.messages("lisi") == []
 
 
@@ -88,7 +88,7 @@ def test_what_cannot_be(lisi: Browser, port: str, wish: dict[str, str], said: st
 def test_our_own_house_is_not_asked(lisi: Browser, port: str, parameters) -> None:
     parameters(webmail_fetch_networks="")
     assert add(lisi, port).status_code == 422
-    assert "That server cannot be reached, or may not be asked." in lisi.page
+    assert "That server cannot be reached, or is not permitted." in lisi.page
 
 
 def test_nobody_fetches_with_anothers_account(lisi: Browser, port: str) -> None:

@@ -49,7 +49,7 @@ def play(story: Callable[[], Awaitable[None]]) -> None:
 
 async def listening() -> None:
     """Until every ear stands in IDLE: news before that would be part of the first look."""
-    while not push._listeners or not all(ear.listens for ear in push._listeners.values()):
+    while not push._listeners or not all(ear.is_listening for ear in push._listeners.values()):
         await asyncio.sleep(0.01)
 
 
@@ -121,7 +121,7 @@ def test_after_signing_out_there_is_nothing_to_hear(office: PostOffice, lisi: Br
 def test_a_session_that_is_over_ends_the_stream(
     office: PostOffice, lisi: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(push, "JUDGED", 0.05)
+    monkeypatch.setattr(push, "SESSION_CHECK_SECONDS", 0.05)
     monkeypatch.setattr(push, "HEARTBEAT_SECONDS", 0.05)
 
     async def story() -> None:
@@ -137,7 +137,7 @@ def test_a_session_that_is_over_ends_the_stream(
 
 
 def test_a_server_without_idle_is_asked(office: PostOffice, lisi: Browser, monkeypatch) -> None:
-    monkeypatch.setattr(push, "ASKED", 0.1)
+    monkeypatch.setattr(push, "POLL_SECONDS", 0.1)
     real = push._run_command
 
     async def without_idle(reader, writer, command, heard=None):

@@ -100,7 +100,7 @@ def test_the_list_is_searched(lisi: Browser) -> None:
     assert "王芳" in lisi.page
     assert "张伟" not in lisi.page
     lisi.see("/contacts/", who="nobody\0")
-    assert "Nobody was found." in lisi.page
+    assert "No contact was found." in lisi.page
 
 
 def test_nicknames_and_groups_are_recipients(office: PostOffice, lisi: Browser) -> None:
@@ -128,7 +128,7 @@ def test_whom_one_writes_to_is_remembered(office: PostOffice, lisi: Browser) -> 
     lisi.see("/compose/")
     write(lisi, to="小七 <xiaoqi@benet.com>", subject="x", body="y")
     lisi.see("/contacts/")
-    assert "Nobody is here yet." in lisi.page
+    assert "There are no contacts yet." in lisi.page
 
 
 def test_recipients_are_picked_while_writing(lisi: Browser) -> None:
@@ -199,9 +199,9 @@ def test_no_file_is_too_odd(content: bytes, is_card: bool) -> None:
 
 def test_in_and_out(lisi: Browser) -> None:
     take_in(lisi, FILES["vCard 4"][0])
-    assert "Contacts added: 1, changed: 0, passed over: 0." in lisi.page
+    assert "Contacts added: 1, changed: 0, skipped: 0." in lisi.page
     take_in(lisi, "Name,E-mail\n王小芳,WANG@example.com\nx,no@address@\n", "contacts.csv")
-    assert "Contacts added: 0, changed: 1, passed over: 1." in lisi.page
+    assert "Contacts added: 0, changed: 1, skipped: 1." in lisi.page
     out = lisi.get("/contacts/export.csv")
     assert out["Content-Disposition"] == 'attachment; filename="contacts.csv"'
     assert "王小芳,wang@example.com" in out.content.decode()

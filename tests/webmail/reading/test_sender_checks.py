@@ -138,7 +138,7 @@ def test_a_receipt_is_sent_once(office: PostOffice, lisi: Browser) -> None:
     lisi.see("/mail/1")
     assert "xiaoqi@benet.com wants to be told that you read this." in lisi.page
     lisi.press("/mail/1/receipt", do="send")
-    assert "The sender is told that you read this." in lisi.page
+    assert "A read receipt was sent." in lisi.page
     assert "wants to be told" not in lisi.page
     lisi.press("/mail/1/receipt", do="send")
     office.deliver()

@@ -63,7 +63,7 @@ def test_one_click(mailing_list, office: PostOffice, lisi: Browser) -> None:
     lisi.see("/mail/1")
     assert mailing_list.asked == []  # looking at it asks nobody
     lisi.press("/mail/1/unsubscribe", **{"in": "INBOX"})
-    assert "The list was told that you no longer want its mail." in lisi.page
+    assert "The list has received your request to unsubscribe." in lisi.page
     assert mailing_list.asked == [("/leave?id=7", "application/x-www-form-urlencoded", ONE_CLICK, None)]
 
 

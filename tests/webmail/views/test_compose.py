@@ -276,7 +276,7 @@ def test_the_smtp_server_is_away(office: PostOffice, lisi: Browser, settings) ->
     with override_settings(WEBMAIL=settings.WEBMAIL | {"SMTP_SERVER": "127.0.0.1:1"}):
         response = write(lisi, to="xiaoqi@benet.com", body="bleibt")
     assert response.status_code == 503
-    assert "Your text is kept" in lisi.page
+    assert "Your text is saved" in lisi.page
     assert lisi.body() == "bleibt"
     write(lisi)
     assert "Your message was sent." in lisi.page
@@ -304,7 +304,7 @@ def test_the_copy_cannot_be_kept(office: PostOffice, lisi: Browser, monkeypatch:
     monkeypatch.setattr(imap_client.MailSession, "append", full)
     write(lisi, to="xiaoqi@benet.com", subject="x", body="y")
     assert "Your message was sent." in lisi.page
-    assert "No copy could be kept" in lisi.page
+    assert "No copy could be saved" in lisi.page
     office.deliver()
     assert len(office.messages("xiaoqi")) == 1
 

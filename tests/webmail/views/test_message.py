@@ -249,7 +249,7 @@ def test_a_card_is_shown_and_goes_into_the_address_book(office: PostOffice, lisi
         assert said in lisi.page
     assert 'href="javascript' not in lisi.page
     lisi.press("/mail/1/card/2")
-    assert "Contacts added: 1, changed: 0, passed over: 0." in lisi.page
+    assert "Contacts added: 1, changed: 0, skipped: 0." in lisi.page
     lisi.see("/contacts/")
     assert "wang@example.com" in lisi.page
     assert lisi.get("/mail/1/part/2?view=1").headers["Content-Disposition"].startswith("attachment")

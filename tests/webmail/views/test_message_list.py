@@ -286,16 +286,16 @@ def test_deleted_ones_are_marked_and_unmarked(office: PostOffice, marking: Brows
     assert "2 messages are marked as deleted." in marking.page
     assert office.flags(9) == {"\\Deleted"}
     assert office.messages("lisi", "Trash") == []
-    assert len(re.findall(r'<li class="row[^"]* gone', marking.page)) == 2
+    assert len(re.findall(r'<li class="row[^"]* deleted', marking.page)) == 2
     do(marking, "undelete", 9)
     assert office.flags(9) == set()
-    assert len(re.findall(r'<li class="row[^"]* gone', marking.page)) == 1
+    assert len(re.findall(r'<li class="row[^"]* deleted', marking.page)) == 1
 
 
 def test_marked_ones_are_removed_when_that_is_wanted(office: PostOffice, marking: Browser) -> None:
     do(marking, "delete", 9, 10)
     do(marking, "expunge")
-    assert "Messages marked as deleted are gone." in marking.page
+    assert "Messages marked as deleted have been removed." in marking.page
     assert subjects(marking.page) == [f"第{n}封" for n in range(8, 0, -1)]
     assert office.messages("lisi", "Trash") == []
 

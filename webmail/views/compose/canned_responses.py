@@ -1,4 +1,4 @@
-"""Canned texts: what one writes again and again, to be put into messages by one press."""
+"""Canned responses: texts a user writes often, inserted into messages with one click."""
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -12,7 +12,7 @@ from webmail.mailserver import imap_client
 from webmail.models import CannedText
 from webmail.views import layout
 
-MOST = 200
+MAX_TEXTS = 200
 LONGEST = 100_000  # characters of one text
 
 
@@ -20,19 +20,19 @@ LONGEST = 100_000  # characters of one text
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires_login
 def canned_responses(request: Request, mail: imap_client.MailSession) -> HttpResponse:
-    mine = CannedText.objects.filter(owner=request.visitor.address)
-    edited = mine.filter(pk=number).first() if (number := _number(request.GET.get("edit", ""))) else None
+    texts = CannedText.objects.filter(owner=request.visitor.address)
+    edited = texts.filter(pk=number).first() if (number := _number(request.GET.get("edit", ""))) else None
     shown = {"name": edited.name, "subject": edited.subject, "body": edited.body} if edited else {}
     problem = ""
     if request.method == "POST":
         if remove := _number(request.POST.get("remove", "")):
-            mine.filter(pk=remove).delete()
+            texts.filter(pk=remove).delete()
             return redirect("texts")
         shown, problem = _posted_response(request)
-        same = mine.filter(name=shown["name"]).exclude(pk=edited.pk if edited else None)
-        if not problem and same.exists():
+        others = texts.filter(name=shown["name"]).exclude(pk=edited.pk if edited else None)
+        if not problem and others.exists():
             problem = _("There is a text by that name already.")
-        if not problem and edited is None and mine.count() >= MOST:
+        if not problem and edited is None and texts.count() >= MAX_TEXTS:
             problem = _("There are too many texts.")
         if not problem:
             CannedText.objects.update_or_create(
@@ -40,12 +40,17 @@ def canned_responses(request: Request, mail: imap_client.MailSession) -> HttpRes
             )
             messages.success(request, _("The text was saved."))
             return redirect("texts")
-    context = layout.page_context(request, mail) | {"texts": mine, "edited": edited, "shown": shown, "problem": problem}
+    context = layout.page_context(request, mail) | {
+        "texts": texts,
+        "edited": edited,
+        "shown": shown,
+        "problem": problem,
+    }
     return render(request, "webmail/texts.html", context, status=422 if problem else 200)
 
 
-def _number(given: str) -> int:
-    return int(given) if given.isdecimal() and len(given) < 19 else 0
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 19 else 0
 
 
 def _posted_response(request: Request) -> tuple[dict[str, str], str]:

@@ -1,8 +1,8 @@
-"""Writing a message: new, as an answer, a forward, from a draft; its files; what the buttons do.
+"""Writing a message: new, a reply, a forward or from a draft; its files; and the actions of its buttons.
 
-Whatever is posted here is kept before anything is tried with it (`webmail.composing.draft_store`), so a refusal, a broken connection
-or an expired session costs nothing that was typed. A page that is older than what is kept overwrites nothing: what it
-says becomes a message of its own.
+Everything posted here is stored before anything is tried with it (`webmail.composing.draft_store`), so a refusal, a
+broken connection or an expired session loses no input. A page older than the stored draft overwrites nothing: its
+content becomes a draft of its own.
 """
 
 import re
@@ -44,13 +44,13 @@ LONGEST = {"to": 50_000, "cc": 50_000, "bcc": 50_000, "subject": 1000, "body": 5
 @require_http_methods(["GET", "HEAD", "POST"])
 def compose(request: HttpRequest) -> HttpResponseBase:
     if request.method == "POST":
-        kept = _save_posted(request)
-        if isinstance(kept, HttpResponse):
-            return kept
-        return _handle_post(request, kept)
+        posted = _save_posted(request)
+        if isinstance(posted, HttpResponse):
+            return posted
+        return _handle_post(request, posted)
     person = session.current_user(request)
     if person is not None and _named_token(request, person) is None:
-        # The address names the message: whoever comes back to it finds that one, not its words in a second one.
+        # The URL identifies the draft: returning to it shows that draft instead of starting a second one.
         query = request.GET.copy()
         query["message"] = draft_store.new_ticket(person.address)
         return session.set_credential_cookie(request, redirect(f"{reverse('compose')}?{query.urlencode()}"))
@@ -58,7 +58,7 @@ def compose(request: HttpRequest) -> HttpResponseBase:
 
 
 def _named_token(request: HttpRequest, person: session.WebmailUser) -> str | None:
-    """The token of the message an address names, if it is this visitor's."""
+    """Return the token of the draft a URL names, or None if it is not this user's."""
     token, owner = draft_store.read_ticket(request.GET.get("message", "")) or ("", "")
     return token if owner == person.address else None
 
@@ -66,7 +66,7 @@ def _named_token(request: HttpRequest, person: session.WebmailUser) -> str | Non
 @never_cache
 @require_http_methods(["GET", "HEAD"])
 def resume_draft(request: HttpRequest, token: str) -> HttpResponseBase:
-    """A message that was kept: after the session expired, or left lying."""
+    """Show a stored draft: after the session expired, or an unfinished one."""
     return _resumed_page(request, token)
 
 
@@ -85,8 +85,8 @@ def _new_draft(request: Request, mail: imap_client.MailSession) -> HttpResponse:
     if draft_store.draft_version(token):
         return redirect("resume", token)
     source = ComposeSource(request.GET.get("mode", ""), layout.requested_folder(request), request.GET.get("of", ""))
-    if (in_hand := _open_draft(mail, owner, source)) is not None:
-        return redirect("resume", in_hand)
+    if (open_token := _open_draft(mail, owner, source)) is not None:
+        return redirect("resume", open_token)
     fields = (
         begin_from_message(mail, request.visitor, source) if source.mode in MODES and source.of else _from_link(request)
     )
@@ -98,12 +98,12 @@ def _new_draft(request: Request, mail: imap_client.MailSession) -> HttpResponse:
         for name, kind, content in copied:
             draft_store.attach_bytes(token, name, kind, content)
     draft_store.finish_scheduled(owner)
-    left = draft_store.last_unfinished(owner, token) if not source.of else None
-    return compose_page(request, mail, token, fields, left=left)
+    unfinished = draft_store.last_unfinished(owner, token) if not source.of else None
+    return compose_page(request, mail, token, fields, unfinished=unfinished)
 
 
 def _open_draft(mail: imap_client.MailSession, owner: str, source: ComposeSource) -> str | None:
-    """The message whose draft is to be gone on with, where it is still being written here, files and all."""
+    """Return the token of a draft that is being edited here with its files, or None."""
     drafts = find_by_role(mail.folders(younger_than=30), "drafts")
     if source.mode != "draft" or drafts is None or source.box != drafts.name or not source.of.isdecimal():
         return None
@@ -111,7 +111,7 @@ def _open_draft(mail: imap_client.MailSession, owner: str, source: ComposeSource
 
 
 def _from_link(request: Request) -> dict[str, Any]:
-    """A new message, perhaps with what a link gave: ?to=… or a whole mailto: address (RFC 6068)."""
+    """Return the fields of a new message, perhaps from a link: ?to=… or a whole mailto: URL (RFC 6068)."""
     given = {name: request.GET.get(name, "") for name in ("to", "cc", "bcc", "subject", "body")}
     mailto = request.GET.get("mailto", "")
     if mailto.lower().startswith("mailto:"):
@@ -120,21 +120,24 @@ def _from_link(request: Request) -> dict[str, Any]:
         for name, value in parse_qsl(split.query):
             if name.lower() in given:
                 given[name.lower()] = value
-    usual = sender_identities.default_identity(request.visitor)
+    identity = sender_identities.default_identity(request.visitor)
     clean = {name: re.sub(r"[\x00-\x1f\x7f]+", " ", text)[:20_000] for name, text in given.items() if name != "body"}
     body = re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", "", given["body"])[:20_000]
     return clean | {
-        "identity": str(usual.id),
-        "body": mime_builder.add_signature(body, usual.signature, above=False),
+        "identity": str(identity.id),
+        "body": mime_builder.add_signature(body, identity.signature, above=False),
     }
 
 
-# --- What was posted ------------------------------------------------------------------------------
+# --- Posted drafts --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class PostedDraft:
-    """`stale`: the page was older than the message, and this is a message of its own now."""
+    """A draft as posted and stored.
+
+    `stale` is true if its page was older than the stored draft, so that it is now a draft of its own.
+    """
 
     token: str
     owner: str
@@ -144,7 +147,7 @@ class PostedDraft:
 
 
 def _save_posted(request: HttpRequest) -> PostedDraft | HttpResponse:
-    """Put away everything that was posted, under the name its ticket bears."""
+    """Store everything that was posted under the draft its ticket names."""
     ticket = draft_store.read_ticket(request.POST.get("message", ""))
     if ticket is None:
         advice = _("Please open a new message and copy your text into it.")
@@ -181,120 +184,128 @@ def _attach_files(request: HttpRequest, token: str) -> None:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
-    """Django's CSRF_FAILURE_VIEW. Often nothing is forged: somebody signed in anew in another tab. A message
-    is kept and shown again, to be sent with a fresh token; anything else is not done."""
+    """Django's CSRF_FAILURE_VIEW; the usual cause is not a forgery but a new login in another tab.
+
+    A draft is stored and shown again, to be sent with a fresh token; any other request is rejected.
+    """
     if request.path == reverse("compose") and draft_store.read_ticket(request.POST.get("message", "")):
-        kept = _save_posted(request)
-        if isinstance(kept, PostedDraft):
+        posted = _save_posted(request)
+        if isinstance(posted, PostedDraft):
             messages.info(request, _("The page had become too old. Please press the button once more."))
-            return redirect("resume", kept.token)
+            return redirect("resume", posted.token)
     advice = _("Nothing was done. Please go back, reload the page and try again.")
     return session.error_page(request, _("This page is too old."), advice, 403)
 
 
-def _handle_post(request: HttpRequest, kept: PostedDraft) -> HttpResponseBase:
+def _handle_post(request: HttpRequest, posted: PostedDraft) -> HttpResponseBase:
     person = session.current_user(request)
-    if kept.action == "autosave" and (person is None or person.address != kept.owner):
-        return JsonResponse({"saved": "", "version": draft_store.draft_version(kept.token)}, status=401)
+    if posted.action == "autosave" and (person is None or person.address != posted.owner):
+        return JsonResponse({"saved": "", "version": draft_store.draft_version(posted.token)}, status=401)
     if person is None:
         messages.info(request, _("Your session had ended. Sign in to go on with your message; nothing was lost."))
-        target = reverse("resume", args=[kept.token])
+        target = reverse("resume", args=[posted.token])
         return redirect(f"{reverse('sign-in')}?next={target}")
-    if person.address != kept.owner:
-        detail = _("It was begun by somebody else who used this browser, and waits for them.")
+    if person.address != posted.owner:
+        detail = _("It was started by another user of this browser and is saved for them.")
         return session.error_page(request, _("This message is not yours."), detail, 403)
-    return _handle_action(request, kept)
+    return _handle_action(request, posted)
 
 
 @requires_login
-def _handle_action(request: Request, mail: imap_client.MailSession, kept: PostedDraft) -> HttpResponse:
-    if kept.stale and kept.action not in ("discard", "autosave"):
+def _handle_action(request: Request, mail: imap_client.MailSession, posted: PostedDraft) -> HttpResponse:
+    if posted.stale and posted.action not in ("discard", "autosave"):
         words = _(
             "This message was changed in another window, or sent already. What you wrote here is a message of its own"
             " now; nothing was lost."
         )
-        return compose_page(request, mail, kept.token, kept.fields, {"": words}, status=409)
+        return compose_page(request, mail, posted.token, posted.fields, {"": words}, status=409)
     try:
-        return _after_action(request, mail, kept)
+        return _after_action(request, mail, posted)
     except (imap_client.ServerUnreachable, imap_client.CommandRefused) as fault:
         words = (
             _("The mail server cannot be reached.") if isinstance(fault, imap_client.ServerUnreachable) else str(fault)
         )
-        if kept.action == "autosave":
-            return JsonResponse({"saved": "", "version": draft_store.draft_version(kept.token)}, status=503)
-        return compose_page(request, mail, kept.token, kept.fields, {"": words}, status=503)
+        if posted.action == "autosave":
+            return JsonResponse({"saved": "", "version": draft_store.draft_version(posted.token)}, status=503)
+        return compose_page(request, mail, posted.token, posted.fields, {"": words}, status=503)
 
 
-def _after_action(request: Request, mail: imap_client.MailSession, kept: PostedDraft) -> HttpResponse:
-    what, _colon, which = kept.action.partition(":")
+def _after_action(request: Request, mail: imap_client.MailSession, posted: PostedDraft) -> HttpResponse:
+    what, _colon, which = posted.action.partition(":")
     match what:
         case "send" | "later":
-            return _send(request, mail, kept, which if what == "later" else "")
+            return _send(request, mail, posted, which if what == "later" else "")
         case "draft":
-            if errors := sending.save_draft(request, mail, kept.token, kept.fields):
-                return compose_page(request, mail, kept.token, kept.fields, errors)
+            if errors := sending.save_draft(request, mail, posted.token, posted.fields):
+                return compose_page(request, mail, posted.token, posted.fields, errors)
             messages.success(request, _("The draft was saved."))
-            return redirect("resume", kept.token)
+            return redirect("resume", posted.token)
         case "autosave":
-            return _autosave(request, mail, kept)
+            return _autosave(request, mail, posted)
         case "pick":
-            return redirect("pick", kept.token)
+            return redirect("pick", posted.token)
         case "text" if which.isdecimal() and len(which) < 19:
-            return _insert_canned(kept, int(which))
+            return _insert_canned(posted, int(which))
         case "sign":
-            return _replace_signature(request, kept, which)
+            return _replace_signature(request, posted, which)
         case "discard":
-            sending.drop_draft(mail, kept.token)
-            draft_store.discard_draft(kept.token, kept.owner)
-            return redirect(back_address(request, kept.fields))
-    return redirect("resume", kept.token)  # a reload then posts nothing again
+            sending.drop_draft(mail, posted.token)
+            draft_store.discard_draft(posted.token, posted.owner)
+            return redirect(back_address(request, posted.fields))
+    return redirect("resume", posted.token)  # redirected, so that a reload does not post again
 
 
-def _autosave(request: Request, mail: imap_client.MailSession, kept: PostedDraft) -> HttpResponse:
-    """What a script saves while one writes. A message with large files is only kept here: Drafts gets it when a button
-    is pressed."""
-    is_small = sum(file.size for file in draft_store.list_attachments(kept.token)) <= sending.AUTOSAVED
-    if is_small and draft_store.load_draft(kept.token, kept.owner) is not None:  # it may have been sent a moment ago
-        sending.save_draft(request, mail, kept.token, kept.fields)
-    told = {
+def _autosave(request: Request, mail: imap_client.MailSession, posted: PostedDraft) -> HttpResponse:
+    """Store a draft posted by the page's script while the user writes.
+
+    With large files it is stored only here, and saved to Drafts when a button is pressed.
+    """
+    is_small = sum(file.size for file in draft_store.list_attachments(posted.token)) <= sending.MAX_AUTOSAVE_BYTES
+    if (
+        is_small and draft_store.load_draft(posted.token, posted.owner) is not None
+    ):  # it may have been sent a moment ago
+        sending.save_draft(request, mail, posted.token, posted.fields)
+    reply = {
         "saved": f"{timezone.localtime():%H:%M}",
-        "version": draft_store.draft_version(kept.token),
-        "message": draft_store.ticket_for(kept.token, kept.owner),
+        "version": draft_store.draft_version(posted.token),
+        "message": draft_store.ticket_for(posted.token, posted.owner),
     }
-    return JsonResponse(told)
+    return JsonResponse(reply)
 
 
-def _insert_canned(kept: PostedDraft, number: int) -> HttpResponse:
-    text = CannedText.objects.filter(owner=kept.owner, pk=number).first()
-    fields = kept.fields
+def _insert_canned(posted: PostedDraft, number: int) -> HttpResponse:
+    text = CannedText.objects.filter(owner=posted.owner, pk=number).first()
+    fields = posted.fields
     if text is not None:
         fields = fields | {"body": mime_builder.insert_text(fields["body"], text.body)}
         fields["subject"] = fields["subject"] or text.subject
-        draft_store.save_draft(kept.token, kept.owner, fields)
-    return redirect("resume", kept.token)
+        draft_store.save_draft(posted.token, posted.owner, fields)
+    return redirect("resume", posted.token)
 
 
-def _replace_signature(request: Request, kept: PostedDraft, before: str) -> HttpResponse:
-    """Another identity was chosen: its signature takes the old one's place."""
+def _replace_signature(request: Request, posted: PostedDraft, before: str) -> HttpResponse:
+    """Replace the signature after another identity was selected."""
     old = sender_identities.selected_identity(request.visitor, before)
-    new = sender_identities.selected_identity(request.visitor, kept.fields["identity"])
-    fields = kept.fields | {"body": mime_builder.replace_signature(kept.fields["body"], old.signature, new.signature)}
-    draft_store.save_draft(kept.token, kept.owner, fields)
-    return redirect("resume", kept.token)
+    new = sender_identities.selected_identity(request.visitor, posted.fields["identity"])
+    fields = posted.fields | {
+        "body": mime_builder.replace_signature(posted.fields["body"], old.signature, new.signature)
+    }
+    draft_store.save_draft(posted.token, posted.owner, fields)
+    return redirect("resume", posted.token)
 
 
-def _send(request: Request, mail: imap_client.MailSession, kept: PostedDraft, when: str) -> HttpResponse:
+def _send(request: Request, mail: imap_client.MailSession, posted: PostedDraft, when: str) -> HttpResponse:
     until = None
     if when:
-        until = snooze.parse_moment(when, kept.fields["send_at"])
+        until = snooze.parse_moment(when, posted.fields["send_at"])
         if until is None:
             return compose_page(
-                request, mail, kept.token, kept.fields, {"": _("Please choose a time that is still to come.")}
+                request, mail, posted.token, posted.fields, {"": _("Please choose a time that is still to come.")}
             )
-    errors, status = sending.send_message(request, mail, kept.token, kept.fields, until)
+    errors, status = sending.send_message(request, mail, posted.token, posted.fields, until)
     if errors:
-        return compose_page(request, mail, kept.token, kept.fields, errors, status=status)
-    return redirect(back_address(request, kept.fields))
+        return compose_page(request, mail, posted.token, posted.fields, errors, status=status)
+    return redirect(back_address(request, posted.fields))
 
 
 def compose_page(
@@ -304,21 +315,21 @@ def compose_page(
     fields: dict[str, Any],
     errors: dict[str, str] | None = None,
     status: int = 200,
-    left: tuple[str, dict[str, Any]] | None = None,
+    unfinished: tuple[str, dict[str, Any]] | None = None,
 ) -> HttpResponse:
     person = request.visitor
-    known = sender_identities.list_identities(person)
+    identities = sender_identities.list_identities(person)
     context = layout.page_context(request, mail) | {
         "fields": fields,
         "errors": errors or {},
         "ticket": draft_store.ticket_for(token, person.address),
         "version": draft_store.draft_version(token),
-        "identities": known,
-        "identity": next((each for each in known if str(each.id) == fields.get("identity")), known[0]),
+        "identities": identities,
+        "identity": next((each for each in identities if str(each.id) == fields.get("identity")), identities[0]),
         "attached": draft_store.list_attachments(token),
         "carried": sending.forwarded_files(mail, fields),
         "limit": conf.current().message_size_limit * 3 // 4,
-        "left": left,
+        "left": unfinished,
         "suggestions": contact_store.suggest_recipients(person.address),
         "texts": CannedText.objects.filter(owner=person.address),
         "can_hold": submission.supports_futurerelease(smtp_address()),
@@ -330,7 +341,7 @@ def compose_page(
 
 def back_address(request: Request, fields: dict[str, Any]) -> str:
     box, of = fields.get("in") or layout.INBOX, str(fields.get("of") or "")
-    answered = fields.get("mode") in ("reply", "all", "list", "forward", "new") and of.isdecimal()
-    if answered and request.visitor.options.back_to == "message":
+    refers_to_message = fields.get("mode") in ("reply", "all", "list", "forward", "new") and of.isdecimal()
+    if refers_to_message and request.visitor.options.back_to == "message":
         return reverse("read", args=[int(of)]) + layout.folder_query(box)
     return layout.list_address(box)

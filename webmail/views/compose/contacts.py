@@ -1,4 +1,4 @@
-"""The address book: the list, one person, files in and out, and picking recipients of a message being written."""
+"""The address book: the list, one contact, import and export, and picking recipients of a draft."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from webmail.models import Contact
 from webmail.values.addresses import Address
 from webmail.views import layout
 
-PAGE = 100
+PAGE_SIZE = 100
 
 
 @never_cache
@@ -36,7 +36,7 @@ def contact_list(request: Request, mail: imap_client.MailSession) -> HttpRespons
 
 
 def _contact_page(request: HttpRequest, owner: str) -> dict[str, Any]:
-    """The people a request asks for, a page of them: of the visitor's own book, or of the one his domain shares."""
+    """Return one page of contacts, from the user's own address book or the domain's shared one."""
     words, group = request.GET.get("who", "")[:200], request.GET.get("group", "")[:100]
     book = "shared" if request.GET.get("book") == "shared" else ""
     sort = request.GET.get("sort", "") if request.GET.get("sort") in ("mail", "used") else ""
@@ -48,7 +48,7 @@ def _contact_page(request: HttpRequest, owner: str) -> dict[str, Any]:
         ).prefetch_related("groups")
         found = found if sort else contact_store.sort_by_name(found)
     return {
-        "people": Paginator(found, PAGE).get_page(request.GET.get("page")),
+        "people": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
         "who": words,
         "group": group,
         "groups": sorted(
@@ -62,18 +62,18 @@ def _contact_page(request: HttpRequest, owner: str) -> dict[str, Any]:
 
 
 def _shared_book(owner: str) -> str:
-    """The domain whose people share a book; "" where nobody does."""
+    """Return the domain with a shared address book, or ""."""
     return owner.rpartition("@")[2] if contact_store.list_colleagues(owner, at_most=1) else ""
 
 
 def _do_action(request: HttpRequest, owner: str) -> HttpResponse:
-    """Write to those who are chosen, or remove them."""
+    """Write to the selected contacts, or remove them."""
     ids = _numbers(request, "id")
-    chosen = _selected_contacts(request, owner, "id")
-    if not chosen:
+    selected = _selected_contacts(request, owner, "id")
+    if not selected:
         messages.warning(request, _("Please select people first."))
     elif request.POST.get("do") == "write":
-        return redirect(reverse("compose") + "?" + urlencode({"to": mime_builder.join_addresses(chosen)}))
+        return redirect(reverse("compose") + "?" + urlencode({"to": mime_builder.join_addresses(selected)}))
     elif request.POST.get("do") == "remove":
         count = contact_store.remove_contacts(owner, ids)
         messages.success(request, ngettext("%d contact removed.", "%d contacts removed.", count) % count)
@@ -81,9 +81,9 @@ def _do_action(request: HttpRequest, owner: str) -> HttpResponse:
 
 
 def _selected_contacts(request: HttpRequest, owner: str, name: str) -> list[Address]:
-    """Whom a form names: people of the visitor's own book by number, of the shared one by address."""
+    """Return the contacts a form names: own ones by number, shared ones by address."""
     own = list(Contact.objects.filter(owner=owner, pk__in=_numbers(request, name)).order_by("name"))
-    given = [value for value in request.POST.getlist(name) if "@" in value and "\0" not in value][:PAGE]
+    given = [value for value in request.POST.getlist(name) if "@" in value and "\0" not in value][:PAGE_SIZE]
     others = contact_store.list_colleagues(owner, addresses=given) if given else []
     return [Address(each.name, each.mail) for each in (*own, *others)]
 
@@ -96,7 +96,7 @@ def _numbers(request: HttpRequest, name: str) -> list[int]:
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires_login
 def contact(request: Request, mail: imap_client.MailSession, number: int | None = None) -> HttpResponse:
-    """Somebody new (perhaps from ?name=…&mail=…), or one who is there."""
+    """Show a contact, or a form for a new one (perhaps from ?name=…&mail=…), and save it."""
     owner = request.visitor.address
     known = Contact.objects.filter(owner=owner, pk=number).first() if number else None
     if number and known is None:
@@ -144,8 +144,8 @@ def import_contacts(request: Request, _mail: imap_client.MailSession) -> HttpRes
         messages.error(request, _("Please choose a vCard or CSV file of at most 5 MB."))
         return redirect("contacts")
     found = contact_store.import_cards(request.visitor.address, vcard_csv.read_contacts(file.read()))
-    said = _("Contacts added: %(added)d, changed: %(changed)d, passed over: %(passed)d.")
-    values = {"added": found.added, "changed": found.changed, "passed": found.passed_over}
+    said = _("Contacts added: %(added)d, changed: %(changed)d, skipped: %(passed)d.")
+    values = {"added": found.added, "changed": found.changed, "passed": found.skipped}
     messages.success(request, said % values)
     return redirect("contacts")
 
@@ -154,7 +154,7 @@ def import_contacts(request: Request, _mail: imap_client.MailSession) -> HttpRes
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires_login
 def pick_recipients(request: Request, mail: imap_client.MailSession, token: str) -> HttpResponse:
-    """Recipients for the message `token`, by checkbox; then back to it."""
+    """Add recipients to the draft `token` by checkbox, then return to it."""
     owner = request.visitor.address
     fields = draft_store.load_draft(token, owner)
     if fields is None:

@@ -1,4 +1,4 @@
-"""Identities: the list, one of them, their order, and which one new messages are written as."""
+"""Identities: the list, one identity, their order, and the default for new messages."""
 
 from dataclasses import replace
 
@@ -23,9 +23,9 @@ from webmail.views import layout
 def identity_list(request: Request, mail: imap_client.MailSession) -> HttpResponse:
     person = request.visitor
     if request.method == "POST":
-        what, _colon, given = request.POST.get("do", "").partition(":")
-        number = int(given) if given.isdecimal() and len(given) < 19 else 0
-        match what:
+        action, _colon, values = request.POST.get("do", "").partition(":")
+        number = int(values) if values.isdecimal() and len(values) < 19 else 0
+        match action:
             case "up":
                 sender_identities.move_up(person, number)
             case "remove":
@@ -54,8 +54,8 @@ def identity_page(request: Request, mail: imap_client.MailSession, number: int =
         shown = found
     problem = ""
     if request.method == "POST":
-        given = {name: request.POST.get(name, "") for name in ("name", "mail", "reply_to", "signature")}
-        shown = Identity(number, **given)
+        values = {name: request.POST.get(name, "") for name in ("name", "mail", "reply_to", "signature")}
+        shown = Identity(number, **values)
         try:
             sender_identities.save_identity(person, shown)
         except sender_identities.InvalidIdentity as error:

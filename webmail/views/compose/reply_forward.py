@@ -1,4 +1,4 @@
-"""What a new message takes from an old one: recipients, subject, quotation, files."""
+"""The fields of a reply or forward: recipients, subject, quotation, files."""
 
 import re
 from dataclasses import dataclass
@@ -17,7 +17,10 @@ from webmail.values.addresses import Address
 
 @dataclass(frozen=True, slots=True)
 class ComposeSource:
-    """`of` names messages of folder `box` by UID, parted by commas; `mode` is what to make of them."""
+    """The messages a new one refers to: UIDs in `of`, separated by commas, in the folder `box`.
+
+    `mode` is how they are used: reply, forward, …
+    """
 
     mode: str
     box: str
@@ -27,8 +30,10 @@ class ComposeSource:
 def begin_from_message(
     mail: imap_client.MailSession, person: WebmailUser, source: ComposeSource
 ) -> dict[str, Any] | None:
-    """The first content of the compose form; None if the message has gone. Files of a draft come as
-    "copied": (name, media type, bytes)."""
+    """Return the initial fields of the compose form, or None if the message no longer exists.
+
+    Files of a draft are in "copied": (name, media type, bytes).
+    """
     uids = [int(uid) for uid in source.of.split(",") if uid.isdecimal() and len(uid) < 11][:100]
     if not uids:
         return None
@@ -52,25 +57,23 @@ def begin_from_message(
 
 
 def _receiving_identity(message: MessageContent, person: WebmailUser) -> Identity:
-    """The identity a message was sent to, the visitor's usual one where that is nobody."""
+    """Return the identity a message was sent to, or the user's default one."""
     fields = ("delivered-to", "x-original-to", "to", "cc", "bcc")
     return sender_identities.identity_for(person, [a.mail for name in fields for a in message.head.addresses(name)])
 
 
 def _reply_fields(message: MessageContent, person: WebmailUser, text: str, mode: str) -> dict[str, Any]:
     head, options = message.head, person.options
-    everybody, me = mode == "all", _receiving_identity(message, person)
+    to_all, me = mode == "all", _receiving_identity(message, person)
     writers = head.addresses("reply-to") or head.addresses("from")
-    own = (
-        [each.mail for each in sender_identities.list_identities(person)] if options.all_but_me or not everybody else []
-    )
-    if not mime_builder.exclude_own(writers, own):  # answering what one wrote oneself: to whom it went
+    own = [each.mail for each in sender_identities.list_identities(person)] if options.all_but_me or not to_all else []
+    if not mime_builder.exclude_own(writers, own):  # a reply to one's own message goes to its recipients
         writers = head.addresses("to") or writers
     post = unsubscribe.list_commands(head).get("post", "")
-    if mode == "list" and (place := re.match(r"mailto:([^?]+)", post, re.IGNORECASE)):
-        writers = (Address("", unquote(place[1])),)
-    to = mime_builder.exclude_own([*writers, *(head.addresses("to") if everybody else ())], own) or writers
-    cc = mime_builder.exclude_own(head.addresses("cc"), [*own, *(a.mail for a in to)]) if everybody else ()
+    if mode == "list" and (post_address := re.match(r"mailto:([^?]+)", post, re.IGNORECASE)):
+        writers = (Address("", unquote(post_address[1])),)
+    to = mime_builder.exclude_own([*writers, *(head.addresses("to") if to_all else ())], own) or writers
+    cc = mime_builder.exclude_own(head.addresses("cc"), [*own, *(a.mail for a in to)]) if to_all else ()
     body = mime_builder.reply_body(head, message.row, text, options.citation)
     above, signed = options.reply_above, options.sign_above
     return {
@@ -103,14 +106,14 @@ def _as_attachment(
     rows = mail.summaries_of(uids)
     if not rows:
         return None
-    usual = sender_identities.default_identity(person)
+    identity = sender_identities.default_identity(person)
     return {
         "in": source.box,
         "of": ",".join(str(row.uid) for row in rows),
         "mode": "attach",
         "subject": mime_builder.forward_subject(rows[0].subject),
-        "identity": str(usual.id),
-        "body": mime_builder.add_signature("", usual.signature, above=True),
+        "identity": str(identity.id),
+        "body": mime_builder.add_signature("", identity.signature, above=True),
         "carry": [f"{row.uid}:" for row in rows],
     }
 
@@ -118,13 +121,13 @@ def _as_attachment(
 def _edit_as_new(
     mail: imap_client.MailSession, person: WebmailUser, message: MessageContent, text: str, *, as_draft: bool
 ) -> dict[str, Any]:
-    """A draft to go on with, or an old message as the beginning of a new one."""
+    """Return the fields to continue a draft, or to reuse an old message for a new one."""
     head, uid = message.head, message.row.uid
     raw = mail.contents(uid, [part.section for part in message.shown.files])
     copied = [
-        (part.title, part.kind, octets if part.kind == "message/rfc822" else mime_parts.decode_part(part, octets))
+        (part.title, part.kind, data if part.kind == "message/rfc822" else mime_parts.decode_part(part, data))
         for part in message.shown.files
-        if (octets := raw.get(part.section)) is not None
+        if (data := raw.get(part.section)) is not None
     ]
     writer = sender_identities.identity_for(person, [a.mail for a in head.addresses("from")])
     fields: dict[str, Any] = {

@@ -1,7 +1,7 @@
-"""A message on its way out: what was typed made into a message, handed to the server, filed, called back; and drafts.
+"""Sending: build the message, submit it, store a copy, recall it; and saving drafts.
 
-Called by `compose` and by the page of messages that wait. Nothing is sent twice: a message is claimed before it leaves,
-and what fails after the server took it is told, never tried again.
+Called by `compose` and by the page of scheduled messages. Nothing is sent twice: a draft is claimed before submission,
+and errors after the server accepted the message are reported, never retried.
 """
 
 import re
@@ -30,15 +30,18 @@ from webmail.values.addresses import Address, InvalidAddress, parse_typed
 from webmail.values.folder_tree import find_by_role
 from webmail.views import layout
 
-AUTOSAVED = 1 << 20  # bytes of files with which a message is still saved into Drafts by itself
+MAX_AUTOSAVE_BYTES = 1 << 20  # bytes of files up to which a draft is saved to Drafts automatically
 _MARKS = {"reply": "answered", "all": "answered", "list": "answered", "forward": "forwarded", "attach": "forwarded"}
-Errors = dict[str, str]  # by field; "" for the whole
+Errors = dict[str, str]  # by field name; "" for the whole message
 
 
 def build_outgoing(
     request: Request, mail: imap_client.MailSession, token: str, fields: dict[str, Any], *, draft: bool
 ) -> mime_builder.OutgoingMessage | Errors:
-    """The message that was typed, or what is wrong with it. A draft may have anything in it but lines in one line."""
+    """Return the message built from the form, or the errors in it.
+
+    A draft may contain invalid values, except control characters in the subject.
+    """
     errors: Errors = {}
     people: dict[str, tuple[Address, ...]] = {}
     for name in ("to", "cc", "bcc"):
@@ -78,7 +81,7 @@ def build_outgoing(
 
 
 def forwarded_files(mail: imap_client.MailSession, fields: dict[str, Any]) -> list[tuple[str, str, int]]:
-    """(value, name, size) of the files that go along from the message this one forwards."""
+    """Return (value, name, size) of the files that are forwarded with the message."""
     carry = fields.get("carry") or []
     if not carry:
         return []
@@ -92,7 +95,7 @@ def forwarded_files(mail: imap_client.MailSession, fields: dict[str, Any]) -> li
         if not section:
             found.append((value, f"{original.row.subject or 'message'}.eml", original.row.size))
         elif part := message_content.find_part(mime_parts.parse_structure(original.structure), section):
-            found.append((value, part.title or f"part-{section}", part.octets))
+            found.append((value, part.title or f"part-{section}", part.decoded_size))
     return found
 
 
@@ -127,8 +130,11 @@ def _forwarded_parts(mail: imap_client.MailSession, fields: dict[str, Any]) -> l
 def send_message(
     request: Request, mail: imap_client.MailSession, token: str, fields: dict[str, Any], until: datetime | None
 ) -> tuple[Errors, int]:
-    """Hand the message over, to go `until` then (None: now, or when it can no longer be called back). Errors and the
-    status of the page that shows them, or nothing."""
+    """Submit the message, to be released at `until`.
+
+    With None it is released at once, or when its time to be recalled is over. Return errors and the status of the page
+    that shows them, or no errors.
+    """
     message = build_outgoing(request, mail, token, fields, draft=False)
     if isinstance(message, dict):
         return message, 422
@@ -177,18 +183,18 @@ def _sent_notice(request: Request, until: datetime | None) -> None:
 
 
 def _undo_seconds(request: Request) -> int:
-    """For how many seconds the message can be called back; 0 where nobody could do that."""
-    wanted = request.visitor.options.undo_seconds
-    seconds: int = settings.WEBMAIL["UNDO_SECONDS"] if wanted < 0 else wanted
+    """Return for how many seconds the message can be recalled; 0 if the server does not support it."""
+    configured = request.visitor.options.undo_seconds
+    seconds: int = settings.WEBMAIL["UNDO_SECONDS"] if configured < 0 else configured
     return seconds if seconds and not is_guest() and submission.supports_futurerelease(smtp_address()) else 0
 
 
 def _explain_error(error: submission.SubmissionError, fields: dict[str, Any]) -> Errors:
     if isinstance(error, submission.SubmissionUnreachable):
-        gone = _("The message was not sent: the mail server cannot be reached. Your text is kept; please try again.")
-        return {"": gone}
+        text = _("The message was not sent: the mail server cannot be reached. Your text is saved; please try again.")
+        return {"": text}
     if not error.refused:
-        return {"": _("The message was not sent. The server said: %s") % error.reply}
+        return {"": _("The message was not sent. The server replied: %s") % error.reply}
     errors = {"": _("The message was not sent, because the server refused a recipient.")}
     for address, reply in error.refused.items():
         field = next((n for n in ("to", "cc", "bcc") if address.casefold() in fields[n].casefold()), "to")
@@ -203,30 +209,32 @@ def _file_away(
     fields: dict[str, Any],
     message: mime_builder.OutgoingMessage,
 ) -> list[object]:
-    """Our copy, the mark on the original, the end of the draft. The message is gone by now: what fails here is told.
-    Returns the copy's folder and UID, if it has one."""
+    """Store our copy, mark the original and remove the draft; errors are reported, for the message has been sent.
+
+    Return the copy's folder and UID, or an empty list.
+    """
     sent, uid = "", None
     try:
         if request.visitor.options.sent_copies != "none":
             sent = _sent_folder(mail, request.visitor.options.sent_copies)
             uid = mail.append(sent, mime_builder.render_message(message, with_bcc=True), ["seen"])
     except (imap_client.CommandRefused, imap_client.ServerUnreachable) as fault:
-        messages.warning(request, _("No copy could be kept in the folder for sent mail: %s") % fault)
+        messages.warning(request, _("No copy could be saved in the folder for sent mail: %s") % fault)
         return []
     try:
-        mark = _MARKS.get(fields["mode"])
+        flag = _MARKS.get(fields["mode"])
         uids = [int(uid) for uid in fields["of"].split(",") if uid.isdecimal()]
-        if mark and uids:
+        if flag and uids:
             mail.open(fields["in"], fresh=False)
-            mail.set_flag(uids, mark, on=True)
+            mail.set_flag(uids, flag, on=True)
         drop_draft(mail, token)
     except imap_client.CommandRefused:
-        pass  # the original has gone meanwhile, or the folder takes no marks
+        pass  # the original was deleted meanwhile, or its folder permits no flags
     return [sent, uid] if uid else []
 
 
 def _sent_folder(mail: imap_client.MailSession, kind: str) -> str:
-    """Sent, or the folder below it for this year or month, made where there is none."""
+    """Return Sent, or the folder below it for this year or month, creating it if needed."""
     sent = layout.special_folder(mail, "sent")
     pane = mail.folders(younger_than=30)
     delimiter = layout.find_folder(pane, sent).delimiter
@@ -243,7 +251,7 @@ def _sent_folder(mail: imap_client.MailSession, kind: str) -> str:
 
 
 def save_draft(request: Request, mail: imap_client.MailSession, token: str, fields: dict[str, Any]) -> Errors:
-    """Put the message into Drafts, in place of what was saved of it before."""
+    """Save the message to Drafts, replacing its earlier version there."""
     message = build_outgoing(request, mail, token, fields, draft=True)
     if isinstance(message, dict):
         return message
@@ -268,25 +276,25 @@ def _destroy_draft(mail: imap_client.MailSession, box: str, uid: int, *, draft: 
         mail.delete_messages([uid])
 
 
-# --- Messages that wait ----------------------------------------------------------------------------
+# --- Scheduled messages ----------------------------------------------------------------------------
 
 
 @never_cache
 @require_safe
 @requires_login
 def scheduled_messages(request: Request, mail: imap_client.MailSession) -> HttpResponse:
-    waiting = draft_store.list_scheduled(request.visitor.address)
-    return render(request, "webmail/scheduled.html", layout.page_context(request, mail) | {"waiting": waiting})
+    scheduled = draft_store.list_scheduled(request.visitor.address)
+    return render(request, "webmail/scheduled.html", layout.page_context(request, mail) | {"waiting": scheduled})
 
 
 @require_POST
 @requires_login
 def undo_send(request: Request, mail: imap_client.MailSession, token: str) -> HttpResponse:
-    """Call a message back that still waits, and go on writing it."""
+    """Recall a message that has not been released, and continue writing it."""
     owner = request.visitor.address
     found = next((each for each in draft_store.list_scheduled(owner) if each.token == token), None)
-    call_back = import_string(settings.WEBMAIL["RECALL"])
-    if found is None or is_guest() or call_back(found.queue_id, owner) is None:
+    recall = import_string(settings.WEBMAIL["RECALL"])
+    if found is None or is_guest() or recall(found.queue_id, owner) is None:
         messages.warning(request, _("It is too late: the message has been sent."))
         return redirect("box")
     draft_store.release_claim(token)

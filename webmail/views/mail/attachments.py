@@ -1,4 +1,4 @@
-"""A message's files, its source, and pictures from the network: bytes of strangers, never pages of this site."""
+"""A message's files, its source, and remote images: untrusted content, never a page of this site."""
 
 import io
 import logging
@@ -26,7 +26,7 @@ from webmail.views.mail.message import find_message
 
 log = logging.getLogger("webmail.attachments")
 
-DETAIL_NAMES = {  # of cards.DETAILS
+DETAIL_NAMES = {  # names of the properties in vcard_csv.DETAILS
     "EMAIL": gettext_lazy("E-mail address"),
     "TEL": gettext_lazy("Telephone"),
     "ORG": gettext_lazy("Organisation"),
@@ -42,13 +42,13 @@ DETAIL_NAMES = {  # of cards.DETAILS
 
 @require_safe
 def remote_picture(_request: HttpRequest, token: str) -> HttpResponse:
-    """A picture from the network, fetched by us. Why there is none is nobody's business but the log's."""
+    """Return a remote image through our proxy; the reason of a failure is only logged."""
     try:
         content, kind = remote_images.fetch_image(token)
     except safe_http.ServerBusy:
         return HttpResponse(status=503, headers={"Retry-After": "2"})
     except safe_http.FetchError as fault:
-        log.info("a picture was not fetched: %s", fault)
+        log.info("cannot fetch remote image: %s", fault)
         return HttpResponse(status=404)
     response = _file_response(content, kind, "", inline=True)
     response["Cache-Control"] = f"private, max-age={remote_images.LINK_LIFETIME}"
@@ -60,31 +60,33 @@ def remote_picture(_request: HttpRequest, token: str) -> HttpResponse:
 @xframe_options_sameorigin
 @requires_login
 def download_part(request: Request, mail: imap_client.MailSession, uid: int, section: str) -> HttpResponse:
-    """A file of the message: shown in place where that is safe and wanted (?view=1), else downloaded."""
+    """Return a file of the message: displayed inline if that is safe and requested (?view=1), else for download."""
     mail.open(layout.requested_folder(request), fresh=False)
-    there = mail.find(uid)
-    wanted = message_content.find_part(mime_parts.parse_structure(there.structure), section) if there else None
-    if wanted is None:
+    fetched = mail.find(uid)
+    wanted_part = message_content.find_part(mime_parts.parse_structure(fetched.structure), section) if fetched else None
+    if wanted_part is None:
         raise Http404
-    if wanted.kind == "message/rfc822":
+    if wanted_part.kind == "message/rfc822":
         content = mail.contents(uid, [section]).get(section, b"")
     else:
-        content = mime_parts.decode_part(wanted, mail.contents(uid, [section]).get(section, b""))
-    view = request.GET.get("view") == "1" and wanted.kind in message_content.VIEWABLE
-    kind = wanted.kind if view or wanted.kind in message_content.VIEWABLE else "application/octet-stream"
+        content = mime_parts.decode_part(wanted_part, mail.contents(uid, [section]).get(section, b""))
+    view = request.GET.get("view") == "1" and wanted_part.kind in message_content.VIEWABLE
+    kind = wanted_part.kind if view or wanted_part.kind in message_content.VIEWABLE else "application/octet-stream"
     if kind == "text/plain":
         content = (
-            mime_parts.part_text(wanted, mail.contents(uid, [section]).get(section, b"")).encode() if view else content
+            mime_parts.part_text(wanted_part, mail.contents(uid, [section]).get(section, b"")).encode()
+            if view
+            else content
         )
         kind = "text/plain; charset=utf-8" if view else "text/plain"
-    return _file_response(content, kind, wanted.title or f"part-{section}", inline=view)
+    return _file_response(content, kind, wanted_part.title or f"part-{section}", inline=view)
 
 
 @never_cache
 @require_safe
 @requires_login
 def preview_part(request: Request, mail: imap_client.MailSession, uid: int, section: str) -> HttpResponse:
-    """A page for one file: an image, PDF or text in a frame of its own, beside the message's other files."""
+    """Show a page for one file: an image, a PDF or text in a frame of its own, with links to the other files."""
     message = find_message(request, mail, uid)
     at = next((n for n, part in enumerate(message.shown.files) if part.section == section), None)
     if at is None:
@@ -112,20 +114,22 @@ def preview_part(request: Request, mail: imap_client.MailSession, uid: int, sect
 @require_POST
 @requires_login
 def import_vcard(request: Request, mail: imap_client.MailSession, uid: int, section: str) -> HttpResponse:
-    """The people of an attached vCard into the address book."""
+    """Import the contacts of an attached vCard into the address book."""
     message = find_message(request, mail, uid)
     part = next(
         (part for part in message.shown.files if part.section == section and message_content.is_vcard(part)), None
     )
     if part is None:
         raise Http404
-    given = vcard_csv.read_contacts(_part_bytes(mail, uid, part)[: vcard_csv.LARGEST])
-    kept = contact_store.import_cards(request.visitor.address, given)
-    if not given:
+    cards = vcard_csv.read_contacts(_part_bytes(mail, uid, part)[: vcard_csv.LARGEST])
+    outcome = contact_store.import_cards(request.visitor.address, cards)
+    if not cards:
         messages.warning(request, _("No card in this file has an e-mail address."))
     else:
-        said = _("Contacts added: %(added)d, changed: %(changed)d, passed over: %(passed)d.")
-        messages.success(request, said % {"added": kept.added, "changed": kept.changed, "passed": kept.passed_over})
+        text = _("Contacts added: %(added)d, changed: %(changed)d, skipped: %(passed)d.")
+        messages.success(
+            request, text % {"added": outcome.added, "changed": outcome.changed, "passed": outcome.skipped}
+        )
     query = layout.folder_query(layout.requested_folder(request), part=message.section)
     return redirect(reverse("preview", args=[uid, section]) + query)
 
@@ -138,29 +142,29 @@ def _part_bytes(mail: imap_client.MailSession, uid: int, part: mime_parts.MimePa
 @require_safe
 @requires_login
 def download_all(request: Request, mail: imap_client.MailSession, uid: int) -> HttpResponse:
-    """All files of the message in one ZIP archive, each under a name of its own."""
+    """Return all files of the message in one ZIP archive, under unique names."""
     message = find_message(request, mail, uid)
-    wanted = message.shown.files
-    raw = mail.contents(uid, [part.section for part in wanted])
+    wanted_part = message.shown.files
+    raw = mail.contents(uid, [part.section for part in wanted_part])
     target = io.BytesIO()
-    taken: set[str] = set()
+    used_names: set[str] = set()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for part in wanted:
-            octets = raw.get(part.section, b"")
-            name = _free_name(part.title or f"part-{part.section}", taken)
-            archive.writestr(name, octets if part.kind == "message/rfc822" else mime_parts.decode_part(part, octets))
+        for part in wanted_part:
+            data = raw.get(part.section, b"")
+            name = _free_name(part.title or f"part-{part.section}", used_names)
+            archive.writestr(name, data if part.kind == "message/rfc822" else mime_parts.decode_part(part, data))
     name = mime_parts.safe_file_name(message.head.subject) or f"message-{uid}"
     return _file_response(target.getvalue(), "application/zip", f"{name}.zip", inline=False)
 
 
-def _free_name(name: str, taken: set[str]) -> str:
-    """`name`, or name-2 and so on where some file system would take two for one."""
+def _free_name(name: str, used_names: set[str]) -> str:
+    """Return `name`, or name-2 and so on if it is taken; case is ignored, as some file systems do."""
     stem, dot, end = name.rpartition(".") if "." in name[1:] else (name, "", "")
     free, number = name, 1
-    while free.casefold() in taken:
+    while free.casefold() in used_names:
         number += 1
         free = f"{stem}-{number}{dot}{end}"
-    taken.add(free.casefold())
+    used_names.add(free.casefold())
     return free
 
 
@@ -176,10 +180,10 @@ def message_source(request: Request, mail: imap_client.MailSession, uid: int) ->
 @requires_login
 def download_message(request: Request, mail: imap_client.MailSession, uid: int) -> HttpResponse:
     mail.open(layout.requested_folder(request), fresh=False)
-    there = mail.find(uid)
-    if there is None:
+    fetched = mail.find(uid)
+    if fetched is None:
         raise Http404
-    name = mime_parts.safe_file_name(message_content.parse_head(there.head).subject) or f"message-{uid}"
+    name = mime_parts.safe_file_name(message_content.parse_head(fetched.head).subject) or f"message-{uid}"
     return _file_response(_whole_message(request, mail, uid), "message/rfc822", f"{name}.eml", inline=False)
 
 
@@ -192,15 +196,15 @@ def _whole_message(request: Request, mail: imap_client.MailSession, uid: int) ->
 
 
 def _file_response(content: bytes, kind: str, name: str, *, inline: bool) -> HttpResponse:
-    """Never a page of this site: nosniff, no scripts, its name as RFC 6266 has it."""
+    """Return untrusted content, protected by nosniff and a content security policy; its name follows RFC 6266."""
     response = HttpResponse(content, content_type=kind)
-    manner = "inline" if inline else "attachment"
+    disposition = "inline" if inline else "attachment"
     if name:
         plain_name = "".join(c if c.isascii() and (c.isalnum() or c in " ._-") else "_" for c in name)
-        manner += f"; filename=\"{plain_name}\"; filename*=UTF-8''{quote(name, safe='')}"
-    response["Content-Disposition"] = manner
+        disposition += f"; filename=\"{plain_name}\"; filename*=UTF-8''{quote(name, safe='')}"
+    response["Content-Disposition"] = disposition
     response["X-Content-Type-Options"] = "nosniff"
-    # A browser's own PDF viewer does not run in a sandbox.
+    # A browser's built-in PDF viewer does not run in a sandbox.
     sandbox = "" if kind == "application/pdf" else "sandbox; "
     policy = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'self'"
     response["Content-Security-Policy"] = sandbox + policy

@@ -1,4 +1,4 @@
-"""Fetching mail from accounts elsewhere: the list of them, one more, and the button."""
+"""Fetching mail from accounts on other servers: the list of accounts, adding one, and fetching."""
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -38,7 +38,7 @@ def fetch_accounts(request: Request, mail: imap_client.MailSession) -> HttpRespo
 
 
 def _handle_post(request: Request, mail: imap_client.MailSession) -> str:
-    """What the form asks for; what stood in the way."""
+    """Carry out the form's action; return an error text, or ""."""
     owner, number = request.visitor.address, request.POST.get("id", "")
     if request.POST.get("do") == "add":
         return _add_account(request, mail)
@@ -63,7 +63,7 @@ def _add_account(request: Request, mail: imap_client.MailSession) -> str:
         return _("A control character is not allowed here.")
     if port not in conf.current().webmail_fetch_mail_ports:
         return _("Mail is not fetched on this port.")
-    if FetchedFrom.objects.filter(owner=owner).count() >= pop3_fetch.MOST:
+    if FetchedFrom.objects.filter(owner=owner).count() >= pop3_fetch.MAX_ACCOUNTS:
         return _("There are too many accounts.")
     account, _made = FetchedFrom.objects.update_or_create(
         owner=owner,
@@ -77,19 +77,19 @@ def _add_account(request: Request, mail: imap_client.MailSession) -> str:
 
 def _fetch_account(request: HttpRequest, mail: imap_client.MailSession, account: FetchedFrom) -> str:
     try:
-        found = pop3_fetch.fetch_mail(mail, account, request.POST.get("password", ""))
+        outcome = pop3_fetch.fetch_mail(mail, account, request.POST.get("password", ""))
     except pop3_fetch.ServerRefused as refusal:
-        return _("The server there said: %s") % refusal
+        return _("That server replied: %s") % refusal
     except safe_http.ServerBusy:
         return _("Too many are fetching mail just now. Please try again in a moment.")
     except safe_http.FetchError:
-        return _("That server cannot be reached, or may not be asked.")
-    said = ngettext("%d message was fetched.", "%d messages were fetched.", found.taken) % found.taken
-    messages.success(request, said)
-    if found.large:
-        words = ngettext("%d message is too large for here.", "%d messages are too large for here.", found.large)
-        messages.warning(request, words % found.large)
-    if found.left:
-        words = ngettext("%d more is waiting there.", "%d more are waiting there.", found.left)
-        messages.info(request, words % found.left)
+        return _("That server cannot be reached, or is not permitted.")
+    text = ngettext("%d message was fetched.", "%d messages were fetched.", outcome.imported) % outcome.imported
+    messages.success(request, text)
+    if outcome.large:
+        words = ngettext("%d message is too large for here.", "%d messages are too large for here.", outcome.large)
+        messages.warning(request, words % outcome.large)
+    if outcome.left:
+        words = ngettext("%d more is waiting there.", "%d more are waiting there.", outcome.left)
+        messages.info(request, words % outcome.left)
     return ""

@@ -1,4 +1,4 @@
-"""Making, renaming, removing and subscribing folders."""
+"""Creating, renaming, deleting and subscribing folders."""
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -17,7 +17,7 @@ LONGEST = 200
 
 
 class FolderError(Exception):
-    """What was asked for cannot be done; in words for the person."""
+    """The action is not possible; the error text is for the user."""
 
 
 @never_cache
@@ -30,12 +30,12 @@ def folder_list(request: Request, mail: imap_client.MailSession) -> HttpResponse
     try:
         if request.POST.get("do") == "delete" and request.POST.get("sure") != "yes":
             return _confirm_removal(request, mail, _find_own_folder(pane, request.POST.get("name", "")))
-        said = _do_action(request, mail, pane)
+        text = _do_action(request, mail, pane)
     except FolderError as problem:
         return _folder_page(request, mail, str(problem), 422)
     except imap_client.CommandRefused as refusal:
         return _folder_page(request, mail, _("The server refused: %s") % refusal, 409)
-    messages.success(request, said)
+    messages.success(request, text)
     return redirect("folders")
 
 
@@ -43,24 +43,26 @@ def _do_action(request: Request, mail: imap_client.MailSession, pane: tuple[Fold
     name = request.POST.get("name", "")
     match request.POST.get("do"):
         case "create":
-            made = _validate_name(mail, pane, request.POST.get("parent", ""), request.POST.get("new", ""))
-            mail.create(made)
-            return _("The folder “%s” was created.") % made
+            new_name = _validate_name(mail, pane, request.POST.get("parent", ""), request.POST.get("new", ""))
+            mail.create(new_name)
+            return _("The folder “%s” was created.") % new_name
         case "rename":
             folder = _find_own_folder(pane, name)
-            made = _validate_name(mail, pane, request.POST.get("parent", folder.parent), request.POST.get("new", ""))
-            if made == name or made.startswith(name + (folder.delimiter or "\0")):
+            new_name = _validate_name(
+                mail, pane, request.POST.get("parent", folder.parent), request.POST.get("new", "")
+            )
+            if new_name == name or new_name.startswith(name + (folder.delimiter or "\0")):
                 raise FolderError(_("A folder cannot be moved into itself."))
-            mail.rename(name, made)
-            return _("The folder is now called “%s”.") % made
+            mail.rename(name, new_name)
+            return _("The folder is now called “%s”.") % new_name
         case "delete":
             mail.remove(_find_own_folder(pane, name).name)
             return _("The folder “%s” was deleted.") % name
         case "subscribe" | "unsubscribe":
             wanted = request.POST.get("do") == "subscribe"
             mail.subscribe(_find_folder(pane, name).name, wanted=wanted)
-            said = _("“%s” is shown in the list.") if wanted else _("“%s” is no longer shown in the list.")
-            return said % name
+            text = _("“%s” is shown in the list.") if wanted else _("“%s” is no longer shown in the list.")
+            return text % name
     raise FolderError(_("Please choose what to do."))
 
 
@@ -72,7 +74,7 @@ def _find_folder(pane: tuple[Folder, ...], name: str) -> Folder:
 
 
 def _find_own_folder(pane: tuple[Folder, ...], name: str) -> Folder:
-    """A folder its owner made. Special ones keep their names, for programs look for them."""
+    """Return a folder that may be changed; special ones keep their names, which other programs depend on."""
     folder = _find_folder(pane, name)
     if folder.role:
         raise FolderError(_("A special folder cannot be renamed or deleted."))
@@ -80,7 +82,10 @@ def _find_own_folder(pane: tuple[Folder, ...], name: str) -> Folder:
 
 
 def _validate_name(mail: imap_client.MailSession, pane: tuple[Folder, ...], parent: str, typed: str) -> str:
-    """The whole name of a folder to be, below `parent` ("" = top)."""
+    """Return the whole name of a new folder below `parent` ("" = top level).
+
+    Raise `FolderError`.
+    """
     typed = typed.strip()
     delimiter = next((f.delimiter for f in pane if f.delimiter), "/")
     if not typed or len(typed) > LONGEST:
@@ -92,12 +97,12 @@ def _validate_name(mail: imap_client.MailSession, pane: tuple[Folder, ...], pare
         imap_client.reject_controls(typed)
     except ValueError:
         raise FolderError(_("A control character is not allowed here.")) from None
-    if delimiter in typed or any(sign in typed for sign in "*%"):
-        raise FolderError(_("The signs %s cannot be used in the name of a folder.") % f"{delimiter} * %")
-    whole = f"{_find_folder(pane, parent).name}{delimiter}{typed}" if parent else mail.namespace_prefix() + typed
-    if whole.upper() == "INBOX" or any(f.name == whole for f in pane):
+    if delimiter in typed or any(character in typed for character in "*%"):
+        raise FolderError(_("The characters %s cannot be used in the name of a folder.") % f"{delimiter} * %")
+    full_name = f"{_find_folder(pane, parent).name}{delimiter}{typed}" if parent else mail.namespace_prefix() + typed
+    if full_name.upper() == "INBOX" or any(f.name == full_name for f in pane):
         raise FolderError(_("There is a folder of that name already."))
-    return whole
+    return full_name
 
 
 def _confirm_removal(request: Request, mail: imap_client.MailSession, folder: Folder) -> HttpResponse:

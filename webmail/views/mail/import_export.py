@@ -1,4 +1,4 @@
-"""Messages out as a file, messages of a file in."""
+"""Export of messages as a file, and import of messages from a file."""
 
 import zipfile
 from typing import IO
@@ -22,7 +22,7 @@ from webmail.views import layout
 
 
 def export_selected(mail: imap_client.MailSession, folder: Folder, uids: list[int]) -> HttpResponseBase:
-    """These messages of the open folder as an mbox file."""
+    """Return messages of the open folder as an mbox file."""
     return _file_response(mbox_zip.export_mbox(mail, uids), f"{folder.title}.mbox", "application/mbox")
 
 
@@ -30,7 +30,7 @@ def export_selected(mail: imap_client.MailSession, folder: Folder, uids: list[in
 @require_safe
 @requires_login
 def export_folder(request: Request, mail: imap_client.MailSession) -> HttpResponseBase:
-    """A whole folder: ?as=mbox or ?as=zip."""
+    """Export a whole folder: ?as=mbox or ?as=zip."""
     box = layout.requested_folder(request)
     mail.open(box)
     folder, uids = layout.find_folder(mail.folders(younger_than=30), box), mail.all_uids()
@@ -43,7 +43,7 @@ def export_folder(request: Request, mail: imap_client.MailSession) -> HttpRespon
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires_login
 def import_export_page(request: Request, mail: imap_client.MailSession) -> HttpResponse:
-    """The page for both ways."""
+    """Show the page for import and export, and import a posted file."""
     problem = ""
     if request.method == "POST":
         box, file = layout.requested_folder(request), request.FILES.get("file")
@@ -51,7 +51,7 @@ def import_export_page(request: Request, mail: imap_client.MailSession) -> HttpR
             problem = _("Please choose a file.")
         else:
             try:
-                done = mbox_zip.import_file(
+                outcome = mbox_zip.import_file(
                     mail,
                     box,
                     file.file,
@@ -62,15 +62,17 @@ def import_export_page(request: Request, mail: imap_client.MailSession) -> HttpR
                 problem = _("There is no message in this file. Messages come as .eml, as mbox, or as ZIP of these.")
             else:
                 messages.success(
-                    request, ngettext("%d message was imported.", "%d messages were imported.", done.taken) % done.taken
+                    request,
+                    ngettext("%d message was imported.", "%d messages were imported.", outcome.imported)
+                    % outcome.imported,
                 )
-                if done.refused:
-                    said = ngettext(
+                if outcome.refused:
+                    text = ngettext(
                         "The server refused %(n)d message: %(why)s",
                         "The server refused %(n)d messages: %(why)s",
-                        done.refused,
+                        outcome.refused,
                     )
-                    messages.warning(request, said % {"n": done.refused, "why": done.said})
+                    messages.warning(request, text % {"n": outcome.refused, "why": outcome.refusal_text})
                 return redirect(layout.list_address(box))
     context = layout.page_context(request, mail) | {
         "problem": problem,

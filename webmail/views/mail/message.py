@@ -1,4 +1,4 @@
-"""Reading a message: the page, the frame its HTML is shown in, and what its sender or list is told."""
+"""Reading a message: the page, the frame its HTML is shown in, unsubscribing and read receipts."""
 
 from typing import Any
 
@@ -43,9 +43,9 @@ def message_page(request: Request, mail: imap_client.MailSession, uid: int) -> H
 
 
 def load_reading(
-    request: Request, mail: imap_client.MailSession, box: str, uid: int, keep: dict[str, str]
+    request: Request, mail: imap_client.MailSession, box: str, uid: int, state: dict[str, str]
 ) -> dict[str, Any] | None:
-    """What a page shows of a message of the open folder, which is marked as read; None if it has gone."""
+    """Return the context of a message of the open folder, which is marked as read; None if it no longer exists."""
     found = mail.find(uid)
     message = message_content.load_message(mail, found, request.GET.get("part", "")) if found else None
     if found is None or message is None:
@@ -53,28 +53,28 @@ def load_reading(
     person = request.visitor
     beside = reverse("box") == request.path
     own = (
-        (layout.list_query_prefix(box, **keep) + f"open={uid}")
+        (layout.list_query_prefix(box, **state) + f"open={uid}")
         if beside
-        else reverse("read", args=[uid]) + layout.folder_query(box, **keep)
+        else reverse("read", args=[uid]) + layout.folder_query(box, **state)
     )
     view = request.GET.get("view") or ("html" if person.options.html_first else "text")
-    wanted = message_content.displayed_parts(message.shown, html=view == "html")
+    parts = message_content.displayed_parts(message.shown, html=view == "html")
     marks = person.options.mark_read and not message.row.seen
-    raw, arrived = mail.read(message.row, message_content.parts_within_limit(wanted), mark=marks)
-    previous, following = _neighbours(mail, uid, keep["sort"], arrived)
+    raw, arrived = mail.read(message.row, message_content.parts_within_limit(parts), mark=marks)
+    previous, following = _neighbours(mail, uid, state["sort"], arrived)
     context = content_context(request, message, raw, html=view == "html")
     pane = mail.folders(younger_than=30)
     return context | {
         "validity": mail.open(box, fresh=False).validity,
         "previous": previous,
         "following": following,
-        "keep": keep,
+        "keep": state,
         "folder": layout.find_folder(pane, box),
-        "on": layout.folder_query(box, **keep),
+        "on": layout.folder_query(box, **state),
         "own": own + ("&" if "?" in own else "?") + (f"part={message.section}&" if message.section else ""),
-        "step": (layout.list_query_prefix(box, **keep) + "open=") if beside else "",
+        "step": (layout.list_query_prefix(box, **state) + "open=") if beside else "",
         "compose": reverse("compose") + layout.query_prefix(box, of=uid) + "mode=",
-        "back": layout.list_address(box, **keep),
+        "back": layout.list_address(box, **state),
         "menus": layout.action_menus((f for f in pane if f.selectable and f.name != box), person.options.labels),
         "all_headers": request.GET.get("headers") == "all",
         "details": message_content.list_parts(message.root) if request.GET.get("headers") == "details" else None,
@@ -85,17 +85,19 @@ def load_reading(
 def content_context(
     request: Request, message: message_content.MessageContent, raw: dict[str, bytes], *, html: bool
 ) -> dict[str, Any]:
-    """The message itself: people, text or frame, files, and what there is to know of it. `raw`: the bytes of
-    the parts `messages.wanted` names."""
+    """Return the context of the message itself: people, text or frame, files, and findings about its sender.
+
+    `raw` are the bytes of the parts that `displayed_parts` selects.
+    """
     options, person = request.visitor.options, request.visitor
     box, uid, shown = message.row.folder, message.row.uid, message.shown
-    wanted = message_content.displayed_parts(shown, html=html)
-    as_html = bool(shown.html) and wanted == shown.html
+    parts = message_content.displayed_parts(shown, html=html)
+    as_html = bool(shown.html) and parts == shown.html
     writers = message.head.addresses("from")
     sender = writers[0].mail if writers else ""
-    always = remote_images.is_always_shown(person.address, sender)
-    remote = options.remote_images or always or request.GET.get("images") == "1"
-    asking = read_receipts.receipt_address(message, person.address) if options.receipts == "ask" else None
+    always_shown = remote_images.is_always_shown(person.address, sender)
+    remote = options.remote_images or always_shown or request.GET.get("images") == "1"
+    requester = read_receipts.receipt_address(message, person.address) if options.receipts == "ask" else None
     context: dict[str, Any] = {
         "message": message,
         "row": message.row,
@@ -112,32 +114,35 @@ def content_context(
         "list": unsubscribe.parse_offer(message.head),
         "list_id": message.head.raw_first("list-id"),
         "list_commands": unsubscribe.list_commands(message.head),
-        "always_pictures": always,
+        "always_pictures": always_shown,
         "inner": layout.folder_query(box, part=message.section),
         "files": [(part, message_content.is_viewable(part)) for part in shown.files],
         "people": _people(message.head),
         "findings": sender_checks.check_sender(
             message.head, person.address, contact_store.known_domains(person.address), enclosed=bool(message.section)
         ),
-        "receipt_for": asking,
-        "receipt_doubtful": asking is not None and read_receipts.is_doubtful(message, asking),
+        "receipt_for": requester,
+        "receipt_doubtful": requester is not None and read_receipts.is_doubtful(message, requester),
     }
     if as_html:
-        cleaned = message_content.render_html(wanted, raw, {}, remote=remote)
+        cleaned = message_content.render_html(parts, raw, {}, remote=remote)
         context["blocked"] = cleaned.blocked
         context["lies"] = sender_checks.find_misleading_links(cleaned.html)
         context["body"] = reverse("body", args=[uid]) + layout.folder_query(
             box, part=message.section, images=int(remote)
         )
     else:
-        text = message_content.render_text(wanted, raw)
-        context["text"] = mark_safe(html_sanitizer.sanitize_text_markup(plain_text.to_html(text)))  # noqa: S308 (it just passed the gate)
+        text = message_content.render_text(parts, raw)
+        context["text"] = mark_safe(html_sanitizer.sanitize_text_markup(plain_text.to_html(text)))  # noqa: S308
         context["empty"] = not text.strip()
     return context
 
 
 def _neighbours(mail: imap_client.MailSession, uid: int, sort: str, arrived: tuple[int, int]) -> tuple[int, int]:
-    """The messages above and below in the list the visitor came from, 0 for none; `arrived` before and after it."""
+    """Return the messages above and below in the list the user came from, 0 for none.
+
+    `arrived` are the neighbours in the order of arrival.
+    """
     if sort.lstrip("-") in imap_client.SORT_KEYS and mail.supports("SORT"):
         order = mail.sorted(sort.lstrip("-"), reverse=sort.startswith("-"))
         if uid in order:
@@ -151,10 +156,13 @@ def _people(head: message_content.MessageHeader) -> list[tuple[str, tuple[object
 
 
 def find_message(request: Request, mail: imap_client.MailSession, uid: int) -> message_content.MessageContent:
-    """The message a request names; 404 if it is gone."""
+    """Return the message a request names.
+
+    Raise `Http404` if it no longer exists.
+    """
     mail.open(layout.requested_folder(request), fresh=False)
-    there = mail.find(uid)
-    message = message_content.load_message(mail, there, request.GET.get("part", "")) if there else None
+    fetched = mail.find(uid)
+    message = message_content.load_message(mail, fetched, request.GET.get("part", "")) if fetched else None
     if message is None:
         raise Http404
     return message
@@ -165,7 +173,7 @@ def find_message(request: Request, mail: imap_client.MailSession, uid: int) -> m
 @xframe_options_sameorigin
 @requires_login
 def message_frame(request: Request, mail: imap_client.MailSession, uid: int) -> HttpResponse:
-    """The message's HTML, alone, for the sandboxed frame."""
+    """Return the message's HTML alone, for the sandboxed frame."""
     message = find_message(request, mail, uid)
     remote = request.GET.get("images") == "1"
     raw = message_content.fetch_parts(mail, uid, message.shown.html)
@@ -180,7 +188,7 @@ def message_frame(request: Request, mail: imap_client.MailSession, uid: int) -> 
 @require_safe
 @requires_login
 def print_page(request: Request, mail: imap_client.MailSession, uid: int) -> HttpResponse:
-    """The message on one plain sheet, under the same policy as the frame."""
+    """Show the message for printing, under the frame's content security policy."""
     message = find_message(request, mail, uid)
     shown, remote = message.shown, request.GET.get("images") == "1"
     context: dict[str, Any] = {
@@ -210,13 +218,13 @@ def _frame_response(response: HttpResponse) -> HttpResponse:
 @require_POST
 @requires_login
 def unsubscribe_list(request: Request, mail: imap_client.MailSession, uid: int) -> HttpResponse:
-    """Unsubscribe by the one click a message offers."""
+    """Unsubscribe with the one-click request a message offers (RFC 8058)."""
     message = find_message(request, mail, uid)
     offer = unsubscribe.parse_offer(message.head)
     if offer and offer.one_click and unsubscribe.send_unsubscribe(offer.one_click):
-        messages.success(request, _("The list was told that you no longer want its mail."))
+        messages.success(request, _("The list has received your request to unsubscribe."))
     else:
-        messages.error(request, _("The list’s server did not take it. Nothing was changed."))
+        messages.error(request, _("The list’s server did not accept the request. Nothing was changed."))
     return redirect(
         reverse("read", args=[uid]) + layout.folder_query(layout.requested_folder(request), part=message.section)
     )
@@ -225,11 +233,11 @@ def unsubscribe_list(request: Request, mail: imap_client.MailSession, uid: int) 
 @require_POST
 @requires_login
 def picture_sender(request: Request, mail: imap_client.MailSession, uid: int) -> HttpResponse:
-    """Always load this sender's pictures, or no longer."""
+    """Record whether this sender's remote images are always shown."""
     message = find_message(request, mail, uid)
     if writers := message.head.addresses("from"):
         remote_images.always_show(
-            request.visitor.address, writers[0].mail[:320], wanted=request.POST.get("always") == "1"
+            request.visitor.address, writers[0].mail[:320], shown=request.POST.get("always") == "1"
         )
     return redirect(
         reverse("read", args=[uid]) + layout.folder_query(layout.requested_folder(request), part=message.section)
@@ -239,18 +247,18 @@ def picture_sender(request: Request, mail: imap_client.MailSession, uid: int) ->
 @require_POST
 @requires_login
 def send_receipt(request: Request, mail: imap_client.MailSession, uid: int) -> HttpResponse:
-    """Tell the sender that his message was read, or that nobody will tell him; either is asked only once."""
+    """Send the read receipt, or record that none is sent; either is offered only once."""
     message = find_message(request, mail, uid)
     person = request.visitor
-    asking = read_receipts.receipt_address(message, person.address)
-    if asking is not None:
+    requester = read_receipts.receipt_address(message, person.address)
+    if requester is not None:
         mail.set_flag([uid], "mdnsent", on=True)
         if request.POST.get("do") == "send":
             reader = Address(person.options.name, person.address)
-            content = read_receipts.render_receipt(message, reader, asking, timezone.localtime())
+            content = read_receipts.render_receipt(message, reader, requester, timezone.localtime())
             try:
-                submission.submit_message(smtp_address(), person.login, person.secret, "", [asking.mail], content)
-                messages.success(request, _("The sender is told that you read this."))
+                submission.submit_message(smtp_address(), person.login, person.secret, "", [requester.mail], content)
+                messages.success(request, _("A read receipt was sent."))
             except submission.SubmissionError:
                 mail.set_flag([uid], "mdnsent", on=False)
                 messages.error(request, _("The receipt could not be sent."))

@@ -1,4 +1,4 @@
-"""What can be done to messages of a list, or to the one that is read; then back to where it was asked for."""
+"""Actions on messages of a list, or on the message being read; then a redirect to the page they came from."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -17,33 +17,33 @@ from webmail.values import date_format, folder_tree
 from webmail.views import layout
 from webmail.views.mail import import_export
 
-_OF_A_FOLDER = ("empty", "expunge")  # need no messages
+_FOLDER_ACTIONS = ("empty", "expunge")  # need no selected messages
 
 
 @require_POST
 @requires_login
 def act_on_messages(request: Request, mail: imap_client.MailSession) -> HttpResponseBase:
-    """One action on chosen messages; then back to the list, or on to a neighbour."""
+    """Apply one action to the selected messages, then redirect to the list or a neighbouring message."""
     box = layout.requested_folder(request)
     action = request.POST.get("do", "")
     star, delete_and = request.POST.get("star", ""), request.POST.get("delete-and", "")
     if star:
-        action, chosen = (
+        action, selected = (
             ("unflag" if star.startswith("-") else "flag"),
             _selected_messages(request, box, [star.lstrip("-")]),
         )
     else:
-        chosen = _selected_messages(request, box, [*request.POST.getlist("uid"), *request.POST.getlist("of")])
+        selected = _selected_messages(request, box, [*request.POST.getlist("uid"), *request.POST.getlist("of")])
     if delete_and:
         action = "delete"
     elif request.POST.get("label"):
         action = "label"
     elif request.POST.get("snooze"):
         action = "snooze"
-    if not chosen and action not in _OF_A_FOLDER:
+    if not selected and action not in _FOLDER_ACTIONS:
         messages.warning(request, _("Please select messages first."))
         return redirect(_next_page(request, box, action))
-    for name, validity, uids in chosen or [(box, request.POST.get("validity", ""), [])]:
+    for name, validity, uids in selected or [(box, request.POST.get("validity", ""), [])]:
         opened = mail.open(name)
         if validity != str(opened.validity):
             advice = _("Nothing was done. Please open the folder again.")
@@ -56,17 +56,19 @@ def act_on_messages(request: Request, mail: imap_client.MailSession) -> HttpResp
             return _empty_folder(request, mail, name)
         if action == "expunge":
             mail.expunge()
-            messages.success(request, _("Messages marked as deleted are gone."))
+            messages.success(request, _("Messages marked as deleted have been removed."))
             break
         _do_action(request, mail, name, action, uids)
     return redirect(_next_page(request, box, action))
 
 
-def _selected_messages(request: HttpRequest, box: str, given: list[str]) -> list[tuple[str, str, list[int]]]:
-    """The messages a form names, by folder: (folder, validity, UIDs). "5", "5,6" are of the form's own folder,
-    "5.1700000000.Archive" says which."""
+def _selected_messages(request: HttpRequest, box: str, references: list[str]) -> list[tuple[str, str, list[int]]]:
+    """Return the messages a form names, by folder: (folder, UIDVALIDITY, UIDs).
+
+    "5" or "5,6" are in the form's own folder; "5.1700000000.Archive" names another one.
+    """
     found: dict[tuple[str, str], dict[int, None]] = {}
-    for each in given:
+    for each in references:
         numbers, _, rest = each.partition(".")
         validity, _, name = rest.partition(".")
         try:
@@ -93,14 +95,14 @@ def _do_action(request: Request, mail: imap_client.MailSession, box: str, action
             _snooze(request, mail, box, uids)
         case "delete" if request.visitor.options.deletion == "mark" and layout.find_folder(pane, box).role != "trash":
             mail.set_flag(uids, "deleted", on=True)
-            said = ngettext("%d message is marked as deleted.", "%d messages are marked as deleted.", count)
-            messages.success(request, said % count)
+            text = ngettext("%d message is marked as deleted.", "%d messages are marked as deleted.", count)
+            messages.success(request, text % count)
         case "undelete":
             mail.set_flag(uids, "deleted", on=False)
         case "delete" if layout.find_folder(pane, box).role != "trash":
             mail.move(uids, layout.special_folder(mail, "trash"))
-            said = ngettext("%d message moved to Trash.", "%d messages moved to Trash.", count)
-            messages.success(request, said % count)
+            text = ngettext("%d message moved to Trash.", "%d messages moved to Trash.", count)
+            messages.success(request, text % count)
         case "delete" | "destroy":
             mail.delete_messages(uids)
             messages.success(request, ngettext("%d message deleted.", "%d messages deleted.", count) % count)
@@ -122,17 +124,17 @@ def _do_action(request: Request, mail: imap_client.MailSession, box: str, action
 
 
 def _label(request: Request, mail: imap_client.MailSession, uids: list[int]) -> None:
-    """Put a label on, or with a minus take it off; a name typed beside makes a new one."""
-    given = request.POST.get("label", "")
-    if given == "+new":
-        made = edit_labels.add_label(request.visitor, request.POST.get("new_label", ""))
-        if made is None:
+    """Add a label, or remove it if its keyword has a leading minus; a typed name creates a new label."""
+    references = request.POST.get("label", "")
+    if references == "+new":
+        keyword = edit_labels.add_label(request.visitor, request.POST.get("new_label", ""))
+        if keyword is None:
             messages.warning(request, _("Please enter a name for the label."))
             return
-        mail.set_flag(uids, made, on=True)
+        mail.set_flag(uids, keyword, on=True)
     else:
         try:
-            mail.set_flag(uids, given.lstrip("+-"), on=not given.startswith("-"))
+            mail.set_flag(uids, references.lstrip("+-"), on=not references.startswith("-"))
         except ValueError:
             messages.warning(request, _("There is no such label."))
 
@@ -141,14 +143,16 @@ def _snooze(request: Request, mail: imap_client.MailSession, box: str, uids: lis
     due = snooze.parse_moment(request.POST.get("snooze", ""), request.POST.get("snooze_until", ""))
     if due is None:
         messages.warning(request, _("Please choose a time that is yet to come."))
-    elif box == (waiting := layout.special_folder(mail, "snoozed")) or not snooze.snooze_messages(
-        mail, request.visitor.address, box, uids, waiting, due
+    elif box == (snoozed_folder := layout.special_folder(mail, "snoozed")) or not snooze.snooze_messages(
+        mail, request.visitor.address, box, uids, snoozed_folder, due
     ):
-        messages.warning(request, _("The server does not say where it puts messages; they cannot be snoozed here."))
+        messages.warning(
+            request, _("The server does not report the new numbers of moved messages; they cannot be snoozed here.")
+        )
     else:
         count = len(uids)
-        said = ngettext("%(count)d message comes back: %(when)s.", "%(count)d messages come back: %(when)s.", count)
-        messages.success(request, said % {"count": count, "when": date_format.format_full(due)})
+        text = ngettext("%(count)d message comes back: %(when)s.", "%(count)d messages come back: %(when)s.", count)
+        messages.success(request, text % {"count": count, "when": date_format.format_full(due)})
 
 
 def _to_target(
@@ -163,17 +167,17 @@ def _to_target(
     else:
         mail.copy(uids, target.name)
         count = len(uids)
-        said = ngettext("%(count)d message copied to %(folder)s.", "%(count)d messages copied to %(folder)s.", count)
-        messages.success(request, said % {"count": count, "folder": target.path})
+        text = ngettext("%(count)d message copied to %(folder)s.", "%(count)d messages copied to %(folder)s.", count)
+        messages.success(request, text % {"count": count, "folder": target.path})
 
 
 def _notice(request: HttpRequest, count: int, folder: str) -> None:
-    said = ngettext("%(count)d message moved to %(folder)s.", "%(count)d messages moved to %(folder)s.", count)
-    messages.success(request, said % {"count": count, "folder": folder})
+    text = ngettext("%(count)d message moved to %(folder)s.", "%(count)d messages moved to %(folder)s.", count)
+    messages.success(request, text % {"count": count, "folder": folder})
 
 
 def _empty_folder(request: Request, mail: imap_client.MailSession, box: str) -> HttpResponse:
-    """Empty Trash or Junk; asked once more before."""
+    """Empty Trash or Junk, after a confirmation."""
     folder = layout.find_folder(mail.folders(younger_than=30), box)
     if folder.role not in ("trash", "junk"):
         return redirect(layout.list_address(box))
@@ -193,7 +197,7 @@ def _confirm_empty(request: Request, mail: imap_client.MailSession, box: str, va
 @require_safe
 @requires_login
 def confirm_empty(request: Request, mail: imap_client.MailSession) -> HttpResponse:
-    """The question before Trash or Junk is emptied, asked from any page."""
+    """Show the confirmation before Trash or Junk is emptied, linked from any page."""
     box = layout.requested_folder(request)
     if layout.find_folder(mail.folders(younger_than=30), box).role not in ("trash", "junk"):
         return redirect(layout.list_address(box))
@@ -201,15 +205,15 @@ def confirm_empty(request: Request, mail: imap_client.MailSession) -> HttpRespon
 
 
 def _next_page(request: HttpRequest, box: str, action: str) -> str:
-    """Where to go on: the neighbour a reading page named, the message itself, what a page asked for, or the list."""
-    keep = layout.list_state(request.POST)
-    stays = action in ("flag", "unflag", "read", "copy", "label", "undelete")
+    """Return the URL to continue at: the neighbour a reading page named, the message itself, `back`, or the list."""
+    state = layout.list_state(request.POST)
+    stays_on_message = action in ("flag", "unflag", "read", "copy", "label", "undelete")
     back = request.POST.get("back", "")
     if back.startswith("/") and url_has_allowed_host_and_scheme(back, None):
         return back
     neighbour = request.POST.get("delete-and") or request.POST.get("then", "")
-    if request.POST.get("from") == "message" and stays:
+    if request.POST.get("from") == "message" and stays_on_message:
         neighbour = request.POST.get("uid", "")
     if neighbour.isdecimal() and len(neighbour) < 11:
-        return reverse("read", args=[int(neighbour)]) + layout.folder_query(box, **keep)
-    return layout.list_address(box, **keep)
+        return reverse("read", args=[int(neighbour)]) + layout.folder_query(box, **state)
+    return layout.list_address(box, **state)

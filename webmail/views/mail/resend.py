@@ -1,4 +1,4 @@
-"""Sending a message on as it is (RFC 5322 §3.6.6): nothing in it changes, its new way stands above it."""
+"""Resending a message unchanged (RFC 5322 §3.6.6), with Resent- fields on top."""
 
 import re
 from email.utils import format_datetime
@@ -20,8 +20,8 @@ from webmail.mailserver.server_addresses import smtp_address
 from webmail.values.addresses import Address, InvalidAddress, parse_typed
 from webmail.views import layout
 
-# What an earlier delivery wrote above the message, and blind copies, which are nobody's business now.
-_OLD = re.compile(rb"(?:Return-Path|Delivered-To|X-Original-To|Bcc):", re.IGNORECASE)
+# Fields of an earlier delivery, and blind copies, which must not be disclosed to the new recipients.
+_DELIVERY_FIELDS = re.compile(rb"(?:Return-Path|Delivered-To|X-Original-To|Bcc):", re.IGNORECASE)
 
 
 @never_cache
@@ -30,8 +30,8 @@ _OLD = re.compile(rb"(?:Return-Path|Delivered-To|X-Original-To|Bcc):", re.IGNORE
 def resend(request: Request, mail: imap_client.MailSession, uid: int) -> HttpResponse:
     box, person = layout.requested_folder(request), request.visitor
     mail.open(box, fresh=False)
-    there = mail.find(uid)
-    if there is None:
+    fetched = mail.find(uid)
+    if fetched is None:
         raise Http404
     ticket = request.POST.get("message", "") or draft_store.new_ticket(person.address)
     problem = ""
@@ -41,7 +41,7 @@ def resend(request: Request, mail: imap_client.MailSession, uid: int) -> HttpRes
         if not problem:
             return redirect(reverse("read", args=[uid]) + layout.folder_query(box))
     context = layout.page_context(request, mail) | {
-        "row": there.row,
+        "row": fetched.row,
         "box": box,
         "ticket": ticket,
         "to": request.POST.get("to", ""),
@@ -54,7 +54,7 @@ def resend(request: Request, mail: imap_client.MailSession, uid: int) -> HttpRes
 
 
 def _resend_message(request: Request, mail: imap_client.MailSession, uid: int, token: str) -> str:
-    """Sends it, once however often the button is pressed; what is wrong, or ""."""
+    """Resend the message, once however often the button is pressed; return an error text, or ""."""
     person = request.visitor
     try:
         people = parse_typed(contact_store.expand_nicknames(person.address, request.POST.get("to", "")[:50_000]))
@@ -73,19 +73,19 @@ def _resend_message(request: Request, mail: imap_client.MailSession, uid: int, t
         submission.submit_message(smtp_address(), person.login, person.secret, sender.mail, recipients, content)
     except submission.SubmissionError as error:
         draft_store.release_claim(token)
-        words = [error.reply, *(f"{address}: {reply}" for address, reply in error.refused.items())]
-        return _("The message was not sent. The server said: %s") % " ".join(filter(None, words))
+        texts = [error.reply, *(f"{address}: {reply}" for address, reply in error.refused.items())]
+        return _("The message was not sent. The server replied: %s") % " ".join(filter(None, texts))
     draft_store.mark_sent(token)
     messages.success(request, _("The message was sent on as it is."))
     return ""
 
 
 def _add_resent_fields(content: bytes, sender: Address, people: tuple[Address, ...], token: str) -> bytes:
-    """The message with a block of Resent- fields above all others."""
+    """Return the message with a block of Resent- fields on top."""
     content = re.sub(rb"\r?\n", b"\r\n", content)
     head, gap, body = content.partition(b"\r\n\r\n")
     fields = re.split(rb"\r\n(?![ \t])", head)
-    kept = [field for field in fields if not _OLD.match(field)]
+    remaining = [field for field in fields if not _DELIVERY_FIELDS.match(field)]
     domain = sender.mail.rpartition("@")[2] or "localhost"
     block = [
         f"Resent-From: {sender.coded}",
@@ -93,4 +93,4 @@ def _add_resent_fields(content: bytes, sender: Address, people: tuple[Address, .
         f"Resent-Date: {format_datetime(timezone.localtime())}",
         f"Resent-Message-ID: <{token}@{domain}>",
     ]
-    return b"\r\n".join([*(line.encode() for line in block), *kept]) + gap + body
+    return b"\r\n".join([*(line.encode() for line in block), *remaining]) + gap + body

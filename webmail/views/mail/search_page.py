@@ -1,4 +1,4 @@
-"""Searching all folders or one of them: a line of words and operators, or a form that writes such a line."""
+"""Searching one folder or all: a query of terms and operators, or a form that builds one."""
 
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
@@ -17,9 +17,9 @@ from webmail.values.folder_tree import Folder
 from webmail.views import layout
 from webmail.views.mail.message_list import make_pager
 
-FOLDERS_AT_MOST = 200
-_OUT_OF_SIGHT = ("trash", "junk")  # searched only when they are named
-# Fields of the form, and the operator each stands for.
+MAX_FOLDERS = 200
+_EXCLUDED_ROLES = ("trash", "junk")  # searched only when named
+# Fields of the form, and the operators they stand for.
 _TEXT_FIELDS = ("from", "to", "cc", "subject", "body")
 _CHOICES = {"is": ("unread", "read", "starred", "answered"), "has": ("attachment",)}
 CRITERIA = ("from", "to", "cc", "subject", "body", "text", "before", "after", "larger", "smaller", "label")
@@ -30,18 +30,18 @@ ROWS_OF_CRITERIA = 3
 @require_safe
 @requires_login
 def search_page(request: Request, mail: imap_client.MailSession) -> HttpResponse:
-    written = form_to_query(request.GET)
-    if written is not None:
+    form_query = form_to_query(request.GET)
+    if form_query is not None:
         return redirect(
             reverse("search")
-            + layout.folder_query(request.GET.get("in", ""), where=request.GET.get("where", ""), q=written)
+            + layout.folder_query(request.GET.get("in", ""), where=request.GET.get("where", ""), q=form_query)
         )
     box = layout.requested_folder(request)
     words = " ".join(request.GET.get("q", "").split())[: query.LONGEST]
     everywhere = request.GET.get("where") == "all"
     context = layout.page_context(request, mail, box)
-    asked = query.parse_query(words, context["labels"], timezone.localdate())
-    places = _searched_folders(context["folders"], box, asked, everywhere=everywhere)
+    parsed = query.parse_query(words, context["labels"], timezone.localdate())
+    searched = _searched_folders(context["folders"], box, parsed, everywhere=everywhere)
     context |= {
         "q": words,
         "everywhere": everywhere,
@@ -54,9 +54,9 @@ def search_page(request: Request, mail: imap_client.MailSession) -> HttpResponse
     }
     if not words:
         return render(request, "webmail/search.html", context)
-    asks = asked.key is not None or bool(asked.folders)
+    is_search = parsed.key is not None or bool(parsed.folders)
     try:
-        found = mail.search_folders(asked.key or query.EVERYTHING, [f.name for f in places]) if asks else {}
+        found = mail.search_folders(parsed.key or query.EVERYTHING, [f.name for f in searched]) if is_search else {}
     except ValueError:
         context["problem"] = _("A control character is not allowed here.")
         return render(request, "webmail/search.html", context, status=400)
@@ -69,7 +69,7 @@ def search_page(request: Request, mail: imap_client.MailSession) -> HttpResponse
     shown = rows[max(0, pages.first - 1) : pages.last]
     context |= {
         "rows": shown,
-        "listed": list_rows.render_rows(shown, _list_view(request, context, places)),
+        "listed": list_rows.render_rows(shown, _list_view(request, context, searched)),
         "pager": pages,
         "total": total,
         "page_link": reverse("search") + layout.query_prefix(box, where="all" if everywhere else "", q=words) + "page=",
@@ -79,25 +79,25 @@ def search_page(request: Request, mail: imap_client.MailSession) -> HttpResponse
     return render(request, "webmail/search.html", context)
 
 
-def _list_view(request: Request, context: dict[str, object], places: list[Folder]) -> list_rows.ListView:
+def _list_view(request: Request, context: dict[str, object], searched: list[Folder]) -> list_rows.ListView:
     return list_rows.ListView(
         request.visitor.options,
         context["labels"],  # type: ignore[arg-type]
         check_all=request.GET.get("check") == "all",
-        folders={folder.name: (folder.title, layout.folder_query(folder.name)) for folder in places},
+        folders={folder.name: (folder.title, layout.folder_query(folder.name)) for folder in searched},
     )
 
 
-def _searched_folders(pane: tuple[Folder, ...], box: str, asked: query.Query, *, everywhere: bool) -> list[Folder]:
-    """The folders a search looks into: those that in: names; else all but Trash and Junk, or just this one."""
+def _searched_folders(pane: tuple[Folder, ...], box: str, parsed: query.Query, *, everywhere: bool) -> list[Folder]:
+    """Return the folders to search: those named with in:, else all but Trash and Junk, or only this one."""
     open_ones = [f for f in pane if f.selectable]
-    if asked.folders:
-        chosen = [f for f in open_ones if any(_is_named(f, name) for name in asked.folders)]
+    if parsed.folders:
+        selected = [f for f in open_ones if any(_is_named(f, name) for name in parsed.folders)]
     elif everywhere:
-        chosen = [f for f in open_ones if f.role not in _OUT_OF_SIGHT]
+        selected = [f for f in open_ones if f.role not in _EXCLUDED_ROLES]
     else:
-        chosen = [f for f in open_ones if f.name == box]
-    return [f for f in chosen if not any(_is_named(f, name) for name in asked.excluded)][:FOLDERS_AT_MOST]
+        selected = [f for f in open_ones if f.name == box]
+    return [f for f in selected if not any(_is_named(f, name) for name in parsed.excluded)][:MAX_FOLDERS]
 
 
 def _is_named(folder: Folder, name: str) -> bool:
@@ -106,7 +106,7 @@ def _is_named(folder: Folder, name: str) -> bool:
 
 
 def form_to_query(form: QueryDict) -> str | None:
-    """The line that the advanced form stands for; None if it was not the form that was sent."""
+    """Return the query that the advanced form stands for; None if the form was not submitted."""
     if form.get("form") != "send":
         return None
     parts = [form.get("words", "").strip()]
@@ -114,7 +114,7 @@ def form_to_query(form: QueryDict) -> str | None:
     parts += [f"{name}:{value}" for name in ("after", "before") if (value := form.get(name, "").strip())]
     if size := form.get("size", "").strip():
         parts.append(f"{'smaller' if form.get('than') == 'smaller' else 'larger'}:{size}")
-    parts += [f"{name}:{chosen}" for name, known in _CHOICES.items() if (chosen := form.get(name, "")) in known]
+    parts += [f"{name}:{selected}" for name, known in _CHOICES.items() if (selected := form.get(name, "")) in known]
     parts += [f"label:{quote_value(value)}" for value in form.getlist("label") if value]
     for number in range(ROWS_OF_CRITERIA):
         field, value = form.get(f"field{number}", ""), form.get(f"value{number}", "").strip()
@@ -129,7 +129,7 @@ def form_to_query(form: QueryDict) -> str | None:
 @require_POST
 @requires_login
 def save_search(request: Request, mail: imap_client.MailSession) -> HttpResponse:
-    """Keep a search under a name, or forget it."""
+    """Save a search under a name, or delete it."""
     owner, words = request.visitor.address, request.POST.get("q", "")
     if request.POST.get("do") == "forget":
         saved_searches.remove_search(owner, request.POST.get("id", ""))

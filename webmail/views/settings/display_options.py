@@ -1,4 +1,4 @@
-"""How the webmail looks to this visitor: display, folders, labels, highlighting; and the quick switches of a list."""
+"""Display options: appearance, folders, labels, highlighting, access keys; and the quick switches of a list."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,8 +13,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from webmail.account import access_keys, edit_labels
-from webmail.account import preferences as kept
+from webmail.account import access_keys, edit_labels, preferences
 from webmail.account.session import Request, requires_login
 from webmail.mailserver import imap_client
 from webmail.reading import highlights
@@ -41,19 +40,19 @@ FIELD_NAMES = {
 }
 _SWITCHES: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "threads": ("threads", {"1": True, "0": False}),
-    "layout": ("layout", {name: name for name in kept.LAYOUTS}),
+    "layout": ("layout", {name: name for name in preferences.LAYOUTS}),
     "snippets": ("snippets", {"1": True, "0": False}),
-    "theme": ("theme", {name: name for name in kept.THEMES}),
+    "theme": ("theme", {name: name for name in preferences.THEMES}),
 }
 
 
 @require_POST
 @requires_login
 def quick_switch(request: Request, mail: imap_client.MailSession) -> HttpResponse:
-    """One switch beside a list: threads=1, layout=pane, …"""
+    """Change one option from beside a list: threads=1, layout=pane, …"""
     person, post = request.visitor, request.POST
     wanted = {name: values[post[field]] for field, (name, values) in _SWITCHES.items() if post.get(field, "") in values}
-    kept.save_preferences(person.address, kept.with_changes(person.options, wanted))
+    preferences.save_preferences(person.address, preferences.with_changes(person.options, wanted))
     back = request.POST.get("back", "")
     return redirect(back if back.startswith("/") and url_has_allowed_host_and_scheme(back, None) else "box")
 
@@ -75,34 +74,36 @@ def folder_options(request: Request, mail: imap_client.MailSession) -> HttpRespo
 def _options_form(request: Request, mail: imap_client.MailSession, template: str, read: Any) -> HttpResponse:
     person = request.visitor
     if request.method == "POST":
-        kept.save_preferences(person.address, kept.with_changes(person.options, read(request.POST, person.options)))
+        preferences.save_preferences(
+            person.address, preferences.with_changes(person.options, read(request.POST, person.options))
+        )
         messages.success(request, _("Your options were saved."))
         return redirect(request.path)
     context = layout.page_context(request, mail) | {
         "chosen": person.options,
-        "page_sizes": kept.PAGE_SIZES,
-        "wraps": kept.WRAP_WIDTHS,
-        "refreshes": kept.REFRESH_MINUTES,
-        "homes": [(role, ROLES[role], dict(person.options.homes).get(role, "")) for role in kept.HOMES],
+        "page_sizes": preferences.PAGE_SIZES,
+        "wraps": preferences.WRAP_WIDTHS,
+        "refreshes": preferences.REFRESH_MINUTES,
+        "homes": [(role, ROLES[role], dict(person.options.homes).get(role, "")) for role in preferences.HOMES],
         "columns": [
-            (name, COLUMN_NAMES[name], name in person.options.columns, name in kept.ALWAYS, number)
+            (name, COLUMN_NAMES[name], name in person.options.columns, name in preferences.ALWAYS, number)
             for number, name in enumerate(
-                [*person.options.columns, *(n for n in kept.COLUMNS if n not in person.options.columns)], 1
+                [*person.options.columns, *(n for n in preferences.COLUMNS if n not in person.options.columns)], 1
             )
         ],
     }
     return render(request, template, context)
 
 
-def _posted_display(post: QueryDict, before: kept.WebmailPreferences) -> dict[str, object]:
-    """What the form says; numbers that are none stay as they were."""
+def _posted_display(post: QueryDict, before: preferences.WebmailPreferences) -> dict[str, object]:
+    """Return the options of the form; invalid numbers leave an option unchanged."""
 
     def number(name: str, old: int) -> int:
         value = post.get(name, "")
         return int(value) if value.isdecimal() and len(value) < 5 else old
 
-    def place(name: str) -> tuple[int, int]:
-        return number(f"place-{name}", 99), kept.COLUMNS.index(name)
+    def position(name: str) -> tuple[int, int]:
+        return number(f"place-{name}", 99), preferences.COLUMNS.index(name)
 
     switches = ("snippets", "threads", "sound", "html_first", "remote_images", "dark_letters", "mark_read")
     return {
@@ -110,7 +111,7 @@ def _posted_display(post: QueryDict, before: kept.WebmailPreferences) -> dict[st
         "layout": post.get("layout", ""),
         "page_size": number("page_size", before.page_size),
         "date_format": post.get("date_format", ""),
-        "columns": sorted((name for name in post.getlist("column") if name in kept.COLUMNS), key=place),
+        "columns": sorted((name for name in post.getlist("column") if name in preferences.COLUMNS), key=position),
         "refresh": number("refresh", before.refresh),
         "wrap": number("wrap", before.wrap),
         "receipts": post.get("receipts", ""),
@@ -119,8 +120,8 @@ def _posted_display(post: QueryDict, before: kept.WebmailPreferences) -> dict[st
     }
 
 
-def _posted_folders(post: QueryDict, before: kept.WebmailPreferences) -> dict[str, object]:
-    homes = [(role, post.get(f"home-{role}", "")[:1000]) for role in kept.HOMES]
+def _posted_folders(post: QueryDict, before: preferences.WebmailPreferences) -> dict[str, object]:
+    homes = [(role, post.get(f"home-{role}", "")[:1000]) for role in preferences.HOMES]
     return {
         "only_subscribed": post.get("only_subscribed") == "1",
         "count_all": post.get("count_all") == "1",
@@ -161,7 +162,7 @@ def highlighting(request: Request, mail: imap_client.MailSession) -> HttpRespons
         if changed is None:
             messages.warning(request, _("Please enter the words to look for."))
         else:
-            kept.save_preferences(person.address, replace(person.options, highlights=tuple(changed)))
+            preferences.save_preferences(person.address, replace(person.options, highlights=tuple(changed)))
         return redirect("options-highlighting")
     context = layout.page_context(request, mail) | {
         "rules": list(enumerate(rules)),
@@ -172,29 +173,29 @@ def highlighting(request: Request, mail: imap_client.MailSession) -> HttpRespons
 
 
 def _colour(post: QueryDict) -> int:
-    given = post.get("colour", "")
-    return int(given) if given.isdecimal() and len(given) < 4 else 0
+    number_text = post.get("colour", "")
+    return int(number_text) if number_text.isdecimal() and len(number_text) < 4 else 0
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires_login
 def key_page(request: Request, mail: imap_client.MailSession) -> HttpResponse:
-    """Access keys, and whether single keys do something at all (WCAG 2.1.4)."""
+    """Change access keys, and turn single-key shortcuts on or off (WCAG 2.1.4)."""
     person, problem = request.visitor, ""
-    wanted = {name: access_keys.access_key(name) for name in access_keys.USUAL}
+    wanted = {name: access_keys.access_key(name) for name in access_keys.DEFAULT_KEYS}
     if request.method == "POST":
-        wanted = {name: request.POST.get(name, "").strip().lower()[:1] for name in access_keys.USUAL}
+        wanted = {name: request.POST.get(name, "").strip().lower()[:1] for name in access_keys.DEFAULT_KEYS}
         if request.POST.get("do") == "usual":
-            wanted = dict(access_keys.USUAL)
-        odd = next((key for key in wanted.values() if key and not (key.isascii() and key.isalnum())), "")
-        if odd:
-            problem = _("“%s” is no letter or digit.") % odd
-        elif twice := access_keys.find_clash(wanted):
-            problem = _("The key “%s” would do two things on one page.") % twice
+            wanted = dict(access_keys.DEFAULT_KEYS)
+        invalid = next((key for key in wanted.values() if key and not (key.isascii() and key.isalnum())), "")
+        if invalid:
+            problem = _("“%s” is not a letter or digit.") % invalid
+        elif duplicate := access_keys.find_clash(wanted):
+            problem = _("The key “%s” would do two things on one page.") % duplicate
         else:
-            chosen = tuple((name, key) for name, key in wanted.items() if key != access_keys.USUAL[name])
-            kept.save_preferences(
+            chosen = tuple((name, key) for name, key in wanted.items() if key != access_keys.DEFAULT_KEYS[name])
+            preferences.save_preferences(
                 person.address, replace(person.options, keys=chosen, shortcuts=request.POST.get("shortcuts") == "1")
             )
             messages.success(request, _("Your options were saved."))
@@ -202,8 +203,8 @@ def key_page(request: Request, mail: imap_client.MailSession) -> HttpResponse:
     context = layout.page_context(request, mail) | {
         "problem": problem,
         "places": [
-            (title, [(name, words, wanted[name]) for name, (_key, words) in place.items()])
-            for title, place in access_keys.PLACES
+            (title, [(name, words, wanted[name]) for name, (_key, words) in position.items()])
+            for title, position in access_keys.PLACES
         ],
     }
     return render(request, "webmail/options_keys.html", context, status=422 if problem else 200)
@@ -213,9 +214,9 @@ Rules = list[tuple[str, int, str, str]]
 
 
 def _edit_rules(post: QueryDict, rules: Rules) -> Rules | None:
-    """The rules after what a form asks: add, change, remove, up or down; None if words are missing."""
-    given = post.get("at", "")
-    at = int(given) if given.isdecimal() and len(given) < 4 else -1
+    """Return the rules after a form's action: add, change, remove, up or down; None if its text is missing."""
+    number_text = post.get("at", "")
+    at = int(number_text) if number_text.isdecimal() and len(number_text) < 4 else -1
     action = post.get("do")
     if action in ("change", "remove", "up", "down") and not 0 <= at < len(rules):
         return rules

@@ -1,4 +1,4 @@
-"""One rule of the filters: its conditions and actions, row by row, and what is wrong with them."""
+"""One filter rule: its conditions and actions, row by row, and their validation."""
 
 import re
 from dataclasses import replace
@@ -31,7 +31,7 @@ from webmail.views.settings.filter_script import (
     with_script_errors,
 )
 
-MOST_ROWS = 20  # conditions, or actions, of one rule
+MAX_ROWS = 20  # conditions, or actions, of one rule
 
 
 @never_cache
@@ -39,56 +39,58 @@ MOST_ROWS = 20  # conditions, or actions, of one rule
 @requires_login
 @with_script_errors
 def rule_page(request: Request, mail: imap_client.MailSession, number: int | None = None) -> HttpResponse:
-    """A rule to be changed, or a new one, perhaps begun from a message (?from=…&list=…&subject=…)."""
-    with open_script(request) as shelf:
-        if shelf.filters is None:
+    """Edit a rule or a new one, perhaps started from a message (?from=…&list=…&subject=…)."""
+    with open_script(request) as script:
+        if script.filters is None:
             return redirect("filters")
-        if number is not None and number >= len(shelf.filters.rules):
+        if number is not None and number >= len(script.filters.rules):
             raise Http404
         if request.method != "POST":
-            begun = shelf.filters.rules[number] if number is not None else _rule_from_message(request.GET)
-            return _rule_page(request, mail, shelf, begun, number)
-        wanted = _posted_rule(request.POST)
-        do, _colon, which = request.POST.get("do", "").partition(":")
-        if do != "save":
-            return _rule_page(request, mail, shelf, _resize_rows(wanted, do, which), number)
-        wanted, problems = _validate_rule(request, mail, wanted)
+            initial = script.filters.rules[number] if number is not None else _rule_from_message(request.GET)
+            return _rule_page(request, mail, script, initial, number)
+        rule = _posted_rule(request.POST)
+        action_name, _colon, which = request.POST.get("do", "").partition(":")
+        if action_name != "save":
+            return _rule_page(request, mail, script, _resize_rows(rule, action_name, which), number)
+        rule, problems = _validate_rule(request, mail, rule)
         if problems:
-            return _rule_page(request, mail, shelf, wanted, number, problems)
-        if is_stale(request, shelf):
+            return _rule_page(request, mail, script, rule, number, problems)
+        if is_stale(request, script):
             return redirect("filters")
         try:
-            shelf.save(shelf.filters.with_rule(number, wanted))
+            script.save(script.filters.with_rule(number, rule))
         except sieve_client.SieveRefused as refusal:
-            return _rule_page(request, mail, shelf, wanted, number, [str(refusal)])
+            return _rule_page(request, mail, script, rule, number, [str(refusal)])
     messages.success(request, _("The rule was saved. It is applied to messages from now on."))
     if request.POST.get("now") == "1":
-        _apply_now(request, mail, wanted)
+        _apply_now(request, mail, rule)
     return redirect("filters")
 
 
-def _apply_now(request: Request, mail: imap_client.MailSession, wanted: Rule) -> None:
+def _apply_now(request: Request, mail: imap_client.MailSession, rule: Rule) -> None:
     try:
-        count = apply_to_existing.apply_rule(mail, wanted, layout.INBOX)
+        count = apply_to_existing.apply_rule(mail, rule, layout.INBOX)
     except apply_to_existing.RuleNotSearchable:
-        messages.info(request, _("Messages in the inbox were left alone: this rule only works as they arrive."))
+        messages.info(request, _("The rule was not applied to the inbox: it only works as messages arrive."))
     else:
-        said = ngettext(
-            "%d message in the inbox was treated alike.", "%d messages in the inbox were treated alike.", count
+        text = ngettext(
+            "The rule was applied to %d message in the inbox.",
+            "The rule was applied to %d messages in the inbox.",
+            count,
         )
-        messages.success(request, said % count)
+        messages.success(request, text % count)
 
 
 def _rule_page(
     request: Request,
     mail: imap_client.MailSession,
-    shelf: FilterScript,
+    script: FilterScript,
     shown: Rule,
     number: int | None,
     problems: list[str] | None = None,
 ) -> HttpResponse:
     names = {label.keyword: label.name for label in labels.load_labels(request.visitor.options.labels).values()}
-    context = script_context(request, mail, shelf) | {
+    context = script_context(request, mail, script) | {
         "rule": shown,
         "number": number,
         "problems": problems or [],
@@ -98,19 +100,19 @@ def _rule_page(
         "targets": [folder for folder in mail.folders(younger_than=30) if folder.selectable],
         "label_names": names,
         "done": [(each.kind, each.value, names.get(each.value, each.value)) for each in shown.actions],
-        "most": MOST_ROWS,
+        "most": MAX_ROWS,
         "now": request.POST.get("now") == "1" or "from" in request.GET,
     }
     return render(request, "webmail/filter_rule.html", context, status=422 if problems else 200)
 
 
 def _rule_from_message(given: QueryDict) -> Rule:
-    """A rule that finds messages like the one a link came from."""
+    """Return a rule that matches messages like the one a link came from."""
     conditions = []
     for name, how in (("list", "contains"), ("from", "is"), ("subject", "contains")):
         value = clean_text(given.get(name, ""))
         if name == "list" and (match := re.search(r"<[^<>]+>", value)):
-            value = match[0]  # the id without the words before it, which change
+            value = match[0]  # the id without the description before it, which changes
         if value and not conditions:
             conditions.append(Condition(name, how, value))
     name = conditions[0].value[:80] if conditions else ""
@@ -118,7 +120,7 @@ def _rule_from_message(given: QueryDict) -> Rule:
 
 
 def _posted_rule(post: QueryDict) -> Rule:
-    """As it was typed, right or wrong."""
+    """Return the rule as typed, valid or not."""
     rows = zip(post.getlist("field"), post.getlist("how"), post.getlist("value"), post.getlist("header"), strict=False)
     known = {name for name, _words in FIELDS}
     conditions = tuple(
@@ -139,18 +141,18 @@ def _posted_rule(post: QueryDict) -> Rule:
         actions.append(Action(kind if kind in rules.ACTIONS else "move", clean_text(value)))
     return Rule(
         name=clean_text(post.get("name", ""))[:100],
-        conditions=conditions[:MOST_ROWS] or (Condition("from"),),
-        actions=tuple(actions[:MOST_ROWS]) or (Action("move"),),
+        conditions=conditions[:MAX_ROWS] or (Condition("from"),),
+        actions=tuple(actions[:MAX_ROWS]) or (Action("move"),),
         any_of=post.get("of") == "any",
         stop=post.get("stop") == "1",
         enabled=post.get("enabled") == "1",
     )
 
 
-def _resize_rows(shown: Rule, do: str, which: str) -> Rule:
-    """One row more, or one less."""
+def _resize_rows(shown: Rule, action_name: str, which: str) -> Rule:
+    """Add or remove one row."""
     number = int(which) if which.isdecimal() and len(which) < 5 else -1
-    match do:
+    match action_name:
         case "more-conditions":
             return replace(shown, conditions=(*shown.conditions, Condition("from")))
         case "more-actions":
@@ -164,10 +166,10 @@ def _resize_rows(shown: Rule, do: str, which: str) -> Rule:
     return shown
 
 
-def _validate_rule(request: Request, mail: imap_client.MailSession, wanted: Rule) -> tuple[Rule, list[str]]:
-    """The rule as it can be kept, and what is wrong with it."""
+def _validate_rule(request: Request, mail: imap_client.MailSession, rule: Rule) -> tuple[Rule, list[str]]:
+    """Return the rule as it can be stored, and the problems in it."""
     problems: list[str] = []
-    for each in wanted.conditions:
+    for each in rule.conditions:
         if each.field != "all" and not each.value:
             problems.append(_("Please say what to look for."))
         if each.field in ("larger", "smaller") and not re.fullmatch(r"[1-9][0-9]{0,8}", each.value):
@@ -176,7 +178,7 @@ def _validate_rule(request: Request, mail: imap_client.MailSession, wanted: Rule
             problems.append(_("“%s” is not the name of a header.") % each.header)
     names = {folder.name for folder in mail.folders(younger_than=30) if folder.selectable}
     actions = []
-    for action in wanted.actions:
+    for action in rule.actions:
         value = action.value
         if action.kind in ("move", "copy") and value not in names:
             problems.append(_("Please choose a folder."))
@@ -192,6 +194,6 @@ def _validate_rule(request: Request, mail: imap_client.MailSession, wanted: Rule
             except (InvalidAddress, ValueError):
                 problems.append(_("“%s” is not an e-mail address.") % value)
         actions.append(replace(action, value=value))
-    header = tuple(replace(each, header=each.header.lower()) for each in wanted.conditions)
-    named = wanted.name or wanted.conditions[0].value[:80] or _("Rule")
-    return replace(wanted, name=named, conditions=header, actions=tuple(actions)), list(dict.fromkeys(problems))
+    header = tuple(replace(each, header=each.header.lower()) for each in rule.conditions)
+    named = rule.name or rule.conditions[0].value[:80] or _("Rule")
+    return replace(rule, name=named, conditions=header, actions=tuple(actions)), list(dict.fromkeys(problems))

@@ -1,6 +1,6 @@
-"""What the pages of filters stand on: the visitor's script as the mail server keeps it, and the words of rules.
+"""Loading and saving the user's Sieve script for the filter pages, and the names of fields and actions.
 
-A page says which script it was made from, so that two windows do not undo each other's work.
+A page contains a digest of the script it was made from, so that two windows do not undo each other's changes.
 """
 
 import functools
@@ -63,35 +63,38 @@ ACTIONS = (
 
 @dataclass(slots=True)
 class FilterScript:
-    """The visitor's script as it is kept, and as these pages can show it: `filters` is None where they cannot."""
+    """The user's script as stored on the server, and as filters if these pages can show it, else None."""
 
-    keeper: sieve_client.SieveClient
+    client: sieve_client.SieveClient
     name: str
     text: str
     filters: FilterSet | None
     active: bool
 
     @property
-    def mark(self) -> str:
+    def digest(self) -> str:
         return hashlib.sha256(f"{self.name}\0{self.text}".encode()).hexdigest()[:16]
 
     def start_new_script(self) -> None:
-        """A script of ours beside the one that is there."""
-        taken = {each.name for each in self.keeper.scripts()}
-        name = next(each for each in chain([rules.NAME], (f"{rules.NAME} {n}" for n in count(2))) if each not in taken)
-        self.keeper.put(name, rules.render_script(FilterSet()))
-        self.keeper.activate(name)
+        """Create and activate a script of ours beside the existing one."""
+        names = {each.name for each in self.client.scripts()}
+        name = next(each for each in chain([rules.NAME], (f"{rules.NAME} {n}" for n in count(2))) if each not in names)
+        self.client.put(name, rules.render_script(FilterSet()))
+        self.client.activate(name)
 
     def save(self, filters: FilterSet) -> None:
-        """Raises sieve.Refused. No filters at all are no script: messages then go the shortest way."""
+        """Store the filters; an empty set is stored as no script, which delivers messages fastest.
+
+        Raise `sieve_client.SieveRefused`.
+        """
         if not (filters.rules or filters.blocked or filters.away.text):
-            self.keeper.activate("")
+            self.client.activate("")
             if self.text:
-                self.keeper.delete(self.name)
+                self.client.delete(self.name)
             return
-        self.keeper.put(self.name, rules.render_script(filters))
+        self.client.put(self.name, rules.render_script(filters))
         if not self.active:
-            self.keeper.activate(self.name)
+            self.client.activate(self.name)
 
 
 @contextmanager
@@ -99,17 +102,17 @@ def open_script(request: Request) -> Iterator[FilterScript]:
     server = sieve_address()
     if server is None:
         raise Http404
-    with sieve_client.connect_sieve(server, request.visitor.login, request.visitor.secret) as keeper:
-        stored = keeper.scripts()
-        chosen = next((each for each in stored if each.active), None)
-        chosen = chosen or next((each for each in stored if each.name == rules.NAME), None)
-        text = keeper.script(chosen.name) if chosen else ""
+    with sieve_client.connect_sieve(server, request.visitor.login, request.visitor.secret) as client:
+        stored = client.scripts()
+        selected = next((each for each in stored if each.active), None)
+        selected = selected or next((each for each in stored if each.name == rules.NAME), None)
+        text = client.script(selected.name) if selected else ""
         try:
             filters: FilterSet | None = rules.parse_script(text)
         except UnknownScript:
             filters = None
         yield FilterScript(
-            keeper, chosen.name if chosen else rules.NAME, text, filters, chosen is not None and chosen.active
+            client, selected.name if selected else rules.NAME, text, filters, selected is not None and selected.active
         )
 
 
@@ -117,7 +120,7 @@ Page = Callable[..., HttpResponse]
 
 
 def with_script_errors(page: Page) -> Page:
-    """Faults of the server that keeps filters end here, as a page."""
+    """Turn errors of the ManageSieve server into error pages."""
 
     @functools.wraps(page)
     def inner(request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -127,21 +130,25 @@ def with_script_errors(page: Page) -> Page:
             return session.error_page(request, _("The mail server refused this."), str(refusal), 409)
         except sieve_client.SieveUnreachable as fault:
             log.warning("managesieve: %s", fault)
-            title = _("The server that keeps your filters cannot be reached.")
+            title = _("The server that stores your filters cannot be reached.")
             return session.error_page(request, title, _("Please try again in a moment."), 503)
 
     return inner
 
 
-def script_context(request: Request, mail: imap_client.MailSession, shelf: FilterScript, **more: Any) -> dict[str, Any]:
+def script_context(
+    request: Request, mail: imap_client.MailSession, script: FilterScript, **more: Any
+) -> dict[str, Any]:
     return (
-        layout.page_context(request, mail) | {"filters": shelf.filters, "mark": shelf.mark, "script": shelf.name} | more
+        layout.page_context(request, mail)
+        | {"filters": script.filters, "mark": script.digest, "script": script.name}
+        | more
     )
 
 
-def is_stale(request: Request, shelf: FilterScript) -> bool:
-    """Was the posted page made from another version?"""
-    if request.POST.get("mark") == shelf.mark and shelf.filters is not None:
+def is_stale(request: Request, script: FilterScript) -> bool:
+    """Return True, with a warning to the user, if the posted page was made from another version."""
+    if request.POST.get("mark") == script.digest and script.filters is not None:
         return False
     messages.warning(request, _("Your filters were changed elsewhere meanwhile. Please look at them again."))
     return True

@@ -1,6 +1,7 @@
-"""Filters: the list of rules, the automatic answer, blocked senders, and the script itself for who wants it.
+"""Filters: the list of rules, the automatic reply, blocked senders, and the Sieve script itself.
 
-They are kept by the mail server as a Sieve script (`webmail.mailserver.sieve_client`, `webmail.filtering.rules`); nothing of them is here.
+The mail server stores them as a Sieve script (`webmail.mailserver.sieve_client`, `webmail.filtering.rules`); nothing of
+them is stored here.
 """
 
 import re
@@ -39,41 +40,41 @@ from webmail.views.settings.filter_script import (
 @requires_login
 @with_script_errors
 def filter_list(request: Request, mail: imap_client.MailSession) -> HttpResponse:
-    with open_script(request) as shelf:
+    with open_script(request) as script:
         if request.method != "POST":
-            described = [_describe_rule(mail, request, rule) for rule in shelf.filters.rules] if shelf.filters else []
-            return render(request, "webmail/filters.html", script_context(request, mail, shelf, described=described))
+            described = [_describe_rule(mail, request, rule) for rule in script.filters.rules] if script.filters else []
+            return render(request, "webmail/filters.html", script_context(request, mail, script, described=described))
         if request.POST.get("do") == "anew":
-            shelf.start_new_script()
-            messages.success(request, _("Your other script is kept, and no longer active."))
-        elif not is_stale(request, shelf) and shelf.filters is not None:
-            shelf.save(_apply_button(shelf.filters, request.POST))
+            script.start_new_script()
+            messages.success(request, _("Your other script is still saved, but no longer active."))
+        elif not is_stale(request, script) and script.filters is not None:
+            script.save(_apply_button(script.filters, request.POST))
     return redirect("filters")
 
 
 def _apply_button(filters: FilterSet, post: QueryDict) -> FilterSet:
-    """One press of a button beside a rule or a blocked sender."""
+    """Apply a button beside a rule or a blocked sender."""
     if unblock := post.get("unblock"):
         return replace(filters, blocked=tuple(each for each in filters.blocked if each != unblock))
     what, _colon, given = post.get("do", "").partition(":")
     number = int(given) if given.isdecimal() and len(given) < 5 else -1
-    found = list(filters.rules)
-    if not 0 <= number < len(found):
+    ordered = list(filters.rules)
+    if not 0 <= number < len(ordered):
         return filters
     match what:
         case "up" if number:
-            found[number - 1], found[number] = found[number], found[number - 1]
-        case "down" if number + 1 < len(found):
-            found[number + 1], found[number] = found[number], found[number + 1]
+            ordered[number - 1], ordered[number] = ordered[number], ordered[number - 1]
+        case "down" if number + 1 < len(ordered):
+            ordered[number + 1], ordered[number] = ordered[number], ordered[number + 1]
         case "switch":
-            found[number] = replace(found[number], enabled=not found[number].enabled)
+            ordered[number] = replace(ordered[number], enabled=not ordered[number].enabled)
         case "remove":
-            del found[number]
-    return replace(filters, rules=tuple(found))
+            del ordered[number]
+    return replace(filters, rules=tuple(ordered))
 
 
 def _describe_rule(mail: imap_client.MailSession, request: Request, rule: Rule) -> dict[str, Any]:
-    """A rule in words."""
+    """Return a description of a rule in words."""
     fields, hows, actions = dict(FIELDS), dict(HOWS), dict(ACTIONS)
     folders = {folder.name: folder.path for folder in mail.folders(younger_than=30)}
     names = {label.keyword: label.name for label in labels.load_labels(request.visitor.options.labels).values()}
@@ -87,12 +88,12 @@ def _describe_rule(mail: imap_client.MailSession, request: Request, rule: Rule) 
         else:
             given = {"field": field, "how": hows[each.how], "value": each.value}
             tests.append(_("%(field)s %(how)s “%(value)s”") % given)
-    done = []
+    actions_text = []
     for action in rule.actions:
         value = folders.get(action.value, names.get(action.value, action.value))
         words = actions[action.kind]
-        done.append(_("%(what)s: %(value)s") % {"what": words, "value": value} if value else words)
-    return {"rule": rule, "tests": tests, "done": done}
+        actions_text.append(_("%(what)s: %(value)s") % {"what": words, "value": value} if value else words)
+    return {"rule": rule, "tests": tests, "done": actions_text}
 
 
 # --- From a message --------------------------------------------------------------------------------
@@ -102,7 +103,7 @@ def _describe_rule(mail: imap_client.MailSession, request: Request, rule: Rule) 
 @requires_login
 @with_script_errors
 def block_sender(request: Request, mail: imap_client.MailSession) -> HttpResponse:
-    """No more messages of this sender in INBOX: they go to the junk folder."""
+    """Send messages of this sender to the junk folder from now on."""
     try:
         address = grammar.fold_address(grammar.parse_address(request.POST.get("block", "")))
     except grammar.AddressError:
@@ -110,17 +111,17 @@ def block_sender(request: Request, mail: imap_client.MailSession) -> HttpRespons
     if "@" not in address or address == grammar.fold_address(request.visitor.address):
         messages.warning(request, _("This sender cannot be blocked."))
         return redirect("box")
-    with open_script(request) as shelf:
-        if shelf.filters is None:
+    with open_script(request) as script:
+        if script.filters is None:
             messages.warning(request, _("Your filters are a script of your own: please add the sender there."))
             return redirect("filters")
-        blocked = tuple(dict.fromkeys((*shelf.filters.blocked, address)))
-        shelf.save(replace(shelf.filters, blocked=blocked, junk=layout.special_folder(mail, "junk")))
+        blocked = tuple(dict.fromkeys((*script.filters.blocked, address)))
+        script.save(replace(script.filters, blocked=blocked, junk=layout.special_folder(mail, "junk")))
     messages.success(request, _("Messages from %s go to the junk folder from now on.") % address)
     return redirect(layout.list_address(layout.requested_folder(request)))
 
 
-# --- The automatic answer -------------------------------------------------------------------------
+# --- The automatic reply --------------------------------------------------------------------------
 
 
 @never_cache
@@ -129,24 +130,25 @@ def block_sender(request: Request, mail: imap_client.MailSession) -> HttpRespons
 @with_script_errors
 def vacation_page(request: Request, mail: imap_client.MailSession) -> HttpResponse:
     problems: list[str] = []
-    with open_script(request) as shelf:
-        if shelf.filters is None:
+    with open_script(request) as script:
+        if script.filters is None:
             return redirect("filters")
-        shown = shelf.filters.away
+        shown = script.filters.away
         if request.method == "POST":
             shown, problems = _posted_vacation(request.POST)
-            if not problems and is_stale(request, shelf):
+            if not problems and is_stale(request, script):
                 return redirect("away")
             if not problems:
                 try:
-                    shelf.save(replace(shelf.filters, away=shown))
+                    script.save(replace(script.filters, away=shown))
                 except sieve_client.SieveRefused as refusal:
                     problems = [str(refusal)]
                 else:
                     on, off = _("Your automatic answer is on."), _("Your automatic answer is off.")
                     messages.success(request, on if shown.enabled else off)
                     return redirect("filters")
-        context = script_context(request, mail, shelf, away=shown, problems=problems, today=date.today().isoformat())  # noqa: DTZ011
+        today = date.today().isoformat()  # noqa: DTZ011 (the server's day, as Sieve's currentdate)
+        context = script_context(request, mail, script, away=shown, problems=problems, today=today)
         return render(request, "webmail/filter_away.html", context, status=422 if problems else 200)
 
 
@@ -188,22 +190,22 @@ def _parse_day(text: str) -> str:
 @requires_login
 @with_script_errors
 def script_page(request: Request, mail: imap_client.MailSession) -> HttpResponse:
-    with open_script(request) as shelf:
-        text, problem = shelf.text, ""
+    with open_script(request) as script:
+        text, problem = script.text, ""
         if request.method == "POST":
             text = request.POST.get("text", "")[:1_000_000]
-            if request.POST.get("mark") != shelf.mark:
+            if request.POST.get("mark") != script.digest:
                 problem = _("The script was changed elsewhere meanwhile. Save once more to keep this version.")
             else:
                 try:
-                    shelf.keeper.put(shelf.name, text)
-                    shelf.keeper.activate(shelf.name)
+                    script.client.put(script.name, text)
+                    script.client.activate(script.name)
                 except sieve_client.SieveRefused as refusal:
                     problem = str(refusal)
                 else:
                     messages.success(request, _("The script was saved and is active."))
                     return redirect("filters")
         context = script_context(
-            request, mail, shelf, text=text, problem=problem, extensions=sorted(shelf.keeper.extensions)
+            request, mail, script, text=text, problem=problem, extensions=sorted(script.client.extensions)
         )
         return render(request, "webmail/filter_script.html", context, status=422 if problem else 200)

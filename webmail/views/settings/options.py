@@ -1,4 +1,4 @@
-"""The visitor's options."""
+"""The user's general options."""
 
 import re
 from datetime import datetime
@@ -14,7 +14,7 @@ from django.utils.translation import override
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from webmail.account import preferences as kept
+from webmail.account import preferences
 from webmail.account.session import Request, requires_login
 from webmail.mailserver import imap_client
 from webmail.mailserver.server_addresses import is_guest
@@ -33,7 +33,7 @@ def options_page(request: Request, mail: imap_client.MailSession) -> HttpRespons
     if request.method == "POST":
         chosen, errors = _posted_options(request, person.options)
         if not errors:
-            kept.save_preferences(person.address, chosen)
+            preferences.save_preferences(person.address, chosen)
             if not is_guest():
                 import_string(settings.WEBMAIL["PROFILE_KEEPER"])(request.user, chosen.language, chosen.time_zone)
             with override(chosen.language or None):
@@ -44,8 +44,8 @@ def options_page(request: Request, mail: imap_client.MailSession) -> HttpRespons
         "errors": errors,
         "languages": settings.LANGUAGES,
         "zones": _time_zone_choices(),
-        "editor_rows": kept.EDITOR_ROWS,
-        "undo_seconds": kept.UNDO_SECONDS[1:],
+        "editor_rows": preferences.EDITOR_ROWS,
+        "undo_seconds": preferences.UNDO_SECONDS[1:],
     }
     return render(request, "webmail/options.html", context, status=422 if errors else 200)
 
@@ -53,11 +53,11 @@ def options_page(request: Request, mail: imap_client.MailSession) -> HttpRespons
 @require_POST
 @requires_login
 def welcome(request: Request, mail: imap_client.MailSession) -> HttpResponse:
-    """The name that was asked for once, at the first visit; "not now" is an answer too."""
+    """Save the name requested at the first visit; "not now" is recorded too."""
     name = _clean_text(request.POST.get("name", "")) if request.POST.get("do") == "save" else ""
     before = request.visitor.options
-    kept.save_preferences(
-        request.visitor.address, kept.with_changes(before, {"name": name or before.name, "greeted": True})
+    preferences.save_preferences(
+        request.visitor.address, preferences.with_changes(before, {"name": name or before.name, "greeted": True})
     )
     return redirect("box")
 
@@ -65,9 +65,11 @@ def welcome(request: Request, mail: imap_client.MailSession) -> HttpResponse:
 @require_POST
 @requires_login
 def dismiss_message(request: Request, mail: imap_client.MailSession) -> HttpResponse:
-    """The message of the day was read: it is not shown again until it says something else."""
+    """Record that the message of the day was read: it is hidden until its text changes."""
     read = re.sub(r"[^0-9a-f]", "", request.POST.get("read", ""))[:32]
-    kept.save_preferences(request.visitor.address, kept.with_changes(request.visitor.options, {"motd_read": read}))
+    preferences.save_preferences(
+        request.visitor.address, preferences.with_changes(request.visitor.options, {"motd_read": read})
+    )
     return redirect("box")
 
 
@@ -76,11 +78,11 @@ def _clean_text(text: str) -> str:
 
 
 def _posted_options(
-    request: HttpRequest, before: kept.WebmailPreferences
-) -> tuple[kept.WebmailPreferences, dict[str, str]]:
+    request: HttpRequest, before: preferences.WebmailPreferences
+) -> tuple[preferences.WebmailPreferences, dict[str, str]]:
     post, errors = request.POST, {}
     name = " ".join(post.get("name", "").split())[:200]
-    if any(ord(sign) < 32 or ord(sign) == 127 for sign in name):
+    if any(ord(character) < 32 or ord(character) == 127 for character in name):
         errors["name"] = _("A control character is not allowed here.")
     try:
         parse_typed(post.get("reply_to", ""))
@@ -102,7 +104,7 @@ def _posted_options(
         "collect": post.get("collect") == "1",
         "greeted": True,
     }
-    return kept.with_changes(before, values), errors
+    return preferences.with_changes(before, values), errors
 
 
 def _number(given: str) -> int | None:
@@ -110,6 +112,6 @@ def _number(given: str) -> int | None:
 
 
 def _time_zone_choices() -> list[tuple[str, str]]:
-    """Time zones by name, with their offset today."""
+    """Return time zones by name, with their present offset."""
     names = sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/"))
     return [(name, f"{name} ({datetime.now(ZoneInfo(name)):%z})") for name in ["UTC", *names]]

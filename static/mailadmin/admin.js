@@ -1,6 +1,6 @@
-// What makes the screens quicker. Without it everything is there all the same.
+// Enhancements of the administration's pages; every page works without them.
 (() => {
-  // Copying: the button appears where the clipboard can be written.
+  // Copy buttons, shown if the browser permits writing to the clipboard.
   if (navigator.clipboard) for (const button of document.querySelectorAll('[data-copy]')) {
     button.hidden = false
     button.addEventListener('click', async () => {
@@ -10,13 +10,13 @@
       setTimeout(() => { button.textContent = words }, 1200)
     })
   }
-  // Choosing all rows of a list.
+  // The checkbox that selects all rows of a list.
   for (const box of document.querySelectorAll('[data-all]')) {
     const rows = () => document.querySelectorAll(`input[type=checkbox][name="${box.dataset.all}"]`)
     box.hidden = false
     box.addEventListener('change', () => rows().forEach(row => { row.checked = box.checked }))
   }
-  // A text that is looked through while it is typed.
+  // Validate a text while it is typed.
   for (const form of document.querySelectorAll('form[data-check]')) {
     const part = document.getElementById(form.dataset.check)
     let timer
@@ -27,11 +27,11 @@
           const answer = await fetch(form.action, {method: 'POST', body: new FormData(form)})
           const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html').getElementById(part.id)
           if (fresh) part.innerHTML = fresh.innerHTML
-        } catch { /* the button does it as well */ }
+        } catch { /* offline: the form's button validates too */ }
       }, 500)
     })
   }
-  // Live pages: the part is fetched anew while it is looked at, and nobody is choosing or typing in it.
+  // Live pages: refetch a part of a visible page, unless the user is selecting or typing in it.
   for (const part of document.querySelectorAll('[data-live]')) {
     const toggle = document.getElementById('live')
     if (toggle) toggle.closest('label').hidden = false
@@ -42,7 +42,7 @@
         const answer = await fetch(location.href, {headers: {'X-Live': '1'}})
         const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html').getElementById(part.id)
         if (answer.ok && !answer.redirected && fresh && !busy() && fresh.innerHTML !== part.innerHTML) part.innerHTML = fresh.innerHTML
-      } catch { /* the next one may come through */ }
+      } catch { /* the next request may succeed */ }
       setTimeout(again, Number(part.dataset.live) * 1000)
     }
     setTimeout(again, Number(part.dataset.live) * 1000)
