@@ -96,7 +96,9 @@ def test_who_sent_a_message_that_is_returned_is_told(post, visit):
     assert not content_files.stored_ids() or int(queue_id, 16) not in set(content_files.stored_ids())
 
 
-@pytest.mark.parametrize(("action", "words"), [("delete", "deleted permanently"), ("return", "Their senders receive a bounce")])
+@pytest.mark.parametrize(
+    ("action", "words"), [("delete", "deleted permanently"), ("return", "Their senders receive a bounce")]
+)
 def test_what_cannot_be_taken_back_is_asked_first(post, visit, action, words):
     mine = [post("a@x.example", [f"{n}@far.example"], "deferred") for n in range(3)]
     other = post("a@x.example", ["b@near.example"], "deferred")
