@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from mailcore.store.auth import account_login
-from webmail_fixtures import PASSWORD, PostOffice, message
+from webmail_fixtures import PASSWORD, PostOffice, make_message
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -52,8 +52,8 @@ GB18030 = (
 
 def test_a_day_in_chinese(page: Page, office: PostOffice, settings, tmp_path: Path) -> None:
     settings.AUTH_PASSWORD_VALIDATORS = []
-    office.put(message("董事会议程", "周三上午九点。\n"))
-    office.put(message("出差", "一路平安。\n"))
+    office.put(make_message("董事会议程", "周三上午九点。\n"))
+    office.put(make_message("出差", "一路平安。\n"))
     office.put(GB18030)
 
     page.goto("/")

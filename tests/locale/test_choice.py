@@ -5,7 +5,7 @@ from django.test import Client
 
 from mailcore.models import Account
 from mailcore.store import directory
-from webmail_fixtures import Browser, PostOffice, message
+from webmail_fixtures import Browser, PostOffice, make_message
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -72,7 +72,7 @@ def test_pages_of_languages_from_right_to_left_say_so(office: PostOffice) -> Non
 
 
 def test_dates_go_by_each_readers_clock(office: PostOffice) -> None:
-    office.put(message("会议", "您好\n"))  # Sat, 12 Sep 2026 14:05:00 +0800
+    office.put(make_message("会议", "您好\n"))  # Sat, 12 Sep 2026 14:05:00 +0800
     lisi = Browser()
     lisi.sign_in()
     for zone, seen in {
