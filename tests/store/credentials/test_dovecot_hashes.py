@@ -59,7 +59,7 @@ def test_each_scheme(made):
     ],
 )
 def test_what_is_no_hash(wrong):
-    with pytest.raises(ValueError, match=r"no .* hash|unknown password scheme"):
+    with pytest.raises(ValueError, match=r"invalid .* hash|unknown password scheme"):
         dovecot_hashes.encode_hash(wrong)
 
 
