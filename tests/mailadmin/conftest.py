@@ -50,6 +50,12 @@ def office(db: None) -> Office:
 
 
 @pytest.fixture(autouse=True)
+def no_mail_server(settings) -> None:
+    """Keep the webmail after a login from reaching a demo that runs on this machine: nothing listens on port 1."""
+    settings.WEBMAIL = settings.WEBMAIL | {"IMAP_SERVER": "127.0.0.1:1", "SMTP_SERVER": "127.0.0.1:1"}
+
+
+@pytest.fixture(autouse=True)
 def plain_files(settings) -> None:
     """Pages name their files without the build step."""
     settings.STORAGES = {
