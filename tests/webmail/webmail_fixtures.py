@@ -57,7 +57,7 @@ class PostOffice:
         """Pass notifications of changed mailboxes to sessions in IDLE, as in a server process."""
         kind, *words = self.hearing.recv(1 << 20).split()
         if kind == notifications.MAILBOX:
-            self.servers[0].heard(set(map(int, words)))
+            self.servers[0].on_notifications(set(map(int, words)))
 
     def _do(self, work):
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
