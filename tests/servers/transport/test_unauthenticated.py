@@ -143,7 +143,7 @@ def test_no_limit_for_neighbours(start, parameters):
 
 def test_the_soft_limit_is_raised_and_running_out_of_descriptors_passes(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1024), hard))
     try:
         limits = {"MAIL_LOGIN_TIMEOUT": "600s", "MAIL_UNAUTHENTICATED_CONNECTION_LIMIT": "0"}
         system = System(tmp_path, "--demo", "--json", "--no-web", MAIL_SERVER_PROCESSES="1", **limits)
