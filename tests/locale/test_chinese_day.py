@@ -27,6 +27,7 @@ KNOWN = re.compile(r"Youju|[\w.+-]+@[\w.-]+|\b(?:KB|MB|GB)\b|报告\.pdf|\bRe:|\
 
 
 def check(page: Page) -> None:
+    page.wait_for_selector("body")  # a page that is just being replaced has none
     text = page.evaluate(READABLE)
     assert re.search("[一-龥]", text)
     assert re.findall("[A-Za-z]{2,}", KNOWN.sub(" ", text)) == [], page.url
