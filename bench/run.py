@@ -101,7 +101,7 @@ def timed(work: Callable[[], object], times: int = 5) -> float:
 def listing(site: Site, options: argparse.Namespace) -> None:
     """A whole mailbox's envelopes, flags and structures in one command each. Read raw: a client that parses
     would measure itself."""
-    fill(site, options.messages).logout()
+    fill(site, options.mailbox_size).logout()
     with socket.create_connection(("127.0.0.1", site.ports["imap"])) as sock:
         file = sock.makefile("rb")
         file.readline()
@@ -123,7 +123,7 @@ def listing(site: Site, options: argparse.Namespace) -> None:
                 f"imap_fetch_{name}",
                 timed(lambda items=items: command(f"FETCH 1:* {items}")),
                 "ms",
-                messages=options.messages,
+                messages=options.mailbox_size,
             )
 
 
@@ -152,7 +152,7 @@ def idle(site: Site, options: argparse.Namespace) -> None:
 
 def web(site: Site, options: argparse.Namespace) -> None:
     """The list page of a large mailbox and one message, signed in, over one kept session."""
-    fill(site, options.messages).logout()
+    fill(site, options.mailbox_size).logout()
     base = f"http://127.0.0.1:{site.ports['web']}"
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
     page = opener.open(f"{base}/login/").read().decode()
@@ -167,7 +167,7 @@ def web(site: Site, options: argparse.Namespace) -> None:
         "web_list_page",
         timed(lambda: opener.open(f"{base}/").read(), 30),
         "ms",
-        messages=options.messages,
+        messages=options.mailbox_size,
         octets=len(page),
     )
     path = link[1].replace("&amp;", "&")
@@ -202,8 +202,10 @@ def drive(site: Site, drivers: Path, wanted: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="comma separated")
-    parser.add_argument("--messages", type=int, default=3000)
-    parser.add_argument("--messages", type=int, default=10_000)
+    parser.add_argument("--messages", type=int, default=3000, help="messages sent in the SMTP figures")
+    parser.add_argument(
+        "--mailbox-size", type=int, default=10_000, help="messages in the mailbox of the IMAP and POP3 figures"
+    )
     parser.add_argument("--drivers", type=Path, help="a folder with load drivers")
     options = parser.parse_args()
     wanted = [word for word in options.only.split(",") if word]
