@@ -105,7 +105,7 @@ class Check:
                 self.fail(number, "delivered twice")
             self.uids[number] = uid
             if content[trace.end() :] != self.sent[number]:
-                self.fail(number, "IMAP gives other octets back")
+                self.fail(number, "IMAP returns other bytes")
             if got[b"RFC822.SIZE"] != len(content):
                 self.fail(number, "RFC822.SIZE is not the size")
             try:
@@ -133,7 +133,7 @@ class Check:
             if trace is None:
                 continue
             if content[trace.end() :] != self.sent[int(trace[1])]:
-                self.fail(int(trace[1]), "POP3 gives other octets back")
+                self.fail(int(trace[1]), "POP3 returns other bytes")
             self.counts["identical over POP3"] += 1
         client.quit()
 

@@ -56,13 +56,13 @@ _CONTENT = [
 
 def session(chance: random.Random) -> bytes:
     """Return the bytes of one client session."""
-    octets = [b"EHLO x\r\n"] if chance.random() < 0.8 else []
-    octets += [_command(chance) for _ in range(chance.randrange(1, 14))]
+    parts = [b"EHLO x\r\n"] if chance.random() < 0.8 else []
+    parts += [_command(chance) for _ in range(chance.randrange(1, 14))]
     if chance.random() < 0.05:
-        octets.append(chance.randbytes(chance.randrange(300)))
+        parts.append(chance.randbytes(chance.randrange(300)))
     if chance.random() < 0.02:
-        octets.append(b"A" * 70000 + b"\r\n")
-    return b"".join(octets)
+        parts.append(b"A" * 70000 + b"\r\n")
+    return b"".join(parts)
 
 
 def _command(chance: random.Random) -> bytes:
@@ -78,11 +78,11 @@ def _command(chance: random.Random) -> bytes:
     line = word + chance.choice(("", " ", "x")) * chance.randrange(2)
     if word.upper().startswith(("MAIL", "RCPT", "VRFY")) or chance.random() < 0.2:
         line += chance.choice(_ADDRESSES) + chance.choice(_OPTIONS)
-    octets = line.encode("utf-8", "surrogateescape")
-    if chance.random() < 0.05 and octets:
-        at = chance.randrange(len(octets))
-        octets = octets[:at] + chance.randbytes(1) + octets[at:]
-    return octets + chance.choice((b"\r\n", b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r"))
+    raw = line.encode("utf-8", "surrogateescape")
+    if chance.random() < 0.05 and raw:
+        at = chance.randrange(len(raw))
+        raw = raw[:at] + chance.randbytes(1) + raw[at:]
+    return raw + chance.choice((b"\r\n", b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r"))
 
 
 class Wire(asyncio.Transport):
@@ -115,7 +115,7 @@ class Wire(asyncio.Transport):
     def resume_reading(self) -> None: ...
 
 
-async def converse(server: Any, octets: bytes, chance: random.Random) -> bytes:
+async def converse(server: Any, data: bytes, chance: random.Random) -> bytes:
     """Play one session to its end; what was answered."""
     from mailcore.servers.smtp.session import SmtpSession
 
@@ -123,9 +123,9 @@ async def converse(server: Any, octets: bytes, chance: random.Random) -> bytes:
     protocol = wire.protocol = SmtpSession(server, asyncio.get_running_loop())
     protocol.connection_made(wire)
     start = 0
-    while start < len(octets) and not wire.is_closing():
+    while start < len(data) and not wire.is_closing():
         end = start + chance.choice((1, 7, 60, 500, 5000, 100_000))
-        protocol.data_received(octets[start:end])
+        protocol.data_received(data[start:end])
         start = end
         await asyncio.sleep(0)
     if not wire.is_closing():
@@ -164,10 +164,10 @@ async def run(sessions: int, seed: int, report: float) -> dict[str, Any]:
     settled = 0
     for number in range(sessions):
         chance = random.Random(seed * 1_000_003 + number)
-        octets = session(chance)
+        data = session(chance)
         try:
             async with asyncio.timeout(30):
-                codes += judge(await converse(server, octets, chance))
+                codes += judge(await converse(server, data, chance))
         except Exception as error:
             raise Broken(
                 f"session {number} of seed {seed}: {type(error).__name__}: {error}: {bytes[:2000]!r}"

@@ -1,6 +1,6 @@
 """Messages through the system to another host, beside Postfix: the same messages, the same sink, one after the other.
 
-    bench/relay.py [--messages N] [--size OCTETS] [--sessions N] [--recipients N] [--rounds N] [--without-postfix]
+    bench/relay.py [--messages N] [--size BYTES] [--sessions N] [--recipients N] [--rounds N] [--without-postfix]
 
 Needs Postfix's smtp-source and smtp-sink; for the comparison Postfix itself and root, for it runs an instance of its
 own below a temporary folder. Each round takes messages in from `smtp-source` and counts until the sink has them all.

@@ -168,7 +168,7 @@ def web(site: Site, options: argparse.Namespace) -> None:
         timed(lambda: opener.open(f"{base}/").read(), 30),
         "ms",
         messages=options.mailbox_size,
-        octets=len(page),
+        bytes=len(page),
     )
     path = link[1].replace("&amp;", "&")
     emit("web_open_message", timed(lambda: opener.open(f"{base}{path}").read(), 30), "ms")
