@@ -292,7 +292,7 @@ def test_tls_from_the_first_octet(send, parameters, authority):
 
 
 def test_what_was_said_before_tls_is_forgotten(send, far, authority):
-    """Whoever sits on the line could have put it there (CVE-2011-0411)."""
+    """Discard data received before the TLS handshake: an attacker may have injected it (CVE-2011-0411)."""
     host = far(context=authority.context("x.example"), **{**TLS, "STARTTLS": b"220 go\r\n250 injected\r\n"})
     try:
         assert send(host.hop)[0][1] in ("delivered", "deferred")
