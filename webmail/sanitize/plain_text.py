@@ -17,6 +17,9 @@ _PIECES = re.compile(
 )
 _QUOTE = re.compile(r"(?:>[ ]?)+")
 _LONGEST_LINKED = 4000  # longer lines are not searched for links (characters)
+# Pieces with a longer word are not searched for addresses (RFC 5321 §4.5.3.1): bleach's pattern for addresses takes
+# quadratic time, 135 ms for one word of 3,000 characters, where its pattern for URLs takes 0.6 ms.
+_LONGEST_ADDRESS = 320
 LARGEST = 1_000_000
 
 
@@ -49,10 +52,16 @@ def _link_addresses(line: str) -> str:
     if len(line) > _LONGEST_LINKED or not _MAY_LINK.search(line):
         return html.escape(line)
     return "".join(
-        bleach.linkify(html.escape(piece), parse_email=True) if _MAY_LINK.search(piece) else html.escape(piece)
+        bleach.linkify(html.escape(piece), parse_email=_may_hold_address(piece))
+        if _MAY_LINK.search(piece)
+        else html.escape(piece)
         for piece in _PIECES.split(line)
         if piece
     )
+
+
+def _may_hold_address(piece: str) -> bool:
+    return "@" in piece and max(map(len, piece.split())) <= _LONGEST_ADDRESS
 
 
 def quote_text(text: str) -> str:
