@@ -105,8 +105,10 @@ class RowProgram(Program):
             raise Fatal(f"{options['name']}: does not exist")
         return found
 
-    def print_row(self, row: Model, options: dict[str, Any], **more: object) -> None:
-        fields = {**self.serialize(row), **more}
+    def print_row(self, row: Model, options: dict[str, Any]) -> None:
+        self.print_fields(self.serialize(row), options)
+
+    def print_fields(self, fields: dict[str, Any], options: dict[str, Any]) -> None:
         if options["json"]:
             self.print(json.dumps(fields, ensure_ascii=False))
         else:
@@ -123,7 +125,11 @@ class RowProgram(Program):
         self.import_fields(permissions, options, {})
 
     def import_fields(self, permissions: Permissions, options: dict[str, Any], secrets: dict[str, str]) -> None:
-        """Import the command line as a CSV line; with a dry run everything is done and rolled back."""
+        """Import the command line as a CSV line; with a dry run everything is done and rolled back.
+
+        The row is printed after the commit: a reader that closes the pipe must not undo the change, nor a slow one
+        hold the database's write lock.
+        """
         first, *others = csv_io.COLUMNS[self.kind]
         cells = {first: options["name"].strip()}
         for each in options["fields"]:
@@ -135,10 +141,11 @@ class RowProgram(Program):
         with transaction.atomic():
             csv_io.IMPORTERS[self.kind](permissions, cells | secrets, really)
             row = self.find(permissions, cells[first].lower())
-            if row is not None:  # a dry run does not create an account
-                self.print_row(row, options)
+            fields = None if row is None else self.serialize(row)  # a dry run does not create an account
             if not really:
                 transaction.set_rollback(True)
+        if fields is not None:
+            self.print_fields(fields, options)
 
     def delete_one(self, permissions: Permissions, options: dict[str, Any]) -> None:
         row = self.row(permissions, options)

@@ -31,3 +31,20 @@ def test_without_a_database_the_sender_may_try_again(environment, tmp_path):
     )
     assert ran.returncode == os.EX_TEMPFAIL
     assert b"sendmail: fatal: " in ran.stderr
+
+
+def test_a_change_stays_when_the_reader_closes_the_pipe(environment):
+    def youju(*arguments: str) -> list[str]:
+        ran = subprocess.run([ROOT / "youju", *arguments], env=environment, capture_output=True, text=True, check=True)
+        return ran.stdout.splitlines()
+
+    youju("domain", "add", "benet.com")
+    youju("account", "add", "lisi@benet.com")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as closed:
+        ran = subprocess.run(
+            [ROOT / "youju", "account", "set", "lisi@benet.com", "state=receive-only"], env=environment, stdout=closed
+        )
+    assert ran.returncode == 0
+    assert youju("account", "list", "--state", "receive-only") == ["lisi@benet.com"]
