@@ -106,7 +106,7 @@ def test_out_as_csv_and_in_again(run, benet):
     Change.objects.all().delete()
     for kind, each in text.items():
         ran = run("importcsv", kind, "-", stdin=each)
-        assert (ran.status, ran.err.strip()) == (0, "importcsv: made: 0, changed: 1, not taken: 0")
+        assert (ran.status, ran.err.strip()) == (0, "importcsv: created: 0, changed: 1, rejected: 0")
         assert run("exportcsv", kind).out == each
     assert not Change.objects.exists()
 

@@ -297,7 +297,7 @@ def test_a_dry_run_reports_and_changes_nothing(dovecots_maildir, run):
 def test_adopting_what_dovecot_kept(dovecots_maildir, run):
     ran = run("mailindex")
     assert ran.status == 0, ran
-    assert ran.err.endswith("mailindex: 2 accounts, 4 messages entered\n")
+    assert ran.err.endswith("mailindex: 2 accounts, 4 messages indexed\n")
     assert rows("INBOX") == [
         (40, 1, "$Label1 later", "1700000002.M2P1.host,S=22,W=23"),
         (57, 12, "", "1700000001.M1P1.host"),
@@ -310,7 +310,7 @@ def test_adopting_what_dovecot_kept(dovecots_maildir, run):
     account = Account.objects.get(address="lisi@benet.com")
     assert (account.used_messages, account.used_bytes) == (4, 4 * 22)
     assert set(account.subscriptions.values_list("name", flat=True)) >= {"Work/2026", "Elsewhere"}
-    assert run("mailindex").err.endswith("mailindex: 2 accounts, 0 messages entered\n")
+    assert run("mailindex").err.endswith("mailindex: 2 accounts, 0 messages indexed\n")
 
 
 def test_a_full_mailbox_is_adopted_all_the_same(dovecots_maildir, run):
@@ -347,7 +347,7 @@ def test_what_a_delivery_has_just_placed_is_left_to_it(post, run):
     message = post("lisi")
     [duty] = states.claim_due("anna", 1)[0].pending
     place("", f"1700000000.Q{message.queue_id}R{duty.id:X}.mail.benet.com", part="new")
-    assert run("mailindex").err.endswith("0 messages entered\n")
+    assert run("mailindex").err.endswith("0 messages indexed\n")
 
 
 def test_mail_of_nobody_is_named(benet, run):

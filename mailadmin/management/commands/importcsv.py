@@ -43,8 +43,8 @@ class Command(Program):
                 raise Fatal(str(error)) from error
         counts = csv_io.summarize(results)
         self.say(
-            f"{'would be ' if options['dry_run'] else ''}made: {counts['created']}, changed: {counts['changed']},"
-            f" not taken: {counts['wrong']}"
+            f"{'would be ' if options['dry_run'] else ''}created: {counts['created']}, changed: {counts['changed']},"
+            f" rejected: {counts['wrong']}"
         )
         return 1 if counts["wrong"] else 0
 

@@ -63,7 +63,7 @@ class Command(Program):
         missing = {address.lower() for address in options["addresses"]} - {owner.address for owner in owners}
         if missing:
             raise Fatal(f"no such account: {', '.join(sorted(missing))}")
-        entered = unresolved = 0
+        total = unresolved = 0
         for number, owner in enumerate(owners, 1):
             for folder in reindex.examine_account(owner, offline=options["offline"]):
                 indexed = 0
@@ -71,7 +71,7 @@ class Command(Program):
                     for count in reindex.index_files(owner, folder):
                         indexed += count
                         self._show_progress(f"{number}/{len(owners)} {owner.address} {folder.name}: {indexed}")
-                entered += indexed
+                total += indexed
                 repaired = self._repair(owner, folder, options) if folder.lost else _Repaired()
                 unresolved += len(folder.lost) - len(repaired.uids) + bool(folder.problem)
                 unresolved += len(folder.found) if options["dry_run"] else 0
@@ -84,7 +84,7 @@ class Command(Program):
                 unresolved += 1
                 self.warn(f"{path}: mail without an account: create the account, then run {self.name} again")
         self._show_progress("")
-        self.say(f"{plural(len(owners), 'account')}, {plural(entered, 'message')} entered")
+        self.say(f"{plural(len(owners), 'account')}, {plural(total, 'message')} indexed")
         return 1 if unresolved else 0
 
     def _repair(self, owner: Owner, folder: FolderReport, options: dict[str, Any]) -> "_Repaired":
@@ -123,7 +123,7 @@ class Command(Program):
                 "mailbox": folder.name,
                 "files_without_row": [file.path for file in folder.found],
                 "rows_without_file": [{"uid": uid, "base_name": base_name} for uid, base_name in folder.lost],
-                "entered": indexed,
+                "indexed": indexed,
                 "restored": repaired.restored,
                 "dropped": repaired.dropped,
                 "problem": folder.problem,
@@ -139,7 +139,7 @@ class Command(Program):
             for file in folder.found:
                 self.print(f"{label}: file without row: {file.path}")
         elif indexed or not folder.mailbox_id:
-            self.print(f"{label}: {plural(indexed, 'message')} entered")
+            self.print(f"{label}: {plural(indexed, 'message')} indexed")
         for uid, base_name in folder.lost:
             if uid in repaired.restored:
                 self.print(f"{label}: UID {uid} restored from {repaired.restored[uid]}")
