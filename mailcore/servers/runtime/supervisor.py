@@ -28,8 +28,8 @@ from mailcore import conf, rate_counters
 from mailcore.conf import interfaces
 from mailcore.logs import writer
 from mailcore.mta.workers.courier import Courier
-from mailcore.servers.runtime import descriptors, heartbeat, privileges, web_process, worker_process
-from mailcore.servers.transport import tls
+from mailcore.servers.runtime import heartbeat, privileges, web_process, worker_process
+from mailcore.servers.transport import descriptors, tls
 from mailcore.store.notify import notifications, watchers
 
 SMTP_SERVICES = ("smtp", "submission", "submissions", "lmtp")
@@ -151,7 +151,7 @@ class Supervisor:
         if mail:
             self._add_children("server", self.servers, lambda ready: worker_process.run(mail, self._parent_pipe, ready))
         if settings.REDIS_URL:
-            self._add_children("ringer", min(self.couriers, 1), self._run_celery_trigger)
+            self._add_children("celery-trigger", min(self.couriers, 1), self._run_celery_trigger)
         else:
             self._add_children("courier", self.couriers, self._run_courier)
         if "web" in self.sockets:

@@ -15,7 +15,7 @@ from socket import socket
 from mailcore import conf
 from mailcore.logs import writer
 from mailcore.mta.policy.networks import in_networks
-from mailcore.servers.runtime.descriptors import Reserve
+from mailcore.servers.transport.descriptors import Reserve
 from mailcore.servers.transport.unauthenticated import UnauthenticatedConnection
 from mailcore.wire import proxy_header as grammar
 from mailcore.wire.proxy_header import ProxyHeader, ProxyHeaderError

@@ -183,7 +183,7 @@ with app.connection_for_write() as connection:
 
 @needs_redis
 def test_a_worker_survives_a_burst_of_wake_ups(serve, redis, tmp_path):
-    """As ringers of earlier versions send them: with a time to live, while the worker's processes are busy."""
+    """Wake-ups as earlier versions sent them: with a time to live, while the worker's processes are busy."""
     system = serve()
     worker = Worker(system, tmp_path)
     try:
