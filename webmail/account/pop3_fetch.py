@@ -15,8 +15,8 @@ from mailcore import conf
 from mailcore.wire.files import mbox
 from webmail.mailserver import imap_client
 from webmail.mailserver.server_addresses import ServerAddress, tls_context
+from webmail.mailserver.server_names import remove_own_results
 from webmail.models import FetchedFrom
-from webmail.reading.sender_checks import without_claims
 from webmail.sanitize import safe_http
 from webmail.values.search_keys import reject_controls
 
@@ -101,7 +101,7 @@ def _fetch_new(client: poplib.POP3, mail: imap_client.MailSession, account: Fetc
             else:
                 content = mbox.to_crlf(b"\r\n".join(client.retr(int(number))[1]) + b"\r\n")
                 # The other server, or the sender, may have added results in our server's name.
-                mail.append(account.folder, without_claims(content, account.owner), [])
+                mail.append(account.folder, remove_own_results(content, account.owner), [])
                 imported += 1
                 if not account.leave:
                     client.dele(int(number))

@@ -17,8 +17,8 @@ from mailcore.wire.files import mbox
 from mailcore.wire.imap import system_flags as wire_flags
 from webmail.mailserver import imap_client
 from webmail.mailserver.message_changes import FLAGS
+from webmail.mailserver.server_names import remove_own_results
 from webmail.reading import message_content
-from webmail.reading.sender_checks import without_claims
 from webmail.values import mime_parts
 from webmail.values.search_keys import is_keyword
 
@@ -74,7 +74,7 @@ def import_file(mail: imap_client.MailSession, folder: str, file: IO[bytes], nam
     refusal_text = ""
     for message in itertools.islice(_read_messages(file, name), MESSAGES_AT_MOST):
         try:
-            mail.append(folder, without_claims(message.content, owner), _flags(message), message.received_at)
+            mail.append(folder, remove_own_results(message.content, owner), _flags(message), message.received_at)
             imported += 1
         except imap_client.CommandRefused as refusal:
             refused += 1

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from html import unescape
 from urllib.parse import urlsplit
 
-from django.conf import settings
 from django.utils.translation import gettext as _
 
-from mailcore import conf
 from mailcore.wire.sender_auth import authentication_results
+from webmail.mailserver.server_names import is_own_name
 from webmail.reading.message_content import MessageHeader
 from webmail.values.addresses import Address
 
@@ -104,23 +103,6 @@ def trusted_results(head: MessageHeader, visitor: str) -> tuple[dict[str, str], 
                 if results.get(method) != "pass":
                     results[method] = result
     return results, signer
-
-
-def without_claims(content: bytes, visitor: str) -> bytes:
-    """Return a message from elsewhere without Authentication-Results that claim to be from the user's server."""
-    results = authentication_results.ResultsFilter(lambda name: is_own_name(name, visitor))
-    return results.feed(content) + results.finish()
-
-
-def is_own_name(host: str, visitor: str) -> bool:
-    """Return True if the user's own mail server may have this name.
-
-    That is a name in the user's domain and, if the accounts are on this server, in `mydomain` or `myhostname`.
-    """
-    names = {_domain(visitor)}
-    if not settings.WEBMAIL["GUEST"]:
-        names |= {conf.current().mydomain.lower(), conf.current().myhostname.lower()}
-    return bool(host) and any(mine and (host == mine or host.endswith("." + mine)) for mine in names)
 
 
 def _receiving_host(received: str) -> str:
