@@ -8,22 +8,25 @@ time events are kept; 0 records none.
 
 from collections.abc import Iterable
 from time import time
+from typing import TYPE_CHECKING
 
 from mailcore import conf
 from mailcore.models import Event
 from mailcore.store.db import message_table
-from mailcore.store.mailbox.open_mailbox import MailboxHandle
+
+if TYPE_CHECKING:
+    from mailcore.store.mailbox.open_mailbox import MailboxHandle
 
 _MICRO = 1_000_000
 _DELETE_BATCH = 10_000
 
 
-def record_moved(message_ids: Iterable[int], source: MailboxHandle, target: MailboxHandle) -> None:
+def record_moved(message_ids: Iterable[int], source: "MailboxHandle", target: "MailboxHandle") -> None:
     """Record that messages (by primary key) move from one mailbox to another."""
     _record_events("moved", message_ids, source, target.display_name)
 
 
-def record_deleted(message_ids: Iterable[int], source: MailboxHandle) -> None:
+def record_deleted(message_ids: Iterable[int], source: "MailboxHandle") -> None:
     """Record that messages (by primary key) are about to be removed permanently."""
     _record_events("deleted", message_ids, source, "")
 
@@ -41,7 +44,7 @@ def record_filtered(account_id: int, message_id: str, script: str, outcome: str)
         )
 
 
-def _record_events(kind: str, message_ids: Iterable[int], source: MailboxHandle, target: str) -> None:
+def _record_events(kind: str, message_ids: Iterable[int], source: "MailboxHandle", target: str) -> None:
     ids = ",".join([str(each) for each in message_ids])
     if not ids or not conf.current().events_retention:
         return
