@@ -1,8 +1,8 @@
-"""The kind of an alias's target beside its text, where quotes told it before (`Alias.special`, `Recipient.kind`).
+"""Store the kind of an alias's target beside its text, which quotes marked before (`Alias.special`, `Recipient.kind`).
 
-Commands, files and includes that an aliases file named keep working. One that somebody wrote by hand is kept, but
-"unconfirmed" and never run; reading the aliases file again (`postalias`) settles what it is. Recipients that wait
-in the queue for a confirmed command or file still reach it; others are refused as unknown.
+Commands, files and includes from an aliases file keep working. One that was entered by hand is kept as "unconfirmed" and
+never run, until its aliases file is read again (`postalias`). Recipients in the queue for a confirmed command or file
+still reach it; others are rejected as unknown.
 """
 
 from django.db import migrations, models
@@ -17,7 +17,7 @@ def _kind(text):
 
 
 def _written_by_hand(changes, address):
-    """Return the texts that recorded changes of this alias brought in, whoever made them."""
+    """Return the targets that recorded changes added to this alias."""
     found = set()
     rows = changes.filter(subject=address, action__in=("alias.create", "alias.change"))
     for difference in rows.values_list("difference", flat=True):
