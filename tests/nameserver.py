@@ -28,10 +28,10 @@ class NameServer:
 
     def _serve(self) -> None:
         while True:
-            octets, client = self._socket.recvfrom(4096)
-            if not octets:
+            data, client = self._socket.recvfrom(4096)
+            if not data:
                 return
-            self._socket.sendto(self._answer(dns.message.from_wire(octets)).to_wire(), client)
+            self._socket.sendto(self._answer(dns.message.from_wire(data)).to_wire(), client)
 
     def _answer(self, query: dns.message.Message) -> dns.message.Message:
         question = query.question[0]

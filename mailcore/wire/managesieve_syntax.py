@@ -45,12 +45,12 @@ class GrammarError(ValueError):
 class StringToken:
     """A string, quoted or literal."""
 
-    octets: bytes
+    value: bytes
 
     @property
     def text(self) -> str:
         try:
-            return self.octets.decode("utf-8")
+            return self.value.decode("utf-8")
         except UnicodeDecodeError as error:
             raise GrammarError("a string is not UTF-8") from error
 
@@ -72,13 +72,13 @@ class CommandTokens:
         self.tokens: list[Token] = []
         self.literal: int | None = None
 
-    def line(self, octets: bytes) -> bool:
+    def line(self, data: bytes) -> bool:
         """Add a line without its line end; return True if the command is complete. Raise GrammarError."""
-        at, end = 0, len(octets.rstrip(b" "))
+        at, end = 0, len(data.rstrip(b" "))
         while at < end:
             if len(self.tokens) >= MAX_TOKENS:
                 raise GrammarError("too many strings")
-            match = _TOKEN.match(octets, at)
+            match = _TOKEN.match(data, at)
             if match is None:
                 raise GrammarError("that cannot be read")
             quoted, literal, code, word = match.groups()
@@ -94,9 +94,9 @@ class CommandTokens:
                 self.tokens.append(word.decode("utf-8", "replace"))
         return True
 
-    def octets(self, octets: bytes) -> None:
+    def add_literal(self, value: bytes) -> None:
         """Add the bytes of the announced literal."""
-        self.tokens.append(StringToken(octets))
+        self.tokens.append(StringToken(value))
         self.literal = None
 
 
@@ -133,15 +133,15 @@ def parse_command(tokens: Sequence[Token], *, signed_in: bool) -> Command:
 
 def format_string(value: str | bytes) -> bytes:
     """Return a quoted string if possible, else a literal as a server writes it (§1.2, §4)."""
-    octets = value.encode("utf-8", "replace") if isinstance(value, str) else value
-    if len(octets) <= QUOTED_LIMIT and not re.search(rb"[\r\n\0]", octets):
-        return b'"' + re.sub(rb'(["\\])', rb"\\\1", octets) + b'"'
-    return b"{%d}\r\n" % len(octets) + octets
+    data = value.encode("utf-8", "replace") if isinstance(value, str) else value
+    if len(data) <= QUOTED_LIMIT and not re.search(rb"[\r\n\0]", data):
+        return b'"' + re.sub(rb'(["\\])', rb"\\\1", data) + b'"'
+    return b"{%d}\r\n" % len(data) + data
 
 
-def format_literal(octets: bytes) -> bytes:
+def format_literal(data: bytes) -> bytes:
     """Return a non-synchronizing literal, as a client writes it."""
-    return b"{%d+}\r\n" % len(octets) + octets
+    return b"{%d+}\r\n" % len(data) + data
 
 
 def format_response(word: str, text: str = "", code: str = "") -> bytes:
@@ -159,15 +159,15 @@ def format_capabilities(pairs: Sequence[tuple[str, str | None]]) -> bytes:
     return b"".join(line + b"\r\n" for line in lines)
 
 
-def encode_base64(octets: bytes) -> bytes:
-    return base64.b64encode(octets)
+def encode_base64(data: bytes) -> bytes:
+    return base64.b64encode(data)
 
 
 def decode_base64(given: StringToken) -> bytes | None:
     """Decode a client's SASL response; return None for "*", which cancels. Raise GrammarError."""
-    if given.octets == b"*":
+    if given.value == b"*":
         return None
     try:
-        return base64.b64decode(given.octets, validate=True)
+        return base64.b64decode(given.value, validate=True)
     except binascii.Error as error:
         raise GrammarError("invalid base64") from error

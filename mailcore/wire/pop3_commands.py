@@ -59,9 +59,9 @@ def parse_command(line: bytes, state: str) -> Pop3Command:
     return Pop3Command(name, argument)
 
 
-def printable(octets: bytes, limit: int = 64) -> str:
+def printable(data: bytes, limit: int = 64) -> str:
     """Return client input in a form that is safe in a response."""
-    text = octets[:limit].decode("utf-8", "replace")
+    text = data[:limit].decode("utf-8", "replace")
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
@@ -107,8 +107,8 @@ def parse_auth(argument: bytes) -> tuple[str, bytes | None]:
     return name.upper().decode("ascii", "replace"), decode_base64(response) if space else None
 
 
-def format_challenge(octets: bytes = b"") -> bytes:
-    return b"+ " + base64.b64encode(octets) + b"\r\n"
+def format_challenge(data: bytes = b"") -> bytes:
+    return b"+ " + base64.b64encode(data) + b"\r\n"
 
 
 def decode_base64(line: bytes) -> bytes:
@@ -168,16 +168,16 @@ _DOT_LINE = re.compile(rb"\n\.")  # a failing search with this takes a third of 
 class DotStuffer:
     """Encoder of a message for a multi-line response: CRLF line ends, dots doubled (RFC 1939 §3).
 
-    Fed in pieces of any size. `octets` counts the bytes sent without the added dots, as "+OK n octets" does.
+    Fed in pieces of any size. `byte_count` counts the bytes sent without the added dots, as "+OK n octets" does.
 
     The first line end of a file decides how its lines end, for other programs store bare LF throughout. A bare LF in a
     file of CRLF is passed on: looking for it would double the cost.
     """
 
-    __slots__ = ("_bare", "_last", "octets")
+    __slots__ = ("_bare", "_last", "byte_count")
 
     def __init__(self) -> None:
-        self.octets = 0
+        self.byte_count = 0
         self._bare: bool | None = None  # known once the first line end was seen
         self._last = b"\n"  # the last byte fed
 
@@ -191,7 +191,7 @@ class DotStuffer:
             # A CRLF may be split between two pieces.
             done = 1 if last == b"\r" and content.startswith(b"\n") else 0
             content = content[:done] + _BARE_LF.sub(b"\r\n", content[done:])
-        self.octets += len(content)
+        self.byte_count += len(content)
         first_dot = last == b"\n" and content.startswith(b".")
         if _DOT_LINE.search(content):
             content = content.replace(b"\n.", b"\n..")
@@ -202,7 +202,7 @@ class DotStuffer:
         if self._last == b"\n":
             return END
         rest = b"\n" if self._last == b"\r" else b"\r\n"
-        self.octets += len(rest)
+        self.byte_count += len(rest)
         return rest + END
 
 

@@ -50,8 +50,8 @@ def parse_line(line: bytes) -> ProxyHeader | None:
 
 def binary_length(head: bytes) -> int:
     """Return the number of bytes that follow the first 16 of a version 2 header."""
-    (octets,) = struct.unpack_from("!H", head, 14)
-    return int(octets)
+    (length,) = struct.unpack_from("!H", head, 14)
+    return int(length)
 
 
 def parse_binary(head: bytes, rest: bytes) -> ProxyHeader | None:

@@ -196,8 +196,8 @@ def decode_xtext(text: str) -> str:
     """Decode xtext (RFC 3461 §4): "+3D" is "=". Raise SmtpSyntaxError."""
     if not _XTEXT.fullmatch(text):
         raise SmtpSyntaxError("5.5.4", "Error: bad xtext")
-    octets = re.sub(rb"\+([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), text.encode("ascii"))
-    return octets.decode("utf-8", "replace")
+    data = re.sub(rb"\+([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), text.encode("ascii"))
+    return data.decode("utf-8", "replace")
 
 
 def encode_xtext(text: str) -> str:
@@ -242,18 +242,18 @@ class DotUnstuffer:
         self._first = True
 
     def feed(self, chunk: bytes) -> bytes:
-        octets = self._held + chunk
+        data = self._held + chunk
         # Most content has no line that begins with a dot: one quick search saves two others.
-        dot = _DOT.search(octets)
-        start = max(dot.start() - 1, 0) if dot else len(octets)
-        end = octets.find(b"\r\n.\r\n", start)
+        dot = _DOT.search(data)
+        start = max(dot.start() - 1, 0) if dot else len(data)
+        end = data.find(b"\r\n.\r\n", start)
         if end >= 0:
-            self.ended, self.rest = True, octets[end + 5 :]
-            content, self._held = octets[: end + 2], b""
+            self.ended, self.rest = True, data[end + 5 :]
+            content, self._held = data[: end + 2], b""
         else:
             # Bytes that may turn out to be the final dot or a dotted line are held back.
-            keep = next((n for n in (4, 3, 2, 1) if octets.endswith(b"\r\n.\r"[:n])), 0)
-            content, self._held = octets[: len(octets) - keep], octets[len(octets) - keep :]
+            keep = next((n for n in (4, 3, 2, 1) if data.endswith(b"\r\n.\r"[:n])), 0)
+            content, self._held = data[: len(data) - keep], data[len(data) - keep :]
         if content.find(b"\r\n.", start) >= 0:
             content = content.replace(b"\r\n.", b"\r\n")
         if self._first and len(content) >= 2:
@@ -273,11 +273,11 @@ class DotStuffingWriter:
         self._tail = b"\r\n"  # the two bytes before the next piece
 
     def feed(self, chunk: bytes) -> bytes:
-        octets = self._tail + chunk
-        self._tail = octets[-2:]
-        if b"\r\n." in octets:
-            octets = octets.replace(b"\r\n.", b"\r\n..")
-        return octets[2:]
+        data = self._tail + chunk
+        self._tail = data[-2:]
+        if b"\r\n." in data:
+            data = data.replace(b"\r\n.", b"\r\n..")
+        return data[2:]
 
     def end(self) -> bytes:
         """Return the final dot, with a line end before it if the content lacks one."""

@@ -18,8 +18,8 @@ LANGUAGES = [code for code, _name in django_settings.LANGUAGES]
 LATIN = {"en", "de", "fr", "es", "pt-br", "it", "pl", "tr", "vi", "id"}
 
 
-def told(octets: bytes) -> tuple[str, str]:
-    message = message_from_bytes(octets, policy=policy.default)
+def told(data: bytes) -> tuple[str, str]:
+    message = message_from_bytes(data, policy=policy.default)
     return str(message["Subject"]), message.get_body().get_content()
 
 

@@ -74,8 +74,8 @@ def test_good_lines_are_taken_beside_bad_ones(office, visit):
 def test_a_file_as_a_chinese_spreadsheet_writes_it(office, visit):
     from django.core.files.uploadedfile import SimpleUploadedFile
 
-    octets = f"address,name,password_hash\r\nzhao@benet.com,赵六,{{PLAIN}}{PASSWORD}\r\n".encode("gb18030")
-    answer = visit("ann").post("/admin/accounts/import", {"file": SimpleUploadedFile("a.csv", octets), "import": "1"})
+    raw = f"address,name,password_hash\r\nzhao@benet.com,赵六,{{PLAIN}}{PASSWORD}\r\n".encode("gb18030")
+    answer = visit("ann").post("/admin/accounts/import", {"file": SimpleUploadedFile("a.csv", raw), "import": "1"})
     assert report(answer) == {"zhao@benet.com": "created"}
     assert Account.objects.get(address="zhao@benet.com").name == "赵六"
 

@@ -30,8 +30,8 @@ class Conversation:
     def say(self, line: str | bytes) -> None:
         self.socket.sendall((line.encode() if isinstance(line, str) else line) + b"\r\n")
 
-    def send(self, octets: bytes) -> None:
-        self.socket.sendall(octets)
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
 
     def hear(self) -> str:
         line = self.file.readline()

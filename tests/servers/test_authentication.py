@@ -23,8 +23,8 @@ PASSWORD = "123456"
 FIRST = b"n,,n=lisi,r=fyko+d2lbbFgONRv9qkxdawL"
 
 
-def b64(octets: bytes) -> str:
-    return base64.b64encode(octets).decode() or "="
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode() or "="
 
 
 class Spoken:
@@ -41,8 +41,8 @@ class Spoken:
         assert line.startswith(self.challenge), line
         return base64.b64decode(line.removeprefix(self.challenge))
 
-    def answer(self, octets: bytes) -> None:
-        self.conversation.say(base64.b64encode(octets))
+    def answer(self, data: bytes) -> None:
+        self.conversation.say(base64.b64encode(data))
 
     def leave(self) -> None:
         self.conversation.say("a LOGOUT" if self.auth.startswith("a ") else "QUIT")

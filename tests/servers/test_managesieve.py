@@ -54,8 +54,8 @@ def lisi(sieve) -> Conversation:
 
 
 def put(client: Conversation, name: str, script: str) -> str:
-    octets = script.encode()
-    client.send(f'PUTSCRIPT "{name}" {{{len(octets)}+}}\r\n'.encode() + octets + b"\r\n")
+    data = script.encode()
+    client.send(f'PUTSCRIPT "{name}" {{{len(data)}+}}\r\n'.encode() + data + b"\r\n")
     return client.hear()
 
 
@@ -110,8 +110,8 @@ def test_a_whole_visit(lisi):
 
 def test_a_faulty_script_is_told_by_line_and_not_stored(lisi):
     assert "line 2: " in put(lisi, "a", "keep;\r\nbark;\r\n")
-    octets = b"keep;\r\nbark;"
-    lisi.send(b"CHECKSCRIPT {%d+}\r\n%s\r\n" % (len(octets), octets))
+    data = b"keep;\r\nbark;"
+    lisi.send(b"CHECKSCRIPT {%d+}\r\n%s\r\n" % (len(data), data))
     assert lisi.hear().startswith('NO "line 2')
     lisi.talk('C: CHECKSCRIPT "keep;"\nS: OK "No fault found."')
     assert not SieveScript.objects.exists()

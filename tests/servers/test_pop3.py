@@ -428,13 +428,13 @@ def test_fifty_clients_at_once(serve, put):
         client = Conversation(server.port)
         with contextlib.closing(client):
             sign_in(client, f"user{number:03d}")
-            octets = 0
+            data = 0
             for message in (1, 2, 3):
                 client.talk(f"C: RETR {message}\nS: +OK …")
-                octets += sum(len(line) + 2 for line in client.hear_all())
+                data += sum(len(line) + 2 for line in client.hear_all())
                 client.talk(f"C: DELE {message}\nS: +OK Marked to be deleted.")
             client.talk("C: QUIT\nS: +OK Logging out, messages deleted.")
-            return octets
+            return data
 
     with ThreadPoolExecutor(50) as pool:
         assert set(pool.map(fetch, range(50))) == {3 * 2016}

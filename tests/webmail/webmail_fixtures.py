@@ -73,9 +73,9 @@ class PostOffice:
         return program
 
     def put(self, content: bytes | EmailMessage, name: str = "lisi", box: str = "INBOX", flags: str = "") -> None:
-        octets = content if isinstance(content, bytes) else content.as_bytes()
+        raw = content if isinstance(content, bytes) else content.as_bytes()
         program = self.connect(name)
-        said, _data = program.append(box, flags, None, re.sub(rb"\r?\n", b"\r\n", octets))
+        said, _data = program.append(box, flags, None, re.sub(rb"\r?\n", b"\r\n", raw))
         assert said == "OK"
         program.logout()
 

@@ -90,12 +90,12 @@ def test_sasl():
 
 def sent(*pieces: bytes) -> tuple[bytes, int]:
     outgoing = DotStuffer()
-    octets = b"".join(outgoing.feed(piece) for piece in pieces) + outgoing.finish()
-    return octets, outgoing.octets
+    data = b"".join(outgoing.feed(piece) for piece in pieces) + outgoing.finish()
+    return data, outgoing.byte_count
 
 
 @pytest.mark.parametrize(
-    ("content", "on_the_wire", "octets"),
+    ("content", "on_the_wire", "data"),
     [
         (b"", b".\r\n", 0),
         (b"a\r\n", b"a\r\n.\r\n", 3),
@@ -108,15 +108,15 @@ def sent(*pieces: bytes) -> tuple[bytes, int]:
         (b"a\r\n.", b"a\r\n..\r\n.\r\n", 6),
     ],
 )
-def test_messages_on_the_wire(content, on_the_wire, octets):
-    assert sent(content) == (on_the_wire, octets)
-    assert sent(*(content[i : i + 1] for i in range(len(content)))) == (on_the_wire, octets)
+def test_messages_on_the_wire(content, on_the_wire, data):
+    assert sent(content) == (on_the_wire, data)
+    assert sent(*(content[i : i + 1] for i in range(len(content)))) == (on_the_wire, data)
 
 
-def received(octets: bytes) -> bytes:
+def received(data: bytes) -> bytes:
     """Decode a response as a client does (RFC 1939 §3)."""
-    assert octets.endswith(b".\r\n")
-    lines = octets[:-3].split(b"\r\n")
+    assert data.endswith(b".\r\n")
+    lines = data[:-3].split(b"\r\n")
     assert b"." not in lines
     return b"\r\n".join(line.removeprefix(b".") for line in lines)
 
@@ -129,20 +129,20 @@ def test_a_client_reads_what_was_stored_with_crlf_wherever_the_pieces_are_cut(te
     stored = line_end.join([*texts, ""] if whole else texts).encode()
     cuts = sorted(min(cut, len(stored)) for cut in cuts)
     pieces = [stored[a:b] for a, b in zip([0, *cuts], [*cuts, len(stored)], strict=True)]
-    octets, count = sent(*pieces)
+    data, count = sent(*pieces)
     wanted = stored.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     if wanted and not wanted.endswith(b"\r\n"):
         wanted += b"\r\n"
-    assert received(octets) == wanted
+    assert received(data) == wanted
     assert count == len(wanted)
 
 
 @given(st.lists(st.binary(max_size=20), max_size=10))
-def test_no_octets_end_a_message_early(pieces):
-    octets, _ = sent(*pieces)
-    end = re.compile(rb"(?:\A|\n)\.\r?\n").search(octets)
+def test_no_bytes_end_a_message_early(pieces):
+    data, _ = sent(*pieces)
+    end = re.compile(rb"(?:\A|\n)\.\r?\n").search(data)
     assert end
-    assert end.end() == len(octets)
+    assert end.end() == len(data)
 
 
 @pytest.mark.parametrize(

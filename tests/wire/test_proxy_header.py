@@ -66,9 +66,9 @@ def test_what_is_no_version_2(parts):
 
 
 @given(st.binary(max_size=120))
-def test_whatever_comes_is_a_header_or_a_fault(octets):
-    for parse in (parse_line, lambda octets: parse_binary(octets.ljust(16, b"\0")[:16], octets[16:])):
+def test_whatever_comes_is_a_header_or_a_fault(data):
+    for parse in (parse_line, lambda data: parse_binary(data.ljust(16, b"\0")[:16], data[16:])):
         try:
-            parse(octets)
+            parse(data)
         except ProxyHeaderError:
             continue

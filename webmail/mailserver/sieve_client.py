@@ -142,7 +142,7 @@ class SieveClient:
             count = parser.literal or 0
             if count > LARGEST:
                 raise GrammarError("response too large")
-            parser.octets(self._file.read(count))
+            parser.add_literal(self._file.read(count))
         return [token.upper() if isinstance(token, str) else token for token in parser.tokens]
 
     def _read_line(self) -> bytes:

@@ -67,7 +67,7 @@ class SentDate:
 @dataclass(frozen=True, slots=True)
 class Size:
     larger: bool
-    octets: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +115,10 @@ def format_string(text: str) -> bytes:
 
     Raise `ValueError` if it has a control character.
     """
-    octets = reject_controls(text).encode("utf-8")
+    data = reject_controls(text).encode("utf-8")
     if not text.isascii():
-        return LiteralString(octets)
-    return b'"' + octets.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+        return LiteralString(data)
+    return b'"' + data.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
 def is_keyword(text: str) -> bool:
@@ -154,8 +154,8 @@ def _pieces(key: Key) -> Pieces:
             return (b"KEYWORD " + check_keyword(name),)
         case SentDate(side, day):
             return (b"%b %d-%b-%04d" % (_SIDES[side], day.day, _MONTHS[day.month - 1], day.year),)
-        case Size(larger, octets):
-            return (b"%b %d" % (b"LARGER" if larger else b"SMALLER", min(octets, (1 << 32) - 1)),)
+        case Size(larger, size):
+            return (b"%b %d" % (b"LARGER" if larger else b"SMALLER", min(size, (1 << 32) - 1)),)
         case Thread(name):
             return (b"THREADID " + _check_pattern(_OBJECT_ID, name),)
         case Attachment():

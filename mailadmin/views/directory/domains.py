@@ -32,7 +32,7 @@ def domains(request: HttpRequest, permissions: Permissions) -> HttpResponse:
     # Counts are queried only for the domains on the page.
     shown = [row.pk for row in page]
     people = permissions.visible_accounts().filter(domain__in=shown).values_list("domain").order_by()
-    usage = {pk: (n, octets) for pk, n, octets in people.annotate(Count("pk"), Sum("used_bytes"))}
+    usage = {pk: (n, total) for pk, n, total in people.annotate(Count("pk"), Sum("used_bytes"))}
     names = dict(
         permissions.visible_aliases().filter(domain__in=shown).values_list("domain").order_by().annotate(Count("pk"))
     )

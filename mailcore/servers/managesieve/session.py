@@ -101,7 +101,7 @@ class Session:
                 if count > self._literal_limit:
                     await self._skip_literal(count)
                     raise GrammarError("literal too large")
-                sentence.octets(await self._connection.read_bytes(count, self._timeout))
+                sentence.add_literal(await self._connection.read_bytes(count, self._timeout))
         finally:
             self._waiting = False
         return sentence.tokens

@@ -347,7 +347,7 @@ class Session:
         else:
             content, outgoing = await self._content(index), wire.DotStuffer()
             body, end = outgoing.feed(content), outgoing.finish()
-            byte_count = outgoing.octets
+            byte_count = outgoing.byte_count
             self._connection.write(wire.ok_response(f"{byte_count} octets"), body, end)
         self._statistics.retrieved.add(index)
         self._statistics.retrieved_bytes += byte_count
@@ -422,7 +422,7 @@ def _count_bytes(maildrop: pop3_maildrop.Maildrop, index: int) -> int:
     for chunk in pop3_maildrop.read_pieces(maildrop, index):
         outgoing.feed(chunk)
     outgoing.finish()
-    return outgoing.octets
+    return outgoing.byte_count
 
 
 _Action = Callable[[Session, Pop3Command], Awaitable[bool | None]]

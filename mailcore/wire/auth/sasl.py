@@ -60,9 +60,9 @@ def decode_response(line: bytes) -> bytes:
         raise SaslError("not base64") from error
 
 
-def decode_name(octets: bytes) -> str:
+def decode_name(data: bytes) -> str:
     """Decode a name or password as UTF-8; other bytes become lone surrogates, which match no account."""
-    return octets.decode("utf-8", "surrogateescape")
+    return data.decode("utf-8", "surrogateescape")
 
 
 # --- Names with their secrets ---------------------------------------------------------------------
@@ -156,8 +156,8 @@ def _mac(key: bytes, message: bytes) -> bytes:
     return hmac.digest(key, message, "sha256")
 
 
-def _hash(octets: bytes) -> bytes:
-    return hashlib.sha256(octets).digest()
+def _hash(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
 
 
 _NONCE = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,256}")

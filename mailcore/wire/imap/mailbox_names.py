@@ -27,7 +27,7 @@ def decode_name(raw: bytes, utf8: bool = False) -> str:
     elif utf8:
         text = raw.decode("utf-8")
     else:
-        raise ValueError("8-bit octets in a mailbox name")
+        raise ValueError("8-bit characters in a mailbox name")
     if "\0" in text:  # from a literal or base64; databases cannot store it
         raise ValueError("NUL in a mailbox name")
     return canonical_name(text)
@@ -81,8 +81,8 @@ def decode_utf7(raw: bytes) -> str:
         coded = match[1].replace(b",", b"/")
         if coded:
             try:
-                octets = base64.b64decode(coded + b"=" * (-len(coded) % 4), validate=True)
-                out.append(octets.decode("utf-16-be"))
+                decoded = base64.b64decode(coded + b"=" * (-len(coded) % 4), validate=True)
+                out.append(decoded.decode("utf-16-be"))
             except (binascii.Error, UnicodeDecodeError):
                 raise ValueError("not modified UTF-7") from None
         else:

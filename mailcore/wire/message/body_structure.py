@@ -100,7 +100,7 @@ def _format_single(content: Content, part: Part, extended: bool = True) -> str:
     # MESSAGE/RFC822 has a form of its own in the grammar, for which a part below MAX_DEPTH has no data.
     too_deep = part.message is None and part.kind == "message" and part.subtype in ("rfc822", "global")
     basic = (
-        f"{_format_type(_OCTETS if too_deep else part.content_type)} "
+        f"{_format_type(_OCTET_STREAM if too_deep else part.content_type)} "
         f"{format_nstring(part.field('content-id') or None)} "
         f"{format_nstring(part.field('content-description') or None)} {encoding} {part.end - part.body}"
     )
@@ -128,7 +128,7 @@ def _format_type(content_type: Structured) -> str:
 
 
 _PLAIN = parse_structured("text/plain")
-_OCTETS = parse_structured("application/octet-stream")
+_OCTET_STREAM = parse_structured("application/octet-stream")
 
 
 def _upper(raw: str) -> str:

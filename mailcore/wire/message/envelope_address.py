@@ -45,12 +45,12 @@ def parse_address(text: str) -> str:
         if not _DOT_STRING.fullmatch(local):
             raise AddressError("the local part is not allowed")
     if len(local.encode("utf-8", "surrogateescape")) > 64 or not local:
-        raise AddressError("the local part is empty or longer than 64 octets")
+        raise AddressError("the local part is empty or longer than 64 bytes")
     if not rest:
         return local
     domain = rest[1:]
     if rest[0] != "@" or len(domain.encode("utf-8", "surrogateescape")) > 255:
-        raise AddressError("the domain is missing or longer than 255 octets")
+        raise AddressError("the domain is missing or longer than 255 bytes")
     if not (_DOMAIN.fullmatch(domain) or _LITERAL.fullmatch(domain)):
         raise AddressError("the domain is not allowed")
     return f"{local}@{ascii_domain(domain)}"

@@ -166,8 +166,8 @@ def _decode_extended(value: str) -> str:
     if not quote:
         return decode_value(value)
     text = rest.partition("'")[2].encode("latin-1")
-    octets = re.sub(rb"%([0-9A-Fa-f]{2})", lambda match: bytes((int(match[1], 16),)), text)
-    return decode_text(octets, charset)
+    decoded = re.sub(rb"%([0-9A-Fa-f]{2})", lambda match: bytes((int(match[1], 16),)), text)
+    return decode_text(decoded, charset)
 
 
 def parse_message_ids(value: str) -> list[str]:

@@ -15,7 +15,7 @@ _ENCODING = re.compile(
 )
 _ENCODED = ("quoted-printable", "base64")
 _HIGH = bytes(range(128, 256))
-_QUESTION_MARKS = bytes(octet if octet < 128 else ord("?") for octet in range(256))
+_QUESTION_MARKS = bytes(code if code < 128 else ord("?") for code in range(256))
 _LINE = 57  # bytes of content in a base64 line
 
 

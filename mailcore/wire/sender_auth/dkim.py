@@ -49,8 +49,8 @@ class BodyHash:
         self._rest = b""
         self._empty = 0  # empty lines that count only if something follows
 
-    def feed(self, octets: bytes) -> None:
-        *lines, self._rest = (self._rest + octets).split(b"\n")
+    def feed(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._line(line)
 

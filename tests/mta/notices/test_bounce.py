@@ -32,8 +32,8 @@ def to_far(benet, far, parameters):  # noqa: F811
     return send
 
 
-def read(octets: bytes) -> email.message.EmailMessage:
-    return email.message_from_bytes(octets, policy=email.policy.default)  # type: ignore[return-value]
+def read(data: bytes) -> email.message.EmailMessage:
+    return email.message_from_bytes(data, policy=email.policy.default)  # type: ignore[return-value]
 
 
 def again() -> None:

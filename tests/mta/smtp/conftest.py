@@ -73,10 +73,10 @@ def names(parameters):
     def serve() -> None:
         while True:
             try:
-                octets, who = server.recvfrom(4096)
+                data, who = server.recvfrom(4096)
             except OSError:
                 return
-            asked = dns.message.from_wire(octets)
+            asked = dns.message.from_wire(data)
             [question] = asked.question
             name = question.name.to_text(omit_final_dot=True)
             answer = dns.message.make_response(asked)

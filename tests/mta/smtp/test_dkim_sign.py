@@ -73,13 +73,13 @@ def verified(content: bytes) -> list[str]:
         row = DkimKey.objects.get(selector=tags["s"])
         unsigned = field[: field.rindex(b"b=") + 2]
         rest = [each for each in fields if each[0] != "dkim-signature"]
-        octets, signature = dkim.signing_input(rest, tags["h"].split(":"), unsigned), base64.b64decode(tags["b"])
+        data, signature = dkim.signing_input(rest, tags["h"].split(":"), unsigned), base64.b64decode(tags["b"])
         if tags["a"] == "ed25519-sha256":
             key = ed25519.Ed25519PublicKey.from_public_bytes(base64.b64decode(row.public))
-            key.verify(signature, hashlib.sha256(octets).digest())
+            key.verify(signature, hashlib.sha256(data).digest())
         else:
             key = serialization.load_der_public_key(base64.b64decode(row.public))
-            key.verify(signature, octets, padding.PKCS1v15(), hashes.SHA256())
+            key.verify(signature, data, padding.PKCS1v15(), hashes.SHA256())
         good.append(tags["a"])
     return good
 

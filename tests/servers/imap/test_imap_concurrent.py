@@ -41,7 +41,7 @@ def lisi(running) -> Mailer:
 
 def counters_agree(client: Mailer) -> None:
     """STATUS says what SEARCH finds, in every mailbox; the account's usage is their sum."""
-    total = octets = 0
+    total = data = 0
     names = ["INBOX", "x", "y"]
     for name in names:
         if not Mailbox.objects.filter(account__address="lisi@benet.com", name=name).exists():
@@ -59,9 +59,9 @@ def counters_agree(client: Mailer) -> None:
             )
         )
         assert int(told[b"SIZE"]) == sum(sizes), name
-        total, octets = total + len(sizes), octets + sum(sizes)
+        total, data = total + len(sizes), data + sum(sizes)
     account = Account.objects.get(address="lisi@benet.com")
-    assert (account.used_messages, account.used_bytes) == (total, octets)
+    assert (account.used_messages, account.used_bytes) == (total, data)
 
 
 def owner_of(address: str = "lisi@benet.com") -> Owner:

@@ -218,9 +218,9 @@ class Deflated:
     def talk(self, data: bytes, until: bytes) -> bytes:
         self.client.socket.sendall(self.deflate.compress(data) + self.deflate.flush(zlib.Z_SYNC_FLUSH))
         while until not in self.heard:
-            octets = self.client.socket.recv(65536)
-            assert octets
-            self.heard += self.inflate.decompress(octets)
+            raw = self.client.socket.recv(65536)
+            assert raw
+            self.heard += self.inflate.decompress(raw)
         heard, self.heard = self.heard, b""
         return heard
 

@@ -129,8 +129,8 @@ def test_implicit_tls(imap, certificate) -> None:
 
 
 def test_a_command_may_come_in_pieces_and_many_at_once(lisi: Mailer) -> None:
-    for octet in b"x NOOP\r\n":
-        lisi.send(bytes([octet]))
+    for byte in b"x NOOP\r\n":
+        lisi.send(bytes([byte]))
     lisi.talk("S: x OK Noop completed.")
     lisi.send(b"".join(b"p%d NOOP\r\n" % n for n in range(200)))
     for n in range(200):

@@ -321,9 +321,9 @@ def compress(client: Mailer) -> None:
     assert heard.startswith(b"b OK")
 
 
-def raw_deflate(octets: bytes) -> bytes:
+def raw_deflate(data: bytes) -> bytes:
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return deflate.compress(octets) + deflate.flush(zlib.Z_SYNC_FLUSH)
+    return deflate.compress(data) + deflate.flush(zlib.Z_SYNC_FLUSH)
 
 
 PLAYED = {"IDLE": idle, "COMPRESS=DEFLATE": compress}

@@ -58,9 +58,9 @@ def status(system: System, method: str, path: str, body: bytes | None = None, **
     return answer.status, text
 
 
-def raw(system: System, octets: bytes) -> socket.socket:
+def raw(system: System, data: bytes) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", system.ports["web"]), 60)
-    connection.sendall(octets)
+    connection.sendall(data)
     return connection
 
 

@@ -19,9 +19,9 @@ def large(parameters) -> None:
     parameters(message_size_limit=str(SIZE + MEGABYTE), mailbox_size_limit="0", virtual_mailbox_limit="0")
 
 
-def pour(client, octets: int) -> None:
+def pour(client, data: int) -> None:
     block = LINE * 64
-    for _ in range(octets // len(block)):
+    for _ in range(data // len(block)):
         client.send(block)
 
 

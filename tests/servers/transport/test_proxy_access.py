@@ -88,10 +88,10 @@ def test_a_proxy_that_speaks_for_itself(imap, pop3, caplog):
     assert clients(caplog) == {"127.0.0.1"}
 
 
-@pytest.mark.parametrize("octets", [b"a1 CAPABILITY and more\r\n", b"PROXY TCP4 nonsense\r\n", b"CAPA", b""])
-def test_no_header_where_there_must_be_one(imap, pop3, octets):
+@pytest.mark.parametrize("data", [b"a1 CAPABILITY and more\r\n", b"PROXY TCP4 nonsense\r\n", b"CAPA", b""])
+def test_no_header_where_there_must_be_one(imap, pop3, data):
     for client in (imap().dial(), pop3().dial()):
-        client.send(octets)
+        client.send(data)
         client.talk("S:")
 
 

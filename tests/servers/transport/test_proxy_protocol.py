@@ -56,10 +56,10 @@ def test_tls_begins_behind_the_header(smtp, certificate, header):
     assert (row.client_address, row.protocol) == ("192.0.2.7", "ESMTPSA")
 
 
-@pytest.mark.parametrize("octets", [b"EHLO somebody else\r\n", b"PROXY TCP4 nonsense\r\n", b"PRO", b""])
-def test_no_header_where_there_must_be_one(smtp, octets):
+@pytest.mark.parametrize("data", [b"EHLO somebody else\r\n", b"PROXY TCP4 nonsense\r\n", b"PRO", b""])
+def test_no_header_where_there_must_be_one(smtp, data):
     client = smtp().dial()
-    client.send(octets)
+    client.send(data)
     client.talk("S:")
 
 

@@ -51,7 +51,7 @@ def put(owner: Owner, name: str, *contents: bytes, flags: int = 0, keywords: Seq
 
 def check(owner: Owner) -> None:
     """The truth, counted anew, is what the counters say; every row has its file and its kin, and no file is over."""
-    octets = count = 0
+    data = count = 0
     for mailbox in Mailbox.objects.filter(account_id=owner.account_id):
         rows = Message.objects.filter(mailbox=mailbox)
         assert mailbox.messages == rows.count()
@@ -61,7 +61,7 @@ def check(owner: Owner) -> None:
         gone = Expunged.objects.filter(mailbox=mailbox)
         assert not set(gone.values_list("uid", flat=True)) & set(rows.values_list("uid", flat=True))
         assert set(" ".join(rows.values_list("keywords", flat=True)).split()) <= set(mailbox.keywords.split())
-        octets, count = octets + mailbox.size, count + mailbox.messages
+        data, count = data + mailbox.size, count + mailbox.messages
         where = maildir_files.folder_directory(owner.address, mailbox.folder)
         for row in rows:
             assert len(maildir_files.read_message(where, row.base_name, row.flags)) == row.size
@@ -69,7 +69,7 @@ def check(owner: Owner) -> None:
             files = [path for part in ("tmp", "new", "cur") for path in Path(where, part).iterdir()]
             assert len(files) == mailbox.messages
     account = Account.objects.get(pk=owner.account_id)
-    assert (account.used_bytes, account.used_messages) == (octets, count)
+    assert (account.used_bytes, account.used_messages) == (data, count)
     of_owner = {"message__mailbox__account_id": owner.account_id}
     assert MessageSummary.objects.filter(**of_owner).count() == MessageText.objects.filter(**of_owner).count() == count
     everyone = Message.objects.count()

@@ -30,8 +30,8 @@ class Authenticator:
         return json.dumps({"type": kind, "challenge": challenge, "origin": origin, "crossOrigin": False}).encode()
 
     def data(self, *, host: str = SITE.host, flags: int = 0x05, counter: int = 7, made: bool = False) -> bytes:
-        octets = hashlib.sha256(host.encode()).digest() + bytes([flags | (0x40 if made else 0)]) + counter.to_bytes(4)
-        return octets + (bytes(16) + len(HANDLE).to_bytes(2) + HANDLE + b"\xa5" if made else b"")
+        raw = hashlib.sha256(host.encode()).digest() + bytes([flags | (0x40 if made else 0)]) + counter.to_bytes(4)
+        return raw + (bytes(16) + len(HANDLE).to_bytes(2) + HANDLE + b"\xa5" if made else b"")
 
     def make(self, handle: bytes = HANDLE, public: str = "", **wrong) -> Passkey:
         said = {name: wrong.pop(name) for name in ("challenge", "origin") if name in wrong}
@@ -49,13 +49,13 @@ class Authenticator:
             SITE, "abc", passkey, *(webauthn.encode(each) for each in (client, data, signed))
         )
 
-    def sign(self, octets: bytes) -> bytes:
+    def sign(self, raw: bytes) -> bytes:
         match self.key:
             case ec.EllipticCurvePrivateKey():
-                return self.key.sign(octets, ec.ECDSA(hashes.SHA256()))
+                return self.key.sign(raw, ec.ECDSA(hashes.SHA256()))
             case rsa.RSAPrivateKey():
-                return self.key.sign(octets, padding.PKCS1v15(), hashes.SHA256())
-        return self.key.sign(octets)
+                return self.key.sign(raw, padding.PKCS1v15(), hashes.SHA256())
+        return self.key.sign(raw)
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ def person(name: str = "lisi", **limits: int) -> int:
     return directory.create_account(f"{name}@benet.com", "", AccountDraft(**limits), password_hash=SHUT)
 
 
-def used(account_id: int, octets: int, messages: int = 1) -> None:
-    Account.objects.filter(pk=account_id).update(used_bytes=octets, used_messages=messages)
+def used(account_id: int, data: int, messages: int = 1) -> None:
+    Account.objects.filter(pk=account_id).update(used_bytes=data, used_messages=messages)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_the_narrowest_word_counts_and_0_is_none(own, domain, counts):
         (0, 10**12, 10**9, None),
     ],
 )
-def test_room_by_octets(limit, have, size, answer):
+def test_room_by_bytes(limit, have, size, answer):
     directory.create_domain("benet.com")
     lisi = person(quota_bytes=limit)
     used(lisi, have)

@@ -24,8 +24,8 @@ def add(browser: Browser, **form: str):
 
 def take_in(browser: Browser, content: str | bytes, name: str = "contacts.vcf") -> None:
     browser.see("/contacts/")
-    octets = content if isinstance(content, bytes) else content.encode()
-    browser.press("/contacts/import", file=SimpleUploadedFile(name, octets))
+    data = content if isinstance(content, bytes) else content.encode()
+    browser.press("/contacts/import", file=SimpleUploadedFile(name, data))
 
 
 def number(browser: Browser, who: str) -> str:

@@ -18,8 +18,8 @@ def bodies() -> set[str]:
     return {each.fields.get("body", "") for each in Composition.objects.all()}
 
 
-def text(octets: bytes) -> str:
-    found = email.message_from_bytes(octets, policy=email.policy.default).get_body()
+def text(data: bytes) -> str:
+    found = email.message_from_bytes(data, policy=email.policy.default).get_body()
     return found.get_content().strip()
 
 

@@ -29,12 +29,12 @@ def two(office: PostOffice, lisi: Browser) -> Browser:
 
 def test_a_folder_goes_out_and_comes_in_again(office: PostOffice, two: Browser, tmp_path) -> None:
     response = two.get("/transfer/export", {"in": "INBOX", "as": "mbox"})
-    octets = content(response)
+    data = content(response)
     path = tmp_path / "x.mbox"
-    path.write_bytes(octets)
+    path.write_bytes(data)
     assert len(mailbox.mbox(path)) == 2
     two.see("/transfer/")
-    two.press("/transfer/", file=SimpleUploadedFile("x.mbox", octets), **{"in": "Archive"})
+    two.press("/transfer/", file=SimpleUploadedFile("x.mbox", data), **{"in": "Archive"})
     assert "2 messages were imported." in two.page
     assert office.messages("lisi", "Archive") == office.messages("lisi")
     assert office.flags(1, box="Archive") == {"\\Seen", "\\Flagged", "work"}
@@ -42,11 +42,11 @@ def test_a_folder_goes_out_and_comes_in_again(office: PostOffice, two: Browser, 
 
 
 def test_a_folder_as_zip(office: PostOffice, two: Browser) -> None:
-    octets = content(two.get("/transfer/export", {"as": "zip"}))
-    names = zipfile.ZipFile(io.BytesIO(octets)).namelist()
+    data = content(two.get("/transfer/export", {"as": "zip"}))
+    names = zipfile.ZipFile(io.BytesIO(data)).namelist()
     assert names == ["000001 会议.eml", "000002 2026.eml"]
     two.see("/transfer/")
-    two.press("/transfer/", file=SimpleUploadedFile("x.zip", octets), **{"in": "Archive"})
+    two.press("/transfer/", file=SimpleUploadedFile("x.zip", data), **{"in": "Archive"})
     assert sorted(office.messages("lisi", "Archive")) == sorted(office.messages("lisi"))
 
 
@@ -60,8 +60,8 @@ def test_chosen_messages_as_mbox(two: Browser) -> None:
         "csrfmiddlewaretoken": token,
     }
     response = two.post("/act/", form)
-    octets = content(response)
-    assert octets.count(b"\nMessage-ID:") == 1
+    data = content(response)
+    assert data.count(b"\nMessage-ID:") == 1
     assert response["Content-Disposition"].startswith("attachment")
 
 
@@ -77,12 +77,12 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("octets", FILES.values(), ids=FILES.keys())
-def test_what_holds_no_message(office: PostOffice, two: Browser, octets: bytes) -> None:
+@pytest.mark.parametrize("data", FILES.values(), ids=FILES.keys())
+def test_what_holds_no_message(office: PostOffice, two: Browser, data: bytes) -> None:
     two.see("/transfer/")
-    response = two.press("/transfer/", file=SimpleUploadedFile("x", octets), **{"in": "Archive"})
+    response = two.press("/transfer/", file=SimpleUploadedFile("x", data), **{"in": "Archive"})
     assert response.status_code == 422
-    assert "There is no message in this file." in two.page or "The submitted file is empty" in two.page or not octets
+    assert "There is no message in this file." in two.page or "The submitted file is empty" in two.page or not data
     assert office.messages("lisi", "Archive") == []
 
 

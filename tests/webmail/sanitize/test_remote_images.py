@@ -35,13 +35,13 @@ CONTENT = {  # path: (status, headers, bytes)
 class _Host(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.asked.append((self.path, dict(self.headers)))
-        status, headers, octets = CONTENT[self.path]
+        status, headers, data = CONTENT[self.path]
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(octets)))
+        self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(octets)
+        self.wfile.write(data)
 
     def log_message(self, *_words: object) -> None:
         """Not to the screen."""

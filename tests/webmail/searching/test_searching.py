@@ -101,7 +101,7 @@ def test_whatever_is_typed_is_a_program_or_refused(text: str) -> None:
     except ValueError:
         return
     for piece in pieces:
-        assert isinstance(piece, LiteralString) or (piece.isascii() and not any(octet < 32 for octet in piece))
+        assert isinstance(piece, LiteralString) or (piece.isascii() and not any(code < 32 for code in piece))
         if not isinstance(piece, LiteralString) and piece.startswith(b'"'):
             inside = piece[1:-1].replace(b"\\\\", b"").replace(b'\\"', b"")
             assert b'"' not in inside

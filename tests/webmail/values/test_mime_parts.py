@@ -122,10 +122,10 @@ BODIES = {
 }
 
 
-@pytest.mark.parametrize(("charset", "octets", "text"), BODIES.values(), ids=BODIES.keys())
-def test_charsets_of_chinese_mail(charset: str, octets: bytes, text: str) -> None:
+@pytest.mark.parametrize(("charset", "data", "text"), BODIES.values(), ids=BODIES.keys())
+def test_charsets_of_chinese_mail(charset: str, data: bytes, text: str) -> None:
     part = mime_parts.MimePart("1", "text/plain", {"charset": charset})
-    assert mime_parts.part_text(part, octets + b"\r\n") == text + "\n"
+    assert mime_parts.part_text(part, data + b"\r\n") == text + "\n"
 
 
 VALUES = st.recursive(

@@ -27,8 +27,8 @@ def write(browser: Browser, action: str = "send", **more):
     return browser.press("/compose/", do=action, **(form | more))
 
 
-def parsed(octets: bytes) -> email.message.EmailMessage:
-    return email.message_from_bytes(octets, policy=email.policy.default)
+def parsed(data: bytes) -> email.message.EmailMessage:
+    return email.message_from_bytes(data, policy=email.policy.default)
 
 
 def test_a_message_reaches_xiaoqi(office: PostOffice, lisi: Browser) -> None:

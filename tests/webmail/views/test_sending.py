@@ -38,8 +38,8 @@ def write(browser: Browser, action: str = "send", **more):
     return browser.press("/compose/", do=action, **(form(browser) | more))
 
 
-def parsed(octets: bytes) -> email.message.EmailMessage:
-    return email.message_from_bytes(octets, policy=email.policy.default)
+def parsed(data: bytes) -> email.message.EmailMessage:
+    return email.message_from_bytes(data, policy=email.policy.default)
 
 
 def queued() -> list[Queued]:

@@ -106,16 +106,16 @@ def test_client_final_messages_of_another_exchange(final):
 
 
 @given(st.binary(max_size=200))
-def test_nothing_but_a_sasl_error_comes_of_any_octets(octets):
+def test_nothing_but_a_sasl_error_comes_of_any_bytes(data):
     for read in (sasl.parse_plain, sasl.parse_oauthbearer, sasl.parse_xoauth2, sasl.decode_response, Scram):
         with contextlib.suppress(SaslError):
-            read(octets)
+            read(data)
     exchange = Scram(FIRST)
     exchange.challenge(SALT, 1, "x")
     with pytest.raises(SaslError):
-        exchange.verify(octets, [])
+        exchange.verify(data, [])
     with pytest.raises(SaslError):
-        sasl.parse_keys(octets.decode("latin-1"))
+        sasl.parse_keys(data.decode("latin-1"))
 
 
 def test_keys_as_text():

@@ -25,8 +25,8 @@ end
 """
 
 
-def lines(octets: bytes) -> list[bytes]:
-    return octets.splitlines(keepends=True)
+def lines(data: bytes) -> list[bytes]:
+    return data.splitlines(keepends=True)
 
 
 def test_a_file_of_two():

@@ -27,10 +27,10 @@ def test_what_changes_do(before, rights):
 
 
 @given(st.binary(max_size=30))
-def test_nothing_but_bad_syntax_comes_of_any_octets(octets):
+def test_nothing_but_bad_syntax_comes_of_any_bytes(data):
     for read in (acl_syntax.parse_change, acl_syntax.parse_identifier):
         with contextlib.suppress(BadSyntax):
-            read(Cursor(octets))
+            read(Cursor(data))
 
 
 def test_rfc_2086s_letters():

@@ -60,7 +60,7 @@ def test_a_stream_in_one_piece() -> None:
     assert play([STREAM]) == EXPECTED
 
 
-def test_a_stream_octet_by_octet() -> None:
+def test_a_stream_byte_by_byte() -> None:
     assert play([STREAM[i : i + 1] for i in range(len(STREAM))]) == EXPECTED
 
 
@@ -80,10 +80,10 @@ def test_a_waiting_literal_that_is_refused_is_never_sent() -> None:
     assert framer.next() == Line(b"b NOOP")
 
 
-@pytest.mark.parametrize("octets", [b"x" * 101, b"x" * 200 + b"\r\n", b"a {5+}\r\n12345" + b"y" * 101])
-def test_a_line_has_a_limit(octets: bytes) -> None:
+@pytest.mark.parametrize("raw", [b"x" * 101, b"x" * 200 + b"\r\n", b"a {5+}\r\n12345" + b"y" * 101])
+def test_a_line_has_a_limit(raw: bytes) -> None:
     framer = Framer(100)
-    framer.feed(octets)
+    framer.feed(raw)
     event = framer.next()
     if isinstance(event, LiteralStart):
         framer.keep_literal()
@@ -92,9 +92,9 @@ def test_a_line_has_a_limit(octets: bytes) -> None:
 
 
 @given(st.binary(max_size=300))
-def test_any_octets(octets: bytes) -> None:
+def test_any_bytes(raw: bytes) -> None:
     framer = Framer(50)
-    framer.feed(octets)
+    framer.feed(raw)
     while (event := framer.next()) is not None and not isinstance(event, CommandTooLong):
         if isinstance(event, LiteralStart):
             framer.stream_literal()

@@ -44,16 +44,16 @@ def whole(read, text: bytes, *more):
 # --- Strings, dates, flags ------------------------------------------------------------------------
 
 
-@given(st.binary(max_size=300).filter(lambda octets: b"\0" not in octets))
-def test_a_string_is_read_back(octets: bytes) -> None:
-    assert whole(Cursor.string, response_format.format_string(octets)) == octets
-    assert whole(Cursor.string, response_format.format_literal(octets)) == octets
-    assert whole(Cursor.astring, response_format.format_string(octets)) == octets
+@given(st.binary(max_size=300).filter(lambda data: b"\0" not in data))
+def test_a_string_is_read_back(data: bytes) -> None:
+    assert whole(Cursor.string, response_format.format_string(data)) == data
+    assert whole(Cursor.string, response_format.format_literal(data)) == data
+    assert whole(Cursor.astring, response_format.format_string(data)) == data
 
 
 @given(st.binary(max_size=100))
-def test_a_binary_literal_keeps_its_zeros(octets: bytes) -> None:
-    assert whole(Cursor.string, response_format.format_literal8(octets)) == octets
+def test_a_binary_literal_keeps_its_zeros(data: bytes) -> None:
+    assert whole(Cursor.string, response_format.format_literal8(data)) == data
 
 
 @given(st.integers(0, 4102444800), st.sampled_from([0, 8 * 3600, -3600, 19800, -12600]))

@@ -8,11 +8,11 @@ from mailcore.wire.message.body_section import decode_part
 
 
 @given(st.binary(max_size=400))
-def test_a_binary_part_comes_back(octets: bytes) -> None:
-    message = b"Content-Type: image/png\r\nContent-Transfer-Encoding: binary\r\n\r\n" + octets
+def test_a_binary_part_comes_back(data: bytes) -> None:
+    message = b"Content-Type: image/png\r\nContent-Transfer-Encoding: binary\r\n\r\n" + data
     stored = to_base64(message)
     assert b"\0" not in stored
-    assert decode_part(stored, (1,)) == octets
+    assert decode_part(stored, (1,)) == data
 
 
 def test_only_binary_parts_change() -> None:

@@ -40,10 +40,10 @@ class Reader:
         self.eat(b'"')
         value = bytearray()
         while not self.peek(b'"'):
-            octet = self.data[self.at]
-            assert octet not in b"\r\n\0"
-            assert octet < 128
-            if octet == 0x5C:
+            byte = self.data[self.at]
+            assert byte not in b"\r\n\0"
+            assert byte < 128
+            if byte == 0x5C:
                 self.at += 1
                 assert self.data[self.at] in b'"\\'
             value.append(self.data[self.at])
@@ -225,7 +225,7 @@ def test_every_message_of_the_corpus() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=2000))
-def test_any_octets(content: bytes) -> None:
+def test_any_bytes(content: bytes) -> None:
     check(content)
 
 
@@ -291,7 +291,7 @@ def test_a_message_with_attachment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "octets", "text"),
+    ("label", "raw", "text"),
     [
         ("gb2312", "朱镕基".encode("gb18030"), "朱镕基"),
         ("GBK", "朱镕基".encode("gbk"), "朱镕基"),
@@ -305,8 +305,8 @@ def test_a_message_with_attachment() -> None:
         ("iso-8859-1", b"\x93caf\xe9\x94", "“café”"),
     ],
 )
-def test_charsets(label: str, octets: bytes, text: str) -> None:
-    found = scan_message(b"Content-Type: text/plain; charset=" + label.encode() + b"\r\n\r\n" + octets)
+def test_charsets(label: str, raw: bytes, text: str) -> None:
+    found = scan_message(b"Content-Type: text/plain; charset=" + label.encode() + b"\r\n\r\n" + raw)
     assert found.preview == text
 
 
@@ -366,7 +366,7 @@ MESSAGE = crlf(
 
 
 @pytest.mark.parametrize(
-    ("path", "what", "fields", "octets"),
+    ("path", "what", "fields", "raw"),
     [
         ((), "HEADER.FIELDS", ("SUBJECT", "FROM"), "From: a@b\nSubject: s\n\n"),
         ((), "HEADER.FIELDS.NOT", ("SUBJECT", "CONTENT-TYPE"), "From: a@b\n\n"),
@@ -385,8 +385,8 @@ MESSAGE = crlf(
         ((4,), "", (), None),
     ],
 )
-def test_sections(path, what, fields, octets) -> None:
-    assert extract_section(MESSAGE, Section(path, what, fields)) == (None if octets is None else crlf(octets))
+def test_sections(path, what, fields, raw) -> None:
+    assert extract_section(MESSAGE, Section(path, what, fields)) == (None if raw is None else crlf(raw))
 
 
 def test_a_plain_message_has_one_part() -> None:

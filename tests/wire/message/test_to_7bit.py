@@ -25,12 +25,12 @@ MIXED = (
 ).encode()
 
 
-def read(octets: bytes) -> EmailMessage:
-    return email.message_from_bytes(octets, policy=email.policy.SMTP)  # type: ignore[return-value]
+def read(data: bytes) -> EmailMessage:
+    return email.message_from_bytes(data, policy=email.policy.SMTP)  # type: ignore[return-value]
 
 
-def leaves(octets: bytes) -> list[tuple[str, bytes]]:
-    return [(p.get_content_type(), p.get_payload(decode=True)) for p in read(octets).walk() if not p.is_multipart()]
+def leaves(data: bytes) -> list[tuple[str, bytes]]:
+    return [(p.get_content_type(), p.get_payload(decode=True)) for p in read(data).walk() if not p.is_multipart()]
 
 
 def test_a_tree_of_parts():

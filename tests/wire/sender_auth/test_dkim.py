@@ -36,10 +36,10 @@ RSA_SIGNATURE = (
 )
 
 
-def body_hash(octets: bytes, piece: int = 1 << 20) -> str:
+def body_hash(data: bytes, piece: int = 1 << 20) -> str:
     made = dkim.BodyHash()
-    for at in range(0, len(octets), piece):
-        made.feed(octets[at : at + piece])
+    for at in range(0, len(data), piece):
+        made.feed(data[at : at + piece])
     return made.end()
 
 

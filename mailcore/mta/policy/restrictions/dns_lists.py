@@ -98,19 +98,19 @@ def reversed_address(address: str) -> str:
 @lru_cache(maxsize=256)
 def _compile_reply_filter(text: str) -> re.Pattern[str]:
     """Compile 127.0.[0,1].[2..11] to a regular expression. Raise Misconfigured."""
-    octets = re.findall(r"\[[^]]*\]|\d+", text)
-    if len(octets) != 4 or ".".join(octets) != text:
+    parts = re.findall(r"\[[^]]*\]|\d+", text)
+    if len(parts) != 4 or ".".join(parts) != text:
         raise Misconfigured(f"bad DNSBL address pattern: {text}")
-    return re.compile(r"\.".join(f"(?:{'|'.join(map(str, _parse_octet_range(octet)))})" for octet in octets))
+    return re.compile(r"\.".join(f"(?:{'|'.join(map(str, _parse_byte_range(part)))})" for part in parts))
 
 
-def _parse_octet_range(octet: str) -> list[int]:
+def _parse_byte_range(text: str) -> list[int]:
     """Parse the values of one part. Postfix writes [2;5..7]; a comma is accepted unless it ends the word."""
     found: list[int] = []
-    for part in re.split(r"[;,]", octet.strip("[]")):
+    for part in re.split(r"[;,]", text.strip("[]")):
         low, _, high = part.partition("..")
         if not low.isdigit() or (high and not high.isdigit()):
-            raise Misconfigured(f"bad DNSBL address pattern: {octet}")
+            raise Misconfigured(f"bad DNSBL address pattern: {text}")
         found += range(int(low), int(high or low) + 1)
     return found
 

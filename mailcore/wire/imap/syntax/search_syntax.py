@@ -79,7 +79,7 @@ class Day:
 @dataclass(frozen=True, slots=True)
 class Size:
     relation: Literal["<", ">"]
-    octets: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
