@@ -77,7 +77,7 @@ def new_domain(request: HttpRequest, permissions: Permissions) -> HttpResponse:
 @requires_view
 def domain(request: HttpRequest, permissions: Permissions, domain_id: int) -> HttpResponse:
     row = _find_domain(permissions, domain_id)
-    form = DomainForm(request.POST or None, new=False, initial=_initial_values(row))
+    form = DomainForm(request.POST or None, new=False, initial=directory.domain_snapshot(row))
     if request.method == "POST":
         if not permissions.can_change_system:
             raise PermissionDenied
@@ -104,20 +104,6 @@ def _find_domain(permissions: Permissions, domain_id: int) -> Domain:
     if not permissions.covers_domain(domain_id):
         raise PermissionDenied
     return get_object_or_404(Domain.objects.select_related("target"), pk=domain_id)
-
-
-def _initial_values(row: Domain) -> dict[str, object]:
-    return {
-        "kind": row.kind,
-        "target": row.target.name if row.target else "",
-        "active": row.active,
-        "account_quota_bytes": row.account_quota_bytes,
-        "account_quota_messages": row.account_quota_messages,
-        "total_quota_bytes": row.total_quota_bytes,
-        "max_accounts": row.max_accounts,
-        "max_aliases": row.max_aliases,
-        "catch_all": row.catch_all,
-    }
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
