@@ -9,7 +9,7 @@ import socket
 import ssl
 from collections.abc import Coroutine, Iterable
 
-from mailcore import conf, rate_counters
+from mailcore import conf
 from mailcore.servers.concurrency.executor import Executor
 from mailcore.servers.imap.imap_connection import ImapConnection
 from mailcore.servers.imap.session import Session
@@ -23,7 +23,6 @@ from mailcore.wire.imap.syntax.search_syntax import SearchKey, uses_texts
 
 log = logging.getLogger("mailcore.imap")
 
-_CONNECTIONS = "imap"  # The counter's name in the rate counters.
 _SWEEP = 5.0  # Seconds between two checks for idle connections.
 
 
@@ -117,10 +116,7 @@ class ImapServer:
 
     def register_login(self, session: Session, owner: Owner) -> bool:
         """Log a session in. Return False if the account has too many connections from its address, on this machine."""
-        limit = conf.current().mail_max_userip_connections
-        key = f"{owner.account_id} {session.connection.peer}"
-        if rate_counters.increment_held(_CONNECTIONS, key) > limit > 0:
-            rate_counters.decrement_held(_CONNECTIONS, key)
+        if not session.account_connection.acquire(owner, session.connection.peer):
             return False
         self._mark_authenticated(session)
         session.owner = owner
@@ -131,7 +127,7 @@ class ImapServer:
         owner = session.owner
         assert owner is not None
         session.owner = None
-        rate_counters.decrement_held(_CONNECTIONS, f"{owner.account_id} {session.connection.peer}")
+        session.account_connection.release()
         sessions = self._sessions_by_account[owner.account_id]
         sessions.discard(session)
         if not sessions:

@@ -20,6 +20,7 @@ from mailcore.servers.imap.imap_connection import ConnectionClosed, ImapConnecti
 from mailcore.servers.imap.notify_state import NotifyState
 from mailcore.servers.imap.sequence_view import MailboxUpdates, SequenceView
 from mailcore.servers.imap.tagged_response import UID_REQUIRED, TaggedResponse, bad, no
+from mailcore.servers.transport.account_connection import AccountConnection
 from mailcore.store.access import external_deliveries
 from mailcore.store.auth import account_login
 from mailcore.store.mailbox import messages
@@ -61,6 +62,7 @@ class Session:
         "_idle_tag",
         "_last_heartbeat",
         "_running",
+        "account_connection",
         "announced",
         "connection",
         "enabled",
@@ -78,6 +80,7 @@ class Session:
         self.executor: Executor = server.executor
         self.connection = connection
         self.owner: Owner | None = None
+        self.account_connection = AccountConnection("imap")
         self.needs_revalidation = False  # The account changed: the session may no longer be valid.
         self.view: SequenceView | None = None
         self.enabled: frozenset[str] = frozenset()

@@ -9,10 +9,11 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable
 
-from mailcore import conf, rate_counters
+from mailcore import conf
 from mailcore.servers import authentication
 from mailcore.servers.authentication import AuthContext
 from mailcore.servers.concurrency.executor import Executor
+from mailcore.servers.transport.account_connection import AccountConnection
 from mailcore.servers.transport.connection import ConnectionClosed, IdleTimeout, LineConnection, LineTooLong
 from mailcore.servers.transport.listener import LineServer
 from mailcore.store.access import sieve_scripts
@@ -25,7 +26,6 @@ from mailcore.wire.sieve.compiler import EXTENSIONS
 
 log = logging.getLogger("mailcore.managesieve")
 
-_CONNECTIONS = "sieve"  # The counter's name in the rate counters.
 _NAME_LIMIT = 4096  # Bytes of a literal that is not a script.
 
 
@@ -46,7 +46,7 @@ class Session:
         self._connection = connection
         self._peer = connection.peer
         self.owner: Owner | None = None
-        self._counted = ""  # The connection's key in the rate counters.
+        self._account_connection = AccountConnection("sieve")
         self._bad = 0
         self._waiting = False
         self._leaving = False
@@ -64,7 +64,7 @@ class Session:
             log.exception("internal error: client=%s", self._peer)
             self._respond("BYE", "Internal error.")
         finally:
-            self._uncount_connection()
+            self._account_connection.release()
             self._connection.close()
 
     async def _serve(self) -> None:
@@ -226,7 +226,8 @@ class Session:
         if owner is None:
             self._refuse("Authentication failed.")
             return
-        self._count_connection(owner)
+        if not self._account_connection.acquire(owner, self._peer):
+            raise GrammarError("too many connections from this address")
         self.owner = owner
         self._server.mark_authenticated(self._connection)
         self._respond("OK", "Logged in.")
@@ -241,21 +242,8 @@ class Session:
             raise SaslError("given up")
         return response
 
-    def _count_connection(self, owner: Owner) -> None:
-        """Count the connection. Raise GrammarError if the account has too many from this address, on this machine."""
-        key = f"{owner.account_id} {self._peer}"
-        if rate_counters.increment_held(_CONNECTIONS, key) > conf.current().mail_max_userip_connections > 0:
-            rate_counters.decrement_held(_CONNECTIONS, key)
-            raise GrammarError("too many connections from this address")
-        self._counted = key
-
-    def _uncount_connection(self) -> None:
-        if self._counted:
-            rate_counters.decrement_held(_CONNECTIONS, self._counted)
-            self._counted = ""
-
     async def _unauthenticate(self, _: Command) -> None:
-        self._uncount_connection()
+        self._account_connection.release()
         self.owner = None
         self._server.mark_unauthenticated(self, self._connection)
         self._respond("OK")

@@ -12,10 +12,11 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from mailcore import conf, rate_counters
+from mailcore import conf
 from mailcore.servers import authentication
 from mailcore.servers.authentication import AuthContext
 from mailcore.servers.concurrency.executor import Executor
+from mailcore.servers.transport.account_connection import AccountConnection
 from mailcore.servers.transport.connection import ConnectionClosed, IdleTimeout, LineConnection, LineTooLong
 from mailcore.servers.transport.listener import LineServer
 from mailcore.store.access import pop3_maildrop
@@ -28,7 +29,6 @@ from mailcore.wire.pop3_commands import Pop3Command, Pop3CommandError
 
 log = logging.getLogger("mailcore.pop3")
 
-_CONNECTIONS = "pop3"  # The counter's name in the rate counters.
 # A larger message is read and sent in chunks.
 _WHOLE_LIMIT = 1 << 20
 
@@ -60,7 +60,7 @@ class Session:
         self._peer = connection.peer
         self._name = ""  # Given with USER.
         self.owner: Owner | None = None
-        self._counted = ""  # The connection's key in the rate counters.
+        self._account_connection = AccountConnection("pop3")
         self._maildrop: pop3_maildrop.Maildrop | None = None
         self._deleted: set[int] = set()
         self._seen: set[int] = set()  # Marked as seen at QUIT; their file names are changed afterwards.
@@ -105,7 +105,7 @@ class Session:
                 len(self._deleted),
                 len(self._maildrop.uids),
             )
-        self._uncount_connection()
+        self._account_connection.release()
         self._connection.close()
 
     async def _serve(self) -> str:
@@ -265,30 +265,18 @@ class Session:
     async def _open_session(self, owner: Owner | None) -> None:
         if owner is None:
             raise Pop3CommandError("[AUTH] Authentication failed.")
-        self._count_connection(owner)
+        if not self._account_connection.acquire(owner, self._peer):
+            raise Pop3CommandError("[IN-USE] Maximum number of connections from this address exceeded.")
         try:
             self._maildrop = await self._executor.run_in_pool(pop3_maildrop.open_maildrop, owner)
         except pop3_maildrop.MaildropLocked:
             raise Pop3CommandError("[IN-USE] Mailbox is locked by another POP3 session.") from None
         finally:
             if self._maildrop is None:
-                self._uncount_connection()
+                self._account_connection.release()
         self.owner = owner
         self._server.mark_authenticated(self._connection)
         self._connection.write(wire.ok_response("Logged in."))
-
-    def _count_connection(self, owner: Owner) -> None:
-        """Count the connection. Raise Pop3CommandError if the account has too many from this address."""
-        key = f"{owner.account_id} {self._peer}"
-        if rate_counters.increment_held(_CONNECTIONS, key) > conf.current().mail_max_userip_connections > 0:
-            rate_counters.decrement_held(_CONNECTIONS, key)
-            raise Pop3CommandError("[IN-USE] Maximum number of connections from this address exceeded.")
-        self._counted = key
-
-    def _uncount_connection(self) -> None:
-        if self._counted:
-            rate_counters.decrement_held(_CONNECTIONS, self._counted)
-            self._counted = ""
 
     # --- After authentication ---
 
