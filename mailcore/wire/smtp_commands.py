@@ -171,7 +171,7 @@ def parse_rcpt_parameters(given: dict[str, str]) -> tuple[str, str]:
 def parse_bdat(argument: str) -> tuple[int, bool]:
     """Return (number of bytes, LAST) of BDAT (RFC 3030 §2).
 
-    Raise SmtpSyntaxError with code 521: what follows cannot be told from commands.
+    Raise SmtpSyntaxError with code 521: the following lines cannot be distinguished from commands.
     """
     size, _, last = argument.partition(" ")
     if not re.fullmatch(r"\d{1,15}", size, re.ASCII) or last.strip().upper() not in ("", "LAST"):

@@ -38,8 +38,8 @@ class SmtpReply:
     def __str__(self) -> str:
         """Return the reply for logs and bounces: every line with its code, on one line."""
         *firsts, last = self.lines
-        said = [f"{self.code}-{line}" for line in firsts] + [f"{self.code} {last}"]
-        return " ".join(" ".join(said).split())[:_LONGEST]
+        parts = [f"{self.code}-{line}" for line in firsts] + [f"{self.code} {last}"]
+        return " ".join(" ".join(parts).split())[:_LONGEST]
 
 
 class ReplyReader:

@@ -60,13 +60,13 @@ def check_sender(
     found = [] if enclosed else _check_authentication(head, visitor, domain)
     own = _domain(visitor)
     if domain and (twin := find_look_alike(domain, [own, *known, *_FORGED_OFTEN])):
-        said = _("The sender’s domain %(domain)s looks like %(known)s, but is another.")
-        found.append(SenderFinding("danger", said % {"domain": domain, "known": twin}))
+        words = _("The sender’s domain %(domain)s looks like %(known)s, but is another.")
+        found.append(SenderFinding("danger", words % {"domain": domain, "known": twin}))
     if mixed_label := _mixed_script(domain):
         found.append(SenderFinding("danger", _("The sender’s domain mixes alphabets: %s.") % mixed_label))
     if shown_address := _address_in(sender):
-        said = _("The sender’s name shows the address %(shown)s, but the message comes from %(mail)s.")
-        found.append(SenderFinding("danger", said % {"shown": shown_address, "mail": sender.mail}))
+        words = _("The sender’s name shows the address %(shown)s, but the message comes from %(mail)s.")
+        found.append(SenderFinding("danger", words % {"shown": shown_address, "mail": sender.mail}))
     found += _check_reply_to(head, domain)
     return found
 
@@ -79,8 +79,8 @@ def _check_authentication(head: MessageHeader, visitor: str, domain: str) -> lis
         return [SenderFinding("danger", _("The message only claims to come from %s: its domain disowns it.") % domain)]
     failed = [name.upper() for name in ("spf", "dkim") if results.get(name) in ("fail", "softfail", "permerror")]
     if failed:
-        said = _("The sender %(domain)s could not be confirmed (%(methods)s).")
-        return [SenderFinding("warning", said % {"domain": domain, "methods": ", ".join(failed)})]
+        words = _("The sender %(domain)s could not be confirmed (%(methods)s).")
+        return [SenderFinding("warning", words % {"domain": domain, "methods": ", ".join(failed)})]
     return []
 
 

@@ -131,7 +131,7 @@ def _largest_destinations() -> list[tuple[str, int, str]]:
     """Count waiting recipients by domain; the query reads all of them."""
     waiting = Recipient.objects.filter(state=Recipient.State.WAITING, queued__state__in=STATES)
     domain = Lower(Substr("address", StrIndex("address", Value("@")) + 1))
-    fullest = waiting.annotate(domain=domain).values_list("domain").annotate(n=Count("pk"), said=Max("reason"))
+    fullest = waiting.annotate(domain=domain).values_list("domain").annotate(n=Count("pk"), example=Max("reason"))
     return list(fullest.order_by("-n", "domain")[: _DESTINATIONS + 1])
 
 
@@ -211,11 +211,11 @@ def apply_action(name: str, ids: Sequence[int]) -> int:
 
     The audit log and the mail log name the user.
     """
-    action, _words, said = _ACTIONS[name]
+    action, _words, done = _ACTIONS[name]
     count = sum(action(ids[start : start + _CHUNK]) for start in range(0, len(ids), _CHUNK))
     if count:
         audit.record_change(
-            "queue.act", said, {}, {"messages": count, "ids": [f"{each:X}" for each in ids[:_MAX_LOGGED_IDS]]}
+            "queue.act", done, {}, {"messages": count, "ids": [f"{each:X}" for each in ids[:_MAX_LOGGED_IDS]]}
         )
-    writer.write("mailadmin", f"{audit.current_author().name}: {count} messages {said}")
+    writer.write("mailadmin", f"{audit.current_author().name}: {count} messages {done}")
     return count

@@ -79,7 +79,7 @@ def parse_plain(response: bytes) -> tuple[str, str]:
 
 def _reject_other_identity(wanted: str, name: str) -> None:
     if wanted and wanted != name:
-        raise Unauthorized("acting for somebody else is not supported")
+        raise Unauthorized("acting as another user is not supported")
 
 
 def parse_oauthbearer(response: bytes) -> tuple[str, str]:

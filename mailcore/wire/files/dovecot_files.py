@@ -32,8 +32,8 @@ def parse_uid_list(lines: Iterable[str]) -> UidList:
             if old := _OLD_HEADER.match(line):
                 found.uid_validity, found.uid_next, entry = int(old[1]), int(old[2]), _OLD_ENTRY
             elif header := _HEADER.match(line):
-                said = {word[0]: word[1:] for word in header[1].split() if word[1:].isdecimal()}
-                found.uid_validity, found.uid_next = int(said.get("V", 0)), int(said.get("N", 0))
+                header_words = {word[0]: word[1:] for word in header[1].split() if word[1:].isdecimal()}
+                found.uid_validity, found.uid_next = int(header_words.get("V", 0)), int(header_words.get("N", 0))
             else:
                 break
         elif (match := entry.fullmatch(line)) and 0 < int(match[1]) <= _MOST:

@@ -50,13 +50,13 @@ def _parse_message(lines: Sequence[bytes]) -> MboxMessage:
     content = b"".join(lines[1:]).replace(b"\r\n", b"\n")
     content = content.removesuffix(b"\n") if content.endswith(b"\n\n") else content
     head, empty_line, body = content.partition(b"\n\n")
-    said = {name.lower(): value for name, value in _OURS.findall(head + b"\n")}
-    letters = said.get(b"status", b"") + said.get(b"x-status", b"")
+    fields = {name.lower(): value for name, value in _OURS.findall(head + b"\n")}
+    letters = fields.get(b"status", b"") + fields.get(b"x-status", b"")
     head = _OURS.sub(b"", head + b"\n").removesuffix(b"\n")
     return MboxMessage(
         to_crlf(head + empty_line + _QUOTED.sub(rb"\1", body)),
         sum(bit for letter, bit in _LETTERS if letter in letters),
-        tuple(word.decode("ascii", "ignore") for word in said.get(b"x-keywords", b"").split() if word.isascii()),
+        tuple(word.decode("ascii", "ignore") for word in fields.get(b"x-keywords", b"").split() if word.isascii()),
         _parse_from_line(lines[0]),
     )
 
@@ -79,12 +79,12 @@ def format_mbox_message(message: MboxMessage, sender: str = "MAILER-DAEMON") -> 
     """Return the message in mbox format."""
     head, empty_line, body = message.content.replace(b"\r\n", b"\n").partition(b"\n\n")
     letters = b"".join(letter for letter, bit in _LETTERS if message.flags & bit)
-    said = b"Status: " + bytes(letter for letter in letters if letter in _IN_STATUS) + b"O\n"
+    fields = b"Status: " + bytes(letter for letter in letters if letter in _IN_STATUS) + b"O\n"
     if others := bytes(letter for letter in letters if letter not in _IN_STATUS):
-        said += b"X-Status: " + others + b"\n"
+        fields += b"X-Status: " + others + b"\n"
     if message.keywords:
-        said += b"X-Keywords: " + " ".join(message.keywords).encode() + b"\n"
+        fields += b"X-Keywords: " + " ".join(message.keywords).encode() + b"\n"
     moment = time.strftime("%a %b %e %H:%M:%S %Y", time.gmtime(message.received_at or 0))
-    content = head.rstrip(b"\n") + b"\n" + said + (b"\n" + _TO_QUOTE.sub(rb">\1", body) if empty_line else b"")
+    content = head.rstrip(b"\n") + b"\n" + fields + (b"\n" + _TO_QUOTE.sub(rb">\1", body) if empty_line else b"")
     ending = b"\n" if content.endswith(b"\n") else b"\n\n"
     return f"From {sender.replace(' ', '_') or 'MAILER-DAEMON'} {moment}\n".encode() + content + ending

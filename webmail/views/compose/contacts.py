@@ -144,9 +144,9 @@ def import_contacts(request: Request, _mail: imap_client.MailSession) -> HttpRes
         messages.error(request, _("Please choose a vCard or CSV file of at most 5 MB."))
         return redirect("contacts")
     found = contact_store.import_cards(request.visitor.address, vcard_csv.read_contacts(file.read()))
-    said = _("Contacts added: %(added)d, changed: %(changed)d, skipped: %(passed)d.")
+    words = _("Contacts added: %(added)d, changed: %(changed)d, skipped: %(passed)d.")
     values = {"added": found.added, "changed": found.changed, "passed": found.skipped}
-    messages.success(request, said % values)
+    messages.success(request, words % values)
     return redirect("contacts")
 
 

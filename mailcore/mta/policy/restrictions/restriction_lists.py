@@ -1,4 +1,4 @@
-"""The active restriction lists, compiled for evaluation, and the check that they stop relaying for strangers."""
+"""The active restriction lists, compiled for evaluation, and the check that they prevent open relaying."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
