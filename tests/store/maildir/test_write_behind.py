@@ -49,7 +49,7 @@ def path_of(message: Message) -> Path:
 
 def test_the_commit_carries_the_content_until_the_disk_has_the_file(lisi):
     message = deliver(lisi)
-    assert bytes(Unsynced.objects.get(message_id=message.pk).data) == CONTENT
+    assert bytes(Unsynced.objects.get(message_id=message.pk).octets) == CONTENT
     assert write_behind.has_pending()
     write_behind.flush_to_disk()
     assert not write_behind.has_pending()
