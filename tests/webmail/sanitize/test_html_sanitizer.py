@@ -229,7 +229,7 @@ def test_an_attack_as_plain_text_stays_text(attack: str) -> None:
     seen.feed(html)
     assert {tag for tag, _attributes in seen.tags} <= {"a", "blockquote", "div"}
     for _tag, attributes in seen.tags:
-        assert re.match(r"(?:https?:|/compose/\?mailto=)", attributes.get("href", "https:"))
+        assert re.match(r"(?i:https?:|/compose/\?mailto=)", attributes.get("href", "https:"))
 
 
 def test_a_message_keeps_its_looks() -> None:
@@ -353,19 +353,3 @@ def test_plain_text_survives_as_it_was(text: str) -> None:
 
 def _bare(text: str) -> str:
     return re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", "", text.replace("\ufffd", ""))
-
-
-@pytest.mark.parametrize(
-    ("line", "targets"),
-    [
-        ("write to li@benet.com", ["mailto:li@benet.com"]),
-        (f"http://a.cn/{'x' * 3000}", [f"http://a.cn/{'x' * 3000}"]),
-        (f"li@benet.com {'x' * 320}", ["mailto:li@benet.com"]),
-        (f"li@benet.com {'x' * 321}", []),  # too long to be searched for addresses
-        (f"http://a.cn/ li@benet.com {'x' * 321}", ["http://a.cn/"]),
-        ("http://a.cn/ " + "x" * 3987, ["http://a.cn/"]),
-        ("http://a.cn/ " + "x" * 3988, []),  # a line of more than 4,000 characters
-    ],
-)
-def test_links_in_long_lines(line: str, targets: list[str]) -> None:
-    assert re.findall(r'href="([^"]*)"', plain_text.to_html(line)) == targets
