@@ -170,8 +170,26 @@ def render_html(
         html_sanitizer.sanitize_html(piece, images, remote=remote_images.proxy_address if remote else None)
         for piece in pieces
     ]
-    joined = "<hr>".join(c.html for c in cleaned)
-    return html_sanitizer.SanitizedHtml(joined, sum(c.blocked for c in cleaned), any(c.cut for c in cleaned))
+    return html_sanitizer.SanitizedHtml(
+        "<hr>".join(c.html for c in cleaned),
+        sum(c.blocked for c in cleaned),
+        any(c.cut for c in cleaned),
+        frozenset().union(*(c.embedded for c in cleaned)),
+    )
+
+
+def list_files(mail: imap_client.MailSession, message: MessageContent) -> tuple[MimePart, ...]:
+    """Return the message's files: its attachments, and images with a Content-ID that its HTML does not show."""
+    shown = message.shown
+    if not shown.inside:
+        return shown.files
+    raw = fetch_parts(mail, message.row.uid, shown.html)
+    return shown.files_beside(render_html(shown.html, raw, image_names(shown), remote=False).embedded)
+
+
+def image_names(shown: DisplayedParts) -> dict[str, str]:
+    """Return the Content-IDs of the images inside, for a rendering that only finds out which of them it shows."""
+    return {part.content_id: "" for part in shown.inside}
 
 
 def inline_images(mail: imap_client.MailSession, uid: int, inside: tuple[MimePart, ...]) -> dict[str, str]:

@@ -42,22 +42,26 @@ _DEEPEST = 12  # nested functions
 
 
 Remote = Callable[[str], str]  # maps a remote URL to the one to write in its place
+Embedded = Callable[[str], str | None]  # maps a cid: URL to a data: URL, or to None if no image has that Content-ID
 
 
-def sanitize_css(text: str, remote: Remote | None = None) -> tuple[str, int]:
+def sanitize_css(text: str, remote: Remote | None = None, embedded: Embedded | None = None) -> tuple[str, int]:
     """Return (the permitted declarations, how many were dropped because they load something remote).
 
-    With `remote`, http and https images stay, under the URL it returns for them.
+    With `remote`, http and https images stay, under the URL it returns for them; with `embedded`, images of the message
+    itself do (RFC 2392).
     """
-    return _sanitize_declarations(text, remote) if remote else _sanitize_local(text)
+    if remote or (embedded and "cid:" in text.lower()):
+        return _sanitize_declarations(text, remote, embedded)
+    return _sanitize_local(text)
 
 
 @lru_cache(4096)
 def _sanitize_local(text: str) -> tuple[str, int]:
-    return _sanitize_declarations(text, None)
+    return _sanitize_declarations(text, None, None)
 
 
-def _sanitize_declarations(text: str, remote: Remote | None) -> tuple[str, int]:
+def _sanitize_declarations(text: str, remote: Remote | None, embedded: Embedded | None) -> tuple[str, int]:
     kept: list[str] = []
     blocked = 0
     if text.count("(") > _DEEPEST * 20:
@@ -68,23 +72,31 @@ def _sanitize_declarations(text: str, remote: Remote | None) -> tuple[str, int]:
         addresses: list[str] = []
         if not _is_harmless(item.value, addresses):
             continue
-        if addresses and not (remote and all(is_remote(address) for address in addresses)):
+        new_addresses = [_new_address(address.strip(), remote, embedded) for address in addresses]
+        if None in new_addresses:
             blocked += any(is_remote(address) for address in addresses)
             continue
-        if addresses and remote:
-            item.value = _rewrite_urls(item.value, remote)
+        if addresses:
+            item.value = _replace_urls(item.value, new_addresses)
         mark = " !important" if item.important else ""
         kept.append(f"{item.lower_name}:{tinycss2.serialize(item.value).strip()}{mark}")
     return ";".join(kept), blocked
 
 
-def _rewrite_urls(nodes: list[Node], remote: Remote) -> list[Node]:
-    """Return the values with every URL replaced; none is inside another function."""
-    return [_replace_url(node, remote) if _url_of(node) is not None else node for node in nodes]
+def _new_address(address: str, remote: Remote | None, embedded: Embedded | None) -> str | None:
+    """Return the URL to write for one that a declaration loads, or None if it may not be loaded."""
+    if remote and is_remote(address):
+        return remote(address)
+    return embedded(address) if embedded and address[:4].lower() == "cid:" else None
 
 
-def _replace_url(node: Node, remote: Remote) -> URLToken:
-    address = remote((_url_of(node) or "").strip())
+def _replace_urls(nodes: list[Node], new_addresses: list[str | None]) -> list[Node]:
+    """Return the values with every URL replaced by the next of `new_addresses`; none is inside another function."""
+    left = iter(new_addresses)
+    return [_write_url(node, next(left) or "") if _url_of(node) is not None else node for node in nodes]
+
+
+def _write_url(node: Node, address: str) -> URLToken:
     return URLToken(node.source_line, node.source_column, address, f'url("{serialize_string_value(address)}")')
 
 

@@ -27,12 +27,8 @@ _HOST = rf"(?:[\w-]++\.)*(?:[{_ALPHABETIC}0-9_-]++|[\w-]++)"
 _DOMAIN = rf"(?:[\w-]++\.)+(?:[{_ALPHABETIC}][{_ALPHABETIC}0-9-]++|(?![{_ALPHABETIC}0-9_])\w++)"
 _REST = r"(?::[0-9]{1,5})?(?:[/?#].*)?"
 _WEB_START = re.compile(r"https?://|(?<![a-z0-9@./_-])www\.", re.IGNORECASE)
-_WEB = re.compile(
-    rf"(?:https?://(?:[^/?#@\[\]]++@)?(?:\[[0-9a-f:.]++\]|{_HOST})|www\.{_HOST}){_REST}", re.IGNORECASE
-)
-_BARE = re.compile(
-    rf"(?<![a-z0-9@./_-])(?:[a-z0-9-]++\.)+(?:{_BARE_DOMAINS})(?![\w@-]|\.\w){_REST}", re.IGNORECASE
-)
+_WEB = re.compile(rf"(?:https?://(?:[^/?#@\[\]]++@)?(?:\[[0-9a-f:.]++\]|{_HOST})|www\.{_HOST}){_REST}", re.IGNORECASE)
+_BARE = re.compile(rf"(?<![a-z0-9@./_-])(?:[a-z0-9-]++\.)+(?:{_BARE_DOMAINS})(?![\w@-]|\.\w){_REST}", re.IGNORECASE)
 _ATEXT = string.ascii_letters + string.digits + ".!#$%&*+/=?^_{|}~-"
 _LOCAL_OTHER = re.compile(r"[\w.]++")
 _MAIL_DOMAIN = re.compile(_DOMAIN, re.IGNORECASE)

@@ -6,8 +6,8 @@
 import binascii
 import quopri
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from mailcore.wire.message import headers
 from webmail.values import header_text
@@ -54,8 +54,14 @@ class DisplayedParts:
 
     text: tuple[MimePart, ...]
     html: tuple[MimePart, ...]
-    inside: tuple[MimePart, ...]  # images the HTML may refer to as cid:
+    inside: tuple[MimePart, ...]  # images with a Content-ID, which the HTML may show as cid:
     files: tuple[MimePart, ...]
+
+    def files_beside(self, embedded: Iterable[str]) -> tuple[MimePart, ...]:
+        """Return what to list as files, in the message's order; `embedded` are the Content-IDs that the HTML shows."""
+        shown = set(embedded)
+        files = (*self.files, *(part for part in self.inside if part.content_id not in shown))
+        return tuple(sorted(files, key=lambda part: [int(number) for number in part.section.split(".")]))
 
 
 def parse_structure(value: Value, section: str = "", depth: int = 0) -> MimePart:
@@ -168,10 +174,8 @@ def choose_parts(root: MimePart) -> DisplayedParts:
 
     visit(root, False)
     has_html = any(part.kind == "text/html" for part in html)
-    if not has_html:
-        # No HTML refers to these images, so they are files.
-        files, inside = [*files, *inside], []
-    return DisplayedParts(tuple(text), tuple(html) if has_html else (), tuple(inside), tuple(files))
+    shown = DisplayedParts(tuple(text), tuple(html) if has_html else (), tuple(inside), tuple(files))
+    return shown if has_html else replace(shown, inside=(), files=shown.files_beside(()))
 
 
 def decode_part(part: MimePart, raw: bytes) -> bytes:

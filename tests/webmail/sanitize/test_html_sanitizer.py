@@ -353,3 +353,52 @@ def test_plain_text_survives_as_it_was(text: str) -> None:
 
 def _bare(text: str) -> str:
     return re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", "", text.replace("\ufffd", ""))
+
+
+REFERENCES = {
+    "a lone ampersand": ("a & b", "a &amp; b"),
+    "a written one": ("a &amp; b &AMP; c &#38; d &#x26; e", "a &amp; b &amp; c &amp; d &amp; e"),
+    "a written reference": ("&amp;lt;script&amp;gt;", "&amp;lt;script&amp;gt;"),
+    "an unknown name": ("&zzz; &#xZ &;", "&amp;zzz; &amp;#xZ &amp;;"),
+    "no-break spaces": ("\xa0 &nbsp; &#160; &#xA0;", "&nbsp; &nbsp; &nbsp; &nbsp;"),
+    "signs beside it": ("© &copy; &copy &#169; ¿", "© © © © ¿"),
+    "a name that runs on": ("&copyright", "&amp;copyright"),
+    "Windows-1252 as a number": ("&#128;", "€"),
+    "a link": ('<a href="http://x/?a=1&b=2&amp;c=3&copy=1">x</a>', "http://x/?a=1&amp;b=2&amp;c=3&amp;copy=1"),
+    "a title": ('<p title="© & &nbsp;">x</p>', 'title="© &amp; &nbsp;"'),
+    "a style": ("<p style=\"font-family:'A&B ©'\">x</p>", "A&amp;B ©"),
+    "noncharacters": ("a\ufffe\ufdd0b", "ab"),
+}
+
+
+@pytest.mark.parametrize(("html", "shown"), REFERENCES.values(), ids=REFERENCES.keys())
+def test_character_references_mean_what_they_say(html: str, shown: str) -> None:
+    assert shown in html_sanitizer.sanitize_html(html).html
+
+
+@given(st.text(alphabet="&#x3826;ampnbsgtl <>\xa0\xa9a=é", max_size=60))
+def test_text_is_what_a_browser_reads(text: str) -> None:
+    """The text of an element comes out as it went in, whatever references it holds but those that run on."""
+
+    class Text(HTMLParser):
+        found = ""
+
+        def handle_data(self, data: str) -> None:
+            self.found += data
+
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    reader = Text(convert_charrefs=True)
+    reader.feed(html_sanitizer.sanitize_html(f"<p>{escaped}</p>").html)
+    reader.close()
+    assert reader.found == text
+
+
+def test_a_long_text_is_no_tag_with_many_attributes() -> None:
+    assert not html_sanitizer.sanitize_html("a & b " * 2000).cut
+
+
+def test_what_is_too_long_for_the_cache_is_sanitized_each_time() -> None:
+    cache = html_sanitizer._Cache(10)
+    for key, html in ((b"1", "x" * 10), (b"2", "x" * 11), (b"3", "x" * 5)):
+        cache.add(key, html_sanitizer.SanitizedHtml(html, 0))
+    assert [cache.get(key) is not None for key in (b"1", b"2", b"3")] == [False, False, True]

@@ -52,7 +52,8 @@ def test_an_address_becomes_a_link(line: str, target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["文件a.py", "index.html", "ftp://x.com.cn/z", "zs@localhost", "zs@1.2.3.4", "a@b@c.com", "http://", "@", "a.b"]
+    "line",
+    ["文件a.py", "index.html", "ftp://x.com.cn/z", "zs@localhost", "zs@1.2.3.4", "a@b@c.com", "http://", "@", "a.b"],
 )
 def test_other_text_is_no_link(line: str) -> None:
     assert links.link_addresses(line, 10) == (line, 0)
@@ -75,7 +76,7 @@ def test_an_address_is_so_long_at_most(length: int, count: int) -> None:
 
 
 def test_text_is_escaped() -> None:
-    assert links.link_addresses('<b>"&\' @', 10) == ("&lt;b&gt;&quot;&amp;&#x27; @", 0)
+    assert links.link_addresses("<b>\"&' @", 10) == ("&lt;b&gt;&quot;&amp;&#x27; @", 0)
     assert links.link_addresses("<http://x.com/?a=1&b=2>", 10)[0] == (
         '&lt;<a href="http://x.com/?a=1&amp;b=2">http://x.com/?a=1&amp;b=2</a>&gt;'
     )

@@ -89,7 +89,7 @@ def _reply_fields(message: MessageContent, person: WebmailUser, text: str, mode:
 
 def _forward_fields(message: MessageContent, person: WebmailUser, text: str) -> dict[str, Any]:
     body = mime_builder.forward_body(message.head, message.row, text)
-    files = [part for part in (*message.shown.files, *message.shown.inside) if part.title or part.main != "image"]
+    files = [part for part in message.shown.files_beside(()) if part.title or part.main != "image"]
     me = _receiving_identity(message, person)
     return {
         "identity": str(me.id),
@@ -123,10 +123,11 @@ def _edit_as_new(
 ) -> dict[str, Any]:
     """Return the fields to continue a draft, or to reuse an old message for a new one."""
     head, uid = message.head, message.row.uid
-    raw = mail.contents(uid, [part.section for part in message.shown.files])
+    files = message.shown.files_beside(())
+    raw = mail.contents(uid, [part.section for part in files])
     copied = [
         (part.title, part.kind, data if part.kind == "message/rfc822" else mime_parts.decode_part(part, data))
-        for part in message.shown.files
+        for part in files
         if (data := raw.get(part.section)) is not None
     ]
     writer = sender_identities.identity_for(person, [a.mail for a in head.addresses("from")])

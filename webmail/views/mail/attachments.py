@@ -88,25 +88,26 @@ def download_part(request: Request, mail: imap_client.MailSession, uid: int, sec
 def preview_part(request: Request, mail: imap_client.MailSession, uid: int, section: str) -> HttpResponse:
     """Show a page for one file: an image, a PDF or text in a frame of its own, with links to the other files."""
     message = find_message(request, mail, uid)
-    at = next((n for n, part in enumerate(message.shown.files) if part.section == section), None)
-    if at is None:
+    files = message.shown.files_beside(())
+    chosen = next((part for part in files if part.section == section), None)
+    if chosen is None:
         raise Http404
     box = layout.requested_folder(request)
-    files = [part for part in message.shown.files if message_content.is_viewable(part)]
-    number = files.index(message.shown.files[at]) if message.shown.files[at] in files else -1
+    viewable = [part for part in files if message_content.is_viewable(part)]
+    number = viewable.index(chosen) if chosen in viewable else -1
     context = layout.page_context(request, mail, box) | {
         "message": message,
-        "part": message.shown.files[at],
+        "part": chosen,
         "viewable": number >= 0,
-        "previous": files[number - 1] if number > 0 else None,
-        "following": files[number + 1] if 0 <= number < len(files) - 1 else None,
+        "previous": viewable[number - 1] if number > 0 else None,
+        "following": viewable[number + 1] if 0 <= number < len(viewable) - 1 else None,
         "inner": layout.folder_query(box, part=message.section),
         "view": reverse("part", args=[uid, section]) + layout.query_prefix(box) + "view=1",
     }
-    if message_content.is_vcard(message.shown.files[at]):
+    if message_content.is_vcard(chosen):
         context["people"] = [
             (person, [(DETAIL_NAMES[kind], value) for kind, value in person.details])
-            for person in vcard_csv.read_vcards(_part_bytes(mail, uid, message.shown.files[at])[: vcard_csv.LARGEST])
+            for person in vcard_csv.read_vcards(_part_bytes(mail, uid, chosen)[: vcard_csv.LARGEST])
         ]
     return render(request, "webmail/preview.html", context)
 
@@ -142,14 +143,18 @@ def _part_bytes(mail: imap_client.MailSession, uid: int, part: mime_parts.MimePa
 @require_safe
 @requires_login
 def download_all(request: Request, mail: imap_client.MailSession, uid: int) -> HttpResponse:
-    """Return all files of the message in one ZIP archive, under unique names."""
+    """Return all files of the message in one ZIP archive, under unique names.
+
+    With ?embedded=1 the images that its HTML shows are among them, as in the list beside its plain text.
+    """
     message = find_message(request, mail, uid)
-    wanted_part = message.shown.files
-    raw = mail.contents(uid, [part.section for part in wanted_part])
+    with_embedded = request.GET.get("embedded") == "1"
+    files = message.shown.files_beside(()) if with_embedded else message_content.list_files(mail, message)
+    raw = mail.contents(uid, [part.section for part in files])
     target = io.BytesIO()
     used_names: set[str] = set()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for part in wanted_part:
+        for part in files:
             data = raw.get(part.section, b"")
             name = _free_name(part.title or f"part-{part.section}", used_names)
             archive.writestr(name, data if part.kind == "message/rfc822" else mime_parts.decode_part(part, data))

@@ -116,7 +116,6 @@ def content_context(
         "list_commands": unsubscribe.list_commands(message.head),
         "always_pictures": always_shown,
         "inner": layout.folder_query(box, part=message.section),
-        "files": [(part, message_content.is_viewable(part)) for part in shown.files],
         "people": _people(message.head),
         "findings": sender_checks.check_sender(
             message.head, person.address, contact_store.known_domains(person.address), enclosed=bool(message.section)
@@ -125,7 +124,8 @@ def content_context(
         "receipt_doubtful": requester is not None and read_receipts.is_doubtful(message, requester),
     }
     if as_html:
-        cleaned = message_content.render_html(parts, raw, {}, remote=remote)
+        cleaned = message_content.render_html(parts, raw, message_content.image_names(shown), remote=remote)
+        files = shown.files_beside(cleaned.embedded)
         context["blocked"] = cleaned.blocked
         context["lies"] = sender_checks.find_misleading_links(cleaned.html)
         context["body"] = reverse("body", args=[uid]) + layout.folder_query(
@@ -135,6 +135,9 @@ def content_context(
         text = message_content.render_text(parts, raw)
         context["text"] = mark_safe(html_sanitizer.sanitize_text_markup(plain_text.to_html(text)))  # noqa: S308
         context["empty"] = not text.strip()
+        files = shown.files_beside(())
+    context["archive"] = layout.folder_query(box, part=message.section, embedded="" if as_html else "1")
+    context["files"] = [(part, message_content.is_viewable(part)) for part in files]
     return context
 
 
@@ -197,15 +200,19 @@ def print_page(request: Request, mail: imap_client.MailSession, uid: int) -> Htt
         "row": message.row,
         "writers": message.head.addresses("from"),
         "people": _people(message.head),
-        "files": shown.files,
     }
     if shown.html:
         raw = message_content.fetch_parts(mail, uid, shown.html)
         images = message_content.inline_images(mail, uid, shown.inside)
-        context["html"] = mark_safe(message_content.render_html(shown.html, raw, images, remote=remote).html)  # noqa: S308
+        cleaned = message_content.render_html(
+            shown.html, raw, message_content.image_names(shown) | images, remote=remote
+        )
+        context["html"] = mark_safe(cleaned.html)  # noqa: S308
+        context["files"] = shown.files_beside(cleaned.embedded)
     else:
         text = message_content.render_text(shown.text, message_content.fetch_parts(mail, uid, shown.text))
         context["text"] = mark_safe(html_sanitizer.sanitize_text_markup(plain_text.to_html(text)))  # noqa: S308
+        context["files"] = shown.files
     return _frame_response(render(request, "webmail/printed.html", context))
 
 
