@@ -197,9 +197,9 @@ def forward_body(head: MessageHeader, row: MessageSummary, text: str) -> str:
         f"{_('Subject')}: {head.subject}",
         f"{_('Date')}: {full_date(row.sent or row.arrived)}",
         f"{_('From')}: {join_addresses(head.addresses('from'))}",
-        f"{_('To')}: {join_addresses(head.addresses('to'))}",
+        f"{_('To')}: {join_addresses(head.people('to'))}",
     ]
-    if cc := head.addresses("cc"):
+    if cc := head.people("cc"):
         lines.append(f"{_('Cc')}: {join_addresses(cc)}")
     return "\n".join(lines) + f"\n\n{text}\n"
 

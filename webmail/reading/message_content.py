@@ -14,6 +14,7 @@ from webmail.values.addresses import Address, parse_header
 from webmail.values.mime_parts import DisplayedParts, MimePart
 
 INLINE_LIMIT = 8_000_000  # bytes of images embedded into one message's HTML
+_BLANK = 4000  # bytes of an HTML part that may be blank
 TEXT_LIMIT = 2_000_000  # bytes of text parts fetched for display
 RASTER = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"})
 
@@ -37,12 +38,18 @@ class MessageHeader:
 
     fields: tuple[tuple[str, str], ...]
     raw: headers.Fields
+    charset: str = ""  # of the message's text, which raw bytes of the header are likely to have too
 
     def first(self, name: str) -> str:
-        return next((header_text.decode_header(value.encode("latin-1")) for key, value in self.raw if key == name), "")
+        value = self.raw_first(name)
+        return header_text.decode_header(value.encode("latin-1"), self.charset)
 
     def addresses(self, name: str) -> tuple[Address, ...]:
-        return tuple(a for key, value in self.raw if key == name for a in parse_header(value))
+        return tuple(person for person in self.people(name) if person.mail)
+
+    def people(self, name: str) -> tuple[Address, ...]:
+        """Return the addresses of a field with the names of groups, which have no address."""
+        return tuple(a for key, value in self.raw if key == name for a in parse_header(value, self.charset))
 
     @property
     def subject(self) -> str:
@@ -74,30 +81,38 @@ class MessageContent:
     root: MimePart
     shown: DisplayedParts
     section: str = ""  # of the message/rfc822 part shown; "" for the message itself
+    charset: str = ""  # chosen by hand, for all text of the message; "" for what the message names
 
 
-def parse_head(raw: bytes) -> MessageHeader:
+def parse_head(raw: bytes, charset: str = "") -> MessageHeader:
     fields = headers.split_fields(raw)
-    decoded = tuple((name.title(), header_text.decode_header(value.encode("latin-1"))) for name, value in fields)
-    return MessageHeader(decoded, fields)
+    decoded = tuple(
+        (name.title(), header_text.decode_header(value.encode("latin-1"), charset)) for name, value in fields
+    )
+    return MessageHeader(decoded, fields, charset)
 
 
 def load_message(
-    mail: imap_client.MailSession, found: imap_client.FetchedMessage, section: str = ""
+    mail: imap_client.MailSession, found: imap_client.FetchedMessage, section: str = "", charset: str = ""
 ) -> MessageContent | None:
-    """Return the message, or the one enclosed at `section`; None if there is no such part."""
+    """Return the message, or the one enclosed at `section`; None if there is no such part.
+
+    `charset` stands for the one that its text names.
+    """
     root = mime_parts.parse_structure(found.structure)
     if not section:
-        return MessageContent(found.row, parse_head(found.head), root, mime_parts.choose_parts(root))
+        head = parse_head(found.head, charset or mime_parts.text_charset(root))
+        return MessageContent(found.row, head, root, mime_parts.choose_parts(root), charset=charset)
     part = find_part(root, section)
     if part is None or part.kind != "message/rfc822" or not part.children:
         return None
     return MessageContent(
         found.row,
-        parse_head(mail.read_header(found.row.uid, section)),
+        parse_head(mail.read_header(found.row.uid, section), charset or mime_parts.text_charset(part.children[0])),
         root,
         mime_parts.choose_parts(part.children[0]),
         section,
+        charset,
     )
 
 
@@ -137,14 +152,14 @@ def fetch_parts(mail: imap_client.MailSession, uid: int, parts: tuple[MimePart, 
     return mail.contents(uid, parts_within_limit(parts))
 
 
-def render_text(parts: tuple[MimePart, ...], raw: dict[str, bytes]) -> str:
-    """Return the text of the parts, one after the other; HTML as text."""
+def render_text(parts: tuple[MimePart, ...], raw: dict[str, bytes], charset: str = "", *, links: bool = False) -> str:
+    """Return the text of the parts, one after the other; HTML as text, with the addresses of its `links` if asked."""
     out = []
     for part in parts:
         if part.section in raw:
-            content = mime_parts.part_text(part, raw[part.section])
+            content = mime_parts.part_text(part, raw[part.section], charset)
             out.append(
-                plain_text.from_html(html_sanitizer.sanitize_html(content).html)
+                plain_text.from_html(html_sanitizer.sanitize_html(content).html, links=links)
                 if part.kind == "text/html"
                 else content
             )
@@ -152,13 +167,15 @@ def render_text(parts: tuple[MimePart, ...], raw: dict[str, bytes]) -> str:
 
 
 def render_html(
-    parts: tuple[MimePart, ...], raw: dict[str, bytes], images: dict[str, str], *, remote: bool
+    parts: tuple[MimePart, ...], raw: dict[str, bytes], images: dict[str, str], *, remote: bool, charset: str = ""
 ) -> html_sanitizer.SanitizedHtml:
     """Return the sanitized HTML of the parts; plain text among them is converted.
 
     With `remote`, remote images are loaded through our proxy (`webmail.sanitize.remote_images`).
     """
-    texts = {part.section: mime_parts.part_text(part, raw[part.section]) for part in parts if part.section in raw}
+    texts = {
+        part.section: mime_parts.part_text(part, raw[part.section], charset) for part in parts if part.section in raw
+    }
     pieces = [
         texts[part.section]
         if part.kind == "text/html"
@@ -176,6 +193,14 @@ def render_html(
         any(c.cut for c in cleaned),
         frozenset().union(*(c.embedded for c in cleaned)),
     )
+
+
+def is_blank_html(parts: tuple[MimePart, ...], raw: dict[str, bytes]) -> bool:
+    """Return True if HTML parts show neither text nor pictures."""
+    if any(part.kind != "text/html" or part.size > _BLANK for part in parts):
+        return False
+    html = render_html(parts, raw, {}, remote=False).html
+    return "<img" not in html and not plain_text.from_html(html)
 
 
 def list_files(mail: imap_client.MailSession, message: MessageContent) -> tuple[MimePart, ...]:

@@ -47,12 +47,13 @@ def quote_text(text: str) -> str:
     return "\n".join((">" if line.startswith(">") else "> ") + line if line else ">" for line in lines)
 
 
-def from_html(source: str) -> str:
+def from_html(source: str, *, links: bool = False) -> str:
     """Return the text of sanitized HTML, for quoting and for pages that show text only.
 
-    Python's parser takes quadratic time for broken HTML; the sanitizer's output is well-formed.
+    With `links` a web address follows the text of its link unless it is that text. Python's parser takes quadratic time
+    for broken HTML; the sanitizer's output is well-formed.
     """
-    reader = _TextCollector()
+    reader = _TextCollector(links)
     reader.feed(source[:LARGEST])
     reader.close()
     text = "".join(reader.out)
@@ -85,9 +86,12 @@ _SILENT = frozenset({"head", "script", "style", "template", "title"})
 class _TextCollector(HTMLParser):
     """Collects text; a block begins a line, a paragraph is set apart, quotations get their >."""
 
-    def __init__(self) -> None:
+    def __init__(self, links: bool) -> None:
         super().__init__(convert_charrefs=True)
         self.out: list[str] = []
+        self._links = links
+        self._target = ""  # of the link that is open
+        self._link_start = 0  # its first piece in `out`
         self._silent = 0
         self._quotes = 0
         self._pre = 0
@@ -119,6 +123,10 @@ class _TextCollector(HTMLParser):
             self._quotes += 1
         elif tag == "pre":
             self._pre += 1
+        elif tag == "a":
+            href = dict(attrs).get("href") or ""
+            self._target = href if self._links and href.startswith(("http:", "https:")) else ""
+            self._link_start = len(self.out)
 
     def handle_endtag(self, tag: str) -> None:
         if tag in _SILENT:
@@ -129,6 +137,11 @@ class _TextCollector(HTMLParser):
             self._quotes = max(0, self._quotes - 1)
         elif tag == "pre":
             self._pre = max(0, self._pre - 1)
+        elif tag == "a" and self._target:
+            text = "".join(self.out[self._link_start :]).strip()
+            if text and text.rstrip("/") not in (self._target.rstrip("/"), self._target.partition("//")[2].rstrip("/")):
+                self._write(f" <{self._target}>")
+            self._target = ""
 
     def handle_data(self, data: str) -> None:
         if self._silent:

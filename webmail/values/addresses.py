@@ -33,8 +33,8 @@ class Address:
     @property
     def full(self) -> str:
         """Return `name <address>` as a person would type it, the name quoted where it must be."""
-        if not self.name:
-            return self.mail
+        if not (self.name and self.mail):
+            return self.mail or self.name
         name = self.name if not re.search(r'[",;<>@()\\:\[\]]', self.name) else _quote_name(self.name)
         return f"{name} <{self.mail}>"
 
@@ -56,17 +56,27 @@ def _quote_name(name: str) -> str:
     return '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
 
 
-def parse_envelope(value: Value) -> tuple[Address, ...]:
-    """Return an address list of ENVELOPE (RFC 9051 §7.5.2), without group names but with the members of groups."""
+def parse_envelope(value: Value, charset: str = "") -> tuple[Address, ...]:
+    """Return an address list of ENVELOPE (RFC 9051 §7.5.2) with the members of groups.
+
+    Of a group only its name is returned if it has no members, as an entry without address.
+    """
     if not isinstance(value, tuple):
         return ()
     addresses = []
+    group = ""
     for item in value:
-        if not isinstance(item, tuple) or len(item) < 4 or item[3] is None:
+        if not isinstance(item, tuple) or len(item) < 4:
             continue
         name, local, host = (
-            header_text.decode_header(x if isinstance(x, bytes) else None) for x in (item[0], item[2], item[3])
+            header_text.decode_header(x if isinstance(x, bytes) else None, charset) for x in (item[0], item[2], item[3])
         )
+        if item[3] is None:  # a group begins, or ends
+            if group and not local:
+                addresses.append(Address(group, ""))
+            group = local
+            continue
+        group = ""
         # Dovecot writes these where an address has no local part or no host.
         host = "" if host.upper() in (".MISSING-HOST-NAME.", "MISSING_DOMAIN") else host
         local = "" if local.upper() == "MISSING_MAILBOX" else local
@@ -76,16 +86,21 @@ def parse_envelope(value: Value) -> tuple[Address, ...]:
     return tuple(addresses)
 
 
-def parse_header(value: str) -> tuple[Address, ...]:
-    """Return the addresses of a raw field (Latin-1); encoded words are decoded after splitting, never before."""
+def parse_header(value: str, charset: str = "") -> tuple[Address, ...]:
+    """Return the addresses of a raw field (Latin-1), with each group's name as an entry without address.
+
+    Encoded words are decoded after splitting, never before.
+    """
     addresses = []
     for item in address_list.parse_address_list(value):
-        if item.host is None:
-            continue
         name, local, host = (
-            header_text.decode_header((x or "").encode("latin-1")) for x in (item.name, item.mailbox, item.host)
+            header_text.decode_header((x or "").encode("latin-1"), charset)
+            for x in (item.name, item.mailbox, item.host)
         )
-        if local or name:
+        if item.host is None:
+            if local:
+                addresses.append(Address(local, ""))
+        elif local or name:
             addresses.append(Address(name, f"{local}@{host}" if host else local))
     return tuple(addresses)
 

@@ -8,11 +8,14 @@ from mailcore.wire.text import charsets
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 
 
-def decode_header(raw: bytes | None) -> str:
-    """Return a header field's text: encoded words and raw 8-bit bytes decoded, unfolded, without control characters."""
+def decode_header(raw: bytes | None, charset: str = "") -> str:
+    """Return a header field's text: encoded words and raw 8-bit bytes decoded, unfolded, without control characters.
+
+    `charset` is that of the message's text, which raw bytes are likely to have too.
+    """
     if not raw:
         return ""
-    text = headers.decode_value(raw.decode("latin-1"))
+    text = headers.decode_value(raw.decode("latin-1"), charset)
     return _CONTROLS.sub("", " ".join(text.split()))
 
 

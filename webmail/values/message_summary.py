@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from mailcore.wire.message import dates
-from webmail.values import header_text, imap_responses
+from webmail.values import header_text, imap_responses, mime_parts
 from webmail.values.addresses import Address, parse_envelope
 from webmail.values.imap_responses import Value
 
@@ -76,6 +76,7 @@ class MessageSummary:
 
 def build_summary(uid: int, data: dict[bytes, Value], folder: str = "", validity: int = 0) -> MessageSummary:
     parts = _envelope(data)
+    charset = _raw_charset(parts, data.get(b"BODYSTRUCTURE"))
     return MessageSummary(
         uid=uid,
         sequence=to_number(data.get(b"SEQ")),
@@ -83,18 +84,30 @@ def build_summary(uid: int, data: dict[bytes, Value], folder: str = "", validity
         arrived=parse_internal_date(data.get(b"INTERNALDATE")),
         sent=parse_header_date(imap_responses.to_bytes(parts[0])),
         size=to_number(data.get(b"RFC822.SIZE")),
-        subject=header_text.decode_header(imap_responses.to_bytes(parts[1])),
-        senders=parse_envelope(parts[2]),
-        recipients=parse_envelope(parts[5]),
+        subject=header_text.decode_header(imap_responses.to_bytes(parts[1]), charset),
+        senders=parse_envelope(parts[2], charset),
+        recipients=parse_envelope(parts[5], charset),
         attachments=has_attachment(data.get(b"BODYSTRUCTURE")),
         message_id=imap_responses.to_bytes(parts[9]).decode("ascii", "replace"),
         folder=folder,
         validity=validity,
-        copied=parse_envelope(parts[6]),
+        copied=parse_envelope(parts[6], charset),
         snippet=" ".join(imap_responses.to_bytes(data.get(b"PREVIEW")).decode("utf-8", "replace").split())[:SNIPPET],
         thread=_object_id(data.get(b"THREADID")),
         priority=_priority(data),
     )
+
+
+def _raw_charset(envelope: tuple[Value, ...], structure: Value) -> str:
+    """Return the charset of the first text part if the envelope has raw 8-bit bytes, else ""."""
+    people = [name for people in envelope[2:7] if isinstance(people, tuple) for one in people for name in _strings(one)]
+    if all(text.isascii() for text in (imap_responses.to_bytes(envelope[1]), *people)):
+        return ""
+    return mime_parts.text_charset(mime_parts.parse_structure(structure))
+
+
+def _strings(value: Value) -> tuple[bytes, ...]:
+    return tuple(each for each in value if isinstance(each, bytes)) if isinstance(value, tuple) else ()
 
 
 def _envelope(data: dict[bytes, Value]) -> tuple[Value, ...]:

@@ -4,17 +4,36 @@
 """
 
 import binascii
-import quopri
+import mimetypes
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from mailcore.wire.message import headers
+from mailcore.wire.message import headers, readable_text
 from webmail.values import header_text
+from webmail.values.flowed_text import join_flowed_lines
 from webmail.values.imap_responses import Value
 
 MAX_DEPTH = 40
-_TEXT = ("text/plain", "text/enriched", "text/richtext")
+_EMPTY = 4  # bytes of a part that holds only line ends
+_TEXT = ("text/plain", "text/enriched", "text/richtext", "text/markdown")
+_TEXT_FILES = ("text/calendar", "text/vcard", "text/x-vcard", "text/directory", "text/csv", "text/css")
+# Extensions for files without a name; Python's table, which depends on the machine, has the others.
+_EXTENSIONS = {
+    "text/calendar": ".ics", "text/vcard": ".vcf", "text/x-vcard": ".vcf", "text/directory": ".vcf",
+    "text/plain": ".txt", "text/html": ".html", "text/csv": ".csv", "text/markdown": ".md", "message/rfc822": ".eml",
+    "application/ics": ".ics", "application/msword": ".doc", "application/vnd.ms-excel": ".xls",
+    "application/vnd.ms-powerpoint": ".ppt", "application/pdf": ".pdf", "application/zip": ".zip",
+    "application/x-rar-compressed": ".rar", "application/vnd.rar": ".rar", "application/x-7z-compressed": ".7z",
+    "application/gzip": ".gz", "application/rtf": ".rtf", "application/json": ".json", "application/xml": ".xml",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation": ".pptx",
+    "application/pkcs7-mime": ".p7m", "application/x-pkcs7-mime": ".p7m", "application/ms-tnef": ".dat",
+    "image/jpeg": ".jpg", "image/png": ".png", "image/gif": ".gif", "image/webp": ".webp", "image/bmp": ".bmp",
+    "image/tiff": ".tif", "image/heic": ".heic", "image/svg+xml": ".svg", "audio/mpeg": ".mp3", "audio/wav": ".wav",
+    "audio/amr": ".amr", "video/mp4": ".mp4", "video/quicktime": ".mov",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +60,12 @@ class MimePart:
     @property
     def title(self) -> str:
         return self.file_name or ("message.eml" if self.kind == "message/rfc822" else "")
+
+    @property
+    def download_name(self) -> str:
+        """Return the file's name, or one made of its section and its media type."""
+        extension = _EXTENSIONS.get(self.kind) or mimetypes.guess_extension(self.kind) or ""
+        return self.title or f"part-{self.section}{extension if extension != '.bin' else ''}"
 
     def walk(self) -> Iterator["MimePart"]:
         yield self
@@ -159,6 +184,8 @@ def choose_parts(root: MimePart) -> DisplayedParts:
                 visit(child, alternative or part.kind == "multipart/alternative")
         elif part.disposition == "attachment" and not (part.content_id and part.main == "image"):
             files.append(part)
+        elif part.kind == "text/html" and alternative and part.size <= _EMPTY:
+            return  # the other alternatives have the text
         elif part.kind == "text/html" and (alternative or not part.file_name):
             html.append(part)
             if not alternative:
@@ -169,6 +196,9 @@ def choose_parts(root: MimePart) -> DisplayedParts:
                 html.append(part)
         elif part.main == "image" and part.content_id:
             inside.append(part)
+        elif part.main == "text" and not (alternative or part.file_name or part.kind in _TEXT_FILES):
+            text.append(part)
+            html.append(part)
         elif part.kind not in ("application/pgp-signature", "application/pkcs7-signature"):
             files.append(part)
 
@@ -184,7 +214,7 @@ def decode_part(part: MimePart, raw: bytes) -> bytes:
         case "base64":
             return headers.decode_base64(raw)
         case "quoted-printable":
-            return quopri.decodestring(raw)
+            return headers.decode_quoted_printable(raw)
         case "x-uuencode" | "uuencode" | "x-uue":
             return _decode_uuencode(raw)
     return raw
@@ -202,6 +232,18 @@ def _decode_uuencode(raw: bytes) -> bytes:
     return bytes(out)
 
 
-def part_text(part: MimePart, raw: bytes) -> str:
-    r"""Return a text part's characters, with \n line ends."""
-    return header_text.decode_body(decode_part(part, raw), part.parameters.get("charset", ""))
+def part_text(part: MimePart, raw: bytes, charset: str = "") -> str:
+    r"""Return a text part's characters, with \n line ends; `charset` stands for the one that the part names."""
+    data = decode_part(part, raw)
+    named = charset or part.parameters.get("charset", "")
+    if not named and part.kind == "text/html":
+        named = readable_text.meta_charset(data)
+    text = header_text.decode_body(data, named)
+    if part.kind == "text/plain" and part.parameters.get("format", "").lower() == "flowed":
+        text = join_flowed_lines(text, delete_space=part.parameters.get("delsp", "").lower() == "yes")
+    return text
+
+
+def text_charset(root: MimePart) -> str:
+    """Return the charset that the first text part of a message names, or ""."""
+    return next((name for part in root.walk() if part.main == "text" and (name := part.parameters.get("charset"))), "")

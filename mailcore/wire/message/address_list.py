@@ -22,10 +22,14 @@ class Address(NamedTuple):
     host: str | None
 
 
+# White space is ASCII's (re.ASCII): Latin-1 has two characters more, which are bytes of UTF-8 and GBK names here.
 _TEXT = r'[^"\\<>()@,;:\[\]\s]'
-_NAMED = re.compile(rf'\s*+(?:"([^"\\]*)"\s*+|([^"\\<>()@,;:\[\]]*+))<({_TEXT}++)@({_TEXT}++)>\s*+(?:,|$)')
-_BARE = re.compile(rf"\s*+({_TEXT}++)@({_TEXT}++)\s*+(?:,|$)")
-_TOKEN = re.compile(r'\s+|"((?:[^"\\]|\\.)*+)"?|(\[[^\[\]]*\]?)|([<>@,;:()])|([^\s"\[<>@,;:()\\]+)|\\?(.)', re.DOTALL)
+_NAMED = re.compile(rf'\s*+(?:"([^"\\]*)"\s*+|([^"\\<>()@,;:\[\]]*+))<({_TEXT}++)@({_TEXT}++)>\s*+(?:,|$)', re.ASCII)
+_BARE = re.compile(rf"\s*+({_TEXT}++)@({_TEXT}++)\s*+(?:,|$)", re.ASCII)
+_TOKEN = re.compile(
+    r'\s+|"((?:[^"\\]|\\.)*+)"?|(\[[^\[\]]*\]?)|([<>@,;:()])|([^\s"\[<>@,;:()\\]+)|\\?(.)', re.DOTALL | re.ASCII
+)
+_SPACES = " \t\r\n\f\v"
 
 _WORD, _SPACE = "word", "space"  # kinds of tokens, besides "comment" and the single characters < > @ , ; :
 _GROUP_END = Address(None, None, None, None)
@@ -38,11 +42,11 @@ def parse_address_list(value: str) -> list[Address]:
     while at < end:
         if match := _NAMED.match(value, at):
             quoted, plain, mailbox, host = match.groups()
-            found.append(Address(quoted or (plain or "").rstrip() or None, None, mailbox, host))
+            found.append(Address(quoted or (plain or "").rstrip(_SPACES) or None, None, mailbox, host))
         elif match := _BARE.match(value, at):
             found.append(Address(None, None, match[1], match[2]))
         else:
-            return _Scanner(value).addresses() if value.strip() else []
+            return _Scanner(value).addresses() if value.strip(_SPACES) else []
         at = match.end()
     return found
 
@@ -103,7 +107,7 @@ class _Scanner:
                     out.append(" ")
             else:
                 out.append(text)
-        return "".join(out).strip()
+        return "".join(out).strip(_SPACES)
 
     def addresses(self) -> list[Address]:
         found: list[Address] = []
@@ -157,6 +161,8 @@ class _Scanner:
                 route = text
             else:
                 self._at = start
+        while self._kind() == "<":  # some programs write two
+            self._at += 1
         mailbox = self._words("@>", spaced=False)
         host = ""
         if self._kind() == "@":

@@ -18,7 +18,8 @@ MAX_HEADER = 128 * 1024  # bytes that are parsed; the rest of a header is stored
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 _FIELD = re.compile(r"^([!-9;-~]++)[ \t]*+:(.*)$", re.MULTILINE)
 _WORD = re.compile(r"=\?([^?\s*]{1,40})(?:\*[^?\s]{0,20})?\?([bBqQ])\?([^?\r\n]*)\?=")
-_PARAMETER = re.compile(r';[ \t]*([^\s=;"()]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*+)"?|([^;]*))')
+_PARAMETER = re.compile(r';[ \t]*([^\s=;"()]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*+)"?|([^;]*))', re.ASCII)
+_SPACES = re.compile(r"[ \t\r\n\f\v]+")  # not Latin-1's, which are bytes of other charsets here
 _COMMENT = re.compile(r"\([^()]*\)")
 _ID = re.compile(r"<([^<>]+)>")
 
@@ -31,10 +32,10 @@ def split_fields(head: bytes) -> Fields:
     return [(name.lower(), value.strip(" \t\r")) for name, value in _FIELD.findall(text)]
 
 
-def decode_value(value: str) -> str:
-    """Decode an unstructured value: encoded words and raw 8-bit bytes."""
-    if not value.isascii():
-        value = guess_text(value.encode("latin-1"))
+def decode_value(value: str, hint: str = "") -> str:
+    """Decode an unstructured value: encoded words and raw 8-bit bytes; `hint` is the charset of the message's text."""
+    if not value.isascii() or "\x1b" in value:
+        value = guess_text(value.encode("latin-1"), hint)
     return _decode_words(value) if "=?" in value else value
 
 
@@ -119,15 +120,15 @@ def _parse_uncached(value: str) -> Structured:
     if "(" in value and '"' not in value:
         value = _COMMENT.sub("", value)
     head, _, rest = value.partition(";")
-    words = head.replace('"', "").split(None, 1)
-    head = words[0] if words else ""
+    words = _SPACES.split(head.replace('"', "").strip(" \t\r\n"), maxsplit=1)
+    head = words[0]
     if len(words) > 1:  # the semicolon is missing, as some programs write it
-        head, rest = (head + "".join(words[1].split()), rest) if "/" in words[1][:2] else (head, f"{words[1]};{rest}")
+        head, rest = (head + _SPACES.sub("", words[1]), rest) if "/" in words[1][:2] else (head, f"{words[1]};{rest}")
     if not rest:
         return Structured(head, ())
     found: dict[str, str] = {}
     for name, quoted, plain in _PARAMETER.findall(";" + rest)[:200]:
-        text = re.sub(r"\\(.)", r"\1", quoted) if "\\" in quoted else quoted or plain.rstrip()
+        text = re.sub(r"\\(.)", r"\1", quoted) if "\\" in quoted else quoted or plain.rstrip(" \t\r\n")
         found.setdefault(name.lower(), text)
     if any("*" in name for name in found):
         found = _join_continuations(found)

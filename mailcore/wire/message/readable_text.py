@@ -51,10 +51,13 @@ def decoded_text(content: Content, part: Part, limit: int = MAX_TEXT) -> str:
     """Return one text part as characters, with its markup."""
     is_html = _is_html(part)
     data = decoded_bytes(content, part, limit * _HTML_SHARE if is_html else limit)
-    label = part.content_type.raw("charset")
-    if is_html and not label and (match := _CHARSET.search(data[:2000])):
-        label = match[1].decode("latin-1")
-    return decode_text(data, label)
+    return decode_text(data, part.content_type.raw("charset") or (meta_charset(data) if is_html else ""))
+
+
+def meta_charset(data: bytes) -> str:
+    """Return the charset that an HTML document names itself (HTML Living Standard §13.2.3.2), or ""."""
+    match = _CHARSET.search(data[:2000])
+    return match[1].decode("latin-1") if match else ""
 
 
 def _is_html(part: Part) -> bool:

@@ -1,43 +1,72 @@
 """Conversion of bytes to text for every charset label used in mail, and folding of text for comparison.
 
-No function raises: what cannot be decoded becomes U+FFFD. Labels of old Chinese software mean more than they say: every
-name of GB 2312 and GBK is read as GB 18030, Big5 as code page 950 and then with the Hong Kong supplement.
+Labels mean what the WHATWG Encoding Standard says (webencodings has its table), and some more that mail programs use.
+No function raises: a byte that cannot be decoded becomes U+FFFD and what follows it is read as if it were not there.
 """
 
 import codecs
+import re
 import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 
+import webencodings  # type: ignore[import-untyped]
+
+from mailcore.wire.text.charset_guess import guess_charset, is_mostly_utf8, is_plausible_utf8, realign_pairs
+
 Decoder = Callable[[bytes], str]
 
-_GB = ("gb2312 gbk cp936 x-gbk gb_2312-80 gb231280 gb2312-80 euc-cn euccn gb18030 gb18030-2000 gb18030-2005 "
-       "ms936 windows-936 csgb2312 iso-ir-58 chinese gb_2312 gb-2312 x-cp20936 hz-cp936")  # fmt: skip
-_BIG5 = "big5 big-5 cp950 big5-tw csbig5 x-x-big5 ms950 windows-950 big5-hkscs big5hkscs big5_hkscs"
-_LATIN = "iso-8859-1 iso8859-1 iso_8859-1 latin1 latin-1 l1 cp819 windows-1252 cp1252 x-ansi iso-8859-1-windows"
-_ASCII = (
-    "us-ascii ascii ansi_x3.4-1968 iso646-us iso-646-us x-unknown unknown-8bit unknown default 8bit binary"
-    " x-user-defined"
-)
+# Labels of mail programs that the Encoding Standard does not have, by the Python codec that reads them.
+_MORE_LABELS = {
+    "gb18030": "gb-2312 gb2312-1980 cp936 ms936 windows-936 x-cp936 x-cp20936 euc-cn euccn x-euc-cn gb18030-2000"
+    " gb18030-2005 gb18030-2022 hz-cp936 csgb18030 zh-cn",
+    "big5": "big-5 cp950 ms950 windows-950 x-cp950 big5-tw big5-eten big5-2003 big5hkscs hkscs x-windows-950 zh-tw",
+    "cp932": "cp932 windows-932 x-ms-cp932 cswindows31j shift-jisx0213",
+    "cp949": "cp949 uhc ms949 windows-949-2000 x-windows-949 x-uhc ksc5601 ks-c-5601-1992 ksc",
+    "eucjp": "eucjp euc-jp-ms eucjpms eucjp-ms cp51932 x-eucjp x-euc",
+    "iso2022jp": "iso-2022-jp-1 iso-2022-jp-ms cp50220 cp50221 cp50222 csiso2022jp2 jis iso2022jp",
+    "cp1252": "latin-1 8859-1 iso-8859-1-windows x-ansi ansi cp819 windows-latin-1",
+    "guess": "unknown unknown-8bit x-unknown default 8bit binary none us ascii-8bit windows x-user-defined"
+    " us-ascii ascii ansi-x3.4-1968 ansi-x3.4-1986 iso646-us iso-646-us iso-ir-6 cp367 ibm367 csascii",
+    "cp1251": "win-1251 windows1251 cp-1251",
+    "koi8_r": "koi8r koi-8 koi8-ru",
+    "iso2022_kr": "iso-2022-kr csiso2022kr",
+    "hz": "hz hz-gb-2312 hz-gb2312",
+    "utf-7": "unicode-1-1-utf-7 utf-7 x-unicode-2-0-utf-7 csunicode11utf7",
+    "utf-8": "utf8mb4 x-utf-8 utf-8-bom cp65001 unicode-utf-8",
+}
+_BY_WHATWG_NAME = {
+    "gbk": "gb18030", "big5": "big5", "shift_jis": "cp932", "euc-kr": "cp949", "euc-jp": "eucjp",
+    "iso-2022-jp": "iso2022jp", "windows-1252": "cp1252", "x-user-defined": "guess", "replacement": "guess",
+}  # fmt: skip
 # Python's text codecs that are not charsets of mail; punycode takes quadratic time.
 _NOT_CHARSETS = frozenset({"punycode", "idna", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
+# Beginnings of the labels under which ASCII bytes mean something else.
+_SEVEN_BIT = (
+    *("utf-7", "utf7", "unicode", "csunicode", "x-unicode", "utf-16", "utf16", "utf-32", "ucs-2", "hz", "x-imap4"),
+    *("iso-2022", "iso2022", "csiso2022", "jis", "cp5022", "cp037", "ibm037", "ebcdic"),
+)
 
 
-def guess_text(data: bytes) -> str:
-    """Decode unlabelled bytes: strict UTF-8, then GB 18030, then Big5, then Windows-1252."""
-    for charset in ("utf-8", "gb18030", "cp950", "big5hkscs"):
-        try:
-            return data.decode(charset)
-        except UnicodeDecodeError:
-            pass
-    return data.decode("cp1252", "replace")
+def guess_text(data: bytes, hint: str = "") -> str:
+    """Decode unlabelled bytes; `hint` is the charset that text beside them has, or ""."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
+    else:
+        if b"\x1b$" not in data and b"~{" not in data and is_plausible_utf8(text):
+            return text
+    if hint and (hinted := _decode_strictly(data, hint)) is not None:
+        return hinted
+    return _DECODERS[guess_charset(data)](data)
 
 
 def decode_text(data: bytes, label: str) -> str:
     """Decode bytes under a charset label of a message (any case, perhaps unknown or wrong)."""
-    if data.isascii() and _ascii_means_itself(label):
+    if data.isascii() and b"\x1b$" not in data and _ascii_means_itself(label):
         return data.decode("ascii")
-    return _decoder(label[:40].strip(" '\"").lower())(data)
+    return _decoder(label[:40])(data)
 
 
 def fold_text(text: str) -> str:
@@ -46,64 +75,190 @@ def fold_text(text: str) -> str:
     return folded.replace("\0", "") if "\0" in folded else folded
 
 
+def _decode_strictly(data: bytes, label: str) -> str | None:
+    """Return the text if every byte of it has a meaning under `label`, else None."""
+    text = decode_text(data, label)
+    return None if "\ufffd" in text or any("\ue000" <= sign <= "\uf8ff" for sign in text) else text
+
+
 @lru_cache(256)
 def _ascii_means_itself(label: str) -> bool:
-    lowered = label.lower()
-    return not lowered.startswith(
-        ("utf-7", "utf7", "unicode-1-1-utf-7", "utf-16", "utf16", "utf-32", "hz", "iso-2022", "x-imap4")
-    )
+    return not label.strip(" '\"").lower().replace("_", "-").startswith(_SEVEN_BIT)
 
 
 @lru_cache(256)
 def _decoder(label: str) -> Decoder:
-    name = label.replace("_", "-")
-    if name in _GB.replace("_", "-").split():
-        return lambda data: data.decode("gb18030", "replace")
-    if name in _BIG5.replace("_", "-").split():
-        return _big5
-    if name in _LATIN.replace("_", "-").split():
-        return lambda data: data.decode("cp1252", "replace")
-    if name in _ASCII.replace("_", "-").split() or not name:
+    name = label.strip(" \t'\"").lower()
+    if not name:
         return guess_text
-    if name in ("utf-8", "utf8", "unicode-1-1-utf-8", "x-utf-8", "utf8mb4"):
-        return _utf8
-    if name in ("hz", "hz-gb-2312", "hz-gb2312"):
-        return lambda data: data.decode("hz", "replace")
-    if name == "unicode-1-1-utf-7":
-        name = "utf-7"
-    if name in ("ks-c-5601-1987", "ks-c-5601", "euc-kr", "ksc5601"):
-        name = "cp949"
-    if name in ("shift-jis", "sjis", "x-sjis", "ms-kanji"):
-        name = "cp932"
+    for spelling in (name, name.replace("_", "-")):
+        if found := _MORE.get(spelling):
+            return found
+        if encoding := webencodings.lookup(spelling):
+            known = _BY_LABEL.get(_BY_WHATWG_NAME.get(encoding.name, encoding.name))
+            return known or _with_codec(encoding.codec_info)
     try:
-        found = codecs.lookup(name)
+        codec = codecs.lookup(name)
     except (LookupError, ValueError):
         return guess_text
-    if found.name in _NOT_CHARSETS or not getattr(found, "_is_text_encoding", True):
+    if codec.name in _NOT_CHARSETS or not getattr(codec, "_is_text_encoding", True):
         return guess_text
-    return lambda data: _strip_surrogates(found.decode(data, "replace")[0])
+    return _with_codec(codec)
+
+
+def _with_codec(codec: codecs.CodecInfo) -> Decoder:
+    """Return the decoder of a Python codec; lone surrogates, which databases cannot store, become U+FFFD."""
+    return lambda data: codec.decode(data, "replace")[0].encode("utf-8", "replace").decode("utf-8")
 
 
 def _utf8(data: bytes) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        # Text cut inside its last character is still UTF-8; anything else may have a wrong label.
-        if error.end >= len(data) - 3 and error.start > 0:
-            return data.decode("utf-8", "replace")
-        decoded = guess_text(data)
-        return data.decode("utf-8", "replace") if "\ufffd" in decoded else decoded
+        is_cut = error.end >= len(data) - 3 and error.start > 0  # inside its last character
+        return data.decode("utf-8", "replace") if is_cut or is_mostly_utf8(data) else guess_text(data)
+
+
+def _or_utf8(decoder: Decoder) -> Decoder:
+    """Return a decoder for a label that old software also writes over UTF-8 text.
+
+    Text is read as UTF-8 if (nearly) all of it is valid and a character of three bytes is among it, which two bytes of
+    another charset hardly ever look like.
+    """
+
+    def decode(data: bytes) -> str:
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            if not is_mostly_utf8(data):
+                return decoder(data)
+            text = data.decode("utf-8", "replace")
+        return text if any(sign >= "\u0800" for sign in text) else decoder(data)
+
+    return decode
+
+
+def _latin(data: bytes) -> str:
+    """Decode text labelled Latin-1: Windows-1252, unless it is plainly UTF-8 or a charset of two bytes a character."""
+    try:
+        text = guess_text(data) if b"\x1b$" in data else data.decode("utf-8")
+    except UnicodeDecodeError:
+        guessed = guess_charset(data, single_byte="cp1252")
+        return data.decode("cp1252", "replace") if guessed == "cp1252" else _DECODERS[guessed](data)
+    return text
+
+
+def _gb18030(data: bytes) -> str:
+    return realign_pairs(data).decode("gb18030", "youju.euro")
+
+
+def _euro(error: UnicodeError) -> tuple[str, int]:
+    """Read the byte 80 of GBK as the euro sign, as the Encoding Standard does, and any other as U+FFFD."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return ("€" if error.object[error.start] == 0x80 else "\ufffd"), error.start + 1
+
+
+codecs.register_error("youju.euro", _euro)
 
 
 def _big5(data: bytes) -> str:
-    for charset in ("cp950", "big5hkscs"):
-        try:
-            return data.decode(charset)
-        except UnicodeDecodeError:
-            pass
-    return data.decode("cp950", "replace")
+    """Decode Big5: code page 950, with the Hong Kong supplement where that has no character."""
+    try:
+        return data.decode("cp950")
+    except UnicodeDecodeError:
+        plain, extended = data.decode("cp950", "replace"), data.decode("big5hkscs", "replace")
+    return extended if extended.count("\ufffd") < plain.count("\ufffd") else plain
 
 
-def _strip_surrogates(text: str) -> str:
-    """Return `text` without lone surrogates, which UTF-7 and UTF-16 can express and databases cannot store."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def _eucjp(data: bytes) -> str:
+    """Decode EUC-JP with NEC row 13 (①, ㈱) and the IBM extensions, as eucJP-ms."""
+    try:
+        return data.decode("euc_jp")
+    except UnicodeDecodeError:
+        return data.decode("euc_jp", "youju.jis")
+
+
+def _jis_extension(error: UnicodeError) -> tuple[str, int]:
+    """Read two bytes that JIS X 0208 does not define by code page 932."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    pair = error.object[error.start : error.start + 2]
+    if len(pair) == 2 and all(0xA1 <= byte <= 0xFE for byte in pair):
+        return _cp932_pair(pair[0] - 0xA0, pair[1] - 0xA0), error.start + 2
+    return "\ufffd", error.start + 1
+
+
+codecs.register_error("youju.jis", _jis_extension)
+
+
+def _cp932_pair(row: int, cell: int) -> str:
+    """Return the character of a row and cell (1 to 94) of JIS X 0208 with the extensions of code page 932."""
+    lead = (row - 1) // 2 + (0x81 if row < 63 else 0xC1)
+    trail = cell + (0x3F if cell < 64 else 0x40) if row % 2 else cell + 0x9E
+    return bytes((lead, trail)).decode("cp932", "replace")[:1]
+
+
+_ESCAPE = re.compile(rb"\x1b(\([ABHIJ]|\$[@AB]|\$\([CD@AB]|&@\x1b\$B|\.[AF]|N.)|[\x0e\x0f]")
+
+
+def _iso2022jp(data: bytes) -> str:
+    """Decode ISO-2022-JP with half-width katakana and NEC row 13, as code page 50221."""
+    out: list[str] = []
+    at, charset = 0, "ascii"
+    for match in _ESCAPE.finditer(data):
+        out.append(_iso2022_piece(data[at : match.start()], charset))
+        at = match.end()
+        charset = _ISO2022_SETS.get(match[1] or match[0], charset)
+    out.append(_iso2022_piece(data[at:], charset))
+    return "".join(out)
+
+
+_ISO2022_SETS = {
+    b"(A": "ascii", b"(B": "ascii", b"(H": "ascii", b"(J": "ascii", b"(I": "kana", b"$@": "jis", b"$B": "jis",
+    b"$(@": "jis", b"$(B": "jis", b"&@\x1b$B": "jis", b"$A": "gb2312", b"$(A": "gb2312", b"$(C": "cp949",
+    b"$(D": "jis2", b"\x0e": "kana", b"\x0f": "ascii",
+}  # fmt: skip
+
+
+def _iso2022_piece(data: bytes, charset: str) -> str:
+    """Decode bytes between two escape sequences; a line end or a raw 8-bit byte ends no character set."""
+    match charset:
+        case "ascii":
+            return data.decode("ascii") if data.isascii() else data.decode("cp932", "replace")
+        case "kana":
+            return bytes(byte | 0x80 if 0x21 <= byte <= 0x5F else byte for byte in data).decode("cp932", "replace")
+        case "jis":
+            raised = bytes(byte | 0x80 if 0x21 <= byte <= 0x7E else byte for byte in data)
+            return _eucjp(raised)
+        case "jis2":
+            raised = re.sub(rb"([\x21-\x7e])([\x21-\x7e])", lambda m: bytes((0x8F, m[1][0] | 128, m[2][0] | 128)), data)
+            return _eucjp(raised)
+    return bytes(byte | 0x80 if 0x21 <= byte <= 0x7E else byte for byte in data).decode(charset, "replace")
+
+
+# What a guess means, by the name of the charset.
+_DECODERS: dict[str, Decoder] = {
+    "utf-8": lambda data: data.decode("utf-8", "replace"),
+    "gb18030": _gb18030,
+    "big5": _big5,
+    "cp932": lambda data: data.decode("cp932", "replace"),
+    "cp949": lambda data: data.decode("cp949", "replace"),
+    "eucjp": _eucjp,
+    "iso2022jp": _iso2022jp,
+    "hz": lambda data: data.decode("hz", "replace"),
+    "koi8_r": lambda data: data.decode("koi8_r", "replace"),
+    "cp1251": lambda data: data.decode("cp1251", "replace"),
+    "cp1252": lambda data: data.decode("cp1252", "replace"),
+}
+# What a label means: several of them also stand over text in other charsets.
+_BY_LABEL: dict[str, Decoder] = _DECODERS | {
+    "utf-8": _utf8,
+    "utf-7": _with_codec(codecs.lookup("utf-7")),
+    "iso2022_kr": _with_codec(codecs.lookup("iso2022_kr")),
+    "gb18030": _or_utf8(_gb18030),
+    "big5": _or_utf8(_big5),
+    "cp1252": _latin,
+    "guess": guess_text,
+}
+_MORE = {label: _BY_LABEL[name] for name, labels in _MORE_LABELS.items() for label in labels.split()}

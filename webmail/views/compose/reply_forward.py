@@ -10,7 +10,7 @@ from webmail.composing import mime_builder, sender_identities
 from webmail.composing.sender_identities import Identity
 from webmail.mailserver import imap_client
 from webmail.reading import message_content, unsubscribe
-from webmail.reading.message_content import MessageContent
+from webmail.reading.message_content import MessageContent, MessageHeader
 from webmail.values import mime_parts
 from webmail.values.addresses import Address
 
@@ -44,9 +44,8 @@ def begin_from_message(
     message = message_content.load_message(mail, found) if found else None
     if message is None:
         return None
-    text = message_content.render_text(
-        message.shown.text, message_content.fetch_parts(mail, uids[0], message.shown.text)
-    )
+    raw = message_content.fetch_parts(mail, uids[0], message.shown.text)
+    text = message_content.render_text(message.shown.text, raw, links=True)
     base = {"in": source.box, "of": str(uids[0]), "mode": source.mode}
     match source.mode:
         case "reply" | "all" | "list":
@@ -65,15 +64,17 @@ def _receiving_identity(message: MessageContent, person: WebmailUser) -> Identit
 def _reply_fields(message: MessageContent, person: WebmailUser, text: str, mode: str) -> dict[str, Any]:
     head, options = message.head, person.options
     to_all, me = mode == "all", _receiving_identity(message, person)
-    writers = head.addresses("reply-to") or head.addresses("from")
+    writers = _answer_addresses(head, "mail-reply-to", "reply-to", "from")
     own = [each.mail for each in sender_identities.list_identities(person)] if options.all_but_me or not to_all else []
-    if not mime_builder.exclude_own(writers, own):  # a reply to one's own message goes to its recipients
+    if writers and not mime_builder.exclude_own(writers, own):  # a reply to one's own message goes to its recipients
         writers = head.addresses("to") or writers
     post = unsubscribe.list_commands(head).get("post", "")
     if mode == "list" and (post_address := re.match(r"mailto:([^?]+)", post, re.IGNORECASE)):
         writers = (Address("", unquote(post_address[1])),)
     to = mime_builder.exclude_own([*writers, *(head.addresses("to") if to_all else ())], own) or writers
     cc = mime_builder.exclude_own(head.addresses("cc"), [*own, *(a.mail for a in to)]) if to_all else ()
+    if to_all and (followup := _answer_addresses(head, "mail-followup-to")):  # the sender chose who is to get answers
+        to, cc = mime_builder.exclude_own(followup, own) or followup, ()
     body = mime_builder.reply_body(head, message.row, text, options.citation)
     above, signed = options.reply_above, options.sign_above
     return {
@@ -85,6 +86,12 @@ def _reply_fields(message: MessageContent, person: WebmailUser, text: str, mode:
         "in_reply_to": mime_builder.parse_ids(message.row.message_id),
         "references": mime_builder.parse_ids(head.ids),
     }
+
+
+def _answer_addresses(head: MessageHeader, *names: str) -> tuple[Address, ...]:
+    """Return the complete addresses in the first of these fields that has some."""
+    fields = (tuple(a for a in head.addresses(name) if "@" in a.mail) for name in names)
+    return next((addresses for addresses in fields if addresses), ())
 
 
 def _forward_fields(message: MessageContent, person: WebmailUser, text: str) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def download_part(request: Request, mail: imap_client.MailSession, uid: int, sec
             else content
         )
         kind = "text/plain; charset=utf-8" if view else "text/plain"
-    return _file_response(content, kind, wanted_part.title or f"part-{section}", inline=view)
+    return _file_response(content, kind, wanted_part.download_name, inline=view)
 
 
 @never_cache
@@ -156,7 +156,7 @@ def download_all(request: Request, mail: imap_client.MailSession, uid: int) -> H
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for part in files:
             data = raw.get(part.section, b"")
-            name = _free_name(part.title or f"part-{part.section}", used_names)
+            name = _free_name(part.download_name, used_names)
             archive.writestr(name, data if part.kind == "message/rfc822" else mime_parts.decode_part(part, data))
     name = mime_parts.safe_file_name(message.head.subject) or f"message-{uid}"
     return _file_response(target.getvalue(), "application/zip", f"{name}.zip", inline=False)

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_POST, require_safe
@@ -24,6 +25,25 @@ from webmail.values import labels
 from webmail.values.addresses import Address
 from webmail.views import layout
 
+CHARSETS = (
+    ("utf-8", gettext_lazy("Unicode (UTF-8)")),
+    ("gb18030", gettext_lazy("Simplified Chinese (GB 18030)")),
+    ("big5", gettext_lazy("Traditional Chinese (Big5)")),
+    ("shift_jis", gettext_lazy("Japanese (Shift_JIS)")),
+    ("iso-2022-jp", gettext_lazy("Japanese (ISO-2022-JP)")),
+    ("euc-jp", gettext_lazy("Japanese (EUC-JP)")),
+    ("euc-kr", gettext_lazy("Korean (EUC-KR)")),
+    ("windows-1251", gettext_lazy("Cyrillic (Windows-1251)")),
+    ("koi8-r", gettext_lazy("Cyrillic (KOI8-R)")),
+    ("windows-1252", gettext_lazy("Western European (Windows-1252)")),
+    ("windows-1250", gettext_lazy("Central European (Windows-1250)")),
+    ("windows-1253", gettext_lazy("Greek (Windows-1253)")),
+    ("windows-1254", gettext_lazy("Turkish (Windows-1254)")),
+    ("windows-1255", gettext_lazy("Hebrew (Windows-1255)")),
+    ("windows-1256", gettext_lazy("Arabic (Windows-1256)")),
+    ("windows-874", gettext_lazy("Thai (Windows-874)")),
+    ("windows-1258", gettext_lazy("Vietnamese (Windows-1258)")),
+)
 _FRAME_POLICY = (
     "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src data: 'self'; "
     "style-src 'unsafe-inline'; frame-ancestors 'self'; form-action 'none'; base-uri 'none'"
@@ -47,7 +67,8 @@ def load_reading(
 ) -> dict[str, Any] | None:
     """Return the context of a message of the open folder, which is marked as read; None if it no longer exists."""
     found = mail.find(uid)
-    message = message_content.load_message(mail, found, request.GET.get("part", "")) if found else None
+    charset = chosen_charset(request)
+    message = message_content.load_message(mail, found, request.GET.get("part", ""), charset) if found else None
     if found is None or message is None:
         return None
     person = request.visitor
@@ -61,6 +82,8 @@ def load_reading(
     parts = message_content.displayed_parts(message.shown, html=view == "html")
     marks = person.options.mark_read and not message.row.seen
     raw, arrived = mail.read(message.row, message_content.parts_within_limit(parts), mark=marks)
+    if view == "html" and message.shown.text and message_content.is_blank_html(parts, raw):
+        view, raw = "text", message_content.fetch_parts(mail, uid, message.shown.text)
     previous, following = _neighbours(mail, uid, state["sort"], arrived)
     context = content_context(request, message, raw, html=view == "html")
     pane = mail.folders(younger_than=30)
@@ -77,6 +100,8 @@ def load_reading(
         "back": layout.list_address(box, **state),
         "menus": layout.action_menus((f for f in pane if f.selectable and f.name != box), person.options.labels),
         "all_headers": request.GET.get("headers") == "all",
+        "charset": charset,
+        "charsets": CHARSETS,
         "details": message_content.list_parts(message.root) if request.GET.get("headers") == "details" else None,
         "set_labels": labels.labels_of(message.row.flags, labels.load_labels(person.options.labels)),
     }
@@ -124,15 +149,17 @@ def content_context(
         "receipt_doubtful": requester is not None and read_receipts.is_doubtful(message, requester),
     }
     if as_html:
-        cleaned = message_content.render_html(parts, raw, message_content.image_names(shown), remote=remote)
+        cleaned = message_content.render_html(
+            parts, raw, message_content.image_names(shown), remote=remote, charset=message.charset
+        )
         files = shown.files_beside(cleaned.embedded)
         context["blocked"] = cleaned.blocked
         context["lies"] = sender_checks.find_misleading_links(cleaned.html)
         context["body"] = reverse("body", args=[uid]) + layout.folder_query(
-            box, part=message.section, images=int(remote)
+            box, part=message.section, images=int(remote), charset=message.charset
         )
     else:
-        text = message_content.render_text(parts, raw)
+        text = message_content.render_text(parts, raw, message.charset)
         context["text"] = mark_safe(html_sanitizer.sanitize_text_markup(plain_text.to_html(text)))  # noqa: S308
         context["empty"] = not text.strip()
         files = shown.files_beside(())
@@ -155,7 +182,7 @@ def _neighbours(mail: imap_client.MailSession, uid: int, sort: str, arrived: tup
 
 
 def _people(head: message_content.MessageHeader) -> list[tuple[str, tuple[object, ...]]]:
-    return [(name, people) for name in ("to", "cc", "bcc", "reply-to") if (people := head.addresses(name))]
+    return [(name, people) for name in ("to", "cc", "bcc", "reply-to") if (people := head.people(name))]
 
 
 def find_message(request: Request, mail: imap_client.MailSession, uid: int) -> message_content.MessageContent:
@@ -165,10 +192,17 @@ def find_message(request: Request, mail: imap_client.MailSession, uid: int) -> m
     """
     mail.open(layout.requested_folder(request), fresh=False)
     fetched = mail.find(uid)
-    message = message_content.load_message(mail, fetched, request.GET.get("part", "")) if fetched else None
+    part, charset = request.GET.get("part", ""), chosen_charset(request)
+    message = message_content.load_message(mail, fetched, part, charset) if fetched else None
     if message is None:
         raise Http404
     return message
+
+
+def chosen_charset(request: Request) -> str:
+    """Return the charset that a reader chose by hand (?charset=…), or ""."""
+    asked = request.GET.get("charset", "")
+    return asked if any(asked == name for name, _title in CHARSETS) else ""
 
 
 @never_cache
@@ -181,7 +215,7 @@ def message_frame(request: Request, mail: imap_client.MailSession, uid: int) -> 
     remote = request.GET.get("images") == "1"
     raw = message_content.fetch_parts(mail, uid, message.shown.html)
     images = message_content.inline_images(mail, uid, message.shown.inside)
-    cleaned = message_content.render_html(message.shown.html, raw, images, remote=remote)
+    cleaned = message_content.render_html(message.shown.html, raw, images, remote=remote, charset=message.charset)
     context = {"html": mark_safe(cleaned.html), "cut": cleaned.cut, "options": request.visitor.options}  # noqa: S308
     page = render_to_string("webmail/body.html", context)
     return _frame_response(HttpResponse(page))
