@@ -111,10 +111,11 @@ def _address_field(name: str, people: Sequence[Address]) -> list[str]:
 
 
 def _encoded(text: str, used: int) -> str:
+    """Return text for a header, encoded if needed (RFC 2047); `used` characters precede it on its line."""
     text = " ".join(text.split())
     if text.isascii() and len(text) + used <= 900 and "=?" not in text:
         return text
-    return Header(text, "utf-8").encode(linesep="\r\n", maxlinelen=75)
+    return Header(text, "utf-8", header_name="x" * used).encode(linesep="\r\n", maxlinelen=75)
 
 
 def _text_part(body: str) -> bytes:
@@ -144,9 +145,18 @@ def _file_part(file: AttachmentFile) -> bytes:
         kind, disposition = f'; name="{file.name}"', f'; filename="{file.name}"'
     else:
         kind = f';\r\n name="{_encoded(file.name, 8)}"'
-        disposition = f";\r\n filename*=utf-8''{quote(file.name, safe='')}"
+        disposition = _extended_parameter("filename", file.name)
     head = f"Content-Type: {file.media_type}{kind}\r\nContent-Disposition: attachment{disposition}\r\n"
     return head.encode() + b"Content-Transfer-Encoding: " + encoding + b"\r\n\r\n" + content
+
+
+def _extended_parameter(name: str, value: str) -> str:
+    """Return a parameter in UTF-8 (RFC 2231 §4), in continuations (§3) of at most 60 bytes a line if it is long."""
+    coded = "utf-8''" + quote(value, safe="")
+    if len(coded) <= 60:
+        return f";\r\n {name}*={coded}"
+    pieces = re.findall(r"(?:%[0-9A-F]{2}|[^%]){1,20}", coded)
+    return "".join(f";\r\n {name}*{number}*={piece}" for number, piece in enumerate(pieces))
 
 
 # --- Replies and forwards -------------------------------------------------------------------------

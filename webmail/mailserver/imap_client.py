@@ -41,6 +41,7 @@ SORT_KEYS = {  # RFC 5256 and RFC 5957; the second of a pair is for servers with
     "size": ("SIZE", "SIZE"),
 }
 MAX_CACHED_SUMMARIES = 600  # summaries cached per connection: a list shown again fetches only flags
+_IS_ATOM = re.compile(r"[A-Za-z0-9.@+_=-]+")  # names that LOGIN takes unquoted
 _SECTION = re.compile(r"\d+(?:\.\d+)*")
 
 
@@ -76,11 +77,22 @@ def connect_imap(server: ServerAddress, login: str, secret: str) -> "MailSession
                 client.starttls(tls_context())  # no password is sent unencrypted to a server elsewhere
             # The end of a command is a packet of its own; Nagle's algorithm would delay it by 40 ms.
             client.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            client.login(reject_controls(login), reject_controls(secret))
+            _authenticate(client, reject_controls(login), reject_controls(secret))
             return MailSession(client)
         except BaseException:
             client.shutdown()
             raise
+
+
+def _authenticate(client: IMAPClient, login: str, secret: str) -> None:
+    """Log in by LOGIN, or by AUTHENTICATE PLAIN if imaplib could not write the name or the password.
+
+    imaplib writes both in ASCII and the name unquoted. PLAIN (RFC 4616) takes any UTF-8; it costs one round trip more.
+    """
+    if _IS_ATOM.fullmatch(login) and secret.isascii():
+        client.login(login, secret)
+    else:
+        client.sasl_login("PLAIN", lambda _challenge: f"\0{login}\0{secret}".encode())
 
 
 class MailSession(MessageChanges):

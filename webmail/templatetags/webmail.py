@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
 from mailcore.conf import size_format
+from mailcore.wire.message import envelope_address
 from webmail.account import access_keys
 from webmail.values import date_format
 
@@ -25,6 +26,13 @@ register = template.Library()
 def icon(name: str) -> SafeString:
     """Return an icon of templates/icons.html; screen readers skip it and read the text beside it."""
     return format_html('<svg class="i{}" aria-hidden="true"><use href="#i-{}"/></svg>', _mirror_class(name), name)
+
+
+@register.filter
+def unicode_address(text: str) -> str:
+    """Return the user's own address, or `name <address>`, with the domain as people write it."""
+    name, bracket, address = text.rpartition("<")
+    return f"{name}{bracket}{envelope_address.unicode_address(address.removesuffix('>'))}{'>' if bracket else ''}"
 
 
 @register.simple_tag

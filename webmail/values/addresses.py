@@ -1,6 +1,7 @@
 """Mail addresses: parsed from servers and from input, formatted for pages and headers."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from email.header import Header
 
@@ -12,8 +13,13 @@ from webmail.values import header_text
 from webmail.values.imap_responses import Value
 
 # Full-width punctuation and the enumeration comma, which Chinese input methods insert between addresses.
-_WIDE = str.maketrans("，、；;＠（）＜＞\u3000", ",,,,@()<> ")
-_NAME_PLAIN = re.compile(r"[A-Za-z0-9 !#$%&'*+\-/=?^_`{|}~]*")
+_WIDE = str.maketrans("，、；;＠（）＜＞《》〈〉\u3000\xa0", ",,,,@()<><><>  ")
+# Characters that nobody sees: zero-width ones, marks of direction, soft hyphens; pasted text is full of them.
+_INVISIBLE = re.compile("[\xad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_FIELDS = ("from", "sender", "reply-to", "to", "cc", "bcc", "subject")  # a pasted header is no group
+_COMMENT = re.compile(r"(\S+@\S+) +\(([^()]*)\)")
+_NAME_PLAIN = re.compile(r"[A-Za-z0-9 !#$%&'*+\-/=?^_`{|}~]{0,70}")
+_WORD_LINE = 75  # bytes of an encoded word, and of a line with one, at most (RFC 2047 §2)
 
 
 class InvalidAddress(ValueError):
@@ -47,9 +53,13 @@ class Address:
             return mail
         if _NAME_PLAIN.fullmatch(name):
             return f"{name} <{mail}>"
-        if name.isascii():
+        if name.isascii() and len(name) <= 70:
             return f"{_quote_name(name)} <{mail}>"
-        return f"{Header(name, 'utf-8').encode(maxlinelen=0)} <{mail}>"
+        # The longest name of a field before it is that of read receipts.
+        words = Header(name, "utf-8", header_name="Disposition-Notification-To")
+        encoded = words.encode(linesep="\r\n", maxlinelen=_WORD_LINE)
+        space = " " if len(encoded.rpartition("\n")[2]) + len(mail) + 3 <= _WORD_LINE else "\r\n "
+        return f"{encoded}{space}<{mail}>"
 
 
 def _quote_name(name: str) -> str:
@@ -114,19 +124,60 @@ def parse_typed(text: str) -> tuple[Address, ...]:
         raise InvalidAddress(_("A control character is not allowed here."))
     addresses: dict[str, Address] = {}
     for piece in split_typed(text):
-        before, bracket, rest = piece.rpartition("<")
-        is_named = bracket and rest.find(">") == len(rest) - 1 >= 0
-        name, mail = (before.strip(), rest[:-1].strip()) if is_named else ("", piece)
-        if len(name) > 1 and name[0] == name[-1] == '"':
-            name = re.sub(r"\\(.)", r"\1", name[1:-1])
-        try:
-            mail = grammar.parse_address(mail)
-        except grammar.AddressError:
-            mail = ""
-        if "@" not in mail:
+        found = _parse_piece(piece)
+        if not found:
             raise InvalidAddress(_("“%s” is not an e-mail address.") % piece[:80])
-        addresses.setdefault(grammar.fold_address(mail), Address(name, mail))
+        for address in found:
+            addresses.setdefault(grammar.fold_address(address.mail), address)
     return tuple(addresses.values())
+
+
+def _parse_piece(piece: str) -> list[Address]:
+    """Return the addresses of a piece between commas, or an empty list if something in it is none.
+
+    A piece is an address, `name <address>`, `address (name)`, several addresses between spaces, or a row of a
+    spreadsheet, in which a name may stand in the cell before the address. The name of a group before it is dropped.
+    """
+    if address := _parse_one(piece):
+        return [address]
+    prefix, colon, rest = piece.partition(":")
+    if colon and not re.search(r'[@<"]', prefix) and prefix.strip().lower() not in _FIELDS:
+        return _parse_piece(rest.strip()) if rest.strip() else []
+    cells = piece.split("\t")
+    if len(cells) == 1:
+        found = [_parse_one(word) for word in piece.split()]
+        return [each for each in found if each] if all(found) and len(found) > 1 else []
+    row: list[Address] = []
+    name = ""
+    for cell in (each.strip() for each in cells):
+        if "@" not in cell:
+            name = cell or name
+        elif addresses := _parse_piece(cell):
+            row += [Address(each.name or name, each.mail) for each in addresses]
+            name = ""
+        else:
+            return []
+    return row
+
+
+def _parse_one(text: str) -> Address | None:
+    before, bracket, rest = text.rpartition("<")
+    name, mail = "", text
+    if bracket and rest.find(">") == len(rest) - 1 >= 0:
+        name, mail = before.strip(), rest[:-1].strip()
+    elif comment := _COMMENT.fullmatch(text):
+        mail, name = comment[1], comment[2].strip()
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        name = re.sub(r"\\(.)", r"\1", name[1:-1])
+    mail = unicodedata.normalize("NFKC", mail.removeprefix("mailto:"))
+    # Signs other than letters and digits stand in no address outside ASCII: they come from the text around it.
+    if any(not sign.isascii() and unicodedata.category(sign)[0] not in "LMN" for sign in mail):
+        return None
+    try:
+        mail = grammar.parse_address(mail)
+    except grammar.AddressError:
+        return None
+    return Address(name, mail) if "@" in mail else None
 
 
 def split_typed(text: str) -> list[str]:
@@ -134,7 +185,7 @@ def split_typed(text: str) -> list[str]:
     pieces: list[str] = []
     current: list[str] = []
     quoted = False
-    for character in text.translate(_WIDE):
+    for character in _INVISIBLE.sub("", text).translate(_WIDE):
         if character == '"' and (not current or current[-1] != "\\"):
             quoted = not quoted
         if character in "\r\n" or (character == "," and not quoted):

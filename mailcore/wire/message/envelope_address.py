@@ -80,6 +80,18 @@ def ascii_domain(domain: str) -> str:
         raise AddressError("the domain is not allowed") from error
 
 
+def unicode_address(address: str) -> str:
+    """Return an address for its owner's eyes, with U-labels (RFC 5890) for the A-labels of its domain."""
+    local, domain = split_address(address)
+    if "xn--" not in domain:
+        return address
+    try:
+        written = domain.encode("ascii").decode("idna")
+        return f"{local}@{written}" if ascii_domain(written) == domain else address
+    except (UnicodeError, AddressError):
+        return address
+
+
 def fold_address(address: str) -> str:
     """Return the form in which addresses are compared: lower case throughout, as in Postfix's tables."""
     return address.lower()

@@ -127,3 +127,13 @@ def test_quotations_nest() -> None:
 def test_html_as_text() -> None:
     html = "<p>各位<br>同事</p><blockquote><p>上一封</p></blockquote><ul><li>一<li>二</ul><table><tr><td>差旅</td><td>¥1,200</td></tr></table>"
     assert plain_text.from_html(html) == "各位\n同事\n\n> 上一封\n\n• 一\n• 二\n\n差旅\t¥1,200"
+
+
+@pytest.mark.parametrize("length", [1, 40, 140])
+def test_a_long_file_name_is_written_in_short_lines(length: int) -> None:
+    """RFC 2231 §3 continuations keep every line below 78 bytes (RFC 5322 §2.1.1)."""
+    name = "报" * length + ".pdf"
+    file = mime_builder.AttachmentFile(name, "application/pdf", b"x")
+    head = mime_builder._file_part(file).partition(b"\r\n\r\n")[0]
+    assert max(map(len, head.split(b"\r\n"))) <= 78
+    assert email.message_from_bytes(head).get_filename() == name
