@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from mailcore.conf.parameters import SPECS, Parameters, Spec
+from mailcore.conf.parameters.restrictions import Restrictions
 from mailcore.conf.value_types import LIST, RESTRICTIONS, TEMPLATE, expand
 from mailcore.wire.files import restriction_syntax
 
@@ -76,7 +77,10 @@ def specs(table: Mapping[str, str] | None = None) -> Mapping[str, Spec]:
     table = _stored_values() if table is None else table
     classes = LIST.parse(raw_value("smtpd_restriction_classes", table))
     assert isinstance(classes, tuple)
-    return {**SPECS, **{name: Spec(name, RESTRICTIONS, "", "") for name in classes if name not in SPECS}}
+    return {
+        **SPECS,
+        **{name: Spec(name, RESTRICTIONS, "", "", Restrictions.title) for name in classes if name not in SPECS},
+    }
 
 
 def _spec(name: str, table: Mapping[str, str]) -> Spec:

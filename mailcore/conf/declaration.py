@@ -27,6 +27,7 @@ class Spec:
     kind: ValueType
     default: str  # main.cf text, $name not expanded
     help: Any  # lazy translation
+    group: Any  # title of the group it belongs to, lazy translation
     secret: bool = False  # never shown, never logged
 
 

@@ -28,6 +28,7 @@ class Row:
     value: str
     origin: str
     help: str
+    group: str
 
 
 @require_safe
@@ -60,7 +61,7 @@ def _origins() -> list[tuple[str, str]]:
 
 
 def _setting_row(spec: conf.Spec, text: str, came_from: str) -> Row:
-    return Row(spec.name, _HIDDEN if spec.secret and text else text, came_from, str(spec.help))
+    return Row(spec.name, _HIDDEN if spec.secret and text else text, came_from, str(spec.help), str(spec.group))
 
 
 class ParameterForm(Form):

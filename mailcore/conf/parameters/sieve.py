@@ -1,0 +1,33 @@
+"""Parameters: filters (Sieve)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from mailcore.conf.declaration import byte_size, days, integer, seconds
+
+
+@dataclass(frozen=True)
+class Sieve:
+    title: ClassVar[Promise | str] = _("Filters (Sieve)")
+
+    sieve_max_script_size: int = byte_size("1048576", _("Largest Sieve script; 0: no limit."))
+    sieve_quota_max_scripts: int = integer("16", _("Largest number of Sieve scripts of an account; 0: no limit."))
+    sieve_max_actions: int = integer("32", _("Largest number of actions of a Sieve script on one message."))
+    sieve_max_redirects: int = integer("4", _("Addresses a Sieve script may redirect one message to."))
+    sieve_max_cpu_time: int = seconds("5s", _("CPU time limit of a Sieve script on one message."))
+    sieve_vacation_default_period: int = days(
+        "7d", _("Time before a sender gets another vacation reply, unless the script sets it.")
+    )
+    sieve_vacation_min_period: int = days("1d", _("Shortest time between vacation replies that a script may set."))
+    sieve_vacation_max_period: int = days(
+        "60d", _("Longest time between vacation replies that a script may set; 0: no limit.")
+    )
+    sieve_duplicate_default_period: int = days(
+        "14d", _("Time the Sieve test duplicate tracks a message, unless the script sets it.")
+    )
+    sieve_duplicate_max_period: int = days(
+        "30d", _("Longest time the Sieve test duplicate may track a message; 0: no limit.")
+    )
