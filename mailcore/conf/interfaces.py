@@ -1,5 +1,7 @@
 """The addresses each service listens on: the supervisor binds them, health checks connect to them."""
 
+import ipaddress
+import socket
 from typing import Any
 
 _PARAMETERS = {
@@ -33,3 +35,20 @@ def local_address(service: str, parameters: Any) -> str:
     """Return the address at which a program on this machine reaches the service."""
     first = listen_addresses(service, parameters)[0]
     return _LOCAL_ADDRESS.get(first, first)
+
+
+def is_own_address(address: str) -> bool:
+    """Return True for loopback and for the addresses of this machine."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if parsed.is_loopback:
+        return True
+    family = socket.AF_INET6 if parsed.version == 6 else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind((address, 0))  # Only an address of this machine can be bound.
+        except OSError:
+            return False
+    return True

@@ -6,7 +6,7 @@ from typing import ClassVar
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from mailcore.conf.declaration import boolean, integer, seconds, text, words
+from mailcore.conf.declaration import boolean, byte_size, integer, seconds, text, words
 
 
 @dataclass(frozen=True)
@@ -36,4 +36,7 @@ class SmtpClient:
         "0", _("Messages sent over one connection to another host; 0: no limit.")
     )
     smtp_connection_reuse_time_limit: int = seconds("300s", _("Time a connection to another host may be reused."))
+    smtp_line_length_limit: int = byte_size(
+        "998", _("Longest line sent by SMTP; parts with longer ones are encoded, other lines broken; 0: no limit.")
+    )
     disable_mime_output_conversion: bool = boolean("no", _("Never convert 8-bit mail for hosts without 8BITMIME."))

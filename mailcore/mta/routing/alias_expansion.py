@@ -9,6 +9,7 @@ import stat
 from collections.abc import Mapping
 
 from mailcore import conf
+from mailcore.conf.interfaces import is_own_address
 from mailcore.logs import writer
 from mailcore.store import directory
 from mailcore.values import Expanded, OwnedTargets
@@ -47,9 +48,9 @@ def qualify(address: str) -> str:
 
 
 def local_domain_of(name: str) -> directory.DomainEntry | None:
-    """Return the local domain of this name; the host's own names stand for the home domain."""
+    """Return the local domain of this name; the host's own names and addresses stand for the home domain."""
     domain = directory.find_domain(name)
-    if domain is None and name in conf.current().mydestination:
+    if domain is None and (name in conf.current().mydestination or _is_own_literal(name)):
         domain = directory.find_domain(directory.home_domain())
     return domain
 
@@ -125,6 +126,8 @@ def lookup_alias(address: str) -> tuple[str, tuple[str, ...] | None, Mapping[str
     """
     local, domain_name = addresses.split_address(address)
     domain = local_domain_of(domain_name)
+    if domain is None and _is_own_host(domain_name):
+        return "", _role_targets(local, domain_name), _NO_KINDS
     if domain is None or domain.kind == "relay":
         return "", None, _NO_KINDS
     if domain.kind == "alias":
@@ -139,7 +142,28 @@ def lookup_alias(address: str) -> tuple[str, tuple[str, ...] | None, Mapping[str
             return "", None, _NO_KINDS
     if domain.catch_all and domain.catch_all != address:
         return "", (domain.catch_all,), _NO_KINDS
-    return "", None, _NO_KINDS
+    return "", _role_targets(local, domain.name), _NO_KINDS
+
+
+def _is_own_literal(name: str) -> bool:
+    """Return True for an address literal (RFC 5321 §4.1.3) of this machine or of a proxy in front of it."""
+    if not (name.startswith("[") and name.endswith("]")):
+        return False
+    address = name[1:-1].removeprefix("ipv6:")
+    return is_own_address(address) or address in conf.current().proxy_interfaces
+
+
+def _is_own_host(name: str) -> bool:
+    """Return True for this host's own names, to which an address without a domain belongs."""
+    parameters = conf.current()
+    return name in (parameters.myorigin.lower(), parameters.myhostname.lower()) or name in parameters.mydestination
+
+
+def _role_targets(local: str, domain: str) -> tuple[str, ...] | None:
+    """Return the administrators that a role address of a domain reaches (RFC 5321 §4.5.1), or None if it is none."""
+    if local.lower() not in conf.current().role_addresses:
+        return None
+    return directory.administrators_of(domain) or None
 
 
 def _list_owner(alias: str) -> str:

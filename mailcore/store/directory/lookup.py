@@ -165,10 +165,25 @@ def _query_home(_: str) -> str:
     return only[0] if len(only) == 1 else ""
 
 
+def _query_administrators(domain: str) -> tuple[str, ...]:
+    """Return the addresses that a role of a domain stands for: its administrators', else the system's."""
+    role = Account.Role
+    candidates = (
+        Account.objects.filter(role=role.DOMAIN, managed_domains__name=domain),
+        Account.objects.filter(role=role.ADMINISTRATOR),
+    )
+    for accounts in candidates:
+        found = [_query_account(address) for address in accounts.order_by("address").values_list("address", flat=True)]
+        if receiving := tuple(entry.address for entry in found if entry is not None and entry.can_receive):
+            return receiving
+    return ()
+
+
 _accounts = _TimedCache(_query_account)
 _aliases = _TimedCache(_query_alias)
 _domains = _TimedCache(_query_domain)
 _home = _TimedCache(_query_home)
+_administrators = _TimedCache(_query_administrators)
 
 
 def find_account(address: str) -> AccountEntry | None:
@@ -186,6 +201,11 @@ def find_domain(name: str) -> DomainEntry | None:
     return _domains.get(name.lower())
 
 
+def administrators_of(domain: str) -> tuple[str, ...]:
+    """Return the addresses of a domain's administrators who receive mail, else of the system's."""
+    return _administrators.get(domain.lower())
+
+
 def home_domain() -> str:
     """Return the domain of names without one: the only local domain, else mydomain."""
     return _home.get("") or conf.current().mydomain
@@ -193,7 +213,7 @@ def home_domain() -> str:
 
 def clear_cache() -> None:
     """Drop cached results, those of lookup tables too; the database is queried again."""
-    for cache in (_accounts, _aliases, _domains, _home):
+    for cache in (_accounts, _aliases, _domains, _home, _administrators):
         cache.clear()
     lookup_tables.clear_cache()
     quota_limits.clear_cache()

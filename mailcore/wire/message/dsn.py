@@ -1,5 +1,6 @@
 """Formatting of delivery status notifications (RFC 3462, RFC 3464; with UTF-8 addresses RFC 6533)."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.header import Header
@@ -8,6 +9,7 @@ from mailcore.wire import smtp_commands
 from mailcore.wire.message import trace_headers
 
 _LONGEST = 900
+_REPLY_CODE = re.compile(r"[245][0-9]{2}[ -]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +105,23 @@ def _render_status(notice: Notice, boundary: str) -> Iterator[str]:
         yield f"Original-Recipient: {_original_recipient(recipient)}"
         yield f"Action: {recipient.action}"
         yield f"Status: {recipient.status}"
-        if recipient.relay in ("none", "virtual", "local"):
-            yield f"Diagnostic-Code: X-Youju; {_single_line(recipient.text)}"
-        else:
+        if recipient.relay not in ("none", "virtual", "local"):
             yield f"Remote-MTA: dns; {_single_line(recipient.relay.partition('[')[0])}"
-            yield f"Diagnostic-Code: smtp; {_single_line(recipient.text)}"
+        yield f"Diagnostic-Code: {_diagnostic_code(recipient.text, utf8=notice.utf8)}"
     yield ""
+
+
+def _diagnostic_code(text: str, *, utf8: bool) -> str:
+    """Return the diagnostic: a remote host's own reply, beginning with its code (RFC 3461 §9.2), or our text.
+
+    Without `utf8` characters outside ASCII are written as in RFC 6533 §3: \\x{7528}.
+    """
+    reply = text.partition(" said: ")[2].rpartition(" (in reply to ")[0]
+    kind, words = ("smtp", reply) if _REPLY_CODE.match(reply) else ("X-Youju", text)
+    words = _single_line(words.encode("utf-8", "replace").decode())
+    if not utf8:
+        words = _single_line(re.sub(r"[^\x00-\x7f]", lambda match: f"\\x{{{ord(match[0]):X}}}", words))
+    return f"{kind}; {words}"
 
 
 def _status_fields(notice: Notice) -> str:

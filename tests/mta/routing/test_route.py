@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from mailcore.models import Alias, Domain, Queued, Recipient
+from mailcore import conf
+from mailcore.models import Account, Alias, Domain, Queued, Recipient
 from mailcore.mta.policy import accept
 from mailcore.mta.policy.restrictions import RestrictionInput
 from mailcore.mta.queue import states
@@ -362,3 +363,74 @@ def test_a_domain_switched_off_is_not_ours(domains):
     directory.clear_cache()
     assert not relays_for("inner.example")
     assert Alias.objects.count() == 1
+
+
+# --- Addresses every system has -------------------------------------------------------------------
+
+
+@pytest.fixture
+def administrators(domains) -> None:
+    directory.create_account("head@benet.com", "four-words-and-more", directory.AccountDraft(role="administrator"))
+    directory.create_account(
+        "off@benet.com", "four-words-and-more", directory.AccountDraft(role="administrator", state="off")
+    )
+    directory.create_domain("school.example")
+    directory.create_account("teacher@school.example", "four-words-and-more")
+    teacher = Account.objects.get(address="teacher@school.example")
+    Account.objects.filter(pk=teacher.pk).update(role="domain")
+    teacher.managed_domains.add(Domain.objects.get(name="school.example"))
+    directory.clear_cache()
+
+
+@pytest.mark.parametrize("name", ["postmaster", "Postmaster", "abuse", "hostmaster", "webmaster", "MAILER-DAEMON"])
+def test_the_administrators_get_what_is_sent_to_a_role(administrators, name: str) -> None:
+    assert way(f"{name}@benet.com") == "head@benet.com"
+    assert way(f"{name}@school.example") == "teacher@school.example"
+    assert way(f"{name}@any.example") == "lisi@benet.com", "a catch-all is the domain's own choice"
+
+
+def test_postmaster_needs_no_domain(administrators, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 5321 §4.5.1: <Postmaster> without a domain is accepted, whatever the host is called."""
+    assert way("Postmaster") == "head@benet.com"
+    monkeypatch.setenv("MAIL_MYHOSTNAME", "mx1.other.example")
+    monkeypatch.setenv("MAIL_MYORIGIN", "$myhostname")
+    conf.refresh()
+    assert way("Postmaster") == "head@benet.com"
+    assert way("postmaster@mx1.other.example") == "head@benet.com"
+
+
+def test_an_account_or_alias_comes_before_the_role(administrators) -> None:
+    directory.create_account("postmaster@benet.com", "four-words-and-more")
+    directory.create_alias("abuse@benet.com", ["lisi@benet.com"])
+    assert way("postmaster@benet.com") == "postmaster@benet.com"
+    assert way("abuse@benet.com") == "lisi@benet.com"
+
+
+def test_no_name_is_a_role_without_administrators(domains) -> None:
+    assert way("postmaster@benet.com") == "550 5.1.1"
+
+
+def test_roles_are_a_parameter(administrators, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAIL_ROLE_ADDRESSES", "postmaster")
+    conf.refresh()
+    assert way("abuse@benet.com") == "550 5.1.1"
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("lisi@[127.0.0.1]", "lisi@benet.com"),
+        ("lisi@[IPv6:::1]", "lisi@benet.com"),
+        ("lisi@[203.0.113.9]", "lisi@benet.com"),
+        ("lisi@[192.0.2.1]", "→ [192.0.2.1]"),
+        ("nobody@[127.0.0.1]", "550 5.1.1"),
+    ],
+)
+def test_an_address_literal_of_this_machine_is_local(
+    domains, monkeypatch: pytest.MonkeyPatch, address: str, found: str
+) -> None:
+    """RFC 5321 §4.1.3; Postfix: resolve_local(3) with inet_interfaces and proxy_interfaces."""
+    monkeypatch.setenv("MAIL_PROXY_INTERFACES", "203.0.113.9")
+    conf.refresh()
+    assert way(address) == found
+    assert is_local(address.partition("@")[2].lower()) == (not found.startswith("→"))

@@ -1,5 +1,6 @@
 """Messages to other hosts: a table of what they do to us and what becomes of the message."""
 
+import email
 import socket
 import ssl
 import threading
@@ -174,6 +175,25 @@ def test_a_host_of_seven_bits(send, far, parameters, convert, kept):
         assert host.content.isascii()
         assert b"quoted-printable\r\n\r\na line of messages with a caf=C3=A9 in it\r\n" in host.content
     assert int(host.commands[1].partition("SIZE=")[2]) == len(host.content)
+
+
+@pytest.mark.parametrize(("size", "lines"), [(3_000, 1), (400_000, 1), (3_000, 200)])
+def test_no_line_is_longer_than_a_host_must_take(send, far, size, lines):
+    """RFC 5321 §4.5.3.1.6: 998 bytes; several large hosts refuse more."""
+    host = far()
+    content = EIGHT_BIT + (b"a" * size + b"\r\n") * lines
+    send(host.hop, content=content, eight_bit=True)
+    assert max(map(len, host.content.split(b"\r\n"))) <= 998
+    assert email.message_from_bytes(host.content).get_payload(decode=True) == content.partition(b"\r\n\r\n")[2]
+    assert int(host.commands[1].partition("SIZE=")[2].split()[0]) == len(host.content)
+
+
+def test_long_lines_go_as_they_are_where_the_administrator_says_so(send, far, parameters):
+    parameters(smtp_line_length_limit="0")
+    host = far()
+    content = EIGHT_BIT + b"a" * 3_000 + b"\r\n"
+    send(host.hop, content=content, eight_bit=True)
+    assert host.content == content
 
 
 # --- DSN ------------------------------------------------------------------------------------------

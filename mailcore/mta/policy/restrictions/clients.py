@@ -2,9 +2,9 @@
 
 import ipaddress
 import re
-import socket
 
 from mailcore import conf
+from mailcore.conf.interfaces import is_own_address
 from mailcore.mta.dns import resolver
 from mailcore.mta.policy.networks import in_networks
 from mailcore.mta.policy.restrictions.evaluation import PERMIT, Evaluation, Result
@@ -20,23 +20,6 @@ def permit_mynetworks(evaluation: Evaluation, _: str) -> Result:
 
 def permit_inet_interfaces(evaluation: Evaluation, _: str) -> Result:
     return PERMIT if is_own_address(evaluation.question.client.address) else None
-
-
-def is_own_address(address: str) -> bool:
-    """Return True for loopback and for the addresses of this machine."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    if parsed.is_loopback:
-        return True
-    family = socket.AF_INET6 if parsed.version == 6 else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        try:
-            sock.bind((address, 0))  # Only an address of this machine can be bound.
-        except OSError:
-            return False
-    return True
 
 
 def permit_sasl_authenticated(evaluation: Evaluation, _: str) -> Result:

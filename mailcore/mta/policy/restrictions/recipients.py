@@ -1,9 +1,9 @@
 """Restrictions on the recipient: local and relay destinations (postconf(5))."""
 
 from mailcore import conf
+from mailcore.conf.interfaces import is_own_address
 from mailcore.mta.dns import resolver
 from mailcore.mta.policy.networks import in_networks
-from mailcore.mta.policy.restrictions.clients import is_own_address
 from mailcore.mta.policy.restrictions.evaluation import PERMIT, Evaluation, Result
 from mailcore.mta.routing import route
 from mailcore.values import Refused

@@ -1,7 +1,7 @@
 """Transmission of one message over a session: MAIL, RCPT, DATA, pipelined if the host supports it (RFC 2920).
 
-The host's extensions decide how it is sent: SIZE (RFC 1870), 8BITMIME (RFC 6152, else `wire.message.to_7bit`), SMTPUTF8
-(RFC 6531), DSN (RFC 3461 §6).
+The host's extensions decide how it is sent: SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), DSN (RFC 3461
+§6). Where it takes neither 8-bit bytes nor long lines, `wire.message.transport_encoding` converts the content.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from mailcore.mta.transports.smtp.session import ConnectionLost, Session
 from mailcore.values import Outcome, deferred_outcome, delivered_outcome, failed_outcome
 from mailcore.wire.message import envelope_address as addresses
 from mailcore.wire.message import trace_headers
-from mailcore.wire.message.to_7bit import to_seven_bit
+from mailcore.wire.message.transport_encoding import TransportEncoding, has_long_line
 from mailcore.wire.smtp_commands import DotStuffingWriter, encode_xtext
 from mailcore.wire.smtp_replies import SmtpReply
 
@@ -32,11 +32,11 @@ async def send_message(session: Session, job: DeliveryJob, recipients: Sequence[
     claim = job.claim
     if (refusal := _unsupported(session, claim, recipients)) is not None:
         return [(recipient, refusal) for recipient in recipients]
-    seven_bit = await _convert_to_7bit(claim) if "8BITMIME" not in session.extensions else None
+    converted = await _convert_content(claim, seven_bit="8BITMIME" not in session.extensions)
     signature = (
-        await asyncio.to_thread(dkim_sign.signature_fields, claim, job.signing, seven_bit) if job.signing else b""
+        await asyncio.to_thread(dkim_sign.signature_fields, claim, job.signing, converted) if job.signing else b""
     )
-    size = len(signature) + (claim.size if seven_bit is None else len(seven_bit))
+    size = len(signature) + (claim.size if converted is None else len(converted))
     mail = _mail_command(session, claim, size)
     rcpt_commands = [_rcpt_command(session, recipient) for recipient in recipients]
     session.messages += 1
@@ -48,7 +48,7 @@ async def send_message(session: Session, job: DeliveryJob, recipients: Sequence[
         session.put(b".\r\n")
         await session.read_reply("sending end of data")
         return results
-    await _send_content(session, claim, signature, seven_bit)
+    await _send_content(session, claim, signature, converted)
     try:
         reply = await session.read_reply("sending end of data", conf.current().smtp_data_done_timeout)
     except ConnectionLost as lost:
@@ -188,16 +188,32 @@ def _reply_outcome(session: Session, reply: SmtpReply, command: str) -> Outcome:
 # --- Content --------------------------------------------------------------------------------------
 
 
-async def _convert_to_7bit(claim: Claim) -> bytes | None:
-    """Return the content converted to 7 bits if it has 8-bit data that can be encoded, else None."""
-    if conf.current().disable_mime_output_conversion:
-        return None
+async def _convert_content(claim: Claim, *, seven_bit: bool) -> bytes | None:
+    """Return the content encoded for a host that takes it only so (see `transport_encoding`), or None as it is."""
+    parameters = conf.current()
+    limit = parameters.smtp_line_length_limit
+    seven_bit = seven_bit and not parameters.disable_mime_output_conversion
     content = content_files.read_header(claim.id, claim.trace_size, _CHUNK) if claim.size <= _CHUNK else None
     if content is None:
+        if not await asyncio.to_thread(_needs_conversion, claim, seven_bit, limit):
+            return None
         content = await asyncio.to_thread(content_files.read_header, claim.id, claim.trace_size, claim.size)
-    if content.isascii():
+    elif not (seven_bit and not content.isascii()) and not has_long_line(content, limit):
         return None
-    return await asyncio.to_thread(to_seven_bit, content)
+    encoded = await asyncio.to_thread(TransportEncoding(seven_bit, limit).encode, content)
+    return encoded if encoded != content else None
+
+
+def _needs_conversion(claim: Claim, seven_bit: bool, limit: int) -> bool:
+    """Look through a large message without holding it in memory."""
+    with open(content_files.content_path(claim.id), "rb") as file:
+        file.seek(claim.trace_size)
+        if not seven_bit:
+            return limit > 0 and any(len(line) > limit + 2 for line in iter(lambda: file.readline(limit + 3), b""))
+        return any(
+            not line.isascii() or (limit > 0 and len(line) > limit + 2)
+            for line in iter(lambda: file.readline(limit + 3 if limit else _CHUNK), b"")
+        )
 
 
 async def _send_content(session: Session, claim: Claim, signature: bytes, replacement: bytes | None) -> None:
