@@ -127,8 +127,13 @@ def import_rows(permissions: Permissions, kind: str, text: str, *, really: bool)
     the columns are unusable.
     """
     columns, import_line = COLUMNS[kind], IMPORTERS[kind]
-    rows = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), delimiter=_delimiter(text), restkey="")
-    columns_present = [name.strip().lower() for name in rows.fieldnames or ()]
+    text, delimiter = _split_separator_line(text.lstrip("\ufeff"))
+    rows = csv.DictReader(io.StringIO(text), delimiter=delimiter, restkey="")
+    try:
+        headings = rows.fieldnames or ()
+    except csv.Error as error:
+        raise ValueError(_("This is not a CSV file: %s.") % error) from error
+    columns_present = [_column_name(kind, heading) for heading in headings]
     known = (*columns, *SECRETS) if kind == "accounts" else columns
     if columns[0] not in columns_present:
         raise ValueError(_("The first line must name the columns, “%(name)s” among them.") % {"name": columns[0]})
@@ -138,10 +143,48 @@ def import_rows(permissions: Permissions, kind: str, text: str, *, really: bool)
     return _import_lines(permissions, rows, columns[0], import_line, really)
 
 
-def _delimiter(text: str) -> str:
-    """Return the delimiter: spreadsheets in some countries write semicolons, and pasted cells have tabs."""
-    head = text.lstrip("\ufeff").partition("\n")[0]
-    return max(",;\t", key=head.count)
+def _split_separator_line(text: str) -> tuple[str, str]:
+    """Return (the text without Excel's line "sep=;", the delimiter that this line names or the first one uses).
+
+    Spreadsheets in some countries write semicolons, and pasted cells have tabs.
+    """
+    head, _newline, rest = text.partition("\n")
+    if len(head) == 5 and head.lower().startswith("sep="):
+        return rest, head[4]
+    return text, max(",;\t", key=head.count)
+
+
+# Headings in Chinese, as people write them, of columns in all kinds of files.
+_HEADINGS = {
+    "address": "地址 邮箱 邮箱地址 邮件地址 电子邮件 电子邮箱 账号 帐号 账户 别名 邮箱账号"
+    " 郵箱 電子郵件 電子郵件地址 帳號 帳戶 別名",
+    "name": "姓名 名字 名称 显示名 名稱 顯示名稱",
+    "password": "密码 初始密码 口令 密碼 初始密碼",
+    "state": "状态 狀態",
+    "role": "角色 权限 權限",
+    "managed_domains": "管理的域 管理域 管理的網域",
+    "expires": "到期 到期日 到期日期 有效期 有效期至",
+    "quota_bytes": "配额 容量 空间 邮箱容量 配額 空間",
+    "quota_messages": "邮件数 邮件数量 郵件數",
+    "language": "语言 語言",
+    "time_zone": "时区 時區",
+    "targets": "目标 转发到 投递到 成员 目標 轉寄到 成員",
+    "active": "启用 有效 啟用",
+    "comment": "备注 说明 備註 說明",
+    "kind": "类型 種類 类别",
+    "target": "目标域 目標網域",
+    "catch_all": "全收地址 默认收件人",
+}
+_COLUMN_OF = {heading: column for column, headings in _HEADINGS.items() for heading in headings.split()}
+_DOMAIN_NAMES = ("域", "域名", "网域", "網域")
+
+
+def _column_name(kind: str, heading: str) -> str:
+    """Return the name of the column that a heading means, or the heading itself in lower case."""
+    heading = heading.strip().lower()
+    if kind == "domains" and heading in _DOMAIN_NAMES:
+        return "name"
+    return _COLUMN_OF.get(heading, heading)
 
 
 Importer = Callable[[Permissions, dict[str, str], bool], str]

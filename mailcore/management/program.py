@@ -27,6 +27,9 @@ EX_UNAVAILABLE = os.EX_UNAVAILABLE
 EX_TEMPFAIL = os.EX_TEMPFAIL
 
 
+_FIELD = re.compile(r"[a-z][a-z0-9_]*=")
+
+
 class Fatal(Exception):
     """Raised to end the program with a message and an exit status (None: the program's usual one)."""
 
@@ -39,6 +42,15 @@ class _Parser(CommandParser):
     """Argument parser with error messages in Postfix's form."""
 
     fatal_status = 1
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse the arguments; field=value may stand anywhere, where argparse reads them in one place only."""
+        parsed, unread = self.parse_known_args(args, namespace)
+        if unread and not (hasattr(parsed, "fields") and all(map(_FIELD.match, unread))):
+            self.error(f"unrecognized arguments: {' '.join(unread)}")
+        if unread:
+            parsed.fields = [*parsed.fields, *unread]
+        return parsed
 
     def error(self, message: str) -> NoReturn:
         if unknown := re.fullmatch(r"unrecognized arguments: -+(\S).*", message, re.DOTALL):

@@ -131,6 +131,62 @@ def test_a_file_with_mistakes(run, benet, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("charset", "heading", "ends"),
+    [
+        ("utf-16", "address\tname\tpassword", "\r\n"),
+        ("utf-16-le", "address\tname\tpassword", "\r\n"),
+        ("utf-8-sig", "sep=;\r\n邮箱;姓名;密码", "\r\n"),
+        ("gbk", "邮箱,姓名,初始密码", "\r"),
+        ("big5", "電子郵件,姓名,密碼", "\r\n"),
+        ("utf-8", "address,name,password", "\r"),
+    ],
+)
+def test_a_file_as_spreadsheets_write_it(run, benet, tmp_path, charset, heading, ends):
+    file = tmp_path / "a.csv"
+    separator = next(each for each in "\t;," if each in heading.removeprefix("sep=;"))
+    row = separator.join(
+        ("zhao@benet.com", "張三", PASSWORD) if charset == "big5" else ("zhao@benet.com", "赵六", PASSWORD)
+    )
+    file.write_bytes(f"{heading}{ends}{row}{ends}".encode(charset))
+    assert run("importcsv", "accounts", str(file)).lines == ["zhao@benet.com: created"]
+    assert Account.objects.get(address="zhao@benet.com").name in ("赵六", "張三")
+
+
+def test_what_is_no_csv_is_said_so(run, benet, tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_bytes(b"address,name\n" + b'"' + b"x" * 200_000)
+    ran = run("importcsv", "accounts", str(file))
+    assert ran.status == 1
+    assert "Traceback" not in ran.err
+    file.write_bytes(b'"' + b"x" * 200_000)
+    assert run("importcsv", "accounts", str(file)).err.startswith("importcsv: fatal: This is not a CSV file")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("zhao@benet.com", "--password-stdin", "name=赵六", "language=de"),
+        ("zhao@benet.com", "name=赵六", "--password-stdin", "language=de"),
+        ("--password-stdin", "zhao@benet.com", "name=赵六", "language=de"),
+        ("zhao@benet.com", "name=赵六", "language=de", "--password-stdin"),
+    ],
+)
+def test_options_and_fields_in_any_order(run, benet, words):
+    assert run("account", "add", *words, stdin=f"{PASSWORD}\n").status == 0
+    account = Account.objects.get(address="zhao@benet.com")
+    assert (account.name, account.language) == ("赵六", "de")
+
+
+@pytest.mark.parametrize(
+    "words", [("list", "name=x"), ("add", "zhao@benet.com", "--json", "extra"), ("show", "a@b", "c=d")]
+)
+def test_what_no_program_understands(run, benet, words):
+    ran = run("account", *words)
+    assert ran.status == 1
+    assert "fatal: usage: " in ran.err
+
+
 def test_each_says_what_it_can(run):
     for name in ("domain", "account", "alias", "exportcsv", "importcsv"):
         ran = run(name, "--help")

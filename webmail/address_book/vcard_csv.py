@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from mailcore.wire.text.charsets import decode_file
+
 LARGEST = 5_000_000  # bytes of a file
 MAX_CONTACTS = 10_000  # contacts in one file
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
@@ -71,18 +73,9 @@ def _clean_line(text: str, longest: int) -> str:
 
 def read_contacts(content: bytes) -> list[ContactCard]:
     """Return the contacts of a vCard or CSV file, at most MAX_CONTACTS; one for each address."""
-    text = _text(content)
+    text = decode_file(content)
     found = _from_vcard(text) if re.search(r"^BEGIN:VCARD", text, re.I | re.M) else _from_csv(text)
     return [each for each, _n in zip((c for c in found if "@" in c.mail), range(MAX_CONTACTS), strict=False)]
-
-
-def _text(content: bytes) -> str:
-    for charset in ("utf-8-sig", "gb18030"):
-        try:
-            return content.decode(charset)
-        except UnicodeDecodeError:
-            continue
-    return content.decode("latin-1")
 
 
 # --- vCard ----------------------------------------------------------------------------------------
@@ -90,7 +83,7 @@ def _text(content: bytes) -> str:
 
 def read_vcards(content: bytes) -> list[Person]:
     """Return the vCards of a file for display, also those without an address; at most MOST_SHOWN."""
-    return [_parse_person(fields) for fields, _n in zip(_vcards(_text(content)), range(MAX_SHOWN), strict=False)]
+    return [_parse_person(fields) for fields, _n in zip(_vcards(decode_file(content)), range(MAX_SHOWN), strict=False)]
 
 
 def _parse_person(fields: list[tuple[str, str]]) -> Person:
@@ -178,7 +171,7 @@ def _property(line: str) -> tuple[str, str]:
     name, *parameters = match[1].upper().split(";")
     value = match[2]
     if any("QUOTED-PRINTABLE" in parameter for parameter in parameters):
-        value = _text(quopri.decodestring(value.encode("utf-8", "replace")))
+        value = decode_file(quopri.decodestring(value.encode("utf-8", "replace")))
     return name.rpartition(".")[2].strip(), value
 
 

@@ -11,7 +11,7 @@ from django.utils import translation
 from mailadmin import csv_io
 from mailadmin.permissions import program_permissions
 from mailcore.management.program import Fatal, Program
-from mailcore.wire.text.charsets import guess_text
+from mailcore.wire.text.charsets import decode_file
 
 
 class Command(Program):
@@ -28,7 +28,7 @@ class Command(Program):
             data = sys.stdin.buffer.read() if options["file"] == "-" else Path(options["file"]).read_bytes()
         except OSError as error:
             raise Fatal(f"{options['file']}: {error.strerror}") from error
-        return guess_text(data)
+        return decode_file(data)
 
     def run(self, options: dict[str, Any], given: str) -> int:
         results: list[csv_io.LineResult] = []

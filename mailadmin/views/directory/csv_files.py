@@ -17,7 +17,7 @@ from mailadmin.permissions import Permissions, requires_change, requires_view
 from mailadmin.views.directory import accounts, aliases, domains
 from mailadmin.views.page_responses import render_page
 from mailcore import conf
-from mailcore.wire.text.charsets import guess_text
+from mailcore.wire.text.charsets import decode_file
 
 _MAX_LINES = 500  # lines of a report
 
@@ -62,7 +62,7 @@ class FileForm(Form):
             return str(self.cleaned_data["text"])
         if upload.size > conf.current().import_size_limit:
             raise ValueError(_("The file is too large to be imported here."))
-        return guess_text(upload.read())
+        return decode_file(upload.read())
 
 
 @sensitive_post_parameters("text")

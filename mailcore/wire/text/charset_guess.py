@@ -61,7 +61,7 @@ def guess_charset(data: bytes, *, single_byte: str = "") -> str:
     best = max(scores, key=lambda name: scores[name])
     if is_mostly_utf8(sample) and scores[best] < 0.9:
         return "utf-8"
-    if _is_latin(sample, runs):
+    if scores[best] < 0.75 and _is_latin(sample, runs):
         return single_byte or "cp1252"
     if single_byte:
         return best if scores[best] >= 0.9 and len(high) >= 8 else single_byte

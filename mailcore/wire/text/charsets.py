@@ -69,6 +69,29 @@ def decode_text(data: bytes, label: str) -> str:
     return _decoder(label[:40])(data)
 
 
+def decode_file(data: bytes) -> str:
+    """Decode a text file of unknown origin: by its byte order mark, as UTF-16 if it looks so, else guessed.
+
+    Line ends of every kind become "\\n".
+    """
+    for mark, charset in ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
+        if data.startswith(mark):
+            text = data.decode(charset, "replace")
+            break
+    else:
+        sample = data[:1000]
+        text = data.decode(_utf16_order(sample), "replace") if _utf16_order(sample) else guess_text(data)
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _utf16_order(sample: bytes) -> str:
+    """Return the charset of UTF-16 without a mark, in which ASCII signs such as line ends have a zero byte, or ""."""
+    zeroes = (sample[0::2].count(0), sample[1::2].count(0))
+    if max(zeroes) < len(sample) // 20 or not any(zeroes):
+        return ""
+    return "utf-16-be" if zeroes[0] > zeroes[1] else "utf-16-le"
+
+
 def fold_text(text: str) -> str:
     """Return the form in which texts are compared: NFKC, case-folded, without NUL, which databases refuse."""
     folded = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
