@@ -26,6 +26,7 @@ nothing.
     claim ids      incoming, deferred, hold    active     the administrator, to return it to its sender at once;
                                                           not while a courier has the message
     flush          deferred                    deferred   due at once, whatever transports are deferred
+    correct times  incoming, deferred          (same)     housekeeping: due at once, for the clock was ahead
     mark corrupt   active (own)                corrupt    its content cannot be read; stored and listed
     remove         any but done                done       the administrator; pending recipients become removed
 
@@ -39,7 +40,7 @@ from time import time
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from mailcore import conf
 from mailcore.models import Attempt, Queued, Recipient
@@ -52,6 +53,9 @@ from mailcore.values import Expanded, OwnedTargets
 
 State = Queued.State
 MICRO = 1_000_000
+
+
+_CLOCK_TOLERANCE = 60 * MICRO  # Clocks of several machines may differ by this much.
 
 
 def now_us() -> int:
@@ -204,6 +208,28 @@ def backoff_delay(age_us: int) -> int:
     parameters = conf.current()
     low, high = parameters.minimal_backoff_time * MICRO, parameters.maximal_backoff_time * MICRO
     return min(max(age_us, low), high)
+
+
+def correct_future_times() -> int:
+    """Make messages due that wait longer than any rule lets them, and return their number.
+
+    They were written while the clock was ahead. A message that its sender scheduled waits at most
+    smtpd_future_release_limit, any other one maximal_backoff_time.
+    """
+    parameters, now = conf.current(), now_us()
+    scheduled = now + parameters.smtpd_future_release_limit * MICRO + _CLOCK_TOLERANCE
+    retried = now + max(parameters.minimal_backoff_time, parameters.maximal_backoff_time) * MICRO + _CLOCK_TOLERANCE
+    ahead = Q(received_us__gt=now + _CLOCK_TOLERANCE)
+    waiting = Queued.unsettled.filter(
+        Q(state=State.INCOMING, due_us__gt=scheduled)
+        | Q(state=State.INCOMING, due_us=F("received_us")) & ahead
+        | Q(state=State.DEFERRED, due_us__gt=retried)
+    )
+    count = waiting.update(due_us=now)
+    Queued.unsettled.filter(ahead).update(received_us=now)
+    if count:
+        notifications.notify_couriers()
+    return count
 
 
 def record_results(courier: str, results: Sequence[DeliveryResult]) -> None:

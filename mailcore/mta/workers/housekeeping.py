@@ -3,6 +3,8 @@
 Called by the process that receives the couriers' notifications: a courier, or the Celery trigger in its place.
 """
 
+from time import monotonic
+
 from mailcore import conf
 from mailcore.logs import writer
 from mailcore.mta.delivery import crash_recovery, deliver
@@ -14,19 +16,20 @@ from mailcore.store.access import sieve_scripts
 from mailcore.store.db import event_log
 from mailcore.values import Local
 
-_INTERVAL_US = 3600 * states.MICRO
+_INTERVAL = 3600.0
 
 
 class Housekeeping:
     def __init__(self) -> None:
-        self._done_us = 0
+        self._next = 0.0  # monotonic: the clock may be set back
 
     def step(self) -> None:
-        now = states.now_us()
         statistics.count_log()
-        if now - self._done_us > _INTERVAL_US:
-            self._done_us = now
+        if monotonic() >= self._next:
+            self._next = monotonic() + _INTERVAL
             recover()
+            if corrected := states.correct_future_times():
+                writer.write("qmgr", f"warning: {corrected} messages were due in the far future: the clock was ahead")
             deleted, orphans = states.delete_old_history(), enqueue.remove_orphaned_files()
             event_log.delete_old_events()
             statistics.delete_old_counts()

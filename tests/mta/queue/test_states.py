@@ -231,3 +231,33 @@ def test_claiming_asks_a_constant_number_of_questions(post):
             assert len(states.claim_due("anna", 100)) == count
         asked.append(len(queries))
     assert asked[0] == asked[1]
+
+
+YEAR = 365 * 86_400 * MICRO
+
+
+def test_a_clock_that_was_ahead_delays_nothing(post, parameters):
+    """Messages enqueued, deferred or scheduled by a clock a year ahead are due at once when it is right again."""
+    parameters(maximal_backoff_time="4000s", smtpd_future_release_limit="1d")
+    now = states.now_us()
+    day = 86_400 * MICRO
+    times = {  # state, received, due → due afterwards
+        "enqueued by it": (State.INCOMING, now + YEAR, now + YEAR, "now"),
+        "deferred by it": (State.DEFERRED, now + YEAR, now + YEAR, "now"),
+        "scheduled by it": (State.INCOMING, now + YEAR, now + YEAR + day, "now"),
+        "scheduled for tomorrow": (State.INCOMING, now, now + day, "kept"),
+        "deferred for an hour": (State.DEFERRED, now - day, now + 3600 * MICRO, "kept"),
+        "held": (State.HOLD, now, now + YEAR, "kept"),
+    }
+    ids = {name: post("lisi").id for name in times}
+    for name, (state, received, due, _after) in times.items():
+        Queued.objects.filter(id=ids[name]).update(state=state, received_us=received, due_us=due)
+    assert states.correct_future_times() == 3
+    for name, (_state, _received, due, after) in times.items():
+        row = Queued.objects.get(id=ids[name])
+        assert (row.due_us == due) == (after == "kept"), name
+        assert row.received_us <= states.now_us() + 60 * MICRO, name
+    assert {claim.id for claim in states.claim_due("anna", 10)} == {
+        ids[n] for n, row in times.items() if row[3] == "now"
+    }
+    assert states.correct_future_times() == 0
