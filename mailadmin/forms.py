@@ -247,6 +247,15 @@ class PasswordForm(Form):
         return again
 
 
+class ResetPasswordForm(PasswordForm):
+    """A new password that an administrator sets."""
+
+    revoke = forms.BooleanField(
+        label=_("Also revoke app passwords and API tokens"), required=False, initial=True,
+        help_text=_("Whoever knows one of them could otherwise go on using the account."),
+    )  # fmt: skip
+
+
 class OwnPasswordForm(PasswordForm):
     """A change of the user's own password: the present one is required, and none is generated."""
 

@@ -95,7 +95,7 @@ def program_permissions() -> Permissions:
 _WITHOUT_FACTOR = ("security", "add_app", "add_passkey", "confirm", "own_password")
 
 
-def _must_set_up_factor(permissions: Permissions) -> bool:
+def must_set_up_factor(permissions: Permissions) -> bool:
     """Return True if the account must set up a second factor first (second_factor_roles)."""
     return permissions.visitor.role in conf.current().second_factor_roles and not permissions.visitor.second_factor
 
@@ -114,7 +114,7 @@ def _guarded_view(
             permissions = permissions_of(request.user)
             if not allows(permissions):
                 raise PermissionDenied
-            if _must_set_up_factor(permissions) and view.__name__ not in _WITHOUT_FACTOR:
+            if must_set_up_factor(permissions) and view.__name__ not in _WITHOUT_FACTOR:
                 return redirect("mailadmin:security")
             with audit.acting_as(permissions.visitor.address, request.META.get("REMOTE_ADDR", "")):
                 return view(request, permissions, *values, **named)

@@ -203,6 +203,7 @@ AUTH_PASSWORD_VALIDATORS = [
 # Check the DNS records of the domains once an hour, for the overview page.
 DNS_WATCH = env.bool("DNS_WATCH", default=True)
 LOGIN_URL = "sign-in"
+SESSION_ENGINE = "mailcore.store.auth.web_session_store"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = env.bool("COOKIE_SECURE", default=False)

@@ -15,6 +15,7 @@ from mailadmin.views.profile import web_sessions as session_pages
 from mailcore.models import Account, Alias, Domain
 from mailcore.store import directory
 from mailcore.store.auth import account_login, second_factors
+from mailcore.store.credentials import api_tokens
 from mailcore.store.db import audit
 from mailcore.store.directory import AccountDraft, DirectoryError
 
@@ -125,6 +126,8 @@ def set_password(permissions: Permissions, given: Mapping[str, Any], query: Quer
     row = _find_account(permissions, address, to_change=True)
     directory.set_password(row.pk, str(given["password"]))
     account_login.end_sessions(row.pk)
+    if given.get("revoke"):
+        account_login.revoke_issued_secrets(row.pk)
     return ApiResponse({"changed": row.address})
 
 
@@ -140,6 +143,10 @@ def serialize_access(row: Account) -> dict[str, object]:
         "programs": [
             {"number": each.id, "label": each.label, "last_used": each.last_used and each.last_used.isoformat()}
             for each in account_login.app_passwords(row.pk)
+        ],
+        "tokens": [
+            {"number": each.id, "label": each.label, "last_used": each.last_used and each.last_used.isoformat()}
+            for each in api_tokens.list_tokens(row.pk)
         ],
         "sessions": [
             {"number": each.id, "agent": each.agent, "client": each.client, "created": each.created.isoformat()}

@@ -82,7 +82,7 @@ OPERATIONS: tuple[Operation, ...] = (
               accounts.delete_account,
               "Deleted"),
     Operation("PUT", "accounts/{address}/password", "Set an account's password", _can_change, accounts.set_password,
-              "Changed", body_schema(schemas.PASSWORD, "password")),
+              "Changed", body_schema({**schemas.PASSWORD, **schemas.REVOKE}, "password")),
     Operation("GET", "accounts/{address}/access", "List what grants access to an account", _can_view,
               accounts.show_access, "Access"),
     Operation("POST", "accounts/{address}/access", "Revoke access to an account", _can_change,

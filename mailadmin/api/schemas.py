@@ -52,6 +52,7 @@ ALIAS: Schema = {
     "comment": _text_schema(200),
 }
 PASSWORD: Schema = {"password": _text_schema(1000)}
+REVOKE: Schema = {"revoke": {"type": "boolean", "description": "also revoke app passwords and API tokens"}}
 ACTION: Schema = {
     "action": {"type": "string", "enum": ["flush", "hold", "release", "requeue", "return", "delete"]},
     "ids": {"type": "array", "items": {"type": "string", "pattern": "^[0-9A-F]{1,16}$"}, "maxItems": 1000},
@@ -61,13 +62,13 @@ END: Schema = {
     "what": {
         "type": "string",
         "enum": list(KINDS),
-        "description": "one session or app password, or all of a kind",
+        "description": "one session, app password or token, or all of a kind",
     },
     "number": {
         "type": "integer",
         "minimum": 0,
         "maximum": 2**53,
-        "description": "number of the session or app password",
+        "description": "number of the session, app password or token",
     },
 }
 KEY: Schema = {"algorithm": {"type": "string", "enum": list(DkimKey.Algorithm.values)}}
@@ -153,6 +154,9 @@ ANSWERS: dict[str, Schema] = {
     "Access": _object_schema({
         "factors": _list_schema({"kind": _TEXT, "label": _TEXT}),
         "programs": _list_schema({
+            "number": _NUMBER, "label": _TEXT, "last_used": _MOMENT | {"type": ["string", "null"]},
+        }),
+        "tokens": _list_schema({
             "number": _NUMBER, "label": _TEXT, "last_used": _MOMENT | {"type": ["string", "null"]},
         }),
         "sessions": _list_schema({"number": _NUMBER, "agent": _TEXT, "client": _TEXT, "created": _MOMENT}),

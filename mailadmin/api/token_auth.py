@@ -12,7 +12,7 @@ from django.utils import translation
 from mailadmin.api import schemas
 from mailadmin.api.operations import OPERATIONS, Operation
 from mailadmin.api.responses import ApiResponse, NotFound
-from mailadmin.permissions import Permissions, permissions_of
+from mailadmin.permissions import Permissions, must_set_up_factor, permissions_of
 from mailcore.store.auth.account_login import AccountBackend
 from mailcore.store.credentials import api_tokens
 from mailcore.store.db import audit
@@ -90,4 +90,6 @@ def _authenticate(request: HttpRequest) -> Permissions | None:
     if holder is None or account is None:
         return None
     permissions = permissions_of(account)
+    if must_set_up_factor(permissions):  # second_factor_roles holds for scripts too
+        return None
     return permissions if holder[1] else replace(permissions, changes=False)

@@ -29,8 +29,10 @@ class DatabaseWrapper(SqliteWrapper):
     _lock: IO[str] | None = None  # a file object: it is closed when its thread, and so this wrapper, ends
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        connection = super().get_new_connection(conn_params)
         name = str(self.settings_dict["NAME"])
+        if not self.is_in_memory_db():
+            _make_private(name)
+        connection = super().get_new_connection(conn_params)
         if self._lock is None and not self.is_in_memory_db():
             self._lock = open(f"{name}-writers", "a", opener=_private)  # noqa: SIM115  (open as long as the connection)
         return connection
@@ -96,6 +98,19 @@ class DatabaseWrapper(SqliteWrapper):
     def _release_write_lock(self) -> None:
         if self._lock is not None:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+
+def _make_private(name: str) -> None:
+    """Let only the owner read the database, whatever its folder allows; its log and index take the same mode."""
+    try:
+        file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return  # connecting reports what is wrong
+    try:
+        if os.fstat(file).st_mode & 0o077 and os.fstat(file).st_uid == os.geteuid():
+            os.fchmod(file, 0o600)
+    finally:
+        os.close(file)
 
 
 def _private(path: str, flags: int) -> int:

@@ -266,6 +266,7 @@ def test_a_right_password_forgives_no_wrong_code(key, monkeypatch):
 
 
 def test_the_pending_step_ends_after_some_codes_and_the_owner_hears_of_it(key, office):
+    Recipient.objects.all().delete()  # the notice that a factor was added
     browser = arrive()
     said = [browser.post("/login/second", {"code": f"00000{number}"}) for number in range(6)]
     assert [answer.status_code for answer in said] == [401] * 5 + [302]
@@ -313,4 +314,4 @@ def test_a_stolen_session_guesses_no_codes(key, lisi, monkeypatch):
         assert lisi.post("/account/confirm", {"code": f"00000{number}"}).status_code == 401
     assert lisi.post("/account/confirm", {"code": code_of(key, 1)}).url == "/login/"
     assert lisi.get("/account/").status_code == 302
-    assert Recipient.objects.get().address == "lisi@benet.com"
+    assert {each.address for each in Recipient.objects.all()} == {"lisi@benet.com"}

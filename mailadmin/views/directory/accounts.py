@@ -14,9 +14,10 @@ from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from mailadmin import list_page, system_warnings
-from mailadmin.forms import AccountForm, BulkForm, NewAccountForm, PasswordForm
+from mailadmin import list_page, security_notice, system_warnings
+from mailadmin.forms import AccountForm, BulkForm, NewAccountForm, ResetPasswordForm
 from mailadmin.permissions import Permissions, requires_change, requires_view
+from mailadmin.recent_login import ask_for_proof, has_recent_login, requires_recent_login
 from mailadmin.views.page_responses import (
     confirm_and_delete,
     generate_password,
@@ -91,6 +92,7 @@ def accounts(request: HttpRequest, permissions: Permissions) -> HttpResponse:
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires_change
+@requires_recent_login
 def new_account(request: HttpRequest, permissions: Permissions) -> HttpResponse:
     initial = {"state": "active", "role": "owner", "domain": request.GET.get("domain", "")}
     form = NewAccountForm(permissions, request.POST or None, initial=initial)
@@ -136,12 +138,17 @@ def account(request: HttpRequest, permissions: Permissions, account_id: int) -> 
     if request.method == "POST":
         if not permissions.can_change_account(row):
             raise PermissionDenied
+        changes_role = form.is_valid() and form.draft().role != row.role
+        if changes_role and not has_recent_login(request):
+            return ask_for_proof(request)
         if form.is_valid():
             try:
                 directory.change_account(row.pk, form.draft())
             except DirectoryError as problem:
                 form.add_store_errors(problem)
             else:
+                if changes_role:
+                    security_notice.notify_owner(request, permissions, row.pk, "role")
                 words = _("%(address)s has been saved.") % {"address": row.address}
                 return redirect_with_notice(request, permissions, words, "mailadmin:account", row.pk)
     context = {
@@ -172,9 +179,10 @@ def _initial_values(row: Account) -> dict[str, object]:
 @sensitive_post_parameters("password", "again")
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires_change
+@requires_recent_login
 def password(request: HttpRequest, permissions: Permissions, account_id: int) -> HttpResponse:
     row = _find_changeable_account(permissions, account_id)
-    form = PasswordForm(request.POST if request.method == "POST" else None)
+    form = ResetPasswordForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         given = form.cleaned_data["password"]
         secret = given or generate_password()
@@ -184,6 +192,9 @@ def password(request: HttpRequest, permissions: Permissions, account_id: int) ->
             form.add_store_errors(problem)
         else:
             account_login.end_sessions(row.pk)
+            if form.cleaned_data["revoke"]:
+                account_login.revoke_issued_secrets(row.pk)
+            security_notice.notify_owner(request, permissions, row.pk, "password")
             title = _("The password of %(address)s has been changed.") % {"address": row.address}
             if given:
                 return redirect_with_notice(request, permissions, title, "mailadmin:account", row.pk)

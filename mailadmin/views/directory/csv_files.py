@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from mailadmin import csv_io
 from mailadmin.forms import Form
 from mailadmin.permissions import Permissions, requires_change, requires_view
+from mailadmin.recent_login import changes_need_recent_login
 from mailadmin.views.directory import accounts, aliases, domains
 from mailadmin.views.page_responses import render_page
 from mailcore import conf
@@ -68,6 +69,7 @@ class FileForm(Form):
 @sensitive_post_parameters("text")
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires_change
+@changes_need_recent_login
 def import_csv(request: HttpRequest, permissions: Permissions, kind: str) -> HttpResponse:
     """Validate the file and report errors by line; on the second submission import it."""
     if kind not in csv_io.COLUMNS:

@@ -9,9 +9,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from mailadmin import sign_in
+from mailadmin import security_notice, sign_in
 from mailadmin.forms import AppPasswordForm, OwnForm, OwnPasswordForm
 from mailadmin.permissions import Permissions, requires_login
+from mailadmin.recent_login import changes_need_recent_login
 from mailadmin.views.page_responses import redirect_with_notice, render_page, show_secret_once
 from mailcore.models import Account
 from mailcore.store import directory
@@ -82,6 +83,7 @@ def own_password(request: HttpRequest, permissions: Permissions) -> HttpResponse
                 form.add_store_errors(problem)
             else:
                 _keep_only_this_session(request, account.pk)
+                security_notice.notify_owner(request, permissions, account.pk, "password")
                 words = _("Your password has been changed. You are signed out everywhere else.")
                 return redirect_with_notice(request, permissions, words, "mailadmin:own")
     return render_page(
@@ -101,12 +103,14 @@ def _keep_only_this_session(request: HttpRequest, account_id: int) -> None:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires_login
+@changes_need_recent_login
 def app_passwords(request: HttpRequest, permissions: Permissions) -> HttpResponse:
     account = permissions.visitor
     form = AppPasswordForm(request.POST or None)
     if form.is_valid():
         label = form.cleaned_data["label"]
         secret = account_login.make_app_password(account.pk, label)
+        security_notice.notify_owner(request, permissions, account.pk, "app-password")
         title = _("A password for “%(label)s”") % {"label": label}
         back = reverse("mailadmin:app-passwords")
         return show_secret_once(request, permissions, title=title, address=account.address, secret=secret, back=back)

@@ -4,11 +4,7 @@ A user who logged in longer than step_up_time ago must prove the password or a f
 here.
 """
 
-import functools
 import io
-import time
-from collections.abc import Callable
-from typing import Concatenate, ParamSpec
 
 import segno
 from django.contrib import messages
@@ -16,14 +12,15 @@ from django.contrib.auth import HASH_SESSION_KEY, authenticate
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from mailadmin import sign_in
+from mailadmin import security_notice, sign_in
 from mailadmin.permissions import Permissions, requires_login
+from mailadmin.recent_login import ask_for_proof, has_recent_login, requires_recent_login
 from mailadmin.views.page_responses import redirect_with_notice, render_page
 from mailadmin.views.profile.second_step import end_attempts, new_challenge, proves_factor, relying_party
 from mailcore import conf
@@ -34,22 +31,6 @@ from mailcore.store.auth.webauthn import InvalidAssertion
 from mailcore.wire.auth import totp
 
 PENDING_KEY = "new app"  # session key: the encrypted key of the app being set up
-
-P = ParamSpec("P")
-View = Callable[Concatenate[HttpRequest, Permissions, P], HttpResponse]
-
-
-def requires_recent_login(view: View[P]) -> View[P]:
-    """Require a proof within step_up_time; otherwise the user is asked for one and returns."""
-
-    @functools.wraps(view)
-    def checked(request: HttpRequest, permissions: Permissions, /, *values: P.args, **named: P.kwargs) -> HttpResponse:
-        if time.time() - request.session.get(sign_in.PROVED_AT, 0) < conf.current().step_up_time:
-            return view(request, permissions, *values, **named)
-        target = request.get_full_path() if request.method == "GET" else reverse("mailadmin:security")
-        return redirect(f"{reverse('mailadmin:confirm')}?{urlencode({'next': target})}")
-
-    return checked
 
 
 @sensitive_post_parameters("password", "code")
@@ -164,6 +145,7 @@ def add_passkey(request: HttpRequest, permissions: Permissions) -> HttpResponse:
 
 def _finish_setup(request: HttpRequest, permissions: Permissions, codes_before: int) -> HttpResponse:
     """Activate the factor; with the first one, show recovery codes."""
+    security_notice.notify_owner(request, permissions, permissions.visitor.pk, "factor")
     _keep_current_session(request, permissions)
     if codes_before:
         return redirect_with_notice(request, permissions, _("The second factor has been set up."), "mailadmin:security")
@@ -177,8 +159,9 @@ def _keep_current_session(request: HttpRequest, permissions: Permissions) -> Non
 
 @require_POST
 @requires_login
-@requires_recent_login
 def create_recovery_codes(request: HttpRequest, permissions: Permissions) -> HttpResponse:
+    if not has_recent_login(request):
+        return ask_for_proof(request, reverse("mailadmin:security"))
     if not permissions.visitor.second_factor:
         return redirect("mailadmin:security")
     return _recovery_codes_page(request, permissions)
@@ -193,8 +176,10 @@ def _recovery_codes_page(request: HttpRequest, permissions: Permissions) -> Http
 
 @require_POST
 @requires_login
-@requires_recent_login
 def remove_factor(request: HttpRequest, permissions: Permissions, factor_id: int) -> HttpResponse:
+    if not has_recent_login(request):
+        return ask_for_proof(request, reverse("mailadmin:security"))
     if not second_factors.remove_factor(permissions.visitor.pk, factor_id):
         return redirect("mailadmin:security")
+    security_notice.notify_owner(request, permissions, permissions.visitor.pk, "factor-removed")
     return redirect_with_notice(request, permissions, _("The second factor has been removed."), "mailadmin:security")

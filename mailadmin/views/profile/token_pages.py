@@ -9,10 +9,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST
 
+from mailadmin import security_notice
 from mailadmin.forms import Form
 from mailadmin.permissions import Permissions, requires_view
+from mailadmin.recent_login import requires_recent_login
 from mailadmin.views.page_responses import redirect_with_notice, render_page, show_secret_once
-from mailadmin.views.profile.security import requires_recent_login
 from mailcore.store.credentials import api_tokens
 
 
@@ -43,6 +44,7 @@ def own_tokens(request: HttpRequest, permissions: Permissions) -> HttpResponse:
         token = api_tokens.create_token(
             permissions.visitor.pk, data["label"], writes=data["writes"], expires=data["expires"]
         )
+        security_notice.notify_owner(request, permissions, permissions.visitor.pk, "token")
         title = _("A token for “%(label)s”") % {"label": data["label"]}
         back = reverse("mailadmin:tokens")
         return show_secret_once(

@@ -4,17 +4,21 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from mailadmin import security_notice
 from mailadmin.permissions import Permissions, requires_change, requires_login, requires_view
+from mailadmin.recent_login import ask_for_proof, has_recent_login
 from mailadmin.views.page_responses import redirect_with_notice, render_page
 from mailcore.models import Account
 from mailcore.store.auth import account_login, second_factors
+from mailcore.store.credentials import api_tokens
 from mailcore.store.db import audit
 
-# Revocable access to an account: one session, all sessions, one app password, all second factors.
-KINDS = ("session", "sessions", "program", "factors")
+# Revocable access to an account: one session, all sessions, one app password, one API token, all second factors.
+KINDS = ("session", "sessions", "program", "token", "factors")
 
 
 @require_safe
@@ -60,6 +64,7 @@ def access(request: HttpRequest, permissions: Permissions, account_id: int) -> H
         "account": row,
         "sessions": account_login.web_sessions(row.pk),
         "programs": account_login.app_passwords(row.pk),
+        "tokens": api_tokens.list_tokens(row.pk),
         "factors": second_factors.list_factors(row.pk),
         "read_only": not permissions.can_change_account(row),
     }
@@ -76,15 +81,19 @@ def revoke_access(request: HttpRequest, permissions: Permissions, account_id: in
     kind, number = request.POST.get("what", ""), request.POST.get("number", "")
     if kind not in KINDS:
         raise Http404
+    if kind == "factors" and not has_recent_login(request):
+        return ask_for_proof(request, reverse("mailadmin:access", args=[row.pk]))
     ended = revoke(row.pk, kind, int(number) if number.isdecimal() and len(number) < 19 else 0)
     if not ended:
         messages.info(request, _("This sign-in had already ended."))
         return redirect("mailadmin:access", row.pk)
+    if kind == "factors":
+        security_notice.notify_owner(request, permissions, row.pk, "factor-removed")
     return redirect_with_notice(request, permissions, _("The sign-in has been revoked."), "mailadmin:access", row.pk)
 
 
 def revoke(account_id: int, kind: str, number: int) -> bool:
-    """Revoke access of one of KINDS; `number` names the session or app password.
+    """Revoke access of one of KINDS; `number` names the session, app password or token.
 
     Return False if it did not exist.
     """
@@ -93,6 +102,8 @@ def revoke(account_id: int, kind: str, number: int) -> bool:
             return account_login.revoke_session(account_id, number)
         case "program":
             return account_login.revoke_app_password(account_id, number)
+        case "token":
+            return api_tokens.revoke_token(account_id, number)
         case "sessions":
             account_login.end_sessions(account_id)
             return True

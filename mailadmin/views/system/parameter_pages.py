@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from mailadmin import list_page
 from mailadmin.forms import Form
 from mailadmin.permissions import Permissions, requires_system_view
+from mailadmin.recent_login import changes_need_recent_login
 from mailadmin.views.page_responses import redirect_with_notice, render_page
 from mailadmin.views.system import audit_log
 from mailcore import conf
@@ -82,6 +83,7 @@ class ParameterForm(Form):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires_system_view
+@changes_need_recent_login
 def parameter_page(request: HttpRequest, permissions: Permissions, name: str) -> HttpResponse:
     try:
         spec = conf.specs()[name]

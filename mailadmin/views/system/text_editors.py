@@ -15,6 +15,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
 from mailadmin.permissions import Permissions, requires_system_change, requires_system_view
+from mailadmin.recent_login import changes_need_recent_login
 from mailadmin.views.directory.csv_files import FileForm
 from mailadmin.views.page_responses import redirect_with_notice, render_page
 from mailcore import conf
@@ -41,6 +42,7 @@ class Difference:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires_system_view
+@changes_need_recent_login
 def settings_text(request: HttpRequest, permissions: Permissions) -> HttpResponse:
     """Edit all parameters that are set, in the format of `postconf -n`.
 
@@ -156,6 +158,7 @@ class PostfixForm(FileForm):
 @sensitive_post_parameters("text")
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires_system_change
+@changes_need_recent_login
 def import_from_postfix(request: HttpRequest, permissions: Permissions) -> HttpResponse:
     form = PostfixForm(request.POST or None, request.FILES or None)
     found: list[postfix_import.LineReport] = []

@@ -29,7 +29,7 @@ from mailcore import conf
 from mailcore.models import Account
 from mailcore.store import directory
 from mailcore.store.auth import throttle
-from mailcore.store.credentials import issued_passwords, scram
+from mailcore.store.credentials import api_tokens, issued_passwords, scram
 from mailcore.store.credentials.issued_passwords import (
     app_passwords,
     end_sessions,
@@ -62,6 +62,7 @@ __all__ = [
     "make_session_credential",
     "record_known_address",
     "revoke_app_password",
+    "revoke_issued_secrets",
     "revoke_session",
     "revoke_session_credential",
     "scram_offer",
@@ -75,6 +76,12 @@ _MAY_NOT_SEND = (Account.State.RECEIVE_ONLY,)
 # A password check takes a processor and 19 MiB (mailcore.store.credentials.hasher), so their number is limited.
 _checks = BoundedSemaphore(max(2, os.cpu_count() or 1))
 _verified_cache = VerifiedCache()
+
+
+def revoke_issued_secrets(account_id: int) -> None:
+    """Revoke every app password and API token of an account, after its password was reset."""
+    issued_passwords.revoke_app_passwords(account_id)
+    api_tokens.revoke_tokens(account_id)
 
 
 # --- With a password ------------------------------------------------------------------------------

@@ -65,6 +65,12 @@ def revoke_token(account_id: int, token_id: int) -> bool:
     return True
 
 
+def revoke_tokens(account_id: int) -> None:
+    """Revoke all tokens of an account."""
+    for each in list_tokens(account_id):
+        revoke_token(account_id, each.id)
+
+
 def find_holder(token: str) -> tuple[int, bool] | None:
     """Return (account id, True if it may write) of a valid token, or None."""
     if not token.startswith(PREFIX):

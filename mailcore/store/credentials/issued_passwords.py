@@ -143,6 +143,12 @@ def revoke_app_password(account_id: int, password_id: int) -> bool:
         return True
 
 
+def revoke_app_passwords(account_id: int) -> None:
+    """Revoke all app passwords of an account and end the sessions that use them."""
+    for each in app_passwords(account_id):
+        revoke_app_password(account_id, each.id)
+
+
 # --- Session credentials --------------------------------------------------------------------------
 
 
