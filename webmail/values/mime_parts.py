@@ -4,7 +4,6 @@
 """
 
 import binascii
-import quopri
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -180,7 +179,7 @@ def decode_part(part: MimePart, raw: bytes) -> bytes:
         case "base64":
             return headers.decode_base64(raw)
         case "quoted-printable":
-            return quopri.decodestring(raw)
+            return headers.decode_quoted_printable(raw)
         case "x-uuencode" | "uuencode" | "x-uue":
             return _decode_uuencode(raw)
     return raw

@@ -134,7 +134,7 @@ def _addresses_only(value: str) -> str:
 
 
 def _texts(content: Content, root: Part) -> tuple[str, str]:
-    """Return (folded text of all parts, preview); file names and nested headers count as text."""
+    """Return (folded text of all parts, preview); file names, nested headers and reports count as text."""
     pieces: list[str] = []
     left, plain, marked_up = readable_text.MAX_TEXT, "", ""
 
@@ -149,6 +149,8 @@ def _texts(content: Content, root: Part) -> tuple[str, str]:
         elif part.message is not None:
             piece = _headers_text(part.message.fields)
             visit(part.message)
+        elif part.kind == "message":  # a delivery status, a disposition notification, a message in base64
+            piece = readable_text.readable_text(content, part, left)
         elif part.kind == "text":
             piece = readable_text.readable_text(content, part, left)
             if not plain and part.subtype not in ("html", "xhtml"):

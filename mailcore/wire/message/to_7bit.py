@@ -35,7 +35,7 @@ def _part(content: bytes, part: Part) -> list[bytes]:
     header, body = content[part.start : part.body], content[part.body : part.end]
     if body.isascii():
         return [header, body]
-    if part.children:
+    if part.children and not part.children[0].is_implied:
         return [_labelled(header, b"7bit"), *_multipart(content, part)]
     if part.message is not None:
         return [_labelled(header, b"7bit"), *_part(content, part.message)]
