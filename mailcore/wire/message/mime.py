@@ -94,21 +94,26 @@ def parse_message(content: Content, start: int = 0) -> Part:
 
 
 class _Multipart:
-    """A multipart whose parts are being read: its delimiter, and where that occurs next."""
+    """A multipart whose parts are being read: its delimiter, and where that occurs next.
 
-    __slots__ = ("delimiter", "hit")
+    `first` and `first_owner` are the next delimiter line of this multipart and of those around it, and the index of the
+    multipart that it belongs to.
+    """
+
+    __slots__ = ("delimiter", "first", "first_owner", "hit")
 
     def __init__(self, delimiter: bytes) -> None:
         self.delimiter = delimiter
-        self.hit = -1  # offset of the line end before the delimiter; -1: not known yet
+        self.hit = self.first = -1  # offsets of the line end before a delimiter; -1: not known yet
+        self.first_owner = -1
 
 
 class _Delimiter(NamedTuple):
-    """A delimiter line: the end of the part before it, the start of the part after it, and whose it is."""
+    """A delimiter line: the end of the part before it, the start of the part after it, the index of its multipart."""
 
     part_end: int
     next_line: int
-    owner: _Multipart
+    owner: int
     last: bool
 
 
@@ -160,14 +165,14 @@ class _TreeWalker:
 
     def _children(self, part: Part, boundary: bytes, depth: int) -> None:
         default = parse_structured("message/rfc822") if part.subtype == "digest" else _PLAIN
-        own = _Multipart(b"\n--" + boundary)
-        self._open.append(own)
+        own = len(self._open)
+        self._open.append(_Multipart(b"\n--" + boundary))
         found = self._next_delimiter(part.body - 1)  # the line end of the header's empty line
-        while found is not None and found.owner is own and not found.last and self._parts < MAX_PARTS:
+        while found is not None and found.owner == own and not found.last and self._parts < MAX_PARTS:
             part.children.append(self._part(found.next_line, default, depth + 1))
             found = self._following
         self._open.pop()
-        if found is not None and found.owner is own:
+        if found is not None and found.owner == own:
             found = self._next_delimiter(found.next_line - 1)
         self._following = found
         part.end = self._end if found is None else max(found.part_end, part.body)
@@ -176,23 +181,26 @@ class _TreeWalker:
         """Return the first delimiter line of an open multipart whose preceding line end is at `at` or later.
 
         The line end before a delimiter belongs to the delimiter, and what follows the boundary on its line is ignored
-        (RFC 2046 §5.1.1). Each multipart is searched only as far as the next delimiter around it, so that the time is
-        linear in the size.
+        (RFC 2046 §5.1.1). Each multipart is searched only as far as the next delimiter around it, and again only when
+        that has been passed, so that the time is linear in the size.
         """
-        content, owner, limit = self._content, None, self._end
-        for each in self._open:
+        content, known = self._content, len(self._open)
+        while known and self._open[known - 1].first < at:
+            known -= 1
+        owner, limit = (self._open[known - 1].first_owner, self._open[known - 1].first) if known else (-1, self._end)
+        for index in range(known, len(self._open)):
+            each = self._open[index]
+            length = len(each.delimiter)
             if each.hit < at:
-                hit = content.find(each.delimiter, at, min(limit + len(each.delimiter), self._end))
+                hit = content.find(each.delimiter, at, min(limit + length, self._end))
                 each.hit = hit if hit >= 0 else self._end
-            if each.hit < limit or (
-                owner is not None and each.hit == limit and len(each.delimiter) >= len(owner.delimiter)
-            ):
-                owner, limit = each, each.hit
-        if owner is None:
+            if each.hit < limit or (each.hit == limit < self._end and length >= len(self._open[owner].delimiter)):
+                owner, limit = index, each.hit
+            each.first, each.first_owner = limit, owner
+        if owner < 0:
             return None
-        after = limit + len(owner.delimiter)
+        after = limit + len(self._open[owner].delimiter)
         newline = content.find(b"\n", after, self._end)
         before = limit - 1 if limit > 0 and content[limit - 1 : limit] == b"\r" else limit
-        return _Delimiter(
-            before, newline + 1 if newline >= 0 else self._end, owner, content[after : after + 2] == b"--"
-        )
+        next_line = newline + 1 if newline >= 0 else self._end
+        return _Delimiter(before, next_line, owner, content[after : after + 2] == b"--")

@@ -105,8 +105,8 @@ def test_a_plain_message() -> None:
     assert envelope[0] == b"Thu, 15 Feb 2007 01:02:03 +0200"
     assert envelope[2] == [["李四".encode(), None, b"lisi", b"benet.com"]] == envelope[3] == envelope[4]
     assert found.sent_at == 1171494123
-    assert (found.subject_key, found.from_key, found.from_display) == ("北京", "lisi", "李四")
-    assert (found.to_key, found.to_display, found.cc_key) == ("a", "a@x", "c")
+    assert (found.subject_key, found.from_key, found.from_display) == ("北京", "LISI", "李四")
+    assert (found.to_key, found.to_display, found.cc_key) == ("A", "A@X", "C")
     assert (found.message_id, found.references) == ("1@benet.com", "0@x")
     assert found.preview == "你好，世界 再见"
     assert "subject: 回复:北京" in found.headers_text
@@ -248,3 +248,34 @@ def test_words_at_the_ends_of_lines_stay_apart(end):
     text = end.join(("first", "second", "third")).replace("\r", "=0D").replace("\n", "=0A")
     head = "Content-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
     assert scan_message(f"{head}{text}\r\n".encode()).body_text.split() == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize(
+    "subtype", ["delivery-status", "disposition-notification", "global-delivery-status", "feedback-report"]
+)
+def test_reports_are_searched_but_not_shown_as_preview(subtype: str) -> None:
+    found = scan_message(
+        crlf(
+            f"Content-Type: multipart/report; boundary=b\n\n--b\n\nSorry.\n--b\nContent-Type: message/{subtype}\n\n"
+            "Final-Recipient: rfc822; nobody@benet.com\nStatus: 5.1.1\n\n--b--\n"
+        )
+    )
+    assert "final-recipient: rfc822; nobody@benet.com" in found.body_text
+    assert found.preview == "Sorry."
+
+
+@pytest.mark.parametrize(
+    ("value", "mailbox", "display"),
+    [
+        ("Team: a@x, b@y;", "TEAM", "TEAM"),
+        ("=?utf-8?b?5p2O5Zub?=:;", "李四", "李四"),
+        ("undisclosed-recipients:;", "UNDISCLOSED-RECIPIENTS", "UNDISCLOSED-RECIPIENTS"),
+        ("a@x, Team: b@y;", "A", "A@X"),
+        ("Örjan <a_b@x>", "A_B", "O\u0308RJAN"),
+    ],
+)
+def test_sort_keys_of_addresses(value: str, mailbox: str, display: str) -> None:
+    """RFC 5256 §3: the mailbox of ENVELOPE's first address, which for a group is the group's name."""
+    found = scan_message(crlf(f"From: {value}\nTo: {value}\nCc: {value}\n\n"))
+    assert (found.from_key, found.to_key, found.cc_key) == (mailbox, mailbox, mailbox)
+    assert (found.from_display, found.to_display) == (display, display)
