@@ -90,7 +90,7 @@ async def enable(call: "Call") -> TaggedResponse:
     """Execute ENABLE (RFC 5161); unknown extensions are ignored."""
     args = call.args
     words = [args.keyword()]
-    while args.skip_token(b" "):
+    while args.skip_space():
         words.append(args.keyword())
     args.end()
     session = call.session

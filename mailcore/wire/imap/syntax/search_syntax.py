@@ -152,9 +152,9 @@ class _Reader:
         """Parse search-key *(SP search-key), up to the end or ")"."""
         keys = [self._key(depth)]
         while not self._cursor.at_end() and not self._cursor.next_is(b")"):
-            if not self._cursor.skip_token(b" "):
+            if not self._cursor.skip_space():
                 raise BadSyntax("Space expected")
-            if self._cursor.at_end():
+            if self._cursor.at_end() or self._cursor.next_is(b")"):
                 break
             keys.append(self._key(depth))
         return keys[0] if len(keys) == 1 else And(tuple(keys))
@@ -164,9 +164,10 @@ class _Reader:
         if depth > MAX_DEPTH or self._keys > MAX_KEYS:
             raise TooComplicated("Search is too complicated")
         cursor = self._cursor
-        if cursor.skip_token(b"("):
+        if cursor.next_is(b"("):
+            cursor.open_list()
             found = self.program(depth + 1)
-            cursor.expect(b")")
+            cursor.close_list()
             return found
         if cursor.text[cursor.at : cursor.at + 1] in _NUMBER_STARTS:
             return Numbers(cursor.sequence_set(), uid=False)

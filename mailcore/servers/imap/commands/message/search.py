@@ -105,7 +105,7 @@ async def cancel_update(call: "Call") -> TaggedResponse:
     """Execute CANCELUPDATE (RFC 5267 §4.3.5)."""
     args = call.args
     tags = [args.string()]
-    while args.skip_token(b" "):
+    while args.skip_space():
         tags.append(args.string())
     args.end()
     view = call.session.view

@@ -90,13 +90,14 @@ def _has_flag_rights(view: SequenceView, mode: Mode, bits: int, keywords: tuple[
 
 
 def _parse_unchanged_since(args: Cursor) -> int:
-    if not args.skip_token(b"("):
+    if not args.next_is(b"("):
         return -1
+    args.open_list()
     if args.keyword() != "UNCHANGEDSINCE":
         raise BadSyntax("UNCHANGEDSINCE expected")
     args.space()
     value = args.number()
-    args.expect(b")")
+    args.close_list()
     args.space()
     return value
 
