@@ -24,10 +24,11 @@ from mailcore.conf.declaration import (
     text,
     words,
 )
+from mailcore.conf.imap_parameters import ImapParameters
 
 
 @dataclass(frozen=True, slots=True)
-class Parameters:
+class Parameters(ImapParameters):
     """One consistent set of values. Times are seconds, sizes bytes; 0 as a limit means no limit."""
 
     # --- Names ---
@@ -470,24 +471,9 @@ class Parameters:
     mail_max_bad_commands: int = integer(
         "20", _("Invalid commands or failed log-ins after which a POP3 connection is closed.")
     )
-    imap_idle_notify_interval: int = seconds("2m", _("Interval at which IDLE clients get a keepalive; 0: never."))
-    imap_progress_interval: int = seconds(
-        "15s", _("Interval at which a client is informed of the progress of a long command; 0: never.")
-    )
-    imap_metadata_max_size: int = byte_size("65536", _("Largest value of an IMAP METADATA entry."))
-    imap_metadata_max_entries: int = integer("1000", _("Largest number of IMAP METADATA entries of an account."))
     text_index_messages: int = integer(
         "5000", _("Messages from which on a mailbox gets a full-text index when it is searched; 0: never.")
     )
-    imap_max_line_length: int = byte_size("65536", _("Longest IMAP command line without its literals."))
-    imap_max_command_size: int = byte_size(
-        "1048576", _("Longest IMAP command with its literals, not counting messages that APPEND uploads.")
-    )
-    imap_max_literals: int = integer(
-        "2000", _("Largest number of literals in an IMAP command, not counting uploaded messages.")
-    )
-    imap_login_max_command_size: int = byte_size("65536", _("Longest IMAP command before log-in."))
-    imap_login_max_literals: int = integer("10", _("Largest number of literals in an IMAP command before log-in."))
 
     # Not a parameter of its own: the lists that smtpd_restriction_classes names.
     restriction_classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
