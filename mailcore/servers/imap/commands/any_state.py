@@ -95,11 +95,8 @@ async def enable(call: "Call") -> TaggedResponse:
     args.end()
     session = call.session
     fresh = [word for word in dict.fromkeys(words) if word in ENABLES and word not in session.enabled]
-    had_condstore = session.condstore
-    session.enable(*[each for word in fresh for each in ENABLES[word]])
     session.untagged(" ".join(["ENABLED", *[_CANONICAL_NAMES.get(word, word) for word in fresh]]))
-    if session.view is not None and session.condstore and not had_condstore:
-        session.untagged(f"OK [HIGHESTMODSEQ {session.view.modseq}] Highest")
+    session.enable(*[each for word in fresh for each in ENABLES[word]])
     return ok("Enabled.")
 
 
