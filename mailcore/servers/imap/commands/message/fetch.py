@@ -236,7 +236,7 @@ async def _send_contents(
         _mark_recent(session, view, rows, form, attributes, arguments)
         template = begin + form.template
         heads = list(map(template.__mod__, zip(numbers, *arguments, strict=True)))
-        updates = _flag_updates(session, view, [row for row in rows if row[0] in changed], form, attributes)
+        updates = _flag_updates(session, view, rows, changed, form, attributes) if changed else {}
         files = [MessageFile(row[0], row[indexes[0]], row[indexes[1]], row[indexes[2]]) for row in rows]
         for start, end in _read_batches(files):
             bodies = await _read_files(session, view, files[start:end])
@@ -260,12 +260,15 @@ def _flag_updates(
     session: "Session",
     view: SequenceView,
     rows: Sequence[tuple[Any, ...]],
+    changed: set[int],
     form: fetch_columns.FetchTemplate,
     attributes: list[str],
 ) -> dict[int, bytes]:
     """Return the items that report changed flags and were not requested, by UID."""
     updates: dict[int, bytes] = {}
     for row in rows:
+        if row[0] not in changed:
+            continue
         column = dict(zip(form.columns, row, strict=True))
         items = b""
         if "FLAGS" not in attributes:
