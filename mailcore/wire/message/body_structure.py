@@ -146,18 +146,12 @@ def _parameters(value: Structured) -> str:
 
 
 def _extensions(part: Part) -> tuple[str, str, str]:
-    disposition = language = location = "NIL"  # of several fields the first counts
-    for name, value in part.fields:
-        if name == "content-disposition" and value and disposition == "NIL":
-            given = parse_structured(value)
-            if given.value:
-                disposition = f"({format_nstring(_upper(given.value))} {_parameters(given)})"
-        elif name == "content-language" and value and language == "NIL":
-            tags = [tag for tag in re.split(r"[,\s]+", value) if tag]
-            if tags:
-                language = (
-                    f"({' '.join(format_nstring(tag) for tag in tags)})" if len(tags) > 1 else format_nstring(tags[0])
-                )
-        elif name == "content-location" and value and location == "NIL":
-            location = format_nstring(value)
+    disposition = language = "NIL"
+    if value := part.field("content-disposition"):
+        given = parse_structured(value)
+        if given.value:
+            disposition = f"({format_nstring(_upper(given.value))} {_parameters(given)})"
+    if tags := [tag for tag in re.split(r"[,\s]+", part.field("content-language")) if tag]:
+        language = f"({' '.join(format_nstring(tag) for tag in tags)})" if len(tags) > 1 else format_nstring(tags[0])
+    location = format_nstring(part.field("content-location") or None)
     return disposition, language, location

@@ -46,9 +46,7 @@ class MessageScan:
 def scan_message(content: Content, start: int = 0) -> MessageScan:
     """Scan the message that begins at byte `start`; a mapped file is copied only where needed."""
     root = mime.parse_message(content, start)
-    first: dict[str, str] = {}
-    for name, value in root.fields:
-        first.setdefault(name, value)
+    first = root.first_fields
     sent = dates.parse_date(first["date"]) if "date" in first else None
     from_key, from_display = _first_person(first.get("from"))
     to_key, to_display = _first_person(first.get("to"))
@@ -89,7 +87,7 @@ def count_line_end_growth(content: Content, start: int = 0, step: int = 1 << 20)
     growth = 0
     for at in range(start, len(content), step):
         piece = content[at : at + step + 1]  # a CRLF may lie across two pieces
-        growth += piece.count(b"\n", 0, step) - piece.count(b"\r\n")
+        growth += piece.count(b"\n", 0, step) - (piece.count(b"\r\n") if b"\r" in piece else 0)
     if content[-1:] == b"\n":
         return growth
     return growth + (1 if content[-1:] == b"\r" else 2)

@@ -28,35 +28,30 @@ class Part:
     header, so that BODYSTRUCTURE shows the text that BODY[1] returns.
     """
 
-    __slots__ = ("body", "children", "content_type", "encoding", "end", "fields", "kind", "message", "start", "subtype")
+    __slots__ = (
+        *("body", "children", "content_type", "encoding", "end", "fields", "first_fields", "kind", "message", "start"),
+        "subtype",
+    )
 
     def __init__(self, start: int, body: int, end: int, fields: Fields, default: Structured) -> None:
         self.start = start
         self.body = body
         self.end = end
         self.fields = fields
+        self.first_fields = dict(reversed(fields))  # by name; of several fields the first counts
         self.children: list[Part] = []  # parts of a multipart
         self.message: Part | None = None  # the message inside a message/rfc822
         self.content_type = default
-        self.encoding = ""
-        typed = False
-        for name, value in fields:
-            if name == "content-type":
-                if not typed:  # of several fields the first counts
-                    typed = True
-                    given = parse_structured(value)
-                    if "/" in given.value.strip("/"):
-                        self.content_type = given
-            elif name == "content-transfer-encoding" and not self.encoding:
-                self.encoding = parse_encoding(value).lower()
+        if value := self.field("content-type"):
+            given = parse_structured(value)
+            if "/" in given.value.strip("/"):
+                self.content_type = given
+        self.encoding = parse_encoding(self.field("content-transfer-encoding")).lower()
         self.kind, _, self.subtype = self.content_type.value.lower().partition("/")
 
     def field(self, name: str) -> str:
         """Return the first field of that name, "" if there is none."""
-        for key, value in self.fields:
-            if key == name:
-                return value
-        return ""
+        return self.first_fields.get(name, "")
 
     @property
     def is_implied(self) -> bool:
