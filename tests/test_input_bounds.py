@@ -162,7 +162,7 @@ def _multipart(count: int) -> bytes:
 
 
 def _nested_parts(count: int) -> bytes:
-    return b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(count))
+    return b"".join(b"Content-Type: multipart/mixed; boundary=b%06d\r\n\r\n--b%06d\r\n" % (n, n) for n in range(count))
 
 
 def _structure(content: bytes) -> None:

@@ -105,8 +105,10 @@ class Message(models.Model):
     internal_at = models.BigIntegerField()  # INTERNALDATE, seconds
     saved_at = models.BigIntegerField()  # SAVEDATE (RFC 8514), seconds
     sent_at = models.BigIntegerField()  # Date: header, else internal_at, seconds
-    # minutes the zone of Date: is ahead of UTC; SENTON needs the day there
+    # minutes the zone of Date: is ahead of UTC, or wire.message.dates.NO_DATE; SENTON needs the day there
     sent_zone = models.SmallIntegerField(default=0)
+    # bytes that POP3 adds for bare LF and a missing last line end; NULL: not counted yet
+    line_end_growth = models.PositiveIntegerField(null=True)
 
     class Meta:
         constraints = [
@@ -125,12 +127,14 @@ class MessageSummary(models.Model):
     message = models.OneToOneField(Message, models.CASCADE, primary_key=True, related_name="summary")
     envelope = models.BinaryField()  # as in FETCH ENVELOPE, parentheses included
     body_structure = models.BinaryField()  # as in FETCH BODYSTRUCTURE
-    subject_key = models.CharField(max_length=255)  # base subject (RFC 5256 §2.1), case-folded
+    subject_key = models.CharField(
+        max_length=255
+    )  # base subject (RFC 5256 §2.1); like the other keys in i;unicode-casemap
     is_reply = models.BooleanField(default=False)  # according to its subject (RFC 5256 §2.1)
-    from_key = models.CharField(max_length=255)  # mailbox of the first From, case-folded
+    from_key = models.CharField(max_length=255)  # mailbox of the first From
     to_key = models.CharField(max_length=255)
     cc_key = models.CharField(max_length=255)
-    from_display = models.CharField(max_length=255)  # SORT=DISPLAY (RFC 5957), case-folded
+    from_display = models.CharField(max_length=255)  # SORT=DISPLAY (RFC 5957)
     to_display = models.CharField(max_length=255)
     header_message_id = models.CharField(max_length=255, blank=True)  # without <>; cut at 255
     references = models.TextField(blank=True, default="")  # message-ids, oldest first, space separated

@@ -168,26 +168,22 @@ _DOT_LINE = re.compile(rb"\n\.")  # a failing search with this takes a third of 
 class DotStuffer:
     """Encoder of a message for a multi-line response: CRLF line ends, dots doubled (RFC 1939 §3).
 
-    Fed in pieces of any size. `byte_count` counts the bytes sent without the added dots, as "+OK n octets" does.
-
-    The first line end of a file decides how its lines end, for other programs store bare LF throughout. A bare LF in a
-    file of CRLF is passed on: looking for it would double the cost.
+    Fed in pieces of any size. `byte_count` counts the bytes sent without the added dots, as LIST and "+OK n octets" do.
+    `has_bare_lf` False spares the search for LF without CR, which would double the cost, in a message that has none.
     """
 
-    __slots__ = ("_bare", "_last", "byte_count")
+    __slots__ = ("_has_bare_lf", "_last", "byte_count")
 
-    def __init__(self) -> None:
+    def __init__(self, has_bare_lf: bool = True) -> None:
         self.byte_count = 0
-        self._bare: bool | None = None  # known once the first line end was seen
+        self._has_bare_lf = has_bare_lf
         self._last = b"\n"  # the last byte fed
 
     def feed(self, content: bytes) -> bytes:
         if not content:
             return b""
-        if self._bare is None and (first := content.find(b"\n")) >= 0:
-            self._bare = (content[first - 1 : first] if first else self._last) != b"\r"
         last, self._last = self._last, content[-1:]
-        if self._bare:
+        if self._has_bare_lf:
             # A CRLF may be split between two pieces.
             done = 1 if last == b"\r" and content.startswith(b"\n") else 0
             content = content[:done] + _BARE_LF.sub(b"\r\n", content[done:])

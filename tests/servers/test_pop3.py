@@ -392,6 +392,43 @@ def test_lines_that_begin_with_dots_and_bare_line_feeds(lisi, put, serve):
     """)
 
 
+def test_sizes_are_those_of_what_is_sent(lisi, put, serve):
+    """Every line ends in CRLF, also in a file that mixes line ends, and LIST tells the size of that (RFC 1939 §11)."""
+    mixed = b"Subject: x\r\n\r\none\n.two\r\n\nlast"
+    put(lisi, mixed), put(lisi, b"\r\none\r\n"), put(lisi, mixed * 40_000)
+    Message.objects.filter(uid=1).update(line_end_growth=None)  # from before it was counted
+    sent = mixed.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    first, third = len(sent) + 2, len(sent) * 40_000 + 2
+    for _ in range(2):
+        client = serve().dial()
+        sign_in(client)
+        client.talk(f"""
+            C: STAT
+            S: +OK 3 {first + 7 + third}
+            C: LIST
+            S: +OK 3 messages:
+            S: 1 {first}
+            S: 2 7
+            S: 3 {third}
+            S: .
+            C: RETR 1
+            S: +OK {first} octets
+            S: Subject: x
+            S:
+            S: one
+            S: ..two
+            S:
+            S: last
+            S: .
+            C: RETR 3
+            S: +OK {third} octets
+        """)
+        lines = client.hear_all()
+        assert sum(len(line) + 2 - line.startswith(".") for line in lines) == third
+        client.talk("C: QUIT\nS: +OK Logging out.\nS: ")
+    assert list(Message.objects.order_by("uid").values_list("line_end_growth", flat=True)[:2]) == [4, 0]
+
+
 def test_a_large_message_goes_in_pieces(lisi, put, serve):
     body = b"".join(b".%d\r\n" % number for number in range(400_000))
     put(lisi, b"Subject: large\r\n\r\n" + body)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailcore.wire import pop3_commands
+from mailcore.wire.message.message_scan import count_line_end_growth
 from mailcore.wire.pop3_commands import AFTER, BEFORE, DotStuffer, Pop3Command, Pop3CommandError
 
 
@@ -103,12 +104,14 @@ def sent(*pieces: bytes) -> tuple[bytes, int]:
         (b"a\r", b"a\r\n.\r\n", 3),
         (b"a\n\nb\n", b"a\r\n\r\nb\r\n.\r\n", 8),
         (b"a\nb\r\n\r", b"a\r\nb\r\n\r\n.\r\n", 8),
-        (b"a\r\n\n.\n", b"a\r\n\n..\n.\r\n", 6),
+        (b"a\r\n\n.\n", b"a\r\n\r\n..\r\n.\r\n", 8),
         (b".\r\n..\r\na.\r\n", b"..\r\n...\r\na.\r\n.\r\n", 11),
         (b"a\r\n.", b"a\r\n..\r\n.\r\n", 6),
     ],
 )
 def test_messages_on_the_wire(content, on_the_wire, data):
+    """Every line ends in CRLF, and the size is the one that is counted at delivery for LIST."""
+    assert len(content) + count_line_end_growth(content) == data
     assert sent(content) == (on_the_wire, data)
     assert sent(*(content[i : i + 1] for i in range(len(content)))) == (on_the_wire, data)
 
@@ -119,6 +122,16 @@ def received(data: bytes) -> bytes:
     lines = data[:-3].split(b"\r\n")
     assert b"." not in lines
     return b"\r\n".join(line.removeprefix(b".") for line in lines)
+
+
+@given(st.binary(max_size=60), st.integers(1, 7), st.integers(0, 10))
+def test_a_size_is_what_is_sent(content, step, skipped):
+    assert len(content) + count_line_end_growth(b"x" * skipped + content, skipped, step) == sent(content)[1]
+
+
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"a"]), max_size=30).map(b"".join), st.integers(1, 7))
+def test_a_size_of_any_line_ends_is_what_is_sent(content, step):
+    assert len(content) + count_line_end_growth(content, 0, step) == sent(content)[1]
 
 
 lines = st.lists(st.sampled_from(["", "a", ".", "..", " .", "aaaa"]), max_size=20)

@@ -52,3 +52,14 @@ class MailAccess:
     )
     imap_login_max_command_size: int = byte_size("65536", _("Longest IMAP command before log-in."))
     imap_login_max_literals: int = integer("10", _("Largest number of literals in an IMAP command before log-in."))
+    imap_search_max_depth: int = integer(
+        "50", _("Nesting of parentheses and NOT in an IMAP SEARCH command; 200 at most.")
+    )
+    imap_search_max_keys: int = integer("1000", _("Largest number of search keys in an IMAP SEARCH command."))
+    imap_search_max_string: int = integer("1024", _("Longest string in an IMAP SEARCH command, in characters."))
+    imap_search_max_alternations: int = integer(
+        "20", _("Nesting of OR and AND in each other in an IMAP SEARCH command; 30 at most.")
+    )
+    imap_max_live_searches: int = integer(
+        "16", _("Searches of an IMAP session whose results are kept up to date (CONTEXT=SEARCH).")
+    )

@@ -18,8 +18,6 @@ from mailcore.wire.imap.syntax import search_syntax as wire
 if TYPE_CHECKING:
     from mailcore.servers.imap.sequence_view import SequenceView
 
-MAX_LIVE_SEARCHES = 16  # Per session.
-
 
 @dataclass(slots=True)
 class LiveSearch:

@@ -15,6 +15,8 @@ from mailcore.wire.imap.syntax.list_syntax import ListArguments
 if TYPE_CHECKING:
     from mailcore.servers.imap.session import Session
 
+# HIGHESTMODSEQ also without CONDSTORE: a change of flags shows in nothing else (RFC 5465 §3.1, §5.3).
+_STATUS_ITEMS = ("MESSAGES", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ")
 _SHOWN = ListArguments("", (), returns=frozenset({"SUBSCRIBED"}))
 
 
@@ -127,5 +129,4 @@ class NotifyState:
 
 
 def _send_status(session: "Session", status: MailboxStatus) -> None:
-    items = ["MESSAGES", "UIDNEXT", "UIDVALIDITY", "UNSEEN"] + (["HIGHESTMODSEQ"] if session.condstore else [])
-    session.write(list_mailboxes.status_response(session, status, items))
+    session.write(list_mailboxes.status_response(session, status, _STATUS_ITEMS))

@@ -149,6 +149,15 @@ class SequenceView:
     def recent_count(self) -> int:
         return sum(bisect_left(self.uids, after) - bisect_left(self.uids, first) for first, after in self.recent)
 
+    def add_keywords(self, columns: Iterable[str]) -> bool:
+        """Add the keywords in these columns that are unknown; return True if there are any."""
+        used = dict.fromkeys(word for column in columns for word in column.split())
+        known = {word.lower() for word in self.keywords.split()}
+        fresh = [word for word in used if word.lower() not in known]
+        if fresh:
+            self.keywords = " ".join([*self.keywords.split(), *fresh])
+        return bool(fresh)
+
     # --- Changes ---
 
     def record_own_change(self, modseq: int) -> None:

@@ -7,7 +7,7 @@ then the tagged response.
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, InterfaceError, OperationalError
@@ -151,7 +151,11 @@ class Session:
         return bool(self._idle_tag)
 
     def enable(self, *words: str) -> None:
+        """Enable extensions; when CONDSTORE becomes one, send the selected mailbox's MODSEQ (RFC 7162 §3.1)."""
+        had_condstore = self.condstore
         self.enabled |= set(words)
+        if self.condstore and not had_condstore and self.view is not None:
+            self.untagged(f"OK [HIGHESTMODSEQ {self.view.modseq}] Highest")
 
     def set_selected(self, view: SequenceView) -> None:
         self.view = view
@@ -388,6 +392,11 @@ class Session:
             self.send_flag_updates(view)
         for number, uid, flags, keywords, modseq in updates.flags:
             self.connection.write(self.flags_response(view, number, uid, flags, keywords, modseq))
+
+    def announce_keywords(self, view: SequenceView, columns: Iterable[str]) -> None:
+        """Send FLAGS if one of these columns has a keyword that the client does not know, before it is used."""
+        if view.add_keywords(columns):
+            self.send_flag_updates(view)
 
     def send_flag_updates(self, view: SequenceView) -> None:
         names = " ".join([*wire_flags.NAMES.values(), *view.keywords.split()])

@@ -330,10 +330,11 @@ class Session:
 
     async def _retr(self, command: Pop3Command) -> None:
         index = self._index(command.argument)
-        if self._open_maildrop.sizes[index] > _WHOLE_LIMIT:
-            byte_count = await self._send_in_chunks(index)
+        byte_count = self._open_maildrop.sizes[index]
+        if byte_count > _WHOLE_LIMIT:
+            await self._send_in_chunks(index)
         else:
-            content, outgoing = await self._content(index), wire.DotStuffer()
+            content, outgoing = await self._content(index), self._dot_stuffer(index)
             body, end = outgoing.feed(content), outgoing.finish()
             byte_count = outgoing.byte_count
             self._connection.write(wire.ok_response(f"{byte_count} octets"), body, end)
@@ -342,21 +343,24 @@ class Session:
         if self._connection.has_line:
             await asyncio.sleep(0)  # Let other connections run between pipelined commands.
 
-    async def _send_in_chunks(self, index: int) -> int:
-        """Send a large message: read it once to count (then it is in the page cache) and once to send."""
-        outgoing = wire.DotStuffer()
-        try:
-            byte_count = await self._executor.run_in_pool(_count_bytes, self._open_maildrop, index)
-        except FileNotFoundError:
-            raise self._report_lost(index) from None
-        self._connection.write(wire.ok_response(f"{byte_count} octets"))
+    def _dot_stuffer(self, index: int) -> wire.DotStuffer:
+        return wire.DotStuffer(self._open_maildrop.growths[index] > 0)
+
+    async def _send_in_chunks(self, index: int) -> None:
+        """Send a large message; its size is known from the index."""
+        outgoing = self._dot_stuffer(index)
         chunks = pop3_maildrop.read_pieces(self._open_maildrop, index)
         with contextlib.closing(chunks):
-            while chunk := await self._executor.run_in_pool(next, chunks, b""):
+            try:
+                chunk = await self._executor.run_in_pool(next, chunks, b"")
+            except FileNotFoundError:
+                raise self._report_lost(index) from None
+            self._connection.write(wire.ok_response(f"{self._open_maildrop.sizes[index]} octets"))
+            while chunk:
                 self._connection.write(outgoing.feed(chunk))
                 await self._connection.drain(self._timeout)
+                chunk = await self._executor.run_in_pool(next, chunks, b"")
         self._connection.write(outgoing.finish())
-        return byte_count
 
     async def _content(self, index: int) -> bytes:
         read = (
@@ -375,7 +379,7 @@ class Session:
 
     async def _top(self, command: Pop3Command) -> None:
         index, count = wire.parse_top_arguments(command.argument, self._open_maildrop.sizes, self._deleted)
-        outgoing = wire.DotStuffer()
+        outgoing = self._dot_stuffer(index)
         body = outgoing.feed(wire.top_lines(await self._content(index), count))
         self._connection.write(wire.OK, body, outgoing.finish())
         self._statistics.top += 1
@@ -403,14 +407,6 @@ class Session:
         text = "Logging out, messages deleted." if self._deleted else "Logging out."
         self._connection.write(wire.ok_response(text))
         return True
-
-
-def _count_bytes(maildrop: pop3_maildrop.Maildrop, index: int) -> int:
-    outgoing = wire.DotStuffer()
-    for chunk in pop3_maildrop.read_pieces(maildrop, index):
-        outgoing.feed(chunk)
-    outgoing.finish()
-    return outgoing.byte_count
 
 
 _Action = Callable[[Session, Pop3Command], Awaitable[bool | None]]

@@ -5,9 +5,11 @@ and lists it once; messages that arrive later wait for the next session. `commit
 and \Seen in one transaction, or nothing.
 """
 
+import contextlib
 import fcntl
+import operator
 import os
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from io import FileIO
 
@@ -16,12 +18,14 @@ from django.db.models import F
 
 from mailcore.models import Account, Expunged, Mailbox, Message, MessageSummary, MessageText
 from mailcore.store.access import external_deliveries
+from mailcore.store.db import message_table
 from mailcore.store.mailbox import expunge
 from mailcore.store.mailbox.open_mailbox import MailboxHandle
 from mailcore.store.maildir import maildir_files
 from mailcore.store.notify import notifications
 from mailcore.values import Owner
 from mailcore.wire.imap import system_flags as wire_flags
+from mailcore.wire.message.message_scan import count_line_end_growth
 
 _LOCK_FILE = "pop3.lock"
 _BATCH = 1000  # messages in one statement
@@ -32,7 +36,8 @@ _PIECE = 1 << 18  # bytes of a large message read at once
 class Maildrop:
     """A locked maildrop and its messages, in order, one tuple for each column.
 
-    The number a client uses is the index plus one. `lock` is an open file, which `close_maildrop` closes.
+    The number a client uses is the index plus one. `lock` is an open file, which `close_maildrop` closes. `sizes` count
+    the bytes as they are sent, which are `growths` more than those of the file (RFC 1939 §11).
     """
 
     mailbox_id: int
@@ -44,6 +49,7 @@ class Maildrop:
     sizes: tuple[int, ...]
     base_names: tuple[str, ...]
     flags: tuple[int, ...]
+    growths: tuple[int, ...]
 
 
 class MaildropLocked(Exception):
@@ -79,8 +85,36 @@ def _list_messages(owner: Owner, lock: int) -> Maildrop:
     folder_path = maildir_files.folder_directory(owner.address, "")
     external_deliveries.index_new_files(MailboxHandle(mailbox_id, owner.account_id, "INBOX", folder_path, uid_validity))
     rows = Message.objects.filter(mailbox_id=mailbox_id).order_by("uid")
-    columns = list(zip(*rows.values_list("uid", "size", "base_name", "flags"), strict=True)) or [()] * 4
-    return Maildrop(mailbox_id, owner.account_id, folder_path, lock, uid_validity, *columns)
+    found = rows.values_list("uid", "size", "base_name", "flags", "line_end_growth", "id")
+    uids, sizes, base_names, flags, growths, ids = list(zip(*found, strict=True)) or [()] * 6
+    if None in growths:
+        growths = _count_growths(folder_path, ids, base_names, flags, growths)
+    sizes = tuple(map(operator.add, sizes, growths))
+    return Maildrop(
+        mailbox_id, owner.account_id, folder_path, lock, uid_validity, uids, sizes, base_names, flags, growths
+    )
+
+
+def _count_growths(
+    folder_path: str,
+    ids: Sequence[int],
+    base_names: Sequence[str],
+    flags: Sequence[int],
+    growths: Sequence[int | None],
+) -> tuple[int, ...]:
+    """Count and store the growths that are missing, those of messages from before they were counted at delivery."""
+    counted: list[int] = []
+    missing: list[tuple[int, int]] = []
+    for message_id, base_name, flag_bits, growth in zip(ids, base_names, flags, growths, strict=True):
+        if growth is None:
+            growth = 0
+            with contextlib.suppress(FileNotFoundError):
+                growth = count_line_end_growth(maildir_files.read_message(folder_path, base_name, flag_bits))
+                missing.append((growth, message_id))
+        counted.append(growth)
+    with transaction.atomic():
+        message_table.execute_many(f"UPDATE {message_table.MESSAGE} SET line_end_growth = %s WHERE id = %s", missing)
+    return tuple(counted)
 
 
 def close_maildrop(drop: Maildrop) -> None:

@@ -232,7 +232,8 @@ def _insert_copies(rows: Sequence[_LinkedFile], target: MailboxHandle, uid_next:
     flags, keywords = _permitted_flags_sql(target)
     message_table.execute_many(
         f"INSERT INTO {MESSAGE} (mailbox_id, uid, modseq, flags, keywords, base_name, size, internal_at, saved_at,"
-        f" sent_at, sent_zone) SELECT %s, %s, %s, {flags}, {keywords}, %s, size, internal_at, %s, sent_at, sent_zone"
+        " sent_at, sent_zone, line_end_growth)"
+        f" SELECT %s, %s, %s, {flags}, {keywords}, %s, size, internal_at, %s, sent_at, sent_zone, line_end_growth"
         f" FROM {MESSAGE} WHERE id = %s",
         [(mailbox_id, uid_next + index, modseq, each.new_name, current, each.id) for index, each in enumerate(rows)],
     )

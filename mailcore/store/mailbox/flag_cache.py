@@ -30,6 +30,7 @@ class FlagCache:
     modseq: int
     uids: "array[int]"  # ascending
     flags: list[bytes]
+    keywords: frozenset[str]  # in use, or used before messages were changed or expunged
 
     def between(self, first: int, last: int) -> "tuple[Sequence[int], Sequence[bytes]]":
         """Return UIDs and flags from one UID to another, both included."""
@@ -77,7 +78,11 @@ def _read_flags(mailbox_id: int, uid_validity: int, modseq: int) -> FlagCache:
         f"SELECT uid, flags, keywords FROM {MESSAGE} WHERE mailbox_id = %s ORDER BY uid", (mailbox_id,)
     )
     return FlagCache(
-        uid_validity, modseq, array("I", [row[0] for row in rows]), [_format_flags(row[1], row[2]) for row in rows]
+        uid_validity,
+        modseq,
+        array("I", [row[0] for row in rows]),
+        [_format_flags(row[1], row[2]) for row in rows],
+        _keywords_of(rows),
     )
 
 
@@ -104,7 +109,12 @@ def _updated_flags(mailbox_id: int, cached: FlagCache, modseq: int) -> FlagCache
         index = bisect_left(uids, uid)
         if index < len(uids) and uids[index] == uid:
             del uids[index], flags[index]
-    return FlagCache(cached.uid_validity, modseq, uids, flags)
+    return FlagCache(cached.uid_validity, modseq, uids, flags, cached.keywords | _keywords_of(rows))
+
+
+def _keywords_of(rows: Sequence[tuple[int, int, str]]) -> frozenset[str]:
+    """Return the keywords in rows of (uid, flags, keywords)."""
+    return frozenset([word for column in {row[2] for row in rows} for word in column.split()])
 
 
 def _format_flags(flags: int, keywords: str) -> bytes:

@@ -367,7 +367,7 @@ def _update_counters(boxes: Sequence[_Counters], allowances: Iterable[quota_limi
 _ACCOUNT = table_name(Account)
 _MESSAGE = (
     *("mailbox_id", "uid", "modseq", "flags", "keywords", "base_name", "size", "internal_at", "saved_at", "sent_at"),
-    "sent_zone",
+    *("sent_zone", "line_end_growth"),
 )
 _SUMMARY = (
     *("message_id", "envelope", "body_structure", "subject_key", "from_key", "to_key", "cc_key", "from_display"),
@@ -402,6 +402,7 @@ def _message_row(item: StagedMessage, uid: int, modseq: int, now: int) -> tuple[
         now,
         seen.sent_at if seen.sent_at is not None else arrival.internal_at,
         seen.sent_zone,
+        seen.line_end_growth,
     )
 
 

@@ -20,6 +20,7 @@ from mailcore.store.db.message_table import COLUMNS, MESSAGE, SUMMARY, TEXT, Uid
 from mailcore.store.mailbox import fulltext
 from mailcore.wire.imap.syntax import search_syntax as wire
 from mailcore.wire.imap.syntax.search_syntax import SearchKey
+from mailcore.wire.message.dates import NO_DATE
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -172,16 +173,18 @@ _MAX_CHAIN = 100
 
 def _day_condition(key: wire.Day) -> str:
     if key.field == "sent":
+        # A message without a readable Date has none that is earlier or later (RFC 9051 §6.4.4).
+        dated = f"m.sent_zone <> {NO_DATE:d} AND "
         column, start, end = "(m.sent_at + m.sent_zone * 60)", key.day * 86400, (key.day + 1) * 86400
     else:
-        column = "m.internal_at" if key.field == "internal" else "m.saved_at"
+        dated, column = "", "m.internal_at" if key.field == "internal" else "m.saved_at"
         start, end = midnight(key.day), midnight(key.day + 1)
     match key.relation:
         case "<":
-            return f"{column} < {start:d}"
+            return f"({dated}{column} < {start:d})"
         case ">=":
-            return f"{column} >= {start:d}"
-    return f"({column} >= {start:d} AND {column} < {end:d})"
+            return f"({dated}{column} >= {start:d})"
+    return f"({dated}{column} >= {start:d} AND {column} < {end:d})"
 
 
 def midnight(day: int) -> int:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Generic, TypeVar
 
+from django.db import connection
+
 from mailcore.store.db import message_table
 from mailcore.store.db.message_table import COLUMNS, SUMMARY
 from mailcore.store.mailbox.open_mailbox import MailboxHandle
@@ -94,11 +96,17 @@ def sort_messages(
 def _sort_rows(
     mailbox: MailboxHandle, key: SearchKey, context: SearchContext, criteria: Criteria
 ) -> list[tuple[int, int]]:
-    order = [f"{_ORDER[name]}{' DESC' if reverse else ''}" for name, reverse in criteria]
+    order = [f"{_order_expression(name)}{' DESC' if reverse else ''}" for name, reverse in criteria]
     tables = {SUMMARY} if any(_ORDER[name].startswith("s.") for name, _ in criteria) else set()
     sql, parameters = search_statement(mailbox.id, "m.uid, m.modseq", key, context, tables)
     rows: list[tuple[int, int]] = message_table.fetch_rows(f"{sql} ORDER BY {', '.join(order)}, m.uid", parameters)
     return rows
+
+
+def _order_expression(name: str) -> str:
+    """Return the SQL that orders by a criterion: keys are compared by code point, whatever the database's locale."""
+    column = _ORDER[name]
+    return f'{column} COLLATE "C"' if connection.vendor == "postgresql" and column.startswith("s.") else column
 
 
 # --- THREAD ---------------------------------------------------------------------------------------

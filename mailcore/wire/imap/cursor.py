@@ -1,7 +1,8 @@
 """Parser of a command's arguments from left to right (RFC 9051 §9, RFC 4466).
 
 Each method consumes what its name says. It raises BadSyntax, or BadName for a mailbox name, and nothing else. Literals
-are in the text as they were sent.
+are in the text as they were sent. Several blanks count as one, and blanks within parentheses are ignored, as Dovecot
+does.
 """
 
 import re
@@ -52,9 +53,39 @@ class Cursor:
     # --- Single characters ---
 
     def space(self) -> None:
-        if self.text[self.at : self.at + 1] != b" ":
+        if not self.skip_space():
             raise BadSyntax("Missing argument" if self.at >= len(self.text) else "Space expected")
+
+    def skip_space(self) -> bool:
+        """Consume blanks if they come next, and return True."""
+        if not self.text.startswith(b" ", self.at):
+            return False
         self.at += 1
+        while self.text.startswith(b" ", self.at):
+            self.at += 1
+        return True
+
+    def skip_space_before(self, token: bytes) -> bool:
+        """Consume blanks if they come next with `token` after them, and return True."""
+        start = self.at
+        if self.skip_space() and self.next_is(token):
+            return True
+        self.at = start
+        return False
+
+    def open_list(self) -> None:
+        """Parse "(" and blanks."""
+        self.expect(b"(")
+        self.skip_space()
+
+    def skip_list_end(self) -> bool:
+        """Consume blanks and ")" if they come next, and return True."""
+        return self.skip_token(b")") or (self.skip_space_before(b")") and self.skip_token(b")"))
+
+    def close_list(self) -> None:
+        """Parse blanks and ")"."""
+        if not self.skip_list_end():
+            raise BadSyntax(") expected")
 
     def end(self) -> None:
         if self.at < len(self.text):
@@ -187,19 +218,19 @@ class Cursor:
         if self.next_is(b"("):
             return self.list_of(self.flag)
         found = [self.flag()]
-        while self.skip_token(b" "):
+        while self.skip_space():
             found.append(self.flag())
         return found
 
     def list_of(self, read: Callable[[], T]) -> list[T]:
         """Parse "(" [item *(SP item)] ")"."""
-        self.expect(b"(")
+        self.open_list()
         found: list[T] = []
         if self.skip_token(b")"):
             return found
         while True:
             found.append(read())
-            if self.skip_token(b")"):
+            if self.skip_list_end():
                 return found
             self.space()
 

@@ -17,7 +17,7 @@ _HEAD = 512  # bytes of the first line shown with a literal: tag, command name, 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A command, or its rest after a streamed literal, without CRLF and with kept literals."""
+    """A command, or its rest after a streamed literal, without CRLF and blanks at its end, and with kept literals."""
 
     text: bytes
 
@@ -133,16 +133,17 @@ class Framer:
         line = self._take(end)
         if not self._literals:
             self._head = line[:_HEAD]
-        self._pieces.append(line)
-        self._length += len(line)
         if line.endswith((b"}\r\n", b"}\n")) and (match := _LITERAL.search(line[-22:].removesuffix(b"\n"))):
             self._size = int(match[2])
             self._literals += 1
             self._mode = "announced"
+            self._pieces.append(line)
+            self._length += len(line)
             return LiteralStart(
                 self._head, self._size, match[3] is None, match[1] is not None, self._length, self._literals
             )
-        text = self.text()
+        self._pieces.append(line.removesuffix(b"\n").removesuffix(b"\r").rstrip(b" "))
+        text = b"".join(self._pieces)
         self._forget()
         return Line(text)
 

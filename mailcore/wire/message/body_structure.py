@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from mailcore.wire.message.address_list import Address, parse_address_list
 from mailcore.wire.message.headers import Fields, Structured, parse_structured
-from mailcore.wire.message.mime import Content, Part
+from mailcore.wire.message.mime import Content, Part, parse_encoding
 
 _UNQUOTABLE = re.compile('[\0\r\n"\\\\\x80-\xff]')
 _ADDRESS_FIELDS = ("from", "sender", "reply-to", "to", "cc", "bcc")
@@ -76,7 +76,7 @@ def format_envelope(fields: Fields) -> str:
 def format_body_structure(content: Content, part: Part) -> str:
     disposition, language, location = _extensions(part)
     if part.kind == "multipart":
-        inner = "".join(format_body_structure(content, child) for child in part.children) or _EMPTY
+        inner = "".join([format_body_structure(content, child) for child in part.children])
         subtype, parameters = format_nstring(_subtype(part)), _parameters(part.content_type)
         return f"({inner} {subtype} {parameters} {disposition} {language} {location})"
     digest = format_nstring(part.field("content-md5") or None)
@@ -86,21 +86,20 @@ def format_body_structure(content: Content, part: Part) -> str:
 def format_body(content: Content, part: Part) -> str:
     """Return BODY: the structure without extension data."""
     if part.kind == "multipart":
-        inner = "".join(format_body(content, child) for child in part.children) or _EMPTY
+        inner = "".join([format_body(content, child) for child in part.children])
         return f"({inner} {format_nstring(_subtype(part))})"
     return f"({_format_single(content, part, extended=False)})"
 
 
-# RFC 9051 §9 wants at least one part in every multipart, so an empty one gets this.
-_EMPTY = '("TEXT" "PLAIN" ("CHARSET" "us-ascii") NIL NIL "7BIT" 0 0)'
-
-
 def _format_single(content: Content, part: Part, extended: bool = True) -> str:
-    encoding = format_nstring(part.field("content-transfer-encoding").partition(";")[0].strip(' \t"') or "7BIT")
-    # MESSAGE/RFC822 has a form of its own in the grammar, for which a part below MAX_DEPTH has no data.
-    too_deep = part.message is None and part.kind == "message" and part.subtype in ("rfc822", "global")
+    encoding = format_nstring(parse_encoding(part.field("content-transfer-encoding")) or "7BIT")
+    content_type = part.content_type
+    if part.message is None and part.kind == "message" and part.subtype in ("rfc822", "global"):
+        # MESSAGE/RFC822 has a form of its own in the grammar, for which a part in base64 or below MAX_DEPTH has no
+        # data; as any other file in base64 it is at least decoded when it is saved (RFC 2045 §6.4).
+        content_type = Structured("application/octet-stream", content_type.parameters)
     basic = (
-        f"{_format_type(_OCTET_STREAM if too_deep else part.content_type)} "
+        f"{_format_type(content_type)} "
         f"{format_nstring(part.field('content-id') or None)} "
         f"{format_nstring(part.field('content-description') or None)} {encoding} {part.end - part.body}"
     )
@@ -128,7 +127,6 @@ def _format_type(content_type: Structured) -> str:
 
 
 _PLAIN = parse_structured("text/plain")
-_OCTET_STREAM = parse_structured("application/octet-stream")
 
 
 def _upper(raw: str) -> str:
@@ -148,18 +146,12 @@ def _parameters(value: Structured) -> str:
 
 
 def _extensions(part: Part) -> tuple[str, str, str]:
-    disposition = language = location = "NIL"
-    for name, value in part.fields:
-        if name == "content-disposition" and value:
-            given = parse_structured(value)
-            if given.value:
-                disposition = f"({format_nstring(_upper(given.value))} {_parameters(given)})"
-        elif name == "content-language" and value:
-            tags = [tag for tag in re.split(r"[,\s]+", value) if tag]
-            if tags:
-                language = (
-                    f"({' '.join(format_nstring(tag) for tag in tags)})" if len(tags) > 1 else format_nstring(tags[0])
-                )
-        elif name == "content-location" and value:
-            location = format_nstring(value)
+    disposition = language = "NIL"
+    if value := part.field("content-disposition"):
+        given = parse_structured(value)
+        if given.value:
+            disposition = f"({format_nstring(_upper(given.value))} {_parameters(given)})"
+    if tags := [tag for tag in re.split(r"[,\s]+", part.field("content-language")) if tag]:
+        language = f"({' '.join(format_nstring(tag) for tag in tags)})" if len(tags) > 1 else format_nstring(tags[0])
+    location = format_nstring(part.field("content-location") or None)
     return disposition, language, location

@@ -14,7 +14,9 @@ _ASCTIME = re.compile(
     r"(?:([A-Za-z]{1,5})[ \t]+)?(\d{4})(?:[ \t]+([+-]\d{4}))?"
 )
 _ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})[T \t](\d{2}):(\d{2})(?::(\d{2}))?(?:\.\d+)?[ \t]*(Z|[+-]\d{2}:?\d{2})?")
+NO_DATE = 32_000  # stands in the place of the zone of a message that has no readable Date; no zone is as far away
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MIDNIGHT = 24 * 3600
 _MONTH = {name: number for number, name in enumerate(MONTHS, 1)}
 _ZONES = {"ut": 0, "gmt": 0, "utc": 0, "z": 0, "est": -300, "edt": -240, "cst": -360, "cdt": -300, "mst": -420,
           "mdt": -360, "pst": -480, "pdt": -420, "cet": 60, "cest": 120, "met": 60, "mest": 120, "eet": 120,
@@ -31,7 +33,11 @@ def day_number(year: int, month: int, day: int) -> int:
 
 
 def parse_date(value: str) -> tuple[int, int] | None:
-    """Parse a Date value into (seconds since 1970 UTC, minutes its zone is ahead of UTC), or None if unreadable."""
+    """Parse a Date value into (seconds since 1970 UTC, minutes its zone is ahead of UTC), or None if unreadable.
+
+    An invalid time is 00:00:00, an invalid zone UTC (RFC 5256 §2.2). A leap second and 24:00 are the last second of
+    their day, which is the day that SENTON asks for.
+    """
     value = value[:200]
     if match := _DATE.search(value):
         day, name, year, hour, minute, second, half, offset, zone = match.groups()
@@ -55,13 +61,14 @@ def _timestamp(
     hours, minutes, seconds = int(hour or 0), int(minute or 0), int(second or 0)
     if half:
         hours = hours % 12 + (12 if half in "pP" else 0)
-    if not (1 <= month <= 12 and 1 <= int(day) <= 31 and hours < 25 and minutes < 60 and seconds < 62):
+    if not (1 <= month <= 12 and 1 <= int(day) <= 31) or full_year < 1900:
         return None
-    if full_year < 1900:
-        return None
+    time = hours * 3600 + minutes * 60 + seconds
+    if hours > 24 or minutes > 59 or seconds > 61 or time > _MIDNIGHT + 1:
+        time = 0
     offset = _offset(zone)
     days = day_number(full_year, month, int(day))
-    return days * 86400 + hours * 3600 + minutes * 60 + seconds - offset * 60, offset
+    return days * 86400 + min(time, _MIDNIGHT - 1) - offset * 60, offset
 
 
 def _offset(zone: str | None) -> int:

@@ -13,34 +13,91 @@ from mailcore.wire.text.charsets import decode_text, guess_text
 
 Fields = list[tuple[str, str]]  # (name in lower case, value unfolded and stripped), in order, Latin-1
 
-MAX_HEADER = 128 * 1024  # bytes that are parsed; the rest of a header is stored but not interpreted
+MAX_HEADER = 128 * 1024  # bytes of which every field is kept; of the rest, the first field of each further name
+MAX_VALUE = 256 * 1024  # bytes of a field beyond MAX_HEADER that are kept
+MAX_NAMES = 1000  # fields beyond MAX_HEADER that are kept, besides those of _NAMED
+# The fields that ENVELOPE, BODYSTRUCTURE and threads are made of.
+_NAMED = frozenset({
+    "bcc", "cc", "content-description", "content-disposition", "content-id", "content-language", "content-location",
+    "content-md5", "content-transfer-encoding", "content-type", "date", "from", "in-reply-to", "message-id",
+    "mime-version", "references", "reply-to", "sender", "subject", "to",
+})  # fmt: skip
 
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 _FIELD = re.compile(r"^([!-9;-~]++)[ \t]*+:(.*)$", re.MULTILINE)
+_LONG_FIELD = re.compile(rb"^([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)", re.MULTILINE)
 _WORD = re.compile(r"=\?([^?\s*]{1,40})(?:\*[^?\s]{0,20})?\?([bBqQ])\?([^?\r\n]*)\?=")
 _PARAMETER = re.compile(r';[ \t]*([^\s=;"()]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*+)"?|([^;]*))', re.ASCII)
 _SPACES = re.compile(r"[ \t\r\n\f\v]+")  # not Latin-1's, which are bytes of other charsets here
-_COMMENT = re.compile(r"\([^()]*\)")
+_PARENTHESES = re.compile(r"([()])")
 _ID = re.compile(r"<([^<>]+)>")
 
 
 def split_fields(head: bytes) -> Fields:
-    """Return the fields of a header block, with or without its final empty line."""
-    text = head[:MAX_HEADER].decode("latin-1")
+    """Return the fields of a header block, with or without its final empty line.
+
+    A block longer than MAX_HEADER is read to its end in linear time, but only the first field of each name that did
+    not occur before is kept of the rest: Subject after 10 MB of trace fields is found, memory stays bounded.
+    """
+    if len(head) > MAX_HEADER:
+        return _split_long(head)
+    text = head.decode("latin-1")
     if "\n " in text or "\n\t" in text:
         text = _FOLD.sub("", text)
     return [(name.lower(), value.strip(" \t\r")) for name, value in _FIELD.findall(text)]
 
 
+def _split_long(head: bytes) -> Fields:
+    cut = head.rfind(b"\n", 0, MAX_HEADER) + 1
+    while cut and head[cut : cut + 1] in (b" ", b"\t"):  # within a folded field
+        cut = head.rfind(b"\n", 0, cut - 1) + 1
+    found = split_fields(head[:cut])
+    names = {name for name, _ in found}
+    left = MAX_NAMES
+    for match in _LONG_FIELD.finditer(head, cut):
+        name = match[1].lower().decode("latin-1")
+        if name in names or not (left or name in _NAMED):
+            continue
+        left -= name not in _NAMED
+        names.add(name)
+        start, end = match.span(2)
+        value = _FOLD.sub("", head[start : min(end, start + MAX_VALUE)].decode("latin-1"))
+        found.append((name, value.strip(" \t\r")))
+    return found
+
+
+def strip_comments(value: str) -> str:
+    """Return a value that has no quoted strings without its comments, nested ones included (RFC 5322 §3.2.2).
+
+    A value whose parentheses do not match has no comments.
+    """
+    if "(" not in value:
+        return value
+    out: list[str] = []
+    depth = 0
+    for piece in _PARENTHESES.split(value):
+        if piece == "(":
+            depth += 1
+        elif piece == ")":
+            depth -= 1
+            if depth < 0:
+                return value
+        elif not depth:
+            out.append(piece)
+    return value if depth else "".join(out)
+
+
 def decode_value(value: str, hint: str = "") -> str:
     """Decode an unstructured value: encoded words and raw 8-bit bytes; `hint` is the charset of the message's text."""
-    if not value.isascii() or "\x1b" in value:
-        value = guess_text(value.encode("latin-1"), hint)
-    return _decode_words(value) if "=?" in value else value
+    return _decode_words(value, hint) if "=?" in value else _decode_raw(value, hint)
 
 
-def _decode_words(value: str) -> str:
-    """Decode encoded words (RFC 2047).
+def _decode_raw(value: str, hint: str) -> str:
+    return value if value.isascii() and "\x1b" not in value else guess_text(value.encode("latin-1"), hint)
+
+
+def _decode_words(value: str, hint: str) -> str:
+    """Decode encoded words (RFC 2047); raw 8-bit bytes inside a word are read in the charset that it declares.
 
     Adjacent words of one charset are joined before they are decoded, for many programs split a character between two
     words; white space between adjacent words is dropped (§6.2).
@@ -57,17 +114,17 @@ def _decode_words(value: str) -> str:
             if pending:
                 out.append(decode_text(pending, charset))
             if between.strip() or not end:
-                out.append(between)
+                out.append(_decode_raw(between, hint))
             charset, pending = label, data
         end = match.end()
     if pending:
         out.append(decode_text(pending, charset))
-    out.append(value[end:])
+    out.append(_decode_raw(value[end:], hint))
     return "".join(out)
 
 
 def _decode_word(encoding: str, text: str) -> bytes:
-    data = text.encode("utf-8", "replace")
+    data = text.encode("latin-1")
     if encoding in "qQ":
         return binascii.a2b_qp(data, header=True)
     return decode_base64(data)
@@ -84,7 +141,15 @@ def decode_base64(data: bytes) -> bytes:
 
 
 def decode_quoted_printable(data: bytes) -> bytes:
+    """Decode quoted-printable; white space before a line end was added in transport (RFC 2045 §6.7 rule 3)."""
+    # Four failing searches cost a tenth of the decoding.
+    if b" \n" in data or b" \r\n" in data or b"\t\n" in data or b"\t\r\n" in data or data.endswith((b" ", b"\t")):
+        data = b"\n".join(map(_strip_line_end, data.split(b"\n")))
     return binascii.a2b_qp(data)
+
+
+def _strip_line_end(line: bytes) -> bytes:
+    return line[:-1].rstrip(b" \t") + b"\r" if line.endswith(b"\r") else line.rstrip(b" \t")
 
 
 class Structured(NamedTuple):
@@ -104,6 +169,12 @@ class Structured(NamedTuple):
                 return value
         return ""
 
+    def data(self, name: str) -> bytes:
+        """Return a parameter's bytes, those of an extended value percent-decoded (RFC 2231 §4)."""
+        if (value := self.raw(name)) or not (extended := self.raw(name + "*")):
+            return value.encode("latin-1")
+        return _split_extended(extended)[1]
+
     def text(self, name: str) -> str:
         """Return a parameter decoded: extended value, encoded word, or raw 8-bit."""
         if extended := self.raw(name + "*"):
@@ -118,7 +189,7 @@ def parse_structured(value: str) -> Structured:
 @lru_cache(1024)
 def _parse_uncached(value: str) -> Structured:
     if "(" in value and '"' not in value:
-        value = _COMMENT.sub("", value)
+        value = strip_comments(value)
     head, _, rest = value.partition(";")
     words = _SPACES.split(head.replace('"', "").strip(" \t\r\n"), maxsplit=1)
     head = words[0]
@@ -163,12 +234,17 @@ def _percent_decode(text: str) -> str:
 
 
 def _decode_extended(value: str) -> str:
-    charset, quote, rest = value.partition("'")
-    if not quote:
+    if "'" not in value:
         return decode_value(value)
-    text = rest.partition("'")[2].encode("latin-1")
-    decoded = re.sub(rb"%([0-9A-Fa-f]{2})", lambda match: bytes((int(match[1], 16),)), text)
+    charset, decoded = _split_extended(value)
     return decode_text(decoded, charset)
+
+
+def _split_extended(value: str) -> tuple[str, bytes]:
+    """Return (charset, bytes) of an extended value: charset'language'percent-encoded (RFC 2231 §4)."""
+    charset, quote, rest = value.partition("'")
+    text = (rest.partition("'")[2] if quote else value).encode("latin-1")
+    return charset, re.sub(rb"%([0-9A-Fa-f]{2})", lambda match: bytes((int(match[1], 16),)), text)
 
 
 def parse_message_ids(value: str) -> list[str]:

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 from mailcore.wire.message import address_list, body_structure, dates, headers, mime, readable_text, subject_base
+from mailcore.wire.message.casemap import casemap
 from mailcore.wire.message.headers import Fields
 from mailcore.wire.message.mime import Content, Part
 from mailcore.wire.text.charsets import fold_text
@@ -25,8 +26,8 @@ class MessageScan:
     envelope: bytes  # "(...)" as FETCH ENVELOPE sends it
     body_structure: bytes  # "(...)" as FETCH BODYSTRUCTURE sends it
     sent_at: int | None  # Date in seconds; None if missing or unreadable
-    sent_zone: int  # minutes its zone is ahead of UTC
-    subject_key: str  # base subject (RFC 5256 §2.1), folded, at most 255 characters, like the keys below
+    sent_zone: int  # minutes its zone is ahead of UTC, or dates.NO_DATE
+    subject_key: str  # base subject (RFC 5256 §2.1) as SORT orders it, at most 255 characters, like the keys below
     is_reply: bool  # the subject has a reply or forward prefix
     from_key: str
     to_key: str
@@ -39,26 +40,25 @@ class MessageScan:
     has_attachment: bool
     headers_text: str  # for searches: "name: value" lines, decoded and folded, names in lower case
     body_text: str  # for searches: decoded and folded text of all text parts
+    line_end_growth: int  # bytes that a line-oriented protocol adds: CR before each bare LF, a line end at the end
 
 
 def scan_message(content: Content, start: int = 0) -> MessageScan:
     """Scan the message that begins at byte `start`; a mapped file is copied only where needed."""
     root = mime.parse_message(content, start)
-    first: dict[str, str] = {}
-    for name, value in root.fields:
-        first.setdefault(name, value)
+    first = root.first_fields
     sent = dates.parse_date(first["date"]) if "date" in first else None
     from_key, from_display = _first_person(first.get("from"))
     to_key, to_display = _first_person(first.get("to"))
     ids = headers.parse_message_ids(first.get("message-id", "")[:1000])
-    subject_key, is_reply = _parse_subject(first.get("subject"))
+    subject, is_reply = _parse_subject(first.get("subject"))
     body_text, words = _texts(content, root)
     return MessageScan(
         envelope=body_structure.format_envelope(root.fields).encode("latin-1"),
         body_structure=body_structure.format_body_structure(content, root).encode("latin-1"),
         sent_at=sent[0] if sent else None,
-        sent_zone=sent[1] if sent else 0,
-        subject_key=subject_key,
+        sent_zone=sent[1] if sent else dates.NO_DATE,
+        subject_key=casemap(subject)[:KEY],
         is_reply=is_reply,
         from_key=from_key,
         to_key=to_key,
@@ -73,7 +73,24 @@ def scan_message(content: Content, start: int = 0) -> MessageScan:
         else False,
         headers_text=_headers_text(root.fields),
         body_text=body_text,
+        line_end_growth=count_line_end_growth(content, start),
     )
+
+
+def count_line_end_growth(content: Content, start: int = 0, step: int = 1 << 20) -> int:
+    """Return the bytes that are added to the content from `start` on when all its lines end in CRLF.
+
+    A message in POP3 is that much longer than its file (RFC 1939 §11). `step` bytes of a mapped file are read at once.
+    """
+    if len(content) <= start:
+        return 0
+    growth = 0
+    for at in range(start, len(content), step):
+        piece = content[at : at + step + 1]  # a CRLF may lie across two pieces
+        growth += piece.count(b"\n", 0, step) - (piece.count(b"\r\n") if b"\r" in piece else 0)
+    if content[-1:] == b"\n":
+        return growth
+    return growth + (1 if content[-1:] == b"\r" else 2)
 
 
 def base_subject(words: str) -> str:
@@ -84,27 +101,32 @@ def base_subject(words: str) -> str:
 def subject_key_of(header: bytes) -> str:
     """Return the key of a header's first Subject, "" if it has none."""
     match = _SUBJECT.search(header)
-    return _parse_subject(headers.split_fields(match[0])[0][1])[0] if match else ""
+    return _parse_subject(headers.split_fields(match[0])[0][1])[0][:KEY] if match else ""
 
 
 def _parse_subject(value: str | None) -> tuple[str, bool]:
-    """Return (key, True if the subject has a reply or forward prefix)."""
+    """Return (folded base subject, True if the subject has a reply or forward prefix)."""
     if not value:
         return "", False
-    base, is_reply = subject_base.strip_to_base(fold_text(headers.decode_value(value)))
-    return base[:KEY], is_reply
+    return subject_base.strip_to_base(fold_text(headers.decode_value(value)))
 
 
 def _first_person(value: str | None) -> tuple[str, str]:
-    """Return (mailbox, display) of the first address, folded (RFC 5256 §3 FROM, RFC 5957 §3 DISPLAYFROM)."""
+    """Return (mailbox, display) of the first address as SORT orders them (RFC 5256 §3 FROM, RFC 5957 §3 DISPLAYFROM).
+
+    A group counts with its name in both, as ENVELOPE has that in the place of the mailbox.
+    """
     if not value:
         return "", ""
     for address in address_list.parse_address_list(value[:2000]):
-        if address.mailbox and address.host is not None:
-            mailbox = fold_text(_utf8(address.mailbox))[:KEY]
-            if address.name:
-                return mailbox, fold_text(headers.decode_value(address.name))[:KEY]
-            return mailbox, fold_text(_utf8(f"{address.mailbox}@{address.host}"))[:KEY]
+        if not address.mailbox:
+            continue
+        mailbox = casemap(headers.decode_value(address.mailbox))[:KEY]
+        if address.host is None:
+            return mailbox, mailbox
+        if address.name:
+            return mailbox, casemap(headers.decode_value(address.name))[:KEY]
+        return mailbox, casemap(_utf8(f"{address.mailbox}@{address.host}"))[:KEY]
     return "", ""
 
 
@@ -134,7 +156,7 @@ def _addresses_only(value: str) -> str:
 
 
 def _texts(content: Content, root: Part) -> tuple[str, str]:
-    """Return (folded text of all parts, preview); file names and nested headers count as text."""
+    """Return (folded text of all parts, preview); file names, nested headers and reports count as text."""
     pieces: list[str] = []
     left, plain, marked_up = readable_text.MAX_TEXT, "", ""
 
@@ -149,6 +171,8 @@ def _texts(content: Content, root: Part) -> tuple[str, str]:
         elif part.message is not None:
             piece = _headers_text(part.message.fields)
             visit(part.message)
+        elif part.kind == "message":  # a delivery status, a disposition notification, a message in base64
+            piece = readable_text.readable_text(content, part, left)
         elif part.kind == "text":
             piece = readable_text.readable_text(content, part, left)
             if not plain and part.subtype not in ("html", "xhtml"):

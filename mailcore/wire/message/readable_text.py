@@ -3,7 +3,6 @@
 Bounded: at most MAX_TEXT characters are returned, and little more is ever decoded.
 """
 
-import binascii
 import html
 import io
 import re
@@ -32,7 +31,7 @@ def decoded_bytes(content: Content, part: Part, limit: int) -> bytes:
                 content[part.body : min(part.end, part.body + limit * 4 // 3 + limit // 16 + 4)]
             )
         case "quoted-printable":
-            return binascii.a2b_qp(content[part.body : min(part.end, part.body + limit * 3)])
+            return headers.decode_quoted_printable(content[part.body : min(part.end, part.body + limit * 3)])
         case "x-uuencode" | "uuencode" | "x-uue":
             return b""
     return content[part.body : min(part.end, part.body + limit)]
@@ -92,9 +91,7 @@ def leaf_parts(part: Part) -> list[Part]:
     """Return the parts with content of their own, in order, those of nested messages included."""
     if part.children:
         return [leaf for child in part.children for leaf in leaf_parts(child)]
-    if part.message is not None:
-        return leaf_parts(part.message)
-    return [] if part.kind == "multipart" else [part]
+    return leaf_parts(part.message) if part.message is not None else [part]
 
 
 def make_preview(text: str, length: int = 200) -> str:

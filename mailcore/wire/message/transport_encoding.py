@@ -55,7 +55,7 @@ class TransportEncoding:
         if not self._needs_encoding(body):
             return [header, body]
         seven_bit = b"7bit" if self.seven_bit else b"8bit"
-        if part.children:
+        if part.children and not part.children[0].is_implied:
             return [_labelled(header, seven_bit), *self._multipart(content, part)]
         if part.message is not None:
             return [_labelled(header, seven_bit), *self._part(content, part.message)]

@@ -35,7 +35,7 @@ def two(running) -> tuple[Mailer, Mailer]:
 
 def validity(client: Mailer, name: str = "INBOX") -> tuple[int, int]:
     """UIDVALIDITY and HIGHESTMODSEQ."""
-    [response] = client.do(f"STATUS {name} (UIDVALIDITY HIGHESTMODSEQ)")
+    [*_, response] = client.do(f"STATUS {name} (UIDVALIDITY HIGHESTMODSEQ)")
     first, second = re.findall(rb"\d+", response)
     return int(first), int(second)
 
@@ -109,7 +109,7 @@ def test_sorted_results_in_parts(two) -> None:
     one.do("SEARCH RETURN (PARTIAL 1:2 ALL) ALL", "BAD")
     assert one.do("UID FETCH 1:* (UID) (PARTIAL -1:-2)") == [b"* 4 FETCH (UID 4)", b"* 5 FETCH (UID 5)"]
     one.do("FETCH 1:* (UID) (PARTIAL 1:2)", "BAD")
-    assert re.fullmatch(rb"\* SORT 4 5 \(MODSEQ \d+\)", one.do("SORT (SUBJECT) UTF-8 4:5 MODSEQ 1")[0])
+    assert re.fullmatch(rb"\* SORT 4 5 \(MODSEQ \d+\)", one.do("SORT (SUBJECT) UTF-8 4:5 MODSEQ 1")[-1])
     assert one.do("SORT RETURN (SAVE) (SUBJECT) UTF-8 2,5") == []
     assert one.do("FETCH $ UID") == [b"* 2 FETCH (UID 2)", b"* 5 FETCH (UID 5)"]
 
@@ -445,7 +445,7 @@ def test_being_told_without_asking(two) -> None:
     one, other = two
     other.talk("""
         C: a NOTIFY SET STATUS (selected (MessageNew (uid body.peek[header.fields (subject)]) MessageExpunge FlagChange)) (mailboxes (Sent work) (MessageNew MessageExpunge MailboxName SubscriptionChange)) (personal (MailboxName))
-        S: * STATUS Sent (MESSAGES 0 UIDNEXT 1 UIDVALIDITY … UNSEEN 0)
+        S: * STATUS Sent (MESSAGES 0 UIDNEXT 1 UIDVALIDITY … UNSEEN 0 HIGHESTMODSEQ 1)
         S: a OK …
     """)
     one.append(b"Subject: fresh\r\n\r\n")
@@ -462,7 +462,7 @@ def test_being_told_without_asking(two) -> None:
     one.do("EXPUNGE")
     other.talk("S: * 2 EXPUNGE")
     one.append(PLAIN, "Sent")
-    other.talk("S: * STATUS Sent (MESSAGES 1 UIDNEXT 2 UIDVALIDITY … UNSEEN 1)")
+    other.talk("S: * STATUS Sent (MESSAGES 1 UIDNEXT 2 UIDVALIDITY … UNSEEN 1 HIGHESTMODSEQ 2)")
     one.append(PLAIN, "Trash")  # nobody asked
     one.do("CREATE job")
     other.talk('S: * LIST (\\HasNoChildren) "/" job')
@@ -471,7 +471,7 @@ def test_being_told_without_asking(two) -> None:
     one.do("SUBSCRIBE work")
     other.talk('S: * LIST (\\HasNoChildren \\Subscribed) "/" work')
     one.append(PLAIN, "work")
-    other.talk("S: * STATUS work (MESSAGES 1 UIDNEXT 2 UIDVALIDITY … UNSEEN 1)")
+    other.talk("S: * STATUS work (MESSAGES 1 UIDNEXT 2 UIDVALIDITY … UNSEEN 1 HIGHESTMODSEQ 2)")
     one.do("UNSUBSCRIBE work")
     other.talk('S: * LIST (\\HasNoChildren) "/" work')
     one.do("DELETE work")

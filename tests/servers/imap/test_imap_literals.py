@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from imap_client import PLAIN, ImapRunning, Mailer
-from mailcore.wire.imap.syntax.search_syntax import MAX_DEPTH
+from mailcore.wire.imap.syntax.search_syntax import DEFAULT_LIMITS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -136,9 +136,9 @@ def nested(depth: int) -> str:
         ("OR SEEN " * 30 + "UNSEEN", "OK"),
         ("OR SEEN " * 900 + "UNSEEN", "OK"),
         ("SEEN " * 900 + "UNSEEN", "OK"),
-        ("NOT " * MAX_DEPTH + "SEEN", "OK"),
-        ("NOT " * (MAX_DEPTH + 1) + "SEEN", "NO [LIMIT]"),
-        ("(" * MAX_DEPTH + "SEEN" + ")" * MAX_DEPTH, "OK"),
+        ("NOT " * DEFAULT_LIMITS.depth + "SEEN", "OK"),
+        ("NOT " * (DEFAULT_LIMITS.depth + 1) + "SEEN", "NO [LIMIT]"),
+        ("(" * DEFAULT_LIMITS.depth + "SEEN" + ")" * DEFAULT_LIMITS.depth, "OK"),
         ("(" * 30_000, "NO [LIMIT]"),
         ("OR SEEN " * 2000 + "UNSEEN", "NO [LIMIT]"),
         (nested(10), "OK"),
@@ -156,3 +156,27 @@ def test_a_search_is_done_or_refused(lisi, program, expect):
     lisi.do(f"UID SEARCH {program}", expect)
     lisi.do(f"SORT (DATE) UTF-8 {program}", expect)
     lisi.do(f'ESEARCH IN (mailboxes "INBOX") {program}', expect)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "program"),
+    [
+        ("imap_search_max_depth", "2", "NOT NOT NOT SEEN"),
+        ("imap_search_max_keys", "2", "SEEN SEEN SEEN"),
+        ("imap_search_max_string", "2", "TEXT abc"),
+        ("imap_search_max_alternations", "1", nested(1)),
+    ],
+)
+def test_limits_of_searches_are_parameters(lisi, parameters, parameter, value, program):
+    lisi.do(f"SEARCH {program}")
+    parameters(**{parameter: value})
+    for command in ("SEARCH", "UID SORT (DATE) UTF-8", "THREAD REFS UTF-8", "ESEARCH IN (personal)"):
+        lisi.do(f"{command} {program}", "NO [LIMIT]")
+
+
+def test_no_parameter_makes_a_search_an_internal_error(lisi, parameters):
+    parameters(imap_search_max_depth="100000", imap_search_max_alternations="100000", imap_search_max_keys="100000")
+    for program in ("NOT " * 200 + "SEEN", "(" * 200 + "SEEN" + ")" * 200, nested(15)):
+        lisi.do(f"SEARCH {program}")
+    for program in ("NOT " * 201 + "SEEN", nested(16)):
+        lisi.do(f"SEARCH {program}", "NO [LIMIT]")

@@ -137,6 +137,23 @@ def test_extended_list(lisi: Mailer) -> None:
     lisi.do('LIST (RECURSIVEMATCH) "" *', "BAD")
 
 
+def test_child_info_is_given_where_no_child_is(lisi: Mailer) -> None:
+    """RFC 5258 §3.5: only for subscribed children that are not themselves among the results."""
+    for name in ("a", "a/b", "a/b/c", "d/e"):
+        lisi.do(f"CREATE {name}")
+    for name in ("a", "a/b/c", "d/e"):
+        lisi.do(f"SUBSCRIBE {name}")
+
+    def found(pattern: str) -> dict[str, bool]:
+        answers = lisi.do(f'LIST (SUBSCRIBED RECURSIVEMATCH) "" {pattern}')
+        return {name.partition(" ")[0]: "CHILDINFO" in name for name in names(answers)}
+
+    assert found("(a* d*)") == {"a": False, "a/b/c": False, "d/e": False}
+    assert found("(a d)") == {"a": True, "d": True}
+    assert found("(a a/%)") == {"a": True, "a/b": True}
+    assert found("(a a/b/%)") == {"a": False, "a/b/c": False}
+
+
 def test_special_use_is_given_once(lisi: Mailer) -> None:
     lisi.do("CREATE other (USE (\\Sent))", "NO [USEATTR]")
     lisi.do("DELETE Sent")

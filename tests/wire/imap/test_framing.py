@@ -162,3 +162,18 @@ def test_a_kept_literal_leaves_the_buffer_as_it_comes() -> None:
     framer.feed(b"x" * 999)
     assert framer.next() is None
     assert framer.buffered_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("stream", "text"),
+    [
+        (b"a NOOP  \r\n", b"a NOOP"),
+        (b"a NOOP \n", b"a NOOP"),
+        (b"a LOGIN x {2+}\r\n   \r\n", b"a LOGIN x {2+}\r\n  "),
+        (b"a LOGIN x {2+}\r\n\r\n \r\n", b"a LOGIN x {2+}\r\n\r\n"),
+        (b'a LOGIN x " "\r\n', b'a LOGIN x " "'),
+    ],
+)
+def test_blanks_at_the_end_of_a_command_are_no_part_of_it(stream: bytes, text: bytes) -> None:
+    assert play([stream])[-1] == Line(text)
+    assert play([stream[i : i + 1] for i in range(len(stream))])[-1] == Line(text)

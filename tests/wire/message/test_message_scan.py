@@ -8,174 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bodystructure_reader import Reader
 from mailcore.wire.message import mime
 from mailcore.wire.message.body_section import Section, extract_section
 from mailcore.wire.message.message_scan import scan_message
 
 CORPUS = Path(__file__).parents[4] / "shared" / "corpus"
-
-
-class Reader:
-    """A strict reader of RFC 9051's `envelope` and `body` productions; fails where the grammar ends."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.at = data, 0
-
-    def eat(self, token: bytes) -> None:
-        assert self.data.startswith(token, self.at), (token, self.data[self.at : self.at + 40])
-        self.at += len(token)
-
-    def peek(self, token: bytes) -> bool:
-        return self.data.startswith(token, self.at)
-
-    def string(self) -> bytes:
-        if self.peek(b"{"):
-            end = self.data.index(b"}\r\n", self.at)
-            size = int(self.data[self.at + 1 : end])
-            value = self.data[end + 3 : end + 3 + size]
-            assert len(value) == size
-            assert b"\0" not in value
-            self.at = end + 3 + size
-            return value
-        self.eat(b'"')
-        value = bytearray()
-        while not self.peek(b'"'):
-            byte = self.data[self.at]
-            assert byte not in b"\r\n\0"
-            assert byte < 128
-            if byte == 0x5C:
-                self.at += 1
-                assert self.data[self.at] in b'"\\'
-            value.append(self.data[self.at])
-            self.at += 1
-        self.eat(b'"')
-        return bytes(value)
-
-    def nstring(self) -> bytes | None:
-        if self.peek(b"NIL"):
-            self.at += 3
-            return None
-        return self.string()
-
-    def number(self) -> int:
-        start = self.at
-        while self.data[self.at : self.at + 1].isdigit():
-            self.at += 1
-        return int(self.data[start : self.at])
-
-    def space(self) -> None:
-        self.eat(b" ")
-
-    def envelope(self) -> list:
-        self.eat(b"(")
-        out: list = []
-        for index in range(10):
-            if index:
-                self.space()
-            out.append(self.addresses() if 2 <= index <= 7 else self.nstring())
-        self.eat(b")")
-        return out
-
-    def addresses(self) -> list | None:
-        if self.peek(b"NIL"):
-            self.at += 3
-            return None
-        self.eat(b"(")
-        found = []
-        while self.peek(b"("):
-            self.eat(b"(")
-            one = []
-            for index in range(4):
-                if index:
-                    self.space()
-                one.append(self.nstring())
-            self.eat(b")")
-            found.append(one)
-        self.eat(b")")
-        assert found
-        return found
-
-    def parameters(self) -> dict | None:
-        if self.peek(b"NIL"):
-            self.at += 3
-            return None
-        self.eat(b"(")
-        found = {}
-        while True:
-            name = self.string()
-            self.space()
-            found[name] = self.string()
-            if self.peek(b")"):
-                self.at += 1
-                return found
-            self.space()
-
-    def extensions(self) -> None:
-        if self.peek(b"("):
-            self.eat(b"(")
-            self.string()
-            self.space()
-            self.parameters()
-            self.eat(b")")
-        else:
-            self.eat(b"NIL")
-        self.space()
-        if self.peek(b"("):
-            self.eat(b"(")
-            self.string()
-            while self.peek(b" "):
-                self.space()
-                self.string()
-            self.eat(b")")
-        else:
-            self.nstring()
-        self.space()
-        self.nstring()
-
-    def body(self) -> list:
-        self.eat(b"(")
-        if self.peek(b"("):
-            parts = []
-            while self.peek(b"("):
-                parts.append(self.body())
-            self.space()
-            subtype = self.string()
-            if not self.peek(b")"):
-                self.space()
-                self.parameters()
-                self.space()
-                self.extensions()
-            self.eat(b")")
-            return [*parts, subtype]
-        kind = self.string().upper()
-        self.space()
-        subtype = self.string().upper()
-        self.space()
-        self.parameters()
-        for _ in range(2):
-            self.space()
-            self.nstring()
-        self.space()
-        self.string()
-        self.space()
-        size = self.number()
-        if kind == b"TEXT":
-            self.space()
-            self.number()
-        elif kind == b"MESSAGE" and subtype in (b"RFC822", b"GLOBAL"):
-            self.space()
-            self.envelope()
-            self.space()
-            self.body()
-            self.space()
-            self.number()
-        if not self.peek(b")"):
-            self.space()
-            self.nstring()
-            self.space()
-            self.extensions()
-        self.eat(b")")
-        return [kind, subtype, size]
 
 
 def check(content: bytes):
@@ -267,8 +105,8 @@ def test_a_plain_message() -> None:
     assert envelope[0] == b"Thu, 15 Feb 2007 01:02:03 +0200"
     assert envelope[2] == [["李四".encode(), None, b"lisi", b"benet.com"]] == envelope[3] == envelope[4]
     assert found.sent_at == 1171494123
-    assert (found.subject_key, found.from_key, found.from_display) == ("北京", "lisi", "李四")
-    assert (found.to_key, found.to_display, found.cc_key) == ("a", "a@x", "c")
+    assert (found.subject_key, found.from_key, found.from_display) == ("北京", "LISI", "李四")
+    assert (found.to_key, found.to_display, found.cc_key) == ("A", "A@X", "C")
     assert (found.message_id, found.references) == ("1@benet.com", "0@x")
     assert found.preview == "你好，世界 再见"
     assert "subject: 回复:北京" in found.headers_text
@@ -331,6 +169,12 @@ HOSTILE = {
     "delimiters": b"Content-Type: multipart/mixed; boundary=a\r\n\r\n" + b"--a\r\n" * 400_000,
     "false delimiters": b"Content-Type: multipart/mixed; boundary=a\r\n\r\n" + b"--ab\r\n" * 400_000,
     "nesting": b"".join(b"Content-Type: multipart/mixed; boundary=%d\r\n\r\n--%d\r\n" % (i, i) for i in range(20_000)),
+    "unclosed": b"Content-Type: multipart/mixed; boundary=o\r\n\r\n"
+    + b"".join(b"--o\r\nContent-Type: multipart/mixed; boundary=%d\r\n\r\n" % i for i in range(4000))
+    + b"x\r\n" * 2_000_000,
+    "one boundary": b"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n" * 40 + b"--a\r\n" * 400_000,
+    "names": b"".join(b"x%d:\r\n" % i for i in range(500_000)) + b"\r\n",
+    "folds": b"Subject: a\r\n" + b" \r\n" * 1_000_000 + b"\r\n",
     "messages": b"Content-Type: message/rfc822\r\n\r\n" * 20_000,
     "tags": b"Content-Type: text/html\r\n\r\n" + b"<a" * 500_000,
     "scripts": b"Content-Type: text/html\r\n\r\n" + b"<script>" * 200_000,
@@ -404,3 +248,34 @@ def test_words_at_the_ends_of_lines_stay_apart(end):
     text = end.join(("first", "second", "third")).replace("\r", "=0D").replace("\n", "=0A")
     head = "Content-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
     assert scan_message(f"{head}{text}\r\n".encode()).body_text.split() == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize(
+    "subtype", ["delivery-status", "disposition-notification", "global-delivery-status", "feedback-report"]
+)
+def test_reports_are_searched_but_not_shown_as_preview(subtype: str) -> None:
+    found = scan_message(
+        crlf(
+            f"Content-Type: multipart/report; boundary=b\n\n--b\n\nSorry.\n--b\nContent-Type: message/{subtype}\n\n"
+            "Final-Recipient: rfc822; nobody@benet.com\nStatus: 5.1.1\n\n--b--\n"
+        )
+    )
+    assert "final-recipient: rfc822; nobody@benet.com" in found.body_text
+    assert found.preview == "Sorry."
+
+
+@pytest.mark.parametrize(
+    ("value", "mailbox", "display"),
+    [
+        ("Team: a@x, b@y;", "TEAM", "TEAM"),
+        ("=?utf-8?b?5p2O5Zub?=:;", "李四", "李四"),
+        ("undisclosed-recipients:;", "UNDISCLOSED-RECIPIENTS", "UNDISCLOSED-RECIPIENTS"),
+        ("a@x, Team: b@y;", "A", "A@X"),
+        ("Örjan <a_b@x>", "A_B", "O\u0308RJAN"),
+    ],
+)
+def test_sort_keys_of_addresses(value: str, mailbox: str, display: str) -> None:
+    """RFC 5256 §3: the mailbox of ENVELOPE's first address, which for a group is the group's name."""
+    found = scan_message(crlf(f"From: {value}\nTo: {value}\nCc: {value}\n\n"))
+    assert (found.from_key, found.to_key, found.cc_key) == (mailbox, mailbox, mailbox)
+    assert (found.from_display, found.to_display) == (display, display)

@@ -90,16 +90,13 @@ async def enable(call: "Call") -> TaggedResponse:
     """Execute ENABLE (RFC 5161); unknown extensions are ignored."""
     args = call.args
     words = [args.keyword()]
-    while args.skip_token(b" "):
+    while args.skip_space():
         words.append(args.keyword())
     args.end()
     session = call.session
     fresh = [word for word in dict.fromkeys(words) if word in ENABLES and word not in session.enabled]
-    had_condstore = session.condstore
-    session.enable(*[each for word in fresh for each in ENABLES[word]])
     session.untagged(" ".join(["ENABLED", *[_CANONICAL_NAMES.get(word, word) for word in fresh]]))
-    if session.view is not None and session.condstore and not had_condstore:
-        session.untagged(f"OK [HIGHESTMODSEQ {session.view.modseq}] Highest")
+    session.enable(*[each for word in fresh for each in ENABLES[word]])
     return ok("Enabled.")
 
 

@@ -80,7 +80,7 @@ async def authenticate(call: "Call") -> TaggedResponse:
     args = call.args
     mechanism = args.keyword()
     initial: bytes | None = None
-    if args.skip_token(b" "):
+    if args.skip_space():
         initial = args.text[args.at :]
     else:
         args.end()

@@ -131,10 +131,11 @@ def _parse_item(cursor: Cursor, found: _Collected) -> None:
         found.contents[_parse_binary(cursor, word)] = None
     elif word in ATTRIBUTES:
         found.attributes[word] = None
-        if word == "PREVIEW" and cursor.skip_token(b" ("):
+        if word == "PREVIEW" and cursor.skip_space_before(b"("):
+            cursor.open_list()
             if cursor.keyword() != "LAZY":
                 raise BadSyntax("Unknown PREVIEW modifier")
-            cursor.expect(b")")
+            cursor.close_list()
             found.lazy = True
     elif word in ("RFC822", "RFC822.HEADER", "RFC822.TEXT"):
         what: Literal["", "HEADER", "TEXT"] = (

@@ -45,7 +45,7 @@ def parse_list_arguments(cursor: Cursor) -> ListArguments:
     returns: frozenset[str] = frozenset()
     status: tuple[str, ...] = ()
     entries: tuple[str, ...] = ()
-    if cursor.skip_token(b" "):
+    if cursor.skip_space():
         extended = True
         if cursor.keyword() != "RETURN":
             raise BadSyntax("RETURN expected")

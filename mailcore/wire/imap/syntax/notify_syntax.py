@@ -51,7 +51,7 @@ def parse_notify(cursor: Cursor) -> NotifyRequest | None:
     if status:
         cursor.space()
     groups = [_parse_group(cursor)]
-    while cursor.skip_token(b" "):
+    while cursor.skip_space():
         groups.append(_parse_group(cursor))
     cursor.end()
     if len(groups) > MAX_GROUPS or sum(group.selected for group in groups) > 1:
@@ -60,7 +60,7 @@ def parse_notify(cursor: Cursor) -> NotifyRequest | None:
 
 
 def _parse_group(cursor: Cursor) -> EventGroup:
-    cursor.expect(b"(")
+    cursor.open_list()
     chosen = parse_filter(cursor)
     cursor.space()
     events: set[str] = set()
@@ -74,13 +74,12 @@ def _parse_group(cursor: Cursor) -> EventGroup:
         if event not in _KNOWN:
             raise BadSyntax(f"Unknown event {event[:30]}")
         events.add(event)
-        if event == "MESSAGENEW" and cursor.next_is(b" ("):
-            cursor.space()
+        if event == "MESSAGENEW" and cursor.skip_space_before(b"("):
             attributes = fetch_syntax.parse_fetch_items(cursor)
 
     if not cursor.skip_word(b"NONE"):
         cursor.list_of(one)
-    cursor.expect(b")")
+    cursor.close_list()
     found = EventGroup(chosen, frozenset(events), attributes)
     if ("MESSAGENEW" in events) != ("MESSAGEEXPUNGE" in events) or ("FLAGCHANGE" in events and len(events) == 1):
         raise BadSyntax("MessageNew and MessageExpunge go together, FlagChange needs them")

@@ -12,11 +12,23 @@ from mailcore.wire.imap.cursor import BadSyntax, Cursor, TooComplicated
 from mailcore.wire.imap.sequence_set import SAVED_RESULT, NumberSet
 from mailcore.wire.text.charsets import fold_text
 
-MAX_DEPTH = 50  # nesting of parentheses and NOTs; the second argument of OR counts as no deeper than the OR
-MAX_KEYS = 1000
-MAX_STRING = 1024  # characters; databases compare strings in time proportional to the product of their lengths
-# Nested ANDs and ORs of a normalized program: SQLite's parser allows 30 such levels.
-MAX_ALTERNATIONS = 20
+
+@dataclass(frozen=True, slots=True)
+class SearchLimits:
+    """The limits of a program.
+
+    `depth`: nesting of parentheses and NOTs; the second argument of OR counts as no deeper than the OR. `keys`: search
+    keys. `string`: characters of a string, since databases compare strings in time proportional to the product of their
+    lengths. `alternations`: nested ANDs and ORs of the normalized program.
+    """
+
+    depth: int = 50
+    keys: int = 1000
+    string: int = 1024
+    alternations: int = 20
+
+
+DEFAULT_LIMITS = SearchLimits()
 
 
 class UnknownCharset(Exception):
@@ -143,30 +155,32 @@ _DAY_KEYS: dict[str, tuple[Literal["internal", "sent", "saved"], Literal["<", "=
 
 
 class _Reader:
-    def __init__(self, cursor: Cursor, charset: str) -> None:
+    def __init__(self, cursor: Cursor, charset: str, limits: SearchLimits) -> None:
         self._cursor = cursor
         self._charset = charset
+        self._limits = limits
         self._keys = 0
 
     def program(self, depth: int = 0) -> SearchKey:
         """Parse search-key *(SP search-key), up to the end or ")"."""
         keys = [self._key(depth)]
         while not self._cursor.at_end() and not self._cursor.next_is(b")"):
-            if not self._cursor.skip_token(b" "):
+            if not self._cursor.skip_space():
                 raise BadSyntax("Space expected")
-            if self._cursor.at_end():
+            if self._cursor.at_end() or self._cursor.next_is(b")"):
                 break
             keys.append(self._key(depth))
         return keys[0] if len(keys) == 1 else And(tuple(keys))
 
     def _key(self, depth: int) -> SearchKey:
         self._keys += 1
-        if depth > MAX_DEPTH or self._keys > MAX_KEYS:
+        if depth > self._limits.depth or self._keys > self._limits.keys:
             raise TooComplicated("Search is too complicated")
         cursor = self._cursor
-        if cursor.skip_token(b"("):
+        if cursor.next_is(b"("):
+            cursor.open_list()
             found = self.program(depth + 1)
-            cursor.expect(b")")
+            cursor.close_list()
             return found
         if cursor.text[cursor.at : cursor.at + 1] in _NUMBER_STARTS:
             return Numbers(cursor.sequence_set(), uid=False)
@@ -250,7 +264,7 @@ class _Reader:
             text = raw.decode(self._charset)
         except UnicodeDecodeError:
             raise BadSyntax("String is not of its charset") from None
-        if len(text) > MAX_STRING:
+        if len(text) > self._limits.string:
             raise TooComplicated("Search string is too long")
         return " ".join(fold_text(text).splitlines())
 
@@ -272,14 +286,14 @@ CHARSETS = {"US-ASCII": "ascii", "ASCII": "ascii", "UTF-8": "utf-8", "GB18030": 
             "GB2312": "gb18030", "BIG5": "cp950", "ISO-8859-1": "latin-1"}  # fmt: skip
 
 
-def parse_program(cursor: Cursor, charset: str = "UTF-8") -> SearchKey:
+def parse_program(cursor: Cursor, charset: str = "UTF-8", limits: SearchLimits = DEFAULT_LIMITS) -> SearchKey:
     """Parse all keys and normalize them; raise UnknownCharset if `charset` is not in CHARSETS."""
     codec = CHARSETS.get(charset.upper())
     if codec is None:
         raise UnknownCharset(charset)
-    found = normalize(_Reader(cursor, codec).program())
+    found = normalize(_Reader(cursor, codec, limits).program())
     cursor.end()
-    if _alternations(found) > MAX_ALTERNATIONS:
+    if _alternations(found) > limits.alternations:
         raise TooComplicated("Search is too deeply nested")
     return found
 

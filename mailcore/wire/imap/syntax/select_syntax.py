@@ -41,7 +41,7 @@ def parse_select_parameters(cursor: Cursor) -> SelectParameters:
         else:
             raise BadSyntax(f"Unknown parameter {word[:30]}")
 
-    if cursor.skip_token(b" "):
+    if cursor.skip_space():
         cursor.list_of(one)
     cursor.end()
     return SelectParameters(condstore, resync)
@@ -49,21 +49,21 @@ def parse_select_parameters(cursor: Cursor) -> SelectParameters:
 
 def _parse_qresync(cursor: Cursor) -> QresyncRequest:
     """Parse "(" uidvalidity SP modseq [SP known-uids] [SP "(" known-sequence-set SP known-uid-set ")"] ")"."""
-    cursor.expect(b"(")
+    cursor.open_list()
     uid_validity = cursor.nz_number()
     cursor.space()
     modseq = cursor.nz_number()
     known: Ranges | None = None
     matched = False
-    if cursor.skip_token(b" "):
+    if cursor.skip_space() and not cursor.next_is(b")"):
         if not cursor.next_is(b"("):
             known = cursor.ranges()
-        if known is None or cursor.skip_token(b" "):
-            cursor.expect(b"(")
+        if known is None or cursor.skip_space_before(b"("):
+            cursor.open_list()
             cursor.ranges()
             cursor.space()
             cursor.ranges()
-            cursor.expect(b")")
+            cursor.close_list()
             matched = True
-    cursor.expect(b")")
+    cursor.close_list()
     return QresyncRequest(uid_validity, modseq, known, matched)

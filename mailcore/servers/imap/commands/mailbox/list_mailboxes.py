@@ -77,44 +77,35 @@ def list_response(
 
 def parent_names(everything: Iterable[ListedMailbox]) -> set[str]:
     """Return the names that have existing names below them."""
-    return {
-        listed.name[:at]
-        for listed in everything
-        if listed.exists
-        for at, character in enumerate(listed.name)
-        if character == mailbox_names.SEPARATOR
-    }
+    return _parent_names(listed.name for listed in everything if listed.exists)
 
 
 def _select_names(everything: list[ListedMailbox], arguments: ListArguments) -> list[tuple[ListedMailbox, bool]]:
-    """Return the listed mailboxes, each with True if a subscribed child is to be reported (RFC 5258 §3.5)."""
+    """Return the listed mailboxes, each with True if a subscribed child is to be reported (RFC 5258 §3.5).
+
+    That is so with RECURSIVEMATCH, for a mailbox with a subscribed child that is not itself among the results.
+    """
     patterns = [compile_pattern(arguments.reference + pattern) for pattern in dict.fromkeys(arguments.patterns)]
-    subscribed_only = "SUBSCRIBED" in arguments.selections
-    recursive = "RECURSIVEMATCH" in arguments.selections
-    parents_of_subscribed = _parents_of_subscribed(everything) if recursive else set()
-    selected: list[tuple[ListedMailbox, bool]] = []
-    for listed in everything:
-        if not any(pattern.matches(listed.name) for pattern in patterns):
-            continue
-        if "SPECIAL-USE" in arguments.selections and not listed.special_use:
-            continue
-        if subscribed_only and not listed.subscribed:
-            if listed.name in parents_of_subscribed:
-                selected.append((listed, True))
-            continue
-        if listed.exists or subscribed_only:
-            selected.append((listed, listed.name in parents_of_subscribed))
-    return selected
+    matching = [listed for listed in everything if any(pattern.matches(listed.name) for pattern in patterns)]
+    results = {listed.name for listed in matching if _is_wanted(listed, arguments)}
+    parents: set[str] = set()
+    if "RECURSIVEMATCH" in arguments.selections:
+        parents = _parent_names(
+            listed.name for listed in everything if _is_wanted(listed, arguments) and listed.name not in results
+        )
+    return [(listed, listed.name in parents) for listed in matching if listed.name in results or listed.name in parents]
 
 
-def _parents_of_subscribed(everything: Iterable[ListedMailbox]) -> set[str]:
-    return {
-        listed.name[:at]
-        for listed in everything
-        if listed.subscribed
-        for at, character in enumerate(listed.name)
-        if character == mailbox_names.SEPARATOR
-    }
+def _is_wanted(listed: ListedMailbox, arguments: ListArguments) -> bool:
+    """Return True if the mailbox meets the selection options."""
+    if "SPECIAL-USE" in arguments.selections and not listed.special_use:
+        return False
+    return listed.subscribed if "SUBSCRIBED" in arguments.selections else listed.exists
+
+
+def _parent_names(names: Iterable[str]) -> set[str]:
+    """Return the names above these."""
+    return {name[:at] for name in names for at, character in enumerate(name) if character == mailbox_names.SEPARATOR}
 
 
 def _name_attributes(listed: ListedMailbox, parents: set[str], arguments: ListArguments) -> list[str]:

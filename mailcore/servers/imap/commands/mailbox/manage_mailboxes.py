@@ -23,13 +23,13 @@ async def create(call: "Call") -> TaggedResponse:
     args = call.args
     name = args.mailbox()
     uses: list[str] = []
-    if args.skip_token(b" "):
-        args.expect(b"(")
+    if args.skip_space():
+        args.open_list()
         if args.keyword() != "USE":
             raise BadSyntax("USE expected")
         args.space()
         uses = args.list_of(args.flag)
-        args.expect(b")")
+        args.close_list()
     args.end()
     canonical = {use.lower(): use for use in mailboxes.SPECIAL_USES}
     if any(use.lower() not in canonical for use in uses) or len(uses) > 1:

@@ -28,11 +28,11 @@ async def select(call: "Call") -> TaggedResponse:
         return bad("QRESYNC is not enabled")
     if parameters.resync is not None and parameters.resync.matched and "UIDONLY" in session.enabled:
         return UID_REQUIRED
-    if parameters.condstore:
-        session.enable("CONDSTORE")
     if session.view is not None:
         session.clear_selected()
         session.untagged("OK [CLOSED] Previous mailbox is now closed.")
+    if parameters.condstore:
+        session.enable("CONDSTORE")
     await session.index_external_files(name)
     read_only = call.name == "EXAMINE"
     opened = await session.executor.run_in_pool(boxes.open_mailbox, session.owner, name, read_only)
@@ -70,6 +70,7 @@ async def _send_resync(session: "Session", view: SequenceView, parameters: Qresy
     # Messages expunged since SELECT are sent as updates later.
     if vanished := [uid for uid in vanished if uid < view.uid_next and not view.sequence(uid)]:
         session.write(b"* VANISHED (EARLIER) %b\r\n" % format_numbers(vanished))
+    session.announce_keywords(view, {row[2] for row in rows})
     for uid, flags, keywords, modseq in rows:
         if number := view.sequence(uid):
             session.write(session.flags_response(view, number, uid, flags, keywords, modseq))

@@ -127,7 +127,7 @@ async def _read_message(session: "Session", args: Cursor) -> tuple[Upload | Tagg
         return content, args
     args = await _read_rest(session)
     upload = Upload(content, bits, keywords, internal_at, announced is not None and announced.binary)
-    if in_list and not args.skip_token(b")"):
+    if in_list and not args.skip_list_end():
         _discard(session, [upload], is_submitted=False)
         raise BadSyntax(") expected")
     return upload, args
@@ -140,7 +140,7 @@ def _skip_utf8(session: "Session", args: Cursor) -> bool:
     if not session.utf8:
         raise BadSyntax("UTF8=ACCEPT is not enabled")
     args.space()
-    args.expect(b"(")
+    args.open_list()
     return True
 
 
@@ -162,7 +162,7 @@ async def _read_catenate(session: "Session", args: Cursor) -> tuple[bytes | str 
     is_joined = False
     size = 0
     limit = conf.current().message_size_limit
-    args.expect(b"(")
+    args.open_list()
     try:
         while True:
             part, args = await _read_part(session, args)
@@ -172,7 +172,7 @@ async def _read_catenate(session: "Session", args: Cursor) -> tuple[bytes | str 
             size += len(part) if isinstance(part, bytes) else os.path.getsize(part)
             if limit and size > limit:
                 return no("Message is too large", "TOOBIG"), args
-            if args.skip_token(b")"):
+            if args.skip_list_end():
                 break
             args.space()
         if not size:

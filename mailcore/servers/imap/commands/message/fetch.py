@@ -52,18 +52,18 @@ async def fetch(call: "Call") -> TaggedResponse:
         ranges = view.ranges_of(slice_partial(modifiers.partial, view.uids_in(ranges)))
     if not ranges:
         return ok("Fetch completed.")
-    seen = 0
-    if items.sets_seen and not view.read_only and view.box.has_rights("s"):
-        seen = await _mark_seen(session, view, ranges)
     attributes = _effective_attributes(call, items, modifiers.changed_since is not None)
     since = -1 if modifiers.changed_since is None else modifiers.changed_since
     if items.contents:
-        failure = await _send_contents(session, view, ranges, attributes, items.contents, since)
+        modseq, changed = 0, set[int]()
+        if items.sets_seen and not view.read_only and view.box.has_rights("s"):
+            modseq, changed = await _mark_seen(session, view, ranges)
+        failure = await _send_contents(session, view, ranges, attributes, items.contents, since, changed)
+        if not changed:
+            # Reported once is enough: some clients take a second report for another message.
+            view.record_own_change(modseq)
         if failure is not None:
             return failure
-        if "FLAGS" in attributes and ("MODSEQ" in attributes or not session.condstore):
-            # Reported once is enough: some clients take a second report for another message.
-            view.record_own_change(seen)
     else:
         await _send_listed(session, view, ranges, attributes, since)
     return ok("Fetch completed.")
@@ -79,7 +79,7 @@ async def send_new_messages(
     if "UID" not in attributes and "UIDONLY" not in session.enabled:
         attributes.insert(0, "UID")
     if items.contents:
-        await _send_contents(session, view, ranges, attributes, items.contents, -1)
+        await _send_contents(session, view, ranges, attributes, items.contents, -1, set())
     else:
         await _send_listed(session, view, ranges, attributes, -1)
 
@@ -109,20 +109,17 @@ def _effective_attributes(call: "Call", items: wire.FetchItems, with_modseq: boo
     return attributes
 
 
-async def _mark_seen(session: "Session", view: SequenceView, ranges: UidRanges) -> int:
-    r"""Set \\Seen for BODY[] without PEEK; return the change's MODSEQ, 0 if nothing changed.
-
-    The new flags are sent to this session as to all others.
-    """
+async def _mark_seen(session: "Session", view: SequenceView, ranges: UidRanges) -> tuple[int, set[int]]:
+    r"""Set \\Seen for BODY[] without PEEK; return the change's MODSEQ and the UIDs, 0 if nothing changed."""
     rows = await session.executor.run_read(messages.list_columns, view.box.id, ("uid", "flags"), ranges)
     unseen = [uid for uid, flags in rows if not flags & wire_flags.SEEN and view.sequence(uid)]
     if not unseen:
-        return 0
+        return 0, set()
     result = await session.executor.run_write(
         messages.store_flags, view.box, view.ranges_of(unseen), "add", wire_flags.SEEN, ()
     )
     session.in_background(messages.write_flag_names, view.box, result.stale)
-    return result.modseq
+    return result.modseq, set(unseen) if result.modseq else set()
 
 
 def _response_prefixes(session: "Session", view: SequenceView, uids: Sequence[int]) -> tuple[bytes, Sequence[int]]:
@@ -146,6 +143,7 @@ async def _send_listed(
     for piece in messages.uid_batches(ranges, _ROWS):
         rows = await session.executor.run_read(messages.list_columns, view.box.id, form.columns, piece, since)
         if rows:
+            _announce_keywords(session, view, rows, form)
             begin, numbers = _response_prefixes(session, view, [row[0] for row in rows])
             arguments = fetch_columns.format_rows(form, rows)
             _mark_recent(session, view, rows, form, attributes, arguments)
@@ -165,6 +163,7 @@ async def _send_flags(session: "Session", view: SequenceView, ranges: UidRanges,
     known = await session.executor.run_read(flag_cache.cached_flags, view.box.id)
     if known is None or known.uid_validity != view.box.uid_validity:
         return False
+    session.announce_keywords(view, known.keywords)
     for piece in messages.uid_batches(ranges, _ROWS):
         for first, last in piece:
             uids, flags = known.between(first, last)
@@ -176,6 +175,15 @@ async def _send_flags(session: "Session", view: SequenceView, ranges: UidRanges,
             session.write(b"".join(map(template.__mod__, zip(numbers, *arguments, strict=True))))
         await session.connection.drain()
     return True
+
+
+def _announce_keywords(
+    session: "Session", view: SequenceView, rows: Sequence[tuple[Any, ...]], form: fetch_columns.FetchTemplate
+) -> None:
+    """Announce the keywords of rows before they are sent."""
+    if "keywords" in form.columns:
+        index = form.columns.index("keywords")
+        session.announce_keywords(view, {row[index] for row in rows})
 
 
 def _mark_recent(
@@ -205,12 +213,15 @@ async def _send_contents(
     attributes: list[str],
     contents: Sequence[wire.ContentItem],
     since: int,
+    changed: set[int],
 ) -> TaggedResponse | None:
-    """Send content message by message; return a tagged response if some of it could not be read.
+    r"""Send content message by message; return a tagged response if some of it could not be read.
 
-    A message whose file is missing is reported and skipped: the client gets the others.
+    A message whose file is missing is reported and skipped: the client gets the others. `changed` are the UIDs that
+    the command has made \\Seen: their responses carry FLAGS (RFC 3501 §6.4.5), and they are removed from the set.
     """
-    form = fetch_columns.fetch_template(attributes, ("base_name", "flags", "size"))
+    more = ("keywords", "modseq") if changed else ()
+    form = fetch_columns.fetch_template(attributes, ("base_name", "flags", "size", *more))
     indexes = [form.columns.index(name) for name in ("base_name", "flags", "size")]
     failure: TaggedResponse | None = None
     written = 0
@@ -219,11 +230,13 @@ async def _send_contents(
         rows = await session.executor.run_read(messages.list_columns, view.box.id, form.columns, piece, since)
         if not rows:
             continue
+        _announce_keywords(session, view, rows, form)
         begin, numbers = _response_prefixes(session, view, [row[0] for row in rows])
         arguments = fetch_columns.format_rows(form, rows) if attributes else []
         _mark_recent(session, view, rows, form, attributes, arguments)
         template = begin + form.template
         heads = list(map(template.__mod__, zip(numbers, *arguments, strict=True)))
+        updates = _flag_updates(session, view, rows, changed, form, attributes) if changed else {}
         files = [MessageFile(row[0], row[indexes[0]], row[indexes[1]], row[indexes[2]]) for row in rows]
         for start, end in _read_batches(files):
             bodies = await _read_files(session, view, files[start:end])
@@ -237,9 +250,34 @@ async def _send_contents(
                     failure = no("Unknown transfer encoding", "UNKNOWN-CTE")
                     continue
                 written += 1
-                session.write(b"%b%b%b)\r\n" % (head, b" " if attributes else b"", body))
+                changed.discard(file.uid)
+                session.write(b"%b%b%b%b)\r\n" % (head, b" " if attributes else b"", updates.get(file.uid, b""), body))
             await session.connection.drain()
     return failure or (await _report_lost(session, view, lost, written) if lost else None)
+
+
+def _flag_updates(
+    session: "Session",
+    view: SequenceView,
+    rows: Sequence[tuple[Any, ...]],
+    changed: set[int],
+    form: fetch_columns.FetchTemplate,
+    attributes: list[str],
+) -> dict[int, bytes]:
+    """Return the items that report changed flags and were not requested, by UID."""
+    updates: dict[int, bytes] = {}
+    for row in rows:
+        if row[0] not in changed:
+            continue
+        column = dict(zip(form.columns, row, strict=True))
+        items = b""
+        if "FLAGS" not in attributes:
+            is_recent = session.shows_recent and view.is_recent(row[0])
+            items += b"FLAGS %b " % response_format.format_flags(column["flags"], column["keywords"], is_recent)
+        if session.condstore and "MODSEQ" not in attributes:
+            items += b"MODSEQ (%d) " % column["modseq"]
+        updates[row[0]] = items
+    return updates
 
 
 async def _report_lost(

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from mailcore.servers.imap.commands.message.search import esearch_items, search_context
+from mailcore.servers.imap.commands.message.search import esearch_items, search_context, search_limits
 from mailcore.servers.imap.tagged_response import UID_REQUIRED, TaggedResponse, bad, no, ok
 from mailcore.store.db.message_table import UidRanges
 from mailcore.store.mailbox import mailboxes
@@ -34,7 +34,7 @@ async def esearch(call: "Call") -> TaggedResponse:
         charset = wire.parse_charset(args)
         args.space()
     try:
-        key = wire.parse_program(args, charset)
+        key = wire.parse_program(args, charset, search_limits())
     except wire.UnknownCharset:
         return no("Charset is not supported", "BADCHARSET (US-ASCII UTF-8)")
     if any(each.kind == "SELECTED-DELAYED" for each in scopes):

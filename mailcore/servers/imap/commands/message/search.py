@@ -5,7 +5,8 @@ RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5256, RFC 5267, RFC 7162, RFC 9394.
 
 from typing import TYPE_CHECKING
 
-from mailcore.servers.imap.live_search import MAX_LIVE_SEARCHES, LiveSearch
+from mailcore import conf
+from mailcore.servers.imap.live_search import LiveSearch
 from mailcore.servers.imap.sequence_view import SequenceView
 from mailcore.servers.imap.tagged_response import UID_REQUIRED, TaggedResponse, bad, no, ok
 from mailcore.store.db.message_table import UidRanges
@@ -21,6 +22,8 @@ from mailcore.wire.imap.syntax import search_syntax as wire
 if TYPE_CHECKING:
     from mailcore.servers.imap.session import Call
 
+_DEEPEST = 200  # a level takes three of the thousand calls that Python allows in each other
+_MOST_ALTERNATIONS = 30  # of SQLite's parser
 _BAD_CHARSET = no("Charset is not supported", "BADCHARSET (US-ASCII UTF-8)")
 
 
@@ -71,9 +74,20 @@ async def search(call: "Call") -> TaggedResponse:
     return ok("Search completed.")
 
 
+def search_limits() -> wire.SearchLimits:
+    """Return the limits of search programs, as far as Python's and SQLite's parsers allow them."""
+    parameters = conf.current()
+    return wire.SearchLimits(
+        depth=min(parameters.imap_search_max_depth, _DEEPEST),
+        keys=parameters.imap_search_max_keys,
+        string=parameters.imap_search_max_string,
+        alternations=min(parameters.imap_search_max_alternations, _MOST_ALTERNATIONS),
+    )
+
+
 def _parse_program(call: "Call", charset: str) -> wire.SearchKey | TaggedResponse:
     try:
-        key = wire.parse_program(call.args, charset)
+        key = wire.parse_program(call.args, charset, search_limits())
     except wire.UnknownCharset:
         return _BAD_CHARSET
     if "UIDONLY" in call.session.enabled and wire.uses_sequence_numbers(key):
@@ -95,7 +109,7 @@ def _register_live_search(
     """Register a live search for RETURN (UPDATE), if there are not too many (RFC 5267 §4.3.1)."""
     if not returning.update:
         return
-    if len(view.live_searches) >= MAX_LIVE_SEARCHES or call.tag in view.live_searches:
+    if len(view.live_searches) >= conf.current().imap_max_live_searches or call.tag in view.live_searches:
         call.session.untagged(f'NO [NOUPDATE "{call.tag.decode()}"] Too many contexts')
     else:
         view.live_searches[call.tag] = live_search
@@ -105,7 +119,7 @@ async def cancel_update(call: "Call") -> TaggedResponse:
     """Execute CANCELUPDATE (RFC 5267 §4.3.5)."""
     args = call.args
     tags = [args.string()]
-    while args.skip_token(b" "):
+    while args.skip_space():
         tags.append(args.string())
     args.end()
     view = call.session.view

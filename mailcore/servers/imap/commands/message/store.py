@@ -15,7 +15,7 @@ from mailcore.wire.imap.sequence_set import SAVED_RESULT
 from mailcore.wire.imap.syntax.acl_syntax import flags_mask
 
 if TYPE_CHECKING:
-    from mailcore.servers.imap.session import Call, Session
+    from mailcore.servers.imap.session import Call
 
 READ_ONLY = no("Mailbox is read-only", "READ-ONLY")
 DENIED = no("Permission denied", "NOPERM")
@@ -90,13 +90,14 @@ def _has_flag_rights(view: SequenceView, mode: Mode, bits: int, keywords: tuple[
 
 
 def _parse_unchanged_since(args: Cursor) -> int:
-    if not args.skip_token(b"("):
+    if not args.next_is(b"("):
         return -1
+    args.open_list()
     if args.keyword() != "UNCHANGEDSINCE":
         raise BadSyntax("UNCHANGEDSINCE expected")
     args.space()
     value = args.number()
-    args.expect(b")")
+    args.close_list()
     args.space()
     return value
 
@@ -106,7 +107,7 @@ def _send_results(call: "Call", view: SequenceView, result: StoreResult, silent:
     session = call.session
     if silent and not session.condstore:
         return
-    _announce_keywords(session, view, result)
+    session.announce_keywords(view, {row[2] for row in result.rows})
     numbers = view.sequences([row[0] for row in result.rows if row[0] < view.uid_next])
     out = []
     for number, (uid, flags, keywords, modseq) in zip(numbers, result.rows, strict=False):
@@ -118,15 +119,6 @@ def _send_results(call: "Call", view: SequenceView, result: StoreResult, silent:
             else:
                 out.append(b"* %d FETCH (UID %d MODSEQ (%d))\r\n" % (number, uid, modseq))
     session.write(b"".join(out))
-
-
-def _announce_keywords(session: "Session", view: SequenceView, result: StoreResult) -> None:
-    """Announce new keywords before they are used."""
-    known = {word.lower() for word in view.keywords.split()}
-    used = dict.fromkeys(word for words in {row[2] for row in result.rows} for word in words.split())
-    if fresh := [word for word in used if word.lower() not in known]:
-        view.keywords = " ".join([*view.keywords.split(), *fresh])
-        session.send_flag_updates(view)
 
 
 async def expunge(call: "Call") -> TaggedResponse:

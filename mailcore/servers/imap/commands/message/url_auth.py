@@ -32,7 +32,7 @@ async def generate_url_auth(call: "Call") -> TaggedResponse:
         if signed_url is None:
             return bad("URL is not of a mailbox of yours here")
         signed.append(signed_url)
-        if not args.skip_token(b" "):
+        if not args.skip_space():
             break
     args.end()
     session.write(
@@ -45,7 +45,7 @@ async def url_fetch(call: "Call") -> TaggedResponse:
     """Execute URLFETCH; an inaccessible URL gives NIL, whatever the reason."""
     args, session = call.args, call.session
     texts = [args.text_astring("URL")]
-    while args.skip_token(b" "):
+    while args.skip_space():
         texts.append(args.text_astring("URL"))
     args.end()
     if len(texts) > MAX_URLS:
@@ -66,7 +66,7 @@ async def reset_key(call: "Call") -> TaggedResponse:
     """Execute RESETKEY [mailbox [mechanism …]]."""
     args, session = call.args, call.session
     mailbox = None if args.at_end() else args.mailbox()
-    while args.skip_token(b" "):
+    while args.skip_space():
         if args.keyword() != urlauth.MECHANISM:
             return bad("Unknown mechanism")
     args.end()

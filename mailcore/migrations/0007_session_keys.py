@@ -13,5 +13,5 @@ def hash_keys(apps, schema_editor):  # type: ignore[no-untyped-def]
 
 
 class Migration(migrations.Migration):
-    dependencies = [("mailcore", "0005_message_words"), ("sessions", "0001_initial")]
+    dependencies = [("mailcore", "0006_sort_keys"), ("sessions", "0001_initial")]
     operations = [migrations.RunPython(hash_keys, migrations.RunPython.noop)]
