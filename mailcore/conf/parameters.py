@@ -1,7 +1,8 @@
 """Every mail parameter: its name (Postfix's or Dovecot's), type, default in main.cf's notation, and help text.
 
-The rest of the project reads a parameter as an attribute of `conf.current()`. To add one, add a line below: `postconf`,
-the settings screen, the environment (`MAIL_<NAME>`) and docs/parameters.md take it from here.
+The rest of the project reads a parameter as an attribute of `conf.current()`. To add one, add a line here, or in
+`access_parameters` for IMAP, POP3, ManageSieve and log-in: `postconf`, the settings screen, the environment
+(`MAIL_<NAME>`) and docs/parameters.md take it from here.
 """
 
 import socket
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field, fields
 
 from django.utils.translation import gettext_lazy as _
 
+from mailcore.conf.access_parameters import AccessParameters
 from mailcore.conf.declaration import (
     Spec,
     boolean,
@@ -27,7 +29,7 @@ from mailcore.conf.declaration import (
 
 
 @dataclass(frozen=True, slots=True)
-class Parameters:
+class Parameters(AccessParameters):
     """One consistent set of values. Times are seconds, sizes bytes; 0 as a limit means no limit."""
 
     # --- Names ---
@@ -425,69 +427,6 @@ class Parameters:
     # --- Log ---
     maillog_file: str = text("", _('Where the mail log is written: a file, /dev/stdout, "syslog"; empty: log/maillog.'))
     syslog_name: str = text("youju", _("The name before the program name in log lines."))
-
-    # --- Mail access ---
-    protocols: tuple[str, ...] = words("imap, pop3, lmtp, sieve", _("Mail access protocols that are served."))
-    disable_plaintext_auth: bool = boolean("no", _("Accept plaintext passwords only under TLS or from this machine."))
-    ssl_disable: bool = boolean("no", _("Offer no TLS on any server."))
-    haproxy_trusted_networks: tuple[str, ...] = words(
-        "", _("Networks of proxies whose PROXY headers the IMAP and POP3 servers accept.")
-    )
-    haproxy_timeout: int = seconds(
-        "3s", _("Time limit for a proxy to send its PROXY header to the IMAP or POP3 server.")
-    )
-    mail_max_userip_connections: int = integer("50", _("IMAP or POP3 connections of one user from one IP address."))
-    autoconfig_hostname: str = text("$myhostname", _("The host name in the settings that mail programs fetch."))
-    auth_failure_delay: int = seconds("2s", _("Delay of the reply to a failed log-in."))
-    auth_failure_limit: int = integer(
-        "5", _("Failed log-ins of an IP address or account after which each further one doubles the delay.")
-    )
-    auth_failure_delay_max: int = seconds("30s", _("Longest delay of a log-in after failures."))
-    auth_failure_time: int = seconds("15m", _("Time that failed log-ins count."))
-    second_factor_attempts: int = integer(
-        "5", _("Second-factor codes that may be tried before the password is required again; 0: no limit.")
-    )
-    auth_known_address_time: int = days(
-        "90d", _("Time that an IP address counts as known after a log-in of the account.")
-    )
-    oauth_timeout: int = seconds("10s", _("Time limit for the OAuth introspection server to reply."))
-    auth_scram_iterations: int = integer(
-        "50000", _("Iterations of SCRAM-SHA-256 keys for new passwords; 0: SCRAM is not offered.")
-    )
-    auth_cache_ttl: int = seconds("600s", _("Time that a verified password is cached (as a keyed hash)."))
-    directory_cache_time: int = seconds("5s", _("Time that a process may cache domains, accounts and aliases."))
-    imap_idle_timeout: int = seconds("30m", _("Time without a command after which an IMAP connection is closed."))
-    pop3_idle_timeout: int = seconds("10m", _("Time without a command after which a POP3 connection is closed."))
-    managesieve_idle_timeout: int = seconds(
-        "30m", _("Time without a command after which a ManageSieve connection is closed.")
-    )
-    login_timeout: int = seconds(
-        "3m", _("Time limit for logging in to IMAP, POP3, ManageSieve or submission after connecting.")
-    )
-    unauthenticated_connection_limit: int = integer(
-        "50", _("Connections of one IP address before log-in (IMAP, POP3, ManageSieve, submission); 0: no limit.")
-    )
-    mail_max_bad_commands: int = integer(
-        "20", _("Invalid commands or failed log-ins after which a POP3 connection is closed.")
-    )
-    imap_idle_notify_interval: int = seconds("2m", _("Interval at which IDLE clients get a keepalive; 0: never."))
-    imap_progress_interval: int = seconds(
-        "15s", _("Interval at which a client is informed of the progress of a long command; 0: never.")
-    )
-    imap_metadata_max_size: int = byte_size("65536", _("Largest value of an IMAP METADATA entry."))
-    imap_metadata_max_entries: int = integer("1000", _("Largest number of IMAP METADATA entries of an account."))
-    text_index_messages: int = integer(
-        "5000", _("Messages from which on a mailbox gets a full-text index when it is searched; 0: never.")
-    )
-    imap_max_line_length: int = byte_size("65536", _("Longest IMAP command line without its literals."))
-    imap_max_command_size: int = byte_size(
-        "1048576", _("Longest IMAP command with its literals, not counting messages that APPEND uploads.")
-    )
-    imap_max_literals: int = integer(
-        "2000", _("Largest number of literals in an IMAP command, not counting uploaded messages.")
-    )
-    imap_login_max_command_size: int = byte_size("65536", _("Longest IMAP command before log-in."))
-    imap_login_max_literals: int = integer("10", _("Largest number of literals in an IMAP command before log-in."))
 
     # Not a parameter of its own: the lists that smtpd_restriction_classes names.
     restriction_classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
