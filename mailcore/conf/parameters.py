@@ -117,6 +117,10 @@ class Parameters(AccessParameters):
     webmail_fetch_networks: tuple[str, ...] = words(
         "", _("Networks the webmail may fetch pictures from although they are not public.")
     )
+    webmail_fetch_blocked_networks: tuple[str, ...] = words(
+        "168.63.129.16/32",
+        _("Public networks the webmail fetches nothing from; default: the service address of Azure's machines."),
+    )
     webmail_fetch_ports: tuple[str, ...] = words(
         "80, 443", _("Ports from which the webmail fetches pictures and unsubscribes.")
     )
@@ -129,6 +133,12 @@ class Parameters(AccessParameters):
     )
     webmail_fetch_mail_time_limit: int = seconds("60s", _("Time limit for fetching mail from another POP3 server."))
     webmail_fetch_mail_limit: int = integer("200", _("Messages fetched from another POP3 server at once."))
+    webmail_fetch_mail_size_limit: int = byte_size(
+        "$message_size_limit", _("Largest message fetched from another POP3 server; 0: no limit.")
+    )
+    webmail_fetch_mail_list_limit: int = integer(
+        "100000", _("Messages that another POP3 server may list; 0: no limit.")
+    )
     webmail_message_of_the_day: str = text("", _("A notice shown above every inbox until it was read; empty: none."))
     webmail_shared_address_book: bool = boolean(
         "no", _("Show the other accounts of one's own domain in the address book.")
