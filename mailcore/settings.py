@@ -152,6 +152,7 @@ MIDDLEWARE = [
     # padded at random, and CSRF tokens are masked, so that BREACH reveals nothing
     "django.middleware.gzip.GZipMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "mailcore.middleware.no_store.no_store_middleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",

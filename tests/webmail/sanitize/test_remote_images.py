@@ -108,7 +108,9 @@ def test_no_host_of_our_own(ip: str) -> None:
         safe_http.safe_get(f"http://[{ip}]/" if ":" in ip else f"http://{ip}/")
 
 
-@pytest.mark.parametrize("ip", ["9.9.9.9", "2620:fe::9", "2400:cb00::1", "::ffff:9.9.9.9", "64:ff9b::909:909", "192.0.1.1", "168.63.129.17"])
+@pytest.mark.parametrize(
+    "ip", ["9.9.9.9", "2620:fe::9", "2400:cb00::1", "::ffff:9.9.9.9", "64:ff9b::909:909", "192.0.1.1", "168.63.129.17"]
+)
 def test_the_world_is_public(ip: str) -> None:
     assert safe_http.is_public(ip)
 
