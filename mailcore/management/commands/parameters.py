@@ -31,7 +31,7 @@ _GROUPS = {
         " disable_plaintext_ step_up_ autoconfig_"
     ),
     "Aliases and routing": (
-        "alias_ allow_mail_ mailbox_delivery_ deliver_lock_ stale_lock_ command_time virtual_alias_ relay"
+        "alias_ allow_mail_ mailbox_delivery_ deliver_lock_ stale_lock_ command_ export_ virtual_alias_ relay"
         " transport_maps sender_dependent_ directory_"
     ),
     "Queue and delivery": (
