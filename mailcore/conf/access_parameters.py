@@ -51,6 +51,9 @@ class AccessParameters:
     unauthenticated_connection_limit: int = integer(
         "50", _("Connections of one IP address before log-in (IMAP, POP3, ManageSieve, submission); 0: no limit.")
     )
+    unauthenticated_connection_total_limit: int = integer(
+        "500", _("Connections of all IP addresses before log-in (IMAP, POP3, ManageSieve, submission); 0: no limit.")
+    )
     mail_max_bad_commands: int = integer(
         "20", _("Invalid commands or failed log-ins after which a POP3 connection is closed.")
     )

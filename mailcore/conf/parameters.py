@@ -72,7 +72,7 @@ class Parameters(AccessParameters):
     stale_lock_time: int = seconds("500s", _("The age at which a lock file is considered stale and removed."))
     command_time_limit: int = seconds("1000s", _("Time limit of a command that an alias delivers a message to."))
     export_environment: tuple[str, ...] = words(
-        "TZ, LANG", _("Environment variables that a command keeps, name, or gets, name=value.")
+        "TZ MAIL_CONFIG LANG", _("Environment variables that a command keeps, name, or gets, name=value.")
     )
     command_expansion_filter: str = text(
         "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
