@@ -206,8 +206,10 @@ DNS_WATCH = env.bool("DNS_WATCH", default=True)
 LOGIN_URL = "sign-in"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_SECURE = env.bool("COOKIE_SECURE", default=False)
+DEMO = False  # runmailserver --demo sets it: cookies pass without TLS then, as the demo is on loopback only
+SESSION_COOKIE_SECURE = env.bool("COOKIE_SECURE", default=True)
 CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000)  # sent on https only (RFC 6797 §7.2)
 CSRF_COOKIE_HTTPONLY = True
 CSRF_FAILURE_VIEW = "webmail.views.compose.compose.csrf_failure"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None

@@ -1,4 +1,4 @@
-"""What outsiders write reaches neither the log nor a terminal raw."""
+"""Texts of outsiders reach neither the log nor a terminal raw."""
 
 import unicodedata
 from pathlib import Path
