@@ -187,6 +187,31 @@ def check_certificate(**_: Any) -> Iterable[CheckMessage]:
             )
 
 
+@register()
+def check_web_security(**_: Any) -> Iterable[CheckMessage]:
+    """Check that pages and cookies are kept to TLS; the demo, on loopback, needs none."""
+    if settings.DEMO or settings.PORTS["web"] is None:
+        return
+    if not settings.SESSION_COOKIE_SECURE:
+        yield Caution(
+            "COOKIE_SECURE is no: session cookies can be read from connections without TLS",
+            hint="unset COOKIE_SECURE; put a web server with TLS in front of WEB_PORT",
+            id="mailcore.W040",
+        )
+    elif not settings.BEHIND_PROXY:
+        yield Caution(
+            "BEHIND_PROXY is no: without TLS in front of WEB_PORT browsers do not send the session cookie",
+            hint="put a web server with TLS in front of WEB_PORT and set BEHIND_PROXY=yes",
+            id="mailcore.W041",
+        )
+    if not settings.SECURE_HSTS_SECONDS:
+        yield Caution(
+            "HSTS_SECONDS is 0: a first visit by http:// can be intercepted",
+            hint="unset HSTS_SECONDS",
+            id="mailcore.W042",
+        )
+
+
 def _check_relay(parameters: conf.Parameters) -> Iterable[CheckMessage]:
     """Refuse to start an open relay."""
     if not conf.rejects_open_relay():

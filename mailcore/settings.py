@@ -152,6 +152,7 @@ MIDDLEWARE = [
     # padded at random, and CSRF tokens are masked, so that BREACH reveals nothing
     "django.middleware.gzip.GZipMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "mailcore.middleware.no_store.no_store_middleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -206,8 +207,10 @@ LOGIN_URL = "sign-in"
 SESSION_ENGINE = "mailcore.store.auth.web_session_store"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_SECURE = env.bool("COOKIE_SECURE", default=False)
+DEMO = False  # runmailserver --demo sets it: cookies pass without TLS then, as the demo is on loopback only
+SESSION_COOKIE_SECURE = env.bool("COOKIE_SECURE", default=True)
 CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000)  # sent on https only (RFC 6797 §7.2)
 CSRF_COOKIE_HTTPONLY = True
 CSRF_FAILURE_VIEW = "webmail.views.compose.compose.csrf_failure"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None

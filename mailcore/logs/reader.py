@@ -93,7 +93,9 @@ def last_lines(path: str, log_filter: LogFilter, count: int, size_limit: int) ->
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - size_limit))
         text = file.read().decode("utf-8", "replace")
-    whole = text.splitlines()[1 if size > size_limit else 0 :]  # the first may be half a line
+    # Not splitlines(): only "\n" ends a line of the log. The first may be half a line, the last is empty.
+    whole = text.split("\n")[1 if size > size_limit else 0 :]
+    whole = whole[:-1] if whole and not whole[-1] else whole
     return list(deque((line for line in whole if log_filter.matches(line)), maxlen=count))[::-1]
 
 

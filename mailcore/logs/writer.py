@@ -4,7 +4,7 @@ Nov 22 14:05:09 mail youju/smtpd[4711]: 6F24D148440: client=unknown[192.0.2.7]
 
 `write` is called by mail programs; `MailLogHandler` writes Python's own log records (Django's, a library's) into the
 same file. A line is appended with one system call, so that processes never mix theirs. Secrets and message text are
-never logged; a line break inside a line becomes "?".
+never logged; control characters inside a line become "?" (`escaping`).
 """
 
 import logging
@@ -17,8 +17,7 @@ import time
 from django.conf import settings
 
 from mailcore import conf
-
-_BREAKS = {10: "?", 13: "?", 0: "?"}
+from mailcore.logs.escaping import escape_line
 
 
 class _Destination:
@@ -66,9 +65,9 @@ def write(program: str, *lines: str) -> None:
     prefix = _destination.prefix(program)
     if _destination.syslog:
         for line in lines:
-            syslog.syslog(f"{program}: {line.translate(_BREAKS)}")
+            syslog.syslog(f"{program}: {escape_line(line)}")
         return
-    text = "".join(f"{prefix}{line.translate(_BREAKS)}\n" for line in lines)
+    text = "".join(f"{prefix}{escape_line(line)}\n" for line in lines)
     os.write(_destination.handle, text.encode("utf-8", "replace"))
 
 

@@ -20,6 +20,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError
 
+from mailcore.logs.escaping import escape_output
 from mailcore.store.db import audit
 from mailcore.values import TemporaryFault
 
@@ -119,12 +120,12 @@ class Program(BaseCommand, ABC):
         """Run the program and return its exit status; `given` is what `read` returned."""
 
     def print(self, line: str) -> None:
-        """Print a line of the result on standard output."""
-        self.stdout.write(line + "\n", ending="")
+        """Print a line of the result on standard output; control characters in it never reach a terminal."""
+        self.stdout.write(escape_output(line) + "\n", ending="")
 
     def say(self, text: str) -> None:
         """Print a message on standard error."""
-        self.stderr.write(f"{self.name}: {text}", lambda plain: plain)
+        self.stderr.write(escape_output(f"{self.name}: {text}"), lambda plain: plain)
 
     def warn(self, text: str) -> None:
         self.say(f"warning: {text}")

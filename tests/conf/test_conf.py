@@ -94,6 +94,11 @@ def test_a_wrong_value_is_refused_when_set_and_survived_when_found():
     assert "smtpd_recipient_limit" in conf.problems()
 
 
+@pytest.fixture(autouse=True)
+def behind_tls(settings) -> None:
+    settings.BEHIND_PROXY = True
+
+
 def found() -> set[str]:
     return {message.id for message in run_checks() if message.id.startswith("mailcore.")}
 
@@ -143,6 +148,30 @@ def test_a_certificate_its_user_cannot_read(tmp_path, parameters):
     for mode, problems in {0o600: {"mailcore.E007"}, 0o644: set()}.items():
         file.chmod(mode)
         assert found() == problems
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("changes", "problems"),
+    [
+        ({}, set()),
+        ({"SESSION_COOKIE_SECURE": False}, {"mailcore.W040"}),
+        ({"BEHIND_PROXY": False}, {"mailcore.W041"}),
+        ({"SECURE_HSTS_SECONDS": 0}, {"mailcore.W042"}),
+        ({"SESSION_COOKIE_SECURE": False, "BEHIND_PROXY": False, "SECURE_HSTS_SECONDS": 0, "DEMO": True}, set()),
+    ],
+)
+def test_pages_without_tls_are_reported(settings, changes, problems):
+    for name, value in changes.items():
+        setattr(settings, name, value)
+    assert found() == problems
+
+
+@pytest.mark.django_db
+def test_cookies_are_kept_to_tls_and_browsers_told_to_use_it(client):
+    answer = client.get("/login/", secure=True)
+    assert [each["secure"] for each in answer.cookies.values()] == [True]
+    assert answer["Strict-Transport-Security"] == "max-age=31536000"
 
 
 @pytest.mark.django_db

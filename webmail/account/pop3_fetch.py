@@ -2,7 +2,8 @@
 
 The user names the server, so `webmail.sanitize.safe_http` checks its address. A password is never sent unencrypted:
 port 995 is TLS, on other ports the server must offer STLS (RFC 2595). The password is not stored; only the UIDLs of
-fetched messages are.
+fetched messages are. Memory is bounded whatever the server sends: a list by `webmail_fetch_mail_list_limit`, a message
+by `webmail_fetch_mail_size_limit`; of a larger one the rest is read and dropped.
 """
 
 import poplib
@@ -22,7 +23,8 @@ from webmail.values.search_keys import reject_controls
 
 MAX_ACCOUNTS = 20  # accounts of one user
 MAX_UIDLS = 20_000  # newest UIDLs stored for messages left on the other server
-poplib._MAXLINE = 1 << 16  # type: ignore[attr-defined]  # messages have longer lines than poplib expects
+_LIST_LINE = 100  # bytes of a line in a list: number, space and a UIDL of at most 70 (RFC 1939 §7)
+_CHUNK = 1 << 16  # bytes of a message read at once
 
 
 class ServerRefused(Exception):
@@ -33,7 +35,7 @@ class ServerRefused(Exception):
 class FetchResult:
     imported: int
     left: int  # new messages left for the next fetch
-    large: int  # skipped because they exceed `message_size_limit`
+    large: int  # skipped because they exceed `webmail_fetch_mail_size_limit`
 
 
 class _Client(poplib.POP3):
@@ -45,6 +47,34 @@ class _Client(poplib.POP3):
 
     def _create_socket(self, timeout: float) -> socket.socket:
         return self._connection
+
+    def _getlongresp(self) -> tuple[bytes, list[bytes], int]:
+        """Return a list (UIDL, LIST, CAPA). Raise ValueError if it has more lines than the limit."""
+        limit = conf.current().webmail_fetch_mail_list_limit
+        status, lines, size = self._getresp(), [], 0
+        while (line := self._getline()[0]) != b".":
+            lines.append(line.removeprefix(b".") if line.startswith(b"..") else line)
+            size += len(line)
+            if 0 < limit < max(len(lines), size // _LIST_LINE):
+                raise ValueError("the list is too long")
+        return status, lines, size
+
+    def retrieve(self, number: int, limit: int) -> bytes | None:
+        """Return a message as sent, without dot-stuffing (RFC 1939 §3); None if it has more than `limit` bytes."""
+        self._shortcmd(f"RETR {number}")
+        content, is_start, is_large = bytearray(), True, False
+        while True:
+            piece = self.file.readline(_CHUNK)
+            if not piece:
+                raise EOFError
+            is_line_start, is_start = is_start, piece.endswith(b"\n")
+            if is_line_start and piece in (b".\r\n", b".\n"):
+                return None if is_large else bytes(content)
+            if not is_large:
+                content += piece[1:] if is_line_start and piece.startswith(b".") else piece
+                is_large = 0 < limit < len(content)
+            if is_large:
+                content.clear()
 
 
 def fetch_mail(mail: imap_client.MailSession, account: FetchedFrom, password: str) -> FetchResult:
@@ -71,7 +101,7 @@ def fetch_mail(mail: imap_client.MailSession, account: FetchedFrom, password: st
         account.save()
 
 
-def _log_in(connection: socket.socket, account: FetchedFrom, password: str) -> poplib.POP3:
+def _log_in(connection: socket.socket, account: FetchedFrom, password: str) -> _Client:
     secure = account.port == 995
     if secure:
         connection = tls_context().wrap_socket(connection, server_hostname=account.host)
@@ -83,25 +113,29 @@ def _log_in(connection: socket.socket, account: FetchedFrom, password: str) -> p
     return client
 
 
-def _fetch_new(client: poplib.POP3, mail: imap_client.MailSession, account: FetchedFrom) -> FetchResult:
+def _fetch_new(client: _Client, mail: imap_client.MailSession, account: FetchedFrom) -> FetchResult:
     limits = conf.current()
+    limit = limits.webmail_fetch_mail_size_limit
     names = [line.decode("latin-1").partition(" ")[::2] for line in client.uidl()[1]]
     sizes = dict(line.decode("latin-1").split()[:2] for line in client.list()[1])
     present = {name for _number, name in names}
     known = [name for name in account.known if name in present]
-    new = [(number, name) for number, name in names if name not in set(known)]
+    known_before = set(known)
+    new = [(number, name) for number, name in names if name not in known_before]
     for number, name in names if not account.leave else ():
-        if name in set(known):  # fetched before, but the session ended before its deletion took effect
+        if name in known_before:  # fetched before, but the session ended before its deletion took effect
             client.dele(int(number))
     imported = large = 0
     try:
         for number, name in new[: limits.webmail_fetch_mail_limit]:
-            if limits.message_size_limit and int(sizes.get(number, "0")) > limits.message_size_limit:
+            content = None
+            if not 0 < limit < int(sizes.get(number, "0")):
+                content = client.retrieve(int(number), limit)  # the size that the server listed need not be true
+            if content is None:
                 large += 1
             else:
-                content = mbox.to_crlf(b"\r\n".join(client.retr(int(number))[1]) + b"\r\n")
                 # The other server, or the sender, may have added results in our server's name.
-                mail.append(account.folder, remove_own_results(content, account.owner), [])
+                mail.append(account.folder, remove_own_results(mbox.to_crlf(content), account.owner), [])
                 imported += 1
                 if not account.leave:
                     client.dele(int(number))

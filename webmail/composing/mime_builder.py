@@ -144,7 +144,9 @@ def _file_part(file: AttachmentFile) -> bytes:
     if file.name.isascii() and not re.search(r'["\\\x00-\x1f\x7f]', file.name):
         kind, disposition = f'; name="{file.name}"', f'; filename="{file.name}"'
     else:
-        kind = f';\r\n name="{_encoded(file.name, 8)}"'
+        # A quote in the name must not end the parameter (RFC 2045 §5.1: quoted-string of RFC 5322 §3.2.4).
+        quoted = re.sub(r'(["\\])', r"\\\1", _encoded(re.sub(r"[\x00-\x1f\x7f]", "_", file.name), 8))
+        kind = f';\r\n name="{quoted}"'
         disposition = _extended_parameter("filename", file.name)
     head = f"Content-Type: {file.media_type}{kind}\r\nContent-Disposition: attachment{disposition}\r\n"
     return head.encode() + b"Content-Transfer-Encoding: " + encoding + b"\r\n\r\n" + content

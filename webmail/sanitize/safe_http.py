@@ -29,6 +29,32 @@ REDIRECTS = 3
 LONGEST = 2000  # characters of a URL
 _REDIRECTING = frozenset([301, 302, 303, 307, 308])
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # all that IANA gives out; else ULA, site-local, discard-only, …
+_MAPPED = ipaddress.ip_network("::ffff:0:0/96")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# The IANA special-purpose address registries, besides what `ipaddress` knows: its list differs from one version of
+# Python to the next. Anycast services of a network (AS112, AMT) and all tunnels are left out too: no picture is there.
+_SPECIAL: dict[int, tuple[_Network, ...]] = {
+    4: tuple(
+        map(
+            ipaddress.ip_network,
+            (
+                *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+                *("192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24"),
+                *("192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
+                *("224.0.0.0/4", "240.0.0.0/4"),
+            ),
+        )
+    ),
+    # 2001::/23 has Teredo (2001::/32), benchmarking, and ORCHID; 2002::/16 is 6to4.
+    6: tuple(
+        map(
+            ipaddress.ip_network,
+            ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20"),
+        )
+    ),
+}
 
 
 class FetchError(Exception):
@@ -105,38 +131,50 @@ def safe_post(url: str, content: bytes, media_type: str) -> HttpResponse:
 def is_public(ip: str) -> bool:
     """Return True if `ip` is a public address.
 
-    Private, loopback, link-local, multicast and reserved addresses are not, nor is an IPv6 address that contains such
-    an IPv4 address (mapped, 6to4, NAT64, Teredo).
+    Addresses of the IANA special-purpose registries (RFC 6890) are not, nor is an IPv6 address that contains such an
+    IPv4 address. `webmail_fetch_networks` allows further networks, `webmail_fetch_blocked_networks` refuses some.
     """
     address = ipaddress.ip_address(ip)
-    if any(address in network for network in _allowed(conf.current().webmail_fetch_networks)):
+    parameters = conf.current()
+    if any(address in network for network in _networks(parameters.webmail_fetch_networks)):
         return True
-    return all(_is_public(each) for each in (address, *_embedded_address(address)))
+    blocked = _networks(parameters.webmail_fetch_blocked_networks)
+    return all(
+        _is_public(each) and not any(each in network for network in blocked)
+        for each in _embedded_address(address) or [address]
+    )
 
 
 @functools.cache
-def _allowed(networks: tuple[str, ...]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    """Return the networks that the administrator allows besides; invalid ones are logged and skipped."""
+def _networks(networks: tuple[str, ...]) -> list[_Network]:
+    """Return the networks of a parameter; invalid ones are logged and skipped."""
     found = []
     for text in networks:
         try:
             found.append(ipaddress.ip_network(text, strict=False))
         except ValueError:
-            log.warning("webmail_fetch_networks: “%s” is not a network", text)
+            log.warning("webmail_fetch_networks or webmail_fetch_blocked_networks: “%s” is not a network", text)
     return found
 
 
 def _is_public(address: _Address) -> bool:
-    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+    if address.version == 6 and address not in _GLOBAL_UNICAST:
+        return False
+    return address.is_global and not any(address in network for network in _SPECIAL[address.version])
 
 
 def _embedded_address(address: _Address) -> list[_Address]:
+    """Return the IPv4 address in an IPv6 address, and the IPv6 address itself if that is what routers see.
+
+    Mapped addresses reach the IPv4 address from this host (RFC 4291 §2.5.5.2), those of NAT64 by a translator (RFC
+    6052 §2.1), those of ISATAP by a router of their network (RFC 5214 §6.1).
+    """
     if not isinstance(address, ipaddress.IPv6Address):
         return []
-    found: list[_Address | None] = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in ipaddress.ip_network("64:ff9b::/96") or int(address) >> 32 == 0:  # NAT64; IPv4-compatible
-        found.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    return [each for each in found if each is not None]
+    last = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address in _MAPPED or address in _NAT64:
+        return [last]
+    return [address, last] if int(address) >> 32 & 0xFDFFFFFF == 0x00005EFE else []
 
 
 def _resolve_url(url: str) -> _Target:

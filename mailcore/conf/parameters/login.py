@@ -42,6 +42,9 @@ class SubmissionAndLogin:
     )
     disable_plaintext_auth: bool = boolean("no", _("Accept plaintext passwords only under TLS or from this machine."))
     autoconfig_hostname: str = text("$myhostname", _("The host name in the settings that mail programs fetch."))
+    unauthenticated_connection_total_limit: int = integer(
+        "500", _("Connections of all IP addresses before log-in (IMAP, POP3, ManageSieve, submission); 0: no limit.")
+    )
     auth_failure_delay: int = seconds("2s", _("Delay of the reply to a failed log-in."))
     auth_failure_limit: int = integer(
         "5", _("Failed log-ins of an IP address or account after which each further one doubles the delay.")

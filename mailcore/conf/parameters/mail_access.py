@@ -6,7 +6,7 @@ from typing import ClassVar
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from mailcore.conf.declaration import byte_size, integer, seconds, words
+from mailcore.conf.declaration import byte_size, integer, seconds, text, words
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,13 @@ class MailAccess:
     )
     imap_metadata_max_size: int = byte_size("65536", _("Largest value of an IMAP METADATA entry."))
     imap_metadata_max_entries: int = integer("1000", _("Largest number of IMAP METADATA entries of an account."))
+    imap_acl_scope: str = text(
+        "domain",
+        _(
+            "Accounts that may get rights on a mailbox: domain (those of its owner's domain), named (also others, but"
+            ' "anyone" means the domain), all.'
+        ),
+    )
     text_index_messages: int = integer(
         "5000", _("Messages from which on a mailbox gets a full-text index when it is searched; 0: never.")
     )

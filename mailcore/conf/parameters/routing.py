@@ -24,6 +24,13 @@ class AliasesAndRouting:
     deliver_lock_attempts: int = integer("20", _("Attempts to lock a file that an alias delivers to."))
     deliver_lock_delay: int = seconds("1s", _("Time between two attempts to lock a file that an alias delivers to."))
     stale_lock_time: int = seconds("500s", _("The age at which a lock file is considered stale and removed."))
+    export_environment: tuple[str, ...] = words(
+        "TZ MAIL_CONFIG LANG", _("Environment variables that a command keeps, name, or gets, name=value.")
+    )
+    command_expansion_filter: str = text(
+        "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
+        _("Characters of addresses in a command's environment; others become underscores."),
+    )
     command_time_limit: int = seconds("1000s", _("Time limit of a command that an alias delivers a message to."))
     relay_domains: tuple[str, ...] = words("", _("Domains to relay mail for, besides those in the table of domains."))
     relay_recipient_maps: tuple[str, ...] = words(

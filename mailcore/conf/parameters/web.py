@@ -44,3 +44,13 @@ class Web:
     webmail_shared_address_book: bool = boolean(
         "no", _("Show the other accounts of one's own domain in the address book.")
     )
+    webmail_fetch_blocked_networks: tuple[str, ...] = words(
+        "168.63.129.16/32",
+        _("Public networks the webmail fetches nothing from; default: the service address of Azure's machines."),
+    )
+    webmail_fetch_mail_size_limit: int = byte_size(
+        "$message_size_limit", _("Largest message fetched from another POP3 server; 0: no limit.")
+    )
+    webmail_fetch_mail_list_limit: int = integer(
+        "100000", _("Messages that another POP3 server may list; 0: no limit.")
+    )

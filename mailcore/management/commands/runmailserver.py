@@ -58,6 +58,9 @@ class Command(BaseCommand):
             raise CommandError("the demo has a well-known password, so it runs on loopback only (HOST=127.0.0.1)")
         from mailcore.mta.submission import demo_site
 
+        settings.DEMO = True
+        if "COOKIE_SECURE" not in os.environ:
+            settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = False
         settings.DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o750)
         if _unmigrated():
             call_command("migrate", verbosity=0)

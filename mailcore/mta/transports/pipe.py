@@ -111,17 +111,36 @@ def _exit_outcome(status: int, output: bytes) -> Outcome:
 
 
 def _environment(claim: Claim, original: str) -> dict[str, str]:
-    """Return the environment of a command; it has none of our own variables, such as keys and passwords."""
+    """Return the environment of a command (local(8)).
+
+    Of our own variables, such as keys and passwords, it has only those of export_environment. Addresses come from
+    outside: characters that are not in command_expansion_filter become "_", since commands may use them in a shell.
+    """
     local, _, domain = original.rpartition("@")
-    return {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
+    harmless = frozenset(conf.current().command_expansion_filter)
+    given = {
         "SENDER": claim.sender,
         "ORIGINAL_RECIPIENT": original,
         "RECIPIENT": original,
         "LOCAL": local,
         "DOMAIN": domain,
-        **{name: os.environ[name] for name in ("TZ", "LANG") if name in os.environ},
     }
+    filtered = {
+        name: "".join(character if character in harmless else "_" for character in text) for name, text in given.items()
+    }
+    return {**_exported(), "PATH": "/usr/local/bin:/usr/bin:/bin", **filtered}
+
+
+def _exported() -> dict[str, str]:
+    """Return the variables of export_environment: a name keeps our value, name=value sets one."""
+    found = {}
+    for entry in conf.current().export_environment:
+        name, has_value, value = entry.partition("=")
+        if has_value:
+            found[name] = value
+        elif name in os.environ:
+            found[name] = os.environ[name]
+    return found
 
 
 def deliver_to_maildir(path: str, arrival: Arrival) -> Outcome:

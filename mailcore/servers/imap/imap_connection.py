@@ -11,7 +11,7 @@ import ssl
 import zlib
 from typing import TYPE_CHECKING, Any, cast
 
-from mailcore.servers.transport.proxy_protocol import ProxyHeader
+from mailcore.servers.transport.proxy_protocol import Accepted
 from mailcore.wire.imap.framing import Event, Framer
 
 if TYPE_CHECKING:
@@ -46,16 +46,18 @@ class ImapConnection(asyncio.Protocol):
         "_transport",
         "_waiter",
         "_writable",
+        "counted",
         "last_heard",
         "local",
         "lost",
         "peer",
     )
 
-    def __init__(self, line_limit: int, proxied: ProxyHeader | None) -> None:
+    def __init__(self, line_limit: int, accepted: Accepted | None) -> None:
         self._loop = asyncio.get_running_loop()
         self._line_limit = line_limit
-        self._proxied = proxied  # The header of a proxy in front, which names the client.
+        self._proxied = accepted.header if accepted is not None else None  # Of a proxy in front: names the client.
+        self.counted = accepted.unauthenticated if accepted is not None else None  # What the listener counted.
         self._framer = Framer(line_limit)
         self._transport: asyncio.Transport | None = None
         self._session: Session | None = None

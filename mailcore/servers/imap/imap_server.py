@@ -14,8 +14,8 @@ from mailcore.servers.concurrency.executor import Executor
 from mailcore.servers.imap.imap_connection import ImapConnection
 from mailcore.servers.imap.session import Session
 from mailcore.servers.transport import proxy_protocol
-from mailcore.servers.transport.proxy_protocol import ProxiedListener, ProxyHeader
-from mailcore.servers.transport.unauthenticated import CLOSE_GRACE, UnauthenticatedConnection
+from mailcore.servers.transport.proxy_protocol import Accepted, ProxiedListener
+from mailcore.servers.transport.unauthenticated import CLOSE_GRACE, UnauthenticatedConnection, count_connection
 from mailcore.store.mailbox import fulltext
 from mailcore.store.notify import watchers
 from mailcore.values import Owner
@@ -61,8 +61,8 @@ class ImapServer:
         if self._sweeper is None:
             self._sweeper = loop.call_later(_SWEEP, self._sweep)
 
-    def _connect(self, header: ProxyHeader | None = None) -> ImapConnection:
-        connection = ImapConnection(conf.current().imap_max_line_length, header)
+    def _connect(self, accepted: Accepted | None = None) -> ImapConnection:
+        connection = ImapConnection(conf.current().imap_max_line_length, accepted)
         connection.attach(Session(self, connection))
         return connection
 
@@ -102,7 +102,7 @@ class ImapServer:
             # A client that reads nothing would keep the connection open for the unsent data.
             asyncio.get_running_loop().call_later(CLOSE_GRACE, session.connection.abort)
 
-        self._unauthenticated[session] = UnauthenticatedConnection(session.connection.peer, drop)
+        self._unauthenticated[session] = count_connection(session.connection.peer, drop, session.connection.counted)
 
     def _mark_authenticated(self, session: Session) -> None:
         if (unauthenticated := self._unauthenticated.pop(session, None)) is not None:

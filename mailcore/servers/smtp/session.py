@@ -24,14 +24,14 @@ from mailcore.mta.policy.restrictions import RestrictionInput
 from mailcore.servers.smtp import rate_limits
 from mailcore.servers.smtp.commands import COMMANDS
 from mailcore.servers.smtp.transaction import Transaction
-from mailcore.servers.transport.unauthenticated import CLOSE_GRACE, UnauthenticatedConnection
+from mailcore.servers.transport.unauthenticated import CLOSE_GRACE, UnauthenticatedConnection, count_connection
 from mailcore.values import Client, Reply, TemporaryFault, Verdict
 from mailcore.wire import smtp_commands as grammar
 from mailcore.wire.smtp_commands import SmtpSyntaxError
 
 if TYPE_CHECKING:
     from mailcore.servers.smtp.smtp_server import SmtpServer
-    from mailcore.servers.transport.proxy_protocol import ProxyHeader
+    from mailcore.servers.transport.proxy_protocol import Accepted
 
 _logger = logging.getLogger("mailcore.smtpd")
 
@@ -44,10 +44,10 @@ _LOCALHOST = PeerName("localhost", "localhost")
 
 
 class SmtpSession(SMTP):
-    """A connection as `commands` and `transaction` use it; `proxied` is the header of a trusted proxy."""
+    """A connection as `commands` and `transaction` use it; `accepted` comes from a `ProxiedListener`."""
 
     def __init__(
-        self, server: "SmtpServer", loop: asyncio.AbstractEventLoop, proxied: "ProxyHeader | None" = None
+        self, server: "SmtpServer", loop: asyncio.AbstractEventLoop, accepted: "Accepted | None" = None
     ) -> None:
         # aiosmtpd's own __init__ searches all attributes for handlers that we do not have, which takes longer (0.3 ms)
         # than the rest of a short session; these are the attributes its connection handling needs.
@@ -73,7 +73,8 @@ class SmtpSession(SMTP):
         self.errors = 0
         self.denied = False  # smtpd_client_restrictions rejected the client at connect.
         self.improper = False  # The client has pipelined without permission.
-        self._proxied = proxied
+        self._accepted = accepted
+        self._proxied = accepted.header if accepted is not None else None
         self._name_lookup: asyncio.Task[PeerName] | None = None
         self._junk = 0
         self._replies: list[bytes] = []
@@ -103,7 +104,8 @@ class SmtpSession(SMTP):
         self.server.sessions.add(self)
         self.connections = rate_limits.register_connection(self)
         if self.server.service.auth_required:
-            self._unauthenticated = UnauthenticatedConnection(self.client_address, self._disconnect)
+            counted = self._accepted.unauthenticated if self._accepted is not None else None
+            self._unauthenticated = count_connection(self.client_address, self._disconnect, counted)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._name_lookup is not None:

@@ -59,12 +59,16 @@ class SmtpServer:
         tls = self.tls_context if self.service.implicit_tls else None
         if conf.current().smtpd_upstream_proxy_protocol and not self.service.lmtp:
             self._listeners.append(
-                ProxiedListener(lambda header: SmtpSession(self, loop, header), sock, tls, proxy_protocol.smtp_proxies)
+                ProxiedListener(
+                    lambda accepted: SmtpSession(self, loop, accepted), sock, tls, proxy_protocol.smtp_proxies
+                )
             )
             return
         if tls is not None:
             self._listeners.append(
-                ProxiedListener(lambda header: SmtpSession(self, loop, header), sock, tls, proxy_protocol.no_proxies)
+                ProxiedListener(
+                    lambda accepted: SmtpSession(self, loop, accepted), sock, tls, proxy_protocol.no_proxies
+                )
             )
             return
         listener = await loop.create_server(

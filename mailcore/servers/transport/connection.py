@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Callable
 from typing import cast
 
-from mailcore.servers.transport.proxy_protocol import ProxyHeader
+from mailcore.servers.transport.proxy_protocol import Accepted
 
 _READ_AHEAD = 1 << 16  # Bytes of commands buffered while one is executed.
 
@@ -30,12 +30,13 @@ class LineTooLong(Exception):
 class LineConnection(asyncio.Protocol):
     """One connection. `connected` is called once with it when it is ready (TLS included).
 
-    `proxied` is the header of a proxy in front, which names the client.
+    `accepted` is what a `ProxiedListener` knows of it: the client that a proxy in front names, and its count.
     """
 
-    def __init__(self, connected: Callable[["LineConnection"], None], proxied: ProxyHeader | None) -> None:
+    def __init__(self, connected: Callable[["LineConnection"], None], accepted: Accepted | None) -> None:
         self._connected = connected
-        self._proxied = proxied
+        self._proxied = accepted.header if accepted is not None else None
+        self.counted = accepted.unauthenticated if accepted is not None else None
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None

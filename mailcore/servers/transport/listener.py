@@ -13,8 +13,8 @@ from mailcore import conf
 from mailcore.servers.concurrency.executor import Executor
 from mailcore.servers.transport import proxy_protocol
 from mailcore.servers.transport.connection import LineConnection
-from mailcore.servers.transport.proxy_protocol import ProxiedListener, ProxyHeader
-from mailcore.servers.transport.unauthenticated import CLOSE_GRACE, UnauthenticatedConnection
+from mailcore.servers.transport.proxy_protocol import Accepted, ProxiedListener
+from mailcore.servers.transport.unauthenticated import CLOSE_GRACE, UnauthenticatedConnection, count_connection
 from mailcore.values import Owner
 
 
@@ -68,8 +68,8 @@ class LineServer:
             loop = asyncio.get_running_loop()
             self._listener = await loop.create_server(self._connect, sock=sock, ssl=context, backlog=1024)
 
-    def _connect(self, header: ProxyHeader | None = None) -> LineConnection:
-        return LineConnection(self._begin, header)
+    def _connect(self, accepted: Accepted | None = None) -> LineConnection:
+        return LineConnection(self._begin, accepted)
 
     def _begin(self, connection: LineConnection) -> None:
         session = self._make_session(self, connection)
@@ -96,7 +96,7 @@ class LineServer:
             # A client that reads nothing would keep the connection open for the unsent data.
             asyncio.get_running_loop().call_later(CLOSE_GRACE, connection.abort)
 
-        self._unauthenticated[connection] = UnauthenticatedConnection(connection.peer, drop)
+        self._unauthenticated[connection] = count_connection(connection.peer, drop, connection.counted)
 
     @property
     def watched_ids(self) -> list[int]:

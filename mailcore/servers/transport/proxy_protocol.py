@@ -20,7 +20,23 @@ from mailcore.servers.transport.unauthenticated import UnauthenticatedConnection
 from mailcore.wire import proxy_header as grammar
 from mailcore.wire.proxy_header import ProxyHeader, ProxyHeaderError
 
-__all__ = ["ProxiedListener", "ProxyHeader", "TrustedProxies", "access_proxies", "no_proxies", "smtp_proxies"]
+__all__ = [
+    "Accepted",
+    "ProxiedListener",
+    "ProxyHeader",
+    "TrustedProxies",
+    "access_proxies",
+    "no_proxies",
+    "smtp_proxies",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A connection that a `ProxiedListener` accepted: the header of a proxy in front, if any, and its count so far."""
+
+    header: ProxyHeader | None
+    unauthenticated: UnauthenticatedConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +64,15 @@ def no_proxies() -> TrustedProxies:
 
 
 class ProxiedListener:
-    """Accepts on one socket; `make(header)` returns the protocol of a connection, header None for a direct one.
+    """Accepts on one socket; `make` returns the protocol of a connection.
 
     `proxies` is called for each connection, so that changed settings apply at once. Also used for implicit TLS:
-    connections count as unauthenticated ones of their address during the handshake.
+    connections count as unauthenticated ones of their address during the handshake already.
     """
 
     def __init__(
         self,
-        make: Callable[[ProxyHeader | None], asyncio.BaseProtocol],
+        make: Callable[[Accepted], asyncio.BaseProtocol],
         sock: socket,
         tls: ssl.SSLContext | None,
         proxies: Callable[[], TrustedProxies],
@@ -111,18 +127,19 @@ class ProxiedListener:
             return await self._read_header(connection)
 
     async def _begin(self, connection: socket, header: ProxyHeader | None, peer: str) -> None:
-        """Do the TLS handshake, if there is one; afterwards the session counts itself."""
+        """Do the TLS handshake, if there is one; the session goes on with the count, if it has to authenticate."""
         task = asyncio.current_task()
         assert task is not None
 
         def drop(_: str) -> None:
             task.cancel()
 
-        unauthenticated = UnauthenticatedConnection(header.source if header else peer, drop)
+        accepted = Accepted(header, UnauthenticatedConnection(header.source if header else peer, drop))
         try:
-            await self._loop.connect_accepted_socket(lambda: self._make(header), connection, ssl=self._tls)
+            await self._loop.connect_accepted_socket(lambda: self._make(accepted), connection, ssl=self._tls)
         finally:
-            unauthenticated.release()
+            if accepted.unauthenticated.disconnects_by(drop):
+                accepted.unauthenticated.release()
 
     async def _read_header(self, connection: socket) -> ProxyHeader | None:
         """Read exactly the header: what follows may be TLS. No header is shorter than FIRST bytes."""

@@ -98,6 +98,7 @@ def _insert_account(address: str, password: str, draft: AccountDraft, password_h
             account.save(force_insert=True)
     except IntegrityError as error:
         raise DirectoryError({"address": _("%(address)s already exists.") % {"address": account.address}}) from error
+    access_rights.remove_account_entries(Account.objects.filter(pk=account.pk))
     account.managed_domains.set(draft.managed_domains)
     return account
 

@@ -2,7 +2,8 @@
 
 A client sees its own mailboxes under their names, and those shared with it below "Other Users": "Other
 Users/lisi@benet.com/Projects". Every function that takes a name goes through `resolve_name`; a client without the right
-to see a mailbox gets the reply for one that does not exist.
+to see a mailbox gets the reply for one that does not exist. Rights end at the owner's domain unless imap_acl_scope says
+otherwise: else a stranger could place folders in everybody's list.
 """
 
 from dataclasses import dataclass
@@ -11,16 +12,21 @@ from django.db import transaction
 from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Concat
 
+from mailcore import conf
 from mailcore.models import AccessRight, Account, Mailbox
 from mailcore.store.db.compiled_queries import CompiledQuery
 from mailcore.store.notify import notifications
 from mailcore.values import Owner, Refusal
 from mailcore.wire.imap import mailbox_names
 from mailcore.wire.imap.syntax import acl_syntax
+from mailcore.wire.message import envelope_address
 
 ANYONE = "anyone"
 NO_SUCH_MAILBOX = Refusal("NONEXISTENT", "Mailbox does not exist")
+LONGEST_ADDRESS = 320  # Characters (RFC 3696 §3, errata 1690); the column has one more for the "-".
 DENIED = Refusal("NOPERM", "Permission denied")
+OUT_OF_SCOPE = Refusal("CANNOT", "Mailboxes are not shared with this domain")
+INVALID_IDENTIFIER = Refusal("CANNOT", "Invalid identifier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,7 @@ def _resolve_shared(client: Owner, name: str) -> MailboxAccess | None:
     rights = (
         acl_syntax.ALL
         if row[1] == client.account_id
-        else _effective_rights(_acl_query.rows(row[0], _acl_identifiers(client)))
+        else _effective_rights(client, address, _acl_query.rows(row[0], _acl_identifiers(client)))
     )
     return MailboxAccess(Owner(row[1], address), inner, rights, prefix, row[0])
 
@@ -94,8 +100,21 @@ def _acl_identifiers(client: Owner) -> tuple[str, ...]:
     return client.address, ANYONE, f"-{client.address}", f"-{ANYONE}"
 
 
-def _effective_rights(entries: list[tuple[str, str]]) -> str:
+def _is_in_scope(identifier: str, address: str, owner_address: str) -> bool:
+    """Return True if an entry of this owner's list stands for an address (imap_acl_scope)."""
+    scope = conf.current().imap_acl_scope
+    if scope == "all" or (scope == "named" and identifier != ANYONE):
+        return True
+    return envelope_address.split_address(address)[1] == envelope_address.split_address(owner_address)[1]
+
+
+def _effective_rights(client: Owner, owner_address: str, entries: list[tuple[str, str]]) -> str:
     """Return the rights granted by any entry, less those a negative entry removes (RFC 4314 §2)."""
+    entries = [
+        (name, rights)
+        for name, rights in entries
+        if _is_in_scope(name.removeprefix("-"), client.address, owner_address)
+    ]
     granted = {right for name, rights in entries if not name.startswith("-") for right in rights}
     return acl_syntax.order_rights(
         "".join(granted - {right for name, rights in entries if name.startswith("-") for right in rights})
@@ -125,14 +144,16 @@ class SharedMailbox:
 def list_shared(client: Owner) -> list[SharedMailbox]:
     """Return other users' mailboxes that the client has the right to see."""
     access: dict[int, list[tuple[str, str]]] = {}
+    owners: dict[int, str] = {}
     boxes: dict[int, SharedMailbox] = {}
     for id_, identifier, rights, name, selectable, address, account_id in _granted_mailboxes.rows(
         _acl_identifiers(client)
     ):
         if account_id != client.account_id:
             access.setdefault(id_, []).append((identifier, rights))
+            owners[id_] = address
             boxes[id_] = SharedMailbox(id_, mailbox_names.join_other_users(address, name), bool(selectable))
-    return [boxes[id_] for id_, entries in access.items() if "l" in _effective_rights(entries)]
+    return [boxes[id_] for id_, entries in access.items() if "l" in _effective_rights(client, owners[id_], entries)]
 
 
 # --- Access control lists -------------------------------------------------------------------------
@@ -158,7 +179,8 @@ def list_entries(client: Owner, name: str) -> list[tuple[str, str]] | Refusal:
 def change_entry(client: Owner, name: str, identifier: str, change: acl_syntax.AclChange) -> Refusal | None:
     """SETACL and, if no rights are left, DELETEACL.
 
-    `identifier` is a full address or ANYONE, perhaps preceded by "-".
+    `identifier` is a full address or ANYONE, perhaps preceded by "-". The reply does not depend on the existence of
+    the account, which would tell which addresses exist; an account that is created later gets no rights by old entries.
     """
     access = _existing_mailbox(client, name, "a")
     if isinstance(access, Refusal):
@@ -166,10 +188,13 @@ def change_entry(client: Owner, name: str, identifier: str, change: acl_syntax.A
     grantee = identifier.removeprefix("-")
     if grantee == access.owner.address:
         return Refusal("CANNOT", "The owner has every right")
+    if change.mode != "-" and change.rights and grantee != ANYONE:
+        if not all(envelope_address.split_address(grantee)) or len(grantee) > LONGEST_ADDRESS:
+            return INVALID_IDENTIFIER
+        if not _is_in_scope(grantee, grantee, access.owner.address):
+            return OUT_OF_SCOPE
     with transaction.atomic():
         account = Account.objects.filter(address=grantee).values_list("id", flat=True).first()
-        if account is None and grantee != ANYONE and change.mode != "-" and change.rights:
-            return Refusal("CANNOT", "There is no such account")
         # The lock on the mailbox's row serializes changes of its list.
         if not Mailbox.objects.select_for_update().filter(pk=access.id).exists():
             return NO_SUCH_MAILBOX
@@ -194,9 +219,9 @@ def inherit_acl(parent_id: int, mailbox_id: int) -> None:
 
 
 def remove_account_entries(rows: QuerySet[Account]) -> None:
-    """Remove the entries that name accounts about to be deleted.
+    """Remove the entries that name accounts about to be deleted, or just created.
 
-    So a later account of that address inherits nothing.
+    So an account inherits nothing from an earlier one of its address, nor from a guess at it.
     """
     denied = rows.annotate(denied=Concat(Value("-"), "address")).values("denied")
     AccessRight.objects.filter(Q(identifier__in=rows.values("address")) | Q(identifier__in=denied)).delete()

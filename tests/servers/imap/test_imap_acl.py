@@ -60,7 +60,6 @@ def test_lists_that_cannot_be(lisi, xiaoqi):
     lisi.do("GETACL Nowhere", "NO [NONEXISTENT]")
     lisi.do("MYRIGHTS Nowhere", "NO [NONEXISTENT]")
     lisi.do("SETACL Nowhere xiaoqi l", "NO [NONEXISTENT]")
-    lisi.do("SETACL Work nobody l", "NO [CANNOT]")
     lisi.do("SETACL Work lisi l", "NO [CANNOT]")
     lisi.do('SETACL Work "" l', "BAD")
     lisi.do("SETACL Work xiaoqi lr extra", "BAD")
@@ -226,3 +225,85 @@ def test_an_account_that_is_deleted_leaves_no_rights_behind(lisi, benet):
     lisi.do("SETACL Work -xiaoqi r")
     directory.delete_account(benet["xiaoqi"])
     assert AccessRight.objects.count() == 0
+
+
+# --- Other domains --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wang(running, lisi, xiaoqi) -> Mailer:
+    """An account of another domain, with the same password; it owns a mailbox with an urgent name."""
+    directory.create_domain("zhong.cn")
+    directory.create_account("wang@zhong.cn", "", password_hash=Account.objects.get(address="lisi@benet.com").password)
+    client = running.dial().sign_in("wang@zhong.cn")
+    client.do("CREATE URGENT-security-notice")
+    return client
+
+
+THEIRS = '"Other Users/wang@zhong.cn/URGENT-security-notice"'
+COMMANDS = [f"MYRIGHTS {THEIRS}", f"SELECT {THEIRS}", f"STATUS {THEIRS} (MESSAGES)", f"GETACL {THEIRS}"]
+
+
+def sees(client: Mailer) -> bool:
+    return any(b"URGENT" in response for response in client.do('LIST "" *'))
+
+
+def test_a_stranger_puts_no_folder_into_anybodys_list(wang, lisi, xiaoqi):
+    wang.do("SETACL URGENT-security-notice anyone lr")
+    wang.do("SETACL URGENT-security-notice lisi@benet.com lr", "NO [CANNOT] Mailboxes are not shared with this domain")
+    wang.do(
+        "SETACL URGENT-security-notice nobody@benet.com lr", "NO [CANNOT] Mailboxes are not shared with this domain"
+    )
+    for client in (lisi, xiaoqi):
+        assert not sees(client)
+        for command in COMMANDS:
+            client.do(command, "NO [NONEXISTENT]")
+
+
+def test_entries_from_before_count_no_more(wang, lisi, parameters):
+    parameters(imap_acl_scope="all")
+    wang.do("SETACL URGENT-security-notice lisi@benet.com lr")
+    assert sees(lisi)
+    parameters(imap_acl_scope="domain")
+    assert not sees(lisi)
+    lisi.do(COMMANDS[0], "NO [NONEXISTENT]")
+    wang.do("DELETEACL URGENT-security-notice lisi@benet.com")
+    assert AccessRight.objects.count() == 0
+
+
+@pytest.mark.parametrize(("scope", "anyone", "named"), [("domain", 0, 0), ("named", 0, 1), ("all", 1, 1), ("?", 0, 0)])
+def test_the_scope_widens_it(wang, lisi, xiaoqi, parameters, scope, anyone, named):
+    parameters(imap_acl_scope=scope)
+    wang.do("SETACL URGENT-security-notice anyone l")
+    assert sees(lisi) == anyone
+    wang.do("DELETEACL URGENT-security-notice anyone")
+    wang.do("SETACL URGENT-security-notice lisi@benet.com l", "OK" if named else "NO")
+    assert (sees(lisi), sees(xiaoqi)) == (named, False)
+
+
+def test_no_reply_tells_which_addresses_exist(lisi, xiaoqi):
+    def replies(name: str) -> str:
+        found = []
+        for command in (
+            *(f"SETACL Work {name} lr", f"LISTRIGHTS Work {name}", "GETACL Work", f"SETACL Work -{name} r"),
+            *(f"SETACL Work {name} -l", f"DELETEACL Work {name}", f"DELETEACL Work -{name}"),
+        ):
+            found += [lisi.do(command), lisi.tagged]
+        return repr(found).replace(name, "NAME")
+
+    assert replies("xiaoqi@benet.com") == replies("nobody@benet.com")
+
+
+def test_a_later_account_gets_nothing_by_a_guess_at_its_address(running, lisi):
+    lisi.do("SETACL Work zhaoliu lr")
+    lisi.do("SETACL Work -zhaoliu r")
+    directory.create_account(
+        "zhaoliu@benet.com", "", password_hash=Account.objects.get(address="lisi@benet.com").password
+    )
+    assert AccessRight.objects.count() == 0
+    running.dial().sign_in("zhaoliu").do(f"MYRIGHTS {SHARED}", "NO [NONEXISTENT]")
+
+
+@pytest.mark.parametrize("identifier", ["x" * 290, '"@"', '"@benet.com"'])
+def test_identifiers_that_no_account_can_have(lisi, identifier):
+    lisi.do(f"SETACL Work {identifier} l", "OK" if identifier[0] == "x" else "NO [CANNOT]")

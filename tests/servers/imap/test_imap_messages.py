@@ -120,6 +120,26 @@ def test_content(three: Mailer, item: str, answer: bytes) -> None:
     assert three.do(f"UID FETCH 2 ({item})") == [(b"* 2 FETCH (UID 2 " + answer + b")").rstrip(b"\r\n")]
 
 
+def test_equal_items_are_answered_once(three: Mailer) -> None:
+    items = " ".join(["BODY.PEEK[1]", "body.peek[1]", "BODY[1]"] * 1600)
+    assert three.do(f"FETCH 2 ({items})") == [b"* 2 FETCH (FLAGS (\\Seen) BODY[1] {5}\r\nfirst)"]
+
+
+def test_many_items_come_in_several_responses(three: Mailer) -> None:
+    """A large message in many pieces that overlap is never in memory as often as it is asked for."""
+    text = b"".join(b"%07d\r\n" % number for number in range(300_000))
+    uid = three.append(b"Subject: s\r\n\r\n" + text)
+    items = " ".join(f"BODY.PEEK[1]<{first}.2000000>" for first in range(20))
+    found = three.do(f"UID FETCH {uid} (FLAGS {items})")
+    responses = [each for each in found if b"BODY[1]" in each]
+    assert len(responses) > 5
+    assert max(map(len, responses)) < 8_000_000
+    assert all(each.startswith(b"* 4 FETCH (UID %d FLAGS (" % uid) for each in responses)
+    for first in range(20):
+        piece = b"BODY[1]<%d> {2000000}\r\n%b" % (first, text[first : first + 2_000_000])
+        assert sum(piece in each for each in responses) == 1
+
+
 def test_reading_sets_seen(three: Mailer) -> None:
     three.do("FETCH 2 BODY.PEEK[]")
     assert three.do("FETCH 2 FLAGS") == [b"* 2 FETCH (FLAGS ())"]

@@ -70,6 +70,7 @@ def signed_in(system: System) -> tuple[str, str]:
     connection.request("GET", "/login/")
     answer = connection.getresponse()
     token = re.search(r'csrfmiddlewaretoken" value="([^"]+)', answer.read().decode())[1]
+    assert "secure" not in answer.headers["Set-Cookie"].lower()  # The demo, without TLS.
     cookie = answer.headers["Set-Cookie"].partition(";")[0]
     form = {"username": "lisi@benet.com", "password": "123456", "csrfmiddlewaretoken": token}
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": cookie}

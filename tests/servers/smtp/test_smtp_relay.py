@@ -23,7 +23,7 @@ _UNKNOWN = "550 5.1.1 "
         ("a@far.example.", _DENIED),
         ("a@[192.0.2.1]", _DENIED),
         ("a@[IPv6:2001:db8::1]", _DENIED),
-        ("a@[127.0.0.1]", _DENIED),
+        ("a@[127.0.0.1]", _UNKNOWN),  # an address of this machine is local, as in Postfix
         ("a%far.example@benet.com", _DENIED),
         ("a%far.example%benet.com@benet.com", _DENIED),
         ("a%far.example@mail.benet.com", _DENIED),

@@ -12,7 +12,7 @@ from conversation import Conversation, Running
 from mailcore import rate_counters
 from mailcore.servers.managesieve.session import SieveServer
 from mailcore.servers.pop3.session import Pop3Server
-from mailcore.servers.transport.unauthenticated import TOO_LATE, TOO_MANY
+from mailcore.servers.transport.unauthenticated import TOO_LATE, TOO_MANY, TOO_MANY_IN_ALL
 from tests.servers.runtime.test_supervisor import System, pids
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -104,6 +104,44 @@ def test_those_that_never_shake_hands_count_too(start, name, certificate):
     client = running.dial()
     client.start_tls(certificate[1])
     assert client.hear()
+
+
+@pytest.mark.parametrize("name", ["submission", "imap", "pop3"])
+def test_a_handshake_makes_a_connection_no_younger(start, name, certificate):
+    """login_timeout, too, runs from the start: it is of the same count."""
+    running = start(name, certificate[0])
+    first = running.dial()
+    others = [running.dial() for _ in range(LIMIT - 1)]
+    first.start_tls(certificate[1])
+    assert first.hear()
+    running.dial()
+    assert TOO_MANY.rstrip(".") in rest(first)
+    others[0].start_tls(certificate[1])
+    assert others[0].hear()
+
+
+@pytest.mark.parametrize("name", ["submission", "imap", "pop3"])
+def test_who_signs_in_after_a_handshake_counts_no_more(start, name, certificate):
+    running = start(name, certificate[0])
+    client = running.dial()
+    client.start_tls(certificate[1])
+    greet(client, name)
+    sign_in(client, name)
+    assert rate_counters.increment_held("unauthenticated", "127.0.0.1") == 1
+    assert rate_counters.increment_held("unauthenticated total", "") == 1
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_all_addresses_together_have_a_limit(start, parameters, name):
+    running = start(name)
+    parameters(mynetworks="127.0.0.0/8", unauthenticated_connection_total_limit=str(LIMIT))
+    clients = []
+    for _ in range(LIMIT + 2):
+        clients.append(running.dial())
+        greet(clients[-1], name)
+    for client in clients[:2]:
+        assert TOO_MANY_IN_ALL.rstrip(".") in rest(client)
+    sign_in(clients[2], name)
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)

@@ -1,5 +1,12 @@
 """Mail fetched from an account elsewhere: another POP3 server of ours, with 小七's mail."""
 
+import contextlib
+import itertools
+import socket
+import threading
+import tracemalloc
+from collections.abc import Iterator
+
 import pytest
 
 from mailcore.servers.pop3.session import Pop3Server
@@ -119,3 +126,80 @@ def test_nobody_elsewhere_claims_that_our_server_checked_a_message(
     add(lisi, port)
     assert b"dmarc=pass" not in b"".join(office.messages("lisi"))
     assert b"spf=pass" in b"".join(office.messages("lisi"))
+
+
+# --- A server that does not stop ------------------------------------------------------------------
+
+
+class Endless:
+    """A POP3 server with one message, whose replies to UIDL, LIST and RETR a test sets; it sends until it is cut off
+    or has sent `ceiling` bytes."""
+
+    def __init__(self, ceiling: int = 64_000_000, **replies: Iterator[bytes]) -> None:
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.port = str(self.listening.getsockname()[1])
+        self.replies, self.ceiling, self.sent = replies, ceiling, 0
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _serve(self) -> None:
+        connection, _ = self.listening.accept()
+        connection.sendall(b"+OK\r\n")
+        with contextlib.suppress(OSError), connection, connection.makefile("rb") as commands:
+            for command in commands:
+                for piece in self.replies.get(command.split()[0].decode(), iter([b"+OK\r\n"])):
+                    connection.sendall(piece)
+                    self.sent += len(piece)
+                    if self.sent > self.ceiling:
+                        return
+
+
+def endless(piece: bytes) -> Iterator[bytes]:
+    yield b"+OK\r\n"
+    while True:
+        yield piece * (65_536 // len(piece))
+
+
+def one(line: bytes) -> Iterator[bytes]:
+    yield b"+OK\r\n" + line + b"\r\n.\r\n"
+
+
+@pytest.mark.parametrize("command", ["UIDL", "LIST"])
+@pytest.mark.parametrize("piece", [b"1 x\r\n", b"1 " + b"x" * 400 + b"\r\n"], ids=["many", "long"])
+def test_an_endless_list_is_cut_off(lisi: Browser, parameters, command: str, piece: bytes) -> None:
+    replies = {"UIDL": one(b"1 x"), "LIST": one(b"1 10"), "RETR": one(b"x"), command: endless(piece)}
+    other = Endless(**replies)
+    parameters(webmail_fetch_networks="127.0.0.0/8", webmail_fetch_mail_ports=other.port)
+    parameters(webmail_fetch_mail_list_limit="1000")
+    assert add(lisi, other.port).status_code == 422
+    other.thread.join(30)
+    assert other.sent < 8_000_000  # The limit, and what socket buffers hold.
+
+
+@pytest.mark.parametrize("piece", [b"\r\n", b"x" * 70 + b"\r\n", b"x"], ids=["empty", "lines", "one line"])
+def test_a_message_larger_than_listed_is_dropped_while_it_is_read(lisi: Browser, parameters, piece: bytes) -> None:
+    size = 32_000_000
+    body = itertools.chain(itertools.islice(endless(piece), size >> 16), [b"\r\n.\r\n"])
+    other = Endless(UIDL=one(b"1 x"), LIST=one(b"1 10"), RETR=body)
+    parameters(webmail_fetch_networks="127.0.0.0/8", webmail_fetch_mail_ports=other.port)
+    parameters(webmail_fetch_mail_size_limit="100000")
+    tracemalloc.start()
+    try:
+        add(lisi, other.port)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert "1 message is too large for here." in lisi.page
+    assert other.sent > size // 2
+    assert most < 8_000_000
+
+
+def test_dots_and_long_lines_arrive_as_they_were_sent(office: PostOffice, lisi: Browser, parameters) -> None:
+    line = b"y" * 200_000
+    other = Endless(
+        UIDL=one(b"1 x"), LIST=one(b"1 10"), RETR=one(b"Subject: s\r\n\r\n..\r\n...a\r\n" + line + b"\r\n.." + line)
+    )
+    parameters(webmail_fetch_networks="127.0.0.0/8", webmail_fetch_mail_ports=other.port)
+    add(lisi, other.port)
+    [message] = office.messages("lisi")
+    assert message.endswith(b"\r\n\r\n.\r\n..a\r\n" + line + b"\r\n." + line + b"\r\n")

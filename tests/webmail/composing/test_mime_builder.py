@@ -66,6 +66,19 @@ def test_file_names_for_new_programs_and_old(name: str) -> None:
     assert str(email.header.make_header(email.header.decode_header(coded))) == name
 
 
+@pytest.mark.parametrize(
+    "name",
+    ['x"; charset="utf-7', "x\\", 'x\\"; boundary="b', '"', 'x"\r\nX-Evil: 1', '预算"; charset="utf-7', 'x\x00\x7f"y'],
+)
+def test_a_file_name_adds_no_parameter_and_no_field(name: str) -> None:
+    content = mime_builder.render_message(outgoing(files=(AttachmentFile(name, "text/plain", b"x"),)), with_bcc=False)
+    head = content.partition(b"\r\nContent-Type: text/plain;\r\n name=")[2].partition(b"\r\nContent-Disposition")[0]
+    assert re.fullmatch(rb'"(?:[^"\\\r\n]|\\["\\]|\r\n )*"', head), head
+    [file] = parsed(content).iter_attachments()
+    assert file["Content-Type"].params.keys() == {"name"}
+    assert file["X-Evil"] is None
+
+
 def test_a_forwarded_message_is_not_encoded() -> None:
     inner = "Subject: x\n\n会议\n".encode()
     message = parsed(

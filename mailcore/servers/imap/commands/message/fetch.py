@@ -3,6 +3,7 @@
 Index data is answered from the index, column by column; files are opened only for content.
 """
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 _ROWS = 2000  # Rows written between two waits for the client to read.
 _BATCH_SIZE = 1 << 22  # Bytes of content read at once.
+_RESPONSE_SIZE = 1 << 22  # Bytes of content after which a message's items continue in another response.
 _INLINE_SIZE = 1 << 17  # Bytes of content short enough to be read without a thread.
 
 
@@ -55,10 +57,12 @@ async def fetch(call: "Call") -> TaggedResponse:
     attributes = _effective_attributes(call, items, modifiers.changed_since is not None)
     since = -1 if modifiers.changed_since is None else modifiers.changed_since
     if items.contents:
+        # With and without PEEK an item is answered alike, and once.
+        contents = list({(each.label, each.partial): each for each in items.contents}.values())
         modseq, changed = 0, set[int]()
         if items.sets_seen and not view.read_only and view.box.has_rights("s"):
             modseq, changed = await _mark_seen(session, view, ranges)
-        failure = await _send_contents(session, view, ranges, attributes, items.contents, since, changed)
+        failure = await _send_contents(session, view, ranges, attributes, contents, since, changed)
         if not changed:
             # Reported once is enough: some clients take a second report for another message.
             view.record_own_change(modseq)
@@ -244,14 +248,14 @@ async def _send_contents(
                 if content is None:
                     lost.append(file)
                     continue
+                prefix = b"%b%b%b" % (head, b" " if attributes else b"", updates.get(file.uid, b""))
                 try:
-                    body = b" ".join([_format_content(content, each) for each in contents])
+                    await _send_message(session, prefix, content, contents)
                 except body_section.UndecodablePart:
                     failure = no("Unknown transfer encoding", "UNKNOWN-CTE")
                     continue
                 written += 1
                 changed.discard(file.uid)
-                session.write(b"%b%b%b%b)\r\n" % (head, b" " if attributes else b"", updates.get(file.uid, b""), body))
             await session.connection.drain()
     return failure or (await _report_lost(session, view, lost, written) if lost else None)
 
@@ -321,16 +325,44 @@ async def _read_files(session: "Session", view: SequenceView, files: Sequence[Me
     return await session.executor.run_in_pool(messages.read_messages, view.box, files)
 
 
-def _format_content(content: bytes, items: wire.ContentItem) -> bytes:
-    if items.kind == "raw":
-        data = body_section.extract_section(content, items.section)
-    else:
-        data = body_section.decode_part(content, items.section.path)
-        if items.kind == "binary size":
-            return b"%b %d" % (items.label, len(data or b""))
-    label = items.label
-    if items.partial is not None:
-        first, length = items.partial
+async def _send_message(session: "Session", head: bytes, content: bytes, items: Sequence[wire.ContentItem]) -> None:
+    """Send one message's content.
+
+    A command of 64 KB can name thousands of items, each as large as the message. Those beyond _RESPONSE_SIZE bytes go
+    into further responses, so memory stays bounded; and other sessions get a turn after as many bytes were searched.
+    """
+    previous: tuple[object, bytes | None] = (None, None)
+    parts: list[bytes] = []
+    size = searched = 0
+    for item in items:
+        key = (item.kind == "raw", item.section)
+        if previous[0] != key:
+            previous = (key, _extract(content, item))
+            searched += len(content)
+        if size > _RESPONSE_SIZE:
+            session.write(b"%b%b)\r\n" % (head, b" ".join(parts)))
+            parts, size = [], 0
+            await session.connection.drain()
+        parts.append(_format_content(previous[1], item))
+        size += len(parts[-1])
+        if searched > _RESPONSE_SIZE and len(items) > 1:
+            searched = 0
+            await asyncio.sleep(0)
+    session.write(b"%b%b)\r\n" % (head, b" ".join(parts)))
+
+
+def _extract(content: bytes, item: wire.ContentItem) -> bytes | None:
+    if item.kind == "raw":
+        return body_section.extract_section(content, item.section)
+    return body_section.decode_part(content, item.section.path)
+
+
+def _format_content(data: bytes | None, item: wire.ContentItem) -> bytes:
+    if item.kind == "binary size":
+        return b"%b %d" % (item.label, len(data or b""))
+    label = item.label
+    if item.partial is not None:
+        first, length = item.partial
         label += b"<%d>" % first
         if data is not None:
             data = data[first : first + length]
@@ -338,7 +370,7 @@ def _format_content(content: bytes, items: wire.ContentItem) -> bytes:
         return label + b" NIL"
     value = (
         response_format.format_literal8(data)
-        if items.kind == "binary" and b"\0" in data
+        if item.kind == "binary" and b"\0" in data
         else response_format.format_literal(data)
     )
     return b"%b %b" % (label, value)
