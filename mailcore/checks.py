@@ -5,19 +5,26 @@ Each check has an id of its own, and the hint says what to do.
 
 import os
 import pwd
+import ssl
 import tempfile
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from cryptography.x509 import load_pem_x509_certificate
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, register
 from django.core.checks import Warning as Caution
 from django.db import DatabaseError, connection
+from django.db.migrations.exceptions import InconsistentMigrationHistory
+from django.db.migrations.executor import MigrationExecutor
 
 from mailcore import conf
 from mailcore.store.maildir import durability
 from mailcore.wire.auth.sasl import OPTIONS
+
+_CERTIFICATE_DAYS = 14  # days before its end from which on a certificate is reported
 
 
 @register()
@@ -41,6 +48,24 @@ def check_database(**_: Any) -> Iterable[CheckMessage]:
                 hint="ALTER DATABASE … CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, before the first migrate",
                 id="mailcore.E003",
             )
+
+
+@register()
+def check_migrations(**_: Any) -> Iterable[CheckMessage]:
+    """Check that the tables are those of this version."""
+    try:
+        executor = MigrationExecutor(connection)
+        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except (DatabaseError, InconsistentMigrationHistory) as error:
+        yield Caution(f"the history of migrations cannot be read: {error}", id="mailcore.W050")
+        return
+    if plan:
+        names = ", ".join(f"{migration.app_label}.{migration.name}" for migration, _backwards in plan[:3])
+        yield Caution(
+            f"{len(plan)} migrations are pending: {names}{' …' if len(plan) > 3 else ''}",
+            hint="manage.py migrate",
+            id="mailcore.W050",
+        )
 
 
 @register()
@@ -163,13 +188,23 @@ def _check_auth_options(parameters: conf.Parameters) -> Iterable[CheckMessage]:
 
 @register()
 def check_certificate(**_: Any) -> Iterable[CheckMessage]:
-    """Check that mail_owner, as whom the servers run, can read the certificate files."""
+    """Check that the certificate and its key fit, are valid, and can be read by mail_owner, as whom the servers run."""
     try:
         parameters = conf.current()
-        owner = pwd.getpwnam(parameters.mail_owner)
-    except (DatabaseError, KeyError, ValueError):
+    except (DatabaseError, ValueError):
         return  # reported by other checks
+    yield from _check_certificate_files(parameters)
     if os.geteuid() != 0:
+        return
+    try:
+        owner = pwd.getpwnam(parameters.mail_owner)
+    except KeyError:
+        if not settings.DEMO:
+            yield Caution(
+                f"there is no user {parameters.mail_owner} (mail_owner), as whom the servers are to run",
+                hint=f"useradd --system --no-create-home {parameters.mail_owner}",
+                id="mailcore.W009",
+            )
         return
     groups = os.getgrouplist(owner.pw_name, owner.pw_gid)
     for path in filter(None, (parameters.smtpd_tls_cert_file, parameters.smtpd_tls_key_file)):
@@ -185,6 +220,49 @@ def check_certificate(**_: Any) -> Iterable[CheckMessage]:
                 hint=f"chgrp {parameters.mail_owner} {path}; chmod 640 {path}",
                 id="mailcore.E007",
             )
+
+
+def _check_certificate_files(parameters: conf.Parameters) -> Iterable[CheckMessage]:
+    certificate, key = parameters.smtpd_tls_cert_file, parameters.smtpd_tls_key_file
+    if not certificate or not os.access(certificate, os.R_OK) or (key and not os.access(key, os.R_OK)):
+        return  # none, or reported as unreadable
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key or None, password=lambda: "")
+        found = load_pem_x509_certificate(Path(certificate).read_bytes())
+    except (ssl.SSLError, ValueError, OSError) as error:
+        yield Error(
+            f"the certificate {certificate} cannot be used with its key: {error}",
+            hint="see smtpd_tls_cert_file and smtpd_tls_key_file",
+            id="mailcore.E051",
+        )
+        return
+    left = found.not_valid_after_utc - datetime.now(UTC)
+    if left < timedelta(days=_CERTIFICATE_DAYS):
+        text = "has expired" if left < timedelta(0) else f"expires in {left.days} days"
+        yield Caution(f"the certificate {certificate} {text}", hint="renew it", id="mailcore.W052")
+
+
+@register()
+def check_plaintext_login(**_: Any) -> Iterable[CheckMessage]:
+    """Check that no password crosses the network in the clear; the demo, on loopback, needs no TLS."""
+    if settings.DEMO:
+        return
+    try:
+        parameters = conf.current()
+    except (DatabaseError, ValueError):
+        return  # reported by other checks
+    if not parameters.disable_plaintext_auth:
+        yield Caution(
+            "IMAP, POP3 and ManageSieve accept passwords without TLS: disable_plaintext_auth is no",
+            hint="postconf -e disable_plaintext_auth=yes",
+            id="mailcore.W053",
+        )
+    if parameters.smtpd_sasl_auth_enable and not parameters.smtpd_tls_auth_only:
+        yield Caution(
+            "SMTP AUTH is offered without TLS: smtpd_tls_auth_only is no",
+            hint="postconf -e smtpd_tls_auth_only=yes",
+            id="mailcore.W054",
+        )
 
 
 @register()

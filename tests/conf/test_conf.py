@@ -2,10 +2,15 @@
 
 import os
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from django.core.checks import run_checks
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import translation
 
 from mailcore import conf
@@ -95,8 +100,11 @@ def test_a_wrong_value_is_refused_when_set_and_survived_when_found():
 
 
 @pytest.fixture(autouse=True)
-def behind_tls(settings) -> None:
+def production(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system that no check complains about."""
     settings.BEHIND_PROXY = True
+    for name, value in {"DISABLE_PLAINTEXT_AUTH": "yes", "SMTPD_TLS_AUTH_ONLY": "yes", "MAIL_OWNER": "nobody"}.items():
+        monkeypatch.setenv(f"MAIL_{name}", value)
 
 
 def found() -> set[str]:
@@ -147,7 +155,7 @@ def test_a_certificate_its_user_cannot_read(tmp_path, parameters):
     file.write_text("")
     for mode, problems in {0o600: {"mailcore.E007"}, 0o644: set()}.items():
         file.chmod(mode)
-        assert found() == problems
+        assert found() - {"mailcore.E051"} == problems
 
 
 @pytest.mark.django_db
@@ -164,6 +172,66 @@ def test_a_certificate_its_user_cannot_read(tmp_path, parameters):
 def test_pages_without_tls_are_reported(settings, changes, problems):
     for name, value in changes.items():
         setattr(settings, name, value)
+    assert found() == problems
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("values", "problems"),
+    [
+        ({"disable_plaintext_auth": "no"}, {"mailcore.W053"}),
+        ({"smtpd_tls_auth_only": "no"}, {"mailcore.W054"}),
+        ({"smtpd_tls_auth_only": "no", "smtpd_sasl_auth_enable": "no"}, set()),
+    ],
+)
+def test_passwords_in_the_clear_are_reported_outside_the_demo(parameters, settings, values, problems):
+    parameters(**values)
+    assert found() == problems
+    settings.DEMO = True
+    assert found() == set()
+
+
+@pytest.mark.django_db
+def test_pending_migrations_are_reported():
+    MigrationRecorder.Migration.objects.filter(app="mailcore").order_by("-pk").first().delete()
+    assert found() == {"mailcore.W050"}
+    MigrationRecorder.Migration.objects.all().delete()
+    assert found() == {"mailcore.W050"}
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(os.getuid() != 0, reason="only root becomes another user")
+def test_a_missing_service_user_is_reported(parameters):
+    parameters(mail_owner="no-such-user")
+    assert found() == {"mailcore.W009"}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("days", "spoil", "problems"),
+    [(90, "", set()), (13, "", {"mailcore.W052"}), (-1, "", {"mailcore.W052"}), (90, "key", {"mailcore.E051"}),
+     (90, "certificate", {"mailcore.E051"})],
+)  # fmt: skip
+def test_a_certificate_is_looked_at(tmp_path, parameters, days, spoil, problems):
+    certificate, key = tmp_path / "mail.pem", tmp_path / "mail.key"
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mail.benet.com")])
+    start = datetime.now(UTC) - timedelta(days=100)
+    signed = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(private.public_key())
+        .serial_number(1).not_valid_before(start).not_valid_after(start + timedelta(days=100 + days, hours=12))
+        .sign(private, hashes.SHA256())
+    )  # fmt: skip
+    certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    owner = ec.generate_private_key(ec.SECP256R1()) if spoil == "key" else private
+    key.write_bytes(
+        owner.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    if spoil == "certificate":
+        certificate.write_text("-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n")
+    parameters(smtpd_tls_cert_file=str(certificate), smtpd_tls_key_file=str(key))
+    for each in (certificate, key):
+        each.chmod(0o644)
     assert found() == problems
 
 

@@ -141,14 +141,18 @@ def test_the_program_takes_main_cf_and_the_files_it_names(office, tmp_path, caps
     (tmp_path / "etc/postfix/virtual").write_text(VIRTUAL)
     (tmp_path / "etc/postfix/sender_access").write_text("spam@x.example REJECT\n")
     arguments = (str(tmp_path / "etc/postfix"), f"--root={tmp_path}")
+    reports = []
     for more in (["--dry-run"], []):
         with pytest.raises(SystemExit):
             call_command("importpostfix", *arguments, *more)
         said = capsys.readouterr()
+        reports.append((said.out.replace("would be ", ""), said.err))
+        assert Alias.objects.filter(domain__name="lists.example.org").exists() != bool(more)
         assert "virtual: 5 lines" in said.out
         assert "made_up_parameter: There is no such parameter here." in said.err
         assert "open" in said.err  # /etc/postfix/transport is not there
         assert lookup_tables.look_up_uncached("sender_access", "spam@x.example") == (None if more else "REJECT")
+    assert reports[0] == reports[1], "a dry run reports what the run does"
 
 
 # --- postconf -n ----------------------------------------------------------------------------------

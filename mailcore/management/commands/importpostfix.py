@@ -37,9 +37,9 @@ class Command(Program):
     def run(self, options: dict[str, Any], given: list[tuple[str, str, str]]) -> int:
         refused = 0
         with translation.override("en"):
-            for kind, path, text in given:
-                name = table_name(path) if kind == "table" else path if kind == "aliases" else ""
-                reports = postfix_import.import_text(kind, text, name=name, really=not options["dry_run"])
+            files = [(kind, _name_of(kind, path), text) for kind, path, text in given]
+            found = postfix_import.import_files(files, really=not options["dry_run"])
+            for (_kind, path, _text), reports in zip(given, found, strict=True):
                 for each in reports:
                     if not each.taken:
                         refused += 1
@@ -47,3 +47,8 @@ class Command(Program):
                 taken = sum(each.taken for each in reports)
                 self.print(f"{path}: {plural(taken, 'line')} {'would be ' if options['dry_run'] else ''}imported")
         return 1 if refused else 0
+
+
+def _name_of(kind: str, path: str) -> str:
+    """Return the name under which a file's lines are stored: of a table, or the path of an aliases file."""
+    return table_name(path) if kind == "table" else path if kind == "aliases" else ""

@@ -72,6 +72,22 @@ def import_text(kind: str, text: str, *, name: str = "", really: bool) -> list[L
     return sorted(reports, key=lambda each: each.line)
 
 
+def import_files(files: Iterable[tuple[str, str, str]], *, really: bool) -> list[list[LineReport]]:
+    """Import (kind, name, text) of several files in their order, and return the reports of each.
+
+    Unless `really` everything is rolled back at the end: each file sees what those before it made, as in a real run.
+    """
+    try:
+        with transaction.atomic():
+            reports = [import_text(kind, text, name=name, really=True) for kind, name, text in files]
+            if not really:
+                transaction.set_rollback(True)
+    finally:
+        conf.refresh()
+        directory.clear_cache()
+    return reports
+
+
 def referenced_files(text: str) -> Iterator[tuple[str, str]]:
     """Yield (kind, path) of the files a main.cf names.
 
