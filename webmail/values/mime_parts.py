@@ -208,6 +208,14 @@ def choose_parts(root: MimePart) -> DisplayedParts:
     return shown if has_html else replace(shown, inside=(), files=shown.files_beside(()))
 
 
+def encryption_method(root: MimePart) -> str:
+    """Return "OpenPGP" or "S/MIME" if the message can be read only with a key, else "" (RFC 3156 §4, RFC 8551 §3.3)."""
+    if root.kind == "multipart/encrypted":
+        return "OpenPGP"
+    is_smime = root.kind in ("application/pkcs7-mime", "application/x-pkcs7-mime")
+    return "S/MIME" if is_smime and root.parameters.get("smime-type", "").lower() != "signed-data" else ""
+
+
 def decode_part(part: MimePart, raw: bytes) -> bytes:
     """Return a part's bytes without its transfer encoding; damaged input loses bytes but never raises."""
     match part.encoding:

@@ -27,10 +27,13 @@ class UndecodablePart(Exception):
     """The part's transfer encoding is unknown (RFC 3516 §4.3, UNKNOWN-CTE)."""
 
 
-def extract_section(content: Content, section: Section) -> bytes | None:
-    """Return the bytes of a section, or None if there is no such part."""
+def extract_section(content: Content, section: Section, tree: Part | None = None) -> bytes | None:
+    """Return the bytes of a section, or None if there is no such part.
+
+    `tree` is the parsed message if the caller has it: for many sections of one message it is parsed only once.
+    """
     if section.path:
-        return _extract_nested(content, section)
+        return _extract_nested(content, section, tree or mime.parse_message(content))
     return _extract_whole(content, section, 0, len(content))
 
 
@@ -46,8 +49,8 @@ def _extract_whole(content: Content, section: Section, start: int, end: int) -> 
     return filter_fields(content[start:body], section.fields, wanted=section.what == "HEADER.FIELDS")
 
 
-def _extract_nested(content: Content, section: Section) -> bytes | None:
-    part = find_part(mime.parse_message(content), section.path)
+def _extract_nested(content: Content, section: Section, tree: Part) -> bytes | None:
+    part = find_part(tree, section.path)
     if part is None:
         return None
     if section.what == "":
@@ -103,17 +106,17 @@ def _fields_pattern(names: tuple[str, ...]) -> re.Pattern[bytes]:
     return re.compile(rb"(?:" + each + rb")[ \t]*:", re.IGNORECASE)
 
 
-def decode_part(content: Content, path: tuple[int, ...]) -> bytes | None:
+def decode_part(content: Content, path: tuple[int, ...], tree: Part | None = None) -> bytes | None:
     """Return the part for BINARY[path] without its transfer encoding, or None if there is no such part.
 
-    Raise UndecodablePart if the transfer encoding is unknown.
+    `tree` is the parsed message if the caller has it. Raise UndecodablePart if the transfer encoding is unknown.
     """
+    root = tree or mime.parse_message(content)
     if not path:
-        root = mime.parse_message(content)
         if root.kind in ("multipart", "message"):
             return content[:]
         return content[: root.body] + _undo_encoding(content, root)
-    part = find_part(mime.parse_message(content), path)
+    part = find_part(root, path)
     if part is None:
         return None
     if part.kind == "multipart":

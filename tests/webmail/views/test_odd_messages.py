@@ -182,3 +182,22 @@ def test_the_quotation_of_html_has_the_addresses_of_its_links(office: PostOffice
     )  # fmt: skip
     lisi.see("/compose/", of="1", mode="reply")
     assert "> 这里 <https://x.example/a?b=1&c=2> https://y.example z.example b\n" in lisi.body()
+
+
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [
+        ('multipart/encrypted; protocol="application/pgp-encrypted"; boundary=b', "OpenPGP"),
+        ("application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m", "S/MIME"),
+        ("application/x-pkcs7-mime; smime-type=signed-data; name=smime.p7m", ""),
+    ],
+)
+def test_an_encrypted_message_is_named_as_such(office: PostOffice, lisi: Browser, kind: str, method: str) -> None:
+    office.put(
+        raw("Subject: x", "MIME-Version: 1.0", f"Content-Type: {kind}", "", "--b",
+            "Content-Type: application/pgp-encrypted", "", "Version: 1", "--b",
+            "Content-Type: application/octet-stream; name=encrypted.asc", "", "-----BEGIN PGP MESSAGE-----", "--b--")
+    )  # fmt: skip
+    lisi.see("/mail/1")
+    assert (f"This message is encrypted with {method}." in lisi.page) == bool(method)
+    assert ("encrypted.asc" if method == "OpenPGP" else "smime.p7m") in lisi.page

@@ -21,7 +21,7 @@ from webmail.mailserver import imap_client, submission
 from webmail.mailserver.server_addresses import smtp_address
 from webmail.reading import message_content, read_receipts, sender_checks, unsubscribe
 from webmail.sanitize import html_sanitizer, plain_text, remote_images
-from webmail.values import labels
+from webmail.values import labels, mime_parts
 from webmail.values.addresses import Address
 from webmail.views import layout
 
@@ -134,6 +134,7 @@ def content_context(
         "remote": remote,
         "enclosed": layout.query_prefix(box) + "part=",
         "writers": writers,
+        "encryption": mime_parts.encryption_method(message.root) if not message.section else "",
         "mailer": (message.head.first("user-agent") or message.head.first("x-mailer"))[:100],
         "picture_sender": sender,
         "list": unsubscribe.parse_offer(message.head),
