@@ -1,6 +1,7 @@
 """Nothing a stranger writes into RCPT TO makes us send his message on: the tricks of thirty years."""
 
 import pytest
+from django.contrib.auth.hashers import make_password
 
 from mailcore.models import Queued
 from mailcore.mta.policy.restrictions.recipients import is_local_destination
@@ -84,6 +85,15 @@ def test_whatever_he_calls_himself(smtp, sender):
 def test_our_own_may(smtp):
     client = signed_in(smtp("submission"))
     client.talk("C: MAIL FROM:<lisi@benet.com>\nS: 250 …\nC: RCPT TO:<a@far.example>\nS: 250 2.1.5 Ok")
+
+
+@pytest.mark.parametrize("local", ["a%b", "a!b", "x*y", "c{5}d"])
+def test_an_account_gets_mail_whatever_signs_its_name_has(smtp, local):
+    """A name that routes elsewhere in other systems is an account's here, if there is one; and no other name is."""
+    client = greeted(smtp())
+    directory.create_account(f"{local}@benet.com", "", password_hash=make_password("x"))
+    client.talk(f"C: MAIL FROM:<stranger@other.example>\nS: 250 …\nC: RCPT TO:<{local}@benet.com>\nS: 250 2.1.5 Ok")
+    client.talk("C: RCPT TO:<c%b@benet.com>\nS: 554 5.7.1 …")
 
 
 def test_what_is_ours(benet, parameters):

@@ -6,6 +6,7 @@ from mailcore.mta.dns import resolver
 from mailcore.mta.policy.networks import in_networks
 from mailcore.mta.policy.restrictions.evaluation import PERMIT, Evaluation, Result
 from mailcore.mta.routing import route
+from mailcore.store import directory
 from mailcore.values import Refused
 from mailcore.wire.message import envelope_address as addresses
 
@@ -59,8 +60,9 @@ def is_local_destination(address: str) -> bool:
     """Return True if the address's domain is local or relayed for, and the local part routes nowhere else."""
     local, domain = addresses.split_address(address)
     if "@" in local or "%" in local or "!" in local:
-        # user%elsewhere@ours, elsewhere!user@ours: other systems would relay this (RFC 5321 §3.6.1).
-        return False
+        # user%elsewhere@ours, elsewhere!user@ours: other systems would relay this (RFC 5321 §3.6.1), unless an account
+        # or alias has just this name.
+        return directory.find_account(address) is not None or directory.find_alias(address) is not None
     return not domain or route.is_local(domain.lower()) or route.relays_for(domain.lower())
 
 
