@@ -11,3 +11,5 @@ management  the programs an administrator runs
 
 Imports go one way: wire, values ← models ← conf ← store ← mta ← tasks, servers ← management.
 """
+
+VERSION = "0.1.0"  # of the whole project, as in pyproject.toml

@@ -6,7 +6,7 @@ from typing import ClassVar
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from mailcore.conf.declaration import byte_size, days, integer, seconds
+from mailcore.conf.declaration import byte_size, days, integer, seconds, text
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,11 @@ class Sieve:
     sieve_max_actions: int = integer("32", _("Largest number of actions of a Sieve script on one message."))
     sieve_max_redirects: int = integer("4", _("Addresses a Sieve script may redirect one message to."))
     sieve_max_cpu_time: int = seconds("5s", _("CPU time limit of a Sieve script on one message."))
+    sieve_max_includes: int = integer("255", _("Scripts that a Sieve script may include for one message."))
+    sieve_max_include_depth: int = integer("10", _("Nesting of Sieve scripts that include others."))
+    sieve_global_dir: str = text(
+        "", _("Directory of the scripts NAME.sieve that every account may include as :global; empty: none.")
+    )
     sieve_vacation_default_period: int = days(
         "7d", _("Time before a sender gets another vacation reply, unless the script sets it.")
     )

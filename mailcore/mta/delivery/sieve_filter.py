@@ -10,6 +10,7 @@ script.
 """
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,7 +26,7 @@ from django.db import DatabaseError, transaction
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from mailcore import conf
+from mailcore import VERSION, conf
 from mailcore.logs import writer
 from mailcore.mta.queue import content_files, enqueue
 from mailcore.mta.queue.claim import Claim, PendingRecipient
@@ -56,6 +57,7 @@ from mailcore.wire.sieve.script_parser import SieveError
 from mailcore.wire.sieve.sieve_message import SieveMessage, to_one_line
 
 _HERE = Client("127.0.0.1", "localhost", protocol="sieve")
+
 _RELAY = "sieve"  # The relay name in log lines and in the message trace.
 _PLAIN = SieveResult((Keep(),))
 
@@ -95,13 +97,14 @@ def apply_script(
     Raise OSError if the content cannot be read.
     """
     with open(content_files.content_path(claim.id), "rb") as file:
+        trace = file.read(claim.trace_size)
         file.seek(arrival.skip)
         content = arrival.trace + file.read()
     delimiter = conf.current().recipient_delimiter
     message = SieveMessage(content, Envelope(claim.sender, recipient.original or recipient.address, delimiter))
     targets: dict[str, str] = {}
     try:
-        result = run_script(compile_script(script.content), message, _script_environment(script, targets))
+        result = run_script(compile_script(script.content), message, _script_environment(script, targets, trace))
         fault = ""
     except (SieveRunError, SieveError) as error:
         result, fault = _PLAIN, str(error)
@@ -119,7 +122,8 @@ def apply_script(
     return FilterResult(script, claim, recipient, message, result, arrivals, fault)
 
 
-def _script_environment(script: sieve_scripts.ActiveScript, targets: dict[str, str]) -> ScriptEnvironment:
+def _script_environment(script: sieve_scripts.ActiveScript, targets: dict[str, str], trace: bytes) -> ScriptEnvironment:
+    """Return what a script may ask for; `trace` are the fields that this system wrote when it received the message."""
     parameters, now = conf.current(), now_us() / MICRO
 
     def target_mailboxes() -> dict[str, str]:
@@ -144,9 +148,30 @@ def _script_environment(script: sieve_scripts.ActiveScript, targets: dict[str, s
             "location": "MDA",
             "name": parameters.mail_name,
             "phase": "during",
+            "version": VERSION,
+            **_client(trace),
         },
-        limits=Limits(parameters.sieve_max_actions, parameters.sieve_max_redirects, parameters.sieve_max_cpu_time),
+        load_script=partial(sieve_scripts.find_included_script, script.account_id),
+        limits=Limits(
+            parameters.sieve_max_actions,
+            parameters.sieve_max_redirects,
+            parameters.sieve_max_cpu_time,
+            parameters.sieve_max_includes,
+            parameters.sieve_max_include_depth,
+        ),
     )
+
+
+_FROM = re.compile(rb"^Received: from [^\r\n]*\(([^\s()\[\]]*) \[(?:IPv6:)?([^\[\]\r\n]*)\]\)")
+
+
+def _client(trace: bytes) -> dict[str, str]:
+    """Return the environment items of the client that sent the message (RFC 5183 §4.1), by our own Received field."""
+    match = _FROM.match(trace)
+    if match is None:
+        return {}
+    name, address = match[1].decode("ascii", "replace"), match[2].decode("ascii", "replace")
+    return {"remote-ip": address} | ({"remote-host": name} if name not in ("", "unknown") else {})
 
 
 def _target_mailbox(script: sieve_scripts.ActiveScript, keep: Keep, targets: dict[str, str]) -> tuple[str, str]:

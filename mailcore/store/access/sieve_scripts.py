@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from time import time
 
 from django.db import transaction
@@ -156,6 +157,25 @@ def active_scripts(account_ids: Iterable[int]) -> Mapping[int, ActiveScript]:
     )
     rows = Account.objects.filter(id__in=set(account_ids), active_script__isnull=False).values_list(*columns)
     return {row[1]: ActiveScript(*row) for row in rows}
+
+
+def find_included_script(account_id: int, location: str, name: str) -> str | None:
+    """Return the text of a script that another one includes (RFC 6609 §3.2), or None if there is none.
+
+    "personal" scripts are the account's own, "global" ones the files NAME.sieve in sieve_global_dir.
+    """
+    if _check_name(name) is not None:
+        return None
+    if location == "personal":
+        rows = SieveScript.objects.filter(account_id=account_id, name=name)
+        return rows.values_list("content", flat=True).first()
+    folder = conf.current().sieve_global_dir
+    if not folder or "/" in name or name.startswith("."):
+        return None
+    try:
+        return (Path(folder) / f"{name}.sieve").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def list_target_mailboxes(account_id: int) -> dict[str, str]:

@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from mailcore.wire.message import envelope_address
 from mailcore.wire.sieve import comparison, script_parser
 from mailcore.wire.sieve.script_parser import Argument, Node, SieveError
+from mailcore.wire.sieve.sieve_message import parse_target
 
 EXTENSIONS = (
     *("body", "comparator-i;ascii-numeric", "comparator-i;unicode-casemap", "copy", "date", "duplicate"),
-    *("encoded-character", "envelope", "environment", "ereject", "fileinto", "imap4flags", "index", "mailbox"),
-    *("reject", "relational", "special-use", "subaddress", "vacation", "vacation-seconds", "variables"),
+    *("encoded-character", "envelope", "environment", "ereject", "fileinto", "ihave", "imap4flags", "include"),
+    *("index", "mailbox", "reject", "relational", "special-use", "subaddress", "vacation", "vacation-seconds"),
+    "variables",
 )
 _ALWAYS = frozenset(("comparator-i;octet", "comparator-i;ascii-casemap"))
 
@@ -106,6 +107,19 @@ _COMMANDS: dict[str, _Signature] = {
         {**_COPY, **_FLAGS, "create": _Tag("", "mailbox"), "specialuse": _Tag("string", "special-use")},
         "fileinto",
     ),
+    "error": _Signature(("string",), {}, "ihave"),
+    "include": _Signature(
+        ("string",),
+        {
+            "personal": _Tag(group="location"),
+            "global": _Tag(group="location"),
+            "once": _Tag(),
+            "optional": _Tag(),
+        },
+        "include",
+    ),
+    "return": _Signature((), {}, "include"),
+    "global": _Signature(("strings",), {}, "include"),
     "reject": _Signature(("string",), {}, "reject"),
     "ereject": _Signature(("string",), {}, "ereject"),
     "setflag": _Signature(("string", "strings"), {}, "imap4flags", optional=1),
@@ -163,6 +177,7 @@ _TESTS: dict[str, _Signature] = {
     "hasflag": _Signature(("strings", "strings"), _MATCH, "imap4flags", optional=1),
     "string": _Signature(("strings", "strings"), _MATCH, "variables"),
     "environment": _Signature(("string", "strings"), _MATCH, "environment"),
+    "ihave": _Signature(("strings",), {}, "ihave"),
     "mailboxexists": _Signature(("strings",), {}, "mailbox"),
     "specialuse_exists": _Signature(("string", "strings"), {}, "special-use", optional=1),
     "duplicate": _Signature(
@@ -182,7 +197,10 @@ ADDRESS_HEADERS = frozenset(
     (
         *("from", "to", "cc", "bcc", "sender", "reply-to", "resent-from", "resent-to", "resent-cc", "resent-bcc"),
         *("resent-sender", "return-path", "delivered-to", "x-original-to", "errors-to", "mail-followup-to"),
-        *("disposition-notification-to", "list-post", "x-forwarded-to", "x-forwarded-for"),
+        *("disposition-notification-to", "list-post", "x-forwarded-to", "x-forwarded-for", "resent-reply-to"),
+        *("mail-reply-to", "envelope-to", "envelope-from", "x-envelope-to", "x-envelope-from", "apparently-to"),
+        *("return-receipt-to", "x-confirm-reading-to", "x-original-from", "x-sender", "x-original-sender"),
+        *("abuse-reports-to", "x-abuse-to", "list-owner", "list-unsubscribe", "list-help", "x-delivered-to"),
     )
 )
 DATE_PARTS = frozenset(
@@ -230,6 +248,19 @@ class _Checker:
                 raise SieveError(node.line, f'unsupported extension "{name}"')
             self._required.add(name)
 
+    def _block(self, nodes: Iterable[Node]) -> tuple[Call, ...]:
+        """Return the commands of a block.
+
+        With "ihave" a fault in it is one of the message for which the block is executed (RFC 5463 §4): what an
+        extension means that is not there cannot be checked.
+        """
+        if "ihave" not in self._required:
+            return self._commands(nodes)
+        try:
+            return self._commands(nodes)
+        except SieveError as error:
+            return (Call("error", error.line, {}, (str(error),)),)
+
     def _commands(self, nodes: Iterable[Node]) -> tuple[Call, ...]:
         found: list[Call] = []
         for node in nodes:
@@ -243,6 +274,15 @@ class _Checker:
                 raise SieveError(node.line, f'"{node.name}" without an if before it')
             found.append(self._call(node, shape))
         return tuple(found)
+
+    def _nested_test(self, node: Node) -> Call:
+        """Return a test; with "ihave" one that cannot be checked fails when it is evaluated (see `_block`)."""
+        if "ihave" not in self._required:
+            return self._test(node)
+        try:
+            return self._test(node)
+        except SieveError as error:
+            return Call("error", error.line, {}, (str(error),))
 
     def _test(self, node: Node) -> Call:
         shape = _TESTS.get(node.name)
@@ -265,8 +305,8 @@ class _Checker:
             node.line,
             tags,
             values,
-            tuple(self._test(each) for each in node.tests),
-            self._commands(node.block or ()),
+            tuple(self._nested_test(each) for each in node.tests),
+            self._block(node.block or ()),
         )
         if (check := _CHECKS.get(node.name)) is not None:
             check(self, call)
@@ -351,15 +391,13 @@ class _Checker:
         return "variables" not in self._required or "${" not in text
 
 
-_ENCODED = re.compile(
-    r"\$\{(hex|unicode):(\s*[0-9a-fA-F]{1,6}(?:\s+[0-9a-fA-F]{1,6})*\s*)\}", re.IGNORECASE
-)  # fmt: skip
+_ENCODED = re.compile(r"\$\{(hex|unicode):(\s*[0-9a-f]{1,40}(?:\s+[0-9a-f]{1,40})*\s*)\}", re.IGNORECASE)
 
 
 def _characters(match: re.Match[str], line: int) -> str:
     numbers = [int(word, 16) for word in match[2].split()]
     if match[1].lower() == "hex":
-        if max(numbers) > 255:
+        if max(map(len, match[2].split())) > 2:  # hex-pair = 1*2HEXDIG
             return match[0]
         return bytes(numbers).decode("utf-8", "replace")
     if any(number > 0x10FFFF or 0xD800 <= number < 0xE000 for number in numbers):
@@ -371,14 +409,25 @@ def _characters(match: re.Match[str], line: int) -> str:
 
 
 def _check_redirect(checker: _Checker, call: Call) -> None:
-    text = call.values[0]
-    if checker.is_constant(text):
-        try:
-            text = envelope_address.parse_address(text)
-        except envelope_address.AddressError:
-            text = ""
-        if "@" not in text:
-            raise SieveError(call.line, f'"{call.values[0]}" is no address to redirect to')
+    if checker.is_constant(call.values[0]) and not parse_target(call.values[0]):
+        raise SieveError(call.line, f'"{call.values[0]}" is no address to redirect to')
+
+
+def _check_ihave(checker: _Checker, call: Call) -> None:
+    """Let the script use the extensions it asks for, those that exist (RFC 5463 §4)."""
+    checker._required.update(name for name in call.values[0] if name in EXTENSIONS)
+
+
+def _check_include(checker: _Checker, call: Call) -> None:
+    if checker.is_constant(call.values[0]) and not call.values[0].strip():
+        raise SieveError(call.line, "the included script has no name")
+
+
+def _check_global(checker: _Checker, call: Call) -> None:
+    checker._require_extension(call.line, "global", "variables")
+    for name in call.values[0]:
+        if not _VARIABLE.fullmatch(name):
+            raise SieveError(call.line, f'"{name}" is no name of a variable')
 
 
 def _check_mailbox(checker: _Checker, call: Call) -> None:
@@ -428,6 +477,9 @@ def _check_vacation(checker: _Checker, call: Call) -> None:
 
 _CHECKS: dict[str, Callable[[_Checker, Call], None]] = {
     "redirect": _check_redirect,
+    "ihave": _check_ihave,
+    "include": _check_include,
+    "global": _check_global,
     "fileinto": _check_mailbox,
     "size": _check_size,
     "address": _check_address,

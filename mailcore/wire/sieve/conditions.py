@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from mailcore.wire.message import dates, headers
 from mailcore.wire.sieve import comparison
-from mailcore.wire.sieve.compiler import ADDRESS_HEADERS, DATE_PARTS, Call
+from mailcore.wire.sieve.compiler import ADDRESS_HEADERS, DATE_PARTS, EXTENSIONS, Call
+from mailcore.wire.sieve.results import SieveRunError
 from mailcore.wire.sieve.sieve_message import part_of
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _envelope(state: "RunState", call: Call) -> bool:
 def _body(state: "RunState", call: Call) -> bool:
     how, types = call.tags.get("transform", ("text", True))
     if how == "raw":
-        values = [state.message.body_raw()]
+        values = state.message.body_raw()
     elif how == "text":
         values = state.message.body_text()
     else:
@@ -181,11 +182,10 @@ def _date_part(at: int, zone: int, part: str) -> str | None:
 
 def _hasflag(state: "RunState", call: Call) -> bool:
     names, keys = call.values
-    if names is None:
-        flags = list(state.flags)
-    else:
-        flags = [flag for name in names for flag in state.variables.get(name.lower(), "").split()]
+    flags = state.flags if names is None else [flag for name in names for flag in state.variable(name).split()]
     words = [word for key in keys for word in state.text(key).split() or [""]]
+    if call.tags.get("match", ("is",))[0] == "count":
+        flags, words = list({flag.lower(): flag for flag in flags}.values()), [state.text(key) for key in keys]
     return _any_match(state, call, flags, words)
 
 
@@ -201,6 +201,16 @@ def _environment(state: "RunState", call: Call) -> bool:
     name, keys = call.values
     value = state.surroundings.environment.get(state.text(name).lower())
     return value is not None and _any_match(state, call, [value], keys)
+
+
+def _ihave(state: "RunState", call: Call) -> bool:
+    """Evaluate a test for extensions (RFC 5463)."""
+    return all(state.text(name) in EXTENSIONS for name in call.values[0])
+
+
+def _unsupported(_: "RunState", call: Call) -> bool:
+    """Fail for a test of an extension that is not there, evaluated without asking for it (RFC 5463 §4)."""
+    raise SieveRunError(call.values[0])
 
 
 def _mailboxexists(state: "RunState", call: Call) -> bool:
@@ -248,6 +258,8 @@ _TESTS: dict[str, Callable[["RunState", Call], bool]] = {
     "hasflag": _hasflag,
     "string": _string,
     "environment": _environment,
+    "ihave": _ihave,
+    "error": _unsupported,
     "mailboxexists": _mailboxexists,
     "specialuse_exists": _specialuse_exists,
     "duplicate": _duplicate,

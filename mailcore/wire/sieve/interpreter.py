@@ -12,7 +12,7 @@ from typing import Any
 
 from mailcore.wire.message import envelope_address
 from mailcore.wire.sieve import conditions
-from mailcore.wire.sieve.compiler import Call, Script
+from mailcore.wire.sieve.compiler import Call, Script, compile_script
 from mailcore.wire.sieve.results import (
     Keep,
     Redirect,
@@ -22,11 +22,12 @@ from mailcore.wire.sieve.results import (
     SieveRunError,
     VacationReply,
 )
-from mailcore.wire.sieve.sieve_message import SieveMessage, to_one_line
+from mailcore.wire.sieve.script_parser import SieveError
+from mailcore.wire.sieve.sieve_message import SieveMessage, parse_target, to_one_line
 
 MAX_VARIABLES = 256
 MAX_VALUE = 8000  # characters in a variable
-_REFERENCE = re.compile(r"\$\{(?:([A-Za-z_][A-Za-z0-9_]*)|([0-9]{1,4}))\}")
+_REFERENCE = re.compile(r"\$\{(?:([A-Za-z_][A-Za-z0-9_]*)|([0-9]{1,20}))\}")
 _FLAG = re.compile(r"\\?[!#$&'+,./0-9:;<=>?@A-Z^_`a-z|~\[\]-]{1,100}")
 _SYSTEM = {name.lower(): name for name in ("\\Seen", "\\Answered", "\\Flagged", "\\Deleted", "\\Draft")}
 
@@ -35,33 +36,40 @@ class _Stop(Exception):
     """The script executed `stop`."""
 
 
+class _Return(Exception):
+    """An included script executed `return`."""
+
+
 def run_script(script: Script, message: SieveMessage, surroundings: ScriptEnvironment) -> SieveResult:
     """Run a script; raise SieveRunError."""
-    return RunState(script, message, surroundings).result()
+    return RunState(message, surroundings).result(script)
 
 
 class RunState:
     """The state of one run, which tests read and whose `captures` and `remember` they set."""
 
-    def __init__(self, script: Script, message: SieveMessage, surroundings: ScriptEnvironment) -> None:
+    def __init__(self, message: SieveMessage, surroundings: ScriptEnvironment) -> None:
         self.message = message
         self.surroundings = surroundings
         self.variables: dict[str, str] = {}
         self.captures: tuple[str, ...] = ()
         self.flags: list[str] = []
         self.remember: dict[str, int] = {}
-        self._script = script
+        self._globals: dict[str, str] = {}
+        self._global_names: set[str] = set()  # variables of the current script that are global
+        self._included: list[tuple[str, str]] = []  # scripts that were included, in order
+        self._depth = 0
         self._deadline = monotonic() + surroundings.limits.seconds
-        self._expands = "variables" in script.extensions
+        self._expands = False
         self._implicit = True
         self._keeps: dict[str, Keep] = {}
         self._redirects: dict[str, Redirect] = {}
         self._reject: Reject | None = None
         self._vacation: VacationReply | None = None
 
-    def result(self) -> SieveResult:
+    def result(self, script: Script) -> SieveResult:
         with contextlib.suppress(_Stop):
-            self._do(self._script.calls)
+            self._run_script(script)
         if self._implicit:
             self._keep(Keep(flags=tuple(self.flags)))
         if self._reject is not None and (self._keeps or self._redirects or self._vacation):
@@ -88,9 +96,54 @@ class RunState:
 
     def _value(self, match: re.Match[str]) -> str:
         if match[1]:
-            return self.variables.get(match[1].lower(), "")
+            return self.variable(match[1])
         number = int(match[2])
         return self.captures[number] if number < len(self.captures) else ""
+
+    def variable(self, name: str) -> str:
+        """Return a variable of the current script, which may share it with others (RFC 6609 §3.3)."""
+        scope = self._globals if name.lower() in self._global_names else self.variables
+        return scope.get(name.lower(), "")
+
+    # --- Included scripts (RFC 6609) ---
+
+    def _run_script(self, script: Script) -> None:
+        self._expands = "variables" in script.extensions
+        with contextlib.suppress(_Return):
+            self._do(script.calls)
+
+    def _include(self, call: Call) -> None:
+        limits = self.surroundings.limits
+        key = (call.tags.get("location", ("personal",))[0], self.text(call.values[0]).strip())
+        if "once" in call.tags and key in self._included:
+            return
+        text = self.surroundings.load_script(*key)
+        if text is None:
+            if "optional" in call.tags:
+                return
+            raise SieveRunError(f'there is no {key[0]} script "{to_one_line(key[1])[:80]}" to include')
+        if self._depth >= limits.include_depth or len(self._included) >= limits.includes:
+            raise SieveRunError("the script includes too many others")
+        try:
+            script = compile_script(text)
+        except SieveError as error:
+            raise SieveRunError(f'included script "{to_one_line(key[1])[:80]}": {error}') from error
+        outer = (self._expands, self.variables, self._global_names, self.captures)
+        self.variables, self._global_names, self.captures = {}, set(), ()
+        self._included.append(key)
+        self._depth += 1
+        self._run_script(script)
+        self._depth -= 1
+        self._expands, self.variables, self._global_names, self.captures = outer
+
+    def _return(self, _: Call) -> None:
+        raise _Return
+
+    def _global(self, call: Call) -> None:
+        self._global_names.update(name.lower() for name in call.values[0])
+
+    def _error(self, call: Call) -> None:
+        raise SieveRunError(to_one_line(self.text(call.values[0]))[:200])
 
     # --- Commands ---
 
@@ -129,11 +182,8 @@ class RunState:
 
     def _redirect(self, call: Call) -> None:
         given = self.text(call.values[0])
-        try:
-            target = envelope_address.parse_address(given)
-        except envelope_address.AddressError:
-            target = ""
-        if "@" not in target:
+        target = parse_target(given)
+        if not target:
             raise SieveRunError(f'"{to_one_line(given)[:80]}" is no address to redirect to')
         if "copy" not in call.tags:  # RFC 3894: :copy leaves the implicit keep unchanged
             self._implicit = False
@@ -181,9 +231,10 @@ class RunState:
         self._store(name, value)
 
     def _store(self, name: str, value: str) -> None:
-        if name not in self.variables and len(self.variables) >= MAX_VARIABLES:
+        scope = self._globals if name in self._global_names else self.variables
+        if name not in scope and len(scope) >= MAX_VARIABLES:
             raise SieveRunError("the script uses too many variables")
-        self.variables[name] = value[:MAX_VALUE]
+        scope[name] = value[:MAX_VALUE]
 
     def _do_vacation(self, call: Call) -> None:
         if self._vacation is not None:
@@ -221,7 +272,7 @@ class RunState:
     def _flag_list(self, call: Call) -> tuple[str, list[str]]:
         """Return (variable, or "" for the internal variable; its flags)."""
         name = (call.values[0] or "").lower()
-        return name, self.variables.get(name, "").split() if name else self.flags
+        return name, self.variable(name).split() if name else self.flags
 
     def _put_flags(self, name: str, flags: list[str]) -> None:
         if name:
@@ -249,6 +300,10 @@ _ACTIONS: dict[str, Callable[[RunState, Call], Any]] = {
     "discard": RunState._discard,
     "redirect": RunState._redirect,
     "fileinto": RunState._fileinto,
+    "error": RunState._error,
+    "include": RunState._include,
+    "return": RunState._return,
+    "global": RunState._global,
     "reject": RunState._do_reject,
     "ereject": RunState._do_reject,
     "set": RunState._set,

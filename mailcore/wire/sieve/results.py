@@ -15,6 +15,8 @@ class Limits:
     actions: int = 32
     redirects: int = 4
     seconds: float = 5.0
+    includes: int = 255  # scripts included in one run
+    include_depth: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class ScriptEnvironment:
     has_mailbox: Callable[[str], bool]
     mailbox_for: Callable[[str], str]  # "\\Junk" → the mailbox's name, "" if there is none
     was_seen: Callable[[str], bool]  # duplicate test: True if this key was recorded
+    # (location, name) of a script to include → its text, or None if there is none; location: "personal" or "global"
+    load_script: Callable[[str, str], str | None] = lambda _location, _name: None
     zone_minutes: int = 0  # the owner's zone, in minutes ahead of UTC, used without :zone
     environment: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = Limits()

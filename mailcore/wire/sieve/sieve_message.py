@@ -57,28 +57,52 @@ class SieveMessage:
 
     # --- The body (RFC 5173) ---
 
-    def body_raw(self) -> str:
+    @cached_property
+    def _has_body(self) -> bool:
+        """False for a header alone, without an empty line after it: no body test holds for it (§4)."""
+        end = mime.find_header_end(self._content, 0, len(self._content))
+        return end < len(self._content) or self._content[max(0, end - 4) : end].endswith((b"\n\r\n", b"\n\n"))
+
+    def body_raw(self) -> list[str]:
         start = mime.find_header_end(self._content, 0, len(self._content))
-        return self._content[start : start + _BODY_LIMIT * 4].decode("utf-8", "replace")
+        return [self._content[start : start + _BODY_LIMIT * 4].decode("utf-8", "replace")] if self._has_body else []
 
     def body_text(self) -> list[str]:
         """Return the readable text of each text part."""
+        if not self._has_body:
+            return []
         leaves = readable_text.leaf_parts(self._tree)
         return [readable_text.readable_text(self._content, part) for part in leaves if part.kind == "text"]
 
     def body_of(self, types: tuple[str, ...]) -> list[str]:
-        """Return the content of parts by media type (§5.2): "" for all, "text", or "text/plain"."""
+        """Return the content of parts by media type (§5.2): "" for all, "text", or "text/plain".
+
+        A multipart is only what stands before and after its parts, an enclosed message only its header: the parts of
+        both are tested by themselves.
+        """
         found = []
-        for part in _all(self._tree):
+        for part in _all(self._tree) if self._has_body else ():
             if not any(_is_type(part, each.lower()) for each in types):
                 continue
             if part.kind == "text":
                 found.append(readable_text.decoded_text(self._content, part))
-            elif part.kind in ("multipart", "message"):
-                found.append(self._content[part.body : part.end][: _BODY_LIMIT * 4].decode("utf-8", "replace"))
+            elif part.kind == "multipart":
+                found += [each[: _BODY_LIMIT * 4].decode("utf-8", "replace") for each in self._around_parts(part)]
+            elif part.message is not None:
+                header = self._content[part.body : part.message.body]
+                found.append(header[: _BODY_LIMIT * 4].decode("utf-8", "replace"))
             else:
                 found.append(readable_text.decoded_bytes(self._content, part, _BODY_LIMIT).decode("utf-8", "replace"))
         return found
+
+    def _around_parts(self, part: mime.Part) -> list[bytes]:
+        """Return the prologue and the epilogue of a multipart, without the boundary lines."""
+        if not part.children or part.children[0].is_implied:
+            return [self._content[part.body : part.end]]
+        before = self._content[part.body : part.children[0].start]
+        prologue = before[: before.rstrip(b"\r\n").rfind(b"\n") + 1]
+        after = self._content[part.children[-1].end : part.end].lstrip(b"\r\n")
+        return [prologue, after.partition(b"\n")[2]]
 
 
 def _all(part: mime.Part) -> Iterator[mime.Part]:
@@ -125,3 +149,18 @@ def part_of(mail: str, part: str, delimiter: str) -> str | None:
 def to_one_line(value: str) -> str:
     """Return text that is safe in a header field."""
     return re.sub(r"[\x00-\x1f\x7f]+", " ", value).strip()
+
+
+def parse_target(text: str) -> str:
+    """Return the address of `address` or `name <address>` (RFC 5228 §2.4.2.3), or "" if there is none."""
+    name, bracket, rest = text.strip().rpartition("<")
+    if bracket and rest.endswith(">") and not _UNQUOTED.search(re.sub(r'"(?:[^"\\]|\\.)*+"', "", name)):
+        text = rest[:-1]
+    try:
+        address = addresses.parse_address(text.strip())
+    except addresses.AddressError:
+        return ""
+    return address if "@" in address else ""
+
+
+_UNQUOTED = re.compile(r'[<>@,;:"\\\[\]]')  # signs that no name has outside quotation marks

@@ -92,7 +92,7 @@ def _format_mailbox(text: str) -> str:
     mail, name = rest[:-1], before.rstrip()
     if not name:
         return mail
-    name = name.strip('" ')
+    name = to_one_line(headers.decode_value(name.strip('" '))) if name.isascii() else name.strip('" ')
     if name.isascii():
         escaped = re.sub(r'(["\\])', r"\\\1", name)
         return f'"{escaped}" <{mail}>'

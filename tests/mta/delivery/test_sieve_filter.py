@@ -19,6 +19,7 @@ from mailcore.store.mailbox import quota_limits
 from mailcore.store.maildir import maildir_files
 from mailcore.values import Client, Local, MessageRecipient, NewMessage, Owner
 from mailcore.wire.imap import system_flags as wire_flags
+from tests.mta.conftest import STRANGER
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
@@ -307,3 +308,33 @@ def test_an_account_takes_its_scripts_along(obey, lisi):
     assert quota_limits.read_allowance(lisi.account_id) is None
     with transaction.atomic():
         assert Event.objects.count() == 0
+
+
+# --- Other scripts, and where a message came from -------------------------------------------------
+
+
+def test_a_script_includes_others_of_its_owner_and_those_of_the_site(obey, arrive, lisi, tmp_path, parameters):
+    (tmp_path / "site.sieve").write_text('require "imap4flags"; addflag "$site";')
+    parameters(sieve_global_dir=str(tmp_path))
+    assert sieve_scripts.put_script(lisi, "mine", 'require "fileinto"; fileinto :flags "$mine" "Work";') is not None
+    mine = 'require ["fileinto", "mailbox"]; fileinto :create "Work"; stop;'
+    assert sieve_scripts.put_script(lisi, "mine", mine) is None
+    obey('require "include"; include :global "site"; include :global :optional "../site"; include "mine";')
+    arrive()
+    assert boxes() == {"Work": 1}
+
+
+def test_a_missing_script_is_a_fault_and_the_message_is_kept(obey, arrive):
+    obey('require "include"; include "none"; discard;')
+    arrive()
+    assert boxes()["INBOX"] >= 1
+
+
+def test_a_script_learns_of_the_client(obey, arrive):
+    obey(
+        'require ["environment", "relational", "comparator-i;ascii-numeric"];'
+        f'if allof (environment "remote-ip" "{STRANGER.address}", environment "remote-host" "{STRANGER.name}",'
+        ' environment :contains "version" "0.", not environment "remote-ip" "") { discard; }'
+    )
+    arrive()
+    assert boxes() == {}

@@ -181,10 +181,139 @@ def test_comments_stay_with_the_command_they_stand_before():
         'not specialuse_exists "\\\\Sent"',
         'string "a${hex:42}${unicode:4e2d}" "aB中"',
         'header :comparator "i;unicode-casemap" :is "subject" "会议通知 (final)"',
+        'string "a${unicode:0000040}b" "a@b"',
+        'string "${hex:4}" "\x04"',
+        'string "${hex:440}" "${hex:440}"',
+        'ihave ["fileinto", "variables"]',
+        'not ihave ["fileinto", "vnd.none"]',
+        'allof (not ihave "vnd.none", not allof (ihave "vnd.none", vndnone :tag "x"))',
     ],
 )  # fmt: skip
 def test_holds(test):
     assert holds(test)
+
+
+MIXED = (
+    b"From: a@b.cn\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\nprologue\r\n"
+    b"--b\r\nContent-Type: text/plain\r\n\r\ninner text\r\n"
+    b"--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: enclosed\r\n\r\nenclosed text\r\n"
+    b"--b--\r\nepilogue\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("test", "content"),
+    [
+        ('body :content "multipart" :contains "prologue"', MIXED),
+        ('body :content "multipart" :contains "epilogue"', MIXED),
+        ('not body :content "multipart" :contains "inner"', MIXED),
+        ('not body :content "multipart" :contains "--b"', MIXED),
+        ('body :content "message/rfc822" :contains "enclosed"', MIXED),
+        ('not body :content "message/rfc822" :contains "enclosed text"', MIXED),
+        ('body :content "text" :contains "enclosed text"', MIXED),
+        ('body :raw :is ""', b"From: a@b.cn\r\n\r\n"),
+        ('not body :raw :is ""', b"From: a@b.cn\r\n"),
+        ('not body :text :contains ""', b"From: a@b.cn\r\n"),
+        ('not body :content "" :contains ""', b"From: a@b.cn\r\n"),
+        ('address "x-original-sender" "c@d.cn"', b"X-Original-Sender: c@d.cn\r\n\r\n"),
+        ('address :count "eq" "list-owner" "1"', b"List-Owner: <mailto:c@d.cn>\r\n\r\n"),
+    ],
+)
+def test_parts_of_a_message(test, content):
+    """RFC 5173 §4 and §5, RFC 5228 §5.1."""
+    assert holds(test, content=content)
+
+
+def test_a_capture_may_be_written_with_zeroes():
+    script = 'if header :matches "subject" "*通知 (*)" { fileinto "${0000002}${00000000000000000009}"; }'
+    assert result(script).keeps == (Keep("final"),)
+
+
+def test_flags_are_counted_once():
+    script = """
+    set "names" "\\\\Seen $a \\\\seen $A";
+    if hasflag :count "eq" :comparator "i;ascii-numeric" "names" "2" { discard; }"""
+    assert result(script).keeps == ()
+
+
+@pytest.mark.parametrize("target", ["Wang <w@b.cn>", '"Wang, W." <w@b.cn>', "<w@b.cn>", "王 <w@b.cn>", " w@b.cn "])
+def test_an_address_to_redirect_to_may_have_a_name(target):
+    written = target.replace('"', '\\"')
+    assert result(f'redirect "{written}";').redirects == (Redirect("w@b.cn"),)
+
+
+@pytest.mark.parametrize(
+    "target", ["a@b.cn, c@d.cn", "a@b.cn <c@d.cn>", "Wang <w@b.cn", "Wang", "<>", "a <b> <c@d.cn>"]
+)
+def test_what_is_no_address_to_redirect_to(target):
+    with pytest.raises(SieveError, match="no address to redirect to"):
+        compile_script(f'redirect "{target}";')
+
+
+# --- Extensions that may be missing (RFC 5463) ----------------------------------------------------
+
+
+def test_a_block_for_a_missing_extension_is_not_looked_at():
+    script = """require "ihave";
+    if ihave "vnd.none" { vndcommand :strange "x"; } else { discard; }"""
+    assert run_script(compile_script(script), SieveMessage(MESSAGE, ENVELOPE), around()).keeps == ()
+
+
+def test_an_extension_asked_for_needs_no_require():
+    script = 'require "ihave"; if ihave "fileinto" { fileinto "x"; }'
+    assert run_script(compile_script(script), SieveMessage(MESSAGE, ENVELOPE), around()).keeps == (Keep("x"),)
+
+
+@pytest.mark.parametrize("script", ["if true { vndcommand; }", "if vndtest { keep; }", 'error "Nothing works.";'])
+def test_what_is_missing_fails_when_it_is_reached(script):
+    compiled = compile_script(f'require "ihave"; {script}')
+    with pytest.raises(SieveRunError):
+        run_script(compiled, SieveMessage(MESSAGE, ENVELOPE), around())
+
+
+# --- Included scripts (RFC 6609) ------------------------------------------------------------------
+
+
+def including(script: str, **scripts: str) -> SieveResult:
+    found = {
+        tuple(key.split("_")): 'require ["fileinto", "include", "variables"]; ' + text for key, text in scripts.items()
+    }
+    return result(script, load_script=lambda *key: found.get(key))
+
+
+def test_a_script_includes_others():
+    made = including('include "a"; include :global "b"; keep;', personal_a='fileinto "A";', global_b='fileinto "B";')
+    assert made.keeps == (Keep("A"), Keep("B"), Keep())
+
+
+def test_return_ends_the_included_script_and_stop_the_run():
+    assert including('include "a"; fileinto "B";', personal_a='return; fileinto "A";').keeps == (Keep("B"),)
+    assert including('include "a"; fileinto "B";', personal_a='fileinto "A"; stop;').keeps == (Keep("A"),)
+
+
+def test_variables_are_a_scripts_own_unless_it_shares_them():
+    made = including(
+        'global "shared"; set "shared" "1"; set "own" "2"; include "a"; fileinto "${shared}${own}";',
+        personal_a='global "shared"; set "own" "3"; set "shared" "${shared}x${nothing}";',
+    )
+    assert made.keeps == (Keep("1x2"),)
+
+
+def test_once_and_optional():
+    made = including('include :once "a"; include :once "a"; include :optional "none";', personal_a='set "x" "1"; keep;')
+    assert made.keeps == (Keep(),)
+    with pytest.raises(SieveRunError, match="no personal script"):
+        including('include "none";')
+
+
+def test_a_script_that_includes_itself_ends():
+    with pytest.raises(SieveRunError, match="includes too many"):
+        including('include "a";', personal_a='include "a";')
+
+
+def test_a_fault_in_an_included_script_names_it():
+    with pytest.raises(SieveRunError, match='included script "a": line 1'):
+        including('include "a";', personal_a="bark;")
 
 
 def test_variables_and_what_wildcards_stood_for():
