@@ -97,14 +97,13 @@ def apply_script(
     Raise OSError if the content cannot be read.
     """
     with open(content_files.content_path(claim.id), "rb") as file:
-        trace = file.read(claim.trace_size)
         file.seek(arrival.skip)
         content = arrival.trace + file.read()
     delimiter = conf.current().recipient_delimiter
     message = SieveMessage(content, Envelope(claim.sender, recipient.original or recipient.address, delimiter))
     targets: dict[str, str] = {}
     try:
-        result = run_script(compile_script(script.content), message, _script_environment(script, targets, trace))
+        result = run_script(compile_script(script.content), message, _script_environment(script, targets, content))
         fault = ""
     except (SieveRunError, SieveError) as error:
         result, fault = _PLAIN, str(error)
@@ -122,8 +121,10 @@ def apply_script(
     return FilterResult(script, claim, recipient, message, result, arrivals, fault)
 
 
-def _script_environment(script: sieve_scripts.ActiveScript, targets: dict[str, str], trace: bytes) -> ScriptEnvironment:
-    """Return what a script may ask for; `trace` are the fields that this system wrote when it received the message."""
+def _script_environment(
+    script: sieve_scripts.ActiveScript, targets: dict[str, str], content: bytes
+) -> ScriptEnvironment:
+    """Return what a script may ask for besides the message, of which `content` begins with our own trace fields."""
     parameters, now = conf.current(), now_us() / MICRO
 
     def target_mailboxes() -> dict[str, str]:
@@ -149,7 +150,7 @@ def _script_environment(script: sieve_scripts.ActiveScript, targets: dict[str, s
             "name": parameters.mail_name,
             "phase": "during",
             "version": VERSION,
-            **_client(trace),
+            **_client(content),
         },
         load_script=partial(sieve_scripts.find_included_script, script.account_id),
         limits=Limits(
@@ -162,12 +163,15 @@ def _script_environment(script: sieve_scripts.ActiveScript, targets: dict[str, s
     )
 
 
-_FROM = re.compile(rb"^Received: from [^\r\n]*\(([^\s()\[\]]*) \[(?:IPv6:)?([^\[\]\r\n]*)\]\)")
+_RECEIVED = re.compile(rb"^Received: ([^\r\n]*)", re.MULTILINE)
+_CLIENT = re.compile(rb"from [^()]*\(([^\s()\[\]]*) \[(?:IPv6:)?([^\[\]]*)\]\)")
+_TRACE_SIZE = 4096  # bytes in which our own Received field begins: only Return-Path and the like stand above it
 
 
-def _client(trace: bytes) -> dict[str, str]:
+def _client(content: bytes) -> dict[str, str]:
     """Return the environment items of the client that sent the message (RFC 5183 §4.1), by our own Received field."""
-    match = _FROM.match(trace)
+    received = _RECEIVED.search(content, 0, _TRACE_SIZE)
+    match = _CLIENT.match(received[1]) if received else None
     if match is None:
         return {}
     name, address = match[1].decode("ascii", "replace"), match[2].decode("ascii", "replace")

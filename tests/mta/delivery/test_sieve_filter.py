@@ -336,5 +336,8 @@ def test_a_script_learns_of_the_client(obey, arrive):
         f'if allof (environment "remote-ip" "{STRANGER.address}", environment "remote-host" "{STRANGER.name}",'
         ' environment :contains "version" "0.", not environment "remote-ip" "") { discard; }'
     )
-    arrive()
+    received = f"Received: from helo ({STRANGER.name} [{STRANGER.address}])\r\n\tby mail.benet.com; now\r\n".encode()
+    arrive(received + MESSAGE)
     assert boxes() == {}
+    arrive(b"Received: by mail.benet.com; now\r\n" + received + MESSAGE)
+    assert boxes() == {"INBOX": 1}
