@@ -54,6 +54,13 @@ class AccessParameters:
     unauthenticated_connection_total_limit: int = integer(
         "500", _("Connections of all IP addresses before log-in (IMAP, POP3, ManageSieve, submission); 0: no limit.")
     )
+    submission_from_check: str = text(
+        "sender_field",
+        _(
+            "What happens to a submitted message whose From is not an address of the account that sends it:"
+            " sender_field (a Sender field names the account), reject, off."
+        ),
+    )
     mail_max_bad_commands: int = integer(
         "20", _("Invalid commands or failed log-ins after which a POP3 connection is closed.")
     )
