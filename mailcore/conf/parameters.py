@@ -109,6 +109,9 @@ class Parameters(AccessParameters):
     web_body_limit: int = byte_size(
         "2621440", _("Largest body of a web request without files, from a user who is logged in.")
     )
+    web_connection_limit: int = integer(
+        "200", _("Web connections of one IP address, except behind a proxy (BEHIND_PROXY); 0: no limit.")
+    )
     web_request_time_limit: int = seconds("30s", _("Time limit of a web request's header, and again of its body."))
     web_min_data_rate: int = integer("2000", _("Bytes a second of a web request's body that extend its time limit."))
     webmail_import_size_limit: int = byte_size(
