@@ -14,7 +14,7 @@ from mailcore.values import Reply
 from mailcore.wire.message import address_list, envelope_address
 
 _MAX_AUTHORS = 20  # Addresses of one header that are looked up; more are foreign.
-_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:([^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)")
+_FIELD = re.compile(rb"^([!-9;-~]++)[ \t]*+:([^\r\n]*+\r\n(?:[ \t][^\r\n]*+\r\n)*+)", re.MULTILINE)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 
 
