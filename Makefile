@@ -30,12 +30,13 @@ run: env  ## start the demo site benet.com from nothing: all servers and the web
 test: env-dev  ## find or install test services, then run the whole suite
 	tests/run $(ARGS)
 
-lint: env-dev  ## check with ruff, mypy, import-linter and makemigrations
+lint: env-dev  ## check with ruff, bandit, mypy, import-linter and makemigrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive mailcore webmail mailadmin manage.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python manage.py makemigrations --check --dry-run --skip-checks
 
 format: env-dev  ## format the code
 	$(BIN)/ruff check --fix --quiet . || true

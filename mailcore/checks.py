@@ -148,6 +148,7 @@ def check_parameters(**_: Any) -> Iterable[CheckMessage]:
     yield from _check_sizes(parameters)
     yield from _check_times(parameters)
     yield from _check_auth_options(parameters)
+    yield from _check_choices(parameters)
     yield from _check_relay(parameters)
 
 
@@ -184,6 +185,16 @@ def _check_auth_options(parameters: conf.Parameters) -> Iterable[CheckMessage]:
                 hint=f"one of {', '.join(sorted(OPTIONS))}",
                 id="mailcore.E015",
             )
+
+
+_CHOICES = {"submission_from_check": ("sender_field", "reject", "off"), "imap_acl_scope": ("domain", "named", "all")}
+
+
+def _check_choices(parameters: conf.Parameters) -> Iterable[CheckMessage]:
+    """Check parameters with a fixed set of values: any other has the effect of the first, the default."""
+    for name, choices in _CHOICES.items():
+        if (value := getattr(parameters, name)) not in choices:
+            yield Error(f"{name}: {value}: unknown value", hint=f"one of {', '.join(choices)}", id="mailcore.E016")
 
 
 @register()

@@ -120,6 +120,8 @@ def found() -> set[str]:
         ({"message_size_limit": "0"}, "mailcore.E011"),
         ({"header_size_limit": "20000000"}, "mailcore.E012"),
         ({"smtpd_sasl_security_options": "noanonymous, forward_secrecy"}, "mailcore.E015"),
+        ({"submission_from_check": "sender-field"}, "mailcore.E016"),
+        ({"imap_acl_scope": "everybody"}, "mailcore.E016"),
         ({"minimal_backoff_time": "2h"}, "mailcore.E013"),
         ({"smtpd_soft_error_limit": "30"}, "mailcore.E014"),
         ({"smtpd_relay_restrictions": "permit", "smtpd_recipient_restrictions": ""}, "mailcore.E020"),

@@ -45,6 +45,13 @@ class SubmissionAndLogin:
     unauthenticated_connection_total_limit: int = integer(
         "500", _("Connections of all IP addresses before log-in (IMAP, POP3, ManageSieve, submission); 0: no limit.")
     )
+    submission_from_check: str = text(
+        "sender_field",
+        _(
+            "What happens to a submitted message whose From is not an address of the account that sends it:"
+            " sender_field (a Sender field names the account), reject, off."
+        ),
+    )
     auth_failure_delay: int = seconds("2s", _("Delay of the reply to a failed log-in."))
     auth_failure_limit: int = integer(
         "5", _("Failed log-ins of an IP address or account after which each further one doubles the delay.")

@@ -56,6 +56,9 @@ class SmtpServer:
     anvil_rate_time_unit: int = seconds(
         "60s", _("The period that the smtpd_client_…_rate_limit parameters count events in.")
     )
+    smtpd_connection_total_limit: int = integer(
+        "1000", _("Simultaneous connections of all SMTP clients, and of all LMTP clients; 0: no limit.")
+    )
     smtpd_client_connection_count_limit: int = integer("50", _("Simultaneous SMTP connections of one client."))
     smtpd_client_connection_rate_limit: int = integer(
         "0", _("Connections of one client per anvil_rate_time_unit; 0: no limit.")

@@ -25,6 +25,9 @@ class Web:
     )
     import_size_limit: int = byte_size("2097152", _("Largest file that the administration screens import."))
     web_threads: int = integer("8", _("Requests that one web process serves at once."))
+    web_connection_limit: int = integer(
+        "200", _("Web connections of one IP address, except behind a proxy (BEHIND_PROXY); 0: no limit.")
+    )
     webmail_fetch_networks: tuple[str, ...] = words(
         "", _("Networks the webmail may fetch pictures from although they are not public.")
     )

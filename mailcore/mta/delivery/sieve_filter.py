@@ -31,6 +31,7 @@ from mailcore.logs import writer
 from mailcore.mta.queue import content_files, enqueue
 from mailcore.mta.queue.claim import Claim, PendingRecipient
 from mailcore.mta.queue.states import MICRO, now_us
+from mailcore.mta.transports.smtp import dkim_sign
 from mailcore.store import directory
 from mailcore.store.access import sieve_scripts
 from mailcore.store.db import event_log
@@ -57,7 +58,7 @@ from mailcore.wire.sieve.script_parser import SieveError
 from mailcore.wire.sieve.sieve_message import SieveMessage, to_one_line
 
 _HERE = Client("127.0.0.1", "localhost", protocol="sieve")
-
+_ELSEWHERE = Client("unknown", protocol="sieve")  # Passed on for a client that may not write as its From says.
 _RELAY = "sieve"  # The relay name in log lines and in the message trace.
 _PLAIN = SieveResult((Keep(),))
 
@@ -282,6 +283,8 @@ def _send_vacation(filtered: FilterResult) -> bool:
     address = action.sender.rpartition("<")[2].rstrip("> ").lower()
     if action.sender and address not in {each.lower() for each in own}:
         action = replace(action, sender="")
+    if action.mime:
+        action = replace(action, reason=_mime_fields_only(action.reason))
     file, message_id = _new_content_file()
     date = formatdate(now_us() / MICRO, localtime=True)
     content = vacation.render_reply(
@@ -293,6 +296,16 @@ def _send_vacation(filtered: FilterResult) -> bool:
     return True
 
 
+def _mime_fields_only(entity: str) -> str:
+    """Return a MIME entity with its Content- fields only (RFC 5230 §4.5): a From there would be a second author."""
+    entity = entity.replace("\r\n", "\n").replace("\r", "\n")
+    if entity.startswith("\n"):
+        return entity
+    header, _, body = entity.partition("\n\n")
+    fields = re.split(r"\n(?![ \t])", header)
+    return "".join(f"{field}\n" for field in fields if field.lower().startswith("content-")) + f"\n{body}"
+
+
 def _send_redirect(filtered: FilterResult, address: str) -> None:
     """Queue the message with a Delivered-To header, which reveals loops; bounces go to its sender as usual."""
     claim, recipient = filtered.claim, filtered.recipient
@@ -302,7 +315,9 @@ def _send_redirect(filtered: FilterResult, address: str) -> None:
     _enqueue_file(
         _new_content_file()[0],
         content,
-        MessageRecipient(address, notify="NEVER" if recipient.notify.upper() == "NEVER" else ""),
+        # A stranger's message stays a stranger's: it is not signed as one of ours, whatever its From says.
+        client=_HERE if dkim_sign.is_author_known(claim) else _ELSEWHERE,
+        recipient=MessageRecipient(address, notify="NEVER" if recipient.notify.upper() == "NEVER" else ""),
         sender=claim.sender,
         message_id=claim.message_id,
         eight_bit=claim.eight_bit,
@@ -334,6 +349,7 @@ def _enqueue_file(
     recipient: MessageRecipient,
     *,
     message_id: str,
+    client: Client = _HERE,
     sender: str = "",
     eight_bit: bool | None = None,
     smtputf8: bool = False,
@@ -349,7 +365,7 @@ def _enqueue_file(
         recipients=(recipient,),
         size=len(content),
         received_us=now_us(),
-        client=_HERE,
+        client=client,
         message_id=message_id,
         eight_bit=not content.isascii() if eight_bit is None else eight_bit,
         smtputf8=smtputf8,

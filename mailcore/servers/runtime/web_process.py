@@ -18,20 +18,34 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from mailcore import conf
 from mailcore.asgi import application
 from mailcore.logs import writer
-from mailcore.servers.runtime import heartbeat
+from mailcore.servers.runtime import heartbeat, web_connections
 from mailcore.store import directory
 from mailcore.store.auth import account_login
 from mailcore.store.notify import notifications
 
 
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's protocol with a deadline for each request's header: its own timeout ends with the first byte."""
+    """uvicorn's protocol with a deadline for each request's header: its own timeout ends with the first byte.
+
+    It also counts connections by address (`web_connections`).
+    """
 
     _header_timer: asyncio.TimerHandle | None = None
+    _counted_as = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._start_header_timer()
+        self._counted_as = web_connections.register(self, self.client[0] if self.client else "")
+
+    @property
+    def is_idle(self) -> bool:
+        """True between requests, and until the header of the first is complete."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def drop(self) -> None:
+        """Close the connection, even if its client has not read the last response."""
+        self.transport.abort()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -43,6 +57,7 @@ class _Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_header_timer()
+        web_connections.unregister(self, self._counted_as)
         super().connection_lost(exc)
 
     def _start_header_timer(self) -> None:

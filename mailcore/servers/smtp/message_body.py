@@ -5,7 +5,7 @@ content beyond message_size_limit is read and dropped.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from mailcore import conf
 from mailcore.mta.queue.content_files import ContentFile
@@ -26,7 +26,9 @@ class MessageBody:
         self.has_bare_newline = False  # The content had a bare CR or LF.
         self.received_at = 0.0  # Time of the reply to DATA, in seconds.
         self.trace_size = 0  # Bytes of local trace headers at the top of the file.
-        self.add_headers: Callable[[bytes], bytes] | None = None  # Header → headers to add to it (RFC 6409 §8).
+        # Completes the header of a submission (RFC 6409 §8); the rejection is answered after the content.
+        self.complete_header: Callable[[bytes], Awaitable[tuple[Reply | None, bytes]]] | None = None
+        self._header_refusal: Reply | None = None
         self._executor = executor
         self._limit = limit
         self._results_filter = ResultsFilter(route.is_own_name)
@@ -65,27 +67,25 @@ class MessageBody:
             # Only new data is searched: a client may send a header of 100 KB in pieces of one byte.
             complete = self._head.find(b"\r\n\r\n", searched) >= 0
             self._head_complete = complete or len(self._head) > self._header_limit
-            if self.add_headers is not None:
+            if self.complete_header is not None:
                 if not self._head_complete:
                     return  # Until it is known which headers are missing.
-                content = self._completed_header(self.add_headers)
+                content = await self._completed_header(self.complete_header)
         self.file.write(content)
         if self.file.full:
             await self._executor.run_in_pool(self.file.flush)
 
     async def end_content(self) -> None:
-        """End the content: write the data that the filter held back."""
+        """End the content: write the data that the filter held back, or that waited for the end of the header."""
         if rest := self._results_filter.finish():
             await self._append(rest)
+        if self.complete_header is not None and not self._head_complete and not self.is_too_big:
+            self.file.write(await self._completed_header(self.complete_header))
 
-    def finish(self) -> None:
-        """Complete an accepted message: write the data that waited for the end of its header."""
-        if self.add_headers is not None and not self._head_complete:
-            self.file.write(self._completed_header(self.add_headers))
-
-    def _completed_header(self, add_headers: Callable[[bytes], bytes]) -> bytes:
+    async def _completed_header(self, complete: Callable[[bytes], Awaitable[tuple[Reply | None, bytes]]]) -> bytes:
         header, rest = trace_headers.split_header(bytes(self._head))
-        completed = header + add_headers(header) + rest
+        self._header_refusal, header = await complete(header)
+        completed = header + rest
         self._head, self._header = bytearray(completed), b""
         return completed
 
@@ -102,7 +102,7 @@ class MessageBody:
             return Reply(550, "5.5.2", "Error: bare <LF> or bare <CR> received")
         if trace_headers.count_hops(self.header()) > conf.current().hopcount_limit:
             return Reply(554, "5.4.0", "Error: too many hops")
-        return None
+        return self._header_refusal
 
     async def discard(self) -> None:
         with contextlib.suppress(OSError):

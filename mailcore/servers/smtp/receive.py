@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mailcore import conf
 from mailcore.logs import writer
-from mailcore.mta.policy import accept
+from mailcore.mta.policy import accept, author_check
 from mailcore.mta.queue.sending_limits import LimitReached
 from mailcore.servers.smtp.message_body import MessageBody
 from mailcore.servers.smtp.policy_checks import check_stage
@@ -53,7 +53,7 @@ def begin_message(session: "SmtpSession", transaction: "Transaction") -> Message
     prepended = "".join(f"{header}\r\n" for header in transaction.actions.prepend)
     body.write_headers(local + prepended.encode("utf-8", "replace") + received)
     if is_submission(session):
-        body.add_headers = functools.partial(_complete_headers, session, body.queue_id)
+        body.complete_header = functools.partial(_complete_header, session, body.queue_id)
     return body
 
 
@@ -74,12 +74,18 @@ def is_submission(session: "SmtpSession") -> bool:
     return not session.server.service.lmtp and accept.should_complete_headers(session.client())
 
 
-def _complete_headers(session: "SmtpSession", queue_id: str, header: bytes) -> bytes:
-    """Return the required headers that are missing (RFC 5322 §3.6), as Postfix's cleanup(8) adds them."""
+async def _complete_header(session: "SmtpSession", queue_id: str, header: bytes) -> tuple[Reply | None, bytes]:
+    """Add the required headers that are missing (RFC 5322 §3.6), as Postfix's cleanup(8) does, and check the author.
+
+    Return the rejection, if any, and the header.
+    """
     now = time.time()
     sender = envelope_address.format_address(session.sender or session.login)
     new_id = f"{time.strftime('%Y%m%d%H%M%S', time.gmtime(now))}.{queue_id}@{conf.current().myhostname}"
-    return trace_headers.missing_headers(header, sender, now, new_id)
+    header += trace_headers.missing_headers(header, sender, now, new_id)
+    if not session.login:
+        return None, header
+    return await session.server.executor.run_read(author_check.check_author, header, session.login)
 
 
 async def finish_message(session: "SmtpSession", transaction: "Transaction", body: MessageBody) -> Reply:
@@ -119,7 +125,6 @@ async def _commit_message(session: "SmtpSession", transaction: "Transaction", bo
     if transaction.actions.discard:
         await body.discard()
         return Reply(250, "2.0.0", f"Ok: queued as {body.queue_id}")
-    body.finish()
     message = _build_message(session, transaction, body)
     message, delivered = await session.server.committer.submit(body.file, message)
     # The client need not wait for the log.

@@ -101,16 +101,16 @@ class SmtpSession(SMTP):
                 self._name_lookup = self.loop.create_task(lookup)
         self.client_name = self.names.name
         self._record_tls(transport)
-        self.server.sessions.add(self)
+        self.server.add_session(self)
         self.connections = rate_limits.register_connection(self)
         if self.server.service.auth_required:
             counted = self._accepted.unauthenticated if self._accepted is not None else None
-            self._unauthenticated = count_connection(self.client_address, self._disconnect, counted)
+            self._unauthenticated = count_connection(self.client_address, self.disconnect, counted)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._name_lookup is not None:
             self._name_lookup.cancel()
-        self.server.sessions.discard(self)
+        self.server.remove_session(self)
         rate_limits.unregister_connection(self)
         self.mark_authenticated()
         super().connection_lost(error)
@@ -155,7 +155,13 @@ class SmtpSession(SMTP):
             self._unauthenticated.release()
             self._unauthenticated = None
 
-    def _disconnect(self, reason: str) -> None:
+    @property
+    def is_idle(self) -> bool:
+        """True if no command is being executed and no transaction has begun."""
+        return not self._busy and self.transaction is None
+
+    def disconnect(self, reason: str) -> None:
+        """Close the connection with 421 and the reason."""
         self.reply(Reply(421, "4.7.0", f"{self.hostname} Error: {reason}"))
         self.flush()
         if self.transport is not None:

@@ -6,13 +6,16 @@ import ssl
 from dataclasses import dataclass
 from socket import socket
 
-from mailcore import conf
+from mailcore import conf, rate_counters
 from mailcore.mta.queue import queue_ids
 from mailcore.servers.concurrency.executor import Executor
 from mailcore.servers.smtp.committer import Committer
 from mailcore.servers.smtp.session import SmtpSession
 from mailcore.servers.transport import proxy_protocol
 from mailcore.servers.transport.proxy_protocol import ProxiedListener
+
+TOO_MANY = "Too many connections."
+_TOTAL = "smtp connections in all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class SmtpServer:
         self.executor = executor
         self.tls_context = tls_context
         self.committer = committer
-        self.sessions: set[SmtpSession] = set()
+        self.sessions: dict[SmtpSession, None] = {}  # Oldest first.
         self.closing = False
         self._listeners: list[asyncio.Server | ProxiedListener] = []
 
@@ -51,6 +54,23 @@ class SmtpServer:
     def connections(self) -> int:
         """The number of connections."""
         return len(self.sessions)
+
+    def add_session(self, session: SmtpSession) -> None:
+        """Add a session; beyond smtpd_connection_total_limit it replaces the oldest one that is idle.
+
+        Where clients must log in, unauthenticated_connection_total_limit has that effect. Counted over all processes.
+        """
+        self.sessions[session] = None
+        if self.service.auth_required:
+            return
+        limit = conf.current().smtpd_connection_total_limit
+        if 0 < limit < rate_counters.increment_held(_TOTAL, self.service.name):
+            next((each for each in self.sessions if each.is_idle), session).disconnect(TOO_MANY)
+
+    def remove_session(self, session: SmtpSession) -> None:
+        self.sessions.pop(session, None)
+        if not self.service.auth_required:
+            rate_counters.decrement_held(_TOTAL, self.service.name)
 
     async def listen(self, sock: socket) -> None:
         """Serve on a bound socket from now on."""

@@ -169,6 +169,23 @@ def test_nobody_answers_in_anothers_name(obey, arrive, inbox):
     assert b"\r\nFrom: lisi@benet.com\r\n" in answer
 
 
+def test_a_mime_answer_brings_no_author_of_its_own(obey, arrive, inbox):
+    entity = (
+        "From: admin@benet.com\r\nX-A: b\r\n folded\r\ncontent-type: text/plain;\r\n charset=utf-8\r\nbcc: x@y\r\n\r\n"
+        "From: the body\r\n\r\nend\r\n"
+    )
+    obey(f'require "vacation"; vacation :mime text:\r\n{entity}.\r\n;')
+    arrive(sender="xiaoqi@benet.com")
+    [answer] = inbox("xiaoqi")
+    header, _, body = answer.partition(b"\r\n\r\n")
+    assert header.lower().count(b"\r\nfrom:") == 1
+    assert b"\r\nFrom: lisi@benet.com\r\n" in header
+    assert header.endswith(b"\r\ncontent-type: text/plain;\r\n charset=utf-8")
+    assert body == b"From: the body\r\n\r\nend\r\n"
+    assert b"X-A" not in header
+    assert b"bcc:" not in header
+
+
 def test_the_periods_have_limits(obey, arrive, parameters):
     parameters(sieve_vacation_max_period="2d")
     obey('require "vacation"; vacation :days 300 "away";')

@@ -10,9 +10,11 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, padding
 from mailcore.models import DkimKey, Domain
 from mailcore.mta.delivery import deliver
 from mailcore.mta.delivery.crash_recovery import PendingCleanup
-from mailcore.mta.queue import states
+from mailcore.mta.queue import enqueue, states
+from mailcore.mta.transports.smtp import dkim_sign
+from mailcore.store.access import sieve_scripts
 from mailcore.store.settings import dkim_keys as keys
-from mailcore.values import Client, MessageRecipient
+from mailcore.values import Client, MessageRecipient, Owner
 from mailcore.wire.sender_auth import dkim
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,7 +37,6 @@ def signing(benet) -> Domain:
 @pytest.fixture
 def leave(benet, far, dispatch):
     """`leave(content, client, …)`: what another host gets of a message."""
-    from mailcore.mta.queue import enqueue
 
     def hand_over(content: bytes, client: Client = SIGNED_IN, sender: str = "lisi@benet.com", **script: bytes) -> bytes:
         host = far(**script)
@@ -110,11 +111,39 @@ def test_the_signature_covers_what_goes_over_the_wire(signing, leave):
         (FROM_LISI.replace(b"lisi@benet.com>", b"lisi@benet.com>, x@benet.com"), SIGNED_IN, "lisi@benet.com"),
         (b"From: b@benet.com\r\n" + FROM_LISI, SIGNED_IN, "lisi@benet.com"),
         (b"Subject: nobody\r\n\r\nx\r\n", SIGNED_IN, "lisi@benet.com"),
+        (FROM_LISI.replace(b"lisi@", b"admin@"), SIGNED_IN, "lisi@benet.com"),
+        (FROM_LISI.replace(b"lisi@", b"xiaoqi@"), SIGNED_IN, "lisi@benet.com"),
+        (FROM_LISI.replace(b"lisi@", b"all@"), SIGNED_IN, "all@benet.com"),
     ],
-    ids=["a stranger's forgery", "a forged notice", "another domain", "two authors", "two From", "no From"],
+    ids=[
+        *("a stranger's forgery", "a forged notice", "another domain", "two authors", "two From", "no From"),
+        *("nobody's address", "a colleague's address", "a group's address"),
+    ],
 )
 def test_what_nobody_answers_for_is_not_signed(signing, leave, content, client, sender):
     assert b"DKIM-Signature" not in leave(content, client, sender)
+
+
+@pytest.mark.parametrize(
+    ("content", "client", "is_signed"),
+    [
+        (FROM_LISI, STRANGER, False),
+        (FROM_LISI.replace(b"lisi@", b"admin@"), SIGNED_IN, False),
+        (FROM_LISI, SIGNED_IN, True),
+    ],
+    ids=["a stranger's forgery", "a colleague's forgery", "a colleague's message"],
+)
+def test_a_redirect_signs_no_forgery(signing, benet, content, client, is_signed):
+    """A script of xiaoqi's passes on a message with From: …@benet.com."""
+    owner = Owner(benet["xiaoqi"], "xiaoqi@benet.com")
+    assert sieve_scripts.put_script(owner, "filters", 'redirect "a@far.example";') is None
+    assert sieve_scripts.activate_script(owner, "filters") is None
+    enqueue.write_and_enqueue(
+        content, "lisi@benet.com", [MessageRecipient("xiaoqi@benet.com")], client, states.now_us(), eight_bit=True
+    )
+    deliver.deliver("anna", states.claim_due("anna", 1), PendingCleanup())
+    [redirected] = [claim for claim in states.claim_due("berta", 9) if claim.pending[0].address == "a@far.example"]
+    assert (dkim_sign.plan_signing(redirected) is not None) == is_signed
 
 
 def test_notices_of_our_own_are_signed(signing, leave):

@@ -64,6 +64,13 @@ def raw(system: System, data: bytes) -> socket.socket:
     return connection
 
 
+def closed(connection: socket.socket) -> bool:
+    """Wait for the server; True if it closes without a word."""
+    with contextlib.suppress(ConnectionResetError):
+        return connection.recv(100) == b""
+    return True
+
+
 def signed_in(system: System) -> tuple[str, str]:
     """(cookies, CSRF token) of 李四."""
     connection = web(system)
@@ -110,6 +117,32 @@ def test_slow_requests_end(running, start):
     while piece := connection.recv(65536):  # until the server closes
         answer += piece
     assert answer.startswith(b"HTTP/1.1 408 ") or answer == b""
+
+
+def test_an_address_has_a_limit_of_connections(running):
+    """The oldest idle one makes room; a request under way is finished."""
+    system = running(MAIL_WEB_CONNECTION_LIMIT="20", MAIL_WEB_REQUEST_TIME_LIMIT="600s")
+    head = b"POST /login/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n"
+    working = raw(system, head)
+    assert working.recv(100).startswith(b"HTTP/1.1 100 ")
+    idle = [raw(system, b"GET /lo" if number % 2 else b"") for number in range(40)]
+    for connection in idle[:21]:
+        assert closed(connection)
+    assert status(system, "GET", "/login/")[0] == 200
+    assert closed(idle[21])
+    working.sendall(b"x")
+    assert working.recv(100).startswith(b"HTTP/1.1 403 ")
+    for connection in (working, *idle):
+        connection.close()
+
+
+def test_a_proxy_has_no_limit_of_connections(running):
+    system = running(BEHIND_PROXY="true", MAIL_WEB_CONNECTION_LIMIT="20")
+    connections = [raw(system, b"") for _ in range(40)]
+    for connection in connections:
+        connection.sendall(b"GET /login/ HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+        connection.close()
 
 
 @pytest.mark.parametrize(

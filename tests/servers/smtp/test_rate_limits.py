@@ -232,3 +232,21 @@ def test_at_the_same_moment(smtp, parameters):
     assert sorted(replies) == ["250"] * 5 + ["450"] * 5
     assert Queued.objects.count() == 5
     assert Account.objects.get(address="xiaoqi@benet.com").used_messages == len(messages("xiaoqi"))
+
+
+@pytest.mark.parametrize("service", ["smtp", "lmtp"])
+def test_all_clients_together_have_a_limit_and_the_oldest_idle_one_makes_room(smtp, parameters, service):
+    running = smtp(service)
+    parameters(mynetworks="127.0.0.0/8", smtpd_connection_total_limit="3")
+    verb = "LHLO" if service == "lmtp" else "EHLO"
+    working = extended(running, verb)
+    working.talk("C: MAIL FROM:<a@other.example>\nS: 250 …\nC: RCPT TO:<lisi@benet.com>\nS: 250 …")
+    idle = [extended(running, verb) for _ in range(5)]
+    for client in idle[:3]:
+        client.talk("S: 421 4.7.0 mail.benet.com Error: Too many connections.\nS:")
+    working.talk("C: DATA\nS: 354 …\nC: x\nC: .\nS: 250 2.0.0 Ok: queued as …")
+    idle[3].talk("C: NOOP\nS: 250 …")
+    for client in (working, *idle[3:]):
+        client.talk("C: QUIT\nS: 221 …\nS:")
+    running.do(running.server.close(5))  # It waits until all sessions have ended.
+    assert rate_counters.increment_held("smtp connections in all", running.server.service.name) == 1

@@ -50,6 +50,52 @@ def test_headers_that_are_missing(smtp, content, begins, has):
     assert own.lower().count("\r\n\r\n") <= 1
 
 
+FORGED = "From: Headmaster <admin@benet.com>\r\nSubject: s\r\nDate: now\r\nMessage-ID: <1@x>\r\n"
+
+
+@pytest.mark.parametrize("end", ["\r\nx\r\n", ""], ids=["body", "header only"])
+@pytest.mark.parametrize("forged", [FORGED, "Sender: admin@benet.com\r\n" + FORGED], ids=["From", "Sender"])
+def test_from_of_another_gets_a_sender_field(smtp, forged, end):
+    client = signed_in(smtp("submission"))
+    assert send(client, "lisi@benet.com", "xiaoqi@benet.com", forged + end).startswith("250")
+    Courier().run_until_idle()
+    [message] = messages("xiaoqi")
+    assert f"\r\n{FORGED}Sender: lisi@benet.com\r\n{end}" in message.decode() + ("" if end else "\r\n")
+    assert message.count(b"Sender:") == 1
+
+
+def test_from_of_another_is_rejected_where_so_configured(smtp, parameters):
+    running = smtp("submission")
+    parameters(submission_from_check="reject")
+    client = signed_in(running)
+    for content in (FORGED + "\r\nx\r\n", FORGED, "Subject: s\r\n" * 3000 + FORGED + "\r\nx\r\n"):
+        assert send(client, "lisi@benet.com", "xiaoqi@benet.com", content) == (
+            "553 5.7.1 <admin@benet.com>: Sender address rejected: not owned by user lisi@benet.com (in the From field)"
+        )
+    client.talk(
+        f"C: MAIL FROM:<lisi@benet.com>\nS: 250 …\nC: RCPT TO:<xiaoqi@benet.com>\nS: 250 …\nC: BDAT {len(FORGED)} LAST"
+    )
+    client.send(FORGED.encode())
+    assert client.hear().startswith("553 5.7.1 <admin@benet.com>")
+    assert not Queued.objects.exists()
+    assert send(client, "lisi@benet.com", "xiaoqi@benet.com").startswith("250")
+
+
+@pytest.mark.parametrize("service", ["smtp", "lmtp"])
+def test_from_of_strangers_is_theirs(smtp, service):
+    client = extended(smtp(service), "LHLO" if service == "lmtp" else "EHLO")
+    assert send(client, "a@other.example", "xiaoqi@benet.com", FORGED + "\r\nx\r\n").startswith("250")
+    Courier().run_until_idle()
+    assert b"Sender:" not in messages("xiaoqi")[0]
+
+
+def test_login_on_port_25_is_a_submission_too(smtp):
+    client = signed_in(smtp())
+    assert send(client, "lisi@benet.com", "xiaoqi@benet.com", FORGED + "\r\nx\r\n").startswith("250")
+    Courier().run_until_idle()
+    assert b"\r\nSender: lisi@benet.com\r\n" in messages("xiaoqi")[0]
+
+
 def test_strangers_messages_stay_as_they_are(smtp):
     assert send(greeted(smtp()), "a@other.example", "xiaoqi@benet.com", "no header\r\n").startswith("250")
     Courier().run_until_idle()

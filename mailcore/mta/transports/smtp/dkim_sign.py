@@ -1,9 +1,9 @@
 """DKIM signing of outgoing messages (RFC 6376): `plan_signing` finds the keys, `signature_fields` signs.
 
 The courier calls the first; `send_message` calls the second when it sends the message. A message is signed for its
-author's domain (From) if that has a key here and the message was submitted by an account of that domain, by a client of
-mynetworks, or created here. Mail of others that passes through (forwards, lists) is unchanged. The signature covers the
-content as sent, so it is made after a conversion to 7 bits.
+author's domain (From) if that has a key here and the message was submitted by an account that may write as the author,
+by a client of mynetworks, or created here. Mail of others that passes through (forwards, lists) is unchanged. The
+signature covers the content as sent, so it is made after a conversion to 7 bits.
 """
 
 import ipaddress
@@ -15,6 +15,7 @@ from threading import Lock
 
 from mailcore import conf
 from mailcore.models import Queued
+from mailcore.mta.policy import author_check
 from mailcore.mta.policy.networks import in_networks
 from mailcore.mta.queue import content_files
 from mailcore.mta.queue.claim import Claim
@@ -45,9 +46,16 @@ def plan_signing(claim: Claim) -> Signing | None:
     if not keys.has_any_signer():
         return None
     header, _ = _split_message(content_files.read_header(claim.id, claim.trace_size, conf.current().header_size_limit))
-    domain = author_domain(dkim.split_fields(header))
+    fields = dkim.split_fields(header)
+    domain = author_domain(fields)
     signers = keys.active_signers(domain) if domain else ()
-    return Signing(domain, signers) if signers and _may_sign_for(claim, domain) else None
+    return Signing(domain, signers) if signers and _is_author_known(claim, fields) else None
+
+
+def is_author_known(claim: Claim) -> bool:
+    """Return True if From names an account that submitted the message, or the message was created here."""
+    header, _ = _split_message(content_files.read_header(claim.id, claim.trace_size, conf.current().header_size_limit))
+    return _is_author_known(claim, dkim.split_fields(header))
 
 
 def signature_fields(claim: Claim, signing: Signing, replacement: bytes | None) -> bytes:
@@ -119,19 +127,15 @@ def author_domain(fields: list[tuple[str, bytes]]) -> str:
         return ""
 
 
-def _may_sign_for(claim: Claim, domain: str) -> bool:
+def _is_author_known(claim: Claim, fields: list[tuple[str, bytes]]) -> bool:
     if claim.login:
-        return domain in (_domain_of(claim.login), _domain_of(claim.sender))
+        return all(author_check.owns(whole.partition(b":")[2], claim.login) for name, whole in fields if name == "from")
     client = Queued.objects.filter(pk=claim.id).values_list("client_address", flat=True).first() or ""
     try:
         is_local = ipaddress.ip_address(client).is_loopback
     except ValueError:
         is_local = not client
     return is_local or in_networks(client, conf.current().mynetworks)
-
-
-def _domain_of(address: str) -> str:
-    return addresses.split_address(address)[1].lower()
 
 
 def _split_message(content: bytes) -> tuple[bytes, int]:
