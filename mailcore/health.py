@@ -1,6 +1,8 @@
 """The health check `/healthz`, for load balancers and monitoring; it reveals nothing about accounts or mail."""
 
 import socket
+from threading import Lock
+from time import monotonic
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -11,17 +13,45 @@ from mailcore.conf.interfaces import local_address
 from mailcore.store.notify import notifications
 
 _CONNECT_TIMEOUT = 1.0  # seconds a listener has to accept a connection
+_LIFETIME = 1.0  # seconds a result is used again: anybody may ask, and each check opens a connection to each listener
+
+
+class _LastResult:
+    """The latest result, found by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._until = 0.0
+        self._parts: dict[str, bool] = {}
+
+    def get(self) -> dict[str, bool]:
+        with self._lock:
+            if monotonic() >= self._until:
+                self._parts = _check_parts()
+                self._until = monotonic() + _LIFETIME
+            return self._parts
+
+    def clear(self) -> None:
+        self._until = 0.0
+
+
+last_result = _LastResult()
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
     """Return 200 and the state of each part if every part is up, else 503."""
+    parts = last_result.get()
+    return JsonResponse({"parts": parts}, status=200 if all(parts.values()) else 503)
+
+
+def _check_parts() -> dict[str, bool]:
     parts = {"database": _check_database(), "couriers": _check_couriers()}
     if settings.REDIS_URL:
         parts["redis"] = _check_redis()
     for name, port in settings.PORTS.items():
         if port is not None and name != "web" and is_enabled(name):
             parts[name] = _is_listening(local_address(name, conf.current()), port)
-    return JsonResponse({"parts": parts}, status=200 if all(parts.values()) else 503)
+    return parts
 
 
 def _check_database() -> bool:

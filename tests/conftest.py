@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.cache import cache
 
-from mailcore import conf, rate_counters
+from mailcore import conf, health, rate_counters
 from mailcore.logs import writer
 from mailcore.store import directory
 from mailcore.store.access import external_deliveries
@@ -44,6 +44,7 @@ def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     account_login.clear_cache()
     external_deliveries.clear_cache()
     rate_counters.reset()
+    health.last_result.clear()
     monkeypatch.setattr(conf, "_current", None)
 
 

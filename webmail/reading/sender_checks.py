@@ -67,8 +67,23 @@ def check_sender(
     if shown_address := _address_in(sender):
         words = _("The sender’s name shows the address %(shown)s, but the message comes from %(mail)s.")
         found.append(SenderFinding("danger", words % {"shown": shown_address, "mail": sender.mail}))
+    found += _check_submitter(head, sender)
     found += _check_reply_to(head, domain)
     return found
+
+
+def _check_submitter(head: MessageHeader, author: Address) -> list[SenderFinding]:
+    """Return a finding if the Sender field names another person than the author (RFC 5322 §3.6.2).
+
+    Our submission server writes it for an account that may not write as the author; lists write one legitimately.
+    """
+    submitter = next((person for person in head.addresses("sender") if person.mail), None)
+    if submitter is None or submitter.mail.casefold() == author.mail.casefold():
+        return []
+    if head.raw_first("list-id") or head.raw_first("list-post"):
+        return []
+    words = _("This message was sent by %(sender)s, not by %(author)s.")
+    return [SenderFinding("warning", words % {"sender": submitter.mail, "author": author.mail})]
 
 
 def _check_authentication(head: MessageHeader, visitor: str, domain: str) -> list[SenderFinding]:

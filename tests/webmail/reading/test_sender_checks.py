@@ -38,6 +38,12 @@ SENDERS = {
         f"{BY_OURS}dkim=pass header.i=@mail.bank.example\n{CAME}From: a@bank.example",
         ["good: The sender bank.example is confirmed."],
     ),
+    "sent by another account": (
+        "Sender: lisi@benet.com\nFrom: Headmaster <admin@benet.com>",
+        ["warning: This message was sent by lisi@benet.com, not by admin@benet.com."],
+    ),
+    "sent by the author": ("Sender: A@example.com\nFrom: a@example.com", []),
+    "sent by a list": ("Sender: owner@lists.example\nList-Id: <x.lists.example>\nFrom: a@example.com", []),
     "disowned": (
         f"{BY_OURS}spf=fail; dkim=none; dmarc=fail header.from=bank.example\n{CAME}From: a@bank.example",
         ["danger: The message only claims to come from bank.example: its domain disowns it."],
