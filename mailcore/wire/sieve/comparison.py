@@ -39,6 +39,7 @@ FOLDINGS: dict[str, Callable[[str], str]] = {
     "i;ascii-numeric": _octet_fold,
 }
 NUMERIC = "i;ascii-numeric"
+OCTET = "i;octet"
 DEFAULT = "i;ascii-casemap"
 
 

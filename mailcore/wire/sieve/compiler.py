@@ -6,18 +6,20 @@ the interpreter need not look again. Faults are reported with their line before 
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from mailcore.wire.sieve import comparison, script_parser
+from mailcore.wire.sieve.regex import RegexError, compile_regex
 from mailcore.wire.sieve.script_parser import Argument, Node, SieveError
 from mailcore.wire.sieve.sieve_message import parse_target
+from mailcore.wire.sieve.signatures import ADDRESS_HEADERS, COMMANDS, DATE_PARTS, TESTS, Signature
 
 EXTENSIONS = (
     *("body", "comparator-i;ascii-numeric", "comparator-i;unicode-casemap", "copy", "date", "duplicate"),
     *("encoded-character", "envelope", "environment", "ereject", "fileinto", "ihave", "imap4flags", "include"),
-    *("index", "mailbox", "reject", "relational", "special-use", "subaddress", "vacation", "vacation-seconds"),
+    *("index", "mailbox", "regex", "reject", "relational", "special-use", "subaddress", "vacation", "vacation-seconds"),
     "variables",
 )
 _ALWAYS = frozenset(("comparator-i;octet", "comparator-i;ascii-casemap"))
@@ -47,168 +49,6 @@ class Script:
     extensions: frozenset[str]
 
 
-# --- Tables ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Tag:
-    """A tag: the kind of value that follows ("" for none), its extension, and the group in which tags exclude each
-    other.
-    """
-
-    takes: str = ""
-    extension: str = ""
-    group: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Signature:
-    """The signature of a command or test. Kinds of values: string, strings (or one string), number."""
-
-    values: tuple[str, ...] = ()
-    tags: Mapping[str, _Tag] = field(default_factory=dict)
-    extension: str = ""
-    tests: int = 0  # 1: one; 2: a list of them
-    block: bool = False
-    optional: int = 0  # how many of the first values may be missing
-
-
-_MATCH = {
-    "is": _Tag(group="match"),
-    "contains": _Tag(group="match"),
-    "matches": _Tag(group="match"),
-    "count": _Tag("string", "relational", "match"),
-    "value": _Tag("string", "relational", "match"),
-    "comparator": _Tag("string", group="comparator"),
-}
-_PART = {
-    "localpart": _Tag(group="address-part"),
-    "domain": _Tag(group="address-part"),
-    "all": _Tag(group="address-part"),
-    "user": _Tag("", "subaddress", "address-part"),
-    "detail": _Tag("", "subaddress", "address-part"),
-}
-_INDEX = {"index": _Tag("number", "index"), "last": _Tag("", "index")}
-_FLAGS = {"flags": _Tag("strings", "imap4flags")}
-_COPY = {"copy": _Tag("", "copy")}
-_ZONE = {"zone": _Tag("string", group="zone"), "originalzone": _Tag(group="zone")}
-
-_COMMANDS: dict[str, _Signature] = {
-    "require": _Signature(("strings",)),
-    "if": _Signature(tests=1, block=True),
-    "elsif": _Signature(tests=1, block=True),
-    "else": _Signature(block=True),
-    "stop": _Signature(),
-    "keep": _Signature(tags=_FLAGS),
-    "discard": _Signature(),
-    "redirect": _Signature(("string",), _COPY),
-    "fileinto": _Signature(
-        ("string",),
-        {**_COPY, **_FLAGS, "create": _Tag("", "mailbox"), "specialuse": _Tag("string", "special-use")},
-        "fileinto",
-    ),
-    "error": _Signature(("string",), {}, "ihave"),
-    "include": _Signature(
-        ("string",),
-        {
-            "personal": _Tag(group="location"),
-            "global": _Tag(group="location"),
-            "once": _Tag(),
-            "optional": _Tag(),
-        },
-        "include",
-    ),
-    "return": _Signature((), {}, "include"),
-    "global": _Signature(("strings",), {}, "include"),
-    "reject": _Signature(("string",), {}, "reject"),
-    "ereject": _Signature(("string",), {}, "ereject"),
-    "setflag": _Signature(("string", "strings"), {}, "imap4flags", optional=1),
-    "addflag": _Signature(("string", "strings"), {}, "imap4flags", optional=1),
-    "removeflag": _Signature(("string", "strings"), {}, "imap4flags", optional=1),
-    "set": _Signature(
-        ("string", "string"),
-        {
-            "lower": _Tag(group="case"),
-            "upper": _Tag(group="case"),
-            "lowerfirst": _Tag(group="first"),
-            "upperfirst": _Tag(group="first"),
-            "quotewildcard": _Tag(),
-            "length": _Tag(),
-        },
-        "variables",
-    ),
-    "vacation": _Signature(
-        ("string",),
-        {
-            "days": _Tag("number", group="period"),
-            "seconds": _Tag("number", "vacation-seconds", "period"),
-            "subject": _Tag("string"),
-            "from": _Tag("string"),
-            "addresses": _Tag("strings"),
-            "mime": _Tag(),
-            "handle": _Tag("string"),
-        },
-        "vacation",
-    ),
-}
-_TESTS: dict[str, _Signature] = {
-    "true": _Signature(),
-    "false": _Signature(),
-    "not": _Signature(tests=1),
-    "allof": _Signature(tests=2),
-    "anyof": _Signature(tests=2),
-    "exists": _Signature(("strings",)),
-    "size": _Signature(("number",), {"over": _Tag(group="size"), "under": _Tag(group="size")}),
-    "header": _Signature(("strings", "strings"), {**_MATCH, **_INDEX}),
-    "address": _Signature(("strings", "strings"), {**_MATCH, **_PART, **_INDEX}),
-    "envelope": _Signature(("strings", "strings"), {**_MATCH, **_PART}, "envelope"),
-    "body": _Signature(
-        ("strings",),
-        {
-            **_MATCH,
-            "raw": _Tag(group="transform"),
-            "text": _Tag(group="transform"),
-            "content": _Tag("strings", group="transform"),
-        },
-        "body",
-    ),
-    "date": _Signature(("string", "string", "strings"), {**_MATCH, **_INDEX, **_ZONE}, "date"),
-    "currentdate": _Signature(("string", "strings"), {**_MATCH, "zone": _Tag("string", group="zone")}, "date"),
-    "hasflag": _Signature(("strings", "strings"), _MATCH, "imap4flags", optional=1),
-    "string": _Signature(("strings", "strings"), _MATCH, "variables"),
-    "environment": _Signature(("string", "strings"), _MATCH, "environment"),
-    "ihave": _Signature(("strings",), {}, "ihave"),
-    "mailboxexists": _Signature(("strings",), {}, "mailbox"),
-    "specialuse_exists": _Signature(("string", "strings"), {}, "special-use", optional=1),
-    "duplicate": _Signature(
-        (),
-        {
-            "handle": _Tag("string"),
-            "header": _Tag("string", group="unique"),
-            "uniqueid": _Tag("string", group="unique"),
-            "seconds": _Tag("number"),
-            "last": _Tag(),
-        },
-        "duplicate",
-    ),
-}
-# RFC 5228 §5.1: header fields that contain addresses.
-ADDRESS_HEADERS = frozenset(
-    (
-        *("from", "to", "cc", "bcc", "sender", "reply-to", "resent-from", "resent-to", "resent-cc", "resent-bcc"),
-        *("resent-sender", "return-path", "delivered-to", "x-original-to", "errors-to", "mail-followup-to"),
-        *("disposition-notification-to", "list-post", "x-forwarded-to", "x-forwarded-for", "resent-reply-to"),
-        *("mail-reply-to", "envelope-to", "envelope-from", "x-envelope-to", "x-envelope-from", "apparently-to"),
-        *("return-receipt-to", "x-confirm-reading-to", "x-original-from", "x-sender", "x-original-sender"),
-        *("abuse-reports-to", "x-abuse-to", "list-owner", "list-unsubscribe", "list-help", "x-delivered-to"),
-    )
-)
-DATE_PARTS = frozenset(
-    (
-        *("year", "month", "day", "date", "julian", "hour", "minute", "second", "time", "iso8601", "std11"),
-        *("zone", "weekday"),
-    )
-)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ZONE_TEXT = re.compile(r"[+-]\d{4}")
 
@@ -242,7 +82,7 @@ class _Checker:
         return Script(calls, frozenset(self._required))
 
     def _require(self, node: Node) -> None:
-        call = self._call(node, _COMMANDS["require"])
+        call = self._call(node, COMMANDS["require"])
         for name in call.values[0]:
             if name not in EXTENSIONS and name not in _ALWAYS:
                 raise SieveError(node.line, f'unsupported extension "{name}"')
@@ -264,9 +104,9 @@ class _Checker:
     def _commands(self, nodes: Iterable[Node]) -> tuple[Call, ...]:
         found: list[Call] = []
         for node in nodes:
-            shape = _COMMANDS.get(node.name)
+            shape = COMMANDS.get(node.name)
             if shape is None:
-                known = "a test, not a command" if node.name in _TESTS else "an unknown command"
+                known = "a test, not a command" if node.name in TESTS else "an unknown command"
                 raise SieveError(node.line, f'"{node.name}" is {known}')
             if node.name == "require":
                 raise SieveError(node.line, "require must come before all other commands")
@@ -285,13 +125,13 @@ class _Checker:
             return Call("error", error.line, {}, (str(error),))
 
     def _test(self, node: Node) -> Call:
-        shape = _TESTS.get(node.name)
+        shape = TESTS.get(node.name)
         if shape is None:
-            known = "a command, not a test" if node.name in _COMMANDS else "an unknown test"
+            known = "a command, not a test" if node.name in COMMANDS else "an unknown test"
             raise SieveError(node.line, f'"{node.name}" is {known}')
         return self._call(node, shape)
 
-    def _call(self, node: Node, shape: _Signature) -> Call:
+    def _call(self, node: Node, shape: Signature) -> Call:
         self._require_extension(node.line, node.name, shape.extension)
         if (node.block is not None) != shape.block:
             raise SieveError(node.line, f'"{node.name}" {"needs a" if shape.block else "takes no"} block in {{ }}')
@@ -308,9 +148,19 @@ class _Checker:
             tuple(self._nested_test(each) for each in node.tests),
             self._block(node.block or ()),
         )
+        if tags.get("match", ("",))[0] == "regex":
+            self._check_patterns(call)
         if (check := _CHECKS.get(node.name)) is not None:
             check(self, call)
         return call
+
+    def _check_patterns(self, call: Call) -> None:
+        for key in call.values[-1]:
+            if self.is_constant(key):
+                try:
+                    compile_regex(key, ignore_case=False)
+                except RegexError as error:
+                    raise SieveError(call.line, f'"{key[:80]}" is no regular expression: {error}') from error
 
     def _require_extension(self, line: int, shown: str, extension: str) -> None:
         # vacation-seconds alone is enough (RFC 6131 §2).
@@ -319,7 +169,7 @@ class _Checker:
         if extension and extension not in self._required:
             raise SieveError(line, f'"{shown}" needs require "{extension}"')
 
-    def _tags(self, node: Node, shape: _Signature) -> tuple[dict[str, Any], list[Argument]]:
+    def _tags(self, node: Node, shape: Signature) -> tuple[dict[str, Any], list[Argument]]:
         tags: dict[str, Any] = {}
         rest: list[Argument] = []
         waiting = list(node.arguments)
@@ -355,7 +205,7 @@ class _Checker:
                 raise SieveError(node.line, f'unsupported comparator "{name}"')
             if f"comparator-{name}" not in _ALWAYS | self._required:
                 raise SieveError(node.line, f'"{name}" needs require "comparator-{name}"')
-            if name == comparison.NUMERIC and tags.get("match", ("is",))[0] in ("contains", "matches"):
+            if name == comparison.NUMERIC and tags.get("match", ("is",))[0] in ("contains", "matches", "regex"):
                 raise SieveError(node.line, f'"{name}" compares with :is, :value and :count only')
         if "last" in tags and "index" not in tags and node.name != "duplicate":
             raise SieveError(node.line, '":last" needs ":index"')
@@ -364,7 +214,7 @@ class _Checker:
         if "zone" in tags and tags["zone"][0] == "zone" and not _ZONE_TEXT.fullmatch(tags["zone"][1]):
             raise SieveError(node.line, f'"{tags["zone"][1]}" is no time zone such as "+0800"')
 
-    def _values(self, node: Node, shape: _Signature, rest: list[Argument]) -> tuple[Any, ...]:
+    def _values(self, node: Node, shape: Signature, rest: list[Argument]) -> tuple[Any, ...]:
         missing = len(shape.values) - len(rest)
         if not 0 <= missing <= shape.optional:
             raise SieveError(node.line, f'"{node.name}" takes {len(shape.values)} arguments, not {len(rest)}')

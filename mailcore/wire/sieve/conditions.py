@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from mailcore.wire.message import dates, headers
 from mailcore.wire.sieve import comparison
-from mailcore.wire.sieve.compiler import ADDRESS_HEADERS, DATE_PARTS, EXTENSIONS, Call
+from mailcore.wire.sieve.compiler import EXTENSIONS, Call
+from mailcore.wire.sieve.regex import RegexError, compile_regex
 from mailcore.wire.sieve.results import SieveRunError
 from mailcore.wire.sieve.sieve_message import part_of
+from mailcore.wire.sieve.signatures import ADDRESS_HEADERS, DATE_PARTS
 
 if TYPE_CHECKING:
     from mailcore.wire.sieve.interpreter import RunState
@@ -36,12 +38,25 @@ def _any_match(state: "RunState", call: Call, values: Iterable[str], keys: Itera
     for value in values:
         state.mind_time()
         for key in wanted:
-            found = comparison.compare(kind, comparator, relation, value, key)
+            if kind == "regex":
+                found = _match_regex(state, comparator, value, key)
+            else:
+                found = comparison.compare(kind, comparator, relation, value, key)
             if found is not None:
-                if kind == "matches":
+                if kind in ("matches", "regex"):
                     state.captures = found
                 return True
     return False
+
+
+def _match_regex(state: "RunState", comparator: str, value: str, pattern: str) -> tuple[str, ...] | None:
+    """Return the text that matches and its groups, or None."""
+    try:
+        regex = compile_regex(pattern, ignore_case=comparator != comparison.OCTET)
+    except RegexError as error:
+        raise SieveRunError(f'"{pattern[:80]}" is no regular expression: {error}') from error
+    spans = regex.search(value, state.mind_time)
+    return None if spans is None else tuple(value[start:end] if start >= 0 else "" for start, end in spans)
 
 
 def _true(state: "RunState", call: Call) -> bool:

@@ -224,8 +224,11 @@ class RunState:
                 value = value[:1].lower() + value[1:]
             case "upperfirst":
                 value = value[:1].upper() + value[1:]
-        if "quotewildcard" in tags:
-            value = re.sub(r"([*?\\])", r"\\\1", value)
+        match tags.get("quote", ("",))[0]:
+            case "quotewildcard":
+                value = re.sub(r"([*?\\])", r"\\\1", value)
+            case "quoteregex":
+                value = re.sub(r"([][.*+?(){}|^$\\])", r"\\\1", value)
         if "length" in tags:
             value = str(len(value))
         self._store(name, value)

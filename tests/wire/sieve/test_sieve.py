@@ -69,7 +69,9 @@ def holds(test: str, **more) -> bool:
     ("script", "line", "words"),
     [
         ('fileinto "x";', 1, '"fileinto" needs require "fileinto"'),
-        ('require "regex";', 1, 'unsupported extension "regex"'),
+        ('require "vnd.none";', 1, 'unsupported extension "vnd.none"'),
+        ('require "regex"; if header :regex "a" "(b" { keep; }', 1, '"(b" is no regular expression: a ( without )'),
+        ('if header :regex "a" "b" { keep; }', 1, '":regex" needs require "regex"'),
         ("keep", 1, '";" expected before "the end"'),
         ("\n\nkeep;\nbark;", 4, '"bark" is an unknown command'),
         ("if bark { keep; }", 1, '"bark" is an unknown test'),
