@@ -50,10 +50,18 @@ from mailcore.values import (
     failed_outcome,
 )
 from mailcore.wire.imap import system_flags as wire_flags
-from mailcore.wire.sieve import vacation
+from mailcore.wire.sieve import notification, vacation
 from mailcore.wire.sieve.compiler import compile_script
 from mailcore.wire.sieve.interpreter import run_script
-from mailcore.wire.sieve.results import Envelope, Keep, Limits, ScriptEnvironment, SieveResult, SieveRunError
+from mailcore.wire.sieve.results import (
+    Envelope,
+    Keep,
+    Limits,
+    Notification,
+    ScriptEnvironment,
+    SieveResult,
+    SieveRunError,
+)
 from mailcore.wire.sieve.script_parser import SieveError
 from mailcore.wire.sieve.sieve_message import SieveMessage, to_one_line
 
@@ -219,6 +227,8 @@ def record_filter_results(filtered: FilterResult, copies: Sequence[insert.Staged
         actions.append(f"redirected to {redirect.address}")
     if result.vacation is not None and _send_vacation(filtered):
         actions.append("answered")
+    for notice in result.notifications:
+        actions += [f"notified {address}" for address in _send_notification(filtered, notice)]
     for key, seconds in result.remember:
         sieve_scripts.record_seen(filtered.script.account_id, key, _duplicate_period(seconds), anew=True)
     if result.reject is not None:
@@ -294,6 +304,23 @@ def _send_vacation(filtered: FilterResult) -> bool:
         file, content, MessageRecipient(claim.sender, notify="NEVER"), message_id=message_id, smtputf8=claim.smtputf8
     )
     return True
+
+
+def _send_notification(filtered: FilterResult, notice: Notification) -> tuple[str, ...]:
+    """Queue a notification to each of its recipients and return them; to none if a program wrote the message."""
+    if not notification.should_notify(filtered.message):
+        return ()
+    if notice.sender.lower() not in {each.lower() for each in _own_addresses(filtered)}:
+        notice = replace(notice, sender="")  # it must not bear another user's name
+    for address in notice.recipients:
+        file, message_id = _new_content_file()
+        date = formatdate(now_us() / MICRO, localtime=True)
+        content = notification.render_notification(
+            notice, filtered.message, owner=filtered.script.address, date=date, message_id=message_id
+        )
+        recipient = MessageRecipient(address, notify="NEVER")
+        _enqueue_file(file, content, recipient, message_id=message_id, smtputf8=not address.isascii())
+    return notice.recipients
 
 
 def _mime_fields_only(entity: str) -> str:

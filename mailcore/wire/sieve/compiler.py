@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from mailcore.wire.sieve import comparison, script_parser
+from mailcore.wire.sieve.notification import parse_mailto
 from mailcore.wire.sieve.regex import RegexError, compile_regex
 from mailcore.wire.sieve.script_parser import Argument, Node, SieveError
 from mailcore.wire.sieve.sieve_message import parse_target
@@ -18,7 +19,17 @@ from mailcore.wire.sieve.signatures import ADDRESS_HEADERS, COMMANDS, DATE_PARTS
 
 EXTENSIONS = (
     *("body", "comparator-i;ascii-numeric", "comparator-i;unicode-casemap", "copy", "date", "duplicate"),
-    *("encoded-character", "envelope", "environment", "ereject", "fileinto", "ihave", "imap4flags", "include"),
+    *(
+        "encoded-character",
+        "enotify",
+        "envelope",
+        "environment",
+        "ereject",
+        "fileinto",
+        "ihave",
+        "imap4flags",
+        "include",
+    ),
     *("index", "mailbox", "regex", "reject", "relational", "special-use", "subaddress", "vacation", "vacation-seconds"),
     "variables",
 )
@@ -268,6 +279,14 @@ def _check_ihave(checker: _Checker, call: Call) -> None:
     checker._required.update(name for name in call.values[0] if name in EXTENSIONS)
 
 
+def _check_notify(checker: _Checker, call: Call) -> None:
+    if checker.is_constant(call.values[0]) and parse_mailto(call.values[0]) is None:
+        raise SieveError(call.line, f'"{call.values[0][:80]}" is no mailto: address to notify')
+    importance = call.tags.get("importance", "2")
+    if checker.is_constant(importance) and importance not in ("1", "2", "3"):
+        raise SieveError(call.line, f'":importance" is "1", "2" or "3", not "{importance[:20]}"')
+
+
 def _check_include(checker: _Checker, call: Call) -> None:
     if checker.is_constant(call.values[0]) and not call.values[0].strip():
         raise SieveError(call.line, "the included script has no name")
@@ -327,6 +346,7 @@ def _check_vacation(checker: _Checker, call: Call) -> None:
 
 _CHECKS: dict[str, Callable[[_Checker, Call], None]] = {
     "redirect": _check_redirect,
+    "notify": _check_notify,
     "ihave": _check_ihave,
     "include": _check_include,
     "global": _check_global,

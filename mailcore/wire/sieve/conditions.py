@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mailcore.wire.message import dates, headers
 from mailcore.wire.sieve import comparison
 from mailcore.wire.sieve.compiler import EXTENSIONS, Call
+from mailcore.wire.sieve.notification import parse_mailto
 from mailcore.wire.sieve.regex import RegexError, compile_regex
 from mailcore.wire.sieve.results import SieveRunError
 from mailcore.wire.sieve.sieve_message import part_of
@@ -223,6 +224,17 @@ def _ihave(state: "RunState", call: Call) -> bool:
     return all(state.text(name) in EXTENSIONS for name in call.values[0])
 
 
+def _valid_notify_method(state: "RunState", call: Call) -> bool:
+    return all(parse_mailto(state.text(uri)) is not None for uri in call.values[0])
+
+
+def _notify_method_capability(state: "RunState", call: Call) -> bool:
+    """Evaluate a test for a property of a notification method (RFC 5435 §5): whether mail is read now is unknown."""
+    uri, name, keys = call.values
+    known = parse_mailto(state.text(uri)) is not None and state.text(name).lower() == "online"
+    return known and _any_match(state, call, ["maybe"], keys)
+
+
 def _unsupported(_: "RunState", call: Call) -> bool:
     """Fail for a test of an extension that is not there, evaluated without asking for it (RFC 5463 §4)."""
     raise SieveRunError(call.values[0])
@@ -273,6 +285,8 @@ _TESTS: dict[str, Callable[["RunState", Call], bool]] = {
     "hasflag": _hasflag,
     "string": _string,
     "environment": _environment,
+    "valid_notify_method": _valid_notify_method,
+    "notify_method_capability": _notify_method_capability,
     "ihave": _ihave,
     "error": _unsupported,
     "mailboxexists": _mailboxexists,

@@ -9,12 +9,15 @@ import re
 from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any
+from urllib.parse import quote
 
 from mailcore.wire.message import envelope_address
 from mailcore.wire.sieve import conditions
 from mailcore.wire.sieve.compiler import Call, Script, compile_script
+from mailcore.wire.sieve.notification import parse_mailto
 from mailcore.wire.sieve.results import (
     Keep,
+    Notification,
     Redirect,
     Reject,
     ScriptEnvironment,
@@ -66,6 +69,7 @@ class RunState:
         self._redirects: dict[str, Redirect] = {}
         self._reject: Reject | None = None
         self._vacation: VacationReply | None = None
+        self._notifications: list[Notification] = []
 
     def result(self, script: Script) -> SieveResult:
         with contextlib.suppress(_Stop):
@@ -79,6 +83,7 @@ class RunState:
             tuple(self._redirects.values()),
             self._reject,
             self._vacation,
+            tuple(self._notifications),
             tuple(self.remember.items()),
         )
 
@@ -164,7 +169,13 @@ class RunState:
         raise _Stop
 
     def _count(self) -> None:
-        actions = len(self._keeps) + len(self._redirects) + (self._vacation is not None) + (self._reject is not None)
+        actions = (
+            len(self._keeps)
+            + len(self._redirects)
+            + len(self._notifications)
+            + (self._vacation is not None)
+            + (self._reject is not None)
+        )
         if actions > self.surroundings.limits.actions:
             raise SieveRunError("the script asks for too many actions")
 
@@ -190,6 +201,27 @@ class RunState:
         self._redirects[envelope_address.fold_address(target)] = Redirect(target)
         if len(self._redirects) > self.surroundings.limits.redirects:
             raise SieveRunError("the script redirects to too many addresses")
+        self._count()
+
+    def _notify(self, call: Call) -> None:
+        uri = self.text(call.values[0])
+        method = parse_mailto(uri)
+        if method is None:
+            raise SieveRunError(f'"{to_one_line(uri)[:80]}" is no mailto: address to notify')
+        recipients, fields = method
+        self._notifications.append(
+            Notification(
+                recipients,
+                fields.get("subject", ""),
+                fields.get("body", ""),
+                self.text(call.tags.get("message", "")),
+                parse_target(self.text(call.tags.get("from", ""))),
+                self.text(call.tags.get("importance", "2")),
+            )
+        )
+        addresses = len(self._redirects) + sum(len(each.recipients) for each in self._notifications)
+        if addresses > self.surroundings.limits.redirects:
+            raise SieveRunError("the script notifies too many addresses")
         self._count()
 
     def _fileinto(self, call: Call) -> None:
@@ -229,6 +261,8 @@ class RunState:
                 value = re.sub(r"([*?\\])", r"\\\1", value)
             case "quoteregex":
                 value = re.sub(r"([][.*+?(){}|^$\\])", r"\\\1", value)
+        if "encodeurl" in tags:
+            value = quote(value, safe="")
         if "length" in tags:
             value = str(len(value))
         self._store(name, value)
@@ -304,6 +338,7 @@ _ACTIONS: dict[str, Callable[[RunState, Call], Any]] = {
     "redirect": RunState._redirect,
     "fileinto": RunState._fileinto,
     "error": RunState._error,
+    "notify": RunState._notify,
     "include": RunState._include,
     "return": RunState._return,
     "global": RunState._global,

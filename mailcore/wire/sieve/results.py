@@ -81,6 +81,18 @@ class VacationReply:
 
 
 @dataclass(frozen=True, slots=True)
+class Notification:
+    """A notification by mail (RFC 5436); `importance` is "1" (high) to "3"."""
+
+    recipients: tuple[str, ...]
+    subject: str = ""
+    body: str = ""
+    message: str = ""
+    sender: str = ""
+    importance: str = "2"
+
+
+@dataclass(frozen=True, slots=True)
 class SieveResult:
     """The actions for one message, each once; none at all means discard."""
 
@@ -88,9 +100,12 @@ class SieveResult:
     redirects: tuple[Redirect, ...] = ()
     reject: Reject | None = None
     vacation: VacationReply | None = None
+    notifications: tuple[Notification, ...] = ()
     remember: tuple[tuple[str, int], ...] = ()  # keys of duplicate tests, and for how many seconds to record them
 
     @property
     def is_plain(self) -> bool:
         """True if the result is that of no script at all."""
-        return self.keeps == (Keep(),) and not (self.redirects or self.reject or self.vacation or self.remember)
+        return self.keeps == (Keep(),) and not (
+            self.redirects or self.reject or self.vacation or self.notifications or self.remember
+        )

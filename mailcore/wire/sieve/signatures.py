@@ -62,6 +62,16 @@ COMMANDS: dict[str, Signature] = {
         {**_COPY, **_FLAGS, "create": Tag("", "mailbox"), "specialuse": Tag("string", "special-use")},
         "fileinto",
     ),
+    "notify": Signature(
+        ("string",),
+        {
+            "from": Tag("string"),
+            "importance": Tag("string"),
+            "options": Tag("strings"),
+            "message": Tag("string"),
+        },
+        "enotify",
+    ),
     "error": Signature(("string",), {}, "ihave"),
     "include": Signature(
         ("string",),
@@ -89,6 +99,7 @@ COMMANDS: dict[str, Signature] = {
             "upperfirst": Tag(group="first"),
             "quotewildcard": Tag(group="quote"),
             "quoteregex": Tag("", "regex", "quote"),
+            "encodeurl": Tag("", "enotify"),
             "length": Tag(),
         },
         "variables",
@@ -133,6 +144,8 @@ TESTS: dict[str, Signature] = {
     "hasflag": Signature(("strings", "strings"), _MATCH, "imap4flags", optional=1),
     "string": Signature(("strings", "strings"), _MATCH, "variables"),
     "environment": Signature(("string", "strings"), _MATCH, "environment"),
+    "valid_notify_method": Signature(("strings",), {}, "enotify"),
+    "notify_method_capability": Signature(("string", "string", "strings"), _MATCH, "enotify"),
     "ihave": Signature(("strings",), {}, "ihave"),
     "mailboxexists": Signature(("strings",), {}, "mailbox"),
     "specialuse_exists": Signature(("string", "strings"), {}, "special-use", optional=1),

@@ -358,3 +358,12 @@ def test_a_script_learns_of_the_client(obey, arrive):
     assert boxes() == {}
     arrive(b"Received: by mail.benet.com; now\r\n" + received + MESSAGE)
     assert boxes() == {"INBOX": 1}
+
+
+def test_a_notification_is_sent_once_with_the_delivery(obey, arrive):
+    obey('require "enotify"; notify :from "other@benet.com" :message "Mail!" "mailto:xiaoqi@benet.com";')
+    arrive()
+    assert boxes() == {"INBOX": 1}
+    assert boxes("xiaoqi") == {"INBOX": 1}
+    [notice] = Queued.objects.filter(recipients__address="xiaoqi@benet.com")
+    assert notice.sender == ""
