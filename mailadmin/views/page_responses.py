@@ -12,23 +12,19 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from mailadmin.permissions import Permissions
+from mailcore.conf import content_policies
 from mailcore.store.directory import DirectoryError
 
 log = logging.getLogger("mailadmin")
 
+
 # Scripts only from our own files; style attributes have the sizes of bars and charts.
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; img-src 'self' data:;"
-    " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-)
-
-
 def render_page(
     request: HttpRequest, permissions: Permissions, template: str, context: Mapping[str, object], status: int = 200
 ) -> HttpResponse:
     with in_time_zone_of(permissions):
         response = render(request, f"mailadmin/{template}.html", {"permissions": permissions, **context}, status=status)
-    response["Content-Security-Policy"] = POLICY
+    response["Content-Security-Policy"] = content_policies.ADMIN_PAGE
     return response
 
 

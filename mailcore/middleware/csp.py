@@ -1,4 +1,4 @@
-"""Middleware that sets the Content-Security-Policy (level 3): pages load this site's own files only.
+"""Middleware that sets the Content-Security-Policy of pages.
 
 A policy that a view sets itself (for untrusted HTML in a frame, for downloads) is kept.
 """
@@ -7,10 +7,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponseBase
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; media-src 'self'; "
-    "connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
-)
+from mailcore.conf import content_policies
 
 
 def csp_middleware(
@@ -18,7 +15,7 @@ def csp_middleware(
 ) -> Callable[[HttpRequest], HttpResponseBase]:
     def with_policy(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
-        response.headers.setdefault("Content-Security-Policy", POLICY)
+        response.headers.setdefault("Content-Security-Policy", content_policies.PAGE)
         return response
 
     return with_policy

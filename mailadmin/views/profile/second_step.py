@@ -14,7 +14,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from mailadmin import sign_in
-from mailadmin.views.page_responses import POLICY
+from mailcore.conf import content_policies
 from mailcore.models import Account
 from mailcore.mta.notices import owner_notice
 from mailcore.store.auth import second_factors, throttle
@@ -62,7 +62,7 @@ def second_step(request: HttpRequest) -> HttpResponse:
         "site": relying_party(request),
     }
     response = render(request, "mailadmin/second_step.html", context, status=401 if problem else 200)
-    response["Content-Security-Policy"] = POLICY
+    response["Content-Security-Policy"] = content_policies.ADMIN_PAGE
     return response
 
 

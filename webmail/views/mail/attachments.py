@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_POST, require_safe
 
+from mailcore.conf import content_policies
 from webmail.account.session import Request, requires_login
 from webmail.address_book import contact_store, vcard_csv
 from webmail.mailserver import imap_client
@@ -209,8 +210,6 @@ def _file_response(content: bytes, kind: str, name: str, *, inline: bool) -> Htt
         disposition += f"; filename=\"{plain_name}\"; filename*=UTF-8''{quote(name, safe='')}"
     response["Content-Disposition"] = disposition
     response["X-Content-Type-Options"] = "nosniff"
-    # A browser's built-in PDF viewer does not run in a sandbox.
-    sandbox = "" if kind == "application/pdf" else "sandbox; "
-    policy = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'self'"
-    response["Content-Security-Policy"] = sandbox + policy
+    is_pdf = kind == "application/pdf"
+    response["Content-Security-Policy"] = content_policies.PDF_FILE if is_pdf else content_policies.FILE
     return response

@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_POST, require_safe
 
+from mailcore.conf import content_policies
 from webmail.account.session import Request, requires_login
 from webmail.address_book import contact_store
 from webmail.mailserver import imap_client, submission
@@ -43,10 +44,6 @@ CHARSETS = (
     ("windows-1256", gettext_lazy("Arabic (Windows-1256)")),
     ("windows-874", gettext_lazy("Thai (Windows-874)")),
     ("windows-1258", gettext_lazy("Vietnamese (Windows-1258)")),
-)
-_FRAME_POLICY = (
-    "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src data: 'self'; "
-    "style-src 'unsafe-inline'; frame-ancestors 'self'; form-action 'none'; base-uri 'none'"
 )
 
 
@@ -252,7 +249,7 @@ def print_page(request: Request, mail: imap_client.MailSession, uid: int) -> Htt
 
 
 def _frame_response(response: HttpResponse) -> HttpResponse:
-    response["Content-Security-Policy"] = _FRAME_POLICY
+    response["Content-Security-Policy"] = content_policies.MESSAGE_FRAME
     response["Referrer-Policy"] = "no-referrer"
     return response
 
