@@ -101,16 +101,19 @@ class DatabaseWrapper(SqliteWrapper):
 
 
 def _make_private(name: str) -> None:
-    """Let only the owner read the database, whatever its folder allows; its log and index take the same mode."""
+    """Let only the owner read the database, whatever its folder allows; its log and index take the same mode.
+
+    A database that exists is never opened here: closing it would drop the locks that SQLite holds on it in this process
+    (https://www.sqlite.org/howtocorrupt.html §2.2).
+    """
     try:
-        file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        status = os.stat(name)
+        if status.st_mode & 0o077 and status.st_uid == os.geteuid():
+            os.chmod(name, 0o600)
     except OSError:
         return  # connecting reports what is wrong
-    try:
-        if os.fstat(file).st_mode & 0o077 and os.fstat(file).st_uid == os.geteuid():
-            os.fchmod(file, 0o600)
-    finally:
-        os.close(file)
 
 
 def _private(path: str, flags: int) -> int:

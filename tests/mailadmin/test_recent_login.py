@@ -1,7 +1,9 @@
-"""What would outlast a stolen session: it needs a recent proof, and the owner hears of it."""
+"""Changes that would outlast a stolen session need a recent proof, and the owner is notified of them."""
 
 import email
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,7 @@ def notices() -> dict[str, str]:
 
 
 def test_the_owner_hears_of_an_app_password(queue_folder, office, visit) -> None:
+    Account.objects.filter(pk=office.lisi.pk).update(language="en")
     visit("lisi").post("/account/app-passwords", {"label": "phone"})
     assert "An app password was made." in notices()["lisi@benet.com"]
 
@@ -166,7 +169,7 @@ def test_a_session_key_of_the_database_opens_nothing(office, visit) -> None:
 def test_nobody_else_reads_the_database_file(tmp_path) -> None:
     from mailcore.sqlite.base import _make_private
 
-    for existing in (False, True):
+    for existing in (False, True):  # a database made by us, and one made by an earlier version
         path = tmp_path / f"{existing}.sqlite3"
         if existing:
             path.touch(0o644)
@@ -176,3 +179,20 @@ def test_nobody_else_reads_the_database_file(tmp_path) -> None:
         database.execute("CREATE TABLE t (x)")
         assert {each.stat().st_mode & 0o777 for each in tmp_path.glob(f"{existing}.sqlite3*")} == {0o600}
         database.close()
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="SQLite alone has a file of its own")
+def test_a_new_connection_keeps_the_locks_of_this_process(tmp_path) -> None:
+    """POSIX drops all locks of a process on a file that it closes once: SQLite's file is never opened beside SQLite."""
+    from mailcore.sqlite.base import _make_private
+
+    path = str(tmp_path / "x.sqlite3")
+    _make_private(path)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("CREATE TABLE t (x)")
+    holder.execute("BEGIN EXCLUSIVE")
+    _make_private(path)
+    program = f"import sqlite3; sqlite3.connect({path!r}, timeout=0).execute('SELECT * FROM t')"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "database is locked" in ran.stderr
+    holder.close()

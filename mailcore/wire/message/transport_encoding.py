@@ -29,7 +29,7 @@ def has_long_line(content: bytes, limit: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TransportEncoding:
-    """What a next host takes: 7 bits only, and lines of at most `line_limit` bytes (0: any)."""
+    """The form that a next host takes: 7 bits only, lines of at most `line_limit` bytes (0: any)."""
 
     seven_bit: bool
     line_limit: int
