@@ -38,8 +38,8 @@ def test_the_fetch_that_sets_seen_carries_the_flags(two) -> None:
 def test_only_messages_that_change_carry_the_flags(two) -> None:
     one, _ = two
     one.do("STORE 2 +FLAGS.SILENT (\\Seen)")
-    told = one.do("UID FETCH 1:3 BODY[HEADER.FIELDS (X)]")
-    assert [answer.partition(b" BODY")[0] for answer in told] == [
+    responses = one.do("UID FETCH 1:3 BODY[HEADER.FIELDS (X)]")
+    assert [answer.partition(b" BODY")[0] for answer in responses] == [
         b"* 1 FETCH (UID 1 FLAGS (\\Seen)",
         b"* 2 FETCH (UID 2",
         b"* 3 FETCH (UID 3 FLAGS (\\Seen)",
@@ -78,12 +78,12 @@ def test_a_new_keyword_is_announced_before_it_is_shown(two, command: str, count:
     other.do("NOOP")
     other.do("FETCH 1:* FLAGS")
     one.do("STORE 1 +FLAGS.SILENT ($New)")
-    told = other.do(command)
-    assert told[0].startswith(b"* FLAGS (")
-    assert told[0].endswith(b" $New)")
-    assert told[1].startswith(b"* OK [PERMANENTFLAGS (")
-    assert b"$New" in told[2]
-    assert all(b"FETCH" in answer for answer in told[2 : 2 + (count if "*" in command else 1)])
+    responses = other.do(command)
+    assert responses[0].startswith(b"* FLAGS (")
+    assert responses[0].endswith(b" $New)")
+    assert responses[1].startswith(b"* OK [PERMANENTFLAGS (")
+    assert b"$New" in responses[2]
+    assert all(b"FETCH" in answer for answer in responses[2 : 2 + (count if "*" in command else 1)])
 
 
 @pytest.mark.parametrize(
@@ -116,5 +116,7 @@ def test_notify_status_has_the_highest_modseq(two) -> None:
     """RFC 5465 §3.1, §5.3: also for a client without CONDSTORE."""
     one, other = two
     one.do("CREATE Work"), one.append(PLAIN, "Work")
-    told = other.do("NOTIFY SET STATUS (mailboxes (Work) (MessageNew MessageExpunge FlagChange))")
-    assert re.fullmatch(rb"\* STATUS Work \(MESSAGES 1 UIDNEXT 2 UIDVALIDITY \d+ UNSEEN 1 HIGHESTMODSEQ 2\)", told[0])
+    responses = other.do("NOTIFY SET STATUS (mailboxes (Work) (MessageNew MessageExpunge FlagChange))")
+    assert re.fullmatch(
+        rb"\* STATUS Work \(MESSAGES 1 UIDNEXT 2 UIDVALIDITY \d+ UNSEEN 1 HIGHESTMODSEQ 2\)", responses[0]
+    )
