@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 
 from mailcore.logs.reader import parse_time
-from mailcore.models import Account, Mailbox, Message, Queued, Recipient
+from mailcore.models import Account, Mailbox, Message, MessageSummary, Queued, Recipient
 from mailcore.mta.queue import content_files, states
 from mailcore.mta.workers.courier import Courier
 from mailcore.store.mailbox import copy_move
@@ -284,6 +284,22 @@ def rows(mailbox: str) -> list[tuple[int, int, str, str]]:
     return list(
         Message.objects.filter(mailbox=box).order_by("uid").values_list("uid", "flags", "keywords", "base_name")
     )
+
+
+def test_a_rescan_finds_nothing_to_correct_in_a_delivered_message(post, run):
+    post("lisi")
+    deliver()
+    assert run("mailindex", "--rescan", "--json").out == ""
+
+
+def test_a_rescan_describes_messages_anew(dovecots_maildir, run):
+    run("mailindex", "lisi@benet.com")
+    assert "anew" not in run("mailindex", "--rescan", "lisi@benet.com").out
+    MessageSummary.objects.filter(message__mailbox__name="INBOX").update(envelope=b"(old)")
+    assert "INBOX: 3 messages of 3 would be described anew" in run("mailindex", "--rescan", "--dry-run").out
+    found = json.loads(run("mailindex", "--rescan", "--json", "lisi@benet.com").out)
+    assert found == {"account": "lisi@benet.com", "mailbox": "INBOX", "rescanned": 3, "changed": 3}
+    assert run("mailindex", "--rescan", "--json").out == ""
 
 
 def test_a_dry_run_reports_and_changes_nothing(dovecots_maildir, run):

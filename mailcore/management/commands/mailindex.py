@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mailcore.management.program import Fatal, Program, plural
-from mailcore.store.access import reindex, repair
+from mailcore.store.access import reindex, repair, rescan
 from mailcore.store.access.reindex import FolderReport
 from mailcore.store.access.repair import Counters
 from mailcore.values import Owner
@@ -55,6 +55,12 @@ class Command(Program):
         parser.add_argument(
             "--drop", action="store_true", help="remove rows whose file is lost (after --restore), permanently"
         )
+        parser.add_argument(
+            "--rescan",
+            action="store_true",
+            help="read every message again and correct what listings show of it, after an upgrade that reads"
+            " messages otherwise",
+        )
         parser.add_argument("--json", action="store_true", help="one JSON object for each folder with differences")
         parser.add_argument("addresses", nargs="*", metavar="address", help="only these accounts (default: all)")
 
@@ -77,6 +83,8 @@ class Command(Program):
                 unresolved += len(folder.found) if options["dry_run"] else 0
                 self._report(owner, folder, indexed, repaired, as_json=options["json"], dry_run=options["dry_run"])
             unresolved += self._recount(owner, as_json=options["json"], dry_run=options["dry_run"])
+            if options["rescan"]:
+                self._rescan(owner, as_json=options["json"], dry_run=options["dry_run"])
             if not options["dry_run"]:
                 reindex.import_subscriptions(owner)
         if not options["addresses"]:
@@ -96,6 +104,16 @@ class Command(Program):
         if options["drop"]:
             indexed.dropped = repair.drop(owner, folder)
         return indexed
+
+    def _rescan(self, owner: Owner, *, as_json: bool, dry_run: bool) -> None:
+        for name, read, changed in rescan.rescan(owner, dry_run=dry_run):
+            self._show_progress(f"{owner.address} {name}: {read}")
+            if as_json and changed:
+                found = {"account": owner.address, "mailbox": name, "rescanned": read, "changed": changed}
+                self.print(json.dumps(found, ensure_ascii=False))
+            elif changed:
+                would = "would be " if dry_run else ""
+                self.print(f"{owner.address} {name}: {plural(changed, 'message')} of {read} {would}described anew")
 
     def _recount(self, owner: Owner, *, as_json: bool, dry_run: bool) -> int:
         """Correct counters and return how many remain wrong."""
