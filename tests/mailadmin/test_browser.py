@@ -108,39 +108,46 @@ def test_no_page_runs_out_of_its_screen_or_into_an_error(visit, width: int, lang
     assert page.wrong == []
 
 
+def submit(page: Page, button: str) -> None:
+    """Press a form's button and wait for the page that answers it: a click alone may return before the old page is
+    gone."""
+    with page.expect_navigation():
+        page.click(button)
+
+
 def answers(page: Page) -> Iterator[str]:
     """Pages behind a button: field errors, reports, confirmations. Yields a name of each, and leaves
     nothing behind that the next one needs."""
     page.goto("/admin/domains/new")
     page.fill("[name=name]", "no domain")
-    page.click("main form button.button")
+    submit(page, "main form button.button")
     yield "a mistake"
     page.goto("/admin/accounts/")
     page.check("[name=all]")
-    page.click("main form[method=post] button.button")
+    submit(page, "main form[method=post] button.button")
     yield "many accounts"
     page.goto("/admin/accounts/import")
     page.fill("[name=text]", "address,password\nzhao@benet.com,a b c d e f\nli si@benet.com,x\n")
-    page.click("[name=try]")
+    submit(page, "[name=try]")
     yield "a report by line"
     page.goto("/admin/simulator")
     page.fill("[name=recipient]", "all@benet.com")
-    page.click("main form button.button")
+    submit(page, "main form button.button")
     yield "a decision"
     page.goto("/admin/aliases/text")
     page.fill("[name=text]", "all: lisi\nbad: nobody\n")
-    page.click("main form button.button.plain")
+    submit(page, "main form button.button.plain")
     yield "aliases with a mistake"
     page.goto("/admin/settings/postfix")
     page.fill("[name=text]", "message_size_limit = 7\nno_such = 1\n")
-    page.click("[name=try]")
+    submit(page, "[name=try]")
     yield "a main.cf looked over"
     page.goto("/admin/queue/ABC123")
-    page.click("main form button[value=delete]")
+    submit(page, "main form button[value=delete]")
     yield "a message to be deleted"
     page.goto("/account/app-passwords")
     page.fill("[name=label]", "laptop")
-    page.click("main form button.button")
+    submit(page, "main form button.button")
     yield "a password shown once"
     page.goto("/account/confirm")
     yield "is it really you"
