@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,10 +43,19 @@ class Site:
 
     def start(self) -> None:
         """Start and wait for the ready line."""
+        self.spawn()
+        self.wait_until_ready()
+
+    def spawn(self) -> None:
+        """Start, without waiting."""
         command = [sys.executable, str(ROOT / "manage.py"), "runmailserver", "--demo", "--json"]
         self.process = subprocess.Popen(
             [*command, "--demo-users", str(self.users)], env=self.environment, stdout=subprocess.PIPE, text=True
         )
+
+    def wait_until_ready(self) -> None:
+        """Read what the server prints up to its ready line; `RuntimeError` if it ends before."""
+        assert self.process is not None
         assert self.process.stdout is not None
         for line in self.process.stdout:
             if line.startswith("{"):
@@ -56,6 +65,14 @@ class Site:
             elif line.startswith("ready"):
                 return
         raise RuntimeError(f"the site did not start: exit {self.process.wait()}")
+
+    def kill(self) -> None:
+        """SIGKILL to every process at once, as when the machine loses its power; its disk keeps what was written."""
+        assert self.process is not None
+        for pid in (self.process.pid, *descendants(self.process.pid)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
 
     def stop(self) -> None:
         assert self.process is not None
@@ -80,6 +97,15 @@ class Site:
             if time.monotonic() > deadline:
                 raise TimeoutError("messages are still in the queue")
             time.sleep(0.02)
+
+
+def descendants(pid: int) -> list[int]:
+    """Children of a process, their children, and so on, from the process table."""
+    try:
+        words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [each for word in words for each in (int(word), *descendants(int(word)))]
 
 
 def free_port() -> int:

@@ -1,6 +1,7 @@
 """Messages while processes are killed: nothing lost, nothing twice.
 
-    bench/torture.py [--messages N] [--kills N] [--sessions N] [--workers N] [--queue] [--seed N] [--json]
+    bench/torture.py [--messages N] [--kills N] [--everything] [--sessions N] [--workers N] [--queue] [--seed N]
+                     [--json]
 
 Sessions hand in messages by SMTP while a killer sends SIGKILL to server processes, couriers and (less
 often) the supervisor, which is then started again. A session whose connection breaks tries the next
@@ -11,7 +12,8 @@ once, an attempt that never got its answer in all of them once or in none. What 
 shown: the index's messages, with their files.
 Exit status 0 when the account is right. DATABASE_URL and REDIS_URL are passed on; with REDIS_URL and
 --workers so many Celery workers deliver, and are killed too (their children, less often they themselves).
-With --queue every message goes through the queue (direct_delivery is off).
+With --queue every message goes through the queue (direct_delivery is off). With --everything each kill ends all
+processes at once, one time in four while they start; the server must then start by itself, at the first try.
 """
 
 import argparse
@@ -35,6 +37,7 @@ from demosite import ROOT, Site, running
 USERS = 20
 GROUP = {"all": ("xiaoqi", "lisi")}  # the demo's alias
 _REPORT_EVERY = 10.0  # seconds
+_WRONG = ("lost", "in part", "twice", "from nowhere", "starts that failed")
 MESSAGE_ID = re.compile(rb"^Message-ID: <(\d+\.\d+)@torture>", re.MULTILINE)
 
 
@@ -85,11 +88,15 @@ class Worker:
 
 
 class Run:
-    def __init__(self, site: Site, messages: int, kills: int, seed: int, workers: list[Worker]) -> None:
-        self.site, self.messages, self.kills, self.workers = site, messages, kills, workers
-        self.random = random.Random(seed)
+    def __init__(self, site: Site, workers: list[Worker], options: argparse.Namespace) -> None:
+        self.site, self.workers = site, workers
+        self.messages: int = options.messages
+        self.kills: int = options.kills
+        self.everything: bool = options.everything
+        self.failed_starts = 0
+        self.random = random.Random(options.seed)
         self.lock = threading.Lock()
-        self.waiting = list(range(messages))
+        self.waiting = list(range(self.messages))
         self.accepted: set[str] = set()  # attempts answered 250
         self.uncertain: set[str] = set()  # attempts whose answer never came
         self.killed: Counter[str] = Counter()
@@ -103,6 +110,8 @@ class Run:
                 if not self.waiting:
                     return
                 number = self.waiting.pop()
+            while self.everything and len(self.accepted) > (self._kills_done() + 1) / self.kills * self.messages:
+                time.sleep(0.01)  # a start takes longer than its share of the messages
             while not self._hand_in(number, attempt):
                 attempt += 1
 
@@ -135,16 +144,22 @@ class Run:
 
     def killer(self) -> None:
         """Spread the kills over the run: one whenever another share of the messages is in."""
-        while sum(self.killed.values()) < self.kills and not self.done.is_set():
+        while self._kills_done() < self.kills and not self.done.is_set():
             due = len(self.accepted) / self.messages * self.kills
-            if sum(self.killed.values()) < due or self.done.wait(0.05):
+            if self._kills_done() < due or self.done.wait(0.05):
                 self._kill_one()
+
+    def _kills_done(self) -> int:
+        return sum(self.killed.values())
 
     def _kill_one(self) -> None:
         # Server processes, couriers (or workers' children), and one time in ten a whole family.
         children = _living(self.site)
         children += [("worker's child", pid) for worker in self.workers for pid in worker.children()]
         if not children:
+            return
+        if self.everything:
+            self._kill_all()
             return
         if self.random.random() < 0.1:
             self._kill_family()
@@ -167,6 +182,20 @@ class Run:
         self.site.process.wait()
         _start_again(self.site)
 
+    def _kill_all(self) -> None:
+        self.site.kill()
+        self.killed["everything"] += 1
+        if self.random.random() < 0.25:
+            self.site.spawn()
+            time.sleep(self.random.uniform(0, 3))
+            self.site.kill()
+            self.killed["everything, starting"] += 1
+        try:
+            self.site.start()
+        except RuntimeError:
+            self.failed_starts += 1
+            _start_again(self.site)
+
     def account(self) -> dict[str, object]:
         """Count the messages that IMAP clients see."""
         found: Counter[tuple[str, str]] = Counter()
@@ -181,7 +210,8 @@ class Run:
             "messages": self.messages,
             "accepted": len(self.accepted),
             "killed": dict(self.killed),
-            "kills": sum(self.killed.values()),
+            "kills": self._kills_done(),
+            "starts that failed": self.failed_starts,
             "answers that never came": len(self.uncertain),
             "mailboxes owed": len(owed),
             "delivered": len(found),
@@ -232,6 +262,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=2000)
     parser.add_argument("--kills", type=int, default=40)
+    parser.add_argument("--everything", action="store_true", help="kill all processes at once, each time")
     parser.add_argument("--sessions", type=int, default=8)
     parser.add_argument("--workers", type=int, default=0, help="Celery workers; needs REDIS_URL")
     parser.add_argument("--queue", action="store_true", help="no direct delivery")
@@ -245,7 +276,7 @@ def main() -> int:
         finally:
             for worker in workers:
                 worker.kill()
-    wrong = any(account[name] for name in ("lost", "in part", "twice", "from nowhere"))
+    wrong = any(account[name] for name in _WRONG)
     if options.json:
         print(json.dumps(account))
     else:
@@ -256,7 +287,7 @@ def main() -> int:
 
 
 def torture(site: Site, workers: list[Worker], options: argparse.Namespace) -> dict[str, object]:
-    run = Run(site, options.messages, options.kills, options.seed, workers)
+    run = Run(site, workers, options)
     threads = [threading.Thread(target=run.session) for _ in range(options.sessions)]
     killer = threading.Thread(target=run.killer)
     began = said = time.monotonic()

@@ -58,6 +58,7 @@ class Courier:
         self._stopping = False
         self._cleanup = PendingCleanup()
         self._housekeeping = Housekeeping()
+        self._released = 0.0  # When stale claims were released last, by the monotonic clock.
 
     def stop(self) -> None:
         """Finish the current batch, then release the other claims. May be called from a signal handler."""
@@ -111,6 +112,7 @@ class Courier:
         """Release the claims of killed couriers of this host without waiting for their leases to expire."""
         queue_ids.reserve_ahead()
         states.release_dead(_own_couriers)
+        self._released = monotonic()
         return 0
 
     def _recover(self) -> int:
@@ -120,10 +122,15 @@ class Courier:
         return 0
 
     def _run_periodic_work(self) -> int:
-        """Do the periodic work besides deliveries."""
+        """Do the periodic work besides deliveries.
+
+        Stale claims are looked for again and again: a killed process may still be ending when its successor starts.
+        """
         if self._cleanup.due:
             self._cleanup.clear()
         queue_ids.reserve_ahead()
+        if monotonic() - self._released > _POLL_INTERVAL:
+            self._release_stale_claims()
         return 0
 
     def _retry_until_database(self, work: Callable[[], int]) -> int:

@@ -57,10 +57,14 @@ def _namespace() -> str:
 
 
 def _started(pid: int) -> str:
-    """Return clock ticks from the boot to the process's start, or "" if there is no such process."""
+    """Return clock ticks from the boot to the process's start, or "" if no such process runs.
+
+    A zombie does not run: in a container whose first process does not reap orphans it stays for good.
+    """
     with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/stat", "rb") as file:
         # The command's name, in parentheses, may contain spaces and parentheses itself.
-        return file.read().rpartition(b")")[2].split()[19].decode()
+        fields = file.read().rpartition(b")")[2].split()
+        return "" if fields[0] in (b"Z", b"X") else fields[19].decode()
     return ""
 
 

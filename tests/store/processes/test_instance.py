@@ -2,14 +2,19 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mailcore.models import Queued
 from mailcore.mta.workers.courier import Courier
+from mailcore.store.notify import notifications
 from mailcore.store.processes import instance
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -28,6 +33,13 @@ def start(*before: str) -> tuple[subprocess.Popen[str], str]:
 def end(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.communicate()
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)  # Between two looks at the database.
 
 
 def test_a_process_is_alive_until_it_is_dead():
@@ -71,6 +83,14 @@ def test_a_process_id_that_another_process_has_now():
     assert instance.is_dead(f"{place}/{pid}/1/{chance}")
 
 
+def test_a_process_that_nobody_reaps_is_dead():
+    process, name = start()
+    os.kill(process.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert instance.is_dead(name)
+    process.wait()
+
+
 @pytest.mark.skipif(os.getuid() != 0 or not shutil.which("unshare"), reason="only root makes PID namespaces")
 def test_containers_with_one_host_name_do_not_take_each_other_for_dead():
     process, name = start("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -101,7 +121,30 @@ def test_a_courier_takes_back_what_the_dead_of_its_place_held_and_nothing_else(t
         )
     courier = Courier()
     courier._release_stale_claims()
-    courier.close()
-    end(living)
     assert set(Queued.objects.filter(state="active").values_list("id", flat=True)) == {2, 3}
     assert set(Queued.objects.filter(state="deferred").values_list("id", flat=True)) == {1, 4}
+    courier.close()
+    end(living)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_running_courier_takes_back_what_is_left_of_a_process_that_ends_late(settings):
+    settings.QUEUE_ROOT.mkdir()
+    living, name = start()
+    Queued.objects.create(
+        id=1, state="active", courier=f"{name}.1", lease_us=1 << 60, due_us=1, received_us=1, size=1
+    )  # fmt: skip
+    courier, (parent, supervisor) = Courier(), os.pipe()
+    listener = notifications.open_listener(notifications.COURIERS)
+    thread = threading.Thread(target=courier.run, args=(listener, parent))
+    thread.start()
+    try:
+        wait_until(lambda: courier._released > 0)
+        assert Queued.objects.get().courier == f"{name}.1"
+        end(living)
+        wait_until(lambda: Queued.objects.get().courier != f"{name}.1")
+    finally:
+        os.close(supervisor)
+        thread.join()
+        notifications.close_listener(listener, notifications.COURIERS)
+        os.close(parent)
