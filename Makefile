@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DIR ?=
+STYLES := $(wildcard static/styles/*/*.css)
+SCRIPTS := $(wildcard static/*.js static/*/*.js)
+CSS := $(BIN)/css-beautify -s 2 -n
+JS := $(BIN)/js-beautify -s 2 -w 120 -n
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
@@ -30,17 +34,23 @@ run: env  ## start the demo site benet.com from nothing: all servers and the web
 test: env-dev  ## find or install test services, then run the whole suite
 	tests/run $(ARGS)
 
-lint: env-dev  ## check with ruff, bandit, mypy, import-linter and makemigrations
+lint: env-dev  ## check the code, templates, styles and scripts: ruff, bandit, mypy, import-linter, formatters
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/djangofmt --check --quiet templates
+	@for file in $(STYLES); do $(CSS) $$file | cmp - $$file || exit 1; done
+	@for file in $(SCRIPTS); do $(JS) $$file | cmp - $$file || exit 1; done
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive mailcore webmail mailadmin manage.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run --skip-checks
 
-format: env-dev  ## format the code
+format: env-dev  ## format the code, templates, CSS and JavaScript
 	$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/ruff format .
+	$(BIN)/djangofmt --quiet templates
+	@for file in $(STYLES); do $(CSS) -r $$file >/dev/null; done
+	@for file in $(SCRIPTS); do $(JS) -r $$file >/dev/null; done
 
 bench: env-dev  ## run the benchmarks; one JSON line per figure
 	$(BIN)/python bench/run.py $(ARGS)

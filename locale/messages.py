@@ -41,7 +41,8 @@ def sources() -> Iterator[tuple[str, str]]:
             yield str(path.relative_to(ROOT)), path.read_text()
     for path in sorted((ROOT / "templates").rglob("*.html")):
         name = str(path.relative_to(ROOT))
-        yield name, templatize(path.read_text(), origin=name)
+        # A template's indentation is not Python's: without it every line is a statement.
+        yield name, "\n".join(line.lstrip() for line in templatize(path.read_text(), origin=name).split("\n"))
 
 
 def gather() -> Catalog:

@@ -123,7 +123,7 @@ DATA = re.compile(
 
 
 def untranslated(texts: list[str]) -> list[str]:
-    return sorted({text.strip() for text in texts if re.search("[A-Za-z]{2}", DATA.sub(" ", text))})
+    return sorted({text.strip() for text in texts if re.search("[A-Za-z]{2}", DATA.sub(" ", text.strip()))})
 
 
 def check(page: Page) -> None:

@@ -4,6 +4,7 @@ import pytest
 from django.urls import URLPattern, get_resolver
 
 from mailadmin import urls
+from mailcore import stylesheet
 
 
 def routes(people: object) -> list[str]:
@@ -33,4 +34,15 @@ def test_nothing_is_stored(office, visit, client, visitor):
 
 
 def test_static_files_stay_cached(client):
-    assert "max-age=86400" in client.get("/static/base.css")["Cache-Control"]
+    assert "max-age=86400" in client.get("/static/webmail.js")["Cache-Control"]
+
+
+def test_a_style_sheet_stays_cached_while_it_is_the_present_one(client):
+    for name in ("webmail", "admin"):
+        present = client.get(stylesheet.url(name))
+        assert present["Content-Type"] == "text/css; charset=utf-8"
+        assert present["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert present.content == stylesheet.content(name)
+    earlier = client.get("/styles/admin-0123456789ab.css")
+    assert (earlier.content, earlier["Cache-Control"]) == (stylesheet.content("admin"), "public, max-age=60")
+    assert client.get("/styles/nothing-0123456789ab.css").status_code == 404

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.core.cache import cache
 from django.utils import timezone
+from markup import compact
 
 from mailadmin import system_warnings
 from mailcore.logs import writer
@@ -74,7 +75,7 @@ def test_a_queue_that_grows(office, visit, before, last, now, grows):
     assert (
         f"The queue grows: {now} messages wait. An hour ago it was {last}, two hours ago {before}." in told
     ) is grows
-    page = visit("ann").get("/admin/").text
+    page = compact(visit("ann").get("/admin/").text)
     assert f"Waiting now: {now:,}; at the end of the last hour: {last:,}. A day ago: 7." in page
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from markup import compact
 
 from mailcore.models import Change, Event, Queued, Recipient
 from mailcore.mta.queue import content_files, enqueue
@@ -107,7 +108,7 @@ def test_what_cannot_be_taken_back_is_asked_first(post, visit, action, words):
     assert (page.status_code, page.context["count"]) == (200, 3)
     assert words in page.text
     assert set(states().values()) == {"deferred"}
-    form = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page.text))
+    form = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', compact(page.text)))
     form.pop("csrfmiddlewaretoken", None)
     ann.post("/admin/queue/act", form | {"action": action})
     assert {states()[each] for each in mine} == {"done"}

@@ -12,6 +12,7 @@ from email.message import EmailMessage
 import uvloop
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.test import Client
+from markup import compact
 
 from mailcore import conf
 from mailcore.mta.workers.courier import Courier
@@ -115,14 +116,14 @@ class Browser(Client):
 
     def see(self, path: str, **data: str):
         response = self.get(path, data, follow=True)
-        self.page = response.content.decode()
+        self.page = compact(response.content.decode())
         return response
 
     def press(self, path: str, **data):
         """Post a form of the page last seen."""
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', self.page)
         response = self.post(path, data | {"csrfmiddlewaretoken": token[1] if token else ""}, follow=True)
-        self.page = response.content.decode()
+        self.page = compact(response.content.decode())
         return response
 
     def field(self, name: str) -> str:

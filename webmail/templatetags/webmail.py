@@ -118,6 +118,14 @@ def initial(text: str) -> str:
     return text[0].upper()
 
 
+@register.simple_tag(takes_context=True)
+def message_content(context: Context, values: dict[str, object], own: str) -> SafeString:
+    """Render a message's text, pictures and attachments; `own` is the address of its page."""
+    shown = context.template.engine.get_template("webmail/message_content.html")
+    with context.push(**values, own=query(own)):
+        return shown.render(context)
+
+
 @register.filter
 def query(address: str) -> str:
     """Return a URL with the separator for one more name=value."""

@@ -1,0 +1,1 @@
+"""Template tags that the webmail and the administration share."""
