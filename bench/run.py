@@ -99,8 +99,10 @@ def timed(work: Callable[[], object], times: int = 5) -> float:
 
 
 def listing(site: Site, options: argparse.Namespace) -> None:
-    """A whole mailbox's envelopes, flags and structures in one command each. Read raw: a client that parses
-    would measure itself."""
+    """A whole mailbox's envelopes, flags and structures in one command each.
+
+    Read raw: a client that parses would measure itself.
+    """
     fill(site, options.mailbox_size).logout()
     with socket.create_connection(("127.0.0.1", site.ports["imap"])) as sock:
         file = sock.makefile("rb")

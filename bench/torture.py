@@ -233,8 +233,11 @@ def _shown() -> Iterator[tuple[str, bytes]]:
 
 
 def _living(site: Site) -> list[tuple[str, int]]:
-    """The supervisor's children now, with what they do: the ready line's pids grow old when parts are started
-    again, so the process table is asked. Web servers have no sockets there."""
+    """Return the supervisor's children now, with their roles.
+
+    The process ids of the ready line are outdated when a child was replaced, so the process table is asked. Web servers
+    have no sockets there.
+    """
     children = []
     for path in (site.folder / "data/run").glob("*-*"):
         role, pid = path.name.partition("-")[0], path.name.rpartition("-")[2]

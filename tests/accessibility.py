@@ -9,8 +9,10 @@ _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice
 
 
 def violations(page: Page) -> list[tuple[str, list[str]]]:
-    """(rule, the beginning of the elements that break it) of the page as it is now. Frames are left out: what
-    strangers wrote into a message is theirs."""
+    """Return (rule, the beginning of the elements that break it) of the page as it is now.
+
+    Frames are left out: they hold what strangers wrote.
+    """
     if not page.evaluate("typeof axe === 'object'"):
         page.evaluate(_AXE)
     found = page.evaluate("rules => axe.run({runOnly: rules, iframes: false, resultTypes: ['violations']})", _RULES)

@@ -18,8 +18,10 @@ from mailcore.store.auth import account_login
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A database in a file: servers under test use several connections, as in life. On a database server
-    one of this run's own, for others may be testing there at the same time."""
+    """Use a database in a file: servers under test use several connections, as in production.
+
+    On a database server it is one of this run's own: others may be testing there at the same time.
+    """
     database = django_settings.DATABASES["default"]
     if "sqlite" in database["ENGINE"]:
         name = str(tmp_path_factory.mktemp("database") / "test.sqlite3")

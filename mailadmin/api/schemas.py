@@ -224,8 +224,9 @@ def find_schema_errors(schema: Schema, value: object, field: str = "") -> dict[s
 
 
 def find_query_errors(known: Mapping[str, Schema], query: QueryDict) -> dict[str, str]:
-    """Return parameter → error of a query; unknown names are errors, because ignoring a misspelt filter lists
-    everything.
+    """Return parameter → error of a query.
+
+    Unknown names are errors, because ignoring a misspelt filter lists everything.
     """
     found: dict[str, str] = {}
     for name, values in query.lists():

@@ -1,5 +1,4 @@
-"""Authentication for SMTP, IMAP, POP3 and ManageSieve: the SASL exchange, throttling, the check, the delay after
-failure.
+"""Authentication for SMTP, IMAP, POP3 and ManageSieve: SASL exchange, throttling, check, delay after failure.
 
 A protocol supplies the mechanisms it may offer now, and `send_challenge`, which sends a challenge and returns the
 client's decoded response. A protocol's own way to cancel (a client's "*") is an exception it raises there. The check

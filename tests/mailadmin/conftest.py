@@ -78,7 +78,7 @@ def english():
 
 @pytest.fixture
 def visit(office: Office):
-    """visit("ann") is a browser in which Ann is signed in, reading English."""
+    """Return a function: `visit("ann")` is a browser in which Ann is signed in, reading English."""
 
     def sign_in(name: str) -> Client:
         browser = Client(headers={"accept-language": "en"})

@@ -1,5 +1,4 @@
-"""The API keeps to its description, whatever it is sent and whoever sends it (schemathesis), and whoever has a domain
-reaches no other."""
+"""The API keeps to its description, whatever it is sent (schemathesis); a domain administrator reaches no other domain."""
 
 import re
 
@@ -43,8 +42,10 @@ def test_the_description_names_every_operation(db):
 
 @pytest.fixture
 def api(office, parameters):
-    """The API as it describes itself; something of each kind is there in both domains, and no name server knows
-    anything."""
+    """Return the API as it describes itself, with something of each kind in both domains.
+
+    No name server knows anything.
+    """
     server = NameServer({})
     parameters(dns_servers=server.address, dns_timeout="1s")
     content_files.make_directories()

@@ -1,5 +1,7 @@
-"""The screens in a real browser: both languages, with and without JavaScript, narrow and wide; how many clicks a day takes;
-a passkey on a real authenticator's double."""
+"""The screens in a real browser: both languages, with and without JavaScript, narrow and wide.
+
+How many clicks a day's work takes; a passkey with the browser's virtual authenticator.
+"""
 
 import re
 import shutil
@@ -109,15 +111,19 @@ def test_no_page_runs_out_of_its_screen_or_into_an_error(visit, width: int, lang
 
 
 def submit(page: Page, button: str) -> None:
-    """Press a form's button and wait for the page that answers it: a click alone may return before the old page is
-    gone."""
+    """Press a form's button and wait for the page that answers it.
+
+    A click alone may return before the old page is gone.
+    """
     with page.expect_navigation():
         page.click(button)
 
 
 def answers(page: Page) -> Iterator[str]:
-    """Pages behind a button: field errors, reports, confirmations. Yields a name of each, and leaves
-    nothing behind that the next one needs."""
+    """Visit pages behind a button (field errors, reports, confirmations) and yield a name of each.
+
+    Nothing is left behind that the next one needs.
+    """
     page.goto("/admin/domains/new")
     page.fill("[name=name]", "no domain")
     submit(page, "main form button.button")

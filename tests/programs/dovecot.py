@@ -68,8 +68,10 @@ def missing() -> bool:
 
 
 class Dovecot:
-    """Version 2.3. Every user's password is "there". With `sieve` it keeps filters, too (Pigeonhole); `more` goes into
-    its configuration."""
+    """A Dovecot 2.3 in which every user's password is "there".
+
+    With `sieve` it has filters, too (Pigeonhole); `more` goes into its configuration.
+    """
 
     def __init__(self, *, sieve: bool = False, more: str = "") -> None:
         self.top = top = Path(tempfile.mkdtemp(prefix="dovecot-"))  # where others than root may go

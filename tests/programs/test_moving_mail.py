@@ -51,7 +51,7 @@ def contents(owner: Owner, name: str) -> list[tuple[bytes, int, str, int]]:
 
 @pytest.fixture
 def there(dovecot: Dovecot) -> Dovecot:
-    """lisi's mail at the other server."""
+    """Lisi's mail at the other server."""
     with dovecot.client("lisi") as client:
         client.append("INBOX", MESSAGE % b"one", ["\\Seen", "\\Flagged", "$Label1"], MOMENT)
         client.append("INBOX", MESSAGE % b"two", [], MOMENT)

@@ -1,7 +1,6 @@
-"""A Postfix and a Dovecot that stay, set up as docs/sql-views.md says, on each database: what is made on the screens takes
-mail and signs in there at once, and no longer once it is closed.
+"""A Postfix and a Dovecot that stay, set up as docs/sql-views.md says, on each database.
 
-Both ask as a database user of their own, who may read nothing but the views.
+An account made on the screens receives mail and signs in there at once, and no longer once it is closed. Both ask as a database user of their own, who may read nothing but the views.
 """
 
 import contextlib
@@ -262,7 +261,7 @@ def subjects(port: int, name: str, wanted: int) -> list[str]:
 
 
 def send(port: int, subject: str, to: str, sender: str = "a@far.example", login: str = "") -> str:
-    """ "", or what Postfix said against it."""
+    """Return "", or Postfix's error."""
     message = EmailMessage()
     message["Subject"], message["From"], message["To"] = subject, sender, to
     message.set_content("hello")

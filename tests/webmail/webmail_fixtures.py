@@ -1,5 +1,4 @@
-"""Fixtures of the webmail's tests: IMAP and submission servers on their own ports, Django's
-client as the browser, messages."""
+"""Fixtures of the webmail's tests: IMAP and submission servers on ports of their own, a browser, messages."""
 
 import asyncio
 import html

@@ -1,5 +1,6 @@
-"""The identities a user writes as: the account's own name and address (in the options), then others in the user's
-order.
+"""The identities a user writes as.
+
+The first is the account's own name and address (in the options); others follow in the user's order.
 
 Whether the user may send with an identity's address is decided by the mail server at submission.
 """

@@ -117,9 +117,9 @@ class MessageChanges(FolderCommands):
             return sorted(self._client.search(["ALL"]))
 
     def append(self, name: str, content: bytes, flags: Iterable[str], moment: int | None = None) -> int | None:
-        """Append a message to a folder, with flags of FLAGS and keywords; return its UID if the server reports it
-        (UIDPLUS).
+        """Append a message to a folder and return its UID if the server reports it (UIDPLUS).
 
+        `flags` are flags of FLAGS and keywords.
         `moment` is its INTERNALDATE in Unix seconds. Raise `CommandRefused`, or `ValueError` for an invalid keyword.
         """
         self._folders, self._quota = (0.0, ()), (0.0, None)

@@ -14,8 +14,9 @@ MOST_LINKS = 2000  # of one text; bleach takes 51 µs for each
 
 
 def to_html(text: str) -> str:
-    """Return plain text as HTML; line breaks stay (the page preserves white space), quotation levels become
-    blockquotes.
+    """Return plain text as HTML.
+
+    Line breaks stay (the page preserves white space), quotation levels become blockquotes.
     """
     out: list[str] = []
     level = 0

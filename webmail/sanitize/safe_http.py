@@ -66,8 +66,9 @@ class ServerBusy(FetchError):
 
 
 class _Slots:
-    """A counter of the threads of this process that wait for other hosts: at most all but two, which are left for
-    pages.
+    """A counter of the threads of this process that wait for other hosts.
+
+    At most all but two may wait; these are left for pages.
     """
 
     def __init__(self) -> None:

@@ -222,7 +222,7 @@ def _parse_size(text: str) -> int | None:
 
 
 def _parse_period(text: str, today: date) -> tuple[date, date] | None:
-    """Return the first day and the day after the last of "2026-09-12", "2026-09", "2026", "yesterday", …"""
+    """Return the first day and the day after the last of "2026-09-12", "2026-09", "2026", "yesterday" and so on."""
     near = {"today": 0, "今天": 0, "yesterday": 1, "昨天": 1}
     if text in near:
         day = today - timedelta(days=near[text])

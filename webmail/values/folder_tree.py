@@ -137,9 +137,9 @@ def role_of(name: str, attributes: Iterable[bytes]) -> str:
 
 
 def arrange_folders(folders: Iterable[Folder], special: Mapping[str, str] | None = None) -> tuple[Folder, ...]:
-    """Sort folders: special ones first in the order of ROLES, then the others as a tree, collated in the active
-    language.
+    """Sort folders: special ones first in the order of ROLES, then the others as a tree.
 
+    Names are collated in the active language.
     `special` maps roles to the folders the user chose, which count if they exist. Next comes the server's SPECIAL-USE
     attribute, then a usual name; the first folder with a claim to a role gets it.
     """

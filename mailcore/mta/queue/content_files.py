@@ -194,8 +194,9 @@ def copy(queued_id: int) -> int:
 
 
 def damage(queued_id: int, size: int, checksum: int | None) -> str:
-    """Return what is wrong with a content file of `size` bytes, "" if nothing is. Raise OSError if it cannot be read
-    now.
+    """Return what is wrong with a content file of `size` bytes, "" if nothing is.
+
+    Raise OSError if it cannot be read now.
 
     Without a checksum (messages of earlier versions) only the size is compared. CRC-32 finds the faults of disks and
     file systems: missing, zeroed and foreign blocks. Reading and checking takes 7 µs for 4 KiB and 0.5 ms for 1 MiB in

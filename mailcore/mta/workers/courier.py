@@ -183,8 +183,9 @@ class Courier:
         return {*self._dispatch.held(), *(result.claim.id for result in tuple(self._unrecorded))}
 
     def _record_remote_results(self) -> int:
-        """Record the results of other hosts. They stay in memory until committed: a lost one would cause a second
-        delivery.
+        """Record the results of other hosts.
+
+        They stay in memory until committed: a lost one would cause a second delivery.
         """
         self._unrecorded = [*self._unrecorded, *self._dispatch.take_finished()]
         results = self._unrecorded

@@ -27,8 +27,9 @@ _SWEEP = 5.0  # Seconds between two checks for idle connections.
 
 
 class ImapServer:
-    """An IMAP server; with `implicit_tls` (port 993) TLS begins at once, else STARTTLS is offered if there is a
-    context.
+    """An IMAP server.
+
+    With `implicit_tls` (port 993) TLS begins at once, else STARTTLS is offered if there is a context.
     """
 
     def __init__(self, executor: Executor, tls_context: ssl.SSLContext | None, implicit_tls: bool) -> None:

@@ -174,8 +174,9 @@ class _Process:
 
 
 def _recover() -> None:
-    """Restore messages after a power failure; an error must not stop the start, since their content stays in the
-    database.
+    """Restore messages after a power failure.
+
+    An error must not stop the start, since their content stays in the database.
     """
     try:
         if restored := write_behind.recover_messages():

@@ -53,8 +53,9 @@ class ListPattern:
 
 
 def _tokens(text: str) -> list[str]:
-    """Split a pattern into characters and wildcards; a run of wildcards becomes the stronger one. INBOX in any case is
-    INBOX.
+    """Split a pattern into characters and wildcards; a run of wildcards becomes the stronger one.
+
+    INBOX in any case is INBOX.
     """
     if text[:5].upper() == "INBOX" and (len(text) == 5 or text[5] in "/*%"):
         text = "INBOX" + text[5:]

@@ -112,9 +112,9 @@ def _render_status(notice: Notice, boundary: str) -> Iterator[str]:
 
 
 def _diagnostic_code(text: str, *, utf8: bool) -> str:
-    """Return the diagnostic: a remote host's own reply, beginning with its code (RFC 3461 §9.2), or our text.
+    r"""Return the diagnostic: a remote host's own reply, beginning with its code (RFC 3461 §9.2), or our text.
 
-    Without `utf8` characters outside ASCII are written as in RFC 6533 §3: \\x{7528}.
+    Without `utf8` characters outside ASCII are written as in RFC 6533 §3: \x{7528}.
     """
     reply = text.partition(" said: ")[2].rpartition(" (in reply to ")[0]
     kind, words = ("smtp", reply) if _REPLY_CODE.match(reply) else ("X-Youju", text)

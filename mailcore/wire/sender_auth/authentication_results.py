@@ -128,8 +128,9 @@ class ResultsFilter:
         return bytes(out)
 
     def _is_harmless(self, content: bytes) -> bool:
-        """Return True if `content` is a whole header without such a field: the usual case, found without splitting
-        lines.
+        """Return True if `content` is a whole header without such a field.
+
+        This is the usual case, found without splitting lines.
         """
         if self._held or self._field or self._dropping or not (self._at_start and self._after_lf):
             return False

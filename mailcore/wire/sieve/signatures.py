@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A tag: the kind of value that follows ("" for none), its extension, and the group in which tags exclude each
-    other.
+    """A tag: the kind of value that follows ("" for none), its extension, and its group.
+
+    Tags of one group exclude each other.
     """
 
     takes: str = ""

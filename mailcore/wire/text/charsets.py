@@ -70,9 +70,9 @@ def decode_text(data: bytes, label: str) -> str:
 
 
 def decode_file(data: bytes) -> str:
-    """Decode a text file of unknown origin: by its byte order mark, as UTF-16 if it looks so, else guessed.
+    r"""Decode a text file of unknown origin: by its byte order mark, as UTF-16 if it looks so, else guessed.
 
-    Line ends of every kind become "\\n".
+    Line ends of every kind become "\n".
     """
     for mark, charset in ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
         if data.startswith(mark):

@@ -1,5 +1,7 @@
-"""The queue against a plain model: whatever couriers, administrators and dying processes do, in any order, the table
-says what the model says, and nobody is served by two couriers at once unless a lease ran out."""
+"""The queue against a plain model, whatever couriers, administrators and dying processes do, in any order.
+
+The table says what the model says, and no message is held by two couriers at once unless a lease ran out.
+"""
 
 from dataclasses import dataclass, field
 
@@ -127,8 +129,10 @@ class Model(RuleBasedStateMachine):
 
     @rule(courier=couriers, which=st.lists(pick, max_size=4))
     def extend(self, courier: str, which: list[int]) -> None:
-        """A courier is at work on these still, or believes so; a lease that ran out is its again unless somebody was
-        quicker."""
+        """Renew leases of a courier that is at work on these, or believes so.
+
+        A lease that ran out is its again unless another courier was quicker.
+        """
         ids = {id_ for number in which if (id_ := self.choose(number)) is not None}
         states.renew_lease(courier, ids)
         for id_ in ids:

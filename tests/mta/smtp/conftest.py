@@ -21,7 +21,7 @@ _NAMES = {"greeting": "", "dot": "."}
 
 @pytest.fixture
 def far() -> Iterator[Callable[..., FarHost]]:
-    """`far(RCPT=b"550 no\\r\\n")`: a polite host but for this. `context=` is its TLS."""
+    r"""`far(RCPT=b"550 no\r\n")`: a polite host but for this. `context=` is its TLS."""
     hosts: list[FarHost] = []
 
     def start(kind: type[FarHost] = FarHost, context: ssl.SSLContext | None = None, **changes: bytes) -> FarHost:
@@ -44,7 +44,9 @@ def dispatch(benet) -> Iterator[Dispatch]:
 @pytest.fixture
 def send(post, dispatch):
     """`send(hop, "a@far.example", …)`: one message straight to a next hop; (address, kind, dsn) of each recipient.
-    `send.said` is what the last outcomes say, `send.actions` what a success report would call them."""
+
+    `send.said` is what the last outcomes say, `send.actions` what a success report would call them.
+    """
 
     def hand_over(hop: str, *recipients: str, content: bytes = b"Subject: x\r\n\r\n.dot\r\n", login=None, **more):
         post(*(recipients or ("a@far.example",)), content=content, **more)
@@ -62,8 +64,10 @@ def send(post, dispatch):
 
 @pytest.fixture
 def names(parameters):
-    """A name server of our own: `names("far.example", "MX", "10 mx1.far.example")`. What it was not told of does not
-    exist; a name told of as "SERVFAIL" cannot be looked up now."""
+    """A name server of our own: `names("far.example", "MX", "10 mx1.far.example")`.
+
+    Names it does not know do not exist; a name with "SERVFAIL" cannot be looked up now.
+    """
     import socket
 
     zone: dict[tuple[str, str], list[str]] = {}
@@ -101,8 +105,10 @@ def names(parameters):
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory):
-    """Certificates: `.file` names whom we trust, `.context("mx.far.example")` is a host's TLS, vouched for by it,
-    `.chain("mx.far.example")` the same as a file."""
+    """Certificates: `.file` names whom we trust, `.context("mx.far.example")` is a host's TLS, issued by it.
+
+    `.chain("mx.far.example")` is the same as a file.
+    """
     from tests.mta.smtp.certificates import Authority
 
     made = Authority(tmp_path_factory.mktemp("authority"))

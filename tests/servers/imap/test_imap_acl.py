@@ -18,7 +18,7 @@ def running(imap) -> ImapRunning:
 
 @pytest.fixture
 def lisi(running) -> Mailer:
-    """lisi has a mailbox Work with two messages."""
+    """Lisi has a mailbox Work with two messages."""
     client = running.dial().sign_in()
     client.do("CREATE Work")
     client.append(PLAIN, "Work")

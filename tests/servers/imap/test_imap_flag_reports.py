@@ -1,4 +1,4 @@
-"""Flags that a FETCH changes or shows: \\Seen in the same response, new keywords announced before."""
+r"""Flags that a FETCH changes or shows: \Seen in the same response, new keywords announced before."""
 
 import re
 
@@ -16,7 +16,7 @@ def running(imap) -> ImapRunning:
 
 @pytest.fixture
 def two(running) -> tuple[Mailer, Mailer]:
-    """lisi twice, with three messages in INBOX, which is selected by both; nothing is recent."""
+    """Lisi twice, with three messages in INBOX, which is selected by both; nothing is recent."""
     one, other = running.dial().sign_in(), running.dial().sign_in()
     for content in (PLAIN, MIXED, PLAIN):
         one.append(content)

@@ -1,5 +1,8 @@
-"""Sequences of commands over mailbox names against a model: each is answered by a tagged OK, NO or BAD, the answer is
-the model's, and the directories are those of the mailboxes that are left."""
+"""Sequences of commands over mailbox names against a model.
+
+Each is answered by a tagged OK, NO or BAD, the answer is the model's, and the directories are those of the mailboxes
+that are left.
+"""
 
 import os
 import random

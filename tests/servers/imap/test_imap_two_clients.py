@@ -23,7 +23,7 @@ def running(imap) -> ImapRunning:
 
 @pytest.fixture
 def two(running) -> tuple[Mailer, Mailer]:
-    """lisi twice: three messages in INBOX, one in Work, both selected INBOX; nothing is recent."""
+    """Lisi twice: three messages in INBOX, one in Work, both selected INBOX; nothing is recent."""
     one, other = running.dial().sign_in(), running.dial().sign_in()
     one.do("CREATE Work")
     for box in ("INBOX", "INBOX", "INBOX", "Work"):

@@ -186,8 +186,10 @@ def test_the_database_drops_every_connection(machines):
 
 
 def send_until_taken(system: System, number: int) -> int:
-    """A client tries again when it is told to (451). What was never answered may be there: none is here, for
-    the answer comes after the commit."""
+    """Send a message as a client that tries again when it is told to (451).
+
+    A message that was never answered may have been accepted; none is here, for the response comes after the commit.
+    """
     import smtplib
 
     for _ in range(20):

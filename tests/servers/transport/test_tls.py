@@ -47,8 +47,10 @@ def shown(
     own: Path | None = None,
     seen: list[bytes | None] | None = None,
 ) -> str:
-    """The name on the certificate that a client sees who asks for `name`. With `own` the client has one, too; what the
-    server sees of it is added to `seen`."""
+    """Return the name on the certificate that a client sees that asks for `name`.
+
+    With `own` the client has one, too; what the server sees of it is added to `seen`.
+    """
     client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client_context.check_hostname = False
     client_context.verify_mode = ssl.CERT_NONE

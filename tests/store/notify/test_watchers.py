@@ -11,7 +11,7 @@ from mailcore.store.notify import watchers
 
 @pytest.fixture
 def child() -> Iterator[None]:
-    """This process as the supervisor's child number 5."""
+    """Make this process the supervisor's child number 5."""
     before = rate_counters.current_process()
     rate_counters.join_as(5)
     yield

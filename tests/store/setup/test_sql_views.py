@@ -1,5 +1,7 @@
-"""The views for a Postfix and a Dovecot that stay, on every database we support; asked by their own programs where they
-are there."""
+"""The views for a Postfix and a Dovecot that stay, on every database we support.
+
+They are queried by these programs where they are installed.
+"""
 
 import shutil
 import subprocess

@@ -132,8 +132,10 @@ def test_nobody_elsewhere_claims_that_our_server_checked_a_message(
 
 
 class Endless:
-    """A POP3 server with one message, whose replies to UIDL, LIST and RETR a test sets; it sends until it is cut off
-    or has sent `ceiling` bytes."""
+    """A POP3 server with one message, whose replies to UIDL, LIST and RETR a test sets.
+
+    It sends until it is cut off or has sent `ceiling` bytes.
+    """
 
     def __init__(self, ceiling: int = 64_000_000, **replies: Iterator[bytes]) -> None:
         self.listening = socket.create_server(("127.0.0.1", 0))

@@ -1,5 +1,7 @@
-"""Grammars of single commands, as a client spells them: what is meant is what is read, and whatever else comes
-raises nothing but the grammar's own error."""
+"""Grammars of single commands, as clients spell them.
+
+What is meant is what is read, and other input raises nothing but the grammar's own error.
+"""
 
 import contextlib
 from collections.abc import Callable

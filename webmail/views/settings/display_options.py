@@ -49,7 +49,7 @@ _SWITCHES: Mapping[str, tuple[str, Mapping[str, object]]] = {
 @require_POST
 @requires_login
 def quick_switch(request: Request, mail: imap_client.MailSession) -> HttpResponse:
-    """Change one option from beside a list: threads=1, layout=pane, …"""
+    """Change one option from beside a list: threads=1, layout=pane and so on."""
     person, post = request.visitor, request.POST
     wanted = {name: values[post[field]] for field, (name, values) in _SWITCHES.items() if post.get(field, "") in values}
     preferences.save_preferences(person.address, preferences.with_changes(person.options, wanted))

@@ -37,8 +37,9 @@ def order_rights(rights: str) -> str:
 
 
 def flags_mask(rights: str) -> int:
-    r"""Return the system flags that these rights allow to change (RFC 4314 §4): \\Seen by s, \\Deleted by t, others by
-    w.
+    r"""Return the system flags that these rights allow to change (RFC 4314 §4).
+
+    \\Seen is changed by s, \\Deleted by t, others by w.
     """
     seen = system_flags.SEEN if "s" in rights else 0
     deleted = system_flags.DELETED if "t" in rights else 0
