@@ -68,8 +68,9 @@ fuzz: env-dev  ## run hostile SMTP sessions against the session code; ARGS="--se
 screenshots: env-dev  ## save every page, narrow and wide, light and dark, in screenshots/; ARGS="--languages zh-hans,he"
 	$(BIN)/python tests/screenshots.py $(ARGS)
 
-docs: env  ## write docs/parameters.md
+docs: env-dev  ## write docs/parameters.md and build the manuals in site/
 	$(BIN)/python manage.py parameters > docs/parameters.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --clean --config-file docs/manual/mkdocs.yml
 
 locale: env-dev  ## extract, merge and compile translations
 	$(BIN)/python locale/messages.py
@@ -79,5 +80,5 @@ lock: env-dev  ## pin dependencies with hashes (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml --group dev --output-file requirements-dev.lock
 
 clean:  ## remove the environment and tool caches; mail in data/ is kept
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis screenshots
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis screenshots site
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -18,7 +18,7 @@ from tests.servers.runtime.test_machines import Redis, System, Worker, await_all
 from tests.servers.runtime.test_service_unit import ROOT
 
 LOCK = ROOT / "requirements.lock"
-UNIT = ROOT / "docs/youju-worker.service"
+UNIT = ROOT / "docs/systemd/youju-worker.service"
 needs_redis = pytest.mark.skipif(not os.environ.get("TEST_REDIS_URL"), reason="needs a Redis")
 ENTRY_POINTS = """
 import sys, pkgutil, importlib, importlib.metadata as metadata

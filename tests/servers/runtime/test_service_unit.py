@@ -1,4 +1,4 @@
-"""docs/youju.service: systemd reads it, and what it says starts, reloads and stops the system, without root's powers."""
+"""docs/systemd/youju.service: systemd reads it, and what it says starts, reloads and stops the system, without root's powers."""
 
 import configparser
 import os
@@ -15,7 +15,7 @@ import pytest
 
 from tests.servers.runtime.test_supervisor import ROOT, System
 
-UNIT = ROOT / "docs/youju.service"
+UNIT = ROOT / "docs/systemd/youju.service"
 
 
 @pytest.fixture
