@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import Any
 
 from a2wsgi import WSGIMiddleware
@@ -57,6 +58,9 @@ _push_stream = import_string(settings.WEBMAIL["EVENTS"])
 PUSH_PATH = "/events"
 
 
+# Statuses of a wrong or refused secret. Such responses wait for auth_failure_delay, in the event loop, not in a thread.
+FAILURES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
+
 _session_checks = ThreadPoolExecutor(2, thread_name_prefix="sessions")
 
 
@@ -70,8 +74,9 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == PUSH_PATH:
         await _push_stream(scope, receive, send)
         return
+    delayed = _delay_failures(send)
     if not request_bodies.has_body(scope):
-        await _django_pages(scope, receive, send)
+        await _django_pages(scope, receive, delayed)
         return
     try:
         body = await request_bodies.receive_body(scope, receive, lambda: _is_signed_in(scope))
@@ -81,9 +86,20 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     except request_bodies.ClientGone:
         return
     try:
-        await _django_pages(scope, body.receive, send)
+        await _django_pages(scope, body.receive, delayed)
     finally:
         body.close()
+
+
+def _delay_failures(send: request_bodies.Send) -> request_bodies.Send:
+    """Return a `send` that delays the responses of failed attempts, so that a connection cannot repeat them at once."""
+
+    async def send_delayed(message: Any) -> None:
+        if message["type"] == "http.response.start" and message["status"] in FAILURES:
+            await asyncio.sleep(conf.current().auth_failure_delay)
+        await send(message)
+
+    return send_delayed
 
 
 async def _is_signed_in(scope: Any) -> bool:

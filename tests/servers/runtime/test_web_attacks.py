@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -155,6 +156,29 @@ def test_large_bodies_of_strangers_are_refused_unread(system, path):
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\nCookie: sessionid=guess\r\n\r\n"
     unannounced = raw(system, head.encode() + chunk * 2)
     assert unannounced.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_failed_login_is_answered_late_and_holds_no_thread(running):
+    """Else one connection guesses, or is refused, as fast as pages are rendered."""
+    system = running(MAIL_AUTH_FAILURE_DELAY="5s", MAIL_AUTH_FAILURE_LIMIT="0")
+    connection = web(system)
+    connection.request("GET", "/login/")
+    answer = connection.getresponse()
+    token = re.search(r'csrfmiddlewaretoken" value="([^"]+)', answer.read().decode())[1]
+    cookie = answer.headers["Set-Cookie"].partition(";")[0]
+    fields = urllib.parse.urlencode({"username": "xiaoqi", "password": "guess", "csrfmiddlewaretoken": token})
+    head = (
+        f"POST /login/ HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n"
+        f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(fields)}\r\n\r\n"
+    )
+    guesses = [raw(system, (head + fields).encode()) for _ in range(SLOW)]
+    head = "GET /api/v1/domains HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer guess\r\n\r\n"
+    guesses.append(raw(system, head.encode()))
+    assert signed_in(system)
+    assert not select.select(guesses, [], [], 0)[0]
+    for guess in guesses:
+        assert guess.recv(100).startswith(b"HTTP/1.1 401 ")
+        guess.close()
 
 
 def form(token: str, field: str, size: int, name: str = "") -> tuple[bytes, str]:
