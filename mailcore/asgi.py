@@ -1,7 +1,9 @@
 """The ASGI application that uvicorn serves: Django's pages in threads, and the push streams in the event loop."""
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -19,8 +21,40 @@ from mailcore.wsgi import application as pages
 RESPONSE_CHUNK = 1 << 18
 
 
+_PATIENCE = 1.0  # seconds that a thread waits for a client before that counts
+
+
+class SlowClient(Exception):
+    """A client reads a large response too slowly while all threads but two wait for such clients."""
+
+
+class _Waiting:
+    """The number of threads that wait for slow clients: at most all but two, which are left for pages."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._count >= max(1, conf.current().web_threads - 2):
+                raise SlowClient
+            self._count += 1
+
+    def __exit__(self, *_fault: object) -> None:
+        with self._lock:
+            self._count -= 1
+
+
+_waiting = _Waiting()
+
+
 class _Responder(WSGIResponder):
-    """Responder that passes a page from its thread to the event loop in one step; each step costs two wake-ups."""
+    """Responder that passes a page from its thread to the event loop in one step; each step costs two wake-ups.
+
+    Of a response larger than RESPONSE_CHUNK the thread waits for the client. `web_process` drops who reads nothing;
+    but who reads little would stop all pages with as many connections as there are threads.
+    """
 
     _collected: list[Any]
     _size = 0
@@ -34,8 +68,21 @@ class _Responder(WSGIResponder):
         self._size += len(message.get("body", b""))
         is_complete = message["type"] == "http.response.body" and not message.get("more_body")
         if is_complete or self._size > RESPONSE_CHUNK:
-            super().send(self._collected)
+            self._pass_on(self._collected)
             self._collected, self._size = [], 0
+
+    def _pass_on(self, collected: list[Any]) -> None:
+        future = asyncio.run_coroutine_threadsafe(self.send_queue.put(collected), self.loop)
+        try:
+            future.result(_PATIENCE)
+            return
+        except TimeoutError:
+            pass
+        try:
+            with _waiting:
+                future.result()
+        finally:
+            future.cancel()
 
     async def sender(self, send: Any) -> None:
         async def send_all(messages: list[Any]) -> None:
@@ -48,7 +95,8 @@ class _Responder(WSGIResponder):
 class _Pages(WSGIMiddleware):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            await _Responder(self.app, self.executor, self.send_queue_size)(scope, receive, send)
+            with suppress(SlowClient):  # uvicorn closes a connection whose response is incomplete
+                await _Responder(self.app, self.executor, self.send_queue_size)(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 

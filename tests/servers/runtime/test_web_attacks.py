@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import imaplib
 import re
 import select
 import signal
@@ -143,6 +144,23 @@ def test_a_proxy_has_no_limit_of_connections(running):
     for connection in connections:
         connection.sendall(b"GET /login/ HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+        connection.close()
+
+
+@pytest.mark.parametrize("limit", ["1s", "600s"], ids=["dropped", "limited"])
+def test_who_does_not_read_stops_nobody_else(running, limit):
+    """A folder that is exported is streamed, and its thread waits for the client."""
+    system = running(MAIL_WEB_REQUEST_TIME_LIMIT=limit)
+    with imaplib.IMAP4("127.0.0.1", system.ports["imap"]) as mail:
+        mail.login("lisi", "123456")
+        for _ in range(3):
+            mail.append("Archive", "", "", b"Subject: large\r\n\r\n" + b"x" * 70 * 100_000)
+    cookies, _token = signed_in(system)
+    request = f"GET /transfer/export?in=Archive&as=mbox HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookies}\r\n\r\n"
+    unread = [raw(system, request.encode()) for _ in range(SLOW)]
+    for _ in range(SLOW):
+        assert status(system, "GET", "/login/")[0] == 200
+    for connection in unread:
         connection.close()
 
 
