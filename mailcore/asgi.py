@@ -1,7 +1,10 @@
 """The ASGI application that uvicorn serves: Django's pages in threads, and the push streams in the event loop."""
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
 from a2wsgi import WSGIMiddleware
@@ -18,8 +21,40 @@ from mailcore.wsgi import application as pages
 RESPONSE_CHUNK = 1 << 18
 
 
+_PATIENCE = 1.0  # seconds that a thread waits for a client before that counts
+
+
+class SlowClient(Exception):
+    """A client reads a large response too slowly while all threads but two wait for such clients."""
+
+
+class _Waiting:
+    """The number of threads that wait for slow clients: at most all but two, which are left for pages."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._count >= max(1, conf.current().web_threads - 2):
+                raise SlowClient
+            self._count += 1
+
+    def __exit__(self, *_fault: object) -> None:
+        with self._lock:
+            self._count -= 1
+
+
+_waiting = _Waiting()
+
+
 class _Responder(WSGIResponder):
-    """Responder that passes a page from its thread to the event loop in one step; each step costs two wake-ups."""
+    """Responder that passes a page from its thread to the event loop in one step; each step costs two wake-ups.
+
+    Of a response larger than RESPONSE_CHUNK the thread waits for the client. `web_process` drops who reads nothing;
+    but who reads little would stop all pages with as many connections as there are threads.
+    """
 
     _collected: list[Any]
     _size = 0
@@ -33,8 +68,21 @@ class _Responder(WSGIResponder):
         self._size += len(message.get("body", b""))
         is_complete = message["type"] == "http.response.body" and not message.get("more_body")
         if is_complete or self._size > RESPONSE_CHUNK:
-            super().send(self._collected)
+            self._pass_on(self._collected)
             self._collected, self._size = [], 0
+
+    def _pass_on(self, collected: list[Any]) -> None:
+        future = asyncio.run_coroutine_threadsafe(self.send_queue.put(collected), self.loop)
+        try:
+            future.result(_PATIENCE)
+            return
+        except TimeoutError:
+            pass
+        try:
+            with _waiting:
+                future.result()
+        finally:
+            future.cancel()
 
     async def sender(self, send: Any) -> None:
         async def send_all(messages: list[Any]) -> None:
@@ -47,7 +95,8 @@ class _Responder(WSGIResponder):
 class _Pages(WSGIMiddleware):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            await _Responder(self.app, self.executor, self.send_queue_size)(scope, receive, send)
+            with suppress(SlowClient):  # uvicorn closes a connection whose response is incomplete
+                await _Responder(self.app, self.executor, self.send_queue_size)(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
@@ -56,6 +105,9 @@ _django_pages = _Pages(pages, workers=conf.current().web_threads, send_queue_siz
 _push_stream = import_string(settings.WEBMAIL["EVENTS"])
 PUSH_PATH = "/events"
 
+
+# Statuses of a wrong or refused secret. Such responses wait for auth_failure_delay, in the event loop, not in a thread.
+FAILURES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
 
 _session_checks = ThreadPoolExecutor(2, thread_name_prefix="sessions")
 
@@ -70,8 +122,9 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == PUSH_PATH:
         await _push_stream(scope, receive, send)
         return
+    delayed = _delay_failures(send)
     if not request_bodies.has_body(scope):
-        await _django_pages(scope, receive, send)
+        await _django_pages(scope, receive, delayed)
         return
     try:
         body = await request_bodies.receive_body(scope, receive, lambda: _is_signed_in(scope))
@@ -81,9 +134,20 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     except request_bodies.ClientGone:
         return
     try:
-        await _django_pages(scope, body.receive, send)
+        await _django_pages(scope, body.receive, delayed)
     finally:
         body.close()
+
+
+def _delay_failures(send: request_bodies.Send) -> request_bodies.Send:
+    """Return a `send` that delays the responses of failed attempts, so that a connection cannot repeat them at once."""
+
+    async def send_delayed(message: Any) -> None:
+        if message["type"] == "http.response.start" and message["status"] in FAILURES:
+            await asyncio.sleep(conf.current().auth_failure_delay)
+        await send(message)
+
+    return send_delayed
 
 
 async def _is_signed_in(scope: Any) -> bool:

@@ -1,7 +1,8 @@
 """Import and export of messages as files: mbox, a ZIP archive of .eml files, or a single .eml.
 
-Files are processed message by message, never held in memory as a whole. Sizes declared in an archive are not trusted
-but counted while unpacking, and names in it are never used as paths.
+Files are processed message by message, never held in memory as a whole. Names in an archive are never used as paths.
+Its entries are counted before it is opened, for `zipfile` keeps half a kilobyte of each; a declared size is an upper
+bound, for `zipfile` unpacks no more of an entry.
 """
 
 import itertools
@@ -24,7 +25,14 @@ from webmail.values.search_keys import is_keyword
 
 BATCH = 20  # messages fetched at once
 MESSAGES_AT_MOST = 20_000  # messages imported from one file
+ENTRIES_AT_MOST = 100_000  # of an archive, with those that are no messages
+_ENTRY = b"PK\1\2"  # the signature of an entry in the central directory
+_CHUNK = 1 << 20
 _HEADER = re.compile(rb"[!-9;-~]{1,200}[ \t]*:")  # a message begins with a header field
+
+
+class ArchiveTooLarge(ValueError):
+    """The archive has more entries, or is larger when unpacked, than one import may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,7 @@ def import_file(mail: imap_client.MailSession, folder: str, file: IO[bytes], nam
     """Append the messages of a file to a folder of `owner`.
 
     Authentication-Results that claim to be our server's are removed, for anyone may have written the file. Raise
-    `zipfile.BadZipFile`, or `ValueError` if the file has no message.
+    `zipfile.BadZipFile`, `ArchiveTooLarge`, or `ValueError` if the file has no message.
     """
     imported = refused = 0
     refusal_text = ""
@@ -97,7 +105,7 @@ def _read_messages(file: IO[bytes], name: str) -> Iterator[mbox.MboxMessage]:
     if first.startswith(b"PK"):
         yield from _read_zip(file)
     elif first == b"From ":
-        yield from _within_limits(mbox.read_mbox(file))
+        yield from _within_limits(mbox.read_mbox(file, _size_limit()))
     else:
         content = file.read(_size_limit() + 1)
         if len(content) <= _size_limit() and _HEADER.match(content):
@@ -105,17 +113,33 @@ def _read_messages(file: IO[bytes], name: str) -> Iterator[mbox.MboxMessage]:
 
 
 def _read_zip(file: IO[bytes]) -> Iterator[mbox.MboxMessage]:
+    if _count_entries(file) > ENTRIES_AT_MOST:
+        raise ArchiveTooLarge
     with zipfile.ZipFile(file) as archive:
-        for entry in archive.infolist()[:MESSAGES_AT_MOST]:
+        entries = archive.infolist()[:MESSAGES_AT_MOST]
+        if 0 < conf.current().webmail_import_unpacked_limit < sum(entry.file_size for entry in entries):
+            raise ArchiveTooLarge
+        for entry in entries:
             name = entry.filename.lower()
             if name.endswith(".mbox"):
                 with archive.open(entry) as packed:
-                    yield from _within_limits(mbox.read_mbox(packed))
+                    yield from _within_limits(mbox.read_mbox(packed, _size_limit()))
             elif name.endswith(".eml"):
                 with archive.open(entry) as packed:
                     content = packed.read(_size_limit() + 1)
                 if len(content) <= _size_limit() and _HEADER.match(content):
                     yield mbox.MboxMessage(mbox.to_crlf(content), wire_flags.SEEN)
+
+
+def _count_entries(file: IO[bytes]) -> int:
+    """Return the number of entries an archive may have, and leave the file at its start."""
+    count, held = 0, b""
+    while chunk := file.read(_CHUNK):
+        held += chunk
+        count += held.count(_ENTRY)
+        held = held[-len(_ENTRY) + 1 :]
+    file.seek(0)
+    return count
 
 
 def _within_limits(found: Iterable[mbox.MboxMessage]) -> Iterator[mbox.MboxMessage]:

@@ -127,10 +127,10 @@ def _set_language_cookie(response: HttpResponse, code: str) -> HttpResponse:
 
 
 def _redirect_target(request: HttpRequest, default: str = "") -> str:
-    """Return the URL to continue at, which must be on this site."""
-    limits = request.POST.get("next") or request.GET.get("next") or ""
-    safe = url_has_allowed_host_and_scheme(limits, {request.get_host()}, require_https=request.is_secure())
-    return limits if safe and "\\" not in limits else default or reverse("box")
+    """Return the path to continue at, on this site; a name without a slash would be taken for that of a view."""
+    target = request.POST.get("next") or request.GET.get("next") or ""
+    safe = target.startswith("/") and url_has_allowed_host_and_scheme(target, None)
+    return target if safe and "\\" not in target else default or reverse("box")
 
 
 def _login_form(request: HttpRequest, target: str, name: str = "", problem: str = "") -> HttpResponse:

@@ -40,7 +40,7 @@ def confirm_identity(request: HttpRequest, permissions: Permissions) -> HttpResp
     """Ask for the second factor, or for the password if there is none."""
     account, problem = permissions.visitor, ""
     target = request.POST.get("next") or request.GET.get("next") or ""
-    safe = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
+    safe = target.startswith("/") and url_has_allowed_host_and_scheme(target, None)
     if request.method == "POST":
         if account.second_factor and not throttle.count_code(request.session.session_key or ""):
             return end_attempts(request, account)

@@ -18,6 +18,9 @@ class Sieve:
     sieve_max_actions: int = integer("32", _("Largest number of actions of a Sieve script on one message."))
     sieve_max_redirects: int = integer("4", _("Addresses a Sieve script may redirect one message to."))
     sieve_max_cpu_time: int = seconds("5s", _("CPU time limit of a Sieve script on one message."))
+    sieve_max_cpu_time_hourly: int = seconds(
+        "60s", _("CPU time of an account's Sieve scripts in an hour, after which they are not run; 0: no limit.")
+    )
     sieve_max_includes: int = integer("255", _("Scripts that a Sieve script may include for one message."))
     sieve_max_include_depth: int = integer("10", _("Nesting of Sieve scripts that include others."))
     sieve_global_dir: str = text(

@@ -23,6 +23,9 @@ class Web:
     webmail_import_size_limit: int = byte_size(
         "104857600", _("Largest file of messages that the webmail imports; 0: no limit.")
     )
+    webmail_import_unpacked_limit: int = byte_size(
+        "1073741824", _("Largest ZIP archive of messages that the webmail imports, unpacked; 0: no limit.")
+    )
     import_size_limit: int = byte_size("2097152", _("Largest file that the administration screens import."))
     web_threads: int = integer("8", _("Requests that one web process serves at once."))
     web_connection_limit: int = integer(

@@ -27,10 +27,12 @@ from mailcore.store.notify import notifications
 class _Protocol(HttpToolsProtocol):
     """uvicorn's protocol with a deadline for each request's header: its own timeout ends with the first byte.
 
-    It also counts connections by address (`web_connections`).
+    It also counts connections by address (`web_connections`), and drops a client that does not read its response, which
+    holds memory and, if the response is streamed, a thread.
     """
 
     _header_timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
     _counted_as = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -55,8 +57,37 @@ class _Protocol(HttpToolsProtocol):
         self._cancel_header_timer()
         super().on_headers_complete()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._check_progress_later()
+
+    def resume_writing(self) -> None:
+        self._cancel_write_timer()
+        super().resume_writing()
+
+    def _check_progress_later(self) -> None:
+        parameters = conf.current()
+        seconds = parameters.web_request_time_limit
+        unread = self.transport.get_write_buffer_size()
+        self._write_timer = self.loop.call_later(
+            seconds, self._check_progress, unread - seconds * parameters.web_min_data_rate
+        )
+
+    def _check_progress(self, expected: int) -> None:
+        """Drop the client unless at most `expected` bytes are left unread."""
+        if self.transport.get_write_buffer_size() > max(expected, 0):
+            self.transport.abort()
+        else:
+            self._check_progress_later()
+
+    def _cancel_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_header_timer()
+        self._cancel_write_timer()
         web_connections.unregister(self, self._counted_as)
         super().connection_lost(exc)
 

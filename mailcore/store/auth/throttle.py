@@ -3,7 +3,7 @@
 Called by `servers.authentication` around every attempt, and through `check_throttled` by the web's login page. Failures
 are counted for the client's address and for the account, in memory that all processes share (`rate_counters`). Past
 auth_failure_limit each failure doubles the wait, and of an address or account one attempt at a time is verified; others
-are refused at once with TooManyAttempts ("try again later"), whatever their password. So 900 connections guess no
+are refused with TooManyAttempts ("try again later"), whatever their password. So 900 connections guess no
 faster than one: with the default limits 2,900 passwords a day. At an address from which the owner has logged in before,
 only failures at that very address count. The wait comes before the check, and is the same for right and wrong
 passwords, so that hanging up early reveals nothing.

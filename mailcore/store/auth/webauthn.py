@@ -95,7 +95,8 @@ def _check_client(site: RelyingParty, challenge: str, kind: str, client_data: by
         raise InvalidAssertion("invalid client data") from error
     if received[0] != kind or received[2] != site.origin or not challenge:
         raise InvalidAssertion("wrong origin or type")
-    if not hmac.compare_digest(str(received[1]).encode(), challenge.encode()):
+    # Any Unicode is valid JSON, lone surrogates included, which have no UTF-8 form.
+    if not hmac.compare_digest(str(received[1]).encode("utf-8", "replace"), challenge.encode()):
         raise InvalidAssertion("challenge mismatch")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.db import transaction
 
+from mailcore import rate_counters
 from mailcore.models import Event, Mailbox, Message, Queued, Recipient, SieveMemory, SieveScript
 from mailcore.mta.delivery import crash_recovery, direct, sieve_filter
 from mailcore.mta.history import message_trace
@@ -339,6 +340,26 @@ def test_a_script_includes_others_of_its_owner_and_those_of_the_site(obey, arriv
     obey('require "include"; include :global "site"; include :global :optional "../site"; include "mine";')
     arrive()
     assert boxes() == {"Work": 1}
+
+
+def test_scripts_that_take_too_long_are_not_run(obey, arrive, parameters):
+    """Each message costs the courier seconds, in which it delivers nothing else; there may be a thousand."""
+    parameters(sieve_max_cpu_time="1s", sieve_max_cpu_time_hourly="1s")
+    test = 'if header :regex "x-long" "(a*)*(a*)*(a*)*(a*)*(a*)*(a*)*(a*)*(a*)*b" { discard; }'
+    obey(f'require "regex"; {test * 50}')
+    message = MESSAGE.replace(b"Subject", b"X-Long: " + b"a" * 7000 + b"\r\nSubject")
+    refused = Recipient.objects.filter(reason__contains="too much processor time in the last hour")
+    sent = 0
+    while sent < 20 and not refused.exists():
+        arrive(message)
+        sent += 1
+    assert refused.exists()
+    kept = boxes()["INBOX"]
+    assert kept > sent  # each message, and a notice for the owner
+    rate_counters.reset()  # an hour later
+    obey("discard;")
+    arrive(message)
+    assert boxes() == {"INBOX": kept}
 
 
 def test_a_missing_script_is_a_fault_and_the_message_is_kept(obey, arrive):

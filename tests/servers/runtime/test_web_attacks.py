@@ -2,7 +2,9 @@
 
 import contextlib
 import http.client
+import imaplib
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -145,6 +147,23 @@ def test_a_proxy_has_no_limit_of_connections(running):
         connection.close()
 
 
+@pytest.mark.parametrize("limit", ["1s", "600s"], ids=["dropped", "limited"])
+def test_who_does_not_read_stops_nobody_else(running, limit):
+    """A folder that is exported is streamed, and its thread waits for the client."""
+    system = running(MAIL_WEB_REQUEST_TIME_LIMIT=limit)
+    with imaplib.IMAP4("127.0.0.1", system.ports["imap"]) as mail:
+        mail.login("lisi", "123456")
+        for _ in range(3):
+            mail.append("Archive", "", "", b"Subject: large\r\n\r\n" + b"x" * 70 * 100_000)
+    cookies, _token = signed_in(system)
+    request = f"GET /transfer/export?in=Archive&as=mbox HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookies}\r\n\r\n"
+    unread = [raw(system, request.encode()) for _ in range(SLOW)]
+    for _ in range(SLOW):
+        assert status(system, "GET", "/login/")[0] == 200
+    for connection in unread:
+        connection.close()
+
+
 @pytest.mark.parametrize(
     "path", ["/login/", "/compose/", "/transfer/", "/admin/aliases/import", "/nowhere", "/api/v1/x"]
 )
@@ -155,6 +174,29 @@ def test_large_bodies_of_strangers_are_refused_unread(system, path):
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\nCookie: sessionid=guess\r\n\r\n"
     unannounced = raw(system, head.encode() + chunk * 2)
     assert unannounced.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_failed_login_is_answered_late_and_holds_no_thread(running):
+    """Else one connection guesses, or is refused, as fast as pages are rendered."""
+    system = running(MAIL_AUTH_FAILURE_DELAY="5s", MAIL_AUTH_FAILURE_LIMIT="0")
+    connection = web(system)
+    connection.request("GET", "/login/")
+    answer = connection.getresponse()
+    token = re.search(r'csrfmiddlewaretoken" value="([^"]+)', answer.read().decode())[1]
+    cookie = answer.headers["Set-Cookie"].partition(";")[0]
+    fields = urllib.parse.urlencode({"username": "xiaoqi", "password": "guess", "csrfmiddlewaretoken": token})
+    head = (
+        f"POST /login/ HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n"
+        f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(fields)}\r\n\r\n"
+    )
+    guesses = [raw(system, (head + fields).encode()) for _ in range(SLOW)]
+    head = "GET /api/v1/domains HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer guess\r\n\r\n"
+    guesses.append(raw(system, head.encode()))
+    assert signed_in(system)
+    assert not select.select(guesses, [], [], 0)[0]
+    for guess in guesses:
+        assert guess.recv(100).startswith(b"HTTP/1.1 401 ")
+        guess.close()
 
 
 def form(token: str, field: str, size: int, name: str = "") -> tuple[bytes, str]:

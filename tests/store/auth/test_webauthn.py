@@ -78,6 +78,7 @@ def test_a_key_is_made_and_shown(key):
 WRONG = [
     {"kind": "webauthn.other"},
     {"challenge": "another"},
+    {"challenge": "\ud800"},
     {"challenge": ""},
     {"origin": "https://mail.benet.com.evil.example"},
     {"origin": "http://mail.benet.com"},

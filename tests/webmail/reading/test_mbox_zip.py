@@ -2,6 +2,7 @@
 
 import io
 import mailbox
+import struct
 import zipfile
 from datetime import timedelta
 
@@ -151,3 +152,41 @@ def test_an_imported_message_does_not_claim_that_our_server_checked_it(office: P
     lisi.press("/transfer/", file=file, **{"in": "INBOX"})
     [stored] = office.messages("lisi")
     assert stored == content.partition(b"\r\n")[2]
+
+
+def many_entries(count: int) -> bytes:
+    """An archive whose central directory has one file's entry again and again: 50 bytes each, 500 in memory."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr("a.eml", b"Subject: x\r\n\r\n")
+    data = target.getvalue()
+    start, end = data.index(b"PK\1\2"), data.index(b"PK\5\6")
+    entries = data[start:end] * count
+    fields = (b"PK\5\6", 0, 0, count & 0xFFFF, count & 0xFFFF, len(entries), start, 0)
+    return data[:start] + entries + struct.pack("<4sHHHHIIH", *fields)
+
+
+def mbox_bomb() -> bytes:
+    """One message of 300 MB in an archive of 300 KB."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.mbox", "w") as file:
+        file.write(b"From a\n\n")
+        for _ in range(300):
+            file.write(b"\n" * (1 << 20))
+        file.write(b"\nFrom b\nSubject: small\n\n")
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("data", [many_entries(100_001), mbox_bomb()], ids=["entries", "unpacked"])
+def test_an_archive_that_is_too_large(office: PostOffice, lisi: Browser, parameters, data) -> None:
+    parameters(webmail_import_unpacked_limit="100000000")
+    lisi.see("/transfer/")
+    lisi.press("/transfer/", file=SimpleUploadedFile("x.zip", data), **{"in": "Archive"})
+    assert "This archive is too large when it is unpacked." in lisi.page
+    assert not office.messages("lisi", "Archive")
+
+
+def test_a_message_that_is_too_large_is_left_out(office: PostOffice, lisi: Browser) -> None:
+    lisi.see("/transfer/")
+    lisi.press("/transfer/", file=SimpleUploadedFile("x.zip", mbox_bomb()), **{"in": "Archive"})
+    assert "1 message was imported." in lisi.page

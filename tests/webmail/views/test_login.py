@@ -100,6 +100,8 @@ TARGETS = {
     "//evil.example/": "/",
     "/\\evil.example": "/",
     "javascript:alert(1)": "/",
+    "compose": "/",
+    "-1": "/",
 }
 
 

@@ -58,6 +58,8 @@ def import_export_page(request: Request, mail: imap_client.MailSession) -> HttpR
                     file.name or "",
                     request.visitor.address,  # type: ignore[arg-type]
                 )
+            except mbox_zip.ArchiveTooLarge:
+                problem = _("This archive is too large when it is unpacked. Please import it in parts.")
             except (ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
                 problem = _("There is no message in this file. Messages come as .eml, as mbox, or as ZIP of these.")
             else:
