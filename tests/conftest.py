@@ -10,10 +10,8 @@ from django.conf import settings as django_settings
 from django.core.cache import cache
 
 from mailcore import conf, health, rate_counters
+from mailcore.conf import caches
 from mailcore.logs import writer
-from mailcore.store import directory
-from mailcore.store.access import external_deliveries
-from mailcore.store.auth import account_login
 
 
 @pytest.fixture(scope="session")
@@ -42,9 +40,7 @@ def own_folders(settings, tmp_path: Path) -> None:
 def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clear the caches of the process between tests."""
     cache.clear()
-    directory.clear_cache()
-    account_login.clear_cache()
-    external_deliveries.clear_cache()
+    caches.clear_all()
     rate_counters.reset()
     health.last_result.clear()
     monkeypatch.setattr(conf, "_current", None)

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from mailcore.conf import caches
 from mailcore.models import DkimKey, Domain
-from mailcore.mta.dns import resolver
 from nameserver import NameServer
 
 pytestmark = pytest.mark.django_db
@@ -19,7 +19,7 @@ def names(parameters):
     def start(records, broken=()) -> NameServer:
         servers.append(NameServer(records, broken))
         parameters(dns_servers=servers[-1].address, myhostname="mail.benet.com", dns_timeout="2s")
-        resolver.clear_cache()
+        caches.clear_all()
         return servers[-1]
 
     yield start

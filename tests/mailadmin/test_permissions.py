@@ -8,6 +8,7 @@ from django.test import Client
 
 from mailadmin import urls
 from mailcore import conf
+from mailcore.conf import caches
 from mailcore.logs import writer
 from mailcore.models import (
     AccessEntry,
@@ -265,7 +266,7 @@ def test_who_changes_something(office, own_things, visit, page, what, data, chan
                 changed.add(name)
             transaction.set_rollback(True)
         conf.refresh()
-        directory.clear_cache()
+        caches.clear_all()
         assert answer.status_code < 500
     assert changed == set(changers.split())
 

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from mailcore import conf
+from mailcore.conf import caches
 from mailcore.models import Domain
 from mailcore.mta.dns import resolver
 from mailcore.store.settings import dkim_keys
@@ -90,7 +91,7 @@ def render_zone(records: Iterable[Record]) -> str:
 
 def check_records(records: Sequence[Record]) -> list[CheckedRecord]:
     """Query all records and the host's reverse name now, bypassing the cache."""
-    resolver.clear_cache()
+    caches.clear(caches.Source.DNS)
     host = conf.current().myhostname  # Read here, so that the query threads do not use the database.
     with ThreadPoolExecutor(_THREADS) as pool:
         checked = list(pool.map(lambda record: _check_record(record, host), records))

@@ -17,6 +17,7 @@ import dns.resolver
 import dns.reversename
 
 from mailcore import conf
+from mailcore.conf import caches
 
 _CACHE_LIMIT = 20_000
 # Seconds that a positive answer, a negative answer and a failure are cached at most.
@@ -85,9 +86,12 @@ def parse_server(text: str) -> dns.nameserver.Nameserver:
     return dns.nameserver.Do53Nameserver(match[1] or match[2], int(match[3]))
 
 
-def clear_cache() -> None:
+def _clear_cache() -> None:
     with _lock:
         _cache.clear()
+
+
+caches.register(caches.Source.DNS, _clear_cache)
 
 
 def lookup_addresses(name: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from time import monotonic, sleep
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from mailcore import conf
+from mailcore.conf import caches
 from mailcore.logs import writer
 from mailcore.mta.delivery import deliver
 from mailcore.mta.delivery.crash_recovery import PendingCleanup
@@ -23,7 +24,6 @@ from mailcore.mta.transports.smtp.dispatcher import Dispatch
 from mailcore.mta.workers import housekeeping
 from mailcore.mta.workers.housekeeping import Housekeeping
 from mailcore.mta.workers.lease_renewal import LeaseRenewer
-from mailcore.store import directory
 from mailcore.store.db.retry import run_in_transaction
 from mailcore.store.notify import notifications
 from mailcore.store.processes import instance
@@ -97,7 +97,7 @@ class Courier:
         """
         self._retry_until_database(self._release_stale_claims)
         conf.refresh()
-        directory.clear_cache()
+        caches.clear(caches.Source.DATABASE)
         total, read = 0, monotonic()
         while not (self._stopping or is_over()) and (count := self._retry_until_database(lambda: self.step(wait=True))):
             total += count

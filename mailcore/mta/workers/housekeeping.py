@@ -6,12 +6,12 @@ Called by the process that receives the couriers' notifications: a courier, or t
 from time import monotonic
 
 from mailcore import conf
+from mailcore.conf import caches
 from mailcore.logs import writer
 from mailcore.mta.delivery import crash_recovery, deliver
 from mailcore.mta.history import statistics
 from mailcore.mta.queue import enqueue, states
 from mailcore.mta.routing.route import route_address
-from mailcore.store import directory
 from mailcore.store.access import sieve_scripts
 from mailcore.store.db import event_log
 from mailcore.values import Local
@@ -52,5 +52,5 @@ def _account(address: str) -> Local | None:
 def read_settings() -> None:
     """Read changed settings and accounts."""
     conf.refresh()
-    directory.clear_cache()
+    caches.clear(caches.Source.DATABASE)
     deliver.release_held_mailboxes()

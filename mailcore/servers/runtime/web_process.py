@@ -17,10 +17,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from mailcore import conf
 from mailcore.asgi import application
+from mailcore.conf import caches
 from mailcore.logs import writer
 from mailcore.servers.runtime import heartbeat, web_connections
-from mailcore.store import directory
-from mailcore.store.auth import account_login
 from mailcore.store.notify import notifications
 
 
@@ -149,13 +148,13 @@ def run_web_process(sockets: Sequence[socket], parent: int, ready: Callable[[], 
 def _read_settings() -> None:
     """Read changed parameters, domains and accounts."""
     conf.refresh()
-    directory.clear_cache()
+    caches.clear(caches.Source.DATABASE)
     connections.close_all()  # Of this thread, which may stay unused for long.
 
 
 def _reload() -> None:
     """Handle SIGHUP: read the settings and reopen the log file."""
     _read_settings()
-    account_login.clear_cache()
+    caches.clear(caches.Source.LOGINS)
     writer.reopen()
     writer.write("master", "web: reloaded")

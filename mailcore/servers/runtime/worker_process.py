@@ -17,6 +17,7 @@ import uvloop
 from django.db import DatabaseError, connection
 
 from mailcore import conf, rate_counters
+from mailcore.conf import caches
 from mailcore.logs import writer
 from mailcore.mta.queue import queue_ids
 from mailcore.servers.concurrency.cpu_affinity import CpuAffinity
@@ -31,7 +32,6 @@ from mailcore.servers.smtp.smtp_server import SERVICES as SMTP_SERVICES
 from mailcore.servers.transport import tls
 from mailcore.servers.transport.listener import LineServer
 from mailcore.sqlite.base import DatabaseWrapper
-from mailcore.store import directory
 from mailcore.store.maildir import write_behind
 from mailcore.store.notify import notifications
 from mailcore.values import TemporaryFault
@@ -160,7 +160,7 @@ class _Process:
 
     def _read_settings(self) -> None:
         conf.refresh()
-        directory.clear_cache()
+        caches.clear(caches.Source.DATABASE)
         for certificates in self._certificates:
             certificates.settings_changed()
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from threading import Lock
 
+from mailcore.conf import caches
 from mailcore.models import Message
 from mailcore.store.access import reindex
 from mailcore.store.access.reindex import FolderReport, UnindexedFile
@@ -78,7 +79,9 @@ def _foreign_names(directory: str) -> Sequence[str]:
     )
 
 
-def clear_cache() -> None:
-    """Check every mailbox again; for tests, which change folders."""
+def _clear_cache() -> None:
     with _lock:
         _checked_at.clear()
+
+
+caches.register(caches.Source.FOLDERS, _clear_cache)

@@ -26,6 +26,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from mailcore import conf
+from mailcore.conf import caches
 from mailcore.models import Account
 from mailcore.store import directory
 from mailcore.store.auth import throttle
@@ -50,7 +51,6 @@ __all__ = [
     "AccountBackend",
     "ScramOffer",
     "app_passwords",
-    "clear_cache",
     "end_sessions",
     "full_address",
     "is_session_valid",
@@ -329,13 +329,8 @@ def _find_account(login_address: str) -> _LoginAccount | None:
     return _LoginAccount(*row) if row else None
 
 
-def clear_cache() -> None:
-    """Drop cached log-ins, so that the backends are queried again.
-
-    Called after a reload, for changes in other directories (PAM, LDAP).
-    """
-    _verified_cache.clear()
-    throttle.clear_cache()
+# Cleared after a reload, for changes in other directories (PAM, LDAP).
+caches.register(caches.Source.LOGINS, _verified_cache.clear)
 
 
 # --- Django's authentication backend --------------------------------------------------------------

@@ -23,6 +23,7 @@ from typing import TypeVar
 from django.utils import timezone
 
 from mailcore import conf, rate_counters
+from mailcore.conf import caches
 from mailcore.models import KnownAddress
 from mailcore.values import Owner
 
@@ -225,7 +226,9 @@ def record_known_address(owner: Owner, client_address: str) -> None:
     KnownAddress.objects.filter(account_id=owner.account_id, last_used__lt=since).delete()
 
 
-def clear_cache() -> None:
-    """Write again from now on; for tests, which change databases."""
+def _clear_cache() -> None:
     with _lock:
         _recorded.clear()
+
+
+caches.register(caches.Source.LOGINS, _clear_cache)

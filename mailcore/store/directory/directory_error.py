@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from django.db import transaction
 
-from mailcore.store.directory import lookup
+from mailcore.conf import caches
 from mailcore.store.notify import notifications
 
 
@@ -25,6 +25,6 @@ def directory_changed() -> None:
     The cache is cleared now and after the commit, so that neither this transaction nor what another thread read
     meanwhile leaves an outdated entry.
     """
-    lookup.clear_cache()
-    transaction.on_commit(lookup.clear_cache)
+    caches.clear(caches.Source.DATABASE)
+    transaction.on_commit(lambda: caches.clear(caches.Source.DATABASE))
     notifications.publish_settings_changed()

@@ -2,7 +2,7 @@
 
 Called by `mta` (policy, routing) for every recipient of every message, and by log-in. A lookup is one query; its
 result, also a negative one, is cached in this process for directory_cache_time seconds. So a change made by another
-process takes effect after that at the latest, and at once in processes that call `clear_cache` when they are notified
+process takes effect after that at the latest, and at once in processes that clear their caches when they are notified
 that settings changed. A process's own changes clear the cache themselves.
 """
 
@@ -18,10 +18,10 @@ from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from mailcore import conf
+from mailcore.conf import caches
 from mailcore.models import Account, Alias, Domain, Mailbox
 from mailcore.store.db.compiled_queries import CompiledQuery
 from mailcore.store.mailbox import quota_limits
-from mailcore.store.settings import dkim_keys, lookup_tables
 
 T = TypeVar("T")
 
@@ -211,10 +211,5 @@ def home_domain() -> str:
     return _home.get("") or conf.current().mydomain
 
 
-def clear_cache() -> None:
-    """Drop cached results, those of lookup tables too; the database is queried again."""
-    for cache in (_accounts, _aliases, _domains, _home, _administrators):
-        cache.clear()
-    lookup_tables.clear_cache()
-    quota_limits.clear_cache()
-    dkim_keys.clear_cache()
+for _cache in (_accounts, _aliases, _domains, _home, _administrators):
+    caches.register(caches.Source.DATABASE, _cache.clear)

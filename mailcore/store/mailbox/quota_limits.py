@@ -14,6 +14,7 @@ from django.db.models import Sum
 from django.db.models.functions import Coalesce
 
 from mailcore import conf
+from mailcore.conf import caches
 from mailcore.models import Account, Domain, Mailbox
 from mailcore.store.db.compiled_queries import CompiledQuery
 from mailcore.values import Reply
@@ -199,16 +200,12 @@ def check_room(account_id: int, size: int) -> Reply | None:
     return allowance.find_refusal(max(size, 1))
 
 
-def clear_cache() -> None:
-    """Drop cached checks; quotas may have changed."""
-    _ample_until.clear()
-
-
 _AMPLE_SIZE = 1 << 20  # bytes; larger messages are always checked
 _AMPLE_COUNT = 100  # ample space is enough for so many messages of that size
 _RECHECK_AFTER = 1.0  # seconds
 _CACHE_LIMIT = 20_000  # accounts
 _ample_until: dict[int, float] = {}  # account → time until which it need not be checked
+caches.register(caches.Source.DATABASE, _ample_until.clear)
 
 
 @dataclass(frozen=True, slots=True)

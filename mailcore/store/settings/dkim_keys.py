@@ -16,6 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from mailcore import conf
+from mailcore.conf import caches
 from mailcore.models import DkimKey, Domain
 from mailcore.store.credentials import encryption
 from mailcore.store.db import audit
@@ -192,12 +193,10 @@ def _load_signer(row: DkimKey) -> Signer | None:
     return Signer(row.selector, row.algorithm, key)
 
 
-def clear_cache() -> None:
-    """Drop cached keys; the database is queried again."""
-    _cache.clear()
+caches.register(caches.Source.DATABASE, _cache.clear)
 
 
 def _keys_changed() -> None:
-    clear_cache()
-    transaction.on_commit(clear_cache)
+    _cache.clear()
+    transaction.on_commit(_cache.clear)
     notifications.publish_settings_changed()

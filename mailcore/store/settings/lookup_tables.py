@@ -11,6 +11,7 @@ from time import monotonic
 from django.db import transaction
 
 from mailcore import conf
+from mailcore.conf import caches
 from mailcore.models import AccessEntry
 from mailcore.store.db import audit
 from mailcore.store.db.compiled_queries import CompiledQuery
@@ -67,10 +68,12 @@ def has_entries(table: str) -> bool:
     return cached[1]
 
 
-def clear_cache() -> None:
-    """Drop cached results; the database is queried again."""
+def _clear_cache() -> None:
     _cache.clear()
     _non_empty_cache.clear()
+
+
+caches.register(caches.Source.DATABASE, _clear_cache)
 
 
 def look_up_uncached(table: str, key: str) -> str | None:
@@ -157,6 +160,6 @@ def _insert_entries(name: str, entries: Iterable[tuple[str, str]]) -> None:
 
 
 def _tables_changed() -> None:
-    clear_cache()
-    transaction.on_commit(clear_cache)
+    _clear_cache()
+    transaction.on_commit(_clear_cache)
     notifications.publish_settings_changed()

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from mailcore import conf
+from mailcore.conf import caches
 from mailcore.models import Alias, Domain
 from mailcore.store import directory
 from mailcore.store.directory import DirectoryError, DomainDraft, alias_files
@@ -68,7 +69,7 @@ def import_text(kind: str, text: str, *, name: str = "", really: bool) -> list[L
     finally:
         # Drop cached values that the transaction rolled back.
         conf.refresh()
-        directory.clear_cache()
+        caches.clear(caches.Source.DATABASE)
     return sorted(reports, key=lambda each: each.line)
 
 
@@ -84,7 +85,7 @@ def import_files(files: Iterable[tuple[str, str, str]], *, really: bool) -> list
                 transaction.set_rollback(True)
     finally:
         conf.refresh()
-        directory.clear_cache()
+        caches.clear(caches.Source.DATABASE)
     return reports
 
 

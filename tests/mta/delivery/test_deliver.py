@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
+from mailcore.conf import caches
 from mailcore.models import Account, Message, Queued, Recipient
 from mailcore.mta.delivery import deliver
 from mailcore.mta.delivery.crash_recovery import PendingCleanup
@@ -107,7 +108,7 @@ def test_nobody_by_that_name_any_more_bounces_to_the_sender(post, inbox):
     post("xiaoqi", sender="lisi@benet.com", content=b"Subject: come back\r\n\r\nbody\r\n")
     Account.objects.filter(address="xiaoqi@benet.com").update(state="off")
     Account.objects.filter(address="lisi@benet.com").update(language="en")
-    directory.clear_cache()
+    caches.clear_all()
     visit()
     [bounce] = inbox("lisi")
     assert bounce.startswith(b"Return-Path: <>\r\n")
@@ -120,7 +121,7 @@ def test_nobody_by_that_name_any_more_bounces_to_the_sender(post, inbox):
 def test_nothing_bounces_a_bounce(post):
     post("xiaoqi", sender="")
     Account.objects.filter(address="xiaoqi@benet.com").update(state="off")
-    directory.clear_cache()
+    caches.clear_all()
     visit()
     assert Queued.objects.count() == 1
     assert Recipient.objects.get().state == Recipient.State.FAILED

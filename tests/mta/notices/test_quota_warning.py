@@ -4,9 +4,9 @@ from email import message_from_bytes, policy
 
 import pytest
 
+from mailcore.conf import caches
 from mailcore.models import Account, Queued
 from mailcore.mta.workers.courier import Courier
-from mailcore.store import directory
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
@@ -70,7 +70,7 @@ def test_no_levels_no_warnings(use, parameters):
 
 def test_in_the_owners_language(post, inbox):
     Account.objects.filter(address="lisi@benet.com").update(quota_bytes=FULL, used_bytes=850_000, language="zh-hans")
-    directory.clear_cache()
+    caches.clear_all()
     post("lisi")
     Courier().run_until_idle()
     message = message_from_bytes(inbox("lisi")[1], policy=policy.default)

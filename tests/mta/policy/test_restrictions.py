@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from mailcore import conf
+from mailcore.conf import caches
 from mailcore.models import Account
 from mailcore.mta.policy import accept
 from mailcore.mta.policy.restrictions import RestrictionInput
@@ -268,7 +269,7 @@ def people(benet):
     directory.create_alias("xiaoqi.wang@benet.com", ["xiaoqi@benet.com"])
     directory.create_account("robot@benet.com", "correct horse")
     Account.objects.filter(address="robot@benet.com").update(state="send-only")
-    directory.clear_cache()
+    caches.clear_all()
 
 
 @pytest.mark.parametrize(

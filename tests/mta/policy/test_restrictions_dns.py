@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mailcore.conf import caches
 from mailcore.mta.dns import resolver
 from mailcore.mta.dns.resolver import PeerName
 from mailcore.mta.policy import accept
@@ -43,7 +44,7 @@ RECORDS = {
 @pytest.fixture
 def names(benet, parameters) -> Iterator[NameServer]:
     server = NameServer(RECORDS, broken=("broken.example", "mail.broken.example", "7.2.0.192.down.example"))
-    resolver.clear_cache()
+    caches.clear_all()
     parameters(
         mynetworks="",
         smtpd_relay_restrictions="reject_unauth_destination",
@@ -53,7 +54,7 @@ def names(benet, parameters) -> Iterator[NameServer]:
     )
     yield server
     server.stop()
-    resolver.clear_cache()
+    caches.clear_all()
 
 
 def said(client=STRANGER, sender="a@other.example", recipient="lisi@benet.com") -> str:

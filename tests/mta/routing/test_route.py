@@ -8,6 +8,7 @@ import pytest
 from django.conf import settings
 
 from mailcore import conf
+from mailcore.conf import caches
 from mailcore.models import Account, Alias, Domain, Queued, Recipient
 from mailcore.mta.policy import accept
 from mailcore.mta.policy.restrictions import RestrictionInput
@@ -360,7 +361,7 @@ def test_a_backup_mx_takes_mail_from_strangers_for_relay_domains_only(domains, p
 
 def test_a_domain_switched_off_is_not_ours(domains):
     Domain.objects.filter(name="inner.example").update(active=False)
-    directory.clear_cache()
+    caches.clear_all()
     assert not relays_for("inner.example")
     assert Alias.objects.count() == 1
 
@@ -379,7 +380,7 @@ def administrators(domains) -> None:
     teacher = Account.objects.get(address="teacher@school.example")
     Account.objects.filter(pk=teacher.pk).update(role="domain")
     teacher.managed_domains.add(Domain.objects.get(name="school.example"))
-    directory.clear_cache()
+    caches.clear_all()
 
 
 @pytest.mark.parametrize("name", ["postmaster", "Postmaster", "abuse", "hostmaster", "webmaster", "MAILER-DAEMON"])

@@ -7,6 +7,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding
 
+from mailcore.conf import caches
 from mailcore.models import DkimKey, Domain
 from mailcore.mta.delivery import deliver
 from mailcore.mta.delivery.crash_recovery import PendingCleanup
@@ -164,7 +165,7 @@ def test_a_key_that_waits_or_is_retired_signs_nothing(benet, leave):
 
 def test_a_key_under_another_secret_is_said_and_the_message_goes(signing, leave, settings):
     settings.SECRET_KEY = "another"
-    keys.clear_cache()
+    caches.clear_all()
     assert b"DKIM-Signature" not in leave(FROM_LISI)
 
 

@@ -3,6 +3,7 @@
 import pytest
 from django.contrib.auth.hashers import make_password
 
+from mailcore.conf import caches
 from mailcore.models import Queued
 from mailcore.mta.policy.restrictions.recipients import is_local_destination
 from mailcore.store import directory
@@ -98,7 +99,7 @@ def test_an_account_gets_mail_whatever_signs_its_name_has(smtp, local):
 
 def test_what_is_ours(benet, parameters):
     parameters(relay_domains="inner.example")
-    directory.clear_cache()
+    caches.clear_all()
     assert is_local_destination("lisi@benet.com")
     assert is_local_destination("lisi")
     assert is_local_destination("a@inner.example")
