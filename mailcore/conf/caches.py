@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 
 class Source(Enum):
-    """Where cached values come from; they are outdated together."""
+    """A source of cached values, which are outdated together."""
 
     DATABASE = auto()  # Accounts, aliases, domains, lookup tables, quotas, DKIM keys.
     LOGINS = auto()  # Passwords that were verified, addresses that were recorded.
@@ -32,5 +32,6 @@ def clear(source: Source) -> None:
 
 
 def clear_all() -> None:
+    """Clear every registered cache."""
     for source in Source:
         clear(source)

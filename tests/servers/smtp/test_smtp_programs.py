@@ -70,7 +70,7 @@ def test_swaks_by_lmtp(smtp):
 
 def test_swaks_behind_a_proxy(smtp, parameters):
     parameters(smtpd_upstream_proxy_protocol="haproxy", smtpd_upstream_proxy_networks="127.0.0.1")
-    parameters(smtpd_peername_lookup="no")
+    parameters(smtpd_peername_lookup="no", direct_delivery="no")
     running = smtp()
     ran(
         *("swaks", "--server", f"127.0.0.1:{running.port}", "--from", "a@other.example", "--to", "lisi@benet.com"),
