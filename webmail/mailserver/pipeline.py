@@ -19,6 +19,9 @@ from webmail.values import folder_tree, imap_responses
 from webmail.values.search_keys import LiteralString, Pieces, format_string, reject_controls
 
 # The credential may be right and the server still refuse another connection (RFC 5530).
+# Of a response line; imaplib's limit of 1 MB is less than an ENVELOPE may have, which a stranger writes.
+imaplib._MAXLINE = 1 << 24  # type: ignore[attr-defined]
+
 LIMIT_CODES = re.compile(r"\[(?:LIMIT|UNAVAILABLE|INUSE|IN-USE|SERVERBUG)\]")
 _RESPONSE_TEXT = re.compile(r"^\w+ (?:failed|command error): |^b?['\"]|\[[A-Z][^\]]*\] ?|['\"]$")
 
@@ -60,6 +63,8 @@ def translate_errors() -> Iterator[None]:
     except (imaplib.IMAP4.abort, OSError, EOFError, imap_responses.InvalidResponse) as error:
         raise ServerUnreachable(str(error) or type(error).__name__) from error
     except (IMAPClientError, imaplib.IMAP4.error) as error:
+        if "got more than" in str(error):  # imaplib stopped within a line: what follows cannot be understood
+            raise ServerUnreachable(str(error)) from error
         raise CommandRefused(_RESPONSE_TEXT.sub("", str(error)).strip()) from error
 
 

@@ -18,6 +18,7 @@ class Web:
     web_body_limit: int = byte_size(
         "2621440", _("Largest body of a web request without files, from a user who is logged in.")
     )
+    web_header_limit: int = byte_size("65536", _("Largest header of a web request."))
     web_request_time_limit: int = seconds("30s", _("Time limit of a web request's header, and again of its body."))
     web_min_data_rate: int = integer("2000", _("Bytes a second of a web request's body that extend its time limit."))
     webmail_import_size_limit: int = byte_size(

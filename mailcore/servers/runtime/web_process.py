@@ -22,15 +22,20 @@ from mailcore.logs import writer
 from mailcore.servers.runtime import heartbeat, web_connections
 from mailcore.store.notify import notifications
 
+_HEADER_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
 
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's protocol with a deadline for each request's header: its own timeout ends with the first byte.
+    """uvicorn's protocol with a deadline and a largest size of each request's header.
+
+    uvicorn's own timeout ends with the first byte, and it has no limit of the size.
 
     It also counts connections by address (`web_connections`), and drops a client that does not read its response, which
     holds memory and, if the response is streamed, a thread.
     """
 
     _header_timer: asyncio.TimerHandle | None = None
+    _header_size = 0  # bytes received of a header that is not complete
     _write_timer: asyncio.TimerHandle | None = None
     _counted_as = ""
 
@@ -47,6 +52,16 @@ class _Protocol(HttpToolsProtocol):
     def drop(self) -> None:
         """Close the connection, even if its client has not read the last response."""
         self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        before = self._header_timer
+        super().data_received(data)
+        # A header that began within this data, after another request, is counted from the next data on.
+        is_same = before is not None and self._header_timer is before
+        self._header_size = self._header_size + len(data) if is_same else 0
+        if self._header_size > conf.current().web_header_limit and not self.transport.is_closing():
+            self.transport.write(_HEADER_TOO_LARGE)
+            self.transport.close()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

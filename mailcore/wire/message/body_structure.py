@@ -13,6 +13,8 @@ from mailcore.wire.message.mime import Content, Part, parse_encoding
 
 _UNQUOTABLE = re.compile('[\0\r\n"\\\\\x80-\xff]')
 _ADDRESS_FIELDS = ("from", "sender", "reply-to", "to", "cc", "bcc")
+# Address structures of a field. "a:;" makes 36 bytes of three, and clients limit the length of a line: imaplib to 1 MB.
+MAX_ADDRESSES = 1000
 
 
 def format_nstring(value: str | None) -> str:
@@ -33,7 +35,16 @@ def format_addresses(values: list[str]) -> str:
     """Return the address structures of all fields of one name as a single list."""
     if len(values) == 1 and len(values[0]) < 200:
         return _format_one(values[0])
-    return _render([address for value in values for address in parse_address_list(value)])
+    return _render(_limit([address for value in values for address in parse_address_list(value)]))
+
+
+def _limit(found: list[Address]) -> list[Address]:
+    """Return the first MAX_ADDRESSES of a list, with the end of a group that is cut."""
+    if len(found) <= MAX_ADDRESSES:
+        return found
+    kept = found[:MAX_ADDRESSES]
+    last = next((address for address in reversed(kept) if address.host is None), None)
+    return [*kept, Address(None, None, None, None)] if last is not None and last.mailbox is not None else kept
 
 
 @lru_cache(2048)

@@ -176,6 +176,19 @@ def test_large_bodies_of_strangers_are_refused_unread(system, path):
     assert unannounced.recv(65536).startswith(b"HTTP/1.1 413 ")
 
 
+@pytest.mark.parametrize("piece", [b"X-A: b\r\n", b"X-A: " + b"b" * 10_000 + b"\r\n", b"b" * 10_000])
+def test_a_header_without_end_is_cut_off(system, piece):
+    """Headers are held in memory, and 200 connections of an address send as many as they like in 30 seconds."""
+    connection = raw(system, b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: ")
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        for _ in range(2_000_000 // len(piece)):
+            connection.sendall(piece)
+        while connection.recv(65536):
+            pass
+    large = f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: {'b' * 60_000}\r\n\r\n"
+    assert raw(system, large.encode() * 3).recv(100).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_failed_login_is_answered_late_and_holds_no_thread(running):
     """Else one connection guesses, or is refused, as fast as pages are rendered."""
     system = running(MAIL_AUTH_FAILURE_DELAY="5s", MAIL_AUTH_FAILURE_LIMIT="0")

@@ -201,3 +201,17 @@ def test_an_encrypted_message_is_named_as_such(office: PostOffice, lisi: Browser
     lisi.see("/mail/1")
     assert (f"This message is encrypted with {method}." in lisi.page) == bool(method)
     assert ("encrypted.asc" if method == "OpenPGP" else "smime.p7m") in lisi.page
+
+
+@pytest.mark.parametrize("field", ["To", "From", "Cc", "Subject", "In-Reply-To"])
+def test_a_huge_field_keeps_no_message_from_being_listed_and_read(
+    office: PostOffice, lisi: Browser, field: str
+) -> None:
+    office.put(make_message("before", "x\n"))
+    office.put(raw(f"{field}: " + "\r\n ".join(["a:;" * 100] * 3000), "X-Field: x", "", "huge"))
+    office.put(make_message("after", "x\n"))
+    lisi.see("/")
+    assert "before" in lisi.page
+    assert "after" in lisi.page
+    for path in ("/mail/1", "/mail/2", "/mail/3", "/conversation/2"):
+        assert lisi.see(path).status_code == 200

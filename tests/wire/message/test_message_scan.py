@@ -1,6 +1,7 @@
 """Scanning a message: ENVELOPE and BODYSTRUCTURE are valid IMAP for any bytes."""
 
 import mmap
+import re
 import tempfile
 from pathlib import Path
 
@@ -279,3 +280,19 @@ def test_sort_keys_of_addresses(value: str, mailbox: str, display: str) -> None:
     found = scan_message(crlf(f"From: {value}\nTo: {value}\nCc: {value}\n\n"))
     assert (found.from_key, found.to_key, found.cc_key) == (mailbox, mailbox, mailbox)
     assert (found.from_display, found.to_display) == (display, display)
+
+
+@pytest.mark.parametrize("member", ["a:;", "a@b,", "a: b@c, d@e;", "<>,", '"",', "a,", "a:"])
+def test_an_envelope_with_very_many_addresses_stays_short(member: str) -> None:
+    """Each address is ten times as long as it was in the header; a list of messages holds fifty envelopes."""
+    value = "\r\n ".join([member * 50] * 2000)
+    content = "".join(f"{name}: {value}\r\n" for name in ("From", "To", "Cc")) + "\r\nx"
+    envelope = scan_message(content.encode()).envelope
+    assert len(envelope) < 1_000_000
+    lists = re.findall(rb"\(((?:\([^()]*\))+)\)", envelope)
+    for each in lists:
+        structures = re.findall(rb"\([^()]*\)", each)
+        assert len(structures) <= 1001
+        groups = [structure for structure in structures if structure.endswith(b" NIL)")]
+        if member.startswith("a:") and member.endswith(";"):
+            assert groups[-1] == b"(NIL NIL NIL NIL)"
