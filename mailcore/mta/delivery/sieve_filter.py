@@ -112,7 +112,11 @@ def apply_script(
     message = SieveMessage(content, Envelope(claim.sender, recipient.original or recipient.address, delimiter))
     targets: dict[str, str] = {}
     try:
-        result = run_script(compile_script(script.content), message, _script_environment(script, targets, content))
+        result = run_script(
+            compile_script(script.content, sieve_scripts.regex_limits()),
+            message,
+            _script_environment(script, targets, content),
+        )
         fault = ""
     except (SieveRunError, SieveError) as error:
         result, fault = _PLAIN, str(error)
@@ -168,6 +172,7 @@ def _script_environment(
             parameters.sieve_max_cpu_time,
             parameters.sieve_max_includes,
             parameters.sieve_max_include_depth,
+            sieve_scripts.regex_limits(),
         ),
     )
 

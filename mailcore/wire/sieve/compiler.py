@@ -12,7 +12,7 @@ from typing import Any
 
 from mailcore.wire.sieve import comparison, script_parser
 from mailcore.wire.sieve.notification import parse_mailto
-from mailcore.wire.sieve.regex import RegexError, compile_regex
+from mailcore.wire.sieve.regex import DEFAULT_LIMITS, RegexError, RegexLimits, compile_regex
 from mailcore.wire.sieve.script_parser import Argument, Node, SieveError
 from mailcore.wire.sieve.sieve_message import parse_target
 from mailcore.wire.sieve.signatures import ADDRESS_HEADERS, COMMANDS, DATE_PARTS, TESTS, Signature
@@ -67,13 +67,13 @@ _ZONE_TEXT = re.compile(r"[+-]\d{4}")
 # --- Checks ---------------------------------------------------------------------------------------
 
 
-def compile_script(text: str) -> Script:
+def compile_script(text: str, regex_limits: RegexLimits = DEFAULT_LIMITS) -> Script:
     """Return a script ready to run, cached by its text unless it is large. Raise SieveError."""
-    return _compiled_cache(text) if len(text) <= _CACHE_LIMIT else _compiled(text)
+    return (_compiled_cache if len(text) <= _CACHE_LIMIT else _compiled)(text, regex_limits)
 
 
-def _compiled(text: str) -> Script:
-    return _Checker().script(script_parser.parse_script(text))
+def _compiled(text: str, regex_limits: RegexLimits) -> Script:
+    return _Checker(regex_limits).script(script_parser.parse_script(text))
 
 
 _CACHE_LIMIT = 32 * 1024  # characters
@@ -81,7 +81,8 @@ _compiled_cache = lru_cache(128)(_compiled)
 
 
 class _Checker:
-    def __init__(self) -> None:
+    def __init__(self, regex_limits: RegexLimits) -> None:
+        self._regex_limits = regex_limits
         self._required: set[str] = set()
 
     def script(self, nodes: tuple[Node, ...]) -> Script:
@@ -166,10 +167,11 @@ class _Checker:
         return call
 
     def _check_patterns(self, call: Call) -> None:
+        comparator = call.tags.get("comparator", ("", comparison.DEFAULT))[1]
         for key in call.values[-1]:
             if self.is_constant(key):
                 try:
-                    compile_regex(key, ignore_case=False)
+                    compile_regex(key, ignore_case=comparator != comparison.OCTET, limits=self._regex_limits)
                 except RegexError as error:
                     raise SieveError(call.line, f'"{key[:80]}" is no regular expression: {error}') from error
 

@@ -42,7 +42,7 @@ def _any_match(state: "RunState", call: Call, values: Iterable[str], keys: Itera
             if kind == "regex":
                 found = _match_regex(state, comparator, value, key)
             else:
-                found = comparison.compare(kind, comparator, relation, value, key)
+                found = comparison.compare(kind, comparator, relation, value, key, state.mind_time)
             if found is not None:
                 if kind in ("matches", "regex"):
                     state.captures = found
@@ -53,7 +53,9 @@ def _any_match(state: "RunState", call: Call, values: Iterable[str], keys: Itera
 def _match_regex(state: "RunState", comparator: str, value: str, pattern: str) -> tuple[str, ...] | None:
     """Return the text that matches and its groups, or None."""
     try:
-        regex = compile_regex(pattern, ignore_case=comparator != comparison.OCTET)
+        regex = compile_regex(
+            pattern, ignore_case=comparator != comparison.OCTET, limits=state.surroundings.limits.regex
+        )
     except RegexError as error:
         raise SieveRunError(f'"{pattern[:80]}" is no regular expression: {error}') from error
     spans = regex.search(value, state.mind_time)

@@ -130,7 +130,7 @@ class RunState:
         if self._depth >= limits.include_depth or len(self._included) >= limits.includes:
             raise SieveRunError("the script includes too many others")
         try:
-            script = compile_script(text)
+            script = compile_script(text, limits.regex)
         except SieveError as error:
             raise SieveRunError(f'included script "{to_one_line(key[1])[:80]}": {error}') from error
         outer = (self._expands, self.variables, self._global_names, self.captures)

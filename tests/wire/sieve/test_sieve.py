@@ -345,6 +345,10 @@ def test_without_the_extension_a_dollar_is_a_dollar():
         ("ab", "abc*", None),
         ("aXbXc", "*X*", ("aXbXc", "a", "bXc")),
         ("frop.......frop", "?*?*?", ("frop.......frop", "f", "", "r", "op.......fro", "p")),
+        ("xaxabbb", "*a?b*", ("xaxabbb", "xax", "b", "b")),
+        ("xa-a" + "b" * 300, "*a?" + "b" * 299 + "*", ("xa-a" + "b" * 300, "xa-", "b", "")),
+        ("x" * 33, "?" * 33, ("x" * 33, *"x" * 31)),
+        ("a\\", "a\\", ("a\\",)),
     ],
 )
 def test_wildcards(value, pattern, stars):
@@ -353,6 +357,18 @@ def test_wildcards(value, pattern, stars):
 
 def test_a_pattern_of_many_stars_takes_no_time():
     assert comparison.compare("matches", "i;octet", "", "a" * 20_000, "a*" * 200 + "b") is None
+
+
+def test_a_long_pattern_of_question_marks_ends_with_the_time_of_the_script():
+    key = "*" + "a?" * 1000 + "b*"
+    assert comparison.compare("matches", "i;octet", "", "a" * 20_000, key) is None
+    assert comparison.compare("matches", "i;octet", "", "a" * 20_000 + "b", key)[-1] == "a"
+
+    def stop() -> None:
+        raise SieveRunError("the script takes too long")
+
+    with pytest.raises(SieveRunError):
+        comparison.compare("matches", "i;octet", "", "a" * 20_000, key, stop)
 
 
 EVERYTHING = (
