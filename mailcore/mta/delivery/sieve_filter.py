@@ -50,6 +50,7 @@ from mailcore.values import (
     failed_outcome,
 )
 from mailcore.wire.imap import system_flags as wire_flags
+from mailcore.wire.message import envelope_address
 from mailcore.wire.sieve import notification, vacation
 from mailcore.wire.sieve.compiler import compile_script
 from mailcore.wire.sieve.interpreter import run_script
@@ -63,7 +64,7 @@ from mailcore.wire.sieve.results import (
     SieveRunError,
 )
 from mailcore.wire.sieve.script_parser import SieveError
-from mailcore.wire.sieve.sieve_message import SieveMessage, to_one_line
+from mailcore.wire.sieve.sieve_message import SieveMessage, parse_target, to_one_line
 
 _HERE = Client("127.0.0.1", "localhost", protocol="sieve")
 _ELSEWHERE = Client("unknown", protocol="sieve")  # Passed on for a client that may not write as its From says.
@@ -295,8 +296,8 @@ def _send_vacation(filtered: FilterResult) -> bool:
     if not sieve_scripts.record_seen(filtered.script.account_id, key, _vacation_period(action.seconds)):
         return False
     # A reply must not bear another user's name: a From address that is not the owner's is ignored.
-    address = action.sender.rpartition("<")[2].rstrip("> ").lower()
-    if action.sender and address not in {each.lower() for each in own}:
+    address = envelope_address.fold_address(parse_target(action.sender))
+    if action.sender and address not in map(envelope_address.fold_address, own):
         action = replace(action, sender="")
     if action.mime:
         action = replace(action, reason=_mime_fields_only(action.reason))
@@ -306,7 +307,11 @@ def _send_vacation(filtered: FilterResult) -> bool:
         action, filtered.message, owner=filtered.script.address, date=date, message_id=message_id
     )
     _enqueue_file(
-        file, content, MessageRecipient(claim.sender, notify="NEVER"), message_id=message_id, smtputf8=claim.smtputf8
+        file,
+        content,
+        MessageRecipient(claim.sender, notify="NEVER"),
+        message_id=message_id,
+        smtputf8=claim.smtputf8 or not content.partition(b"\r\n\r\n")[0].isascii(),
     )
     return True
 
@@ -315,7 +320,8 @@ def _send_notification(filtered: FilterResult, notice: Notification) -> tuple[st
     """Queue a notification to each of its recipients and return them; to none if a program wrote the message."""
     if not notification.should_notify(filtered.message):
         return ()
-    if notice.sender.lower() not in {each.lower() for each in _own_addresses(filtered)}:
+    own = map(envelope_address.fold_address, _own_addresses(filtered))
+    if envelope_address.fold_address(notice.sender) not in own:
         notice = replace(notice, sender="")  # it must not bear another user's name
     for address in notice.recipients:
         file, message_id = _new_content_file()
@@ -324,7 +330,7 @@ def _send_notification(filtered: FilterResult, notice: Notification) -> tuple[st
             notice, filtered.message, owner=filtered.script.address, date=date, message_id=message_id
         )
         recipient = MessageRecipient(address, notify="NEVER")
-        _enqueue_file(file, content, recipient, message_id=message_id, smtputf8=not address.isascii())
+        _enqueue_file(file, content, recipient, message_id=message_id, smtputf8=not (address + notice.sender).isascii())
     return notice.recipients
 
 

@@ -169,6 +169,14 @@ def test_nobody_answers_in_anothers_name(obey, arrive, inbox):
     assert b"\r\nFrom: lisi@benet.com\r\n" in answer
 
 
+def test_an_answer_in_a_name_beyond_ascii_asks_for_smtputf8(obey, arrive):
+    directory.create_alias("李四@benet.com", ["lisi@benet.com"])
+    obey('require "vacation"; vacation :from "李四 <李四@BENET.com>" "away";')
+    message = arrive(sender="xiaoqi@benet.com", to="李四", content=MESSAGE.replace(b"lisi@", "李四@".encode()))
+    [answer] = Queued.objects.exclude(pk=message.id)
+    assert answer.smtputf8
+
+
 def test_a_mime_answer_brings_no_author_of_its_own(obey, arrive, inbox):
     entity = (
         "From: admin@benet.com\r\nX-A: b\r\n folded\r\ncontent-type: text/plain;\r\n charset=utf-8\r\nbcc: x@y\r\n\r\n"

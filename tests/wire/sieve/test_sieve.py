@@ -186,7 +186,7 @@ def test_comments_stay_with_the_command_they_stand_before():
         'string "a${unicode:0000040}b" "a@b"',
         'string "${hex:4}" "\x04"',
         'string "${hex:440}" "${hex:440}"',
-        'ihave ["fileinto", "variables"]',
+        'ihave ["fileinto", "copy"]',
         'not ihave ["fileinto", "vnd.none"]',
         'allof (not ihave "vnd.none", not allof (ihave "vnd.none", vndnone :tag "x"))',
     ],

@@ -131,7 +131,7 @@ class Regex:
 
 
 class _Groups:
-    """What the groups of a match stand for; `spans` are filled by `visit`."""
+    """The texts that the groups of a match stand for; `visit` fills `spans`."""
 
     def __init__(self, automaton: Automaton, text: str, count: int, mind_time: MindTime) -> None:
         self._automaton = automaton
