@@ -4,13 +4,14 @@ Wildcards are matched without backtracking over more than one star, so that no p
 variables (RFC 5229 §3.2).
 """
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
-T = TypeVar("T", float, str, bytes)
+T = TypeVar("T", str, bytes, tuple[float, str])
 _RELATIONS: dict[str, Callable[[int, int], bool]] = {
     "gt": lambda a, b: a > b,
     "ge": lambda a, b: a >= b,
@@ -72,7 +73,7 @@ def compare(
 def compare_count(relation: str, comparator: str, count: int, key: str) -> bool:
     """Return True if a count has the relation to `key` (:count, RFC 5231 §4.2)."""
     if comparator == NUMERIC:
-        return _RELATIONS[relation](_order(float(count), _number(key)), 0)
+        return _RELATIONS[relation](_order(_number(str(count)), _number(key)), 0)
     return _RELATIONS[relation](_order(str(count), key), 0)
 
 
@@ -80,10 +81,13 @@ def _order(a: T, b: T) -> int:
     return (a > b) - (a < b)
 
 
-def _number(text: str) -> float:
-    """Return the number at the start of `text`; text without one is larger than any number (RFC 4790 §9.1)."""
-    match = re.match(r"[0-9]{1,300}", text)
-    return float(match[0]) if match else float("inf")
+def _number(text: str) -> tuple[float, str]:
+    """Return the number at the start of `text`, exact and in the order of numbers: how many digits, and which.
+
+    Text without a number is larger than any number (RFC 4790 §9.1).
+    """
+    match = re.match(r"0*([0-9]*)", text)
+    return (len(match[1]), match[1]) if match and match[0] else (math.inf, "")
 
 
 # --- Wildcards ------------------------------------------------------------------------------------

@@ -335,6 +335,8 @@ def _check_include(checker: _Checker, call: Call) -> None:
         raise SieveError(call.line, f'"{call.values[0][:80]}" depends on variables, but include takes a constant name')
     if not call.values[0].strip():
         raise SieveError(call.line, "the included script has no name")
+    if re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", call.values[0]):  # RFC 5804 §1.6
+        raise SieveError(call.line, "the name of the included script has control characters")
 
 
 def _check_global(checker: _Checker, call: Call) -> None:

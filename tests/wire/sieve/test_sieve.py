@@ -94,6 +94,8 @@ def holds(test: str, **more) -> bool:
         ("redirect text:\nno end", 1, "the text: has no end"),
         ('if header "a" "unfinished { keep; }', 1, "unexpected"),
         ('if header "a" [1] { keep; }', 1, "expected before"),
+        ('if header "a" [] { keep; }', 1, "expected before"),
+        ('require ["include", "encoded-character"]; include "a${unicode:85}";', 1, "control characters"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(script, line, words):
@@ -150,6 +152,12 @@ def test_comments_stay_with_the_command_they_stand_before():
         'not header :comparator "i;octet" :contains "subject" "FINAL"',
         'header :value "gt" :comparator "i;ascii-numeric" "x-score" "5"',
         'header :count "eq" :comparator "i;ascii-numeric" "x-list" "3"',
+        'string :comparator "i;ascii-numeric" "9007199254740993" "9007199254740993"',
+        'not string :comparator "i;ascii-numeric" "9007199254740993" "9007199254740992"',
+        'string :value "gt" :comparator "i;ascii-numeric" "10x" "09y"',
+        'string :value "gt" :comparator "i;ascii-numeric" "x" "99999999999999999999"',
+        'string :comparator "i;ascii-numeric" "x" "y"',
+        'string :comparator "i;ascii-numeric" "000" "0"',
         'header :index 2 "x-list" "b"',
         'header :index 1 :last "x-list" "c"',
         'not header :index 9 "x-list" "c"',
