@@ -151,7 +151,10 @@ class RunState:
         raise _Return
 
     def _global(self, call: Call) -> None:
-        self._global_names.update(name.lower() for name in call.values[0])
+        for name in map(str.lower, call.values[0]):
+            if name in self.variables:  # RFC 6609 §3.4.1
+                raise SieveRunError(f'the variable "{name}" is in use and cannot become global')
+            self._global_names.add(name)
 
     def _error(self, call: Call) -> None:
         raise SieveRunError(to_one_line(self.text(call.values[0]))[:200])

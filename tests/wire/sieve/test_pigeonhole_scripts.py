@@ -69,6 +69,12 @@ def test_the_namespace_of_shared_variables():
     assert run(ALL + script, x=inner).keeps == (Keep("12y"),)
 
 
+def test_a_variable_in_use_cannot_become_global():
+    assert run(ALL + 'global "a"; global "A"; set "a" "1"; global "a"; fileinto "${a}";').keeps == (Keep("1"),)
+    with pytest.raises(SieveRunError, match="cannot become global"):
+        run(ALL + 'set "a" "1"; global "A";')
+
+
 def test_a_match_variable_that_is_out_of_range_is_empty():
     script = f'if header :matches "from" "*" {{ fileinto "a${{99}}${{{"9" * 30}}}${{{"9" * 5000}}}${{0001}}"; }}'
     assert run(ALL + script).keeps == (Keep("aa@b.cn"),)
