@@ -65,6 +65,7 @@ def test_greeting(sieve):
     said = dict(line.split(" ", 1) if " " in line else (line, "") for line in lines[:-1])
     assert said['"IMPLEMENTATION"'] == '"Youju"'
     assert "vacation" in said['"SIEVE"']
+    assert said['"NOTIFY"'] == '"mailto"'  # RFC 5804 §1.7: beside enotify
     assert "PLAIN" in said['"SASL"']
     assert said['"VERSION"'] == '"1.0"'
     assert '"STARTTLS"' not in said

@@ -23,6 +23,10 @@ class Sieve:
     )
     sieve_max_includes: int = integer("255", _("Scripts that a Sieve script may include for one message."))
     sieve_max_include_depth: int = integer("10", _("Nesting of Sieve scripts that include others."))
+    sieve_regex_max_length: int = integer("4000", _("Characters of a regular expression in a Sieve script."))
+    sieve_regex_max_states: int = integer(
+        "4000", _("States of a regular expression in a Sieve script: its characters, with repetitions written out.")
+    )
     sieve_global_dir: str = text(
         "", _("Directory of the scripts NAME.sieve that every account may include as :global; empty: none.")
     )

@@ -51,6 +51,7 @@ from mailcore.values import (
     failed_outcome,
 )
 from mailcore.wire.imap import system_flags as wire_flags
+from mailcore.wire.message import envelope_address
 from mailcore.wire.sieve import notification, vacation
 from mailcore.wire.sieve.compiler import compile_script
 from mailcore.wire.sieve.interpreter import run_script
@@ -64,7 +65,7 @@ from mailcore.wire.sieve.results import (
     SieveRunError,
 )
 from mailcore.wire.sieve.script_parser import SieveError
-from mailcore.wire.sieve.sieve_message import SieveMessage, to_one_line
+from mailcore.wire.sieve.sieve_message import SieveMessage, parse_target, to_one_line
 
 _HERE = Client("127.0.0.1", "localhost", protocol="sieve")
 _ELSEWHERE = Client("unknown", protocol="sieve")  # Passed on for a client that may not write as its From says.
@@ -117,7 +118,11 @@ def apply_script(
     started = time.thread_time()
     try:
         _check_time_of_account(script)
-        result = run_script(compile_script(script.content), message, _script_environment(script, targets, content))
+        result = run_script(
+            compile_script(script.content, sieve_scripts.regex_limits()),
+            message,
+            _script_environment(script, targets, content),
+        )
         fault = ""
     except (SieveRunError, SieveError) as error:
         result, fault = _PLAIN, str(error)
@@ -188,6 +193,7 @@ def _script_environment(
             parameters.sieve_max_cpu_time,
             parameters.sieve_max_includes,
             parameters.sieve_max_include_depth,
+            sieve_scripts.regex_limits(),
         ),
     )
 
@@ -310,8 +316,8 @@ def _send_vacation(filtered: FilterResult) -> bool:
     if not sieve_scripts.record_seen(filtered.script.account_id, key, _vacation_period(action.seconds)):
         return False
     # A reply must not bear another user's name: a From address that is not the owner's is ignored.
-    address = action.sender.rpartition("<")[2].rstrip("> ").lower()
-    if action.sender and address not in {each.lower() for each in own}:
+    address = envelope_address.fold_address(parse_target(action.sender))
+    if action.sender and address not in map(envelope_address.fold_address, own):
         action = replace(action, sender="")
     if action.mime:
         action = replace(action, reason=_mime_fields_only(action.reason))
@@ -321,7 +327,11 @@ def _send_vacation(filtered: FilterResult) -> bool:
         action, filtered.message, owner=filtered.script.address, date=date, message_id=message_id
     )
     _enqueue_file(
-        file, content, MessageRecipient(claim.sender, notify="NEVER"), message_id=message_id, smtputf8=claim.smtputf8
+        file,
+        content,
+        MessageRecipient(claim.sender, notify="NEVER"),
+        message_id=message_id,
+        smtputf8=claim.smtputf8 or not content.partition(b"\r\n\r\n")[0].isascii(),
     )
     return True
 
@@ -330,7 +340,8 @@ def _send_notification(filtered: FilterResult, notice: Notification) -> tuple[st
     """Queue a notification to each of its recipients and return them; to none if a program wrote the message."""
     if not notification.should_notify(filtered.message):
         return ()
-    if notice.sender.lower() not in {each.lower() for each in _own_addresses(filtered)}:
+    own = map(envelope_address.fold_address, _own_addresses(filtered))
+    if envelope_address.fold_address(notice.sender) not in own:
         notice = replace(notice, sender="")  # it must not bear another user's name
     for address in notice.recipients:
         file, message_id = _new_content_file()
@@ -339,7 +350,7 @@ def _send_notification(filtered: FilterResult, notice: Notification) -> tuple[st
             notice, filtered.message, owner=filtered.script.address, date=date, message_id=message_id
         )
         recipient = MessageRecipient(address, notify="NEVER")
-        _enqueue_file(file, content, recipient, message_id=message_id, smtputf8=not address.isascii())
+        _enqueue_file(file, content, recipient, message_id=message_id, smtputf8=not (address + notice.sender).isascii())
     return notice.recipients
 
 

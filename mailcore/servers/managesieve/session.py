@@ -169,6 +169,7 @@ class Session:
             ("SIEVE", " ".join(EXTENSIONS)),
             ("SASL", " ".join(self._mechanisms) if self.owner is None else ""),
             ("MAXREDIRECTS", str(parameters.sieve_max_redirects)),
+            ("NOTIFY", "mailto"),
             ("UNAUTHENTICATE", None),
             ("VERSION", "1.0"),
         ]

@@ -19,6 +19,7 @@ from mailcore.models import Account, Mailbox, SieveMemory, SieveScript
 from mailcore.store.directory.directory_error import directory_changed
 from mailcore.values import Owner, Refusal
 from mailcore.wire.sieve.compiler import compile_script
+from mailcore.wire.sieve.regex import RegexLimits
 from mailcore.wire.sieve.script_parser import SieveError
 
 MAX_NAME_LENGTH = 128  # characters (RFC 5804 §1.6)
@@ -43,6 +44,12 @@ class ActiveScript:
     time_zone: str
 
 
+def regex_limits() -> RegexLimits:
+    """Return the limits of patterns in scripts."""
+    parameters = conf.current()
+    return RegexLimits(parameters.sieve_regex_max_length, parameters.sieve_regex_max_states)
+
+
 # --- For owners -----------------------------------------------------------------------------------
 
 
@@ -65,7 +72,7 @@ def syntax_error(content: str) -> Refusal | None:
     if limit and len(content.encode("utf-8", "replace")) > limit:
         return Refusal("QUOTA/MAXSIZE", f"A script may have at most {limit} bytes")
     try:
-        compile_script(content)
+        compile_script(content, regex_limits())
     except SieveError as error:
         return Refusal("", str(error))
     return None

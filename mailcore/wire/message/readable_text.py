@@ -60,7 +60,7 @@ def meta_charset(data: bytes) -> str:
 
 
 def _is_html(part: Part) -> bool:
-    return part.subtype in ("html", "xhtml")
+    return part.subtype in ("html", "xhtml", "xhtml+xml")
 
 
 def strip_markup(markup: str) -> str:

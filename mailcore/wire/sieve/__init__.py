@@ -3,6 +3,8 @@
 script_parser   text → the generic tree of a script (§8.2), with line numbers
 compiler        commands, tests and tags; the tree checked against them
 comparison      comparators, match types, captures of :matches
+regex/          regular expressions without backtracking
+variable_names  ${name}, and which names there are
 sieve_message   header fields, addresses, body and envelope of a message
 results         the result of a run, and the environment a script may query
 conditions, interpreter   execution

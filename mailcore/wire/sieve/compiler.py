@@ -11,11 +11,12 @@ from functools import lru_cache
 from typing import Any
 
 from mailcore.wire.sieve import comparison, script_parser
-from mailcore.wire.sieve.notification import parse_mailto
-from mailcore.wire.sieve.regex import RegexError, compile_regex
+from mailcore.wire.sieve.notification import method_fault
+from mailcore.wire.sieve.regex import DEFAULT_LIMITS, RegexError, RegexLimits, compile_regex
 from mailcore.wire.sieve.script_parser import Argument, Node, SieveError
 from mailcore.wire.sieve.sieve_message import parse_target
 from mailcore.wire.sieve.signatures import ADDRESS_HEADERS, COMMANDS, DATE_PARTS, TESTS, Signature
+from mailcore.wire.sieve.variable_names import REFERENCE, name_fault, reference_fault
 
 EXTENSIONS = (
     *("body", "comparator-i;ascii-numeric", "comparator-i;unicode-casemap", "copy", "date", "duplicate"),
@@ -33,7 +34,10 @@ EXTENSIONS = (
     *("index", "mailbox", "regex", "reject", "relational", "special-use", "subaddress", "vacation", "vacation-seconds"),
     "variables",
 )
-_ALWAYS = frozenset(("comparator-i;octet", "comparator-i;ascii-casemap"))
+# Comparators that need no require: the two of RFC 5228 §2.7.3, and the one that Pigeonhole adds.
+_ALWAYS = frozenset(("comparator-i;octet", "comparator-i;ascii-casemap", "comparator-i;unicode-casemap"))
+# Extensions that change how strings are read, which ihave cannot do for the rest of a script (RFC 5463 §4).
+_ONLY_BY_REQUIRE = frozenset(("encoded-character", "variables"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +64,33 @@ class Script:
     extensions: frozenset[str]
 
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_ZONE_TEXT = re.compile(r"[+-]\d{4}")
+_OPTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*=[^\x00-\x1f\x7f]*")
+ZONE_TEXT = re.compile(r"[+-]\d{4}")
 
 
 # --- Checks ---------------------------------------------------------------------------------------
 
 
-def compile_script(text: str) -> Script:
+def compile_script(text: str, regex_limits: RegexLimits = DEFAULT_LIMITS) -> Script:
     """Return a script ready to run, cached by its text unless it is large. Raise SieveError."""
-    return _compiled_cache(text) if len(text) <= _CACHE_LIMIT else _compiled(text)
+    return (_compiled_cache if len(text) <= _CACHE_LIMIT else _compiled)(text, regex_limits)
 
 
-def _compiled(text: str) -> Script:
-    return _Checker().script(script_parser.parse_script(text))
+def _compiled(text: str, regex_limits: RegexLimits) -> Script:
+    return _Checker(regex_limits).script(script_parser.parse_script(text))
 
 
 _CACHE_LIMIT = 32 * 1024  # characters
 _compiled_cache = lru_cache(128)(_compiled)
 
 
+class _CertainError(SieveError):
+    """A fault that no missing extension explains: it is not put off until the command is reached."""
+
+
 class _Checker:
-    def __init__(self) -> None:
+    def __init__(self, regex_limits: RegexLimits) -> None:
+        self._regex_limits = regex_limits
         self._required: set[str] = set()
 
     def script(self, nodes: tuple[Node, ...]) -> Script:
@@ -109,6 +118,8 @@ class _Checker:
             return self._commands(nodes)
         try:
             return self._commands(nodes)
+        except _CertainError:
+            raise
         except SieveError as error:
             return (Call("error", error.line, {}, (str(error),)),)
 
@@ -132,6 +143,8 @@ class _Checker:
             return self._test(node)
         try:
             return self._test(node)
+        except _CertainError:
+            raise
         except SieveError as error:
             return Call("error", error.line, {}, (str(error),))
 
@@ -166,10 +179,11 @@ class _Checker:
         return call
 
     def _check_patterns(self, call: Call) -> None:
+        comparator = call.tags.get("comparator", ("", comparison.DEFAULT))[1]
         for key in call.values[-1]:
             if self.is_constant(key):
                 try:
-                    compile_regex(key, ignore_case=False)
+                    compile_regex(key, ignore_case=comparator != comparison.OCTET, limits=self._regex_limits)
                 except RegexError as error:
                     raise SieveError(call.line, f'"{key[:80]}" is no regular expression: {error}') from error
 
@@ -222,7 +236,11 @@ class _Checker:
             raise SieveError(node.line, '":last" needs ":index"')
         if tags.get("index") == 0:
             raise SieveError(node.line, '":index" counts from 1')
-        if "zone" in tags and tags["zone"][0] == "zone" and not _ZONE_TEXT.fullmatch(tags["zone"][1]):
+        if (
+            tags.get("zone", ("",))[0] == "zone"
+            and self.is_constant(tags["zone"][1])
+            and not ZONE_TEXT.fullmatch(tags["zone"][1])
+        ):
             raise SieveError(node.line, f'"{tags["zone"][1]}" is no time zone such as "+0800"')
 
     def _values(self, node: Node, shape: Signature, rest: list[Argument]) -> tuple[Any, ...]:
@@ -243,13 +261,21 @@ class _Checker:
         return self._decoded(str(argument.value), argument.line) if kind == "string" else argument.value
 
     def _decoded(self, text: str, line: int) -> str:
-        """Decode ${hex:…} and ${unicode:…} (RFC 5228 §2.4.2.4)."""
-        if "encoded-character" not in self._required or "${" not in text:
-            return text
-        return _ENCODED.sub(lambda match: _characters(match, line), text)
+        """Return a string with CRLF line ends, and with ${hex:…} and ${unicode:…} decoded (RFC 5228 §2.4.2.4)."""
+        if "\n" in text:
+            text = re.sub(r"\r?\n", "\r\n", text)
+        if "encoded-character" in self._required and "${" in text:
+            text = _ENCODED.sub(lambda match: _characters(match, line), text)
+        if "variables" in self._required and (fault := reference_fault(text, has_include="include" in self._required)):
+            raise SieveError(line, fault)
+        return text
 
     def is_constant(self, text: str) -> bool:
-        return "variables" not in self._required or "${" not in text
+        return "variables" not in self._required or REFERENCE.search(text) is None
+
+    def check_variable(self, line: int, name: str) -> None:
+        if fault := name_fault(name, has_include="include" in self._required):
+            raise SieveError(line, fault)
 
 
 _ENCODED = re.compile(r"\$\{(hex|unicode):(\s*[0-9a-f]{1,40}(?:\s+[0-9a-f]{1,40})*\s*)\}", re.IGNORECASE)
@@ -274,29 +300,50 @@ def _check_redirect(checker: _Checker, call: Call) -> None:
         raise SieveError(call.line, f'"{call.values[0]}" is no address to redirect to')
 
 
+def can_enable(name: str) -> bool:
+    """Return True for an extension that a script may begin to use with ihave."""
+    return (name in EXTENSIONS or name in _ALWAYS) and name not in _ONLY_BY_REQUIRE
+
+
 def _check_ihave(checker: _Checker, call: Call) -> None:
-    """Let the script use the extensions it asks for, those that exist (RFC 5463 §4)."""
-    checker._required.update(name for name in call.values[0] if name in EXTENSIONS)
+    """Let the script use the extensions it asks for, if all of them exist (RFC 5463 §4)."""
+    for name in call.values[0]:
+        if not checker.is_constant(name):
+            raise _CertainError(
+                call.line, f'"{name[:80]}" depends on variables, but an extension must be named outright'
+            )
+    if all(map(can_enable, call.values[0])):
+        checker._required.update(call.values[0])
 
 
 def _check_notify(checker: _Checker, call: Call) -> None:
-    if checker.is_constant(call.values[0]) and parse_mailto(call.values[0]) is None:
-        raise SieveError(call.line, f'"{call.values[0][:80]}" is no mailto: address to notify')
+    if checker.is_constant(call.values[0]) and (fault := method_fault(call.values[0])):
+        raise SieveError(call.line, fault)
+    sender = call.tags.get("from")
+    if sender is not None and checker.is_constant(sender) and not parse_target(sender):
+        raise SieveError(call.line, f'"{sender[:80]}" is no address')
+    for option in call.tags.get("options", ()):
+        if checker.is_constant(option) and not _OPTION.fullmatch(option):
+            raise SieveError(call.line, f'"{option[:80]}" is no option such as "name=value"')
     importance = call.tags.get("importance", "2")
     if checker.is_constant(importance) and importance not in ("1", "2", "3"):
         raise SieveError(call.line, f'":importance" is "1", "2" or "3", not "{importance[:20]}"')
 
 
 def _check_include(checker: _Checker, call: Call) -> None:
-    if checker.is_constant(call.values[0]) and not call.values[0].strip():
+    if not checker.is_constant(call.values[0]):
+        raise SieveError(call.line, f'"{call.values[0][:80]}" depends on variables, but include takes a constant name')
+    if not call.values[0].strip():
         raise SieveError(call.line, "the included script has no name")
+    if re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", call.values[0]):  # RFC 5804 §1.6
+        raise SieveError(call.line, "the name of the included script has control characters")
 
 
 def _check_global(checker: _Checker, call: Call) -> None:
     checker._require_extension(call.line, "global", "variables")
     for name in call.values[0]:
-        if not _VARIABLE.fullmatch(name):
-            raise SieveError(call.line, f'"{name}" is no name of a variable')
+        if fault := name_fault(name, has_include=False):
+            raise SieveError(call.line, fault)
 
 
 def _check_mailbox(checker: _Checker, call: Call) -> None:
@@ -328,19 +375,18 @@ def _check_date(checker: _Checker, call: Call) -> None:
 
 
 def _check_set(checker: _Checker, call: Call) -> None:
-    if not _VARIABLE.fullmatch(call.values[0]):
-        raise SieveError(call.line, f'"{call.values[0]}" is no name of a variable')
+    checker.check_variable(call.line, call.values[0])
 
 
 def _check_flags(checker: _Checker, call: Call) -> None:
     for name in (call.values[0],) if isinstance(call.values[0], str) else call.values[0] or ():
-        if "variables" not in checker._required or not _VARIABLE.fullmatch(name):
-            raise SieveError(call.line, f'"{name}" is no name of a variable')
+        checker._require_extension(call.line, f'the variable "{name}"', "variables")
+        checker.check_variable(call.line, name)
 
 
 def _check_vacation(checker: _Checker, call: Call) -> None:
     sender = call.tags.get("from", "")
-    if sender and checker.is_constant(sender) and "@" not in sender:
+    if sender and checker.is_constant(sender) and not parse_target(sender):
         raise SieveError(call.line, f'"{sender}" is no address')
 
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from mailcore.wire.message import dates, headers
 from mailcore.wire.sieve import comparison
-from mailcore.wire.sieve.compiler import EXTENSIONS, Call
+from mailcore.wire.sieve.compiler import ZONE_TEXT, Call, can_enable
 from mailcore.wire.sieve.notification import parse_mailto
 from mailcore.wire.sieve.regex import RegexError, compile_regex
 from mailcore.wire.sieve.results import SieveRunError
-from mailcore.wire.sieve.sieve_message import part_of
+from mailcore.wire.sieve.sieve_message import part_of, to_one_line
 from mailcore.wire.sieve.signatures import ADDRESS_HEADERS, DATE_PARTS
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _any_match(state: "RunState", call: Call, values: Iterable[str], keys: Itera
             if kind == "regex":
                 found = _match_regex(state, comparator, value, key)
             else:
-                found = comparison.compare(kind, comparator, relation, value, key)
+                found = comparison.compare(kind, comparator, relation, value, key, state.mind_time)
             if found is not None:
                 if kind in ("matches", "regex"):
                     state.captures = found
@@ -53,7 +53,9 @@ def _any_match(state: "RunState", call: Call, values: Iterable[str], keys: Itera
 def _match_regex(state: "RunState", comparator: str, value: str, pattern: str) -> tuple[str, ...] | None:
     """Return the text that matches and its groups, or None."""
     try:
-        regex = compile_regex(pattern, ignore_case=comparator != comparison.OCTET)
+        regex = compile_regex(
+            pattern, ignore_case=comparator != comparison.OCTET, limits=state.surroundings.limits.regex
+        )
     except RegexError as error:
         raise SieveRunError(f'"{pattern[:80]}" is no regular expression: {error}') from error
     spans = regex.search(value, state.mind_time)
@@ -165,6 +167,9 @@ def _zone_offset(state: "RunState", call: Call, own: int) -> int:
     if kind == "originalzone":
         return own
     if kind == "zone":
+        text = state.text(text)
+        if not ZONE_TEXT.fullmatch(text):
+            raise SieveRunError(f'"{to_one_line(text)[:80]}" is no time zone such as "+0800"')
         minutes = int(text[1:3]) * 60 + int(text[3:])
         return -minutes if text[0] == "-" else minutes
     return state.surroundings.zone_minutes
@@ -198,10 +203,11 @@ def _date_part(at: int, zone: int, part: str) -> str | None:
 
 def _hasflag(state: "RunState", call: Call) -> bool:
     names, keys = call.values
-    flags = state.flags if names is None else [flag for name in names for flag in state.variable(name).split()]
+    each = [state.flags] if names is None else [state.variable(name).split() for name in names]
     words = [word for key in keys for word in state.text(key).split() or [""]]
-    if call.tags.get("match", ("is",))[0] == "count":
-        flags, words = list({flag.lower(): flag for flag in flags}.values()), [state.text(key) for key in keys]
+    if call.tags.get("match", ("is",))[0] == "count":  # of each variable by itself (RFC 5232 §4)
+        each, words = [[*{flag.lower() for flag in flags}] for flags in each], [state.text(key) for key in keys]
+    flags = [flag for found in each for flag in found]
     return _any_match(state, call, flags, words)
 
 
@@ -221,7 +227,7 @@ def _environment(state: "RunState", call: Call) -> bool:
 
 def _ihave(state: "RunState", call: Call) -> bool:
     """Evaluate a test for extensions (RFC 5463)."""
-    return all(state.text(name) in EXTENSIONS for name in call.values[0])
+    return all(map(can_enable, call.values[0]))
 
 
 def _valid_notify_method(state: "RunState", call: Call) -> bool:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from mailcore.wire.message import envelope_address
 from mailcore.wire.sieve import conditions
 from mailcore.wire.sieve.compiler import Call, Script, compile_script
-from mailcore.wire.sieve.notification import parse_mailto
+from mailcore.wire.sieve.notification import method_fault, parse_mailto
 from mailcore.wire.sieve.results import (
     Keep,
     Notification,
@@ -27,10 +27,10 @@ from mailcore.wire.sieve.results import (
 )
 from mailcore.wire.sieve.script_parser import SieveError
 from mailcore.wire.sieve.sieve_message import SieveMessage, parse_target, to_one_line
+from mailcore.wire.sieve.variable_names import GLOBAL, REFERENCE, capture_number
 
 MAX_VARIABLES = 256
 MAX_VALUE = 8000  # characters in a variable
-_REFERENCE = re.compile(r"\$\{(?:([A-Za-z_][A-Za-z0-9_]*)|([0-9]{1,20}))\}")
 _FLAG = re.compile(r"\\?[!#$&'+,./0-9:;<=>?@A-Z^_`a-z|~\[\]-]{1,100}")
 _SYSTEM = {name.lower(): name for name in ("\\Seen", "\\Answered", "\\Flagged", "\\Deleted", "\\Draft")}
 
@@ -97,18 +97,24 @@ class RunState:
         """Return a string with its variables expanded (RFC 5229 §3)."""
         if not self._expands or "${" not in string:
             return string
-        return _REFERENCE.sub(self._value, string)[: MAX_VALUE * 4]
+        return REFERENCE.sub(self._value, string)[: MAX_VALUE * 4]
 
     def _value(self, match: re.Match[str]) -> str:
-        if match[1]:
+        if not match[1].isdecimal():
             return self.variable(match[1])
-        number = int(match[2])
+        number = capture_number(match[1])
         return self.captures[number] if number < len(self.captures) else ""
 
     def variable(self, name: str) -> str:
         """Return a variable of the current script, which may share it with others (RFC 6609 §3.3)."""
-        scope = self._globals if name.lower() in self._global_names else self.variables
-        return scope.get(name.lower(), "")
+        scope, name = self._scope(name)
+        return scope.get(name, "")
+
+    def _scope(self, name: str) -> tuple[dict[str, str], str]:
+        name = name.lower()
+        if name.startswith(GLOBAL):
+            return self._globals, name[len(GLOBAL) :]
+        return (self._globals if name in self._global_names else self.variables), name
 
     # --- Included scripts (RFC 6609) ---
 
@@ -130,7 +136,7 @@ class RunState:
         if self._depth >= limits.include_depth or len(self._included) >= limits.includes:
             raise SieveRunError("the script includes too many others")
         try:
-            script = compile_script(text)
+            script = compile_script(text, limits.regex)
         except SieveError as error:
             raise SieveRunError(f'included script "{to_one_line(key[1])[:80]}": {error}') from error
         outer = (self._expands, self.variables, self._global_names, self.captures)
@@ -145,7 +151,10 @@ class RunState:
         raise _Return
 
     def _global(self, call: Call) -> None:
-        self._global_names.update(name.lower() for name in call.values[0])
+        for name in map(str.lower, call.values[0]):
+            if name in self.variables:  # RFC 6609 §3.4.1
+                raise SieveRunError(f'the variable "{name}" is in use and cannot become global')
+            self._global_names.add(name)
 
     def _error(self, call: Call) -> None:
         raise SieveRunError(to_one_line(self.text(call.values[0]))[:200])
@@ -207,7 +216,8 @@ class RunState:
         uri = self.text(call.values[0])
         method = parse_mailto(uri)
         if method is None:
-            raise SieveRunError(f'"{to_one_line(uri)[:80]}" is no mailto: address to notify')
+            fault = method_fault(uri) or f'there is no method to notify "{to_one_line(uri)[:80]}"'
+            raise SieveRunError(fault)
         recipients, fields = method
         self._notifications.append(
             Notification(
@@ -268,7 +278,7 @@ class RunState:
         self._store(name, value)
 
     def _store(self, name: str, value: str) -> None:
-        scope = self._globals if name in self._global_names else self.variables
+        scope, name = self._scope(name)
         if name not in scope and len(scope) >= MAX_VARIABLES:
             raise SieveRunError("the script uses too many variables")
         scope[name] = value[:MAX_VALUE]

@@ -11,21 +11,36 @@ from mailcore.wire.sieve.sieve_message import SieveMessage, parse_target, to_one
 # Fields that the URI may set besides the recipients; any other is ignored (RFC 5436 §2.2).
 _FIELDS = ("subject", "body")
 _IMPORTANCE = {"1": "high", "2": "normal", "3": "low"}
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\x00-\x20\x7f<>\"]*")
+_FIELD_NAME = re.compile(r"[!-9;-~]+")
+_ADDRESSES = re.compile(r'(?:"(?:[^"\\]|\\.)*+"|[^,"])+')
+_MAX_SUBJECT = 256  # characters
 _BODY_LIMIT = 10_000  # characters
+
+
+def method_fault(uri: str) -> str:
+    """Return what is wrong with a URI, or "": whether its method is there shows at run time (RFC 5435 §3.1)."""
+    shown = f'"{to_one_line(uri)[:80]}"'
+    if not _URI.fullmatch(uri.strip()):
+        return f"{shown} is no URI"
+    is_mailto = uri.strip().lower().startswith("mailto:")
+    return f"{shown} is no mailto: address to notify" if is_mailto and parse_mailto(uri) is None else ""
 
 
 def parse_mailto(uri: str) -> tuple[tuple[str, ...], dict[str, str]] | None:
     """Return (recipients, fields) of a mailto URI (RFC 6068), or None if it names no valid recipient."""
     scheme, colon, rest = uri.strip().partition(":")
-    if not colon or scheme.lower() != "mailto" or len(uri) > 4000:
+    if not colon or scheme.lower() != "mailto" or len(uri) > 4000 or not _URI.fullmatch(uri.strip()):
         return None
     addresses, _mark, query = rest.partition("?")
     fields: dict[str, str] = {}
-    for pair in query.split("&"):
+    for pair in filter(None, query.split("&")):
         name, _equals, value = pair.partition("=")
+        if not _FIELD_NAME.fullmatch(unquote(name)):
+            return None
         fields.setdefault(unquote(name).lower(), unquote(value))
-    texts = [unquote(each) for each in f"{addresses},{fields.get('to', '')},{fields.get('cc', '')}".split(",")]
-    targets = [parse_target(text) for text in texts if text.strip()]
+    texts = ",".join((unquote(addresses), fields.get("to", ""), fields.get("cc", "")))
+    targets = [parse_target(text) for text in _ADDRESSES.findall(texts) if text.strip()]
     if not targets or not all(targets):
         return None
     unique = {envelope_address.fold_address(target): target for target in targets}
@@ -42,7 +57,7 @@ def render_notification(
 ) -> bytes:
     """Return the notification with CRLF line ends; `owner` is the account whose script asks for it."""
     original = {name: to_one_line((message.values(name) or [""])[0]) for name in ("from", "subject")}
-    subject = notification.subject or notification.message or original["subject"] or "New message"
+    subject = (notification.subject or notification.message or original["subject"] or "New message")[:_MAX_SUBJECT]
     importance = _IMPORTANCE.get(notification.importance, "normal")
     lines = [
         f"From: {envelope_address.format_address(notification.sender or owner)}",

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from mailcore.wire.sieve.regex import DEFAULT_LIMITS, RegexLimits
+
 
 class SieveRunError(Exception):
     """The script failed for this message, which is kept (RFC 5228 §2.10.6); the text is for the script's owner."""
@@ -17,6 +19,7 @@ class Limits:
     seconds: float = 5.0
     includes: int = 255  # scripts included in one run
     include_depth: int = 10
+    regex: RegexLimits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,10 +204,9 @@ class _Reader:
 
     def _list(self) -> Argument:
         line = self._take().line
-        found: list[str] = []
+        found = [self.expect("string").text]
         while not self._is("]"):
-            if found:
-                self.expect(",")
+            self.expect(",")
             found.append(self.expect("string").text)
         self._take()
         return Argument("strings", tuple(found), line)

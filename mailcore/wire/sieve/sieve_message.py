@@ -8,8 +8,6 @@ from mailcore.wire.message import address_list, headers, mime, readable_text
 from mailcore.wire.message import envelope_address as addresses
 from mailcore.wire.sieve.results import Envelope
 
-_BODY_LIMIT = readable_text.MAX_TEXT  # characters of one part that tests look at
-
 
 class SieveMessage:
     """A message with its envelope; `content` is the whole message as it will be stored."""
@@ -65,14 +63,21 @@ class SieveMessage:
 
     def body_raw(self) -> list[str]:
         start = mime.find_header_end(self._content, 0, len(self._content))
-        return [self._content[start : start + _BODY_LIMIT * 4].decode("utf-8", "replace")] if self._has_body else []
+        return [self._content[start:].decode("utf-8", "replace")] if self._has_body else []
 
     def body_text(self) -> list[str]:
-        """Return the readable text of each text part."""
+        """Return the readable text of each text part, lines separated by CRLF as in scripts."""
         if not self._has_body:
             return []
         leaves = readable_text.leaf_parts(self._tree)
-        return [readable_text.readable_text(self._content, part) for part in leaves if part.kind == "text"]
+        texts = [part for part in leaves if part.kind == "text" or _is_type(part, "application/xhtml+xml")]
+        shown = [readable_text.readable_text(self._content, part, self._whole) for part in texts]
+        return [text.replace("\n", "\r\n") for text in shown]
+
+    @property
+    def _whole(self) -> int:
+        """Return a number of bytes that no part exceeds: tests look at all of a part."""
+        return len(self._content)
 
     def body_of(self, types: tuple[str, ...]) -> list[str]:
         """Return the content of parts by media type (§5.2): "" for all, "text", or "text/plain".
@@ -85,14 +90,16 @@ class SieveMessage:
             if not any(_is_type(part, each.lower()) for each in types):
                 continue
             if part.kind == "text":
-                found.append(readable_text.decoded_text(self._content, part))
+                found.append(readable_text.decoded_text(self._content, part, self._whole))
             elif part.kind == "multipart":
-                found += [each[: _BODY_LIMIT * 4].decode("utf-8", "replace") for each in self._around_parts(part)]
+                found += [each.decode("utf-8", "replace") for each in self._around_parts(part)]
             elif part.message is not None:
                 header = self._content[part.body : part.message.body]
-                found.append(header[: _BODY_LIMIT * 4].decode("utf-8", "replace"))
+                if header.endswith((b"\r\n\r\n", b"\n\n")):  # the empty line is none of its fields
+                    header = header[:-1].removesuffix(b"\r")
+                found.append(header.decode("utf-8", "replace"))
             else:
-                found.append(readable_text.decoded_bytes(self._content, part, _BODY_LIMIT).decode("utf-8", "replace"))
+                found.append(readable_text.decoded_bytes(self._content, part, self._whole).decode("utf-8", "replace"))
         return found
 
     def _around_parts(self, part: mime.Part) -> list[bytes]:
@@ -100,9 +107,10 @@ class SieveMessage:
         if not part.children or part.children[0].is_implied:
             return [self._content[part.body : part.end]]
         before = self._content[part.body : part.children[0].start]
+        # The line end before a boundary line belongs to that (RFC 2046 §5.1.1).
         prologue = before[: before.rstrip(b"\r\n").rfind(b"\n") + 1]
         after = self._content[part.children[-1].end : part.end].lstrip(b"\r\n")
-        return [prologue, after.partition(b"\n")[2]]
+        return [prologue.removesuffix(b"\n").removesuffix(b"\r"), after.partition(b"\n")[2]]
 
 
 def _all(part: mime.Part) -> Iterator[mime.Part]:
@@ -131,10 +139,15 @@ def _mails(value: str) -> Iterator[str]:
 
 
 def part_of(mail: str, part: str, delimiter: str) -> str | None:
-    """Return an address part (RFC 5228 §2.7.4, RFC 5233), or None if the address lacks it."""
+    """Return an address part (RFC 5228 §2.7.4, RFC 5233), or None if the address lacks it.
+
+    What is no address has no parts; the null sender is "" in all of them (§5.4).
+    """
     local, domain = addresses.split_address(mail)
-    if part in ("all", ""):
+    if part in ("all", "") or not mail:
         return mail
+    if not local or not domain:
+        return None
     if part == "domain":
         return domain
     if part == "localpart":
@@ -156,8 +169,9 @@ def parse_target(text: str) -> str:
     name, bracket, rest = text.strip().rpartition("<")
     if bracket and rest.endswith(">") and not _UNQUOTED.search(re.sub(r'"(?:[^"\\]|\\.)*+"', "", name)):
         text = rest[:-1]
+    local, at, domain = text.strip().rpartition("@")
     try:
-        address = addresses.parse_address(text.strip())
+        address = addresses.parse_address(f"{local.rstrip()}{at}{domain.lstrip()}")
     except addresses.AddressError:
         return ""
     return address if "@" in address else ""

@@ -170,6 +170,11 @@ ADDRESS_HEADERS = frozenset(
         *("disposition-notification-to", "list-post", "x-forwarded-to", "x-forwarded-for", "resent-reply-to"),
         *("mail-reply-to", "envelope-to", "envelope-from", "x-envelope-to", "x-envelope-from", "apparently-to"),
         *("return-receipt-to", "x-confirm-reading-to", "x-original-from", "x-sender", "x-original-sender"),
+        *("for-approval", "for-handling", "for-comment", "x-admin", "read-receipt-to", "return-receipt-requested"),
+        *("registered-mail-reply-requested-by", "x-complaints-to", "x-report-abuse-to", "x-beenthere"),
+        *("author", "approved", "approved-by", "x-approved-by", "mail-copies-to", "x-envelope-sender", "x-rcpt-to"),
+        *("alternate-recipient", "originator", "originator-return-address", "x-failed-recipients"),
+        *("x-authenticated-sender", "x-x-sender", "x-loop", "list-subscribe"),
         *("abuse-reports-to", "x-abuse-to", "list-owner", "list-unsubscribe", "list-help", "x-delivered-to"),
     )
 )

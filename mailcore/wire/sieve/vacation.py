@@ -11,7 +11,7 @@ from email.header import Header
 from mailcore.wire.message import envelope_address as addresses
 from mailcore.wire.message import headers
 from mailcore.wire.sieve.results import VacationReply
-from mailcore.wire.sieve.sieve_message import SieveMessage, to_one_line
+from mailcore.wire.sieve.sieve_message import SieveMessage, parse_target, to_one_line
 
 _PROGRAM = re.compile(
     r"(?:owner-.*|.*-(?:request|owner|bounces?)|mailer-daemon|postmaster|listserv|majordomo|(?:no|do-?not)-?reply"
@@ -19,6 +19,7 @@ _PROGRAM = re.compile(
     re.IGNORECASE,
 )
 _LIST_FIELDS = ("list-id", "list-post", "list-unsubscribe", "list-help", "list-owner", "list-archive", "list-subscribe")
+_MAX_SUBJECT = 256  # characters of the original subject, as Pigeonhole has it
 _BULK = frozenset(("bulk", "junk", "list"))
 
 
@@ -57,7 +58,7 @@ def render_reply(vacation: VacationReply, message: SieveMessage, *, owner: str, 
     sender = to_one_line(vacation.sender) or owner
     subject = to_one_line(vacation.subject)
     if not subject:
-        original = to_one_line((message.values("subject") or [""])[0])
+        original = to_one_line((message.values("subject") or [""])[0])[:_MAX_SUBJECT]
         subject = f"Auto: {original}" if original else "Automated reply"
     lines = [
         f"From: {_format_mailbox(sender)}",
@@ -86,10 +87,11 @@ def _encode_word(text: str) -> str:
 
 def _format_mailbox(text: str) -> str:
     """Return "Name <address>" formatted for a header field."""
-    before, bracket, rest = text.rpartition("<")
-    if not bracket or not rest.endswith(">") or ">" in rest[:-1]:
-        return text
-    mail, name = rest[:-1], before.rstrip()
+    before, bracket, _rest = text.rpartition("<")
+    target = parse_target(text)
+    if not target or not bracket:
+        return addresses.format_address(target) or text
+    mail, name = addresses.format_address(target), before.rstrip()
     if not name:
         return mail
     name = to_one_line(headers.decode_value(name.strip('" '))) if name.isascii() else name.strip('" ')

@@ -35,6 +35,11 @@ def run(script: str, content: bytes = MESSAGE, **more) -> tuple[Notification, ..
             (("a+x@b.cn",), {"subject": "会 x", "body": "1\r\n2"}),
         ),
         ("mailto:?to=a@b.cn&from=x@y.cn&bcc=z@y.cn", (("a@b.cn",), {})),
+        ("mailto:a@b.cn%2cc@d.cn", (("a@b.cn", "c@d.cn"), {})),
+        ("mailto:%22a%2cb%22@b.cn", (("a,b@b.cn",), {})),
+        ("mailto:a@b.cn?", (("a@b.cn",), {})),
+        ("mailto:a@b.cn;?x=y", None),
+        ("mailto:a@b.cn?to=nobody", None),
         ("mailto:", None),
         ("mailto:nobody", None),
         ("mailto:a@b.cn,nobody", None),
@@ -70,10 +75,33 @@ def test_texts_are_encoded_for_a_uri() -> None:
     assert asked.subject == "a&b 会"
 
 
-@pytest.mark.parametrize("script", ['notify "tel:1";', 'notify :importance "4" "mailto:a@b.cn";', 'notify "mailto:";'])
+@pytest.mark.parametrize(
+    "script",
+    [
+        'notify :importance "4" "mailto:a@b.cn";',
+        'notify "mailto:";',
+        'notify "a@b.cn";',
+        'notify "mailto:a@b.cn?x<=y";',
+        'notify "mailto:a@b.cn?x:=y";',
+        'notify :from "nobody" "mailto:a@b.cn";',
+        'notify :from "" "mailto:a@b.cn";',
+        'notify :options "" "mailto:a@b.cn";',
+        'notify :options ["a=b", "c"] "mailto:a@b.cn";',
+        'notify :options "_a=b" "mailto:a@b.cn";',
+    ],
+)
 def test_what_is_wrong_is_said_when_the_script_is_stored(script: str) -> None:
     with pytest.raises(SieveError):
         run(script)
+
+
+def test_a_method_that_is_not_there_fails_when_it_is_reached() -> None:
+    """RFC 5435 §3.1: a script for another site can be stored, and ask first."""
+    assert run('if valid_notify_method "xmpp:a@b.cn" { notify "xmpp:a@b.cn"; }') == ()
+    with pytest.raises(SieveRunError, match=r'no method to notify "xmpp:a@b\.cn"'):
+        run('notify "xmpp:a@b.cn";')
+    with pytest.raises(SieveRunError, match="no mailto: address"):
+        run('set "x" "nobody"; notify "mailto:${x}";')
 
 
 def test_notifications_have_a_limit() -> None:

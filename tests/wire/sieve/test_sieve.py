@@ -94,6 +94,8 @@ def holds(test: str, **more) -> bool:
         ("redirect text:\nno end", 1, "the text: has no end"),
         ('if header "a" "unfinished { keep; }', 1, "unexpected"),
         ('if header "a" [1] { keep; }', 1, "expected before"),
+        ('if header "a" [] { keep; }', 1, "expected before"),
+        ('require ["include", "encoded-character"]; include "a${unicode:85}";', 1, "control characters"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(script, line, words):
@@ -150,6 +152,12 @@ def test_comments_stay_with_the_command_they_stand_before():
         'not header :comparator "i;octet" :contains "subject" "FINAL"',
         'header :value "gt" :comparator "i;ascii-numeric" "x-score" "5"',
         'header :count "eq" :comparator "i;ascii-numeric" "x-list" "3"',
+        'string :comparator "i;ascii-numeric" "9007199254740993" "9007199254740993"',
+        'not string :comparator "i;ascii-numeric" "9007199254740993" "9007199254740992"',
+        'string :value "gt" :comparator "i;ascii-numeric" "10x" "09y"',
+        'string :value "gt" :comparator "i;ascii-numeric" "x" "99999999999999999999"',
+        'string :comparator "i;ascii-numeric" "x" "y"',
+        'string :comparator "i;ascii-numeric" "000" "0"',
         'header :index 2 "x-list" "b"',
         'header :index 1 :last "x-list" "c"',
         'not header :index 9 "x-list" "c"',
@@ -186,7 +194,7 @@ def test_comments_stay_with_the_command_they_stand_before():
         'string "a${unicode:0000040}b" "a@b"',
         'string "${hex:4}" "\x04"',
         'string "${hex:440}" "${hex:440}"',
-        'ihave ["fileinto", "variables"]',
+        'ihave ["fileinto", "copy"]',
         'not ihave ["fileinto", "vnd.none"]',
         'allof (not ihave "vnd.none", not allof (ihave "vnd.none", vndnone :tag "x"))',
     ],
@@ -345,6 +353,10 @@ def test_without_the_extension_a_dollar_is_a_dollar():
         ("ab", "abc*", None),
         ("aXbXc", "*X*", ("aXbXc", "a", "bXc")),
         ("frop.......frop", "?*?*?", ("frop.......frop", "f", "", "r", "op.......fro", "p")),
+        ("xaxabbb", "*a?b*", ("xaxabbb", "xax", "b", "b")),
+        ("xa-a" + "b" * 300, "*a?" + "b" * 299 + "*", ("xa-a" + "b" * 300, "xa-", "b", "")),
+        ("x" * 33, "?" * 33, ("x" * 33, *"x" * 31)),
+        ("a\\", "a\\", ("a\\",)),
     ],
 )
 def test_wildcards(value, pattern, stars):
@@ -353,6 +365,18 @@ def test_wildcards(value, pattern, stars):
 
 def test_a_pattern_of_many_stars_takes_no_time():
     assert comparison.compare("matches", "i;octet", "", "a" * 20_000, "a*" * 200 + "b") is None
+
+
+def test_a_long_pattern_of_question_marks_ends_with_the_time_of_the_script():
+    key = "*" + "a?" * 1000 + "b*"
+    assert comparison.compare("matches", "i;octet", "", "a" * 20_000, key) is None
+    assert comparison.compare("matches", "i;octet", "", "a" * 20_000 + "b", key)[-1] == "a"
+
+    def stop() -> None:
+        raise SieveRunError("the script takes too long")
+
+    with pytest.raises(SieveRunError):
+        comparison.compare("matches", "i;octet", "", "a" * 20_000, key, stop)
 
 
 EVERYTHING = (
