@@ -20,19 +20,9 @@ from mailcore.wire.sieve.variable_names import REFERENCE, name_fault, reference_
 
 EXTENSIONS = (
     *("body", "comparator-i;ascii-numeric", "comparator-i;unicode-casemap", "copy", "date", "duplicate"),
-    *(
-        "encoded-character",
-        "enotify",
-        "envelope",
-        "environment",
-        "ereject",
-        "fileinto",
-        "ihave",
-        "imap4flags",
-        "include",
-    ),
-    *("index", "mailbox", "regex", "reject", "relational", "special-use", "subaddress", "vacation", "vacation-seconds"),
-    "variables",
+    *("encoded-character", "enotify", "envelope", "environment", "ereject", "extracttext", "fileinto"),
+    *("foreverypart", "ihave", "imap4flags", "include", "index", "mailbox", "mime", "regex", "reject", "relational"),
+    *("special-use", "subaddress", "vacation", "vacation-seconds", "variables"),
 )
 # Comparators that need no require: the two of RFC 5228 §2.7.3, and the one that Pigeonhole adds.
 _ALWAYS = frozenset(("comparator-i;octet", "comparator-i;ascii-casemap", "comparator-i;unicode-casemap"))
@@ -92,6 +82,7 @@ class _Checker:
     def __init__(self, regex_limits: RegexLimits) -> None:
         self._regex_limits = regex_limits
         self._required: set[str] = set()
+        self._loops: list[str] = []  # The names of the loops around the command, the outermost first.
 
     def script(self, nodes: tuple[Node, ...]) -> Script:
         at = 0
@@ -107,6 +98,15 @@ class _Checker:
             if name not in EXTENSIONS and name not in _ALWAYS:
                 raise SieveError(node.line, f'unsupported extension "{name}"')
             self._required.add(name)
+
+    def _block_of(self, node: Node, tags: Mapping[str, Any]) -> tuple[Call, ...]:
+        if node.name != "foreverypart":
+            return self._block(node.block or ())
+        self._loops.append(tags.get("name", ""))
+        try:
+            return self._block(node.block or ())
+        finally:
+            self._loops.pop()
 
     def _block(self, nodes: Iterable[Node]) -> tuple[Call, ...]:
         """Return the commands of a block.
@@ -170,7 +170,7 @@ class _Checker:
             tags,
             values,
             tuple(self._nested_test(each) for each in node.tests),
-            self._block(node.block or ()),
+            self._block_of(node, tags),
         )
         if tags.get("match", ("",))[0] == "regex":
             self._check_patterns(call)
@@ -234,6 +234,8 @@ class _Checker:
                 raise SieveError(node.line, f'"{name}" compares with :is, :value and :count only')
         if "last" in tags and "index" not in tags and node.name != "duplicate":
             raise SieveError(node.line, '":last" needs ":index"')
+        if ("anychild" in tags or "mime-option" in tags) and "mime" not in tags:
+            raise SieveError(node.line, 'tags of the mime extension need ":mime"')
         if tags.get("index") == 0:
             raise SieveError(node.line, '":index" counts from 1')
         if (
@@ -272,6 +274,13 @@ class _Checker:
 
     def is_constant(self, text: str) -> bool:
         return "variables" not in self._required or REFERENCE.search(text) is None
+
+    def check_loop(self, call: Call, name: str = "") -> None:
+        """Raise SieveError unless the command stands in a loop, or in the loop of this name."""
+        if not self._loops:
+            raise SieveError(call.line, f'"{call.name}" stands outside of foreverypart')
+        if name and name not in self._loops:
+            raise SieveError(call.line, f'there is no loop "{name[:80]}" around "{call.name}"')
 
     def check_variable(self, line: int, name: str) -> None:
         if fault := name_fault(name, has_include="include" in self._required):
@@ -378,6 +387,20 @@ def _check_set(checker: _Checker, call: Call) -> None:
     checker.check_variable(call.line, call.values[0])
 
 
+def _check_loop_name(checker: _Checker, call: Call) -> None:
+    name = call.tags.get("name", "")
+    if not checker.is_constant(name):
+        raise SieveError(call.line, f'"{name[:80]}" depends on variables, but a loop has a constant name')
+    if call.name == "break":
+        checker.check_loop(call, name)
+
+
+def _check_extracttext(checker: _Checker, call: Call) -> None:
+    checker._require_extension(call.line, "extracttext", "variables")
+    checker.check_loop(call)
+    checker.check_variable(call.line, call.values[0])
+
+
 def _check_flags(checker: _Checker, call: Call) -> None:
     for name in (call.values[0],) if isinstance(call.values[0], str) else call.values[0] or ():
         checker._require_extension(call.line, f'the variable "{name}"', "variables")
@@ -403,6 +426,9 @@ _CHECKS: dict[str, Callable[[_Checker, Call], None]] = {
     "date": _check_date,
     "currentdate": _check_date,
     "set": _check_set,
+    "foreverypart": _check_loop_name,
+    "break": _check_loop_name,
+    "extracttext": _check_extracttext,
     "setflag": _check_flags,
     "addflag": _check_flags,
     "removeflag": _check_flags,

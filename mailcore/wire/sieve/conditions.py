@@ -5,10 +5,10 @@
 
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from mailcore.wire.message import dates, headers
-from mailcore.wire.sieve import comparison
+from mailcore.wire.message import dates, headers, mime
+from mailcore.wire.sieve import comparison, part_values
 from mailcore.wire.sieve.compiler import ZONE_TEXT, Call, can_enable
 from mailcore.wire.sieve.notification import parse_mailto
 from mailcore.wire.sieve.regex import RegexError, compile_regex
@@ -19,6 +19,7 @@ from mailcore.wire.sieve.signatures import ADDRESS_HEADERS, DATE_PARTS
 if TYPE_CHECKING:
     from mailcore.wire.sieve.interpreter import RunState
 
+_Value = TypeVar("_Value")
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = tuple(name.capitalize() for name in dates.MONTHS)
 
@@ -83,6 +84,10 @@ def _not(state: "RunState", call: Call) -> bool:
 
 
 def _exists(state: "RunState", call: Call) -> bool:
+    if "mime" in call.tags:
+        parts = _parts_to_test(state, call)
+        names = [state.text(name) for name in call.values[0]]
+        return all(any(part_values.raw_values(part, name) for part in parts) for name in names)
     return all(state.message.has(state.text(name)) for name in call.values[0])
 
 
@@ -91,7 +96,25 @@ def _size(state: "RunState", call: Call) -> bool:
     return bool(state.message.size > limit if call.tags["size"][0] == "over" else state.message.size < limit)
 
 
+def _parts_to_test(state: "RunState", call: Call) -> list[mime.Part]:
+    return part_values.parts_to_test(state.message, state.part, with_children="anychild" in call.tags)
+
+
+def _mime_values(state: "RunState", call: Call) -> list[str]:
+    """Return the values of a header test of parts (RFC 5703 §4.1)."""
+    option, given = call.tags.get("mime-option", ("", ()))
+    parameters = tuple(state.text(each) for each in given) if option == "param" else ()
+    found = []
+    for name in map(state.text, call.values[0]):
+        raw = [value for part in _parts_to_test(state, call) for value in part_values.raw_values(part, name)]
+        for value in _pick_index(call, raw):
+            found += part_values.values(name, value, option, parameters)
+    return found
+
+
 def _header(state: "RunState", call: Call) -> bool:
+    if "mime" in call.tags:
+        return _any_match(state, call, _mime_values(state, call), call.values[1])
     values = [v for name in call.values[0] for v in _pick_index(call, state.message.values(state.text(name)))]
     return _any_match(state, call, values, call.values[1])
 
@@ -104,7 +127,7 @@ def _header_index(call: Call) -> int | None:
     return -number if "last" in call.tags else number - 1
 
 
-def _pick_index(call: Call, values: list[str]) -> list[str]:
+def _pick_index(call: Call, values: list[_Value]) -> list[_Value]:
     at = _header_index(call)
     if at is None:
         return values
@@ -113,7 +136,16 @@ def _pick_index(call: Call, values: list[str]) -> list[str]:
 
 def _address(state: "RunState", call: Call) -> bool:
     names = [name for each in call.values[0] if (name := state.text(each)).lower() in ADDRESS_HEADERS]
-    mails = [mail for name in names for mail in state.message.addresses(name, at=_header_index(call))]
+    if "mime" in call.tags:
+        fields = [
+            mails
+            for name in names
+            for part in _parts_to_test(state, call)
+            for mails in part_values.addresses(part, name)
+        ]
+        mails = [mail for each in _pick_index(call, fields) for mail in each]
+    else:
+        mails = [mail for name in names for mail in state.message.addresses(name, at=_header_index(call))]
     return _any_match(state, call, _parts(state, call, mails), call.values[1])
 
 

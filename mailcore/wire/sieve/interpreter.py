@@ -6,13 +6,13 @@ out: the message is kept (RFC 5228 §2.10.6).
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import Any
 from urllib.parse import quote
 
-from mailcore.wire.message import envelope_address
-from mailcore.wire.sieve import conditions
+from mailcore.wire.message import envelope_address, mime
+from mailcore.wire.sieve import conditions, part_values
 from mailcore.wire.sieve.compiler import Call, Script, compile_script
 from mailcore.wire.sieve.notification import method_fault, parse_mailto
 from mailcore.wire.sieve.results import (
@@ -39,6 +39,10 @@ class _Stop(Exception):
     """The script executed `stop`."""
 
 
+class _Break(Exception):
+    """The script executed `break`; the argument is the name of the loop to end, "" for the innermost."""
+
+
 class _Return(Exception):
     """An included script executed `return`."""
 
@@ -57,6 +61,7 @@ class RunState:
         self.variables: dict[str, str] = {}
         self.captures: tuple[str, ...] = ()
         self.flags: list[str] = []
+        self.part: mime.Part | None = None  # the part that the innermost loop is at
         self.remember: dict[str, int] = {}
         self._globals: dict[str, str] = {}
         self._global_names: set[str] = set()  # variables of the current script that are global
@@ -139,13 +144,13 @@ class RunState:
             script = compile_script(text, limits.regex)
         except SieveError as error:
             raise SieveRunError(f'included script "{to_one_line(key[1])[:80]}": {error}') from error
-        outer = (self._expands, self.variables, self._global_names, self.captures)
-        self.variables, self._global_names, self.captures = {}, set(), ()
+        outer = (self._expands, self.variables, self._global_names, self.captures, self.part)
+        self.variables, self._global_names, self.captures, self.part = {}, set(), (), None
         self._included.append(key)
         self._depth += 1
         self._run_script(script)
         self._depth -= 1
-        self._expands, self.variables, self._global_names, self.captures = outer
+        self._expands, self.variables, self._global_names, self.captures, self.part = outer
 
     def _return(self, _: Call) -> None:
         raise _Return
@@ -173,6 +178,28 @@ class RunState:
                     self._do(call.block)
             else:
                 _ACTIONS[call.name](self, call)
+
+    def _foreverypart(self, call: Call) -> None:
+        """Run a block for each part of the message (RFC 5703 §3)."""
+        outer, name = self.part, call.tags.get("name", "")
+        try:
+            for part in part_values.parts_to_visit(self.message, outer):
+                self.part = part
+                self._do(call.block)
+        except _Break as ended:
+            if ended.args[0] not in ("", name):
+                raise
+        finally:
+            self.part = outer
+
+    def _break(self, call: Call) -> None:
+        raise _Break(call.tags.get("name", ""))
+
+    def _extracttext(self, call: Call) -> None:
+        assert self.part is not None
+        first = min(call.tags.get("first", MAX_VALUE), MAX_VALUE)
+        text = self.message.part_text(self.part, first)[:first]
+        self._store(call.values[0].lower(), _modify(text, call.tags))
 
     def _stop(self, _: Call) -> None:
         raise _Stop
@@ -254,28 +281,7 @@ class RunState:
         self._count()
 
     def _set(self, call: Call) -> None:
-        name, value = call.values[0].lower(), self.text(call.values[1])
-        tags = call.tags
-        match tags.get("case", ("",))[0]:  # RFC 5229 §4.1: by precedence
-            case "lower":
-                value = value.lower()
-            case "upper":
-                value = value.upper()
-        match tags.get("first", ("",))[0]:
-            case "lowerfirst":
-                value = value[:1].lower() + value[1:]
-            case "upperfirst":
-                value = value[:1].upper() + value[1:]
-        match tags.get("quote", ("",))[0]:
-            case "quotewildcard":
-                value = re.sub(r"([*?\\])", r"\\\1", value)
-            case "quoteregex":
-                value = re.sub(r"([][.*+?(){}|^$\\])", r"\\\1", value)
-        if "encodeurl" in tags:
-            value = quote(value, safe="")
-        if "length" in tags:
-            value = str(len(value))
-        self._store(name, value)
+        self._store(call.values[0].lower(), _modify(self.text(call.values[1]), call.tags))
 
     def _store(self, name: str, value: str) -> None:
         scope, name = self._scope(name)
@@ -341,6 +347,30 @@ class RunState:
         self._put_flags(name, [flag for flag in flags if flag.lower() not in gone])
 
 
+def _modify(value: str, tags: Mapping[str, Any]) -> str:
+    """Apply the modifiers of `set` and `extracttext` (RFC 5229 §4.1), by their precedence."""
+    match tags.get("case", ("",))[0]:
+        case "lower":
+            value = value.lower()
+        case "upper":
+            value = value.upper()
+    match tags.get("first-letter", ("",))[0]:
+        case "lowerfirst":
+            value = value[:1].lower() + value[1:]
+        case "upperfirst":
+            value = value[:1].upper() + value[1:]
+    match tags.get("quote", ("",))[0]:
+        case "quotewildcard":
+            value = re.sub(r"([*?\\])", r"\\\1", value)
+        case "quoteregex":
+            value = re.sub(r"([][.*+?(){}|^$\\])", r"\\\1", value)
+    if "encodeurl" in tags:
+        value = quote(value, safe="")
+    if "length" in tags:
+        value = str(len(value))
+    return value
+
+
 _ACTIONS: dict[str, Callable[[RunState, Call], Any]] = {
     "stop": RunState._stop,
     "keep": RunState._do_keep,
@@ -355,6 +385,9 @@ _ACTIONS: dict[str, Callable[[RunState, Call], Any]] = {
     "reject": RunState._do_reject,
     "ereject": RunState._do_reject,
     "set": RunState._set,
+    "foreverypart": RunState._foreverypart,
+    "break": RunState._break,
+    "extracttext": RunState._extracttext,
     "vacation": RunState._do_vacation,
     "setflag": RunState._setflag,
     "addflag": RunState._addflag,

@@ -19,8 +19,17 @@ class SieveMessage:
         self._mails: dict[str, list[tuple[str, ...]]] = {}
 
     @cached_property
-    def _tree(self) -> mime.Part:
+    def root(self) -> mime.Part:
+        """The whole message as the root of its parts."""
         return mime.parse_message(self._content)
+
+    def part_text(self, part: mime.Part, limit: int) -> str:
+        """Return the readable text of a part, about `limit` characters at most; "" of one that is no text."""
+        if not _is_text(part):
+            return ""
+        text = readable_text.readable_text(self._content, part, 4 * limit)
+        # Markup begins with blocks, whose line ends are not text.
+        return (text if part.subtype == "plain" else text.strip()).replace("\n", "\r\n")
 
     @cached_property
     def _fields(self) -> headers.Fields:
@@ -44,7 +53,7 @@ class SieveMessage:
     def addresses(self, name: str, *, at: int | None = None) -> list[str]:
         """Return the addresses in the fields of this name, or in the field with index `at`."""
         if name.lower() not in self._mails:
-            self._mails[name.lower()] = [tuple(_mails(value)) for value in self.raw(name)]
+            self._mails[name.lower()] = [tuple(split_addresses(value)) for value in self.raw(name)]
         fields = self._mails[name.lower()]
         if at is not None:
             fields = [fields[at]] if -len(fields) <= at < len(fields) else []
@@ -69,8 +78,8 @@ class SieveMessage:
         """Return the readable text of each text part, lines separated by CRLF as in scripts."""
         if not self._has_body:
             return []
-        leaves = readable_text.leaf_parts(self._tree)
-        texts = [part for part in leaves if part.kind == "text" or _is_type(part, "application/xhtml+xml")]
+        leaves = readable_text.leaf_parts(self.root)
+        texts = [part for part in leaves if _is_text(part)]
         shown = [readable_text.readable_text(self._content, part, self._whole) for part in texts]
         return [text.replace("\n", "\r\n") for text in shown]
 
@@ -86,7 +95,7 @@ class SieveMessage:
         both are tested by themselves.
         """
         found = []
-        for part in _all(self._tree) if self._has_body else ():
+        for part in _all(self.root) if self._has_body else ():
             if not any(_is_type(part, each.lower()) for each in types):
                 continue
             if part.kind == "text":
@@ -121,6 +130,10 @@ def _all(part: mime.Part) -> Iterator[mime.Part]:
         yield from _all(part.message)
 
 
+def _is_text(part: mime.Part) -> bool:
+    return part.kind == "text" or _is_type(part, "application/xhtml+xml")
+
+
 def _is_type(part: mime.Part, wanted: str) -> bool:
     if not wanted:
         return True
@@ -130,7 +143,8 @@ def _is_type(part: mime.Part, wanted: str) -> bool:
     return part.kind == kind and (not slash or part.subtype == subtype)
 
 
-def _mails(value: str) -> Iterator[str]:
+def split_addresses(value: str) -> Iterator[str]:
+    """Yield the addresses of a field's value."""
     for item in address_list.parse_address_list(value):
         if item.host is None or not (item.mailbox or item.host):
             continue

@@ -45,6 +45,23 @@ _PART = {
     "detail": Tag("", "subaddress", "address-part"),
 }
 _INDEX = {"index": Tag("number", "index"), "last": Tag("", "index")}
+_MIME = {"mime": Tag("", "mime"), "anychild": Tag("", "mime")}
+_MIME_OPTION = {
+    "type": Tag("", "mime", "mime-option"),
+    "subtype": Tag("", "mime", "mime-option"),
+    "contenttype": Tag("", "mime", "mime-option"),
+    "param": Tag("strings", "mime", "mime-option"),
+}
+_MODIFIERS = {
+    "lower": Tag(group="case"),
+    "upper": Tag(group="case"),
+    "lowerfirst": Tag(group="first-letter"),
+    "upperfirst": Tag(group="first-letter"),
+    "quotewildcard": Tag(group="quote"),
+    "quoteregex": Tag("", "regex", "quote"),
+    "encodeurl": Tag("", "enotify"),
+    "length": Tag(),
+}
 _FLAGS = {"flags": Tag("strings", "imap4flags")}
 _COPY = {"copy": Tag("", "copy")}
 _ZONE = {"zone": Tag("string", group="zone"), "originalzone": Tag(group="zone")}
@@ -93,18 +110,12 @@ COMMANDS: dict[str, Signature] = {
     "removeflag": Signature(("string", "strings"), {}, "imap4flags", optional=1),
     "set": Signature(
         ("string", "string"),
-        {
-            "lower": Tag(group="case"),
-            "upper": Tag(group="case"),
-            "lowerfirst": Tag(group="first"),
-            "upperfirst": Tag(group="first"),
-            "quotewildcard": Tag(group="quote"),
-            "quoteregex": Tag("", "regex", "quote"),
-            "encodeurl": Tag("", "enotify"),
-            "length": Tag(),
-        },
+        _MODIFIERS,
         "variables",
     ),
+    "foreverypart": Signature((), {"name": Tag("string")}, "foreverypart", block=True),
+    "break": Signature((), {"name": Tag("string")}, "foreverypart"),
+    "extracttext": Signature(("string",), {**_MODIFIERS, "first": Tag("number")}, "extracttext"),
     "vacation": Signature(
         ("string",),
         {
@@ -125,10 +136,10 @@ TESTS: dict[str, Signature] = {
     "not": Signature(tests=1),
     "allof": Signature(tests=2),
     "anyof": Signature(tests=2),
-    "exists": Signature(("strings",)),
+    "exists": Signature(("strings",), _MIME),
     "size": Signature(("number",), {"over": Tag(group="size"), "under": Tag(group="size")}),
-    "header": Signature(("strings", "strings"), {**_MATCH, **_INDEX}),
-    "address": Signature(("strings", "strings"), {**_MATCH, **_PART, **_INDEX}),
+    "header": Signature(("strings", "strings"), {**_MATCH, **_INDEX, **_MIME, **_MIME_OPTION}),
+    "address": Signature(("strings", "strings"), {**_MATCH, **_PART, **_INDEX, **_MIME}),
     "envelope": Signature(("strings", "strings"), {**_MATCH, **_PART}, "envelope"),
     "body": Signature(
         ("strings",),

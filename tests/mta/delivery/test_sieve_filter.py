@@ -350,6 +350,20 @@ def test_a_script_includes_others_of_its_owner_and_those_of_the_site(obey, arriv
     assert boxes() == {"Work": 1}
 
 
+def test_a_script_looks_at_the_attachments(obey, arrive):
+    obey(
+        'require ["foreverypart", "mime", "fileinto"];'
+        ' foreverypart { if header :mime :param "filename" :matches "Content-Disposition" "*.exe"'
+        ' { fileinto "Archive"; break; } }'
+    )
+    arrive()
+    attached = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nsee\r\n--b\r\n" + (
+        b"Content-Disposition: attachment; filename=report.exe\r\n\r\nMZ\r\n--b--\r\n"
+    )
+    arrive(MESSAGE.partition(b"\r\n\r\n")[0] + b"\r\n" + attached)
+    assert boxes() == {"INBOX": 1, "Archive": 1}
+
+
 def test_scripts_that_take_too_long_are_not_run(obey, arrive, parameters):
     """Each message costs the courier seconds, in which it delivers nothing else; there may be a thousand."""
     parameters(sieve_max_cpu_time="1s", sieve_max_cpu_time_hourly="1s")
