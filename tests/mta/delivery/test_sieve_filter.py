@@ -357,9 +357,8 @@ def test_a_script_looks_at_the_attachments(obey, arrive):
         ' { fileinto "Archive"; break; } }'
     )
     arrive()
-    attached = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nsee\r\n--b\r\n" + (
-        b"Content-Disposition: attachment; filename=report.exe\r\n\r\nMZ\r\n--b--\r\n"
-    )
+    attached = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nsee\r\n--b\r\n"
+    attached += b"Content-Disposition: attachment; filename=report.exe\r\n\r\nMZ\r\n--b--\r\n"
     arrive(MESSAGE.partition(b"\r\n\r\n")[0] + b"\r\n" + attached)
     assert boxes() == {"INBOX": 1, "Archive": 1}
 
