@@ -241,8 +241,8 @@ class Arrival:
     """A message to insert into a mailbox.
 
     `file` is a readable file whose first `skip` bytes are not part of it; `trace` precedes the rest. `link` allows a
-    hard link instead of a copy: the first `skip` bytes are exactly `trace`. `place` is the mailbox's id and directory
-    if known; otherwise they are queried.
+    hard link instead of a copy: the first `skip` bytes are exactly `trace`. With `header`, a header that a filter has
+    changed, the rest is the body alone. `place` is the mailbox's id and directory if known; otherwise they are queried.
     """
 
     account_id: int
@@ -256,6 +256,7 @@ class Arrival:
     flags: int = 0
     keywords: tuple[str, ...] = ()
     place: tuple[int, str] | None = None
+    header: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

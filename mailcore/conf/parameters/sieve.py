@@ -6,7 +6,7 @@ from typing import ClassVar
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from mailcore.conf.declaration import byte_size, days, integer, seconds, text
+from mailcore.conf.declaration import byte_size, days, integer, seconds, text, words
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,13 @@ class Sieve:
     sieve_regex_max_states: int = integer(
         "4000", _("States of a regular expression in a Sieve script: its characters, with repetitions written out.")
     )
+    sieve_editheader_protected: tuple[str, ...] = words(
+        "", _("Header fields that Sieve scripts may neither add nor delete, besides Received and Auto-Submitted.")
+    )
+    sieve_editheader_max_header_size: int = byte_size(
+        "2048", _("Largest header field that a Sieve script may add to a message.")
+    )
+    sieve_editheader_max_headers: int = integer("100", _("Header fields that a Sieve script may add to one message."))
     sieve_global_dir: str = text(
         "", _("Directory of the scripts NAME.sieve that every account may include as :global; empty: none.")
     )

@@ -60,6 +60,7 @@ from mailcore.wire.sieve.results import (
     Keep,
     Limits,
     Notification,
+    Redirect,
     ScriptEnvironment,
     SieveResult,
     SieveRunError,
@@ -79,7 +80,8 @@ _HOUR = 3600
 class FilterResult:
     """The decisions of a script about one message for one recipient.
 
-    `arrivals` are its copies, one per mailbox; `fault` says why the script was not carried out in full.
+    `arrivals` are its copies, one per mailbox; `body` is the offset of the body in the content file; `fault` says why
+    the script was not carried out in full.
     """
 
     script: sieve_scripts.ActiveScript
@@ -88,6 +90,7 @@ class FilterResult:
     message: SieveMessage
     result: SieveResult
     arrivals: tuple[Arrival, ...]
+    body: int
     fault: str
 
     @property
@@ -113,7 +116,8 @@ def apply_script(
         file.seek(arrival.skip)
         content = arrival.trace + file.read()
     delimiter = conf.current().recipient_delimiter
-    message = SieveMessage(content, Envelope(claim.sender, recipient.original or recipient.address, delimiter))
+    envelope = Envelope(claim.sender, recipient.original or recipient.address, delimiter)
+    message = SieveMessage(content, envelope, len(arrival.trace))
     targets: dict[str, str] = {}
     started = time.thread_time()
     try:
@@ -137,8 +141,9 @@ def apply_script(
         name, problem = _target_mailbox(script, keep, targets)
         keeps.setdefault(name, keep)
         fault = fault or problem
-    arrivals = tuple(_copy_arrival(arrival, name, keep.flags) for name, keep in keeps.items())
-    return FilterResult(script, claim, recipient, message, result, arrivals, fault)
+    body = arrival.skip + message.header_end - len(arrival.trace)
+    arrivals = tuple(_copy_arrival(arrival, name, keep, body) for name, keep in keeps.items())
+    return FilterResult(script, claim, recipient, message, result, arrivals, body, fault)
 
 
 def _check_time_of_account(script: sieve_scripts.ActiveScript) -> None:
@@ -193,6 +198,9 @@ def _script_environment(
             parameters.sieve_max_cpu_time,
             parameters.sieve_max_includes,
             parameters.sieve_max_include_depth,
+            parameters.sieve_editheader_max_header_size,
+            parameters.sieve_editheader_max_headers,
+            frozenset(name.lower() for name in parameters.sieve_editheader_protected),
             sieve_scripts.regex_limits(),
         ),
     )
@@ -232,10 +240,12 @@ def _target_mailbox(script: sieve_scripts.ActiveScript, keep: Keep, targets: dic
     return name, ""
 
 
-def _copy_arrival(arrival: Arrival, mailbox: str, flags: Sequence[str]) -> Arrival:
-    bits = sum({wire_flags.BITS.get(name.lower(), 0) for name in flags})
-    keywords = tuple(name for name in flags if not name.startswith("\\"))
-    return replace(arrival, mailbox=mailbox, flags=bits, keywords=keywords)
+def _copy_arrival(arrival: Arrival, mailbox: str, keep: Keep, body: int) -> Arrival:
+    """Return the copy for a mailbox; `body` is the offset of the body in the content file."""
+    bits = sum({wire_flags.BITS.get(name.lower(), 0) for name in keep.flags})
+    keywords = tuple(name for name in keep.flags if not name.startswith("\\"))
+    copy = replace(arrival, mailbox=mailbox, flags=bits, keywords=keywords)
+    return copy if keep.header is None else replace(copy, header=keep.header, skip=body, link=False)
 
 
 # --- In the transaction ---------------------------------------------------------------------------
@@ -249,7 +259,7 @@ def record_filter_results(filtered: FilterResult, copies: Sequence[insert.Staged
     claim, result = filtered.claim, filtered.result
     actions = [f"stored in {arrival.mailbox}" for arrival in filtered.arrivals if arrival.mailbox != "INBOX"]
     for redirect in result.redirects:
-        _send_redirect(filtered, redirect.address)
+        _send_redirect(filtered, redirect)
         actions.append(f"redirected to {redirect.address}")
     if result.vacation is not None and _send_vacation(filtered):
         actions.append("answered")
@@ -364,18 +374,19 @@ def _mime_fields_only(entity: str) -> str:
     return "".join(f"{field}\n" for field in fields if field.lower().startswith("content-")) + f"\n{body}"
 
 
-def _send_redirect(filtered: FilterResult, address: str) -> None:
+def _send_redirect(filtered: FilterResult, redirect: Redirect) -> None:
     """Queue the message with a Delivered-To header, which reveals loops; bounces go to its sender as usual."""
     claim, recipient = filtered.claim, filtered.recipient
     with open(content_files.content_path(claim.id), "rb") as file:
-        file.seek(claim.trace_size)
-        content = f"Delivered-To: {filtered.script.address}\r\n".encode() + file.read()
+        file.seek(claim.trace_size if redirect.header is None else filtered.body)
+        delivered_to = f"Delivered-To: {filtered.script.address}\r\n".encode()
+        content = b"".join((delivered_to, redirect.header or b"", file.read()))
     _enqueue_file(
         _new_content_file()[0],
         content,
         # A stranger's message stays a stranger's: it is not signed as one of ours, whatever its From says.
         client=_HERE if dkim_sign.is_author_known(claim) else _ELSEWHERE,
-        recipient=MessageRecipient(address, notify="NEVER" if recipient.notify.upper() == "NEVER" else ""),
+        recipient=MessageRecipient(redirect.address, notify="NEVER" if recipient.notify.upper() == "NEVER" else ""),
         sender=claim.sender,
         message_id=claim.message_id,
         eight_bit=claim.eight_bit,

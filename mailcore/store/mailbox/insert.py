@@ -75,6 +75,9 @@ def stage_files(arrivals: Sequence[Arrival]) -> list[StagedMessage | Reply]:
         mailbox_id, directory = place
         key = (arrival.file, arrival.skip)
         with _Content(arrival) as content:
+            if arrival.header is not None:
+                staged.append(_stage_edited(arrival, mailbox_id, directory, content.below_trace()))
+                continue
             if key not in scans:
                 below = content.below_trace()
                 scans[key] = (scan_message(content.data, arrival.skip), email_id(below))
@@ -86,6 +89,20 @@ def stage_files(arrivals: Sequence[Arrival]) -> list[StagedMessage | Reply]:
                 size = content.size - arrival.skip + len(arrival.trace)
         staged.append(StagedMessage(arrival, mailbox_id, path, size, *scans[key]))
     return staged
+
+
+def _stage_edited(arrival: Arrival, mailbox_id: int, directory: str, body: bytes | memoryview) -> StagedMessage:
+    """Write and scan a message whose header a filter has changed.
+
+    Its name is made durable at once: `restore_files` would restore the message as it was received.
+    """
+    assert arrival.header is not None
+    path = maildir_files.write_file(directory, arrival.base_name, (arrival.trace, arrival.header, body))
+    maildir_files.sync_directories([os.path.dirname(path)])
+    trace_size = len(arrival.trace)
+    with _Content(replace(arrival, file=Path(path), skip=trace_size)) as content:
+        scan = scan_message(content.data, trace_size)
+        return StagedMessage(arrival, mailbox_id, path, content.size, scan, email_id(content.below_trace()))
 
 
 def write_tmp_files(contents: Sequence[tuple[Arrival, bytes]]) -> list[StagedMessage | Reply]:

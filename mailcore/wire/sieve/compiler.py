@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from mailcore.wire.sieve import comparison, script_parser
+from mailcore.wire.sieve.header_edits import is_field_name
 from mailcore.wire.sieve.notification import method_fault
 from mailcore.wire.sieve.regex import DEFAULT_LIMITS, RegexError, RegexLimits, compile_regex
 from mailcore.wire.sieve.script_parser import Argument, Node, SieveError
@@ -20,7 +21,7 @@ from mailcore.wire.sieve.variable_names import REFERENCE, name_fault, reference_
 
 EXTENSIONS = (
     *("body", "comparator-i;ascii-numeric", "comparator-i;unicode-casemap", "copy", "date", "duplicate"),
-    *("encoded-character", "enotify", "envelope", "environment", "ereject", "extracttext", "fileinto"),
+    *("editheader", "encoded-character", "enotify", "envelope", "environment", "ereject", "extracttext", "fileinto"),
     *("foreverypart", "ihave", "imap4flags", "include", "index", "mailbox", "mime", "regex", "reject", "relational"),
     *("special-use", "subaddress", "vacation", "vacation-seconds", "variables"),
 )
@@ -180,7 +181,7 @@ class _Checker:
 
     def _check_patterns(self, call: Call) -> None:
         comparator = call.tags.get("comparator", ("", comparison.DEFAULT))[1]
-        for key in call.values[-1]:
+        for key in call.values[-1] or ():
             if self.is_constant(key):
                 try:
                     compile_regex(key, ignore_case=comparator != comparison.OCTET, limits=self._regex_limits)
@@ -232,7 +233,7 @@ class _Checker:
                 raise SieveError(node.line, f'"{name}" needs require "comparator-{name}"')
             if name == comparison.NUMERIC and tags.get("match", ("is",))[0] in ("contains", "matches", "regex"):
                 raise SieveError(node.line, f'"{name}" compares with :is, :value and :count only')
-        if "last" in tags and "index" not in tags and node.name != "duplicate":
+        if "last" in tags and "index" not in tags and node.name not in ("duplicate", "addheader"):
             raise SieveError(node.line, '":last" needs ":index"')
         if ("anychild" in tags or "mime-option" in tags) and "mime" not in tags:
             raise SieveError(node.line, 'tags of the mime extension need ":mime"')
@@ -247,8 +248,11 @@ class _Checker:
 
     def _values(self, node: Node, shape: Signature, rest: list[Argument]) -> tuple[Any, ...]:
         missing = len(shape.values) - len(rest)
-        if not 0 <= missing <= shape.optional:
+        if not 0 <= missing <= shape.optional + shape.optional_last:
             raise SieveError(node.line, f'"{node.name}" takes {len(shape.values)} arguments, not {len(rest)}')
+        if shape.optional_last:
+            first = [self._value(a, kind, f'"{node.name}"') for a, kind in zip(rest, shape.values, strict=False)]
+            return (*first, *(None for _ in range(missing)))
         kinds = shape.values[missing:]
         found = [self._value(a, kind, f'"{node.name}"') for a, kind in zip(rest, kinds, strict=True)]
         return (*(None for _ in range(missing)), *found)
@@ -401,6 +405,14 @@ def _check_extracttext(checker: _Checker, call: Call) -> None:
     checker.check_variable(call.line, call.values[0])
 
 
+def _check_field(checker: _Checker, call: Call) -> None:
+    name = call.values[0]
+    if checker.is_constant(name) and not is_field_name(name):
+        raise SieveError(call.line, f'"{name[:80]}" is no name of a header field')
+    if call.tags.get("match", ("",))[0] == "count":
+        raise SieveError(call.line, f'"{call.name}" has no :count')
+
+
 def _check_flags(checker: _Checker, call: Call) -> None:
     for name in (call.values[0],) if isinstance(call.values[0], str) else call.values[0] or ():
         checker._require_extension(call.line, f'the variable "{name}"', "variables")
@@ -429,6 +441,8 @@ _CHECKS: dict[str, Callable[[_Checker, Call], None]] = {
     "foreverypart": _check_loop_name,
     "break": _check_loop_name,
     "extracttext": _check_extracttext,
+    "addheader": _check_field,
+    "deleteheader": _check_field,
     "setflag": _check_flags,
     "addflag": _check_flags,
     "removeflag": _check_flags,

@@ -29,7 +29,7 @@ def evaluate_test(state: "RunState", call: Call) -> bool:
     return _TESTS[call.name](state, call)
 
 
-def _any_match(state: "RunState", call: Call, values: Iterable[str], keys: Iterable[str]) -> bool:
+def any_match(state: "RunState", call: Call, values: Iterable[str], keys: Iterable[str]) -> bool:
     """Return True if any value matches any key; captures of :matches are stored in the state."""
     kind, relation = call.tags.get("match", ("is", True))
     comparator = call.tags.get("comparator", ("", comparison.DEFAULT))[1]
@@ -114,12 +114,12 @@ def _mime_values(state: "RunState", call: Call) -> list[str]:
 
 def _header(state: "RunState", call: Call) -> bool:
     if "mime" in call.tags:
-        return _any_match(state, call, _mime_values(state, call), call.values[1])
+        return any_match(state, call, _mime_values(state, call), call.values[1])
     values = [v for name in call.values[0] for v in _pick_index(call, state.message.values(state.text(name)))]
-    return _any_match(state, call, values, call.values[1])
+    return any_match(state, call, values, call.values[1])
 
 
-def _header_index(call: Call) -> int | None:
+def header_index(call: Call) -> int | None:
     """Return the index of the header field that is meant (RFC 5260 §6), negative from the end, or None."""
     if "index" not in call.tags:
         return None
@@ -128,7 +128,7 @@ def _header_index(call: Call) -> int | None:
 
 
 def _pick_index(call: Call, values: list[_Value]) -> list[_Value]:
-    at = _header_index(call)
+    at = header_index(call)
     if at is None:
         return values
     return [values[at]] if -len(values) <= at < len(values) else []
@@ -145,8 +145,8 @@ def _address(state: "RunState", call: Call) -> bool:
         ]
         mails = [mail for each in _pick_index(call, fields) for mail in each]
     else:
-        mails = [mail for name in names for mail in state.message.addresses(name, at=_header_index(call))]
-    return _any_match(state, call, _parts(state, call, mails), call.values[1])
+        mails = [mail for name in names for mail in state.message.addresses(name, at=header_index(call))]
+    return any_match(state, call, _parts(state, call, mails), call.values[1])
 
 
 def _parts(state: "RunState", call: Call, mails: Iterable[str]) -> list[str]:
@@ -159,7 +159,7 @@ def _envelope(state: "RunState", call: Call) -> bool:
     envelope = state.message.envelope
     ends = {"from": envelope.sender, "to": envelope.recipient}
     mails = [ends[name] for each in call.values[0] if (name := state.text(each).lower()) in ends]
-    return _any_match(state, call, _parts(state, call, mails), call.values[1])
+    return any_match(state, call, _parts(state, call, mails), call.values[1])
 
 
 def _body(state: "RunState", call: Call) -> bool:
@@ -171,7 +171,7 @@ def _body(state: "RunState", call: Call) -> bool:
     else:
         values = state.message.body_of(tuple(state.text(each) for each in types))
     before = state.captures
-    found = _any_match(state, call, values, call.values[0])
+    found = any_match(state, call, values, call.values[0])
     state.captures = before  # body does not set captures (RFC 5173 §6)
     return found
 
@@ -180,17 +180,17 @@ def _date(state: "RunState", call: Call) -> bool:
     name, part, keys = call.values
     values = _pick_index(call, state.message.raw(state.text(name)))
     # In Received and similar fields, the date follows the last semicolon.
-    moments = [found for value in values[: 1 if _header_index(call) is None else None]
+    moments = [found for value in values[: 1 if header_index(call) is None else None]
                if (found := dates.parse_date(value.rpartition(";")[2])) is not None]  # fmt: skip
     shown = [_date_part(at, _zone_offset(state, call, zone), state.text(part)) for at, zone in moments]
-    return _any_match(state, call, [each for each in shown if each is not None], keys)
+    return any_match(state, call, [each for each in shown if each is not None], keys)
 
 
 def _currentdate(state: "RunState", call: Call) -> bool:
     part, keys = call.values
     now = int(state.surroundings.now)
     shown = _date_part(now, _zone_offset(state, call, state.surroundings.zone_minutes), state.text(part))
-    return _any_match(state, call, [] if shown is None else [shown], keys)
+    return any_match(state, call, [] if shown is None else [shown], keys)
 
 
 def _zone_offset(state: "RunState", call: Call, own: int) -> int:
@@ -240,21 +240,21 @@ def _hasflag(state: "RunState", call: Call) -> bool:
     if call.tags.get("match", ("is",))[0] == "count":  # of each variable by itself (RFC 5232 §4)
         each, words = [[*{flag.lower() for flag in flags}] for flags in each], [state.text(key) for key in keys]
     flags = [flag for found in each for flag in found]
-    return _any_match(state, call, flags, words)
+    return any_match(state, call, flags, words)
 
 
 def _string(state: "RunState", call: Call) -> bool:
     values = [state.text(source) for source in call.values[0]]
     if call.tags.get("match", ("is",))[0] == "count":
         values = [value for value in values if value]  # RFC 5229 §5: empty strings do not count
-    return _any_match(state, call, values, call.values[1])
+    return any_match(state, call, values, call.values[1])
 
 
 def _environment(state: "RunState", call: Call) -> bool:
     """Evaluate an environment test (RFC 5183); an unknown item matches nothing."""
     name, keys = call.values
     value = state.surroundings.environment.get(state.text(name).lower())
-    return value is not None and _any_match(state, call, [value], keys)
+    return value is not None and any_match(state, call, [value], keys)
 
 
 def _ihave(state: "RunState", call: Call) -> bool:
@@ -270,7 +270,7 @@ def _notify_method_capability(state: "RunState", call: Call) -> bool:
     """Evaluate a test for a property of a notification method (RFC 5435 §5): whether mail is read now is unknown."""
     uri, name, keys = call.values
     known = parse_mailto(state.text(uri)) is not None and state.text(name).lower() == "online"
-    return known and _any_match(state, call, ["maybe"], keys)
+    return known and any_match(state, call, ["maybe"], keys)
 
 
 def _unsupported(_: "RunState", call: Call) -> bool:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from mailcore.wire.message import envelope_address, mime
 from mailcore.wire.sieve import conditions, part_values
 from mailcore.wire.sieve.compiler import Call, Script, compile_script
+from mailcore.wire.sieve.header_edits import NEVER_DELETED, is_field_name, matching_fields, render_field
 from mailcore.wire.sieve.notification import method_fault, parse_mailto
 from mailcore.wire.sieve.results import (
     Keep,
@@ -67,6 +68,7 @@ class RunState:
         self._global_names: set[str] = set()  # variables of the current script that are global
         self._included: list[tuple[str, str]] = []  # scripts that were included, in order
         self._depth = 0
+        self._added = 0  # header fields
         self._deadline = monotonic() + surroundings.limits.seconds
         self._expands = False
         self._implicit = True
@@ -80,7 +82,7 @@ class RunState:
         with contextlib.suppress(_Stop):
             self._run_script(script)
         if self._implicit:
-            self._keep(Keep(flags=tuple(self.flags)))
+            self._keep(Keep(flags=tuple(self.flags), header=self.message.header))
         if self._reject is not None and (self._keeps or self._redirects or self._vacation):
             raise SieveRunError("a message cannot be rejected and also kept, passed on or answered")
         return SieveResult(
@@ -195,6 +197,44 @@ class RunState:
     def _break(self, call: Call) -> None:
         raise _Break(call.tags.get("name", ""))
 
+    def _addheader(self, call: Call) -> None:
+        """Add a field at the beginning or the end of the header (RFC 5293 §4)."""
+        name, value = self.text(call.values[0]), to_one_line(self.text(call.values[1]))
+        limits = self.surroundings.limits
+        if not is_field_name(name):
+            raise SieveRunError(f'"{to_one_line(name)[:80]}" is no name of a header field')
+        if len(name) + len(value) > limits.header_size:
+            raise SieveRunError(f'the header field "{name[:80]}" is too long')
+        if name.lower() in limits.protected_fields:
+            return
+        self._added += 1
+        if self._added > limits.added_fields:
+            raise SieveRunError("the script adds too many header fields")
+        fields, end = self.message.raw_fields()
+        line_end = b"\n" if end == b"\n" else b"\r\n"
+        if fields and not fields[-1].endswith(b"\n"):
+            fields[-1] += line_end
+        fields.insert(len(fields) if "last" in call.tags else 0, render_field(name, value, line_end))
+        self.message.replace_header(b"".join(fields) + (end or line_end))
+
+    def _deleteheader(self, call: Call) -> None:
+        """Delete fields by name, place and value (RFC 5293 §5); protected ones stay."""
+        name, patterns = self.text(call.values[0]), call.values[1]
+        if name.lower() in NEVER_DELETED | self.surroundings.limits.protected_fields:
+            return
+        before = self.captures
+        fields, end = self.message.raw_fields()
+        gone = matching_fields(
+            fields,
+            name,
+            conditions.header_index(call),
+            lambda value: patterns is None or conditions.any_match(self, call, [value], patterns),
+        )
+        self.captures = before
+        if gone:
+            kept = [field for at, field in enumerate(fields) if at not in gone]
+            self.message.replace_header(b"".join(kept) + end)
+
     def _extracttext(self, call: Call) -> None:
         assert self.part is not None
         first = min(call.tags.get("first", MAX_VALUE), MAX_VALUE)
@@ -222,7 +262,7 @@ class RunState:
 
     def _do_keep(self, call: Call) -> None:
         self._implicit = False
-        self._keep(Keep(flags=self._flags_of(call)))
+        self._keep(Keep(flags=self._flags_of(call), header=self.message.header))
 
     def _discard(self, _: Call) -> None:
         self._implicit = False
@@ -234,7 +274,7 @@ class RunState:
             raise SieveRunError(f'"{to_one_line(given)[:80]}" is no address to redirect to')
         if "copy" not in call.tags:  # RFC 3894: :copy leaves the implicit keep unchanged
             self._implicit = False
-        self._redirects[envelope_address.fold_address(target)] = Redirect(target)
+        self._redirects[envelope_address.fold_address(target)] = Redirect(target, self.message.header)
         if len(self._redirects) > self.surroundings.limits.redirects:
             raise SieveRunError("the script redirects to too many addresses")
         self._count()
@@ -271,7 +311,7 @@ class RunState:
             raise SieveRunError("fileinto was given no name of a mailbox")
         if "copy" not in call.tags:
             self._implicit = False
-        self._keep(Keep(mailbox, self._flags_of(call), "create" in call.tags))
+        self._keep(Keep(mailbox, self._flags_of(call), "create" in call.tags, self.message.header))
 
     def _do_reject(self, call: Call) -> None:
         if self._reject is not None:
@@ -388,6 +428,8 @@ _ACTIONS: dict[str, Callable[[RunState, Call], Any]] = {
     "foreverypart": RunState._foreverypart,
     "break": RunState._break,
     "extracttext": RunState._extracttext,
+    "addheader": RunState._addheader,
+    "deleteheader": RunState._deleteheader,
     "vacation": RunState._do_vacation,
     "setflag": RunState._setflag,
     "addflag": RunState._addflag,

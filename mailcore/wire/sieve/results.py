@@ -19,6 +19,9 @@ class Limits:
     seconds: float = 5.0
     includes: int = 255  # scripts included in one run
     include_depth: int = 10
+    header_size: int = 2048  # characters of a field that a script adds
+    added_fields: int = 100  # fields that a script adds
+    protected_fields: frozenset[str] = frozenset()  # names in lower case that scripts may neither add nor delete
     regex: RegexLimits = DEFAULT_LIMITS
 
 
@@ -53,11 +56,13 @@ class Keep:
     mailbox: str = "INBOX"
     flags: tuple[str, ...] = ()
     create: bool = False
+    header: bytes | None = None  # the header of this copy, if the script has changed it
 
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
     address: str
+    header: bytes | None = None  # as in Keep
 
 
 @dataclass(frozen=True, slots=True)

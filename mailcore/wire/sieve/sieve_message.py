@@ -6,34 +6,70 @@ from functools import cached_property
 
 from mailcore.wire.message import address_list, headers, mime, readable_text
 from mailcore.wire.message import envelope_address as addresses
+from mailcore.wire.sieve import header_edits
 from mailcore.wire.sieve.results import Envelope
 
 
 class SieveMessage:
-    """A message with its envelope; `content` is the whole message as it will be stored."""
+    """A message with its envelope; `content` is the whole message as it will be stored.
 
-    def __init__(self, content: mime.Content, envelope: Envelope) -> None:
+    Its first `trace_size` bytes are the fields of this delivery, which a script may not change; `header` is the rest of
+    the header after a script changed it, None before.
+    """
+
+    def __init__(self, content: mime.Content, envelope: Envelope, trace_size: int = 0) -> None:
         self._content = content
+        self._trace_size = trace_size
         self.envelope = envelope
         self.size = len(content)
+        self.header: bytes | None = None
         self._mails: dict[str, list[tuple[str, ...]]] = {}
+
+    # --- Changes of the header (RFC 5293) ---
+
+    @cached_property
+    def header_end(self) -> int:
+        """The offset of the body in the content that was received."""
+        return mime.find_header_end(self._content, 0, len(self._content))
+
+    def raw_fields(self) -> tuple[list[bytes], bytes]:
+        """Return the raw fields that a script may change, and the empty line after them."""
+        if self.header is None:
+            return header_edits.split_raw_fields(self._content[self._trace_size : self.header_end])
+        return header_edits.split_raw_fields(self.header)
+
+    def replace_header(self, header: bytes) -> None:
+        """Use another header from now on. The content is put together only when a test looks at the body."""
+        self.size += len(header) - (self.header_end - self._trace_size if self.header is None else len(self.header))
+        self.header = header
+        self._mails.clear()
+        for cached in ("root", "_fields", "_by_name", "_has_body", "_current"):
+            self.__dict__.pop(cached, None)
+
+    @cached_property
+    def _current(self) -> mime.Content:
+        """The message with its present header."""
+        if self.header is None:
+            return self._content
+        return self._content[: self._trace_size] + self.header + self._content[self.header_end :]
 
     @cached_property
     def root(self) -> mime.Part:
         """The whole message as the root of its parts."""
-        return mime.parse_message(self._content)
+        return mime.parse_message(self._current)
 
     def part_text(self, part: mime.Part, limit: int) -> str:
         """Return the readable text of a part, about `limit` characters at most; "" of one that is no text."""
         if not _is_text(part):
             return ""
-        text = readable_text.readable_text(self._content, part, 4 * limit)
+        text = readable_text.readable_text(self._current, part, 4 * limit)
         # Markup begins with blocks, whose line ends are not text.
         return (text if part.subtype == "plain" else text.strip()).replace("\n", "\r\n")
 
     @cached_property
     def _fields(self) -> headers.Fields:
-        return headers.split_fields(self._content[: mime.find_header_end(self._content, 0, len(self._content))])
+        header = self._current[self._trace_size : self.header_end] if self.header is None else self.header
+        return headers.split_fields(self._current[: self._trace_size] + header)
 
     @cached_property
     def _by_name(self) -> dict[str, list[str]]:
@@ -67,12 +103,12 @@ class SieveMessage:
     @cached_property
     def _has_body(self) -> bool:
         """False for a header alone, without an empty line after it: no body test holds for it (§4)."""
-        end = mime.find_header_end(self._content, 0, len(self._content))
-        return end < len(self._content) or self._content[max(0, end - 4) : end].endswith((b"\n\r\n", b"\n\n"))
+        end = mime.find_header_end(self._current, 0, len(self._current))
+        return end < len(self._current) or self._current[max(0, end - 4) : end].endswith((b"\n\r\n", b"\n\n"))
 
     def body_raw(self) -> list[str]:
-        start = mime.find_header_end(self._content, 0, len(self._content))
-        return [self._content[start:].decode("utf-8", "replace")] if self._has_body else []
+        start = mime.find_header_end(self._current, 0, len(self._current))
+        return [self._current[start:].decode("utf-8", "replace")] if self._has_body else []
 
     def body_text(self) -> list[str]:
         """Return the readable text of each text part, lines separated by CRLF as in scripts."""
@@ -80,13 +116,13 @@ class SieveMessage:
             return []
         leaves = readable_text.leaf_parts(self.root)
         texts = [part for part in leaves if _is_text(part)]
-        shown = [readable_text.readable_text(self._content, part, self._whole) for part in texts]
+        shown = [readable_text.readable_text(self._current, part, self._whole) for part in texts]
         return [text.replace("\n", "\r\n") for text in shown]
 
     @property
     def _whole(self) -> int:
         """Return a number of bytes that no part exceeds: tests look at all of a part."""
-        return len(self._content)
+        return len(self._current)
 
     def body_of(self, types: tuple[str, ...]) -> list[str]:
         """Return the content of parts by media type (§5.2): "" for all, "text", or "text/plain".
@@ -99,26 +135,26 @@ class SieveMessage:
             if not any(_is_type(part, each.lower()) for each in types):
                 continue
             if part.kind == "text":
-                found.append(readable_text.decoded_text(self._content, part, self._whole))
+                found.append(readable_text.decoded_text(self._current, part, self._whole))
             elif part.kind == "multipart":
                 found += [each.decode("utf-8", "replace") for each in self._around_parts(part)]
             elif part.message is not None:
-                header = self._content[part.body : part.message.body]
+                header = self._current[part.body : part.message.body]
                 if header.endswith((b"\r\n\r\n", b"\n\n")):  # the empty line is none of its fields
                     header = header[:-1].removesuffix(b"\r")
                 found.append(header.decode("utf-8", "replace"))
             else:
-                found.append(readable_text.decoded_bytes(self._content, part, self._whole).decode("utf-8", "replace"))
+                found.append(readable_text.decoded_bytes(self._current, part, self._whole).decode("utf-8", "replace"))
         return found
 
     def _around_parts(self, part: mime.Part) -> list[bytes]:
         """Return the prologue and the epilogue of a multipart, without the boundary lines."""
         if not part.children or part.children[0].is_implied:
-            return [self._content[part.body : part.end]]
-        before = self._content[part.body : part.children[0].start]
+            return [self._current[part.body : part.end]]
+        before = self._current[part.body : part.children[0].start]
         # The line end before a boundary line belongs to that (RFC 2046 §5.1.1).
         prologue = before[: before.rstrip(b"\r\n").rfind(b"\n") + 1]
-        after = self._content[part.children[-1].end : part.end].lstrip(b"\r\n")
+        after = self._current[part.children[-1].end : part.end].lstrip(b"\r\n")
         return [prologue.removesuffix(b"\n").removesuffix(b"\r"), after.partition(b"\n")[2]]
 
 

@@ -26,6 +26,7 @@ class Signature:
     tests: int = 0  # 1: one; 2: a list of them
     block: bool = False
     optional: int = 0  # how many of the first values may be missing
+    optional_last: int = 0  # how many of the last values may be missing
 
 
 _MATCH = {
@@ -115,6 +116,10 @@ COMMANDS: dict[str, Signature] = {
     ),
     "foreverypart": Signature((), {"name": Tag("string")}, "foreverypart", block=True),
     "break": Signature((), {"name": Tag("string")}, "foreverypart"),
+    "addheader": Signature(("string", "string"), {"last": Tag()}, "editheader"),
+    "deleteheader": Signature(
+        ("string", "strings"), {**_MATCH, "index": Tag("number"), "last": Tag()}, "editheader", optional_last=1
+    ),
     "extracttext": Signature(("string",), {**_MODIFIERS, "first": Tag("number")}, "extracttext"),
     "vacation": Signature(
         ("string",),

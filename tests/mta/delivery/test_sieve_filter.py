@@ -9,13 +9,23 @@ import pytest
 from django.db import transaction
 
 from mailcore import rate_counters
-from mailcore.models import Event, Mailbox, Message, Queued, Recipient, SieveMemory, SieveScript
+from mailcore.models import (
+    Account,
+    Event,
+    Mailbox,
+    Message,
+    MessageSummary,
+    Queued,
+    Recipient,
+    SieveMemory,
+    SieveScript,
+)
 from mailcore.mta.delivery import crash_recovery, direct, sieve_filter
 from mailcore.mta.history import message_trace
 from mailcore.mta.queue import content_files
 from mailcore.mta.workers.courier import Courier
 from mailcore.store import directory
-from mailcore.store.access import sieve_scripts
+from mailcore.store.access import rescan, sieve_scripts
 from mailcore.store.mailbox import quota_limits
 from mailcore.store.maildir import maildir_files
 from mailcore.values import Client, Local, MessageRecipient, NewMessage, Owner
@@ -361,6 +371,48 @@ def test_a_script_looks_at_the_attachments(obey, arrive):
     attached += b"Content-Disposition: attachment; filename=report.exe\r\n\r\nMZ\r\n--b--\r\n"
     arrive(MESSAGE.partition(b"\r\n\r\n")[0] + b"\r\n" + attached)
     assert boxes() == {"INBOX": 1, "Archive": 1}
+
+
+def stored(box: str) -> tuple[Message, bytes]:
+    """Return the row of the only message in a mailbox of 李四, and its content."""
+    row = Message.objects.select_related("mailbox").get(mailbox__account__address="lisi@benet.com", mailbox__name=box)
+    folder = maildir_files.folder_directory("lisi@benet.com", row.mailbox.folder)
+    return row, maildir_files.read_message(folder, row.base_name, row.flags)
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])  # read, and mapped
+def test_a_changed_header_is_what_is_stored_and_described(obey, arrive, lisi, lines):
+    obey(
+        'require ["editheader", "fileinto", "copy"]; fileinto :copy "Archive";'
+        ' deleteheader "Subject"; addheader "Subject" "[list] 预算";'
+    )
+    arrive(MESSAGE + b"a line of text\r\n" * lines)
+    unchanged, content = stored("Archive")
+    assert b"Subject: invoice\r\n" in content
+    row, changed = stored("INBOX")
+    trace, _, rest = changed.partition(b"Subject: =?utf-8?b?W2xpc3RdIOmihOeulw==?=\r\n")
+    assert trace.startswith(b"Return-Path: ")
+    assert content.startswith(trace)
+    assert trace + rest == content.replace(b"Subject: invoice\r\n", b"")
+    assert (row.size, unchanged.size) == (len(changed), len(content))
+    summary = MessageSummary.objects.get(message=row)
+    assert b"W2xpc3RdIOmihOeulw==" in bytes(summary.envelope)
+    assert b"invoice" not in bytes(summary.envelope)
+    assert Account.objects.get(pk=lisi.account_id).used_bytes == row.size + unchanged.size
+    assert not any(differing for _, _, differing in rescan.rescan(lisi, dry_run=True))
+
+
+def test_a_changed_header_is_redirected_without_the_fields_of_this_delivery(obey, arrive):
+    obey('require "editheader"; addheader "X-Passed-On" "yes"; redirect "xiaoqi@benet.com";')
+    arrive()
+    folder = maildir_files.folder_directory("xiaoqi@benet.com", "")
+    row = Message.objects.get(mailbox__account__address="xiaoqi@benet.com")
+    content = maildir_files.read_message(folder, row.base_name, row.flags)
+    header = content.partition(b"\r\n\r\n")[0]
+    assert header.count(b"\r\nX-Passed-On: yes") == 1
+    assert header.count(b"Return-Path:") == 1
+    assert header.count(b"Delivered-To: lisi@benet.com") == 1
+    assert content.endswith(b"\r\n\r\nPay.\r\n")
 
 
 def test_scripts_that_take_too_long_are_not_run(obey, arrive, parameters):
