@@ -50,3 +50,25 @@ class Sieve:
     sieve_duplicate_max_period: int = days(
         "30d", _("Longest time the Sieve test duplicate may track a message; 0: no limit.")
     )
+    sieve_spamtest_status_header: str = text(
+        "", _("Header field in which the spam filter writes its result, for Sieve scripts: NAME or NAME: PATTERN.")
+    )
+    sieve_spamtest_status_type: str = text("score", _("Kind of the spam filter's result: score, strlen or text."))
+    sieve_spamtest_max_value: str = text("", _("Worst score that the spam filter gives."))
+    sieve_spamtest_max_header: str = text(
+        "", _("Header field with the worst score of the spam filter: NAME or NAME: PATTERN.")
+    )
+    sieve_spamtest_text_values: tuple[str, ...] = words(
+        "", _("Results of the spam filter that are texts: the one for not tested first, then from clean to worst.")
+    )
+    sieve_virustest_status_header: str = text(
+        "", _("Header field in which the virus filter writes its result, for Sieve scripts: NAME or NAME: PATTERN.")
+    )
+    sieve_virustest_status_type: str = text("score", _("Kind of the virus filter's result: score, strlen or text."))
+    sieve_virustest_max_value: str = text("", _("Worst score that the virus filter gives."))
+    sieve_virustest_max_header: str = text(
+        "", _("Header field with the worst score of the virus filter: NAME or NAME: PATTERN.")
+    )
+    sieve_virustest_text_values: tuple[str, ...] = words(
+        "", _("Results of the virus filter that are texts: the one for not tested first, then from clean to worst.")
+    )

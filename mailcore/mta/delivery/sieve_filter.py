@@ -54,6 +54,7 @@ from mailcore.wire.imap import system_flags as wire_flags
 from mailcore.wire.message import envelope_address
 from mailcore.wire.sieve import notification, vacation
 from mailcore.wire.sieve.compiler import compile_script
+from mailcore.wire.sieve.extensions import filter_scores
 from mailcore.wire.sieve.interpreter import run_script
 from mailcore.wire.sieve.results import (
     Envelope,
@@ -125,7 +126,7 @@ def apply_script(
         result = run_script(
             compile_script(script.content, sieve_scripts.regex_limits()),
             message,
-            _script_environment(script, targets, content),
+            _script_environment(script, targets, message, content),
         )
         fault = ""
     except (SieveRunError, SieveError) as error:
@@ -161,7 +162,7 @@ def _count_time(script: sieve_scripts.ActiveScript, seconds: float) -> None:
 
 
 def _script_environment(
-    script: sieve_scripts.ActiveScript, targets: dict[str, str], content: bytes
+    script: sieve_scripts.ActiveScript, targets: dict[str, str], message: SieveMessage, content: bytes
 ) -> ScriptEnvironment:
     """Return what a script may ask for besides the message, of which `content` begins with our own trace fields."""
     parameters, now = conf.current(), now_us() / MICRO
@@ -191,6 +192,8 @@ def _script_environment(
             "version": VERSION,
             **_client(content),
         },
+        spam_ratio=partial(_filter_ratio, sieve_scripts.spam_score_source(), message),
+        virus_ratio=partial(_filter_ratio, sieve_scripts.virus_score_source(), message),
         load_script=partial(sieve_scripts.find_included_script, script.account_id),
         limits=Limits(
             parameters.sieve_max_actions,
@@ -204,6 +207,16 @@ def _script_environment(
             sieve_scripts.regex_limits(),
         ),
     )
+
+
+def _filter_ratio(source: filter_scores.ScoreSource, message: SieveMessage) -> float | None:
+    deadline = time.monotonic() + conf.current().sieve_max_cpu_time
+
+    def mind_time() -> None:
+        if time.monotonic() > deadline:
+            raise SieveRunError("the result of the filter cannot be read in time")
+
+    return filter_scores.find_ratio(source, message, sieve_scripts.regex_limits(), mind_time) if source.header else None
 
 
 _RECEIVED = re.compile(rb"^Received: ([^\r\n]*)", re.MULTILINE)

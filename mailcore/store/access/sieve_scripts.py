@@ -19,6 +19,7 @@ from mailcore.models import Account, Mailbox, SieveMemory, SieveScript
 from mailcore.store.directory.directory_error import directory_changed
 from mailcore.values import Owner, Refusal
 from mailcore.wire.sieve.compiler import compile_script
+from mailcore.wire.sieve.extensions.filter_scores import ScoreSource
 from mailcore.wire.sieve.regex import RegexLimits
 from mailcore.wire.sieve.script_parser import SieveError
 
@@ -48,6 +49,30 @@ def regex_limits() -> RegexLimits:
     """Return the limits of patterns in scripts."""
     parameters = conf.current()
     return RegexLimits(parameters.sieve_regex_max_length, parameters.sieve_regex_max_states)
+
+
+def spam_score_source() -> ScoreSource:
+    """Return where the spam filter's result stands in a message, by the parameters."""
+    parameters = conf.current()
+    return ScoreSource(
+        parameters.sieve_spamtest_status_header,
+        parameters.sieve_spamtest_status_type,
+        parameters.sieve_spamtest_max_value,
+        parameters.sieve_spamtest_max_header,
+        parameters.sieve_spamtest_text_values,
+    )
+
+
+def virus_score_source() -> ScoreSource:
+    """Return where the virus filter's result stands in a message, by the parameters."""
+    parameters = conf.current()
+    return ScoreSource(
+        parameters.sieve_virustest_status_header,
+        parameters.sieve_virustest_status_type,
+        parameters.sieve_virustest_max_value,
+        parameters.sieve_virustest_max_header,
+        parameters.sieve_virustest_text_values,
+    )
 
 
 # --- For owners -----------------------------------------------------------------------------------

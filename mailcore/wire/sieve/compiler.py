@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from mailcore.wire.sieve import comparison, script_parser
-from mailcore.wire.sieve.header_edits import is_field_name
+from mailcore.wire.sieve.extensions.header_edits import is_field_name
 from mailcore.wire.sieve.notification import method_fault
 from mailcore.wire.sieve.regex import DEFAULT_LIMITS, RegexError, RegexLimits, compile_regex
 from mailcore.wire.sieve.script_parser import Argument, Node, SieveError
@@ -23,7 +23,16 @@ EXTENSIONS = (
     *("body", "comparator-i;ascii-numeric", "comparator-i;unicode-casemap", "copy", "date", "duplicate"),
     *("editheader", "encoded-character", "enotify", "envelope", "environment", "ereject", "extracttext", "fileinto"),
     *("foreverypart", "ihave", "imap4flags", "include", "index", "mailbox", "mime", "regex", "reject", "relational"),
-    *("special-use", "subaddress", "vacation", "vacation-seconds", "variables"),
+    *(
+        "spamtest",
+        "spamtestplus",
+        "special-use",
+        "subaddress",
+        "vacation",
+        "vacation-seconds",
+        "variables",
+        "virustest",
+    ),
 )
 # Comparators that need no require: the two of RFC 5228 §2.7.3, and the one that Pigeonhole adds.
 _ALWAYS = frozenset(("comparator-i;octet", "comparator-i;ascii-casemap", "comparator-i;unicode-casemap"))
@@ -191,6 +200,8 @@ class _Checker:
     def _require_extension(self, line: int, shown: str, extension: str) -> None:
         # vacation-seconds alone is enough (RFC 6131 §2).
         if extension == "vacation" and "vacation-seconds" in self._required:
+            return
+        if extension == "spamtest" and "spamtestplus" in self._required:  # RFC 5235 §2.3
             return
         if extension and extension not in self._required:
             raise SieveError(line, f'"{shown}" needs require "{extension}"')

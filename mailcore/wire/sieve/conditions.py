@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from mailcore.wire.message import dates, headers, mime
-from mailcore.wire.sieve import comparison, part_values
+from mailcore.wire.sieve import comparison
 from mailcore.wire.sieve.compiler import ZONE_TEXT, Call, can_enable
+from mailcore.wire.sieve.extensions import part_values
+from mailcore.wire.sieve.extensions.filter_scores import level, percentage
 from mailcore.wire.sieve.notification import parse_mailto
 from mailcore.wire.sieve.regex import RegexError, compile_regex
 from mailcore.wire.sieve.results import SieveRunError
@@ -278,6 +280,23 @@ def _unsupported(_: "RunState", call: Call) -> bool:
     raise SieveRunError(call.values[0])
 
 
+def _spamtest(state: "RunState", call: Call) -> bool:
+    """Evaluate a test of the spam filter's result (RFC 5235 §2): :count says whether there is one."""
+    ratio = state.surroundings.spam_ratio()
+    number = percentage(ratio) if "percent" in call.tags else level(ratio, 10)
+    return _match_number(state, call, number, was_tested=ratio is not None)
+
+
+def _virustest(state: "RunState", call: Call) -> bool:
+    ratio = state.surroundings.virus_ratio()
+    return _match_number(state, call, level(ratio, 5), was_tested=ratio is not None)
+
+
+def _match_number(state: "RunState", call: Call, number: int, *, was_tested: bool) -> bool:
+    is_count = call.tags.get("match", ("is",))[0] == "count"
+    return any_match(state, call, [] if is_count and not was_tested else [str(number)], call.values[:1])
+
+
 def _mailboxexists(state: "RunState", call: Call) -> bool:
     return all(state.surroundings.has_mailbox(state.text(name)) for name in call.values[0])
 
@@ -325,6 +344,8 @@ _TESTS: dict[str, Callable[["RunState", Call], bool]] = {
     "environment": _environment,
     "valid_notify_method": _valid_notify_method,
     "notify_method_capability": _notify_method_capability,
+    "spamtest": _spamtest,
+    "virustest": _virustest,
     "ihave": _ihave,
     "error": _unsupported,
     "mailboxexists": _mailboxexists,

@@ -12,9 +12,10 @@ from typing import Any
 from urllib.parse import quote
 
 from mailcore.wire.message import envelope_address, mime
-from mailcore.wire.sieve import conditions, part_values
+from mailcore.wire.sieve import conditions
 from mailcore.wire.sieve.compiler import Call, Script, compile_script
-from mailcore.wire.sieve.header_edits import NEVER_DELETED, is_field_name, matching_fields, render_field
+from mailcore.wire.sieve.extensions import part_values
+from mailcore.wire.sieve.extensions.header_edits import NEVER_DELETED, is_field_name, matching_fields, render_field
 from mailcore.wire.sieve.notification import method_fault, parse_mailto
 from mailcore.wire.sieve.results import (
     Keep,

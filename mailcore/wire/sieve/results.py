@@ -46,6 +46,9 @@ class ScriptEnvironment:
     load_script: Callable[[str, str], str | None] = lambda _location, _name: None
     zone_minutes: int = 0  # the owner's zone, in minutes ahead of UTC, used without :zone
     environment: Mapping[str, str] = field(default_factory=dict)
+    # results of the filters for spam and viruses: 0.0 (clean) to 1.0, None if the message was not tested
+    spam_ratio: Callable[[], float | None] = lambda: None
+    virus_ratio: Callable[[], float | None] = lambda: None
     limits: Limits = Limits()
 
 

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from mailcore.wire.message import address_list, headers, mime, readable_text
 from mailcore.wire.message import envelope_address as addresses
-from mailcore.wire.sieve import header_edits
+from mailcore.wire.sieve.extensions import header_edits
 from mailcore.wire.sieve.results import Envelope
 
 

@@ -163,6 +163,8 @@ TESTS: dict[str, Signature] = {
     "environment": Signature(("string", "strings"), _MATCH, "environment"),
     "valid_notify_method": Signature(("strings",), {}, "enotify"),
     "notify_method_capability": Signature(("string", "string", "strings"), _MATCH, "enotify"),
+    "spamtest": Signature(("string",), {**_MATCH, "percent": Tag("", "spamtestplus")}, "spamtest"),
+    "virustest": Signature(("string",), _MATCH, "virustest"),
     "ihave": Signature(("strings",), {}, "ihave"),
     "mailboxexists": Signature(("strings",), {}, "mailbox"),
     "specialuse_exists": Signature(("string", "strings"), {}, "special-use", optional=1),

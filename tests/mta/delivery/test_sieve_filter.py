@@ -373,6 +373,19 @@ def test_a_script_looks_at_the_attachments(obey, arrive):
     assert boxes() == {"INBOX": 1, "Archive": 1}
 
 
+def test_the_spam_filters_score_files_a_message(obey, arrive, parameters):
+    parameters(sieve_spamtest_status_header="X-Spam-Score", sieve_spamtest_max_value="15")
+    obey(
+        'require ["spamtest", "virustest", "fileinto", "relational", "comparator-i;ascii-numeric"];'
+        ' if spamtest :value "ge" :comparator "i;ascii-numeric" "7" { fileinto "Junk"; }'
+        ' if not virustest "0" { discard; }'
+    )
+    arrive(b"X-Spam-Score: 12.5\r\n" + MESSAGE)
+    arrive(b"X-Spam-Score: 2\r\n" + MESSAGE)
+    arrive()
+    assert boxes() == {"Junk": 1, "INBOX": 2}
+
+
 def stored(box: str) -> tuple[Message, bytes]:
     """Return the row of the only message in a mailbox of 李四, and its content."""
     row = Message.objects.select_related("mailbox").get(mailbox__account__address="lisi@benet.com", mailbox__name=box)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailcore.wire.sieve import header_edits
 from mailcore.wire.sieve.compiler import compile_script
+from mailcore.wire.sieve.extensions import header_edits
 from mailcore.wire.sieve.interpreter import run_script
 from mailcore.wire.sieve.results import Envelope, Limits, ScriptEnvironment, SieveRunError
 from mailcore.wire.sieve.script_parser import SieveError
