@@ -226,6 +226,9 @@ UPLOADS = {
     "mailadmin:import": "import_size_limit",
     "mailadmin:postfix": "import_size_limit",
 }
+# Lists that Sieve scripts may use (RFC 6134): the beginning of their names → a function of the account's address and
+# the rest of the name, which returns an ExternalList or None.
+SIEVE_EXTERNAL_LISTS = {"urn:ietf:params:sieve:addrbook:": "webmail.address_book.contact_lists.find_list"}
 FILE_UPLOAD_HANDLERS = [
     "webmail.composing.upload_handler.LimitedUploadHandler",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",

@@ -192,6 +192,7 @@ def _script_environment(
             "version": VERSION,
             **_client(content),
         },
+        find_list=partial(sieve_scripts.find_external_list, script.address),
         spam_ratio=partial(_filter_ratio, sieve_scripts.spam_score_source(), message),
         virus_ratio=partial(_filter_ratio, sieve_scripts.virus_score_source(), message),
         load_script=partial(sieve_scripts.find_included_script, script.account_id),

@@ -23,6 +23,7 @@ from mailcore.wire import managesieve_syntax as wire
 from mailcore.wire.auth.sasl import CLEAR, SaslError, Unauthorized
 from mailcore.wire.managesieve_syntax import Command, CommandTokens, GrammarError, StringToken
 from mailcore.wire.sieve.compiler import EXTENSIONS
+from mailcore.wire.sieve.extensions import external_lists
 
 log = logging.getLogger("mailcore.managesieve")
 
@@ -170,6 +171,7 @@ class Session:
             ("SASL", " ".join(self._mechanisms) if self.owner is None else ""),
             ("MAXREDIRECTS", str(parameters.sieve_max_redirects)),
             ("NOTIFY", "mailto"),
+            ("EXTLISTS", external_lists.DEFAULT),
             ("UNAUTHENTICATE", None),
             ("VERSION", "1.0"),
         ]

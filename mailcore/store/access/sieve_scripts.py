@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import time
 
+from django.conf import settings
 from django.db import transaction
+from django.utils.module_loading import import_string
 
 from mailcore import conf
 from mailcore.models import Account, Mailbox, SieveMemory, SieveScript
 from mailcore.store.directory.directory_error import directory_changed
 from mailcore.values import Owner, Refusal
 from mailcore.wire.sieve.compiler import compile_script
+from mailcore.wire.sieve.extensions.external_lists import ExternalList
 from mailcore.wire.sieve.extensions.filter_scores import ScoreSource
 from mailcore.wire.sieve.regex import RegexLimits
 from mailcore.wire.sieve.script_parser import SieveError
@@ -49,6 +52,15 @@ def regex_limits() -> RegexLimits:
     """Return the limits of patterns in scripts."""
     parameters = conf.current()
     return RegexLimits(parameters.sieve_regex_max_length, parameters.sieve_regex_max_states)
+
+
+def find_external_list(address: str, name: str) -> ExternalList | None:
+    """Return an account's list of this name for Sieve scripts, by the setting SIEVE_EXTERNAL_LISTS."""
+    for prefix, path in settings.SIEVE_EXTERNAL_LISTS.items():
+        if name.startswith(prefix):
+            found: ExternalList | None = import_string(path)(address, name.removeprefix(prefix))
+            return found
+    return None
 
 
 def spam_score_source() -> ScoreSource:

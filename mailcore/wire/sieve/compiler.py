@@ -21,18 +21,10 @@ from mailcore.wire.sieve.variable_names import REFERENCE, name_fault, reference_
 
 EXTENSIONS = (
     *("body", "comparator-i;ascii-numeric", "comparator-i;unicode-casemap", "copy", "date", "duplicate"),
-    *("editheader", "encoded-character", "enotify", "envelope", "environment", "ereject", "extracttext", "fileinto"),
-    *("foreverypart", "ihave", "imap4flags", "include", "index", "mailbox", "mime", "regex", "reject", "relational"),
-    *(
-        "spamtest",
-        "spamtestplus",
-        "special-use",
-        "subaddress",
-        "vacation",
-        "vacation-seconds",
-        "variables",
-        "virustest",
-    ),
+    *("editheader", "encoded-character", "enotify", "envelope", "environment", "ereject", "extlists", "extracttext"),
+    *("fileinto", "foreverypart", "ihave", "imap4flags", "include", "index", "mailbox", "mime", "regex", "reject"),
+    *("relational", "spamtest", "spamtestplus", "special-use", "subaddress", "vacation", "vacation-seconds"),
+    *("variables", "virustest"),
 )
 # Comparators that need no require: the two of RFC 5228 §2.7.3, and the one that Pigeonhole adds.
 _ALWAYS = frozenset(("comparator-i;octet", "comparator-i;ascii-casemap", "comparator-i;unicode-casemap"))
@@ -320,7 +312,7 @@ def _characters(match: re.Match[str], line: int) -> str:
 
 
 def _check_redirect(checker: _Checker, call: Call) -> None:
-    if checker.is_constant(call.values[0]) and not parse_target(call.values[0]):
+    if "list" not in call.tags and checker.is_constant(call.values[0]) and not parse_target(call.values[0]):
         raise SieveError(call.line, f'"{call.values[0]}" is no address to redirect to')
 
 

@@ -11,6 +11,7 @@ from mailcore.wire.message import dates, headers, mime
 from mailcore.wire.sieve import comparison
 from mailcore.wire.sieve.compiler import ZONE_TEXT, Call, can_enable
 from mailcore.wire.sieve.extensions import part_values
+from mailcore.wire.sieve.extensions.external_lists import expand_name
 from mailcore.wire.sieve.extensions.filter_scores import level, percentage
 from mailcore.wire.sieve.notification import parse_mailto
 from mailcore.wire.sieve.regex import RegexError, compile_regex
@@ -39,6 +40,9 @@ def any_match(state: "RunState", call: Call, values: Iterable[str], keys: Iterab
     if kind == "count":
         count = len(list(values))
         return any(comparison.compare_count(relation, comparator, count, key) for key in wanted)
+    if kind == "list":
+        lists = [state.external_list(name) for name in wanted]
+        return any(each.contains(value) for value in values for each in lists)
     for value in values:
         state.mind_time()
         for key in wanted:
@@ -280,6 +284,11 @@ def _unsupported(_: "RunState", call: Call) -> bool:
     raise SieveRunError(call.values[0])
 
 
+def _valid_ext_list(state: "RunState", call: Call) -> bool:
+    names = (expand_name(state.text(name)) for name in call.values[0])
+    return all(state.surroundings.find_list(name) is not None for name in names)
+
+
 def _spamtest(state: "RunState", call: Call) -> bool:
     """Evaluate a test of the spam filter's result (RFC 5235 §2): :count says whether there is one."""
     ratio = state.surroundings.spam_ratio()
@@ -344,6 +353,7 @@ _TESTS: dict[str, Callable[["RunState", Call], bool]] = {
     "environment": _environment,
     "valid_notify_method": _valid_notify_method,
     "notify_method_capability": _notify_method_capability,
+    "valid_ext_list": _valid_ext_list,
     "spamtest": _spamtest,
     "virustest": _virustest,
     "ihave": _ihave,

@@ -15,6 +15,7 @@ from mailcore.wire.message import envelope_address, mime
 from mailcore.wire.sieve import conditions
 from mailcore.wire.sieve.compiler import Call, Script, compile_script
 from mailcore.wire.sieve.extensions import part_values
+from mailcore.wire.sieve.extensions.external_lists import ExternalList, expand_name
 from mailcore.wire.sieve.extensions.header_edits import NEVER_DELETED, is_field_name, matching_fields, render_field
 from mailcore.wire.sieve.notification import method_fault, parse_mailto
 from mailcore.wire.sieve.results import (
@@ -98,6 +99,13 @@ class RunState:
     def mind_time(self) -> None:
         if monotonic() > self._deadline:
             raise SieveRunError("the script takes too long")
+
+    def external_list(self, name: str) -> ExternalList:
+        """Return a list outside of the script (RFC 6134)."""
+        found = self.surroundings.find_list(expand_name(name))
+        if found is None:
+            raise SieveRunError(f'there is no list "{to_one_line(name)[:80]}"')
+        return found
 
     # --- Strings ---
 
@@ -270,11 +278,15 @@ class RunState:
 
     def _redirect(self, call: Call) -> None:
         given = self.text(call.values[0])
+        for address in self.external_list(given).members() if "list" in call.tags else (given,):
+            self._redirect_to(address)
+            if "copy" not in call.tags:  # RFC 3894: :copy leaves the implicit keep unchanged
+                self._implicit = False
+
+    def _redirect_to(self, given: str) -> None:
         target = parse_target(given)
         if not target:
             raise SieveRunError(f'"{to_one_line(given)[:80]}" is no address to redirect to')
-        if "copy" not in call.tags:  # RFC 3894: :copy leaves the implicit keep unchanged
-            self._implicit = False
         self._redirects[envelope_address.fold_address(target)] = Redirect(target, self.message.header)
         if len(self._redirects) > self.surroundings.limits.redirects:
             raise SieveRunError("the script redirects to too many addresses")

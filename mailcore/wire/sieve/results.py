@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from mailcore.wire.sieve.extensions.external_lists import ExternalList
 from mailcore.wire.sieve.regex import DEFAULT_LIMITS, RegexLimits
 
 
@@ -46,6 +47,8 @@ class ScriptEnvironment:
     load_script: Callable[[str, str], str | None] = lambda _location, _name: None
     zone_minutes: int = 0  # the owner's zone, in minutes ahead of UTC, used without :zone
     environment: Mapping[str, str] = field(default_factory=dict)
+    # whole name of an external list → the list, or None if there is none
+    find_list: Callable[[str], ExternalList | None] = lambda _: None
     # results of the filters for spam and viruses: 0.0 (clean) to 1.0, None if the message was not tested
     spam_ratio: Callable[[], float | None] = lambda: None
     virus_ratio: Callable[[], float | None] = lambda: None

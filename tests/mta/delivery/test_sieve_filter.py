@@ -31,6 +31,7 @@ from mailcore.store.maildir import maildir_files
 from mailcore.values import Client, Local, MessageRecipient, NewMessage, Owner
 from mailcore.wire.imap import system_flags as wire_flags
 from tests.mta.conftest import STRANGER
+from webmail.models import Contact, Group
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
@@ -384,6 +385,21 @@ def test_the_spam_filters_score_files_a_message(obey, arrive, parameters):
     arrive(b"X-Spam-Score: 2\r\n" + MESSAGE)
     arrive()
     assert boxes() == {"Junk": 1, "INBOX": 2}
+
+
+def test_whom_the_owner_knows_is_not_filed_away(obey, arrive):
+    friends = Group.objects.create(owner="lisi@benet.com", name="Friends")
+    friends.people.add(Contact.objects.create(owner="lisi@benet.com", mail="a@other.example"))
+    Contact.objects.create(owner="lisi@benet.com", mail="collected@other.example", collected=True)
+    Contact.objects.create(owner="xiaoqi@benet.com", mail="b@other.example")
+    obey(
+        'require ["extlists", "fileinto"];'
+        ' if not address :list "from" ":addrbook:default" { fileinto "Junk"; }'
+        ' elsif address :list "from" ":addrbook:Friends" { fileinto "Archive"; }'
+    )
+    for sender in (b"A@Other.example", b"b@other.example", b"collected@other.example"):
+        arrive(MESSAGE.replace(b"a@other.example", sender, 1))
+    assert boxes() == {"Archive": 1, "Junk": 2}
 
 
 def stored(box: str) -> tuple[Message, bytes]:
