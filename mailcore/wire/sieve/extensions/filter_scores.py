@@ -17,7 +17,7 @@ STATUS_TYPES = ("score", "strlen", "text")
 
 @dataclass(frozen=True, slots=True)
 class ScoreSource:
-    """Where a filter's result stands.
+    """The place and kind of a filter's result.
 
     `header` is "NAME" or "NAME: PATTERN", whose first group is the result (or all of what matches). `status_type` says
     what that is: "score", a number; "strlen", as many characters as the score; "text", one of `texts`, whose first
