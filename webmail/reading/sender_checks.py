@@ -66,7 +66,9 @@ def check_sender(
         found.append(SenderFinding("danger", _("The sender’s domain mixes alphabets: %s.") % mixed_label))
     if shown_address := _address_in(sender):
         words = _("The sender’s name shows the address %(shown)s, but the message comes from %(mail)s.")
-        found.append(SenderFinding("danger", words % {"shown": shown_address, "mail": sender.mail}))
+        is_colleague = _is_same_organisation(_domain(shown_address), domain)
+        level = "warning" if is_colleague else "danger"
+        found.append(SenderFinding(level, words % {"shown": shown_address, "mail": sender.mail}))
     found += _check_submitter(head, sender)
     found += _check_reply_to(head, domain)
     return found
@@ -83,7 +85,7 @@ def _check_submitter(head: MessageHeader, author: Address) -> list[SenderFinding
     if head.raw_first("list-id") or head.raw_first("list-post"):
         return []
     words = _("This message was sent by %(sender)s, not by %(author)s.")
-    return [SenderFinding("warning", words % {"sender": submitter.mail, "author": author.mail})]
+    return [SenderFinding("warning", words % {"sender": submitter.mail, "author": author.mail or author.name})]
 
 
 def _check_authentication(head: MessageHeader, visitor: str, domain: str) -> list[SenderFinding]:
@@ -213,8 +215,9 @@ def _mixed_script(domain: str) -> str:
 
 
 def _address_in(sender: Address) -> str:
+    """Return the address that the sender's name shows, "" if it is the sender's own or there is none."""
     match = re.search(r"(?<![\w.+-])[\w.+-]++@[\w-]+(?:\.[\w-]+)+", sender.name)
-    return match[0] if match and not _is_same_organisation(_domain(match[0]), _domain(sender.mail)) else ""
+    return match[0] if match and match[0].casefold() != sender.mail.casefold() else ""
 
 
 def _check_reply_to(head: MessageHeader, domain: str) -> Sequence[SenderFinding]:

@@ -47,15 +47,15 @@ def check_author(header: bytes, login: str) -> tuple[Reply | None, bytes]:
 def owns(value: bytes, login: str) -> bool:
     """Return True if an account may write every address in the value of a From or Sender field.
 
-    A value without any address names nobody else. One that programs may read differently is foreign: more @ than
-    addresses, or encoded words and no address.
+    A value that names somebody without an address is foreign: readers see the name alone. So is one that programs may
+    read differently: more @ than addresses.
     """
     text = value.replace(b"\r\n", b"").decode("utf-8", "replace")
     entries = address_list.parse_address_list(text)
     found = {f"{each.mailbox}@{each.host}" for each in entries if each.mailbox and each.host}
     signs = _QUOTED.sub("", text).count("@")
     if not found:
-        return not signs and "=?" not in text
+        return not text.strip()
     if signs != sum(1 for each in entries if each.host) or len(found) > _MAX_AUTHORS:
         return False
     return all(login.lower() in sender_owners(address) for address in found)

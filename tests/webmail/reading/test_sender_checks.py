@@ -83,6 +83,11 @@ SENDERS = {
         "From: \"service@icbc.com.cn\" <x@evil.example>",
         ["danger: The sender’s name shows the address service@icbc.com.cn, but the message comes from x@evil.example."],
     ),
+    "a name with a colleague's address": (
+        "From: \"admin@example.com\" <x@example.com>",
+        ["warning: The sender’s name shows the address admin@example.com, but the message comes from x@example.com."],
+    ),
+    "a name with its own address": ("From: \"X@Example.com\" <x@example.com>", []),
     "answers elsewhere": (
         "From: a@example.com\nReply-To: b@evil.example",
         ["warning: Answers go to another address: b@evil.example."],
