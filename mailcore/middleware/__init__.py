@@ -1,4 +1,4 @@
-"""Django middleware: content security policy, caching, forwarded client addresses, and the language of a request.
+"""Django middleware: content security policy, caching, forwarded client addresses, NUL, and languages.
 
 It imports nothing else of `mailcore`.
 """
