@@ -32,6 +32,7 @@ urlpatterns = [
     path("mail/<int:uid>/source", attachments.message_source, name="source"),
     path("mail/<int:uid>/download", attachments.download_message, name="download"),
     path("mail/<int:uid>/part/<str:section>", attachments.download_part, name="part"),
+    path("mail/<int:uid>/text/<str:section>/<int:number>", attachments.download_text_file, name="text-file"),
     path("mail/<int:uid>/resend", resend.resend, name="resend"),
     path("mail/<int:uid>/receipt", message.send_receipt, name="receipt"),
     path("mail/<int:uid>/preview/<str:section>", attachments.preview_part, name="preview"),

@@ -5,11 +5,12 @@ Combines what `imap_client` fetches with its analysis by `mime_parts`; used by t
 
 import base64
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mailcore.wire.message import headers
 from webmail.mailserver import imap_client
 from webmail.sanitize import html_sanitizer, plain_text, remote_images
-from webmail.values import header_text, message_summary, mime_parts
+from webmail.values import header_text, message_summary, mime_parts, uuencoded_files
 from webmail.values.addresses import Address, parse_header
 from webmail.values.mime_parts import DisplayedParts, MimePart
 
@@ -161,9 +162,30 @@ def render_text(parts: tuple[MimePart, ...], raw: dict[str, bytes], charset: str
             out.append(
                 plain_text.from_html(html_sanitizer.sanitize_html(content).html, links=links)
                 if part.kind == "text/html"
-                else content
+                else uuencoded_files.without_files(content)
             )
     return "\n\n".join(piece.rstrip() for piece in out)
+
+
+class TextFile(NamedTuple):
+    """A file uuencoded in a text part: the part's section, the file's number there, its name and size in bytes."""
+
+    section: str
+    number: int
+    name: str
+    size: int
+
+
+def list_text_files(parts: tuple[MimePart, ...], raw: dict[str, bytes]) -> list[TextFile]:
+    """Return the files that stand uuencoded in the plain text of the parts."""
+    found = []
+    for part in parts:
+        if part.kind == "text/plain" and b"begin " in raw.get(part.section, b""):
+            text = mime_parts.part_text(part, raw[part.section])
+            for number, file in enumerate(uuencoded_files.find_files(text)):
+                size = len(uuencoded_files.decode_file(text, file))
+                found.append(TextFile(part.section, number, file.name, size))
+    return found
 
 
 def render_html(

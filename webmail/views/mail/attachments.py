@@ -21,7 +21,8 @@ from webmail.address_book import contact_store, vcard_csv
 from webmail.mailserver import imap_client
 from webmail.reading import message_content
 from webmail.sanitize import remote_images, safe_http
-from webmail.values import mime_parts
+from webmail.values import mime_parts, uuencoded_files
+from webmail.values.mime_parts import safe_file_name
 from webmail.views import layout
 from webmail.views.mail.message import find_message
 
@@ -81,6 +82,27 @@ def download_part(request: Request, mail: imap_client.MailSession, uid: int, sec
         )
         kind = "text/plain; charset=utf-8" if view else "text/plain"
     return _file_response(content, kind, wanted_part.download_name, inline=view)
+
+
+@never_cache
+@require_safe
+@requires_login
+def download_text_file(
+    request: Request, mail: imap_client.MailSession, uid: int, section: str, number: int
+) -> HttpResponse:
+    """Return a file that stands uuencoded in the text of a part."""
+    mail.open(layout.requested_folder(request), fresh=False)
+    fetched = mail.find(uid)
+    part = message_content.find_part(mime_parts.parse_structure(fetched.structure), section) if fetched else None
+    if part is None or part.kind != "text/plain":
+        raise Http404
+    text = mime_parts.part_text(part, mail.contents(uid, [section]).get(section, b""))
+    files = uuencoded_files.find_files(text)
+    if number >= len(files):
+        raise Http404
+    content = uuencoded_files.decode_file(text, files[number])
+    name = safe_file_name(files[number].name) or "file"
+    return _file_response(content, "application/octet-stream", name, inline=False)
 
 
 @never_cache

@@ -160,6 +160,7 @@ def content_context(
         text = message_content.render_text(parts, raw, message.charset)
         context["text"] = mark_safe(html_sanitizer.sanitize_text_markup(plain_text.to_html(text)))  # noqa: S308
         context["empty"] = not text.strip()
+        context["text_files"] = message_content.list_text_files(parts, raw)
         files = shown.files_beside(())
     context["archive"] = layout.folder_query(box, part=message.section, embedded="" if as_html else "1")
     context["files"] = [(part, message_content.is_viewable(part)) for part in files]
