@@ -18,7 +18,7 @@ LANGUAGES = [code for code, _name in django_settings.LANGUAGES]
 LATIN = {"en", "de", "fr", "es", "pt-br", "it", "pl", "tr", "vi", "id"}
 
 
-def told(data: bytes) -> tuple[str, str]:
+def read_notice(data: bytes) -> tuple[str, str]:
     message = message_from_bytes(data, policy=policy.default)
     return str(message["Subject"]), message.get_body().get_content()
 
@@ -32,7 +32,7 @@ def test_a_bounce_and_a_warning_in_every_language(post, inbox) -> None:  # noqa:
         post("nobody@benet.com", sender="lisi@benet.com")
         Courier().run_until_idle()
         (bounce, text), (warning, words) = sorted(
-            map(told, inbox("lisi")[2 * number :]), key=lambda each: "80" in each[0]
+            map(read_notice, inbox("lisi")[2 * number :]), key=lambda each: "80" in each[0]
         )
         subjects |= {bounce, warning}
         if language not in LATIN:
@@ -51,4 +51,4 @@ def test_the_first_message_is_in_the_sites_language(settings, inbox, db, languag
     content_files.make_directories()
     demo_site.build_demo()
     Courier().run_until_idle()
-    assert told(inbox("lisi")[0])[0] == subject
+    assert read_notice(inbox("lisi")[0])[0] == subject

@@ -137,7 +137,7 @@ def test_one_that_an_aliases_file_named_runs_and_stays_when_the_alias_is_edited(
 
 
 def test_what_was_written_by_hand_before_kinds_existed_is_kept_and_not_run(office, visit, tmp_path):
-    """As the tables were: quotes told what a target is, and anybody's quotes counted."""
+    """Tables of an earlier version, in which quotes decided the kind of a target."""
     by_file, by_hand = f'"|/usr/bin/touch {tmp_path}/wanted"', f'"|/usr/bin/touch {tmp_path}/ran"'
     edited = f'"|/usr/bin/touch {tmp_path}/ran #@x"'
     Alias.objects.create(address="r1@accp.com", local_part="r1", domain=office.accp, targets=[by_file], source="/etc/a")

@@ -45,6 +45,16 @@ def script(office):
     return start
 
 
+@pytest.mark.database
+@pytest.mark.parametrize(
+    "path", ["accounts?q=a%00", "accounts/a%00@benet.com", "domains/%00", "tables/%00", "queue/%00", "settings/%00"]
+)
+def test_nul_is_an_error_of_the_client(script, path):
+    answer = script("ann")("GET", path)
+    assert answer.status_code in (404, 422)
+    assert answer["Content-Type"] == "application/problem+json"
+
+
 # --- Tokens ---------------------------------------------------------------------------------------
 
 
@@ -153,9 +163,9 @@ def test_the_queue_and_where_a_message_is(office, script):
 def test_what_opens_an_account_is_told_and_taken_back(office, script):
     account_login.make_app_password(office.lisi.pk, "phone")
     dora, ann = script("dora"), script("ann")
-    told = ann("GET", "accounts/lisi@benet.com/access").json()
-    [program] = told["programs"]
-    assert (program["label"], told["sessions"], told["factors"]) == ("phone", [], [])
+    body = ann("GET", "accounts/lisi@benet.com/access").json()
+    [program] = body["programs"]
+    assert (program["label"], body["sessions"], body["factors"]) == ("phone", [], [])
     ending = {"what": "program", "number": program["number"]}
     assert dora("POST", "accounts/lisi@benet.com/access", ending).status_code == 404
     assert ann("POST", "accounts/wang@accp.com/access", ending).status_code == 404
@@ -182,10 +192,10 @@ def test_a_table_is_filled_and_its_passwords_stay_hidden(office, script):
     entries = [{"key": "Far.example", "value": "me:secret"}]
     assert ann("PUT", "tables/sasl_passwd", {"entries": entries}).status_code == 200
     assert ann("PUT", "settings/smtp_sasl_password_maps", {"value": "hash:/etc/postfix/sasl_passwd"}).status_code == 200
-    told = ann("GET", "tables/sasl_passwd").json()["entries"]
-    assert "secret" not in str(told)
+    body = ann("GET", "tables/sasl_passwd").json()["entries"]
+    assert "secret" not in str(body)
     assert (
-        ann("PUT", "tables/sasl_passwd", {"entries": [*told, {"key": "b.example", "value": "x:y"}]}).status_code == 200
+        ann("PUT", "tables/sasl_passwd", {"entries": [*body, {"key": "b.example", "value": "x:y"}]}).status_code == 200
     )
     assert dict(lookup_tables.list_entries("sasl_passwd")) == {"far.example": "me:secret", "b.example": "x:y"}
     assert {"name": "sasl_passwd", "entries": 2} in ann("GET", "tables").json()["items"]
@@ -194,9 +204,9 @@ def test_a_table_is_filled_and_its_passwords_stay_hidden(office, script):
 def test_a_message_is_tried_and_the_log_is_read(office, script):
     content_files.make_directories()
     ann = script("ann")
-    told = ann("POST", "explain", {"recipient": "all@benet.com"}).json()
-    assert (told["accepted"], told["destination"]["kind"]) == (True, "alias")
-    assert {each["address"] for each in told["destination"]["children"]} == {"lisi@benet.com", "ann@benet.com"}
+    body = ann("POST", "explain", {"recipient": "all@benet.com"}).json()
+    assert (body["accepted"], body["destination"]["kind"]) == (True, "alias")
+    assert {each["address"] for each in body["destination"]["children"]} == {"lisi@benet.com", "ann@benet.com"}
     assert ann("POST", "explain", {"recipient": "x", "client": "nonsense"}).status_code == 422
     writer.write("smtpd", "connect from x[192.0.2.1]", "warning: dictionary attack from x[192.0.2.1]")
     [line] = ann("GET", "log", level="warning").json()["items"]

@@ -55,8 +55,8 @@ def test_no_secret_stands_in_a_row(office, visit):
     lookup_tables.replace_entries("sasl_passwd", {"far.example": word + "!"})
     secret = account_login.make_app_password(office.lisi.pk, "phone")
     kept = [str(row) for row in Change.objects.values_list("difference", flat=True)]
-    told = [row for row in kept if secret.replace(" ", "") in row or "hutong 7!" in row or PASSWORD in row]
-    assert told == []
+    found = [row for row in kept if secret.replace(" ", "") in row or "hutong 7!" in row or PASSWORD in row]
+    assert found == []
     assert "account.password" in set(Change.objects.values_list("action", flat=True))
 
 

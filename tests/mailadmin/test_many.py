@@ -50,12 +50,12 @@ def test_a_try_changes_nothing_and_says_what_is_wrong_by_line(office, visit, set
         "lisi@benet.com,,,resting\n"
     )
     answer = sent(visit("ann"), "accounts", text, "try")
-    told = report(answer)
-    assert told["zhao@benet.com"] == "created"
+    rows = report(answer)
+    assert rows["zhao@benet.com"] == "created"
     for address, words in {"li si@benet.com": "not an address", "sun@benet.com": "too short", "qian@benet.com": "not a size",
                            "zhou@nowhere.example": "not a domain with mailboxes", "wu@benet.com": "needs a password",
                            "lisi@benet.com": "resting"}.items():  # fmt: skip
-        assert words in told[address], address
+        assert words in rows[address], address
     assert answer.context["summary"] == {"created": 1, "changed": 0, "wrong": 6}
     assert [each.line for each in answer.context["found"] if each.subject == "sun@benet.com"] == [4]
     assert Account.objects.count() == 5
@@ -90,8 +90,8 @@ def test_a_domains_administrator_imports_into_their_own(office, visit):
         f"address,password,role,state\nnew@accp.com,{PASSWORD},administrator,\nnew@benet.com,{PASSWORD},,\n"
         "wang@accp.com,,administrator,hold\nlisi@benet.com,,,off\ndora@accp.com,,,off\n"
     )
-    told = report(sent(visit("dora"), "accounts", text))
-    assert told == {
+    rows = report(sent(visit("dora"), "accounts", text))
+    assert rows == {
         "new@accp.com": "created", "wang@accp.com": "changed", "new@benet.com": "You may not change this.",
         "lisi@benet.com": "You may not change this.", "dora@accp.com": "You may not change this.",
     }  # fmt: skip

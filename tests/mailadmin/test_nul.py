@@ -8,7 +8,7 @@ SEARCHES = [
     *("/admin/accounts/?q=%00", "/admin/aliases/?q=%00", "/admin/domains/?q=%00", "/admin/queue/?q=a%00b"),
     *("/admin/tracking?q=%00", "/admin/history/?q=%00", "/admin/log?q=%00", "/admin/accounts/?domain=%00"),
     *("/admin/queue/%00", "/admin/tables/%00", "/admin/settings/%00", "/account/tracking?q=%00"),
-    *("/api/v1/accounts?q=%00", "/?in=%00", "/search/?q=%00", "/login/?next=%00"),
+    *("/?in=%00", "/search/?q=%00", "/login/?next=%00"),
 ]
 
 

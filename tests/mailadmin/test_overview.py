@@ -41,10 +41,10 @@ def test_what_needs_attention(office, visit, parameters):
     Queued.objects.create(id=1, state="corrupt", due_us=0, received_us=0, size=1)
     Queued.objects.create(id=2, state="hold", due_us=0, received_us=0, size=1)
     Queued.objects.create(id=3, state="incoming", due_us=NOW - 3600_000_000, received_us=0, size=1)
-    told = findings(ann)
+    shown = findings(ann)
     for words in ("1 mailbox is nearly full", "1 account ends within a week", "1 message cannot be read",
                   "1 message is on hold", "1 message waits for a courier", "Messages of benet.com are not signed"):  # fmt: skip
-        assert words in told
+        assert words in shown
     assert addresses(ann.get("/admin/accounts/?full=1")) == ["lisi@benet.com"]
     assert addresses(ann.get("/admin/accounts/?ending=1")) == ["dora@accp.com"]
 
@@ -71,9 +71,9 @@ def test_a_queue_that_grows(office, visit, before, last, now, grows):
     Queued.objects.bulk_create(
         Queued(id=n, state="deferred", due_us=1, received_us=1, size=1) for n in range(1, now + 1)
     )
-    told = findings(visit("ann"))
+    shown = findings(visit("ann"))
     assert (
-        f"The queue grows: {now} messages wait. An hour ago it was {last}, two hours ago {before}." in told
+        f"The queue grows: {now} messages wait. An hour ago it was {last}, two hours ago {before}." in shown
     ) is grows
     page = compact(visit("ann").get("/admin/").text)
     assert f"Waiting now: {now:,}; at the end of the last hour: {last:,}. A day ago: 7." in page

@@ -91,9 +91,9 @@ def test_who_sent_a_message_that_is_returned_is_told(post, visit):
     visit("ann").post("/admin/queue/act", {"action": "return", "id": str(int(queue_id, 16)), "sure": "1"})
     [notice] = Queued.objects.filter(sender="", state="incoming")
     assert [row.address for row in notice.recipients.all()] == ["lisi@benet.com"]
-    told = content_files.read_header(notice.pk, 0, 10_000).decode()
-    assert "returned to sender by the administrator" in told
-    assert "5.4.7" in told
+    found = content_files.read_header(notice.pk, 0, 10_000).decode()
+    assert "returned to sender by the administrator" in found
+    assert "5.4.7" in found
     assert not content_files.stored_ids() or int(queue_id, 16) not in set(content_files.stored_ids())
 
 
@@ -153,16 +153,16 @@ def test_the_fullest_destination_stands_first(post, visit):
 def test_where_is_my_mail(post, visit):
     post("lisi@benet.com", ["b@far.example", "wang@accp.com"], "deferred", message_id="7@benet.com")
 
-    def told(who: str, page: str):
+    def found(who: str, page: str):
         return visit(who).get(page, {"q": "7@benet.com"}).context["stories"]
 
-    assert [len(told(who, "/admin/tracking")) for who in ("ann", "audrey", "dora")] == [1, 1, 1]
-    assert [len(told(who, "/account/tracking")) for who in ("lisi", "wang", "audrey")] == [1, 1, 0]
+    assert [len(found(who, "/admin/tracking")) for who in ("ann", "audrey", "dora")] == [1, 1, 1]
+    assert [len(found(who, "/account/tracking")) for who in ("lisi", "wang", "audrey")] == [1, 1, 0]
     Recipient.objects.update(state="delivered", settled_us=NOW + 1)
     # The sender sees what became of it for everybody, a recipient only their own part.
-    [mine] = told("lisi", "/account/tracking")
+    [mine] = found("lisi", "/account/tracking")
     assert {moment.address for moment in mine.moments} == {"", "b@far.example", "wang@accp.com"}
-    [theirs] = told("wang", "/account/tracking")
+    [theirs] = found("wang", "/account/tracking")
     assert {moment.address for moment in theirs.moments} == {"", "wang@accp.com"}
 
 
@@ -183,8 +183,8 @@ def test_an_administrator_of_domains_follows_their_messages_only(post, visit):
 def test_a_message_is_found_by_its_subject_which_is_kept_nowhere(post, visit, words):
     found = post("lisi@benet.com", ["b@far.example"], "deferred")
     for page in ("/admin/tracking", "/account/tracking"):
-        [told] = visit("lisi" if "account" in page else "ann").get(page, {"q": words}).context["stories"]
-        assert told.queue_id == found
+        [result] = visit("lisi" if "account" in page else "ann").get(page, {"q": words}).context["stories"]
+        assert result.queue_id == found
     assert visit("ann").get("/admin/tracking", {"q": "告"}).context["stories"] == []
     assert "报告" not in str(Queued.objects.values().get())
 
@@ -195,14 +195,14 @@ def test_messages_are_found_by_time(post, visit):
     hour_ago = timezone.localtime() - timedelta(hours=1)
     ann = visit("ann")
 
-    def told(**query: str) -> list[str]:
+    def found(**query: str) -> list[str]:
         return [each.queue_id for each in ann.get("/admin/tracking", query).context["stories"]]
 
     stamp = hour_ago.strftime("%Y-%m-%dT%H:%M")
-    assert told(since=stamp) == [second]
-    assert told(until=stamp) == [first]
-    assert told(q="a@x.example", since=stamp) == []
-    assert told() == []
+    assert found(since=stamp) == [second]
+    assert found(until=stamp) == [first]
+    assert found(q="a@x.example", since=stamp) == []
+    assert found() == []
     assert ann.get("/admin/tracking", {"since": "soon"}).status_code == 400
 
 

@@ -57,7 +57,7 @@ def verdicts(text: str, kind: str = "main.cf", *, really: bool = True, name: str
 
 
 def test_a_main_cf_is_taken_line_by_line(office):
-    told = verdicts(MAIN_CF)
+    lines = verdicts(MAIN_CF)
     for name in (
         "myhostname",
         "mydestination",
@@ -66,11 +66,11 @@ def test_a_main_cf_is_taken_line_by_line(office):
         "biff",
         "compatibility_level",
     ):
-        assert told[name][0], name
-    assert not told["made_up_parameter"][0]
-    assert "sacrifice_a_goat" in told["smtpd_helo_restrictions"][1]
-    assert "soon" in told["minimal_backoff_time"][1]
-    assert not told["line 23"][0]
+        assert lines[name][0], name
+    assert not lines["made_up_parameter"][0]
+    assert "sacrifice_a_goat" in lines["smtpd_helo_restrictions"][1]
+    assert "soon" in lines["minimal_backoff_time"][1]
+    assert not lines["line 23"][0]
     assert conf.current().message_size_limit == 30720000
     assert conf.current().myhostname == "mail.example.org"
     assert Domain.objects.filter(name="lists.example.org").exists()
@@ -89,16 +89,19 @@ def test_a_try_changes_nothing(office):
 
 
 def test_an_open_relay_is_not_taken_over(office):
-    told = verdicts("smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = permit\nsmtpd_hard_error_limit = 9\n")
-    assert any(not taken and "open relay" in why for taken, why in told.values())
+    lines = verdicts("smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = permit\nsmtpd_hard_error_limit = 9\n")
+    assert any(not taken and "open relay" in why for taken, why in lines.values())
     assert conf.current().smtpd_hard_error_limit == 9
     assert conf.rejects_open_relay()
 
 
 def test_a_virtual_table_becomes_aliases_domains_and_catch_alls(office):
-    told = verdicts(VIRTUAL, "virtual")
-    assert {what for what, (taken, _) in told.items() if not taken} == {"who@nowhere.example", "gone@lists.example.org"}
-    assert "There is no account or alias" in told["gone@lists.example.org"][1]
+    lines = verdicts(VIRTUAL, "virtual")
+    assert {what for what, (taken, _) in lines.items() if not taken} == {
+        "who@nowhere.example",
+        "gone@lists.example.org",
+    }
+    assert "There is no account or alias" in lines["gone@lists.example.org"][1]
     assert Alias.objects.get(address="staff@lists.example.org").targets == ["later@lists.example.org"]
     assert Domain.objects.get(name="lists.example.org").catch_all == "ann@benet.com"
 

@@ -25,8 +25,8 @@ def test_a_domain_from_first_to_last(run, benet):
     assert not Domain.objects.filter(name="example.org").exists()
     run("domain", "add", "Example.org", "max_accounts=3", "account_quota_bytes=1 GB")
     assert run("domain", "list").lines == ["benet.com", "example.org"]
-    told = json.loads(run("domain", "show", "--json", "example.org").out)
-    assert (told["max_accounts"], told["account_quota_bytes"], told["active"]) == (3, 1 << 30, True)
+    data = json.loads(run("domain", "show", "--json", "example.org").out)
+    assert (data["max_accounts"], data["account_quota_bytes"], data["active"]) == (3, 1 << 30, True)
     run("domain", "set", "example.org", "active=no")
     assert Domain.objects.get(name="example.org").active is False
     assert run("domain", "delete", "--dry-run", "benet.com").lines == ["benet.com with 1 account, 0 messages, 1 alias"]

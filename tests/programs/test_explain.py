@@ -26,10 +26,10 @@ def defaults(benet, parameters) -> None:
 
 def test_every_step_and_the_way(run):
     directory.create_alias("team@benet.com", ["all@benet.com", "far@other.example"])
-    told = run("explain", "--client", "192.0.2.7", "--sender", "a@other.example", "--recipient", "team@benet.com")
-    assert told.status == 0
+    result = run("explain", "--client", "192.0.2.7", "--sender", "a@other.example", "--recipient", "team@benet.com")
+    assert result.status == 0
     assert (
-        told.out
+        result.out
         == """\
 smtpd_sender_restrictions
   reject_authenticated_sender_login_mismatch   dunno
@@ -49,19 +49,21 @@ destination:
 
 
 def test_a_refusal(run):
-    told = run("explain", "--client", "192.0.2.7", "--sender", "", "--recipient", "a@far.example")
-    assert told.status == 1
-    assert "  reject_unauth_destination                    554 5.7.1 <a@far.example>: Relay access denied\n" in told.out
-    assert "reply: 554 5.7.1 <a@far.example>: Relay access denied\n" in told.out
+    result = run("explain", "--client", "192.0.2.7", "--sender", "", "--recipient", "a@far.example")
+    assert result.status == 1
+    assert (
+        "  reject_unauth_destination                    554 5.7.1 <a@far.example>: Relay access denied\n" in result.out
+    )
+    assert "reply: 554 5.7.1 <a@far.example>: Relay access denied\n" in result.out
 
 
 def test_whose_address(run):
-    told = run(
+    result = run(
         *("explain", "--client", "192.0.2.7", "--sasl", "lisi@benet.com", "--sender", "xiaoqi@benet.com"),
         *("--recipient", "a@far.example", "--json"),
     )
-    assert told.status == 1
-    plain = json.loads(told.out)
+    assert result.status == 1
+    plain = json.loads(result.out)
     assert plain["reply"].startswith("553 5.7.1 <xiaoqi@benet.com>")
     assert plain["steps"][-1]["restriction"] == "reject_authenticated_sender_login_mismatch"
 
@@ -101,9 +103,9 @@ def test_it_writes_nothing_into_the_log(settings, run):
 
 @pytest.mark.parametrize("wrong", [["--recipient", "a b"], ["--recipient", "a@b.example", "--sender", "@"]])
 def test_what_is_no_address(run, wrong):
-    told = run("explain", "--client", "192.0.2.7", "--sender", "", *wrong)
-    assert (told.status, told.out) == (1, "")
-    assert told.err.startswith("explain: fatal: ")
+    result = run("explain", "--client", "192.0.2.7", "--sender", "", *wrong)
+    assert (result.status, result.out) == (1, "")
+    assert result.err.startswith("explain: fatal: ")
 
 
 # --- recall ---------------------------------------------------------------------------------------

@@ -68,8 +68,8 @@ def test_json(post, run):
     message = post("all")
     [claim] = states.claim_due("anna", 1)
     states.replace_with_targets([(claim, claim.pending[0], Expanded(("lisi@benet.com",)))])
-    told = json.loads(run("postqueue", "-j").out)
-    assert told == {
+    data = json.loads(run("postqueue", "-j").out)
+    assert data == {
         "queue_name": "active",
         "queue_id": message.queue_id,
         "arrival_time": message.received_us // 1_000_000,

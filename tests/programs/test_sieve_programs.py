@@ -192,18 +192,18 @@ require 'Net/Sieve.php';
 [$_, $port, $script] = $argv;
 $s = new Net_Sieve('lisi@benet.com', '123456', '127.0.0.1', (int)$port, 'PLAIN', '', false, false);
 $said = [];
-function told($answer) { return $answer instanceof PEAR_Error ? $answer->getMessage() : $answer; }
+function text($answer) { return $answer instanceof PEAR_Error ? $answer->getMessage() : $answer; }
 $said['extensions'] = in_array('vacation', array_map('strtolower', $s->getExtensions()));
-$said['room'] = told($s->haveSpace('r', 100));
-$said['bad'] = told($s->installScript('bad', "keep;\nbark;"));
-$said['put'] = told($s->installScript('roundcube', $script, true));
+$said['room'] = text($s->haveSpace('r', 100));
+$said['bad'] = text($s->installScript('bad', "keep;\nbark;"));
+$said['put'] = text($s->installScript('roundcube', $script, true));
 $said['list'] = $s->listScripts();
 $said['active'] = $s->getActive();
 $said['script'] = $s->getScript('roundcube');
-$said['busy'] = told($s->removeScript('roundcube'));
-$said['off'] = told($s->setActive(''));
-$said['gone'] = told($s->removeScript('roundcube'));
-$said['bye'] = told($s->disconnect());
+$said['busy'] = text($s->removeScript('roundcube'));
+$said['off'] = text($s->setActive(''));
+$said['gone'] = text($s->removeScript('roundcube'));
+$said['bye'] = text($s->disconnect());
 echo json_encode($said);
 """
 

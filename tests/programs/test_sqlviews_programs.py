@@ -122,7 +122,7 @@ def free_ports(count: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Views:
-    """The views, and how each of the two programs is told where they are."""
+    """The views, and the configuration of each of the two programs for them."""
 
     postfix: str  # lines of a table's .cf
     driver: str

@@ -24,7 +24,7 @@ TODAY = timezone.localdate()
 UNKNOWN = "550 5.1.1 "
 NOT_ALLOWED = "5"
 STATES = [
-    # draft, what a stranger is told at RCPT, is the message in the mailbox, does the password open, may it send
+    # draft, the reply to a stranger at RCPT, is the message in the mailbox, does the password open, may it send
     (AccountDraft(), "250 2.0.0", True, True, True),
     (AccountDraft(state="no-login"), "250 2.0.0", True, False, False),
     (AccountDraft(state="receive-only"), "250 2.0.0", True, True, False),
@@ -88,11 +88,11 @@ def doors(smtp, imap, serve, settings) -> Doors:
 
 
 @pytest.mark.parametrize(
-    ("draft", "told", "arrives", "opens", "sends"), STATES, ids=lambda each: getattr(each, "state", "")
+    ("draft", "reply", "arrives", "opens", "sends"), STATES, ids=lambda each: getattr(each, "state", "")
 )
-def test_what_a_state_means(doors, benet, draft, told, arrives, opens, sends):
+def test_what_a_state_means(doors, benet, draft, reply, arrives, opens, sends):
     directory.change_account(benet["lisi"], draft)
-    assert doors.takes_in().startswith(told)
+    assert doors.takes_in().startswith(reply)
     Courier().run_until_idle()
     assert len(messages("lisi")) == arrives
     assert doors.opens() == ({"imap", "pop3", "web"} if opens else set())

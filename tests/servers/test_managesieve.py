@@ -164,7 +164,7 @@ def test_under_tls(sieve, certificate, parameters):
     assert '"STARTTLS"' in until_ok(client)
     client.talk("C: STARTTLS\nS: OK …")
     client.start_tls(trusting)
-    lines = until_ok(client)  # told anew, by itself (RFC 5804 §2.2)
+    lines = until_ok(client)  # sent again, unasked (RFC 5804 §2.2)
     assert '"STARTTLS"' not in lines
     assert isinstance(client.socket, ssl.SSLSocket)
     client.talk(f'C: AUTHENTICATE "PLAIN" "{PLAIN}"\nS: OK "Logged in."')

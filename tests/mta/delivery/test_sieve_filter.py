@@ -87,9 +87,9 @@ def test_a_message_goes_where_the_script_says(obey, arrive):
 def test_the_story_tells_of_it(obey, arrive):
     obey('require "fileinto"; fileinto "Archive";')
     arrive()
-    [told] = message_trace.find_traces("1@other.example")
-    assert [m.text for m in told.moments if m.kind == "filtered"] == ["filters → stored in Archive"]
-    assert [place.mailbox for place in told.places] == ["Archive"]
+    [trace] = message_trace.find_traces("1@other.example")
+    assert [m.text for m in trace.moments if m.kind == "filtered"] == ["filters → stored in Archive"]
+    assert [place.mailbox for place in trace.places] == ["Archive"]
 
 
 def test_copies_flags_and_a_mailbox_made_on_the_way(obey, arrive, lisi):

@@ -36,22 +36,22 @@ def kinds(found: list[message_trace.MessageTrace]) -> list[str]:
 
 def test_from_arrival_to_deletion(message, benet):
     lisi = benet["lisi"]
-    [told] = message_trace.find_traces("1@other")
-    assert kinds([told]) == ["received", "expanded", "delivered", "delivered"]
-    assert {(p.address, p.mailbox, p.is_read) for p in told.places} == {
+    [trace] = message_trace.find_traces("1@other")
+    assert kinds([trace]) == ["received", "expanded", "delivered", "delivered"]
+    assert {(p.address, p.mailbox, p.is_read) for p in trace.places} == {
         ("lisi@benet.com", "INBOX", False),
         ("xiaoqi@benet.com", "INBOX", False),
     }
     messages.store_flags(opened(lisi, "INBOX"), EVERYTHING, "add", system_flags.SEEN, ())
     copy_move.move_messages(opened(lisi, "INBOX"), EVERYTHING, opened(lisi, "Trash"))
-    [told] = message_trace.find_traces("<1@other>")
-    assert told.moments[-1].text == "INBOX → Trash"
-    assert message_trace.MessageLocation("lisi@benet.com", "Trash", True) in told.places
+    [trace] = message_trace.find_traces("<1@other>")
+    assert trace.moments[-1].text == "INBOX → Trash"
+    assert message_trace.MessageLocation("lisi@benet.com", "Trash", True) in trace.places
     messages.store_flags(opened(lisi, "Trash"), EVERYTHING, "add", system_flags.DELETED, ())
     expunge.expunge_deleted(opened(lisi, "Trash"), EVERYTHING)
-    [told] = message_trace.find_traces(message.queue_id)
-    assert [(m.kind, m.address, m.text) for m in told.moments[-1:]] == [("deleted", "lisi@benet.com", "Trash")]
-    assert [place.address for place in told.places] == ["xiaoqi@benet.com"]
+    [trace] = message_trace.find_traces(message.queue_id)
+    assert [(m.kind, m.address, m.text) for m in trace.moments[-1:]] == [("deleted", "lisi@benet.com", "Trash")]
+    assert [place.address for place in trace.places] == ["xiaoqi@benet.com"]
 
 
 @pytest.mark.parametrize("text", ["all@benet.com", "lisi@benet.com", "a@other.example", "1@other", ""])

@@ -1,4 +1,4 @@
-"""Somebody whose mailbox fills up is told at 80 and at 95 percent, once each time, in their language."""
+"""Quota warnings at 80 and at 95 percent, once each, in the account's language."""
 
 from email import message_from_bytes, policy
 
@@ -15,7 +15,7 @@ FULL = 1_000_000
 
 @pytest.fixture
 def use(post, inbox):
-    """Let lisi use so many percent, then deliver a small message; what she is told meanwhile, as subjects."""
+    """Let lisi use so many percent, then deliver a small message; return the subjects of the warnings."""
     Account.objects.filter(address="lisi@benet.com").update(quota_bytes=FULL, language="en")
 
     def at(percent: float) -> list[str]:

@@ -240,10 +240,10 @@ def test_a_commands_exit_status_decides(post, parameters, tmp_path, script, stat
     given = (tmp_path / "input").read_text()
     assert given.startswith("From a@other.example  ")
     assert given.endswith("Delivered-To: robot@benet.com\nSubject: s\n\nbody\n")
-    told = (tmp_path / "environment").read_text()
-    assert "RECIPIENT=robot@benet.com" in told
-    assert "DATABASE_URL" not in told
-    assert "SECRET" not in told
+    found = (tmp_path / "environment").read_text()
+    assert "RECIPIENT=robot@benet.com" in found
+    assert "DATABASE_URL" not in found
+    assert "SECRET" not in found
 
 
 def test_what_a_command_says_is_passed_on(post, parameters, inbox):

@@ -98,9 +98,9 @@ def test_the_signature_covers_what_goes_over_the_wire(signing, leave):
     content = b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n" + FROM_LISI.replace(
         b"zwei", "二".encode()
     )
-    told = leave(content.replace("李四".encode(), b"Li Si"), EHLO=b"250-far.example\r\n250 SIZE\r\n")
-    assert told.isascii()
-    assert len(verified(told)) == 2
+    found = leave(content.replace("李四".encode(), b"Li Si"), EHLO=b"250-far.example\r\n250 SIZE\r\n")
+    assert found.isascii()
+    assert len(verified(found)) == 2
 
 
 @pytest.mark.parametrize(

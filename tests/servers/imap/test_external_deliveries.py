@@ -1,4 +1,4 @@
-"""Another program puts a file into `new`: who looks sees it, without anybody being told."""
+"""Another program puts a file into `new`: the next look finds it, without a notification."""
 
 import os
 import time

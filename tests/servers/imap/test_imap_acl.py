@@ -33,7 +33,7 @@ def xiaoqi(running) -> Mailer:
     return running.dial().sign_in("xiaoqi")
 
 
-def told(responses: list[bytes], word: bytes) -> list[bytes]:
+def lines_with(responses: list[bytes], word: bytes) -> list[bytes]:
     return [response for response in responses if response.split(b" ")[1] == word]
 
 
@@ -136,7 +136,7 @@ def test_each_flag_has_its_right(lisi, xiaoqi):
     xiaoqi.do("UID EXPUNGE 1:*", "NO [NOPERM]")
     xiaoqi.do("MOVE 1 INBOX", "NO [NOPERM]")
     xiaoqi.do("CLOSE")
-    assert told(lisi.do("NOOP"), b"EXPUNGE") == []
+    assert lines_with(lisi.do("NOOP"), b"EXPUNGE") == []
 
 
 def test_what_comes_in_has_only_the_flags_that_may_be_set(lisi, xiaoqi):

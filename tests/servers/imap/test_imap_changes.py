@@ -32,9 +32,9 @@ def two(running) -> tuple[Mailer, Mailer]:
 def test_new_messages_are_told_after_any_command(two) -> None:
     one, other = two
     one.append(PLAIN)
-    told = other.do("FETCH 1 UID")
-    assert told[0] == b"* 1 FETCH (UID 1)"
-    assert b"* 6 EXISTS" in told
+    responses = other.do("FETCH 1 UID")
+    assert responses[0] == b"* 1 FETCH (UID 1)"
+    assert b"* 6 EXISTS" in responses
 
 
 def test_flags_are_told_once(two) -> None:
@@ -52,7 +52,7 @@ def test_numbers_hold_still_while_they_are_used(two) -> None:
     one, other = two
     one.do("STORE 2 +FLAGS.SILENT (\\Deleted)")
     one.do("EXPUNGE")
-    # FETCH, STORE, SEARCH, SORT and COPY by number are told nothing of it, and message 2 is just not there.
+    # FETCH, STORE, SEARCH, SORT and COPY by number hear nothing of it, and message 2 is just not there.
     assert other.do("FETCH 2:3 UID") == [b"* 3 FETCH (UID 3)"]
     assert other.do("SEARCH ALL") == [b"* SEARCH 1 3 4 5"]
     assert other.do("STORE 3 +FLAGS (\\Seen)") == [b"* 3 FETCH (FLAGS (\\Seen))"]

@@ -1,4 +1,4 @@
-"""Several clients change the same mailboxes at once: what they are told, the rows and the counters agree afterwards."""
+"""Several clients change the same mailboxes at once: responses, rows and counters agree afterwards."""
 
 import os
 import random
@@ -47,18 +47,18 @@ def counters_agree(client: Mailer) -> None:
         if not Mailbox.objects.filter(account__address="lisi@benet.com", name=name).exists():
             continue
         client.do(f"EXAMINE {name}")
-        told = client.do(f"STATUS {name} (MESSAGES UNSEEN SIZE UIDNEXT)")
-        status = next(line for line in told if line.startswith(b"* STATUS"))
-        told = dict(re.findall(rb"(\w+) (\d+)", status.partition(b"(")[2]))
+        responses = client.do(f"STATUS {name} (MESSAGES UNSEEN SIZE UIDNEXT)")
+        status = next(line for line in responses if line.startswith(b"* STATUS"))
+        responses = dict(re.findall(rb"(\w+) (\d+)", status.partition(b"(")[2]))
         found = [client.do(f"UID SEARCH {key}")[-1].split()[2:] for key in ("ALL", "UNSEEN")]
-        assert int(told[b"MESSAGES"]) == len(found[0]), name
-        assert int(told[b"UNSEEN"]) == len(found[1]), name
+        assert int(responses[b"MESSAGES"]) == len(found[0]), name
+        assert int(responses[b"UNSEEN"]) == len(found[1]), name
         sizes = list(
             Message.objects.filter(mailbox__name=name, mailbox__account__address="lisi@benet.com").values_list(
                 "size", flat=True
             )
         )
-        assert int(told[b"SIZE"]) == sum(sizes), name
+        assert int(responses[b"SIZE"]) == sum(sizes), name
         total, data = total + len(sizes), data + sum(sizes)
     account = Account.objects.get(address="lisi@benet.com")
     assert (account.used_messages, account.used_bytes) == (total, data)
@@ -168,8 +168,8 @@ class Client(threading.Thread):
                 client.do(f"UID STORE {self._set()} FLAGS.SILENT ({flag})")
 
     def _note(self, client: Mailer, command: str, target: str) -> None:
-        told = [*client.do(command), client.tagged.encode()]
-        for line in told:
+        responses = [*client.do(command), client.tagged.encode()]
+        for line in responses:
             if match := re.search(rb"\[COPYUID \d+ \S+ (\S+)\]", line):
                 for piece in match[1].split(b","):
                     low, _, high = piece.partition(b":")
@@ -192,7 +192,7 @@ def test_many_clients_and_one_model(running, lisi, seed):
         arrived = sorted(
             [*(range(1, 41) if name == "INBOX" else ()), *(uid for each in clients for uid in each.arrived[name])]
         )
-        assert arrived == list(range(1, box.uid_next)), "every UID was told to the client that made it, once"
+        assert arrived == list(range(1, box.uid_next)), "every UID was reported once, to the client that made it"
         gone = set(Expunged.objects.filter(mailbox=box).values_list("uid", flat=True))
         there = list(Message.objects.filter(mailbox=box).order_by("uid").values_list("uid", flat=True))
         assert there == [uid for uid in arrived if uid not in gone]

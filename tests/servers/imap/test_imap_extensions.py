@@ -1,4 +1,4 @@
-"""Extensions told as conversations, after the examples of their RFCs."""
+"""Extensions as conversations, after the examples of their RFCs."""
 
 import re
 import zlib
@@ -62,21 +62,21 @@ def test_who_comes_back_is_told_what_happened(two, running) -> None:
     back = running.dial().sign_in()
     back.do(f"SELECT INBOX (QRESYNC ({uid_validity} {modseq}))", "BAD")
     assert back.do("ENABLE QRESYNC") == [b"* ENABLED QRESYNC"]
-    told = back.do(f"SELECT INBOX (QRESYNC ({uid_validity} {modseq}))")
-    assert told[-3:] == [
+    responses = back.do(f"SELECT INBOX (QRESYNC ({uid_validity} {modseq}))")
+    assert responses[-3:] == [
         b"* VANISHED (EARLIER) 2",
         b"* 3 FETCH (UID 4 FLAGS (\\Seen) MODSEQ (%d))" % (modseq + 3),
         b"* 5 FETCH (UID 6 FLAGS () MODSEQ (%d))" % (modseq + 4),
     ]
-    assert b"* OK [HIGHESTMODSEQ %d] Highest" % (modseq + 4) in told
+    assert b"* OK [HIGHESTMODSEQ %d] Highest" % (modseq + 4) in responses
     # Only of what it says it knows; sequence numbers it gives besides change nothing.
-    told = back.do(f"SELECT INBOX (QRESYNC ({uid_validity} {modseq} 4:5 (1 1)))")
-    assert [line for line in told if b"VANISHED" in line or b"FETCH" in line] == [
+    responses = back.do(f"SELECT INBOX (QRESYNC ({uid_validity} {modseq} 4:5 (1 1)))")
+    assert [line for line in responses if b"VANISHED" in line or b"FETCH" in line] == [
         b"* 3 FETCH (UID 4 FLAGS (\\Seen) MODSEQ (%d))" % (modseq + 3)
     ]
     # Another mailbox than the one it knew: nothing it knows holds.
-    told = back.do(f"SELECT INBOX (QRESYNC ({uid_validity + 1} {modseq}))")
-    assert b"VANISHED" not in b"".join(told)
+    responses = back.do(f"SELECT INBOX (QRESYNC ({uid_validity + 1} {modseq}))")
+    assert b"VANISHED" not in b"".join(responses)
     assert back.do(f"UID FETCH 1:3 (FLAGS) (CHANGEDSINCE {modseq} VANISHED)") == [b"* VANISHED (EARLIER) 2"]
     back.do(f"FETCH 1 (FLAGS) (CHANGEDSINCE {modseq} VANISHED)", "BAD")
 
@@ -101,8 +101,8 @@ def test_sorted_results_in_parts(two) -> None:
     one, _ = two
     assert one.do("UID SORT (SUBJECT) UTF-8 ALL") == [b"* SORT 4 2 5 3 1"]
     assert one.do("UID SORT RETURN () (SUBJECT) UTF-8 ALL")[0].endswith(b" UID ALL 4,2,5,3,1")
-    told = one.do("SORT RETURN (MIN MAX COUNT) (SUBJECT) UTF-8 ALL")[0]
-    assert re.fullmatch(rb'\* ESEARCH \(TAG "t\d+"\) MIN 4 MAX 1 COUNT 5', told)
+    responses = one.do("SORT RETURN (MIN MAX COUNT) (SUBJECT) UTF-8 ALL")[0]
+    assert re.fullmatch(rb'\* ESEARCH \(TAG "t\d+"\) MIN 4 MAX 1 COUNT 5', responses)
     assert one.do("UID SORT RETURN (PARTIAL 2:3) (SUBJECT) UTF-8 ALL")[0].endswith(b" UID PARTIAL (2:3 2,5)")
     assert one.do("UID SEARCH RETURN (PARTIAL -1:-2) ALL")[0].endswith(b" UID PARTIAL (-1:-2 4:5)")
     assert one.do("UID SEARCH RETURN (PARTIAL 9:10) ALL")[0].endswith(b" UID PARTIAL (9:10 NIL)")
@@ -164,9 +164,9 @@ def test_results_kept_up_to_date(two) -> None:
 def test_the_second_revision(two) -> None:
     one, other = two
     assert one.do("ENABLE IMAP4rev2") == [b"* ENABLED IMAP4rev2"]
-    told = one.do("SELECT INBOX")
-    assert b'* LIST () "/" INBOX' in told
-    assert not [line for line in told if b"RECENT" in line or b"UNSEEN" in line]
+    responses = one.do("SELECT INBOX")
+    assert b'* LIST () "/" INBOX' in responses
+    assert not [line for line in responses if b"RECENT" in line or b"UNSEEN" in line]
     assert one.do("SEARCH 2:3") == [b'* ESEARCH (TAG "t%d") ALL 2:3' % one._tags]
     assert one.do("SEARCH DELETED") == [b'* ESEARCH (TAG "t%d")' % one._tags]
     other.append(PLAIN)
@@ -276,9 +276,9 @@ def test_without_message_numbers(two) -> None:
 def test_replacing(two) -> None:
     one, other = two
     new = b"Subject: new\r\n\r\n"
-    told = one.do(b"REPLACE 4 INBOX (\\Seen) {%d+}\r\n%b" % (len(new), new))
-    assert re.fullmatch(rb"\* OK \[APPENDUID \d+ 6\] Replacement is there.", told[0])
-    assert told[1:3] == [b"* 4 EXPUNGE", b"* 5 EXISTS"]
+    responses = one.do(b"REPLACE 4 INBOX (\\Seen) {%d+}\r\n%b" % (len(new), new))
+    assert re.fullmatch(rb"\* OK \[APPENDUID \d+ 6\] Replacement is there.", responses[0])
+    assert responses[1:3] == [b"* 4 EXPUNGE", b"* 5 EXISTS"]
     assert one.do("FETCH 4:5 (UID FLAGS)") == [
         b"* 4 FETCH (UID 5 FLAGS ())",
         b"* 5 FETCH (UID 6 FLAGS (\\Seen \\Recent))",

@@ -29,9 +29,9 @@ def lisi(imap, benet, caplog) -> Mailer:
 
 @pytest.mark.parametrize("item", ["BODY.PEEK[]", "BODY[TEXT]", "RFC822.SIZE BODY.PEEK[HEADER]", "BINARY.PEEK[1]"])
 def test_the_others_are_read(lisi, item, caplog):
-    told = lisi.do(f"UID FETCH 1:* ({item})")
-    assert [line.split()[1] for line in told if b"{" in line] == [b"1", b"3"]
-    assert b"* NO [CONTACTADMIN] Content of UID 2 is lost, the administrator can restore it" in told
+    responses = lisi.do(f"UID FETCH 1:* ({item})")
+    assert [line.split()[1] for line in responses if b"{" in line] == [b"1", b"3"]
+    assert b"* NO [CONTACTADMIN] Content of UID 2 is lost, the administrator can restore it" in responses
     assert "uid=2" in caplog.text
     assert "mailindex --restore" in caplog.text
 

@@ -167,8 +167,8 @@ def test_status(lisi: Mailer) -> None:
     lisi.append(PLAIN, more="(\\Seen \\Deleted)")
     size = 2 * len(PLAIN)
     [response] = lisi.do("STATUS inbox (MESSAGES UNSEEN UIDNEXT RECENT SIZE DELETED DELETED-STORAGE APPENDLIMIT)")
-    told = f"MESSAGES 2 UNSEEN 1 UIDNEXT 3 RECENT 2 SIZE {size} DELETED 1 DELETED-STORAGE {len(PLAIN)}"
-    assert response.decode() == f"* STATUS INBOX ({told} APPENDLIMIT 10240000)"
+    found = f"MESSAGES 2 UNSEEN 1 UIDNEXT 3 RECENT 2 SIZE {size} DELETED 1 DELETED-STORAGE {len(PLAIN)}"
+    assert response.decode() == f"* STATUS INBOX ({found} APPENDLIMIT 10240000)"
     lisi.do("STATUS nothing (MESSAGES)", "NO [NONEXISTENT]")
     lisi.do("STATUS INBOX ()", "BAD")
 

@@ -36,7 +36,7 @@ def three(lisi: Mailer) -> Mailer:
 
 
 def test_select_tells_of_the_mailbox(three: Mailer) -> None:
-    told = b"\n".join(three.do("EXAMINE INBOX")).decode()
+    responses = b"\n".join(three.do("EXAMINE INBOX")).decode()
     assert three.tagged.startswith("OK [READ-ONLY]")
     for line in (
         "* 3 EXISTS",
@@ -46,8 +46,8 @@ def test_select_tells_of_the_mailbox(three: Mailer) -> None:
         "$Forwarded)",
         "[PERMANENTFLAGS ()]",
     ):
-        assert line in told
-    assert "* OK [CLOSED]" in told
+        assert line in responses
+    assert "* OK [CLOSED]" in responses
     three.do("SELECT nothing", "NO [NONEXISTENT]")
     three.do("FETCH 1 FLAGS", "BAD")  # nothing is selected now
 
@@ -145,7 +145,9 @@ def test_reading_sets_seen(three: Mailer) -> None:
     assert three.do("FETCH 2 FLAGS") == [b"* 2 FETCH (FLAGS ())"]
     assert three.do("FETCH 1:2 BODY[1]")[-1] == b"* 2 FETCH (FLAGS (\\Seen) BODY[1] {5}\r\nfirst)"
     assert three.do("FETCH 2 (FLAGS BODY[1])") == [b"* 2 FETCH (FLAGS (\\Seen) BODY[1] {5}\r\nfirst)"]
-    assert three.do("FETCH 1 (FLAGS BODY[]<0.1>)") == [b"* 1 FETCH (FLAGS (\\Seen) BODY[]<0> {1}\r\nF)"]  # told once
+    assert three.do("FETCH 1 (FLAGS BODY[]<0.1>)") == [
+        b"* 1 FETCH (FLAGS (\\Seen) BODY[]<0> {1}\r\nF)"
+    ]  # reported once
     three.do("EXAMINE INBOX")
     three.do("FETCH 3 BODY[]")
     assert three.do("FETCH 3 FLAGS") == [b"* 3 FETCH (FLAGS (\\Flagged $Forwarded))"]
@@ -201,10 +203,10 @@ def test_flags_are_set_and_taken(three: Mailer) -> None:
 
 
 def test_a_keyword_is_announced_before_it_is_used(three: Mailer) -> None:
-    told = three.do("STORE 1 +FLAGS (Fresh)")
-    assert told[0].startswith(b"* FLAGS (")
-    assert b"Fresh" in told[0]
-    assert told[-1] == b"* 1 FETCH (FLAGS (\\Seen Fresh))"
+    responses = three.do("STORE 1 +FLAGS (Fresh)")
+    assert responses[0].startswith(b"* FLAGS (")
+    assert b"Fresh" in responses[0]
+    assert responses[-1] == b"* 1 FETCH (FLAGS (\\Seen Fresh))"
 
 
 def test_storing_on_condition(three: Mailer) -> None:
@@ -212,10 +214,10 @@ def test_storing_on_condition(three: Mailer) -> None:
     assert re.fullmatch(rb"\* OK \[HIGHESTMODSEQ \d+\] Highest", enabled)
     modseq = int(re.findall(rb"\d+", response)[-1])
     three.do("STORE 2 +FLAGS (\\Answered)")
-    told = three.do(f"STORE 1:2 (UNCHANGEDSINCE {modseq}) +FLAGS (\\Deleted)")
+    responses = three.do(f"STORE 1:2 (UNCHANGEDSINCE {modseq}) +FLAGS (\\Deleted)")
     assert three.tagged.startswith("OK [MODIFIED 2]")
-    assert [line.split(b" FETCH")[0] for line in told] == [b"* 1"]
-    assert b"MODSEQ" in told[0]
+    assert [line.split(b" FETCH")[0] for line in responses] == [b"* 1"]
+    assert b"MODSEQ" in responses[0]
 
 
 def test_file_names_follow_flags(three: Mailer, running) -> None:
@@ -278,9 +280,9 @@ def test_copying(three: Mailer) -> None:
 
 def test_moving(three: Mailer) -> None:
     before = used()
-    told = three.do("MOVE 1:2 Trash")
-    assert re.match(rb"\* OK \[COPYUID \d+ 1:2 1:2\]", told[0])
-    assert sorted(told[1:]) == [b"* 1 EXPUNGE", b"* 2 EXPUNGE"]
+    responses = three.do("MOVE 1:2 Trash")
+    assert re.match(rb"\* OK \[COPYUID \d+ 1:2 1:2\]", responses[0])
+    assert sorted(responses[1:]) == [b"* 1 EXPUNGE", b"* 2 EXPUNGE"]
     assert three.do("FETCH 1:* UID") == [b"* 1 FETCH (UID 3)"]
     assert used() == before
     three.do("SELECT Trash")

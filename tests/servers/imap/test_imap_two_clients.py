@@ -1,6 +1,6 @@
-"""For every command that changes something: what another client, signed in beside, is told of it.
+"""For every command that changes something: what another client of the account hears of it.
 
-One changes, the other has INBOX selected and asks; who idles or asked for NOTIFY is told unasked (see test_imap_changes
+One changes, the other has INBOX selected and asks; a client in IDLE or with NOTIFY hears at once (see test_imap_changes
 and test_imap_extensions).
 """
 

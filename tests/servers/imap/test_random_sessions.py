@@ -46,7 +46,7 @@ class Client:
         heard = self.mailer.do(command, expect)
         for response in heard:
             self._hear(response.decode(), expunges)
-        if 0 in self.uids:  # EXISTS told of some
+        if 0 in self.uids:  # EXISTS announced some
             for response in self.mailer.do(f"FETCH {self.uids.index(0) + 1}:* (UID FLAGS)"):
                 self._hear(response.decode(), expunges=False)
         return heard
@@ -198,10 +198,10 @@ class Walk:
         if not client.uids:
             return
         prefix, numbers, uids = self._some(client)
-        told = client.do(f"{prefix}FETCH {numbers} (UID FLAGS RFC822.SIZE)", expunges=bool(prefix))
+        responses = client.do(f"{prefix}FETCH {numbers} (UID FLAGS RFC822.SIZE)", expunges=bool(prefix))
         found = {
             int(match[1]): set(match[2].split()) - {"\\Recent"}
-            for response in told
+            for response in responses
             if (match := re.search(r"UID (\d+) FLAGS \(([^)]*)\) RFC822.SIZE", response.decode()))
         }
         messages = self.models[client.box].messages
@@ -210,11 +210,11 @@ class Walk:
     def search(self, client: Client) -> None:
         flag = self.chance.choice(("SEEN", "FLAGGED", "DELETED", "KEYWORD $Label1"))
         known = set(client.uids)
-        told = client.do(f"UID SEARCH {flag}")
+        responses = client.do(f"UID SEARCH {flag}")
         name = {"SEEN": "\\Seen", "FLAGGED": "\\Flagged", "DELETED": "\\Deleted"}.get(flag, "$Label1")
-        found = next(r for r in told if r.startswith(b"* SEARCH")).split()[2:]
+        found = next(r for r in responses if r.startswith(b"* SEARCH")).split()[2:]
         messages = self.models[client.box].messages
-        # Of the messages the client had been told of.
+        # Of the messages that had been announced to the client.
         expected = [uid for uid, flags in messages.items() if name in flags and uid in known]
         assert list(map(int, found)) == expected, (client.name, client.box, name, sorted(known), messages)
 

@@ -29,7 +29,7 @@ def changes(
 
 
 @pytest.mark.parametrize(
-    ("steps", "told"),
+    ("steps", "expected"),
     [
         ([changes(2, gone=[10])], [("gone", [1])]),
         ([changes(2, gone=[10, 30])], [("gone", [3, 1])]),
@@ -41,7 +41,7 @@ def changes(
         ([changes(2, flags={10: 1}), changes(2, flags={10: 1})], [("flags", (1, 10, 1))]),
     ],
 )
-def test_what_is_told(steps: list[MailboxChanges], told: list[tuple[str, object]]) -> None:
+def test_updates(steps: list[MailboxChanges], expected: list[tuple[str, object]]) -> None:
     seen, heard = view(10, 20, 30), []
     for step in steps:
         telling = seen.update(step, with_expunges=True)
@@ -50,7 +50,7 @@ def test_what_is_told(steps: list[MailboxChanges], told: list[tuple[str, object]
         if telling.exists is not None:
             heard.append(("exists", telling.exists))
         heard += [("flags", each[:3]) for each in telling.flags]
-    assert heard == told
+    assert heard == expected
 
 
 def test_what_is_gone_waits_until_it_may_be_told() -> None:

@@ -99,7 +99,7 @@ def test_a_child_whose_loop_is_blocked_is_replaced(tmp_path):
             assert client.recv(100) == b"served by another\n"
     finally:
         process.terminate()
-    told, _ = process.communicate(timeout=30)
-    assert "error: event loop of server-1 has been blocked for" in told
-    assert "time.sleep(1000)" in told or "in serve" in told, "the stack says where it stood"
-    assert "warning: server-1 ended unexpectedly, starting it again" in told
+    found, _ = process.communicate(timeout=30)
+    assert "error: event loop of server-1 has been blocked for" in found
+    assert "time.sleep(1000)" in found or "in serve" in found, "the stack says where it stood"
+    assert "warning: server-1 ended unexpectedly, starting it again" in found

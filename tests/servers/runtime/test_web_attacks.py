@@ -299,7 +299,7 @@ def test_web_processes_hear_that_a_parameter_changed(system):
 
 
 def test_sighup_reaches_web_processes(system):
-    """A row that nobody told anybody of."""
+    """A row written without a notification."""
     code = (
         "import django; django.setup(); from mailcore.models import Setting;"
         "Setting.objects.update_or_create(name='mydomain', defaults={'value': 'quiet.example'})"

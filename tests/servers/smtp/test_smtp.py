@@ -1,4 +1,4 @@
-"""SMTP conversations: what strangers, neighbours and our own people are told."""
+"""SMTP conversations with strangers, trusted networks and authenticated users."""
 
 import os
 

@@ -49,7 +49,7 @@ class _Host(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def host(parameters: Callable[..., None]) -> Iterator[ThreadingHTTPServer]:
-    """A web server on this machine that the guard is told to let through."""
+    """A web server on this machine that the address guard permits."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Host)
     server.asked = []
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

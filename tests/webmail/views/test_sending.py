@@ -209,16 +209,16 @@ def test_nobody_writes_as_somebody_else(office: PostOffice, lisi: Browser) -> No
 
 def autosave(browser: Browser, **more) -> dict[str, object]:
     page = browser.page
-    told = write(browser, "autosave", **more).json()
+    body = write(browser, "autosave", **more).json()
     browser.page = page
-    return told
+    return body
 
 
 def test_a_draft_saves_itself_and_is_on_every_device(office: PostOffice, lisi: Browser) -> None:
     lisi.see("/compose/")
-    told = autosave(lisi, to="xia", subject="报告", body="第一段")
-    assert told["saved"]
-    told = autosave(lisi, version=told["version"], to="xia", subject="报告", body="第一段。第二段")
+    found = autosave(lisi, to="xia", subject="报告", body="第一段")
+    assert found["saved"]
+    found = autosave(lisi, version=found["version"], to="xia", subject="报告", body="第一段。第二段")
     [draft] = office.messages("lisi", "Drafts")
     assert parsed(draft).get_content().strip() == "第一段。第二段"
     phone = Browser()
