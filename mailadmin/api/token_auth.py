@@ -58,8 +58,6 @@ def _run_operation(request: HttpRequest, operation: Operation, named: Mapping[st
         return problem_response(401, "A token is required: Authorization: Bearer …")
     if not operation.allows(permissions):
         return problem_response(403, "The token, or its owner's role, does not permit this operation.")
-    if any("\0" in value for value in named.values()):  # PostgreSQL cannot even look for it
-        return problem_response(404, "It does not exist, or it is not visible to this token.")
     if errors := schemas.find_query_errors(operation.query, request.GET):
         return problem_response(422, "The URL has invalid parameters.", errors)
     given: dict[str, object] = {}

@@ -1,22 +1,27 @@
-"""Middleware that refuses addresses with NUL, which PostgreSQL cannot hold in a text.
+"""Middleware that replaces NUL in addresses by U+FFFD: PostgreSQL can neither hold nor look for it.
 
-Forms refuse it by themselves (ProhibitNullCharactersValidator), and so does the API, in its own format. Values of a
-path or query of other pages would reach the database unchecked.
+So such an address leads to what no name contains: an empty list, or an answer that there is no such thing. Forms refuse
+NUL by themselves (ProhibitNullCharactersValidator).
 """
 
 from collections.abc import Callable
 
-from django.conf import settings
-from django.http import HttpRequest, HttpResponseBadRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
+
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_ENCODED_REPLACEMENT = "%EF%BF%BD"
 
 
 def nul_middleware(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
-    def checked(request: HttpRequest) -> HttpResponseBase:
-        has_nul = "\0" in request.path or "%00" in request.META.get("QUERY_STRING", "")
-        if has_nul and not request.path.startswith(settings.API_PATH):
-            return HttpResponseBadRequest("NUL is not allowed in an address.", content_type="text/plain")
+    def without_nul(request: HttpRequest) -> HttpResponseBase:
+        request.path_info = request.path_info.replace("\0", _REPLACEMENT)
+        query = request.META.get("QUERY_STRING", "")
+        if "%00" in query or "\0" in query:
+            request.META["QUERY_STRING"] = query.replace("%00", _ENCODED_REPLACEMENT).replace(
+                "\0", _ENCODED_REPLACEMENT
+            )
         return get_response(request)
 
-    return checked
+    return without_nul

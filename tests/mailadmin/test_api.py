@@ -49,10 +49,9 @@ def script(office):
 @pytest.mark.parametrize(
     "path", ["accounts?q=a%00", "accounts/a%00@benet.com", "domains/%00", "tables/%00", "queue/%00", "settings/%00"]
 )
-def test_nul_is_an_error_of_the_client(script, path):
+def test_nul_in_an_address_finds_nothing(script, path):
     answer = script("ann")("GET", path)
-    assert answer.status_code in (404, 422)
-    assert answer["Content-Type"] == "application/problem+json"
+    assert (answer.status_code, answer.json().get("items")) in [(404, None), (200, [])]
 
 
 # --- Tokens ---------------------------------------------------------------------------------------

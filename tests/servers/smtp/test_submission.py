@@ -31,8 +31,8 @@ def test_nobody_sends_as_somebody_else(smtp):
         ("\r\nx\r\n", "From: ", ["\r\n\r\nx\r\n"]),
         ("", "From: ", ["Date: "]),
         (
-            "FROM: me\r\ndate: now\r\nmessage-id: <1>\r\n\r\nx\r\n",
-            "FROM: me\r\ndate: now\r\nmessage-id: <1>\r\n\r\nx",
+            "FROM: lisi@benet.com\r\ndate: now\r\nmessage-id: <1>\r\n\r\nx\r\n",
+            "FROM: lisi@benet.com\r\ndate: now\r\nmessage-id: <1>\r\n\r\nx",
             [],
         ),
         ("Subject: a\r\n From: b\r\n\r\nDate: c\r\n", "Subject: a\r\n From: b\r\nFrom: lisi@benet.com\r\nDate: ", []),
