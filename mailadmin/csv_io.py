@@ -216,8 +216,7 @@ def _import_lines(
 
 
 def _check_permission(permissions: Permissions, address: str) -> None:
-    domain = Domain.objects.filter(name=address.rpartition("@")[2].lower()).values_list("pk", flat=True).first()
-    if domain is not None and not permissions.covers_domain(domain):
+    if not permissions.covers_address(address):
         raise DirectoryError({"": _("You may not change this.")})
 
 

@@ -24,6 +24,7 @@ from django.shortcuts import redirect
 from mailcore import conf
 from mailcore.models import Account, Alias, Change, Domain
 from mailcore.store.db import audit
+from mailcore.wire.message import envelope_address
 
 P = ParamSpec("P")
 
@@ -49,6 +50,19 @@ class Permissions:
 
     def covers_domain(self, domain_id: int) -> bool:
         return self.sees and (self.domains is None or domain_id in self.domains)
+
+    def covers_address(self, address: str) -> bool:
+        """Return True if an account or alias of this address belongs to a domain of the user.
+
+        `address` is as it was typed: "benet.com." and "benet。com" are the domain benet.com, as they are in the store.
+        """
+        if self.domains is None:
+            return self.sees
+        try:
+            name = envelope_address.split_address(envelope_address.parse_address(address.strip().lower()))[1]
+        except envelope_address.AddressError:
+            return False
+        return self.visible_domains().filter(name=name).exists()
 
     def can_change_account(self, account: Account) -> bool:
         """Return True if `account` may be changed; domain administrators cannot change other administrators."""

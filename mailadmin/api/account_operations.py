@@ -97,8 +97,7 @@ def list_accounts(permissions: Permissions, given: Mapping[str, Any], query: Que
 def create_account(permissions: Permissions, given: Mapping[str, Any], query: QueryDict) -> ApiResponse:
     values = {"state": "active", "role": "owner", **given}
     address, password = str(values.pop("address")), str(values.pop("password"))
-    domain = Domain.objects.filter(name=address.rpartition("@")[2].strip().lower()).first()
-    if domain is not None and not permissions.covers_domain(domain.pk):
+    if not permissions.covers_address(address):
         raise NotFound
     account_id = directory.create_account(address, password, _parse_account_draft(permissions, values, None))
     return ApiResponse(serialize_account(Account.objects.get(pk=account_id)), 201)
@@ -195,8 +194,7 @@ def list_aliases(permissions: Permissions, given: Mapping[str, Any], query: Quer
 def create_alias(permissions: Permissions, given: Mapping[str, Any], query: QueryDict) -> ApiResponse:
     values = {"active": True, "comment": "", **given}
     address = str(values.pop("address"))
-    domain = Domain.objects.filter(name=address.rpartition("@")[2].strip().lower()).first()
-    if domain is not None and not permissions.covers_domain(domain.pk):
+    if not permissions.covers_address(address):
         raise NotFound
     alias_id = directory.create_alias(address, values.pop("targets"), **values)
     return ApiResponse(serialize_alias(Alias.objects.get(pk=alias_id)), 201)
