@@ -13,7 +13,16 @@ from mailcore.store.credentials import api_tokens
 pytestmark = pytest.mark.django_db
 
 # Each of them is stored as benet.com: a final dot, the dots and letters that IDNA maps (RFC 3490 §3.1), a source route.
-DOMAINS = ["benet.com", "BENET.COM", "benet.com.", "benet.com..", "benet。com", "benet．com", "ｂenet.com", "benet｡com."]
+DOMAINS = [
+    "benet.com",
+    "BENET.COM",
+    "benet.com.",
+    "benet.com..",
+    "benet。com",
+    "benet．com",
+    "ｂenet.com",
+    "benet｡com.",
+]
 ADDRESSES = [f"xiaoqi@{domain}" for domain in DOMAINS] + [
     " xiaoqi@benet.com. ",
     '"xiaoqi"@benet.com.',
@@ -42,7 +51,9 @@ def test_by_the_api(office, address):
 def test_by_csv(office, address):
     quoted = address.replace('"', '""')
     for kind, head, more in (("aliases", "targets", "wang@accp.com"), ("accounts", "password", PASSWORD)):
-        lines = csv_io.import_rows(permissions_of(office.dora), kind, f'address,{head}\n"{quoted}",{more}\n', really=True)
+        lines = csv_io.import_rows(
+            permissions_of(office.dora), kind, f'address,{head}\n"{quoted}",{more}\n', really=True
+        )
         assert all(line.problem for line in lines)
     assert_nothing_came_in()
 
