@@ -7,7 +7,10 @@ from dataclasses import dataclass
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"  # start of a version 2 header
 FIRST = len(SIGNATURE)  # bytes that every header has at least, and that tell the versions apart
 LONGEST_LINE = 107  # bytes in a version 1 header
-_FAMILIES = {0x11: (4, ipaddress.IPv4Address), 0x21: (16, ipaddress.IPv6Address)}
+_FAMILIES: dict[int, tuple[int, type[ipaddress.IPv4Address] | type[ipaddress.IPv6Address]]] = {
+    0x11: (4, ipaddress.IPv4Address),
+    0x21: (16, ipaddress.IPv6Address),
+}
 
 
 class ProxyHeaderError(ValueError):
