@@ -7,7 +7,10 @@ from dataclasses import dataclass
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"  # start of a version 2 header
 FIRST = len(SIGNATURE)  # bytes that every header has at least, and that tell the versions apart
 LONGEST_LINE = 107  # bytes in a version 1 header
-_FAMILIES = {0x11: (4, ipaddress.IPv4Address), 0x21: (16, ipaddress.IPv6Address)}
+_FAMILIES: dict[int, tuple[int, type[ipaddress.IPv4Address] | type[ipaddress.IPv6Address]]] = {
+    0x11: (4, ipaddress.IPv4Address),
+    0x21: (16, ipaddress.IPv6Address),
+}
 
 
 class ProxyHeaderError(ValueError):
@@ -40,12 +43,28 @@ def parse_line(line: bytes) -> ProxyHeader | None:
     version = int(kind[-1])
     try:
         addresses = [ipaddress.ip_address(source), ipaddress.ip_address(destination)]
-        ports = [int(source_port), int(destination_port)]
     except ValueError as error:
         raise ProxyHeaderError(str(error)) from error
-    if any(each.version != version for each in addresses) or not all(0 <= port <= 65535 for port in ports):
+    # A zone ("fe80::1%eth0") is no part of the protocol, and any characters may stand in it.
+    if any(each.version != version for each in addresses) or "%" in source + destination:
         raise ProxyHeaderError("a PROXY header that contradicts itself")
-    return ProxyHeader(str(addresses[0]), ports[0], str(addresses[1]), ports[1])
+    return ProxyHeader(
+        _shortened(addresses[0]), _parse_port(source_port), _shortened(addresses[1]), _parse_port(destination_port)
+    )
+
+
+def _parse_port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) <= 65535):
+        raise ProxyHeaderError("a PROXY header without a port")
+    return int(text)
+
+
+def _shortened(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """Return an address as text, an IPv4 address that a dual-stack proxy maps to IPv6 as the IPv4 address.
+
+    Tables of addresses and networks name it so.
+    """
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def binary_length(head: bytes) -> int:
@@ -68,4 +87,5 @@ def parse_binary(head: bytes, rest: bytes) -> ProxyHeader | None:
     if len(rest) < 2 * size + 4:
         raise ProxyHeaderError("a PROXY header that is too short")
     source_port, destination_port = struct.unpack_from("!HH", rest, 2 * size)
-    return ProxyHeader(str(kind(rest[:size])), source_port, str(kind(rest[size : 2 * size])), destination_port)
+    source, destination = _shortened(kind(rest[:size])), _shortened(kind(rest[size : 2 * size]))
+    return ProxyHeader(source, source_port, destination, destination_port)

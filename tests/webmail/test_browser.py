@@ -82,6 +82,23 @@ def test_images_are_loaded_when_asked_for(visit, office: PostOffice) -> None:
     assert len({url for url in page.asked if "/picture/" in url}) == 2
 
 
+@pytest.mark.parametrize(
+    "style", ["margin-top:-400px", "margin:-400px 0 0;float:left", "margin-top:-400px;display:table", "line-height:0"]
+)
+def test_a_printed_message_covers_none_of_our_own_lines(visit, office: PostOffice, style: str) -> None:
+    message = make_message("Rechnung")
+    inner = f"<div style='background:#fff;height:900px;width:900px;{style}'><p style='margin-top:-300px'>From: boss</p>"
+    message.set_content(f"{inner}<p style='margin-top:-900px;background:red'>From: boss</p></div>", subtype="html")
+    office.put(message)
+    page = visit()
+    page.goto("/mail/1/print")
+    hidden = """[...document.querySelectorAll('h1, .head th, .head td')].filter(each => {
+        const box = each.getBoundingClientRect();
+        return !each.contains(document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2));
+    }).length"""
+    assert page.evaluate(hidden) == 0
+
+
 PATHS = ["/", "/?in=Archive", "/?show=unread", "/conversation/3?open=all", "/mail/1?headers=details", "/mail/1/preview/2", "/search/", "/search/?form=1", "/search/?q=会议", "/options/display/", "/options/labels/", "/options/highlighting/", "/options/folders/", "/options/keys/", "/help/", "/help/about", "/transfer/", "/transfer/fetch", "/mail/1", "/mail/1?view=text&headers=all", "/mail/2", "/compose/", "/compose/?mode=all&of=1", "/folders/", "/search/?q=会议&where=all", "/contacts/", "/contacts/?who=x", "/contacts/?book=shared", "/mail/1/preview/3", "/contacts/new", "/options/", "/mail/999", "/mail/1/resend", "/filters/", "/filters/rule/new?from=a@b.example", "/filters/answer", "/filters/script", "/options/identities/", "/options/identities/new", "/options/texts/", "/scheduled/"]  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from mailcore.wire.proxy_header import SIGNATURE, ProxyHeader, ProxyHeaderError,
     [
         (b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 25\r\n", ProxyHeader("192.0.2.7", 4711, "192.0.2.1", 25)),
         (b"PROXY TCP6 2001:db8::7 2001:db8::1 4711 25\r\n", ProxyHeader("2001:db8::7", 4711, "2001:db8::1", 25)),
+        (b"PROXY TCP6 ::ffff:192.0.2.7 ::ffff:c000:201 4711 25\r\n", ProxyHeader("192.0.2.7", 4711, "192.0.2.1", 25)),
         (b"PROXY UNKNOWN\r\n", None),
         (b"PROXY UNKNOWN ff::1 ff::2 1 2\r\n", None),
     ],
@@ -29,6 +30,11 @@ def test_version_1(line, header):
         b"EHLO proxy\r\n",
         b"PROXY TCP4 192.0.2.7 192.0.2.1 4711\r\n",
         b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 65536\r\n",
+        b"PROXY TCP4 192.0.2.7 192.0.2.1 4_711 25\r\n",
+        b"PROXY TCP4 192.0.2.7 192.0.2.1 +4711 25\r\n",
+        b"PROXY TCP4 192.0.2.7 192.0.2.1 -0 25\r\n",
+        b"PROXY TCP6 fe80::7%\x1b[2J 2001:db8::1 4711 25\r\n",
+        b"PROXY TCP6 2001:db8::7 fe80::1%eth0 4711 25\r\n",
         b"PROXY TCP4 2001:db8::7 2001:db8::1 4711 25\r\n",
         b"PROXY TCP4 192.0.2 192.0.2.1 4711 25\r\n",
         b"PROXY UDP4 192.0.2.7 192.0.2.1 4711 25\r\n",
@@ -55,6 +61,8 @@ def test_version_2():
     assert binary_length(head) == len(rest)
     assert parse_binary(head, rest) == ProxyHeader("192.0.2.7", 4711, "192.0.2.1", 465)
     assert parse_binary(*binary(1, 0x21, V6)) == ProxyHeader("2001:db8::7", 4711, "::", 465)
+    mapped = bytes(10) + b"\xff\xff" + socket.inet_aton("192.0.2.7") + V6[16:]
+    assert parse_binary(*binary(1, 0x21, mapped)) == ProxyHeader("192.0.2.7", 4711, "::", 465)
     assert parse_binary(*binary(0, 0x00, b"")) is None
     assert parse_binary(*binary(1, 0x31, bytes(216))) is None
 

@@ -162,8 +162,9 @@ class ImapServer:
             for session in self._watching.get(mailbox_id, ()):
                 session.on_notification(mailbox_id)
             for session in self._sessions_by_account.get(-mailbox_id, ()):
-                # The account changed: the session must be checked before its next command.
+                # The account changed: the session is checked at once if it idles, else before its next command.
                 session.needs_revalidation = True
+                session.on_notification(mailbox_id)
 
     def in_background(self, work: Coroutine[None, None, None]) -> None:
         """Run a coroutine that no session waits for; it finishes before the server ends."""

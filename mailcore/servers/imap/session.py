@@ -181,6 +181,7 @@ class Session:
                 # A buffer of 256 KB holds 40,000 events that need no waiting: give other connections their turns.
                 await asyncio.sleep(0)
             try:
+                await self._check_access()
                 await (self._handle(event) if event is not None else self._send_pending_updates())
             except ConnectionClosed:
                 raise
@@ -191,10 +192,6 @@ class Session:
 
     async def _handle(self, event: Event) -> None:
         match event:
-            case _ if self.needs_revalidation and not await self._is_session_valid():
-                raise ConnectionClosed
-            case _ if self.view is not None and self.view.box.prefix and not await self._is_still_readable(self.view):
-                raise ConnectionClosed
             case Line(text):
                 if self.idling:
                     await self._end_idle(text)
@@ -231,22 +228,23 @@ class Session:
             return no("Literal is too long", "TOOBIG")
         return no("Too many literals", "LIMIT") if event.number > literals else None
 
-    async def _is_session_valid(self) -> bool:
-        """Check the account after a notification about it: is it closed, or its app password revoked?"""
-        self.needs_revalidation = False
-        if self.owner is None or await self.executor.run_read(account_login.is_session_valid, self.owner):
-            return True
-        self.bye("[UNAVAILABLE] You have been signed out.")
-        return False
+    async def _check_access(self) -> None:
+        """End the session if its account was closed, its app password revoked, or the selected mailbox taken back.
 
-    async def _is_still_readable(self, view: SequenceView) -> bool:
-        """Check the rights before every command on another user's mailbox: its owner may change them."""
-        found = await self.executor.run_read(boxes.find_mailbox, self.owner, view.box.display_name)
-        if isinstance(found, Refusal) or found.id != view.box.id:
-            self.bye("The mailbox is not shared with you any more.")
-            return False
-        view.box = found
-        return True
+        Called before every command, and before every update that nobody asked for (IDLE, NOTIFY): it may be mail.
+        """
+        if self.needs_revalidation:
+            self.needs_revalidation = False
+            if self.owner is not None and not await self.executor.run_read(account_login.is_session_valid, self.owner):
+                self.bye("[UNAVAILABLE] You have been signed out.")
+                raise ConnectionClosed
+        view = self.view
+        if view is not None and view.box.prefix:
+            found = await self.executor.run_read(boxes.find_mailbox, self.owner, view.box.display_name)
+            if isinstance(found, Refusal) or found.id != view.box.id:
+                self.bye("The mailbox is not shared with you any more.")
+                raise ConnectionClosed
+            view.box = found
 
     async def send_continuation(self, text: str) -> None:
         """Send a continuation request without delay."""

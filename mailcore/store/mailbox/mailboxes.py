@@ -13,7 +13,7 @@ from time import time
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, Q, QuerySet
 
 from mailcore.models import (
     AccessRight,
@@ -125,6 +125,8 @@ def create_mailbox(client: Owner, name: str, special_use: str = "") -> MailboxHa
     place = access_rights.resolve_new_name(client, name.removesuffix(mailbox_names.SEPARATOR))
     if isinstance(place, Refusal):
         return place
+    if special_use and place.prefix:  # Else the owner's programs would file sent or unwanted mail there.
+        return Refusal("USEATTR", "Only the owner of a mailbox gives it a special use")
     owner, name = place.owner, place.name
     if name == "INBOX":
         return _EXISTS
@@ -221,7 +223,17 @@ def _delete_rows(owner: Owner, name: str, moved: list[tuple[str, str]]) -> Refus
 
 
 def _has_inferiors(owner: Owner, name: str) -> bool:
-    return Mailbox.objects.filter(account_id=owner.account_id, name__startswith=name + mailbox_names.SEPARATOR).exists()
+    return any(each.name != name for each in _tree(Mailbox.objects.filter(account_id=owner.account_id), name))
+
+
+def _tree(rows: QuerySet[Mailbox], name: str) -> list[Mailbox]:
+    """Return those of `rows` with this name or one below it.
+
+    Databases compare less exactly: for SQLite "WORK/2026" begins with "Work/".
+    """
+    below = name + mailbox_names.SEPARATOR
+    found = rows.filter(Q(name=name) | Q(name__startswith=below))
+    return [mailbox for mailbox in found if mailbox.name == name or mailbox.name.startswith(below)]
 
 
 def _move_back(moved: list[tuple[str, str]]) -> None:
@@ -268,7 +280,8 @@ def rename_mailbox(client: Owner, old: str, new: str) -> Refusal | None:
     if (new + mailbox_names.SEPARATOR).startswith(old + mailbox_names.SEPARATOR) and old != "INBOX":
         return Refusal("CANNOT", "A mailbox cannot be moved below itself")
     if old == "INBOX":
-        return _rename_inbox(owner, new)
+        # Its messages move to a mailbox with other rights: the client must be allowed to move each of them.
+        return _rename_inbox(owner, new) if set("rte") <= set(place.rights) else access_rights.DENIED
     moved: list[tuple[str, str]] = []
     new_folders: list[str] = []
     try:
@@ -290,10 +303,10 @@ def _rename_rows(
     has no directory, those below it have (RFC 3501 §6.3.5).
     """
     rows = Mailbox.objects.select_for_update().filter(account_id=owner.account_id).order_by("id")
-    boxes = list(rows.filter(Q(name=old) | Q(name__startswith=old + mailbox_names.SEPARATOR)))
+    boxes = _tree(rows, old)
     if not any(mailbox.name == old for mailbox in boxes):
         return NO_SUCH_MAILBOX
-    if rows.filter(Q(name=new) | Q(name__startswith=new + mailbox_names.SEPARATOR)).exists():
+    if _tree(rows, new):
         return _EXISTS
     renamed = [(mailbox, new + mailbox.name[len(old) :]) for mailbox in boxes]
     if any(mailbox_names.find_name_error(name) for _, name in renamed):

@@ -307,3 +307,65 @@ def test_a_later_account_gets_nothing_by_a_guess_at_its_address(running, lisi):
 @pytest.mark.parametrize("identifier", ["x" * 290, '"@"', '"@benet.com"'])
 def test_identifiers_that_no_account_can_have(lisi, identifier):
     lisi.do(f"SETACL Work {identifier} l", "OK" if identifier[0] == "x" else "NO [CANNOT]")
+
+
+INBOX = '"Other Users/lisi@benet.com/INBOX"'
+
+
+def test_a_renamed_inbox_is_not_read_under_the_rights_of_its_new_place(lisi, xiaoqi):
+    lisi.append(PLAIN)
+    lisi.do("SETACL INBOX xiaoqi lx")
+    lisi.do("SETACL Work xiaoqi lrk")
+    taken = f'{SHARED[:-1]}/taken"'
+    xiaoqi.do(f"RENAME {INBOX} {taken}", "NO [NOPERM]")
+    xiaoqi.do(f"SELECT {taken}", "NO [NONEXISTENT]")
+    lisi.do("SETACL INBOX xiaoqi lrxte")
+    xiaoqi.do(f"RENAME {INBOX} {taken}")
+    assert b"* 1 EXISTS" in xiaoqi.do(f"SELECT {taken}")
+
+
+def test_nobody_takes_a_special_use_of_another(lisi, xiaoqi):
+    lisi.do("DELETE Sent")
+    lisi.do("SETACL Work xiaoqi lrk")
+    xiaoqi.do(f'CREATE {SHARED[:-1]}/mine" (USE (\\Sent))', "NO [USEATTR]")
+    lisi.do("CREATE Work/mine (USE (\\Sent))")
+
+
+def test_names_in_other_letters_are_other_mailboxes(lisi, xiaoqi):
+    lisi.do("CREATE WORK/secret")
+    lisi.do("SETACL Work xiaoqi lrkx")
+    lisi.do("CREATE Open")
+    lisi.do("SETACL Open xiaoqi lrk")
+    xiaoqi.do(f'RENAME {SHARED} "Other Users/lisi@benet.com/Open/work"')
+    names = [response.split(b' "/" ')[1] for response in lisi.do('LIST "" *')]
+    assert b"WORK/secret" in names
+    assert b"Open/work/secret" not in names
+    lisi.do("CREATE work")
+    lisi.do("DELETE work")
+    assert b"work" not in [response.split(b' "/" ')[1] for response in lisi.do('LIST "" *')]
+
+
+@pytest.mark.parametrize("identifier", ["xiaoqi", "anyone"])
+@pytest.mark.parametrize("waiting", ["IDLE", "NOTIFY SET (SELECTED (MessageNew (BODY.PEEK[]) MessageExpunge))"])
+def test_who_waits_for_news_hears_none_after_the_rights_are_gone(lisi, xiaoqi, identifier, waiting):
+    lisi.do(f"SETACL Work {identifier} lr")
+    xiaoqi.do(f"SELECT {SHARED}")
+    if waiting == "IDLE":
+        xiaoqi.talk("C: i IDLE\nS: + idling")
+    else:
+        xiaoqi.do(waiting)
+    lisi.do(f"DELETEACL Work {identifier}")
+    lisi.append(PLAIN, "Work")
+    xiaoqi.talk("S: * BYE The mailbox is not shared with you any more.\nS:")
+
+
+@pytest.mark.parametrize("waiting", ["IDLE", "NOTIFY SET (SELECTED (MessageNew (BODY.PEEK[]) MessageExpunge))"])
+def test_a_closed_account_hears_no_news(lisi, xiaoqi, waiting):
+    xiaoqi.do("SELECT INBOX")
+    if waiting == "IDLE":
+        xiaoqi.talk("C: i IDLE\nS: + idling")
+    else:
+        xiaoqi.do(waiting)
+    account = Account.objects.get(address="xiaoqi@benet.com")
+    directory.change_account(account.pk, directory.AccountDraft(state="off"))
+    xiaoqi.talk("S: * BYE [UNAVAILABLE] You have been signed out.\nS:")

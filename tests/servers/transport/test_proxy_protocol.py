@@ -11,6 +11,7 @@ from smtp_talk import extended, plain, send
 pytestmark = pytest.mark.django_db(transaction=True)
 
 LINE = b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 25\r\n"
+MAPPED = b"PROXY TCP6 ::ffff:192.0.2.7 ::ffff:192.0.2.1 4711 25\r\n"
 BINARY = SIGNATURE + b"\x21\x11" + struct.pack("!H4s4sHH", 12, bytes((192, 0, 2, 7)), bytes((192, 0, 2, 1)), 4711, 465)
 
 
@@ -24,7 +25,7 @@ def proxied(parameters) -> None:
     )
 
 
-@pytest.mark.parametrize("header", [LINE, BINARY])
+@pytest.mark.parametrize("header", [LINE, MAPPED, BINARY])
 def test_the_client_behind_a_proxy(smtp, header):
     client = smtp().dial()
     client.send(header)
