@@ -17,11 +17,7 @@ def nul_middleware(
 ) -> Callable[[HttpRequest], HttpResponseBase]:
     def without_nul(request: HttpRequest) -> HttpResponseBase:
         request.path_info = request.path_info.replace("\0", _REPLACEMENT)
-        query = request.META.get("QUERY_STRING", "")
-        if "%00" in query or "\0" in query:
-            request.META["QUERY_STRING"] = query.replace("%00", _ENCODED_REPLACEMENT).replace(
-                "\0", _ENCODED_REPLACEMENT
-            )
+        request.META["QUERY_STRING"] = request.META.get("QUERY_STRING", "").replace("%00", _ENCODED_REPLACEMENT)
         return get_response(request)
 
     return without_nul

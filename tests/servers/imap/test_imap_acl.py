@@ -336,10 +336,10 @@ def test_names_in_other_letters_are_other_mailboxes(lisi, xiaoqi):
     lisi.do("SETACL Work xiaoqi lrkx")
     lisi.do("CREATE Open")
     lisi.do("SETACL Open xiaoqi lrk")
-    xiaoqi.do(f'RENAME {SHARED} "Other Users/lisi@benet.com/Open/work"')
+    xiaoqi.do(f'RENAME {SHARED} "Other Users/lisi@benet.com/Open/team"')
     names = [response.split(b' "/" ')[1] for response in lisi.do('LIST "" *')]
     assert b"WORK/secret" in names
-    assert b"Open/work/secret" not in names
+    assert b"Open/team/secret" not in names
     lisi.do("CREATE work")
     lisi.do("DELETE work")
     assert b"work" not in [response.split(b' "/" ')[1] for response in lisi.do('LIST "" *')]

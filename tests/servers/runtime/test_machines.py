@@ -186,7 +186,7 @@ def test_the_database_drops_every_connection(machines):
 
 
 def send_until_taken(system: System, number: int) -> int:
-    """Send a message as a client that tries again when it is told to (451).
+    """Send a message as a client that tries again after a 451 reply.
 
     A message that was never answered may have been accepted; none is here, for the response comes after the commit.
     """

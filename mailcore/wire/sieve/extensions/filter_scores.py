@@ -12,7 +12,6 @@ from mailcore.wire.sieve.regex import RegexError, RegexLimits, compile_regex
 from mailcore.wire.sieve.sieve_message import SieveMessage
 
 _NUMBER = re.compile(r"[+-]?\d{1,15}(?:\.\d{0,15})?")
-STATUS_TYPES = ("score", "strlen", "text")
 
 
 @dataclass(frozen=True, slots=True)
