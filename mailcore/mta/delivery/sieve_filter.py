@@ -12,7 +12,7 @@ script.
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from email.headerregistry import Address
@@ -193,8 +193,8 @@ def _script_environment(
             **_client(content),
         },
         find_list=partial(sieve_scripts.find_external_list, script.address),
-        spam_ratio=partial(_filter_ratio, sieve_scripts.spam_score_source(), message),
-        virus_ratio=partial(_filter_ratio, sieve_scripts.virus_score_source(), message),
+        spam_ratio=partial(_filter_ratio, "spamtest", message),
+        virus_ratio=partial(_filter_ratio, "virustest", message),
         load_script=partial(sieve_scripts.find_included_script, script.account_id),
         limits=Limits(
             parameters.sieve_max_actions,
@@ -210,14 +210,9 @@ def _script_environment(
     )
 
 
-def _filter_ratio(source: filter_scores.ScoreSource, message: SieveMessage) -> float | None:
-    deadline = time.monotonic() + conf.current().sieve_max_cpu_time
-
-    def mind_time() -> None:
-        if time.monotonic() > deadline:
-            raise SieveRunError("the result of the filter cannot be read in time")
-
-    return filter_scores.find_ratio(source, message, sieve_scripts.regex_limits(), mind_time) if source.header else None
+def _filter_ratio(test: str, message: SieveMessage, mind_time: Callable[[], None]) -> float | None:
+    source = sieve_scripts.score_source(test)
+    return filter_scores.find_ratio(source, message, sieve_scripts.regex_limits(), mind_time)
 
 
 _RECEIVED = re.compile(rb"^Received: ([^\r\n]*)", re.MULTILINE)

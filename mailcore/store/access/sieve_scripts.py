@@ -63,27 +63,14 @@ def find_external_list(address: str, name: str) -> ExternalList | None:
     return None
 
 
-def spam_score_source() -> ScoreSource:
-    """Return where the spam filter's result stands in a message, by the parameters."""
+def score_source(test: str) -> ScoreSource:
+    """Return where a filter's result stands in a message for "spamtest" or "virustest", by the parameters."""
     parameters = conf.current()
     return ScoreSource(
-        parameters.sieve_spamtest_status_header,
-        parameters.sieve_spamtest_status_type,
-        parameters.sieve_spamtest_max_value,
-        parameters.sieve_spamtest_max_header,
-        parameters.sieve_spamtest_text_values,
-    )
-
-
-def virus_score_source() -> ScoreSource:
-    """Return where the virus filter's result stands in a message, by the parameters."""
-    parameters = conf.current()
-    return ScoreSource(
-        parameters.sieve_virustest_status_header,
-        parameters.sieve_virustest_status_type,
-        parameters.sieve_virustest_max_value,
-        parameters.sieve_virustest_max_header,
-        parameters.sieve_virustest_text_values,
+        *(
+            getattr(parameters, f"sieve_{test}_{setting}")
+            for setting in ("status_header", "status_type", "max_value", "max_header", "text_values")
+        )
     )
 
 

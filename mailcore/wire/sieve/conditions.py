@@ -291,13 +291,13 @@ def _valid_ext_list(state: "RunState", call: Call) -> bool:
 
 def _spamtest(state: "RunState", call: Call) -> bool:
     """Evaluate a test of the spam filter's result (RFC 5235 §2): :count says whether there is one."""
-    ratio = state.surroundings.spam_ratio()
+    ratio = state.surroundings.spam_ratio(state.mind_time)
     number = percentage(ratio) if "percent" in call.tags else level(ratio, 10)
     return _match_number(state, call, number, was_tested=ratio is not None)
 
 
 def _virustest(state: "RunState", call: Call) -> bool:
-    ratio = state.surroundings.virus_ratio()
+    ratio = state.surroundings.virus_ratio(state.mind_time)
     return _match_number(state, call, level(ratio, 5), was_tested=ratio is not None)
 
 

@@ -49,9 +49,10 @@ class ScriptEnvironment:
     environment: Mapping[str, str] = field(default_factory=dict)
     # whole name of an external list → the list, or None if there is none
     find_list: Callable[[str], ExternalList | None] = lambda _: None
-    # results of the filters for spam and viruses: 0.0 (clean) to 1.0, None if the message was not tested
-    spam_ratio: Callable[[], float | None] = lambda: None
-    virus_ratio: Callable[[], float | None] = lambda: None
+    # results of the filters for spam and viruses: 0.0 (clean) to 1.0, None if the message was not tested; given the
+    # function that ends a run which takes too long
+    spam_ratio: Callable[[Callable[[], None]], float | None] = lambda _: None
+    virus_ratio: Callable[[Callable[[], None]], float | None] = lambda _: None
     limits: Limits = Limits()
 
 

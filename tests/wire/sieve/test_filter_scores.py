@@ -21,8 +21,8 @@ def is_true(test: str, *, spam: float | None = None, virus: float | None = None)
         has_mailbox=lambda _: True,
         mailbox_for=lambda _: "",
         was_seen=lambda _: False,
-        spam_ratio=lambda: spam,
-        virus_ratio=lambda: virus,
+        spam_ratio=lambda _: spam,
+        virus_ratio=lambda _: virus,
     )
     script = compile_script(f"{REQUIRED}if {test} {{ discard; }}")
     return not run_script(script, SieveMessage(b"A: 1\r\n\r\n", Envelope("", "lisi@benet.com")), around).keeps
