@@ -9,12 +9,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from tests.servers.runtime.test_supervisor import ROOT, System, pids
 
@@ -281,13 +281,6 @@ def test_a_header_name_with_an_underscore_says_nothing_about_the_client(running)
 # --- Settings -------------------------------------------------------------------------------------
 
 
-def until(found: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not found():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)  # between two looks at a page
-
-
 def manage(system: System, *words: str) -> None:
     subprocess.run([sys.executable, "manage.py", *words], cwd=ROOT, env=system.environment, check=True)
 
@@ -295,7 +288,7 @@ def manage(system: System, *words: str) -> None:
 def test_web_processes_hear_that_a_parameter_changed(system):
     assert "name@changed.example" not in status(system, "GET", "/login/", Accept__Language="en")[1]
     manage(system, "postconf", "-e", "mydomain=changed.example")
-    until(lambda: "name@changed.example" in status(system, "GET", "/login/", Accept__Language="en")[1])
+    wait_until(lambda: "name@changed.example" in status(system, "GET", "/login/", Accept__Language="en")[1])
 
 
 def test_sighup_reaches_web_processes(system):
@@ -308,6 +301,6 @@ def test_sighup_reaches_web_processes(system):
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
     assert "name@quiet.example" not in status(system, "GET", "/login/", Accept__Language="en")[1]
     system.process.send_signal(signal.SIGHUP)
-    until(lambda: "name@quiet.example" in status(system, "GET", "/login/", Accept__Language="en")[1])
+    wait_until(lambda: "name@quiet.example" in status(system, "GET", "/login/", Accept__Language="en")[1])
     system.await_log("web: reloaded")
     assert pids(system)["web-1"]

@@ -6,11 +6,10 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from mailcore.models import Queued
 from mailcore.mta.workers.courier import Courier
@@ -33,13 +32,6 @@ def start(*before: str) -> tuple[subprocess.Popen[str], str]:
 def end(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.communicate()
-
-
-def wait_until(is_true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not is_true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)  # Between two looks at the database.
 
 
 def test_a_process_is_alive_until_it_is_dead():
