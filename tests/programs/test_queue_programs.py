@@ -220,7 +220,7 @@ def test_what_postsuper_refuses(benet, run, arguments):
     assert run("postsuper", *arguments).status == 1
 
 
-def test_whoever_reads_only_the_first_line_gets_it_without_complaint(tmp_path):
+def test_a_reader_of_the_first_line_alone_causes_no_error(tmp_path):
     """As a shell runs it, with its standard output closed early."""
     environment = {**os.environ, "DATA_DIR": str(tmp_path), "DATABASE_URL": f"sqlite:///{tmp_path}/x.sqlite3"}
     manage = [sys.executable, "manage.py"]

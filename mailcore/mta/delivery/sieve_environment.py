@@ -1,4 +1,4 @@
-"""What a Sieve script may ask for besides the message: mailboxes, lists, results of filters, the client, limits."""
+"""Environment of a Sieve script besides the message: mailboxes, lists, results of filters, the client, limits."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Messages delivered by whoever takes them in, and what is left to the queue."""
+"""Messages delivered by the server that accepts them, and those left to the queue."""
 
 import os
 from collections.abc import Iterator

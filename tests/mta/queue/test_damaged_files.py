@@ -41,7 +41,7 @@ def test_a_damaged_file_is_not_delivered(post, parameters, damage, recipients):
     assert Queued.objects.get(id=message.id).state == "corrupt"
     assert not Message.objects.exists()
     assert set(Recipient.objects.values_list("state", flat=True)) == {"waiting"}
-    assert path_of(message).exists() == (damage != "gone")  # kept for whoever looks at it
+    assert path_of(message).exists() == (damage != "gone")  # kept for the administrator
     assert f"{message.queue_id}: warning: content file " in Path(writer.log_path()).read_text()
 
 
@@ -71,7 +71,7 @@ def test_a_file_that_cannot_be_read_now_waits(post):
 
 
 def test_a_directory_in_a_files_place_waits(post):
-    """An error that reading gives, whoever reads."""
+    """An I/O error while reading."""
     message = post("lisi", content=CONTENT)
     path_of(message).unlink()
     path_of(message).mkdir()

@@ -88,7 +88,7 @@ def test_threads_of_one_process_share_nothing():
 @pytest.mark.parametrize("step", [-86400.0, -1.0, 3600.0])
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_clock_that_steps_makes_no_id_twice(step, restart):
-    """Also for whoever leases the same number afterwards."""
+    """Also for a process that leases the same number afterwards."""
     clock = Clock()
     generator, dealt = Generator(clock), []
     for _ in range(4):

@@ -111,7 +111,7 @@ def test_everybody_refused_and_yet_the_host_waits_for_content(send, far):
 
 def test_commands_go_out_in_one_piece_where_the_host_pipelines(send, far):
     class Slow(FarHost):
-        """Says nothing to MAIL and RCPT before DATA has come: whoever waits for answers waits for ever."""
+        """Says nothing to MAIL and RCPT before DATA has come: a client that waits for replies waits for ever."""
 
         def answer(self, connection: socket.socket, verb: str, command: str) -> bool:
             if verb in ("MAIL", "RCPT"):

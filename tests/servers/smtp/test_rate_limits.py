@@ -218,7 +218,7 @@ def test_to_how_many(smtp, parameters):
 
 @pytest.mark.database
 def test_at_the_same_moment(smtp, parameters):
-    """Ten at once, five may: the count is exact, whoever commits first."""
+    """Ten at once, five may: the count is exact in any order of commits."""
     parameters(smtpd_sasl_message_hourly_limit="5")
     running = smtp("submission")
     clients = [signed_in(running) for _ in range(10)]

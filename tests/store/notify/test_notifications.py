@@ -1,4 +1,4 @@
-"""News between processes: heard after the commit, by whoever listens, without anybody waiting."""
+"""Notifications between processes: received after the commit by every listener, without waiting."""
 
 import pytest
 from django.db import transaction

@@ -147,10 +147,10 @@ def test_the_page_says_it(office: PostOffice, lisi: Browser) -> None:
 def test_a_receipt_is_sent_once(office: PostOffice, lisi: Browser) -> None:
     office.put(make_message("要回执", **{"Disposition-Notification-To": "小七 <xiaoqi@benet.com>"}))
     lisi.see("/mail/1")
-    assert "xiaoqi@benet.com wants to be told that you read this." in lisi.page
+    assert "xiaoqi@benet.com asks for a read receipt." in lisi.page
     lisi.press("/mail/1/receipt", do="send")
     assert "A read receipt was sent." in lisi.page
-    assert "wants to be told" not in lisi.page
+    assert "asks for a read receipt" not in lisi.page
     lisi.press("/mail/1/receipt", do="send")
     office.deliver()
     [receipt] = office.messages("xiaoqi")
@@ -166,14 +166,14 @@ def test_no_receipt(office: PostOffice, lisi: Browser) -> None:
     lisi.see("/mail/1")
     assert "That is not the address it came from." in lisi.page
     lisi.press("/mail/1/receipt", do="no")
-    assert "wants to be told" not in lisi.page
+    assert "asks for a read receipt" not in lisi.page
     office.deliver()
     assert office.messages("xiaoqi") == []
     office.put(make_message("eine Liste", **{"Disposition-Notification-To": "xiaoqi@benet.com", "List-Id": "<l.x>"}))
     lisi.see("/mail/2")
-    assert "wants to be told" not in lisi.page
+    assert "asks for a read receipt" not in lisi.page
     office.put(make_message("zweimal", **{"Disposition-Notification-To": "xiaoqi@benet.com"}))
     lisi.see("/options/display/")
     lisi.press("/options/display/", receipts="never", layout="list")
     lisi.see("/mail/3")
-    assert "wants to be told" not in lisi.page
+    assert "asks for a read receipt" not in lisi.page

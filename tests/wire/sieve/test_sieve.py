@@ -470,7 +470,7 @@ def answered(extra: bytes = b"", sender: str = "a@far.example", content: bytes =
     return vacation.should_reply(VacationReply("away"), message, OWN)
 
 
-def test_whoever_writes_to_the_owner_is_answered():
+def test_a_message_to_the_owner_is_answered():
     assert answered()
 
 
